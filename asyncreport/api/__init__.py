@@ -1,0 +1,1 @@
+"""What Genesys speaks: requests out, typed answers in, no I/O. Pure."""

@@ -1,0 +1,70 @@
+"""Every error, one class per *who must act next*. Pure.
+
+    AsyncReportError
+      ConfigError        who wrote the job file or .env          exit 2
+      AuthError          who owns the OAuth client (401, 403)    exit 3
+      ApiError
+        TransientError   nobody: the client waits
+        RejectedError    who wrote the query                     exit 4
+      RetriesExhausted   run it again later                      exit 1
+      StoreError         the disk, an edited part, the lock      exit 5
+
+A message is subject, fact, next step; one that comes from the API begins with the correlation id.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AsyncReportError(Exception):
+    """The root: what the command line turns into one short message and an exit code."""
+
+    #: the process's exit code when this error ends a command
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(AsyncReportError):
+    """Report what is wrong in a job file, an option or `.env`: where, what was given, what is accepted."""
+
+    exit_code = 2
+
+
+class AuthError(AsyncReportError):
+    """Report credentials or permissions that Genesys Cloud refused."""
+
+    exit_code = 3
+
+
+class ApiError(AsyncReportError):
+    """Report an answer of the API that is not the data asked for."""
+
+    exit_code = 4
+
+
+class TransientError(ApiError):
+    """Report one attempt that failed in a way which another attempt may mend.
+
+    `retry_after` is the server's own word on when to come back, in seconds; `status` the HTTP status where there was one.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class RejectedError(ApiError):
+    """Report a query that the server refused, or an answer that breaks the documented form."""
+
+
+class RetriesExhausted(AsyncReportError):
+    """Report a request that failed until its attempts or its time were used up."""
+
+
+class StoreError(AsyncReportError):
+    """Report trouble with the state folder or an output file."""
+
+    exit_code = 5

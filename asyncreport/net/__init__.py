@@ -1,0 +1,1 @@
+"""The wire: transport, throttle, tokens, client. Owns every socket of an export."""
