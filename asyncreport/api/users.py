@@ -1,0 +1,65 @@
+"""The directory of users: names by id, and how many there are. Pure.
+
+https://developer.genesys.cloud/useragentman/users/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from itertools import islice
+
+import msgspec
+from msgspec import Struct
+
+from asyncreport.api.wire import Request
+from asyncreport.errors import TransientError
+
+#: ids in one call, at most
+IDS_PER_CALL = 100
+
+
+class User(Struct):
+    """What is read of a user."""
+
+    id: str
+    name: str | None = None
+
+
+class Listing(Struct, rename="camel"):
+    """One page of users."""
+
+    entities: list[User] | None = None
+    total: int | None = None
+
+
+def decode(body: bytes) -> Listing:
+    """Read a page of users; raise TransientError for a body that is none."""
+    try:
+        return _DECODER.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise TransientError(f"the answer is no page of users ({error})") from error
+
+
+_DECODER = msgspec.json.Decoder(Listing)
+
+
+def named(ids: Sequence[str]) -> Request:
+    """Ask for the users of at most 100 ids; leavers and deleted ones too, who did handle calls once."""
+    query = [("id", user) for user in ids]
+    return Request(method="GET", path="/api/v2/users", query=(*query, ("pageSize", "100"), ("state", "any")), decode=decode)
+
+
+def counted() -> Request:
+    """Ask how many users there are, in any state."""
+    return Request(method="GET", path="/api/v2/users", query=(("pageSize", "1"), ("state", "any")), decode=decode)
+
+
+def names(ids: Iterable[str]) -> Generator[Request, Listing, dict[str, str | None]]:
+    """Ask for names, 100 ids a call; an id that the directory does not know gets None."""
+    found: dict[str, str | None] = {}
+    rest = iter(sorted(ids))
+    while batch := list(islice(rest, IDS_PER_CALL)):
+        listing = yield named(batch)
+        known = {user.id: user.name for user in listing.entities or ()}
+        found.update((user, known.get(user)) for user in batch)
+    return found

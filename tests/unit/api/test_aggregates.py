@@ -1,0 +1,240 @@
+"""The aggregates contract: what is sent, and how whatever comes back is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncreport.api.aggregates import Answer, Learned, decode, requests, steps
+from asyncreport.api.wire import Request
+from asyncreport.errors import RejectedError, TransientError
+from asyncreport.job import Chunk, Filter, Query
+from asyncreport.records import Accumulator
+from asyncreport.timeline import Granularity, Grid, Interval, parse_iso
+
+ANNA, BERT = "aaaaaaaa-0000-4000-8000-000000000000", "bbbbbbbb-0000-4000-8000-000000000000"
+
+
+def span(start: str, end: str) -> Interval:
+    return Interval(parse_iso(start), parse_iso(end))
+
+
+DAY = span("2026-03-02T00:00Z", "2026-03-03T00:00Z")
+
+
+def ask(
+    query: Query,
+    interval: Interval,
+    users: tuple[str, ...] | None,
+    reply: Callable[[dict[str, Any]], bytes],
+    learned: Learned | None = None,
+) -> tuple[list[dict[str, Any]], dict[str | None, list[dict[str, object]]]]:
+    """Run a contract against a server that is a function; give what was asked and the rows."""
+    chunk = Chunk(connection="c", month="2026-03", interval=interval, users=users)
+    facts = Accumulator(query.grid.edges(interval), query.split_by)
+    asked: list[dict[str, Any]] = []
+    running = steps(query, chunk, facts, learned or Learned())
+    answer: Answer | None = None
+    while True:
+        try:
+            request: Request = running.send(answer)  # type: ignore[arg-type]
+        except StopIteration:
+            return asked, dict(facts.blocks())
+        asked.append(json.loads(request.body or b""))
+        answer = request.decode(reply(asked[-1]))
+
+
+def results(*groups: tuple[dict[str, str], list[tuple[str, int]]]) -> bytes:
+    """Write an answer: groups of (bucket, handled)."""
+    return json.dumps(
+        {
+            "results": [
+                {
+                    "group": group,
+                    "data": [
+                        {"interval": interval, "metrics": [{"metric": "tHandle", "stats": {"count": count, "sum": count * 1000.0}}]}
+                        for interval, count in data
+                    ],
+                }
+                for group, data in groups
+            ]
+        }
+    ).encode()
+
+
+def test_the_request_is_written_as_the_vendor_documents_it() -> None:
+    query = Query(
+        grid=Grid(Granularity.PT30M, "Europe/Dublin"),
+        split_by=("queueId",),
+        filter=Filter(media_types=("voice", "message"), queues=("q1",)),
+    )
+    asked, _ = ask(query, DAY, (ANNA, BERT), lambda _: b"{}")
+
+    def predicate(dimension: str, value: str) -> dict[str, str]:
+        return {"type": "dimension", "dimension": dimension, "operator": "matches", "value": value}
+
+    assert asked == [
+        {
+            "interval": "2026-03-02T00:00:00.000Z/2026-03-03T00:00:00.000Z",
+            "granularity": "PT30M",
+            "groupBy": ["userId", "mediaType", "queueId"],
+            "metrics": ["tTalkComplete", "tHeldComplete", "tAcw", "tHandle"],
+            "filter": {
+                "type": "and",
+                "clauses": [
+                    {"type": "or", "predicates": [predicate("userId", ANNA), predicate("userId", BERT)]},
+                    {"type": "or", "predicates": [predicate("mediaType", "voice"), predicate("mediaType", "message")]},
+                    {"type": "or", "predicates": [predicate("queueId", "q1")]},
+                ],
+            },
+        }
+    ]
+
+
+def test_everyone_is_asked_for_without_a_filter() -> None:
+    asked, _ = ask(Query(grid=Grid(Granularity.PT1H, "UTC"), split_by=("mediaType",)), DAY, None, lambda _: b"{}")
+    assert "filter" not in asked[0]
+    assert asked[0]["groupBy"] == ["userId", "mediaType"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b"null",
+        b'{"results": null}',
+        b'{"results": []}',
+        b'{"results": [{}]}',
+        b'{"results": [{"group": null, "data": null}], "new": 1}',
+    ],
+)
+def test_nothing_comes_in_many_shapes(body: bytes) -> None:
+    assert ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)[1] == {}
+
+
+def test_media_types_containers_and_entries_of_one_key_are_added_up() -> None:
+    first, second = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z", "2026-03-02T11:00:00.000Z/2026-03-02T12:00:00.000Z"
+    body = results(
+        ({"userId": ANNA, "mediaType": "voice"}, [(first, 1), (second, 2), (first, 4)]),
+        ({"userId": ANNA, "mediaType": "chat"}, [(first, 8)]),
+        ({"userId": ANNA, "mediaType": "voice"}, [(first, 16)]),
+    )
+    _, rows = ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, (ANNA,), lambda _: body)
+    assert [row["handled_count"] for row in rows[ANNA]] == [29, 2]
+
+
+def test_what_no_user_handled_counts_for_everyone_alone() -> None:
+    bucket = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
+    body = results(({"mediaType": "voice"}, [(bucket, 1)]), ({"mediaType": "voice", "userId": ANNA}, [(bucket, 2)]))
+    assert set(ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)[1]) == {None, ANNA}
+    assert set(ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, (ANNA,), lambda _: body)[1]) == {ANNA}
+
+
+def test_a_user_who_was_not_asked_for_is_an_error() -> None:
+    bucket = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
+    with pytest.raises(RejectedError, match=f"holds a user '{BERT}' who was not asked for; the server did not apply the filter"):
+        ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, (ANNA,), lambda _: results(({"userId": BERT}, [(bucket, 1)])))
+
+
+def test_a_group_whose_user_is_no_text_is_an_error() -> None:
+    with pytest.raises(RejectedError, match="groups by a userId that is no text: 5"):
+        ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: b'{"results": [{"group": {"userId": 5}}]}')
+
+
+def test_days_are_asked_for_at_once_while_the_server_cuts_them_at_local_midnight() -> None:
+    query = Query(grid=Grid(Granularity.P1D, "Europe/Dublin"))
+    interval = span("2026-03-28T00:00Z", "2026-03-30T23:00Z")  # over the clock change of the 29th
+    body = results(({"userId": ANNA}, [("2026-03-29T00:00:00.000+00:00/2026-03-30T00:00:00.000+01:00", 3)]))
+    asked, rows = ask(query, interval, (ANNA,), lambda _: body)
+    assert [(one["interval"], one["granularity"], one["timeZone"]) for one in asked] == [
+        ("2026-03-28T00:00:00.000Z/2026-03-30T23:00:00.000Z", "P1D", "Europe/Dublin")
+    ]
+    assert [(row["interval_start"], row["interval_end"]) for row in rows[ANNA]] == [
+        ("2026-03-29T00:00:00.000Z", "2026-03-29T23:00:00.000Z")
+    ]
+
+
+def test_after_a_first_mismatch_each_day_is_asked_for_by_itself() -> None:
+    """And the connection's later chunks do not try again; nothing of the mismatching answer is kept."""
+    query, learned = Query(grid=Grid(Granularity.P1D, "Europe/Dublin")), Learned()
+    interval = span("2026-03-28T00:00Z", "2026-03-30T23:00Z")
+
+    def reply(body: dict[str, Any]) -> bytes:
+        if "granularity" in body:
+            return results(
+                (
+                    {"userId": ANNA},
+                    [("2026-03-28T00:00:00.000Z/2026-03-29T00:00:00.000Z", 1), ("2026-03-29T00:00:00.000Z/2026-03-30T00:00:00.000Z", 9)],
+                )
+            )
+        return results(({"userId": ANNA}, [(body["interval"], 2)]))
+
+    asked, rows = ask(query, interval, (ANNA,), reply, learned)
+    days = [
+        "2026-03-28T00:00:00.000Z/2026-03-29T00:00:00.000Z",
+        "2026-03-29T00:00:00.000Z/2026-03-29T23:00:00.000Z",
+        "2026-03-29T23:00:00.000Z/2026-03-30T23:00:00.000Z",
+    ]
+    assert [one["interval"] for one in asked[1:]] == days
+    assert [row["handled_count"] for row in rows[ANNA]] == [2, 2, 2]
+    assert len(ask(query, interval, (ANNA,), reply, learned)[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("granularity", "interval", "expected"),
+    [
+        (Granularity.P1W, span("2026-03-02T00:00Z", "2026-03-16T00:00Z"), 2),
+        (Granularity.P1M, span("2026-01-01T00:00Z", "2026-02-01T00:00Z"), 1),
+        (Granularity.PT15M, DAY, 1),
+        (Granularity.P1D, span("2026-03-02T00:00Z", "2026-03-16T00:00Z"), 1),
+    ],
+)
+def test_weeks_and_months_are_one_request_a_bucket(granularity: Granularity, interval: Interval, expected: int) -> None:
+    grid = Grid(granularity, "UTC")
+    asked, _ = ask(Query(grid=grid), interval, (ANNA,), lambda _: b"{}")
+    assert len(asked) == requests(grid, interval) == expected
+    assert all(("granularity" in one) == (granularity in {Granularity.PT15M, Granularity.P1D}) for one in asked)
+
+
+def test_a_query_that_is_too_long_is_not_sent() -> None:
+    query = Query(grid=Grid(Granularity.PT1H, "UTC"), filter=Filter(queues=tuple(f"queue-{n:036}" for n in range(6000))))
+    with pytest.raises(RejectedError, match="bytes is over the vendor's 512,000; name fewer queues in the filter"):
+        ask(query, DAY, (ANNA,), lambda _: b"{}")
+
+
+def test_a_hundred_users_make_a_short_query() -> None:
+    users = tuple(f"{n:08x}-0000-4000-8000-000000000000" for n in range(100))
+    asked, _ = ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, users, lambda _: b"{}")
+    assert len(json.dumps(asked[0])) < 20_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b'{"results": [',
+        b'{"results": {}}',
+        b'{"results": [{"data": [{"interval": 5}]}]}',
+        b'{"a":' * 100_000,
+        b"\xff",
+        b'{"results": [NaN]}',
+    ],
+)
+def test_a_cut_or_foreign_body_is_worth_another_attempt(body: bytes) -> None:
+    with pytest.raises(TransientError, match="the answer is no aggregates result"):
+        decode(body)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_give_an_answer_or_our_error(body: bytes) -> None:
+    try:
+        answer = decode(body)
+    except TransientError:
+        return
+    assert isinstance(answer, Answer)
