@@ -1,0 +1,217 @@
+"""The emulator as its own process: its sockets, its control channel, and how it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import http.client
+import json
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+
+import pytest
+
+from asyncreport.emulator import Emulator, Options, World, running, serve
+from asyncreport.timeline import DAY, iso, parse_iso
+from tests.emulator_process import Handle, emulator_process
+
+MONDAY = parse_iso("2023-10-02T00:00Z")
+AGGREGATES = "/api/v2/analytics/conversations/aggregates/query"
+
+
+class Caller:
+    """A client of the standard library, one connection per request."""
+
+    def __init__(self, emulator: Handle | Emulator) -> None:
+        self._at = urlsplit(emulator.url).netloc
+        basic = base64.b64encode(f"{emulator.client_id}:{emulator.client_secret}".encode()).decode()
+        form = {"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"}
+        _, _, body = self._send("POST", "/oauth/token", form, b"grant_type=client_credentials")
+        self._headers = {"Authorization": f"Bearer {json.loads(body)['access_token']}", "Content-Type": "application/json"}
+
+    def __call__(self, method: str, path: str, body: object = None, *, timeout: float = 30) -> tuple[int, http.client.HTTPMessage, bytes]:
+        return self._send(method, path, self._headers, None if body is None else json.dumps(body).encode(), timeout)
+
+    def _send(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None, timeout: float = 30
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        connection = http.client.HTTPConnection(self._at, timeout=timeout)
+        try:
+            connection.request(method, path, body, headers)
+            with connection.getresponse() as answer:
+                return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def process() -> Any:
+    with emulator_process(agents=5, requests_per_minute=0) as handle:
+        yield handle
+
+
+@pytest.fixture
+def emulator(process: Handle) -> Any:
+    yield process
+    process.release()
+    process.faults([])
+
+
+def _query(users: list[str]) -> dict[str, Any]:
+    predicates = [{"type": "dimension", "dimension": "userId", "operator": "matches", "value": user} for user in users]
+    filter_ = {"type": "and", "clauses": [{"type": "or", "predicates": predicates}]}
+    return {"interval": f"{iso(MONDAY)}/{iso(MONDAY + DAY)}", "metrics": ["tHandle"], "groupBy": ["userId"], "filter": filter_}
+
+
+def test_a_query_over_the_wire_adds_up_to_the_truth(emulator: Handle) -> None:
+    users = [person.id for person in World(5).people]
+    status, headers, body = Caller(emulator)("POST", AGGREGATES, _query(users))
+    stats = [m["stats"] for c in json.loads(body)["results"] for e in c["data"] for m in e["metrics"]]
+    handles = [e["value"] for e in emulator.truth(MONDAY, MONDAY + DAY) if e["metric"] == "tHandle"]
+    assert (status, headers["content-type"]) == (200, "application/json")
+    assert (sum(s["count"] for s in stats), sum(s["sum"] for s in stats)) == (len(handles), sum(handles))
+
+
+def test_the_truth_is_what_the_world_emits(emulator: Handle) -> None:
+    told = emulator.truth(MONDAY, MONDAY + DAY)
+    own = list(World(5).truth(MONDAY, MONDAY + DAY))
+    assert [(e["at"], e["metric"], e["value"]) for e in told] == [(e.at, e.metric, e.value) for e in own]
+
+
+def test_the_log_tells_what_was_asked_and_shows_no_token(emulator: Handle) -> None:
+    users = sorted(person.id for person in World(5).people[:2])
+    Caller(emulator)("POST", AGGREGATES, _query(users))
+    seen = emulator.log()[-1]
+    assert (seen["method"], seen["path"], seen["status"], seen["fault"]) == ("POST", AGGREGATES, 200, None)
+    assert (seen["interval"], seen["users"]) == (f"{iso(MONDAY)}/{iso(MONDAY + DAY)}", users)
+    assert seen["token"] >= 1
+    assert len(seen["digest"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("do", "error"),
+    [
+        ({"reset": "before"}, ConnectionResetError),
+        ({"reset": "headers"}, ConnectionResetError),
+        ({"reset": "body"}, ConnectionResetError),
+        ({"truncate": "length"}, http.client.IncompleteRead),
+        ({"hang": True}, TimeoutError),
+    ],
+)
+def test_an_answer_breaks_the_way_the_script_says(emulator: Handle, do: dict[str, Any], error: type[Exception]) -> None:
+    call = Caller(emulator)
+    emulator.faults([{"match": {"path": "/users"}, "do": do}])
+    with pytest.raises(error):
+        call("GET", "/api/v2/users", timeout=0.3)
+    seen = emulator.log()[-1]
+    assert (seen["fault"], seen["status"]) == (do, None)
+
+
+def test_a_dripping_answer_arrives_whole(emulator: Handle) -> None:
+    call = Caller(emulator)
+    whole = call("GET", "/api/v2/users")[2]
+    emulator.faults([{"do": {"drip": 0.001}}])
+    assert call("GET", "/api/v2/users")[2] == whole
+
+
+def test_a_scripted_status_goes_out_with_its_headers(emulator: Handle) -> None:
+    call = Caller(emulator)
+    emulator.faults([{"match": {"times": 1}, "do": {"status": 503, "retry_after": 7}}])
+    status, headers, _ = call("GET", "/api/v2/users")
+    assert (status, headers["retry-after"], emulator.log()[-1]["status"]) == (503, "7", 503)
+    assert call("GET", "/api/v2/users")[0] == 200
+
+
+def test_faults_may_end_tokens_and_lower_the_limit(emulator: Handle) -> None:
+    for do in ({"expire_tokens": True}, {"revoke_tokens": True}):
+        call = Caller(emulator)
+        emulator.faults([{"match": {"times": 1}, "do": do}])
+        assert call("GET", "/api/v2/users")[0] == 401
+    call = Caller(emulator)
+    emulator.revoke()
+    assert call("GET", "/api/v2/users")[0] == 401
+    call = Caller(emulator)
+    emulator.faults([{"match": {"times": 1}, "do": {"lower_allowed": 1}}])
+    assert [call("GET", "/api/v2/users")[0] for _ in range(2)] == [200, 429]
+    emulator.faults([{"do": {"lower_allowed": 0}}])
+    assert call("GET", "/api/v2/users")[0] == 200
+
+
+def test_a_script_that_is_none_is_refused(emulator: Handle) -> None:
+    with pytest.raises(HTTPError, match="400"):
+        emulator.faults([{"do": {"explode": True}}])
+
+
+def test_held_answers_wait_for_their_release(emulator: Handle) -> None:
+    call = Caller(emulator)
+    before = sum(seen["path"].startswith("/api/") for seen in emulator.log())
+    emulator.hold()
+    with ThreadPoolExecutor() as pool:
+        waiting = [pool.submit(call, "GET", "/api/v2/users") for _ in range(3)]
+        emulator.wait(before + 3)
+        assert not any(future.done() for future in waiting)
+        emulator.release()
+        assert [future.result()[0] for future in waiting] == [200, 200, 200]
+
+
+def test_the_same_process_starts_again_with_the_same_answers(emulator: Handle) -> None:
+    path = "/api/v2/users?state=any"
+    with emulator_process(agents=5) as again:
+        assert Caller(again)("GET", path)[2] == Caller(emulator)("GET", path)[2]
+
+
+def test_options_that_do_not_exist_are_said_at_once() -> None:
+    with pytest.raises(RuntimeError, match="did not come up"), emulator_process(speed="ludicrous"):
+        pass
+
+
+def test_it_goes_while_answers_are_held() -> None:
+    with ThreadPoolExecutor() as pool, emulator_process(agents=1) as emulator:
+        call = Caller(emulator)
+        emulator.hold()
+        waiting = pool.submit(call, "GET", "/api/v2/users")
+        emulator.wait(1)
+    assert waiting.exception() is not None or waiting.result()[0] == 200
+
+
+def test_it_runs_in_a_thread_and_leaves_none_behind() -> None:
+    with running(World(3), Options(latency=0.001)) as emulator:
+        assert Caller(emulator)("GET", "/api/v2/users")[0] == 200
+        assert "emulator" in {thread.name for thread in threading.enumerate()}
+    assert "emulator" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_it_listens_on_loopback_only() -> None:
+    with running() as emulator:
+        assert emulator.url.startswith("http://127.0.0.1:")
+
+
+def test_a_taken_port_is_an_oserror_and_serving_ends_with_its_task() -> None:
+    async def main() -> str:
+        up: asyncio.Future[Emulator] = asyncio.get_running_loop().create_future()
+        serving = asyncio.ensure_future(serve(World(1), up=up.set_result))
+        emulator = await up
+        with pytest.raises(OSError, match="in use"):
+            async with Emulator(World(1), port=urlsplit(emulator.url).port or 0):
+                pass
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        return emulator.url
+
+    url = urlsplit(asyncio.run(main()))
+    with socket.socket() as probe:
+        assert probe.connect_ex((url.hostname, url.port)) != 0
+
+
+@pytest.mark.parametrize("query", ["start=yesterday&end=today", "start=2023-10-01T00:00:00Z"])
+def test_a_truth_of_no_interval_is_a_400(emulator: Handle, query: str) -> None:
+    assert Caller(emulator)("GET", f"/emulator/truth?{query}")[0] == 400
+
+
+def test_waiting_for_what_does_not_come_ends(emulator: Handle) -> None:
+    assert Caller(emulator)("GET", "/emulator/wait?requests=1000000&timeout=0.01")[0] == 408

@@ -1,0 +1,132 @@
+"""Users and divisions, page by page."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from asyncreport.emulator.answers import Ask, Refused
+from asyncreport.emulator.directory import divisions, user, users
+from asyncreport.emulator.world import World
+
+WORLD = World(40)
+
+
+def _ask(path: str = "/api/v2/users", *query: tuple[str, str]) -> Ask:
+    return Ask(method="GET", path=path, query=query)
+
+
+def _users(*query: tuple[str, str]) -> dict[str, Any]:
+    return users(WORLD, _ask("/api/v2/users", *query))
+
+
+def _follow(page: dict[str, Any]) -> list[str]:
+    """Walk from page to page by nextUri alone."""
+    ids = [entity["id"] for entity in page["entities"]]
+    while "nextUri" in page:
+        link = urlsplit(page["nextUri"])
+        page = users(WORLD, _ask(link.path, *parse_qsl(link.query)))
+        ids += [entity["id"] for entity in page["entities"]]
+    return ids
+
+
+def test_a_page_has_the_vendors_envelope_to_the_letter() -> None:
+    person = min((p for p in World(3).people), key=lambda p: p.name)
+    page = users(World(3), _ask("/api/v2/users", ("pageSize", "1"), ("pageNumber", "1"), ("state", "any")))
+    (entity,) = page.pop("entities")
+    assert page == {
+        "pageSize": 1,
+        "pageNumber": 1,
+        "total": 3,
+        "pageCount": 3,
+        "firstUri": "/api/v2/users?pageSize=1&pageNumber=1&state=any",
+        "selfUri": "/api/v2/users?pageSize=1&pageNumber=1&state=any",
+        "nextUri": "/api/v2/users?pageSize=1&pageNumber=2&state=any",
+        "lastUri": "/api/v2/users?pageSize=1&pageNumber=3&state=any",
+    }
+    assert {name: entity[name] for name in ("id", "name", "email", "state", "selfUri")} == {
+        "id": person.id,
+        "name": person.name,
+        "email": person.email,
+        "state": "active",
+        "selfUri": f"/api/v2/users/{person.id}",
+    }
+    assert entity["division"]["name"] == person.division.name
+
+
+def test_only_the_active_are_listed_unless_asked_for() -> None:
+    assert (_users()["total"], _users(("state", "inactive"))["total"], _users(("state", "deleted"))["total"]) == (36, 3, 1)
+    assert _users(("state", "any"))["total"] == 40
+
+
+@pytest.mark.parametrize("size", ["1", "7", "40", "500"])
+def test_next_links_lead_through_everybody_once(size: str) -> None:
+    ids = _follow(_users(("pageSize", size), ("state", "any")))
+    assert sorted(ids) == sorted(person.id for person in WORLD.people)
+    assert len(set(ids)) == len(ids)
+
+
+def test_25_come_on_a_page_unless_asked_otherwise_even_when_ids_are_named() -> None:
+    ids = [("id", person.id) for person in WORLD.people]
+    page = _users(*ids, ("state", "any"))
+    assert len(page["entities"]) == 25
+    assert sorted(_follow(page)) == sorted(person.id for person in WORLD.people)
+
+
+def test_ids_narrow_and_unknown_ones_are_left_out() -> None:
+    one, two = WORLD.people[:2]
+    page = _users(("id", one.id), ("id", two.id), ("id", "nobody"))
+    assert {entity["id"] for entity in page["entities"]} == {one.id, two.id}
+    assert {entity["id"] for entity in _users(("id", f"{one.id},{two.id}"))["entities"]} == {one.id, two.id}
+
+
+def test_a_page_beyond_the_last_is_empty() -> None:
+    page = _users(("pageNumber", "9"))
+    assert page["entities"] == []
+    assert "nextUri" not in page
+    assert page["previousUri"] == "/api/v2/users?pageSize=25&pageNumber=8"
+
+
+def test_the_order_can_be_turned_round() -> None:
+    names = [entity["name"] for entity in _users()["entities"]]
+    turned = [entity["name"] for entity in _users(("sortOrder", "descending"))["entities"]]
+    assert names == sorted(names)
+    assert turned == sorted(turned, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ((("pageSize", "0"),), "pageSize"),
+        ((("pageSize", "501"),), "pageSize"),
+        ((("pageSize", "many"),), "pageSize"),
+        ((("pageNumber", "0"),), "pageNumber"),
+        ((("pageNumber", "-1"),), "pageNumber"),
+        ((("state", "gone"),), "state"),
+        (tuple(("id", str(n)) for n in range(101)), "id"),
+        ((("state", "inactive"), ("pageSize", "500"), ("pageNumber", "21")), "state"),
+    ],
+)
+def test_what_the_vendor_does_not_take_is_a_400(query: tuple[tuple[str, str], ...], named: str) -> None:
+    with pytest.raises(Refused) as caught:
+        _users(*query)
+    assert (caught.value.status, caught.value.params["field"]) == (400, named)
+
+
+def test_one_user_is_found_by_id_and_a_deleted_one_only_by_state() -> None:
+    deleted = next(person for person in WORLD.people if person.state == "deleted")
+    inactive = next(person for person in WORLD.people if person.state == "inactive")
+    assert user(WORLD, _ask(f"/api/v2/users/{inactive.id}"))["name"] == inactive.name
+    assert user(WORLD, _ask(f"/api/v2/users/{deleted.id}", ("state", "deleted")))["state"] == "deleted"
+    for lost in (deleted.id, "nobody"):
+        with pytest.raises(Refused, match="not found"):
+            user(WORLD, _ask(f"/api/v2/users/{lost}"))
+
+
+def test_divisions_are_listed_and_narrowed() -> None:
+    page = divisions(WORLD, _ask("/api/v2/authorization/divisions"))
+    assert [(entity["name"], entity["homeDivision"]) for entity in page["entities"]] == [("Home", True), ("Nordics & Baltics", False)]
+    second = page["entities"][1]["id"]
+    assert divisions(WORLD, _ask("/api/v2/authorization/divisions", ("id", second)))["total"] == 1

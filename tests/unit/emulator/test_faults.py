@@ -1,0 +1,147 @@
+"""Faults by script: which requests are struck, and what is left of an answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from asyncreport.emulator.answers import Answer
+from asyncreport.emulator.faults import Do, Faults, delivery, spoil
+
+ANSWER = Answer(
+    headers={
+        "content-type": "application/json",
+        "inin-correlation-id": "c-1",
+        "inin-ratelimit-count": "3",
+        "inin-ratelimit-allowed": "300",
+    },
+    body=b'{"results": [1, 2, 3]}',
+)
+
+
+def _struck(match: dict[str, Any], *, paths: list[str] | None = None, requests: int = 12) -> list[int]:
+    """Give the numbers of the requests, from 1, that a rule strikes."""
+    faults = Faults([{"match": match, "do": {"status": 503}}])
+    asked = paths or ["/api/v2/users"] * requests
+    return [n for n, path in enumerate(asked, 1) if faults.choose(path, "body of " + path)]
+
+
+@pytest.mark.parametrize(
+    ("match", "struck"),
+    [
+        ({}, list(range(1, 13))),
+        ({"nth": [2, 5]}, [2, 5]),
+        ({"every": 4}, [4, 8, 12]),
+        ({"after": 9}, [10, 11, 12]),
+        ({"times": 2}, [1, 2]),
+        ({"after": 3, "every": 2, "times": 3}, [4, 6, 8]),
+        ({"path": "elsewhere"}, []),
+        ({"probability": 0.0}, []),
+    ],
+)
+def test_a_rule_strikes_the_requests_that_it_says(match: dict[str, Any], struck: list[int]) -> None:
+    assert _struck(match) == struck
+
+
+def test_a_rule_counts_only_the_requests_that_it_is_about() -> None:
+    paths = ["/oauth/token", "/api/v2/users", "/oauth/token", "/api/v2/users"]
+    assert _struck({"path": "users", "nth": [2]}, paths=paths) == [4]
+    assert _struck({"body": "oauth", "nth": [2]}, paths=paths) == [3]
+
+
+def test_chance_is_the_same_for_the_same_seed() -> None:
+    once, again, other = (_struck({"probability": 0.33, "seed": seed}, requests=600) for seed in (7, 7, 8))
+    assert once == again != other
+    assert 150 < len(once) < 250
+
+
+def test_the_first_rule_that_fires_decides_and_all_count() -> None:
+    faults = Faults([{"match": {"nth": [1]}, "do": {"status": 500}}, {"match": {"nth": [1, 2]}, "do": {"status": 502}}])
+    chosen = [faults.choose("/api") for _ in range(3)]
+    assert [do and do.status for do in chosen] == [500, 502, None]
+
+
+def test_several_faults_take_turns() -> None:
+    faults = Faults([{"do": [{"status": 429}, {"reset": "body"}]}])
+    chosen = [faults.choose("/api") for _ in range(3)]
+    assert [do and (do.status, do.reset) for do in chosen] == [(429, None), (None, "body"), (429, None)]
+
+
+def test_no_script_is_no_fault() -> None:
+    assert Faults().choose("/api") is None
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        {},
+        "503",
+        [{"do": {"explode": True}}],
+        [{"match": {"nht": [1]}, "do": {}}],
+        [{"match": {}}],
+        [{"do": []}],
+        [{"match": {"every": 0}, "do": {}}],
+    ],
+)
+def test_a_script_that_is_none_is_refused(script: object) -> None:
+    with pytest.raises(ValueError, match="script of faults"):
+        Faults(script)
+
+
+def test_a_status_answers_in_the_vendors_form_with_what_the_script_adds() -> None:
+    answer = spoil(Do(status=429, retry_after=2, message="Slow down"), ANSWER)
+    assert (answer.status, answer.headers["retry-after"], answer.headers["inin-ratelimit-count"]) == (429, "2", "3")
+    body = json.loads(answer.body)
+    assert (body["code"], body["message"], body["contextId"]) == ("too.many.requests.retry.after", "Slow down", "c-1")
+    assert "retry-after" not in spoil(Do(status=503), answer).headers
+    assert spoil(Do(status=503, retry_after="Wed, 21 Oct 2026 07:28:00 GMT"), ANSWER).headers["retry-after"].startswith("Wed")
+    assert json.loads(spoil(Do(status=400, code="response.entity.too.large"), ANSWER).body)["code"] == "response.entity.too.large"
+    assert json.loads(spoil(Do(status=599), ANSWER).body)["code"] == "internal.server.error"
+
+
+def test_bodies_and_headers_can_be_anything() -> None:
+    assert spoil(Do(status=400, body="rate limit exceeded; x"), ANSWER).body == b"rate limit exceeded; x"
+    page = spoil(Do(status=502, html=True), ANSWER)
+    assert (page.status, page.headers["content-type"]) == (502, "text/html")
+    assert page.body.startswith(b"<html>")
+    assert spoil(Do(html=True), ANSWER).status == 200
+    assert spoil(Do(content_type="text/plain"), ANSWER).headers["content-type"] == "text/plain"
+    changed = spoil(Do(headers={"Inin-RateLimit-Allowed": "120", "inin-correlation-id": None}), ANSWER).headers
+    assert changed == {"content-type": "application/json", "inin-ratelimit-count": "3", "inin-ratelimit-allowed": "120"}
+    assert set(spoil(Do(drop_headers=True), ANSWER).headers) == {"content-type", "inin-correlation-id"}
+
+
+@pytest.mark.parametrize("do", [Do(garble=True), Do(truncate="json")])
+def test_a_spoilt_body_is_no_json_but_well_formed_http(do: Do) -> None:
+    answer = spoil(do, ANSWER)
+    with pytest.raises(ValueError):  # noqa: PT011  UnicodeDecodeError or JSONDecodeError
+        json.loads(answer.body)
+    assert delivery(do, answer) is None
+
+
+def test_a_delivery_breaks_where_the_script_says() -> None:
+    half = len(ANSWER.body) // 2
+    cut = delivery(Do(truncate="length"), ANSWER)
+    assert cut is not None
+    assert cut.end == "close"
+    assert cut.pieces[0].startswith(b"HTTP/1.1 200 OK\r\ncontent-length: 22\r\n")
+    assert cut.pieces[1] == ANSWER.body[:half]
+    lengths = {}
+    for where in ("before", "headers", "body"):
+        reset = delivery(Do(reset=where), ANSWER)
+        assert reset is not None
+        assert reset.end == "reset"
+        lengths[where] = len(reset.pieces)
+    assert lengths == {"before": 0, "headers": 1, "body": 2}
+    hang = delivery(Do(hang=True), ANSWER)
+    assert hang is not None
+    assert (hang.end, hang.pieces) == ("hang", ())
+
+
+def test_a_dripping_body_arrives_whole() -> None:
+    drip = delivery(Do(drip=0.5), ANSWER)
+    assert drip is not None
+    assert b"".join(drip.pieces).partition(b"\r\n\r\n")[2] == ANSWER.body
+    assert (drip.pause, len(drip.pieces)) == (0.5, 9)

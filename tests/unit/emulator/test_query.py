@@ -1,0 +1,187 @@
+"""What a conversation aggregates query may say, and which sessions its filter lets pass."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from asyncreport.emulator.answers import Refused
+from asyncreport.emulator.query import MOST_BYTES, Query, asked_about, parse_query
+from asyncreport.emulator.vocabulary import GROUP_BY, METRICS, PREDICATES
+from asyncreport.emulator.world import Session
+
+INTERVAL = "2023-10-02T00:00:00.000Z/2023-10-03T00:00:00.000Z"
+SESSION = Session(
+    conversation_id="c1",
+    user_id="ada",
+    queue_id="q1",
+    media_type="voice",
+    direction="inbound",
+    division_id="d1",
+    wrap_up_code=None,
+    events=(),
+)
+NOBODYS = Session(conversation_id="c2", user_id=None, queue_id="q1", media_type="chat", direction="inbound", division_id="d1", events=())
+
+
+def _query(**given: Any) -> Query:
+    return parse_query(json.dumps({"interval": INTERVAL, "metrics": ["tHandle"], **given}).encode())
+
+
+def _is(dimension: str, value: str) -> dict[str, Any]:
+    return {"type": "dimension", "dimension": dimension, "operator": "matches", "value": value}
+
+
+def _refusal(**given: Any) -> Refused:
+    with pytest.raises(Refused) as caught:
+        _query(**given)
+    return caught.value
+
+
+def test_the_lists_are_as_long_as_the_vendors() -> None:
+    assert (len(GROUP_BY), len(PREDICATES), len(METRICS)) == (83, 84, 82)
+
+
+def test_media_type_is_a_dimension_of_every_group() -> None:
+    assert _query(groupBy=["userId"]).group_by == ("mediaType", "userId")
+    assert _query().group_by == ("mediaType",)
+    assert _query(groupBy=["mediaType", "queueId"]).group_by == ("mediaType", "queueId")
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"interval": None}, "interval"),
+        ({"interval": "yesterday"}, "yesterday"),
+        ({"granularity": "1h"}, "1h"),
+        ({"metrics": []}, "metrics"),
+        ({"metrics": None}, "metrics"),
+        ({"metrics": "tHandle"}, "metrics"),
+        ({"metrics": ["nAnswered"]}, "nAnswered"),
+        ({"metrics": ["tHold"]}, "tHold"),
+        ({"groupBy": ["user"]}, "user"),
+        ({"groupBy": [{}]}, "groupBy"),
+        ({"timeZone": "Mars/Olympus"}, "Mars/Olympus"),
+        ({"timeZone": "../../etc/passwd"}, "passwd"),
+        ({"pageSize": 100}, "pageSize"),
+        ({"dateFrom": "2023-10-01"}, "dateFrom"),
+        ({"queryType": "pie"}, "pie"),
+        ({"queryType": "topN"}, "queryType"),
+        ({"views": [{"target": "tHandle"}]}, "views"),
+        ({"alternateTimeDimension": "eventTime"}, "alternateTimeDimension"),
+        ({"flattenMultivaluedDimensions": "yes"}, "flattenMultivaluedDimensions"),
+        ({"filter": []}, "filter"),
+        ({"filter": {"type": "and"}}, "filter"),
+        ({"filter": {"type": "xor", "predicates": [_is("userId", "ada")]}}, "xor"),
+        ({"filter": {"predicates": [_is("userId", "ada")]}}, "type"),
+        ({"filter": {"type": "and", "predicates": {}}}, "predicates"),
+        ({"filter": {"type": "and", "predicates": ["ada"]}}, "predicate"),
+        ({"filter": {"type": "and", "predicates": [_is("user", "ada")]}}, "user"),
+        ({"filter": {"type": "and", "predicates": [_is("userId", "ada") | {"value": ["ada", "bob"]}]}}, "value"),
+        ({"filter": {"type": "and", "predicates": [_is("userId", "ada") | {"values": ["ada"]}]}}, "values"),
+        ({"filter": {"type": "and", "predicates": [_is("userId", "ada") | {"operator": "in"}]}}, "in"),
+        ({"filter": {"type": "and", "predicates": [_is("userId", "ada") | {"type": "metric"}]}}, "metric"),
+        ({"filter": {"type": "and", "clauses": [{"type": "or", "predicates": [], "clauses": []}]}}, "clauses"),
+    ],
+)
+def test_a_query_that_makes_no_sense_is_a_400_that_names_what_is_wrong(given: dict[str, Any], named: str) -> None:
+    refused = _refusal(**given)
+    assert (refused.status, refused.code) == (400, "bad.request")
+    assert named in refused.message
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"text"', b"\xff"])
+def test_a_body_that_is_no_json_object_is_a_400(body: bytes) -> None:
+    with pytest.raises(Refused) as caught:
+        parse_query(body)
+    assert caught.value.status == 400
+
+
+def test_a_body_over_the_platforms_limit_is_a_413() -> None:
+    predicates = [_is("userId", f"{n:036}") for n in range(5000)]
+    refused = _refusal(filter={"type": "or", "predicates": predicates})
+    assert (refused.status, refused.code) == (413, "request.entity.too.large")
+    assert refused.message == f"Maximum bytes: {MOST_BYTES}"
+
+
+def test_a_null_is_as_good_as_a_field_left_out() -> None:
+    assert _query(granularity=None, filter=None, views=[], limit=None, groupBy=None).filter.passes(NOBODYS)
+
+
+@pytest.mark.parametrize(
+    ("given", "ada", "nobody"),
+    [
+        ({"type": "and", "predicates": [_is("userId", "ada")]}, True, False),
+        ({"type": "and", "predicates": [_is("userId", "ada"), _is("userId", "bob")]}, False, False),
+        ({"type": "or", "predicates": [_is("userId", "ada"), _is("userId", "bob")]}, True, False),
+        ({"type": "or", "predicates": [_is("userId", "bob"), _is("mediaType", "chat")]}, False, True),
+        ({"type": "or", "predicates": [_is("mediaType", "voice"), _is("mediaType", "chat")]}, True, True),
+        ({"type": "and", "predicates": [{"dimension": "userId", "operator": "exists"}]}, True, False),
+        ({"type": "and", "predicates": [{"dimension": "userId", "operator": "notExists"}]}, False, True),
+        ({"type": "and", "predicates": [{"dimension": "stationId", "operator": "exists"}]}, False, False),
+        ({"type": "and", "predicates": [_is("wrapUpCode", "sold")]}, False, False),
+        ({"type": "and", "predicates": [{"dimension": "mediaType", "value": "voice"}]}, True, False),
+        (
+            {
+                "type": "and",
+                "clauses": [
+                    {"type": "or", "predicates": [_is("userId", "ada"), _is("userId", "bob")]},
+                    {"type": "or", "predicates": [_is("queueId", "q1"), _is("queueId", "q2")]},
+                ],
+            },
+            True,
+            False,
+        ),
+        (
+            {
+                "type": "and",
+                "clauses": [{"type": "or", "predicates": [_is("userId", "ada"), _is("userId", "bob")]}],
+                "predicates": [_is("mediaType", "chat")],
+            },
+            False,
+            False,
+        ),
+        (
+            {
+                "type": "or",
+                "clauses": [
+                    {"type": "and", "predicates": [_is("userId", "ada"), _is("mediaType", "chat")]},
+                    {"type": "and", "predicates": [_is("queueId", "q1"), _is("mediaType", "chat")]},
+                ],
+            },
+            False,
+            True,
+        ),
+        (
+            {
+                "type": "or",
+                "clauses": [
+                    {"type": "and", "predicates": [_is("userId", "ada"), _is("mediaType", "chat")]},
+                    {"type": "and", "predicates": [_is("userId", "bob"), _is("mediaType", "voice")]},
+                ],
+            },
+            False,
+            False,
+        ),
+    ],
+)
+def test_filters_let_pass_what_they_say(given: dict[str, Any], ada: bool, nobody: bool) -> None:
+    found = _query(filter=given).filter
+    assert (found.passes(SESSION), found.passes(NOBODYS)) == (ada, nobody)
+
+
+def test_the_users_a_filter_cannot_go_beyond_bound_the_work() -> None:
+    users = {"type": "or", "predicates": [_is("userId", "ada"), _is("userId", "bob")]}
+    assert _query(filter={"type": "and", "clauses": [users], "predicates": [_is("mediaType", "chat")]}).filter.users == frozenset(
+        ("ada", "bob")
+    )
+    assert _query(filter={"type": "or", "clauses": [users], "predicates": [_is("mediaType", "chat")]}).filter.users is None
+
+
+def test_a_log_learns_interval_and_users_of_any_body() -> None:
+    given = {"interval": INTERVAL, "filter": {"type": "and", "clauses": [{"predicates": [_is("userId", "bob"), _is("userId", "ada")]}]}}
+    assert asked_about(json.dumps(given).encode()) == (INTERVAL, ["ada", "bob"])
+    assert asked_about(b"grant_type=client_credentials") == (None, [])
+    assert asked_about(b"[1]") == (None, [])
