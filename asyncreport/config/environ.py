@@ -1,0 +1,57 @@
+"""The environment: `.env` under it, and `${VARIABLE}` in a job file. Reads `.env`; knows no process environment but its argument."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from asyncreport.config.place import Place
+from asyncreport.config.yaml import Node
+from asyncreport.errors import ConfigError
+
+
+def read_environ(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Put the `.env` of a folder, where there is one, under an environment, which always wins; raise ConfigError where it is unreadable."""
+    path = folder / ".env"
+    try:
+        found = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8; save it as UTF-8") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); mend its permissions or remove it") from error
+    return {**{name: value for name, value in found.items() if value is not None}, **environ}
+
+
+# `$${` stands for itself; a `${` that nothing closes is caught with an empty name.
+_REFERENCE = re.compile(r"\$\$\{|\$\{(?:([^{}]*)\})?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def expand(place: Place, environ: Mapping[str, str]) -> Node:
+    """Copy a tree with every `${VARIABLE}` of its texts expanded; raise ConfigError where one is not set."""
+    node = place.node
+    assert node is not None
+    match node.value:
+        case dict(members):
+            return replace(node, value={key: expand(place.at(key), environ) for key in members})
+        case list(items):
+            return replace(node, value=[expand(place.at(n), environ) for n in range(len(items))])
+        case str(text):
+            return replace(node, value=_REFERENCE.sub(lambda match: _expanded(place, match, environ), text))
+        case _:
+            return node
+
+
+def _expanded(place: Place, match: re.Match[str], environ: Mapping[str, str]) -> str:
+    if match[0] == "$${":
+        return "${"
+    name = match[1] or ""
+    if not _VARIABLE.fullmatch(name):
+        raise place.wrong("holds a ${ without a variable's name and }; write ${VARIABLE}, or $${ for the characters themselves")
+    if name not in environ:
+        raise place.error(f"the variable {name[:60]} is not set; set it in the environment or in .env")
+    return environ[name]

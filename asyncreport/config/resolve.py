@@ -1,0 +1,200 @@
+"""A checked job file into a Job: what types alone cannot say about names, teams, filters, limits and files. Pure."""
+
+from __future__ import annotations
+
+import os.path
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import UnsetType
+
+from asyncreport.config.connections import DEFAULT, connections
+from asyncreport.config.file import DIMENSIONS, MEDIA_TYPES, FilterFile, JobFile, LimitsFile, OutputFile, TeamFile
+from asyncreport.config.place import Place, near
+from asyncreport.config.span import chunk_length, span
+from asyncreport.job import FORMATS, Connection, Filter, Job, Limits, Output, Query, Team
+from asyncreport.timeline import parse_duration
+
+#: of a name that becomes part of a file's: most file systems end at 255
+NAME_BYTES = 100
+
+
+def resolve(place: Place, given: JobFile, *, environ: Mapping[str, str], now: int) -> Job:
+    """Build the Job of a file that `place` is the root of; `now` is an instant."""
+    name = _name(place.at("name"), given.name)
+    reached = connections(place.at("connections"), given.connections, environ)
+    interval, grid = span(place.at("range"), given.range, now)
+    chunk = given.range.chunk
+    output = _output(place.at("output"), given.output)
+    teams = _teams(place.at("teams"), given.teams, reached)
+    _check_connections(place.at("connections"), teams, reached)
+    _check_files(place, teams, output)
+    return Job(
+        name=name,
+        connections=reached,
+        interval=interval,
+        query=Query(
+            contract=given.contract,
+            grid=grid,
+            split_by=tuple(DIMENSIONS[name] for name in _known(place.at("split_by"), given.split_by, DIMENSIONS)),
+            filter=_filter(place.at("filter"), given.filter),
+        ),
+        chunk=None if isinstance(chunk, UnsetType) else chunk_length(place.at("range", "chunk"), chunk),
+        teams=teams,
+        limits=_limits(place.at("limits"), given.limits),
+        output=output,
+    )
+
+
+def _name(place: Place, text: str) -> str:
+    """Check a name that becomes a file's: it must neither leave its folder nor break a path or a placeholder."""
+    if not text or text != text.strip() or text.startswith("."):
+        raise place.wrong("is no usable name; it must not be empty, begin with a dot, or begin or end with a blank")
+    if not text.isprintable() or set(text) & set("/\\{}"):
+        raise place.wrong("is no usable name; it must not hold / \\ { } or control characters")
+    if len(text.encode()) > NAME_BYTES:
+        raise place.wrong(f"is too long for a name; at most {NAME_BYTES} bytes")
+    return text
+
+
+def _distinct(place: Place, values: Iterable[str]) -> None:
+    """Refuse a list that says the same twice."""
+    seen: dict[str, int] = {}
+    for n, value in enumerate(values):
+        first = seen.setdefault(value, n)
+        if first != n:
+            raise place.at(n).wrong(f"is listed twice; remove one (the first is {place.at(first).spelled})")
+
+
+def _known(place: Place, values: Sequence[str], known: Iterable[str]) -> Sequence[str]:
+    for n, value in enumerate(values):
+        if value not in known:
+            raise place.at(n).wrong(f"is not known{near(value, known)}", accepted=", ".join(known))
+    _distinct(place, values)
+    return values
+
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def _ids(place: Place, values: Sequence[str]) -> tuple[str, ...]:
+    """Check ids and write UUIDs in lower case: some data bases print them in upper case, the vendor never does."""
+    for n, value in enumerate(values):
+        if not value or value != value.strip() or not value.isprintable():
+            raise place.at(n).wrong("is no id; it must not be empty, begin or end with a blank, or hold control characters")
+    found = tuple(value.lower() if _UUID.fullmatch(value) else value for value in values)
+    _distinct(place, found)
+    return found
+
+
+def _filter(place: Place, given: FilterFile) -> Filter:
+    media_types = () if isinstance(given.media_types, UnsetType) else given.media_types
+    queues = () if isinstance(given.queues, UnsetType) else given.queues
+    return Filter(
+        media_types=tuple(_known(place.at("media_types"), media_types, MEDIA_TYPES)),
+        queues=_ids(place.at("queues"), queues),
+    )
+
+
+def _teams(place: Place, given: Sequence[TeamFile], reached: Sequence[Connection]) -> tuple[Team, ...]:
+    teams = tuple(_team(place.at(n), team, reached) for n, team in enumerate(given))
+    names: dict[str, int] = {}
+    everyone: dict[str, int] = {}
+    for n, team in enumerate(teams):
+        if names.setdefault(team.name, n) != n:
+            raise place.at(n, "name").wrong(f"is the name of teams[{names[team.name]}] too; give each team its own")
+        # Two would only write every record twice.
+        if team.users is None and everyone.setdefault(team.connection, n) != n:
+            raise place.at(n).error(f"means everyone, as teams[{everyone[team.connection]}] does; list its users, or remove one")
+    return teams
+
+
+def _team(place: Place, given: TeamFile, reached: Sequence[Connection]) -> Team:
+    users = None if isinstance(given.users, UnsetType) else _ids(place.at("users"), given.users)
+    return Team(name=_name(place.at("name"), given.name), connection=_connection_of(place, given, reached), users=users)
+
+
+def _connection_of(place: Place, given: TeamFile, reached: Sequence[Connection]) -> str:
+    names = [connection.name for connection in reached]
+    if isinstance(given.connection, UnsetType):
+        if DEFAULT not in names and len(names) > 1:
+            raise place.at("connection").error("is missing, and no connection is named default", accepted=", ".join(names))
+        return DEFAULT if DEFAULT in names else names[0]
+    if given.connection not in names:
+        raise place.at("connection").wrong(f"is no connection{near(given.connection, names)}", accepted=", ".join(names))
+    return given.connection
+
+
+def _check_connections(place: Place, teams: Sequence[Team], reached: Sequence[Connection]) -> None:
+    for connection in reached:
+        _name(place.at(connection.name), connection.name)
+        if all(team.connection != connection.name for team in teams):
+            raise place.at(connection.name).error("is used by no team; name it in a team's connection, or remove it")
+
+
+def _limits(place: Place, given: LimitsFile) -> Limits:
+    return Limits(
+        concurrency=given.concurrency,
+        max_attempts=given.max_attempts,
+        give_up_after=_duration(place.at("give_up_after"), given.give_up_after, least=1000) / 1000,
+        request_timeout=_duration(place.at("request_timeout"), given.request_timeout, least=1000) / 1000,
+    )
+
+
+def _duration(place: Place, text: str, *, least: int) -> int:
+    """Read a duration into ms."""
+    try:
+        length = parse_duration(text)
+    except ValueError:  # no cause: it would show what a ${VARIABLE} holds
+        raise place.wrong("is no ISO 8601 duration", accepted="durations such as PT30S, PT15M, PT12H, P4D") from None
+    if length < least:
+        raise place.wrong("is too short", accepted="PT1S and longer")
+    return length
+
+
+def _output(place: Place, given: OutputFile) -> Output:
+    per_team = None if isinstance(given.per_team, UnsetType) else _template(place.at("per_team"), given.per_team, "month", "team")
+    if per_team is not None and "{team}" not in per_team:
+        raise place.at("per_team").wrong("holds no {team}, so the teams would share one file; write for example exports/{team}.jsonl")
+    return Output(
+        path=_template(place.at("path"), given.path, "month"),
+        per_team=per_team,
+        settle=_duration(place.at("settle"), given.settle, least=0),
+    )
+
+
+def _template(place: Place, text: str, *placeholders: str) -> str:
+    bare = re.sub("|".join(rf"\{{{name}\}}" for name in placeholders), "x", text)
+    if set(bare) & set("{}"):
+        raise place.wrong("holds a { or } that stands for nothing", accepted=" and ".join(f"{{{name}}}" for name in placeholders))
+    if not text.isprintable() or Path(bare).suffix not in FORMATS:
+        raise place.wrong("is no file of a known format", accepted=", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items()))
+    return text
+
+
+def _check_files(place: Place, teams: Sequence[Team], output: Output) -> None:
+    """Refuse files that would be one: some file systems tell neither case nor composed letters apart."""
+    if output.per_team is None:
+        return
+    first: dict[str, int] = {}
+    for n, team in enumerate(teams):
+        if first.setdefault(_folded(team.name), n) != n:
+            other = first[_folded(team.name)]
+            raise place.at("teams", n, "name").wrong(f"would share a file with teams[{other}]; give it another name")
+        if _clash(output.per_team.replace("{team}", team.name), output.path):
+            raise place.at("output", "per_team").wrong(f"gives teams[{n}] the file of output.path; change one of the two")
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def _clash(one: str, other: str) -> bool:
+    """Tell whether two paths are the same file in some month."""
+    first, second = (_folded(os.path.normpath(path)) for path in (one, other))
+    return any(
+        re.fullmatch(re.escape(a).replace(re.escape("{month}"), r"\d{4}-\d\d"), b.replace("{month}", "2000-01"))
+        for a, b in ((first, second), (second, first))
+    )

@@ -1,0 +1,137 @@
+"""Regions, gateways, proxies, emulators and the environment of a job's connections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from asyncreport.config import read_environ
+from asyncreport.config.regions import REGIONS
+from asyncreport.errors import ConfigError
+from asyncreport.job import Connection, EmulatorSize
+from tests.unit.config.good_job import ENVIRON, GOOD, SECRET, load
+
+HOME = {"GENESYS_CLIENT_ID": "a", "GENESYS_CLIENT_SECRET": SECRET}
+WITHOUT = GOOD[: GOOD.index("connections")] + GOOD[GOOD.index("range") :]
+
+
+def connection(folder: Path, *lines: str, environ: dict[str, str] | None = None) -> Connection:
+    """Load a job whose connection has these lines in place of its region."""
+    text = GOOD.replace("    region: mypurecloud.ie\n", "".join(f"    {line}\n" for line in lines))
+    return load(folder, text, environ=ENVIRON | (environ or {})).connections[0]
+
+
+def test_there_are_eighteen_regions() -> None:
+    assert len(REGIONS) == len(set(REGIONS.values())) == 18
+
+
+@pytest.mark.parametrize(("name", "domain"), [*REGIONS.items(), *((domain, domain) for domain in REGIONS.values())])
+def test_a_region_goes_by_its_aws_name_and_by_its_domain(folder: Path, name: str, domain: str) -> None:
+    found = connection(folder, f"region: {name}")
+    assert (found.api_url, found.login_url) == (f"https://api.{domain}", f"https://login.{domain}")
+
+
+@pytest.mark.parametrize(("variable", "domain"), [({}, "mypurecloud.com"), ({"GENESYS_ENV": "eu-central-1"}, "mypurecloud.de")])
+def test_without_connections_the_environment_names_one(folder: Path, variable: dict[str, str], domain: str) -> None:
+    job = load(folder, WITHOUT, environ=HOME | variable)
+    (found,) = job.connections
+    assert (found.name, found.api_url, found.clients[0].client_id) == ("default", f"https://api.{domain}", "a")
+    assert found.clients[0].client_secret.reveal() == SECRET
+    assert job.teams[0].connection == "default"
+
+
+def test_a_gateway_keeps_its_path_and_loses_its_last_slash(folder: Path) -> None:
+    found = connection(folder, "api_url: https://gateway.example:8443/api/", "login_url: https://gateway.example/login")
+    assert (found.api_url, found.login_url) == ("https://gateway.example:8443/api", "https://gateway.example/login")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "127.8.0.1", "localhost:1", "[::1]:8000", "x.localhost"])
+def test_this_machine_may_be_spoken_to_in_clear(folder: Path, host: str) -> None:
+    assert connection(folder, f"api_url: http://{host}", f"login_url: http://{host}").api_url == f"http://{host}"
+
+
+def test_another_machine_may_if_the_job_says_so(folder: Path) -> None:
+    lines = ("api_url: http://gateway.example", "login_url: http://gateway.example")
+    assert connection(folder, *lines, "allow_http: true").api_url == "http://gateway.example"
+    with pytest.raises(ConfigError, match="in clear; use https://, or set allow_http: true"):
+        connection(folder, *lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("true", EmulatorSize()), ("{}", EmulatorSize()), ("{agents: 7}", EmulatorSize(agents=7)), ("{seed: 3}", EmulatorSize(seed=3))],
+)
+def test_an_emulator_needs_no_credentials(folder: Path, text: str, size: EmulatorSize) -> None:
+    text = GOOD[: GOOD.index("    region")] + f"    emulator: {text}\n    requests_per_minute: 60\n" + GOOD[GOOD.index("range") :]
+    assert load(folder, text, environ={}).connections == (Connection(name="default", emulator=size, requests_per_minute=60),)
+
+
+def test_no_emulator_is_as_if_the_key_were_left_out(folder: Path) -> None:
+    assert connection(folder, "region: mypurecloud.ie", "emulator: false").emulator is None
+
+
+P = "http://proxy.example:3128"
+
+
+@pytest.mark.parametrize(
+    ("environ", "proxy"),
+    [
+        ({}, None),
+        ({"HTTPS_PROXY": P}, P),
+        ({"https_proxy": P, "HTTPS_PROXY": "http://other:1"}, P),
+        ({"ALL_PROXY": P}, P),
+        ({"HTTPS_PROXY": "http://first:1", "ALL_PROXY": P}, "http://first:1"),
+        ({"HTTPS_PROXY": "", "all_proxy": P}, P),
+        ({"HTTP_PROXY": P}, None),
+        ({"HTTPS_PROXY": "proxy.example:3128/"}, P),
+        ({"HTTPS_PROXY": "http://me:word@proxy.example:3128"}, "http://me:word@proxy.example:3128"),
+        ({"HTTPS_PROXY": P, "NO_PROXY": "mypurecloud.ie"}, None),
+        ({"HTTPS_PROXY": P, "NO_PROXY": "a.example, .mypurecloud.ie"}, None),
+        ({"HTTPS_PROXY": P, "no_proxy": "*"}, None),
+        ({"HTTPS_PROXY": P, "NO_PROXY": "mypurecloud.de"}, P),
+    ],
+)
+def test_the_proxy_comes_from_the_environment(folder: Path, environ: dict[str, str], proxy: str | None) -> None:
+    assert connection(folder, "region: mypurecloud.ie", environ=environ).proxy == proxy
+
+
+def test_a_proxy_in_the_job_wins_even_for_this_machine(folder: Path) -> None:
+    lines = ("api_url: http://127.0.0.1:1", "login_url: http://127.0.0.1:1")
+    environ = {"HTTP_PROXY": P, "ALL_PROXY": P}
+    assert connection(folder, *lines, environ=environ).proxy is None
+    assert connection(folder, *lines, "proxy: http://mine:1/", environ=environ).proxy == "http://mine:1"
+
+
+def test_a_gateway_without_tls_goes_by_the_proxy_for_http(folder: Path) -> None:
+    lines = ("api_url: http://g.example", "login_url: http://g.example", "allow_http: true")
+    assert connection(folder, *lines, environ={"HTTP_PROXY": P, "HTTPS_PROXY": "http://other:1"}).proxy == P
+
+
+def test_a_proxy_of_the_environment_that_is_none_is_named_without_its_password(folder: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        connection(folder, "region: mypurecloud.ie", environ={"https_proxy": f"socks5://me:{SECRET}@proxy:1"})
+    assert str(caught.value) == (
+        "job.yaml:3: connections.default: is to be reached through the variable https_proxy, which is no HTTP proxy; "
+        "accepted: http://[USER:PASSWORD@]HOST:PORT"
+    )
+
+
+def test_the_environment_wins_over_dotenv(folder: Path) -> None:
+    (folder / ".env").write_text("A=file\nB='two words'  # comment\nexport C=${A}\nD\nE=\n", "utf-8-sig")
+    assert read_environ(folder, {"A": "real", "F": "f"}) == {"A": "real", "B": "two words", "C": "${A}", "E": "", "F": "f"}
+
+
+def test_an_empty_variable_wins_over_dotenv_too(folder: Path) -> None:
+    (folder / ".env").write_text("A=file\n", "utf-8")
+    assert read_environ(folder, {"A": ""}) == {"A": ""}
+
+
+def test_without_dotenv_the_environment_stands_alone(folder: Path) -> None:
+    assert read_environ(folder, {"A": "a"}) == {"A": "a"}
+
+
+def test_a_dotenv_that_is_not_utf8_is_refused(folder: Path) -> None:
+    (folder / ".env").write_bytes(b"A=\xff\n")
+    with pytest.raises(ConfigError, match=r"\.env: is not UTF-8; save it as UTF-8$"):
+        read_environ(folder, {})

@@ -1,0 +1,191 @@
+"""A good job file becomes a Job."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from asyncreport.errors import ConfigError
+from asyncreport.job import ChunkLength, Client, Connection, Filter, Limits, Output, Secret, Team
+from asyncreport.timeline import DAY, Granularity, Interval, instant, iso
+from tests.unit.config.good_job import GOOD, SECRET, load
+
+UUID = "0f0e0d0c-0b0a-4908-8706-050403020100"
+
+
+def at(text: str) -> int:
+    return instant(datetime.fromisoformat(text))
+
+
+def with_range(start: str, end: str, zone: str = "UTC", granularity: str = "PT1H") -> str:
+    """Vary the range of the good job."""
+    tail = GOOD[GOOD.index("teams:") :]
+    head = GOOD[: GOOD.index("range:")]
+    return f"{head}range: {{start: {start}, end: {end}, time_zone: {zone}, granularity: {granularity}}}\n{tail}"
+
+
+def test_the_good_job_is_what_its_file_says(folder: Path) -> None:
+    job = load(folder)
+    assert job.name == "aht"
+    assert job.connections == (
+        Connection(
+            name="default",
+            api_url="https://api.mypurecloud.ie",
+            login_url="https://login.mypurecloud.ie",
+            clients=(Client(client_id="id-1", client_secret=Secret(SECRET)),),
+        ),
+    )
+    assert job.interval == Interval(at("2023-01-01T00:00Z"), at("2023-02-01T00:00Z"))
+    assert (job.query.grid.granularity, job.query.grid.zone, job.query.grid.whole) == (Granularity.PT30M, "Europe/Dublin", None)
+    assert job.teams == (Team(name="billing", connection="default", users=("ada", "bob")),)
+    assert job.output == Output(path="exports/aht.jsonl", settle=4 * DAY)
+    assert (job.chunk, job.limits, job.query.filter, job.query.split_by) == (None, Limits(), Filter(), ())
+
+
+def test_the_secret_is_in_no_repr(folder: Path) -> None:
+    assert SECRET not in repr(load(folder))
+
+
+def test_every_option_arrives(folder: Path) -> None:
+    text = GOOD.replace("  granularity: PT30M\n", "  granularity: P1D\n  chunk: P7D\n")
+    text += (
+        "  per_team: exports/{team}-{month}.jsonl\n  settle: PT0S\n"
+        "split_by: [media_type, wrap_up_code]\n"
+        f"filter: {{media_types: [voice], queues: [{UUID.upper()}]}}\n"
+        "limits: {concurrency: 1, max_attempts: 20, give_up_after: PT1H, request_timeout: PT10S}\n"
+    )
+    job = load(folder, text)
+    assert job.query.split_by == ("mediaType", "wrapUpCode")
+    assert job.query.filter == Filter(media_types=("voice",), queues=(UUID,))
+    assert job.limits == Limits(concurrency=1, max_attempts=20, give_up_after=3600.0, request_timeout=10.0)
+    assert job.output == Output(path="exports/aht.jsonl", per_team="exports/{team}-{month}.jsonl", settle=0)
+    assert job.chunk == ChunkLength(days=7)
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [("P1D", ChunkLength(days=1)), ("P31D", ChunkLength(days=31)), ("PT12H", ChunkLength(hours=12)), ("P1M", ChunkLength())],
+)
+def test_a_chunk_is_days_hours_or_a_month(folder: Path, text: str, length: ChunkLength) -> None:
+    assert load(folder, overrides=[f"range.chunk={text}"]).chunk == length
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (with_range("2023-01-01", "2023-01-02", "America/New_York"), "2023-01-01T05:00:00.000Z/2023-01-02T05:00:00.000Z"),
+        (with_range("2023-01-01T09:00", "'2023-01-01 10:00'"), "2023-01-01T09:00:00.000Z/2023-01-01T10:00:00.000Z"),
+        (with_range("'2023-01-01T09:00+05:30'", "2023-01-02", granularity="PT30M"), "2023-01-01T03:30:00.000Z/2023-01-02T00:00:00.000Z"),
+        (with_range("yesterday", "today", "Asia/Tokyo"), "2023-11-13T15:00:00.000Z/2023-11-14T15:00:00.000Z"),
+        (with_range("2023-11-14", "now", granularity="PT15M"), "2023-11-14T00:00:00.000Z/2023-11-14T22:00:00.000Z"),
+        (with_range("2023-11-14", "now", granularity="none"), "2023-11-14T00:00:00.000Z/2023-11-14T22:13:00.000Z"),
+        (with_range("2023-10-01", "now", granularity="P1M"), "2023-10-01T00:00:00.000Z/2023-11-01T00:00:00.000Z"),
+        (
+            with_range("'2023-10-29T01:30+00:00'", "2023-10-30", "Europe/Dublin", "PT30M"),
+            "2023-10-29T01:30:00.000Z/2023-10-30T00:00:00.000Z",
+        ),
+        (with_range("2019-11-03", "2019-11-04", "America/Sao_Paulo"), "2019-11-03T03:00:00.000Z/2019-11-04T03:00:00.000Z"),
+        (with_range("2018-11-04", "2018-11-05", "America/Sao_Paulo"), "2018-11-04T03:00:00.000Z/2018-11-05T02:00:00.000Z"),
+    ],
+)
+def test_bounds_are_local_unless_they_carry_an_offset(folder: Path, text: str, expected: str) -> None:
+    assert str(load(folder, text).interval) == expected
+
+
+def test_without_granularity_the_range_is_one_bucket_wherever_it_begins(folder: Path) -> None:
+    job = load(folder, with_range("2023-01-01T09:17", "2023-03-01", granularity="none"))
+    assert job.query.grid.whole == job.interval
+    assert iso(job.interval.start) == "2023-01-01T09:17:00.000Z"
+
+
+def test_now_in_a_month_without_whole_buckets_is_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"range\.end: 'now' has no bucket: 2023-04 in Australia/Lord_Howe .*; use PT30M$"):
+        load(folder, with_range("2023-02-01", "now", "Australia/Lord_Howe"), now=at("2023-04-15T00:00Z"))
+
+
+def test_a_zone_and_a_granularity_are_utc_and_an_hour_by_default(folder: Path) -> None:
+    grid = load(folder, GOOD.replace("  time_zone: Europe/Dublin\n  granularity: PT30M\n", "")).query.grid
+    assert (grid.zone, grid.granularity) == ("UTC", Granularity.PT1H)
+
+
+def test_uuids_are_lower_cased_and_other_ids_are_not(folder: Path) -> None:
+    job = load(folder, GOOD.replace("[ada, bob]", f"[{UUID.upper()}, Ada]"))
+    assert job.teams[0].users == (UUID, "Ada")
+
+
+def test_a_team_without_users_is_everyone(folder: Path) -> None:
+    assert load(folder, GOOD.replace("    users: [ada, bob]\n", "")).teams[0].users is None
+
+
+def test_a_team_takes_the_only_connection(folder: Path) -> None:
+    assert load(folder, GOOD.replace("default:", "dublin:")).teams[0].connection == "dublin"
+
+
+def test_a_variable_expands_inside_a_text_and_a_doubled_dollar_stands_for_itself(folder: Path) -> None:
+    assert load(folder, GOOD.replace("exports/aht", "${ID}/$ID-$x-${ID}${EMPTY}")).output.path == "id-1/$ID-$x-id-1.jsonl"
+    assert load(folder, GOOD.replace("[ada, bob]", "['$${ID}']")).teams[0].users == ("${ID}",)
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(folder: Path) -> None:
+    assert load(folder, "\ufeff" + GOOD.replace("\n", "\r\n")) == load(folder)
+
+
+@pytest.mark.parametrize(
+    ("option", "seen"),
+    [
+        ("range.end=2023-01-15", "2023-01-01T00:00:00.000Z/2023-01-15T00:00:00.000Z"),
+        ("range={start: 2023-01-01, end: 2023-01-02}", "2023-01-01T00:00:00.000Z/2023-01-02T00:00:00.000Z"),
+    ],
+)
+def test_an_override_replaces_a_value_or_a_section(folder: Path, option: str, seen: str) -> None:
+    assert str(load(folder, overrides=[option]).interval) == seen
+
+
+def test_overrides_make_sections_reach_into_lists_and_the_last_one_wins(folder: Path) -> None:
+    job = load(
+        folder,
+        overrides=["limits.concurrency=3", "limits.concurrency=4", "teams[0].name='x'", "teams[0].users=[eve]", "split_by=[queue_id]"],
+    )
+    assert (job.limits.concurrency, job.teams[0].name, job.teams[0].users, job.query.split_by) == (4, "x", ("eve",), ("queueId",))
+
+
+def test_an_override_mends_what_is_wrong_in_the_file(folder: Path) -> None:
+    assert load(folder, GOOD.replace("PT30M", "1h"), overrides=["range.granularity=PT1H"]).query.grid.granularity is Granularity.PT1H
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            "range.end=soon",
+            "--set range.end: range.end: 'soon' is no date and no date with a time; "
+            "accepted: 2023-01-01, 2023-01-01T09:30, 2023-01-01T09:30+01:00, today, yesterday, now",
+        ),
+        (
+            "range.ned=2023-01-01",
+            "--set range.ned: range.ned: is no known key; did you mean 'end'?; accepted: start, end, time_zone, granularity, chunk",
+        ),
+        ("teams=[{name: a, users: [1]}]", "--set teams: teams[0].users[0]: 1 is a number, not text; put what is meant as text in quotes"),
+        ("range.end", "--set range.end: is no KEY=VALUE; write for example --set range.end=2024-02-01"),
+        ("=x", "--set : is no KEY=VALUE; write for example --set range.end=2024-02-01"),
+        ("range.end=", "--set range.end: range.end: is empty; expected: the first instant after the range, a date such as 2024-01-01"),
+        ("range.end=[", "--set range.end: is no YAML: expected the node content, but found '<stream end>'"),
+        ("name.x=1", "--set name.x: there is no x to set at job.yaml:1; name a key that the job file can have"),
+        ("teams[1].name=x", "--set teams[1].name: there is no 1 to set at job.yaml:12; name a key that the job file can have"),
+        (
+            f"connections.default.client_secret:{SECRET}",
+            "--set connections.default.client_secret: is no KEY=VALUE; write for example --set range.end=2024-02-01",
+        ),
+        (
+            f"connections.default.client_secret=[{SECRET}]",
+            "--set connections.default.client_secret: connections.default.client_secret: "
+            "is a list, not text such as ${GENESYS_CLIENT_SECRET}",
+        ),
+    ],
+)
+def test_a_bad_override_is_named_in_place_of_the_line(folder: Path, option: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(folder, overrides=[option])
+    assert str(caught.value) == message
