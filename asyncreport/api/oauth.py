@@ -1,0 +1,72 @@
+"""The token endpoint: what is asked of it and what it grants. Pure.
+
+https://developer.genesys.cloud/authorization/platform-auth/use-client-credentials
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from asyncreport.api.wire import Request
+from asyncreport.errors import TransientError
+from asyncreport.job import Client, Secret
+
+#: seconds; the lifetime that a client has unless its owner changed it: https://help.mypurecloud.com/articles/create-an-oauth-client/
+USUAL_LIFETIME = 86_400.0
+
+
+class Grant(Struct, frozen=True):
+    """A token and how long it lives."""
+
+    access_token: Secret
+    #: seconds from when it was issued
+    expires_in: float
+
+
+def token_request(client: Client) -> Request:
+    """Ask for a token by the client credentials grant, credentials in HTTP Basic as the vendor wants them."""
+    credentials = f"{client.client_id}:{client.client_secret.reveal()}".encode()
+    return Request(
+        method="POST",
+        host="login",
+        path="/oauth/token",
+        body=b"grant_type=client_credentials",
+        headers={
+            "Authorization": f"Basic {base64.b64encode(credentials).decode('ascii')}",
+            "Content-Type": "application/x-www-form-urlencoded",
+        },
+        decode=decode,
+    )
+
+
+def decode(body: bytes) -> Grant:
+    """Read a grant; raise TransientError for a body that holds none, without a word of that body."""
+    try:
+        answer = _DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # The decoder's own words may quote the token.
+        raise TransientError("the answer of the token endpoint is no grant") from None
+    token = answer.access_token
+    # A token with a space or a line break in it would not survive the header that it travels in.
+    if not (token.isascii() and token.isprintable() and token and " " not in token):
+        raise TransientError("the answer of the token endpoint holds no token that can be sent")
+    return Grant(Secret(token), _lifetime(answer.expires_in))
+
+
+def _lifetime(given: object) -> float:
+    """Believe a lifetime that is one; a token that dies sooner than the usual one is renewed on its first 401."""
+    usable = isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given) and given > 0
+    return float(given) if usable else USUAL_LIFETIME  # type: ignore[arg-type]  # `usable` says that it is a number
+
+
+class _Answer(Struct):
+    access_token: str
+    expires_in: Any = None
+
+
+_DECODER = msgspec.json.Decoder(_Answer)

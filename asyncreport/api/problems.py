@@ -1,0 +1,184 @@
+"""What an answer that is no success means: one error per *who must act next*. Pure.
+
+The platform and the token endpoint describe their troubles in two shapes, gateways and proxies in HTML or not at all:
+nothing in a body is relied on, and all of it is cut before a person sees it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from asyncreport.api.wire import Request, Response
+from asyncreport.errors import ApiError, AsyncReportError, AuthError, ConfigError, RejectedError, TransientError
+
+#: another attempt may mend these: a query changes nothing, so that sending it twice does no harm
+TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+
+#: characters of the server's own words that are shown
+SHOWN = 200
+
+#: seconds; the vendor counts by the minute, so no budget starts anew later than that
+_WINDOW = 60
+
+_NEXT_STEPS = {
+    400: "change what it names in the job file",
+    404: "check the region or api_url, and the ids in the job file",
+    413: "name fewer users and queues per query",
+}
+
+
+class Budget(Struct, frozen=True):
+    """What the server says of one token's requests in its current minute."""
+
+    allowed: int
+    #: requests so far; 0 where the server does not say
+    count: int
+    #: seconds until the count starts anew; 0 where the server does not say
+    reset: int
+
+
+class _Said(Struct, frozen=True):
+    """The server's own words, each cut to one line that may be shown; empty where there was none."""
+
+    code: str
+    text: str
+    #: the correlation id as the body gives it
+    id: str
+
+
+def subject(request: Request, correlation_id: str | None) -> str:
+    """Name a request as every message does: `[correlation id] METHOD path`."""
+    name = f"{request.method} {request.path}"
+    return f"[{_line(correlation_id, 80)}] {name}" if correlation_id else name
+
+
+def problem(request: Request, response: Response) -> AsyncReportError:
+    """Give the error that an answer outside 200-299 stands for.
+
+    A 401 of the platform is a TransientError, for another token may mend it; who counts the tokens knows when none will.
+    """
+    said = _said(_without_credential(request, response.body))
+    status = f"{response.status} {said.code}".strip()
+    fact = ": ".join(filter(None, (subject(request, response.correlation_id or said.id), status, said.text)))
+    if response.status in TRANSIENT:
+        return TransientError(fact, status=response.status, retry_after=retry_after(response.headers))
+    if 300 <= response.status < 400:
+        return _redirected(fact, request, response)
+    if response.status == 407:
+        return ConfigError(f"{fact}; the proxy wants credentials: check the connection's proxy, or HTTPS_PROXY")
+    return _no_token(fact, said, response) if request.host == "login" else _refused(fact, said, response)
+
+
+def _redirected(fact: str, request: Request, response: Response) -> ConfigError:
+    # Its query may hold a secret.
+    target = _line(response.headers.get("location", "").partition("?")[0], 100)
+    return ConfigError(
+        f"{fact}; redirects are not followed{f' (this one goes to {target})' if target else ''}: set {request.host}_url to the right host"
+    )
+
+
+def _no_token(fact: str, said: _Said, response: Response) -> AsyncReportError:
+    if response.status == 400 and said.text.lower().startswith("rate limit exceeded"):
+        # The token endpoint throttles with a 400: https://github.com/MyPureCloud/terraform-provider-genesyscloud
+        return TransientError(fact, status=400, retry_after=retry_after(response.headers))
+    if response.status in {400, 401, 403}:
+        return AuthError(
+            f"{fact}; check the client id and secret (GENESYS_CLIENT_ID, GENESYS_CLIENT_SECRET) and that they are of this region"
+        )
+    return ConfigError(f"{fact}; this is no token endpoint: check the region or login_url")
+
+
+def _refused(fact: str, said: _Said, response: Response) -> AuthError | ApiError:
+    if response.status == 401 and said.code == "ip.not.authorized":
+        return AuthError(f"{fact}; add this machine's address to the addresses that the organisation allows")
+    if response.status == 401:
+        return TransientError(fact, status=401)
+    if response.status == 403:
+        return AuthError(
+            f"{fact}; grant what is missing to a role of the OAuth client, in all divisions: "
+            "Admin > Integrations > OAuth > the client > Roles"
+        )
+    return RejectedError(f"{fact}; {_NEXT_STEPS.get(response.status, 'check the region or api_url')}")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read when to come back, in seconds, from a number or from a date; None where neither is given.
+
+    A date is measured against the answer's own clock: ours may be wrong. https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+    """
+    text = headers.get("retry-after", "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        then, now = _date(text), _date(headers.get("date", ""))
+        return max(0.0, (then - now).total_seconds()) if then and now else None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def budget(headers: Mapping[str, str]) -> Budget | None:
+    """Read the `inin-ratelimit-*` headers; None without a usable limit, as in answers of gateways.
+
+    `reset` is seconds to go and no epoch: https://developer.genesys.cloud/forum/t/normalized-platform-api-429-responses/12028
+    """
+    allowed = _number(headers, "inin-ratelimit-allowed")
+    if not allowed:
+        return None
+    return Budget(allowed, _number(headers, "inin-ratelimit-count"), min(_WINDOW, _number(headers, "inin-ratelimit-reset")))
+
+
+def _number(headers: Mapping[str, str], name: str) -> int:
+    text = headers.get(name, "").strip()
+    return int(text) if re.fullmatch("[0-9]{1,15}", text) else 0
+
+
+def _without_credential(request: Request, body: bytes) -> bytes:
+    """Blot out what the request proved itself with: a proxy may send back the headers that it saw."""
+    credential = request.headers.get("Authorization", "").rpartition(" ")[2].encode()
+    return body.replace(credential, b"***") if credential else body
+
+
+def _said(body: bytes) -> _Said:
+    try:
+        said = msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        page = body[: 20 * SHOWN].decode("utf-8", "replace")
+        return _Said("", _line(re.sub("<[^>]*>", " ", page), SHOWN), "")
+    code, text = _first(said, "code", "error"), _first(said, "message", "error_description", "description")
+    named = _line(", ".join(dict.fromkeys(_named(said))), SHOWN)
+    return _Said(_line(code, 80), " ".join(filter(None, (_line(text, SHOWN), f"({named})" if named else ""))), _first(said, "contextId"))
+
+
+def _first(said: dict[str, Any], *keys: str) -> str:
+    return next((value for key in keys if isinstance(value := said.get(key), str) and value), "")
+
+
+def _named(said: dict[str, Any]) -> Iterator[str]:
+    """Walk what the platform names beside its message: fields that are wrong, permissions that are missing."""
+    params, details = said.get("messageParams"), said.get("details")
+    for key, value in params.items() if isinstance(params, dict) else ():
+        yield f"{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, dict) and isinstance(field := detail.get("fieldName"), str):
+            yield f"field: {field}"
+
+
+def _line(text: str, longest: int) -> str:
+    """Make one line of printable characters, so that no answer can move a terminal's cursor."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text[: 20 * longest]).split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"

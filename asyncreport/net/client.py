@@ -1,0 +1,163 @@
+"""One OAuth client at work: one answer out of many attempts. Owns the lanes of a connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from asyncreport.api.oauth import token_request
+from asyncreport.api.problems import budget, problem, subject
+from asyncreport.api.wire import Request, Response
+from asyncreport.backoff import wait
+from asyncreport.errors import AsyncReportError, RetriesExhausted, TransientError
+from asyncreport.job import Client, Connection, Limits, Secret
+from asyncreport.net.tally import Tally
+from asyncreport.net.throttle import Throttle
+from asyncreport.net.tokens import Tokens
+from asyncreport.net.transport import Transport
+
+#: carry a request to its host once; raise TransientError where no whole answer came back
+Send = Callable[[Request], Awaitable[Response]]
+
+
+@asynccontextmanager
+async def open_lanes(connection: Connection, limits: Limits, *, rng: Callable[[], float]) -> AsyncIterator[tuple[list[Lane], Tally]]:
+    """Open a connection: one lane for each of its clients, over one transport; `rng` draws from [0, 1)."""
+    tally = Tally()
+    async with Transport(connection, limits) as transport:
+        yield (
+            [
+                Lane(client, transport.send, limits=limits, throttle=Throttle(connection.requests_per_minute, tally), tally=tally, rng=rng)
+                for client in connection.clients
+            ],
+            tally,
+        )
+
+
+class Lane:
+    """Ask as one OAuth client, within its rate budget and with its token."""
+
+    def __init__(self, client: Client, send: Send, *, limits: Limits, throttle: Throttle, tally: Tally, rng: Callable[[], float]) -> None:
+        self._send = send
+        self._limits = limits
+        self._throttle = throttle
+        self._tally = tally
+        self._rng = rng
+        # A request for a token is asked like any other; it alone goes without one, so that this ends.
+        self._tokens = Tokens(lambda: self.ask(token_request(client)))
+
+    async def ask(self, request: Request) -> Any:
+        """Give what the answer to a request decodes to, after as many attempts as `limits` allow.
+
+        Raise AuthError, RejectedError and ConfigError at once, and RetriesExhausted once attempts or time are used up; its
+        cause is the last attempt's TransientError.
+        """
+        trial = _Trial(request, self._limits)
+        delay = 0.0
+        try:
+            async with asyncio.timeout_at(trial.deadline):
+                while True:
+                    trial.afford(delay, self._throttle.closed_for)
+                    await asyncio.sleep(delay)
+                    try:
+                        return await self._attempt(request, trial)
+                    except TransientError as error:
+                        delay = self._delay(error, trial)
+                        trial.failed(error)
+        except TimeoutError:
+            raise trial.exhausted("limits.give_up_after is reached") from trial.error
+
+    async def _attempt(self, request: Request, trial: _Trial) -> Any:
+        token = await self._pass(request)
+        if token is not None:
+            request = replace(request, headers={**request.headers, "Authorization": f"Bearer {token.reveal()}"})
+        self._tally.requests += 1
+        self._tally.retries += trial.attempts > 0
+        self._tally.sent += len(request.body or b"")
+        trial.attempts += 1
+        response = await self._send(request)
+        # No await from here to the decoded answer: a body that was read is not kept while others wait.
+        self._tally.received += len(response.body)
+        return self._read(request, response, token)
+
+    async def _pass(self, request: Request) -> Secret | None:
+        """Wait for a token, where the request needs one, and for the throttle."""
+        if request.host == "login":
+            await self._throttle.enter()
+            return None
+        while True:
+            # The token first: whoever waited for one behind the gate would leave late, and in a crowd.
+            token = await self._tokens.get()
+            await self._throttle.enter()
+            if self._tokens.current(token):
+                return token
+
+    def _read(self, request: Request, response: Response, token: Secret | None) -> Any:
+        error = None if 200 <= response.status < 300 else problem(request, response)
+        # The token endpoint has a budget of its own, which says nothing about the lane's.
+        if token is not None:
+            self._learn(response, token, error)
+        if error is not None:
+            raise error
+        try:
+            return request.decode(response.body)
+        except TransientError as cut:
+            raise TransientError(f"{subject(request, response.correlation_id)}: {cut}", status=response.status) from cut
+
+    def _learn(self, response: Response, token: Secret, error: AsyncReportError | None) -> None:
+        """Follow what an answer says of the lane: how much of its budget is left, and whether its token is taken."""
+        if (said := budget(response.headers)) is not None:
+            self._throttle.observe(said)
+        if response.status == 401 and isinstance(error, TransientError):
+            self._tokens.refuse(token, error)
+        else:
+            self._tokens.accepted()
+
+    def _delay(self, error: TransientError, trial: _Trial) -> float:
+        """Give the seconds to the next attempt, and hold up the whole lane where the server asked for that."""
+        seconds = wait(trial.attempts - 1, rng=self._rng, retry_after=error.retry_after)
+        self._tally.throttled += error.status == 429
+        if error.retry_after is not None or error.status == 429:
+            self._throttle.pause(seconds if error.retry_after is None else error.retry_after)
+        return seconds
+
+
+@dataclass(slots=True)
+class _Trial:
+    """What one request has cost so far, and what it may cost."""
+
+    request: Request
+    limits: Limits
+    attempts: int = 0
+    error: TransientError | None = None
+    #: by the loop's clock
+    started: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    @property
+    def deadline(self) -> float:
+        return self.started + self.limits.give_up_after
+
+    def failed(self, error: TransientError) -> None:
+        """Note an attempt's failure; raise RetriesExhausted where it was the last one."""
+        self.error = error
+        if self.attempts >= self.limits.max_attempts:
+            raise self.exhausted("limits.max_attempts is reached") from error
+
+    def afford(self, delay: float, closed_for: float) -> None:
+        """Raise RetriesExhausted where a wait is known to outlast the request."""
+        left = self.deadline - asyncio.get_running_loop().time()
+        if closed_for > left:
+            raise self.exhausted(f"the server's Retry-After of {closed_for:.0f} s outlasts limits.give_up_after") from self.error
+        if delay > left:
+            raise self.exhausted(f"a wait of {delay:.0f} s would outlast limits.give_up_after") from self.error
+
+    def exhausted(self, why: str) -> RetriesExhausted:
+        """Say what was tried, and why it is over."""
+        seconds = asyncio.get_running_loop().time() - self.started
+        fact = self.error or f"{subject(self.request, None)}: no answer"
+        tries = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
+        slower = ", with fewer requests_per_minute" if self.error is not None and self.error.status == 429 else ""
+        return RetriesExhausted(f"{fact}; gave up after {tries} in {seconds:.0f} s: {why}; run it again later{slower}")

@@ -1,0 +1,25 @@
+"""What the wire of one connection has done so far. Owns nothing; the lanes count, others read."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of a connection, over all of its lanes."""
+
+    #: attempts sent, for tokens too
+    requests: int = 0
+    #: of these, attempts after a first one that failed
+    retries: int = 0
+    #: answers 429
+    throttled: int = 0
+    #: seconds in which a request stood at a lane's throttle, each lane's added up
+    waiting: float = 0.0
+    #: bytes of bodies, the answers' after unpacking
+    sent: int = 0
+    received: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))

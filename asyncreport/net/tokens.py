@@ -1,0 +1,55 @@
+"""One token at a time for one OAuth client. Owns the token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from asyncreport.api.oauth import Grant
+from asyncreport.errors import AuthError, TransientError
+from asyncreport.job import Secret
+
+#: seconds before its end at which a token is renewed, or a tenth of its life where that is less
+_MARGIN = 60.0
+
+
+class Tokens:
+    """Fetch a token when one is needed, renew it before it ends, and know when the client is refused rather than its token."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[Grant]]) -> None:
+        self._fetch = fetch
+        self._fetching = asyncio.Lock()
+        self._token: Secret | None = None
+        self._renewal = 0.0
+        self._doubted = False
+
+    def current(self, token: Secret) -> bool:
+        """Tell whether a token still is the one to send."""
+        # Not by its text: a server that grants the same text twice has granted two tokens.
+        return token is self._token and asyncio.get_running_loop().time() < self._renewal
+
+    async def get(self) -> Secret:
+        """Give the current token, fetched where there is none; raise what the fetch raises."""
+        # A lock, because a shared task would die with the first of its waiters that is cancelled: here the next one fetches.
+        async with self._fetching:
+            if self._token is None or not self.current(self._token):
+                grant = await self._fetch()
+                self._token = grant.access_token
+                self._renewal = asyncio.get_running_loop().time() + grant.expires_in - min(_MARGIN, grant.expires_in / 10)
+            return self._token
+
+    def refuse(self, token: Secret, error: TransientError) -> None:
+        """Note that the server refused a token; raise AuthError for the second in a row without another answer in between."""
+        if token is not self._token:
+            return  # the late answer to a token that is gone already
+        self._token = None
+        if self._doubted:
+            raise AuthError(
+                f"{error}; two tokens in a row were refused: check that the client is active (Admin > Integrations > OAuth) "
+                "and that api_url and login_url are of one organisation"
+            ) from error
+        self._doubted = True
+
+    def accepted(self) -> None:
+        """Note any other answer: the server took the token."""
+        self._doubted = False

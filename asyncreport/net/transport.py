@@ -1,0 +1,116 @@
+"""Carry a request to its host and the answer back, once. Owns the session of a connection, and every socket."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from asyncreport import __version__
+from asyncreport.api.problems import TRANSIENT, subject
+from asyncreport.api.wire import Request, Response
+from asyncreport.errors import AsyncReportError, ConfigError, TransientError
+from asyncreport.job import Connection, Limits
+
+#: answers read at once: memory follows their size, and not how many workers there are
+_READERS = 4
+
+
+class Transport:
+    """Talk to the two hosts of one connection; to be made inside a running loop, and closed by `async with`."""
+
+    def __init__(self, connection: Connection, limits: Limits) -> None:
+        self._hosts = {"api": connection.api_url, "login": connection.login_url}
+        self._proxy = connection.proxy
+        self._timeout = limits.request_timeout
+        self._reading = asyncio.Semaphore(_READERS)
+        self._session = aiohttp.ClientSession(
+            # The standard library's own trust store, which honours SSL_CERT_FILE.
+            connector=aiohttp.TCPConnector(limit=limits.concurrency * max(1, len(connection.clients)), ssl=ssl.create_default_context()),
+            # One deadline for the whole attempt stands in `send`; aiohttp's own would round it up.
+            timeout=aiohttp.ClientTimeout(total=None),
+            headers={"User-Agent": f"asyncreport/{__version__}", "Accept": "application/json", "Accept-Encoding": "gzip"},
+            # Lanes share the session and must not share what a server remembers of one of them.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            middlewares=(_once,),
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._session.close()
+
+    async def send(self, request: Request) -> Response:
+        """Send a request once and read the whole answer, whatever its status.
+
+        Raise TransientError where none came back within `limits.request_timeout`, ConfigError where none ever will.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._exchange(request)
+        except TimeoutError as error:
+            raise TransientError(f"{subject(request, None)}: no whole answer within {self._timeout:g} s") from error
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, aiohttp.ClientHttpProxyError) as error:
+            # Not `from error`: its text quotes the proxy's address with the password in it.
+            raise _unreachable(request, error) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise _failure(request, error) from error
+
+    async def _exchange(self, request: Request) -> Response:
+        async with self._session.request(
+            request.method,
+            self._hosts[request.host] + request.path,
+            params=request.query,
+            data=request.body,
+            headers=request.headers,
+            proxy=self._proxy,
+            allow_redirects=False,
+        ) as answer:
+            async with self._reading:
+                body = await answer.read()
+            return Response(status=answer.status, headers={name.lower(): value for name, value in answer.headers.items()}, body=body)
+
+
+def _unreachable(request: Request, error: aiohttp.ClientError) -> AsyncReportError:
+    named = subject(request, None)
+    if not isinstance(error, aiohttp.ClientHttpProxyError):
+        return ConfigError(f"{named}: {request.host}_url or the proxy is no usable address; check the connection")
+    if error.status in TRANSIENT:
+        return TransientError(f"{named}: the proxy answered {error.status}", status=error.status)
+    return ConfigError(f"{named}: the proxy refused with {error.status}; check the connection's proxy, or HTTPS_PROXY")
+
+
+def _failure(request: Request, error: aiohttp.ClientError | OSError) -> AsyncReportError:
+    named = subject(request, None)
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return ConfigError(
+                f"{named}: the certificate of {error.host} is not trusted ({_reason(error.certificate_error)}); "
+                "where a proxy or gateway signs its own, set SSL_CERT_FILE to a file that holds its authority"
+            )
+        case aiohttp.ClientConnectorError():
+            return TransientError(f"{named}: cannot connect to {error.host}:{error.port} ({_reason(error.os_error)})")
+        case aiohttp.ClientPayloadError():
+            return TransientError(f"{named}: the answer broke off or could not be unpacked")
+        case aiohttp.ClientResponseError():
+            return TransientError(f"{named}: the answer is no HTTP")
+    return TransientError(f"{named}: the connection broke before an answer came")
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "verify_message", None) or getattr(error, "strerror", None) or type(error).__name__
+
+
+async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a GET again by itself, past the throttle, where a connection broke."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(type(error).__name__) from error

@@ -1,0 +1,238 @@
+"""One decipher for every answer that is no success: the class says who acts next, the message what they do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncreport.api.oauth import token_request
+from asyncreport.api.problems import Budget, budget, problem, retry_after, subject
+from asyncreport.api.wire import Request, Response
+from asyncreport.errors import AsyncReportError, AuthError, ConfigError, RejectedError, TransientError
+from asyncreport.job import Client, Secret
+
+QUERY = Request(method="POST", path="/api/v2/analytics/conversations/aggregates/query")
+TOKEN = token_request(Client(client_id="c", client_secret=Secret("pa55word")))
+
+
+def answer(status: int, body: object = b"", headers: Mapping[str, str] | None = None) -> Response:
+    return Response(status=status, headers=headers or {}, body=body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+def platform(status: int, code: str, message: str, **rest: object) -> Response:
+    """Write an error as the platform does."""
+    body = {"message": message, "code": code, "status": status, "contextId": "ctx-1", "details": [], "errors": [], **rest}
+    return answer(status, body, {"inin-correlation-id": "corr-1"})
+
+
+def test_a_message_is_correlation_id_request_status_code_words_and_next_step() -> None:
+    error = problem(QUERY, platform(400, "bad.request", "The interval is invalid"))
+    assert isinstance(error, RejectedError)
+    assert str(error) == (
+        "[corr-1] POST /api/v2/analytics/conversations/aggregates/query: 400 bad.request: The interval is invalid; "
+        "change what it names in the job file"
+    )
+
+
+def test_the_id_in_the_body_stands_in_for_the_header() -> None:
+    body = {"contextId": "ctx-9", "message": "No"}
+    assert str(problem(QUERY, answer(404, body))).startswith("[ctx-9] POST ")
+    assert str(problem(QUERY, answer(404))).startswith("POST ")
+    assert subject(QUERY, None) == "POST /api/v2/analytics/conversations/aggregates/query"
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("request_", [QUERY, TOKEN], ids=["platform", "token"])
+def test_what_another_attempt_may_mend_is_transient(status: int, request_: Request) -> None:
+    error = problem(request_, answer(status, b"", {"retry-after": "42"}))
+    assert isinstance(error, TransientError)
+    assert (error.status, error.retry_after) == (status, 42.0)
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 409, 410, 413, 415, 418, 422, 501, 505, 520, 599, 100])
+def test_every_other_answer_to_a_query_rejects_it(status: int) -> None:
+    error = problem(QUERY, answer(status))
+    assert isinstance(error, RejectedError)
+    assert "; " in str(error)
+
+
+def test_a_400_names_the_fields_that_it_is_about() -> None:
+    details = [{"errorCode": "x", "fieldName": "granularity", "entityId": None}, "odd", {"fieldName": None}]
+    error = problem(QUERY, platform(400, "bad.request", "Invalid", messageParams={"field": "interval"}, details=details))
+    assert "Invalid (field: interval, field: granularity);" in str(error)
+
+
+def test_a_413_asks_for_fewer_users_and_queues() -> None:
+    error = problem(QUERY, platform(413, "request.entity.too.large", "Maximum bytes: 512000"))
+    assert "fewer users and queues" in str(error)
+
+
+def test_a_401_is_transient_because_another_token_may_mend_it() -> None:
+    error = problem(QUERY, platform(401, "bad.credentials", "Invalid login credentials."))
+    assert isinstance(error, TransientError)
+    assert error.status == 401
+
+
+def test_an_address_that_is_not_allowed_is_fatal_at_once() -> None:
+    error = problem(QUERY, platform(401, "ip.not.authorized", "No"))
+    assert isinstance(error, AuthError)
+    assert "addresses that the organisation allows" in str(error)
+
+
+@pytest.mark.parametrize("permissions", ["analytics:conversationAggregate:view", ["analytics:conversationAggregate:view"]])
+def test_a_403_names_the_permission_and_where_it_is_granted(permissions: object) -> None:
+    error = problem(QUERY, platform(403, "missing.any.permissions", "Missing", messageParams={"permissions": permissions}))
+    assert isinstance(error, AuthError)
+    assert "(permissions: analytics:conversationAggregate:view)" in str(error)
+    assert "Admin > Integrations > OAuth > the client > Roles" in str(error)
+    assert "all divisions" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, {"error": "invalid_client", "description": "client not found: c", "error_description": "client not found: c"}),
+        (401, {"error": "invalid_client", "description": "authentication failed", "error_description": "authentication failed"}),
+        (401, b""),
+        (400, b"<html>no</html>"),
+        (403, b""),
+    ],
+)
+def test_a_refusal_of_the_token_endpoint_names_the_credentials(status: int, said: object) -> None:
+    error = problem(TOKEN, answer(status, said))
+    assert isinstance(error, AuthError)
+    assert "GENESYS_CLIENT_ID" in str(error)
+    assert "GENESYS_CLIENT_SECRET" in str(error)
+    if isinstance(said, dict):
+        assert f"{status} invalid_client: {said['error_description']};" in str(error)
+
+
+def test_the_token_endpoint_throttles_with_a_400() -> None:
+    said = {"error": "invalid_request", "error_description": "rate limit exceeded; try later"}
+    error = problem(TOKEN, answer(400, said, {"retry-after": "3"}))
+    assert isinstance(error, TransientError)
+    assert error.retry_after == 3
+    assert isinstance(problem(QUERY, answer(400, said)), RejectedError), "of the token endpoint only"
+
+
+def test_a_host_without_a_token_endpoint_is_a_matter_of_the_connection() -> None:
+    error = problem(TOKEN, answer(404, b"<html>Not here</html>"))
+    assert isinstance(error, ConfigError)
+    assert "login_url" in str(error)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_names_the_setting(status: int) -> None:
+    error = problem(QUERY, answer(status, b"", {"location": "https://sso.example/in?ticket=t1cket"}))
+    assert isinstance(error, ConfigError)
+    assert "https://sso.example/in" in str(error)
+    assert "set api_url" in str(error)
+    assert "t1cket" not in str(error)
+    assert "set login_url" in str(problem(TOKEN, answer(status)))
+
+
+def test_a_proxy_that_wants_credentials_is_a_matter_of_the_connection() -> None:
+    assert isinstance(problem(QUERY, answer(407)), ConfigError)
+
+
+def test_a_page_of_a_gateway_is_shown_as_text_on_one_short_line() -> None:
+    page = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>" + b"<p>sorry \x1b[31m\x00</p>" * 1000
+    text = str(problem(QUERY, answer(502, page)))
+    assert ": 502: 502 Bad Gateway sorry [31m sorry" in text
+    assert text.isprintable()
+    assert len(text) < 300
+
+
+def test_long_words_are_cut() -> None:
+    text = str(problem(QUERY, platform(400, "c" * 1000, "m" * 10_000, messageParams={"field": "f" * 10_000})))
+    assert len(text) < 800
+    assert "…" in text
+
+
+def test_credentials_that_come_back_in_a_body_are_blotted_out() -> None:
+    sent = Request(method="GET", path="/x", headers={"Authorization": "Bearer t0ken-of-the-lane"})
+    error = problem(sent, answer(400, {"message": "unknown header Authorization: Bearer t0ken-of-the-lane"}))
+    assert "Bearer ***" in str(error)
+    assert "t0ken-of-the-lane" not in str(error)
+    basic = TOKEN.headers["Authorization"]
+    assert basic.split()[1] not in str(problem(TOKEN, answer(400, f"<pre>{basic}</pre>".encode())))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+)
+keys = st.sampled_from(["code", "message", "messageParams", "details", "contextId", "error", "error_description", "description"])
+
+
+@given(
+    st.sampled_from([QUERY, TOKEN]),
+    st.integers(min_value=300, max_value=599),
+    st.binary() | st.dictionaries(keys, json_values).map(lambda body: json.dumps(body).encode()),
+    st.dictionaries(st.sampled_from(["retry-after", "date", "location", "inin-correlation-id"]), st.text()),
+)
+def test_no_answer_breaks_it_and_every_message_is_one_line(request_: Request, status: int, body: bytes, headers: dict[str, str]) -> None:
+    error = problem(request_, Response(status=status, headers=headers, body=body))
+    assert isinstance(error, AsyncReportError)
+    assert str(error).isprintable()
+
+
+def test_a_body_nested_without_end_is_no_words() -> None:
+    assert isinstance(problem(QUERY, answer(400, b'{"a":' + b"[" * 200_000)), RejectedError)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("42", 42.0),
+        (" 7 ", 7.0),
+        ("0", 0.0),
+        ("-5", 0.0),
+        ("2.5", 2.5),
+        ("soon", None),
+        ("", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e999", None),
+        ("Wed, 21 Oct 2026 07:28:30 GMT", 30.0),
+        ("Wed, 21 Oct 2026 07:27:00 GMT", 0.0),
+        ("Wed, 21 Oct 2026 07:28:30 -0000", 30.0),
+        ("Wed, 99 Oct 2026 07:28:30 GMT", None),
+    ],
+)
+def test_retry_after_is_a_number_or_a_date_by_the_servers_own_clock(text: str, seconds: float | None) -> None:
+    assert retry_after({"retry-after": text, "date": "Wed, 21 Oct 2026 07:28:00 GMT"}) == seconds
+
+
+def test_without_the_servers_clock_a_date_says_nothing() -> None:
+    assert retry_after({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT"}) is None
+    assert retry_after({}) is None
+
+
+@given(st.text(), st.text())
+def test_no_retry_after_breaks_it(text: str, date: str) -> None:
+    seconds = retry_after({"retry-after": text, "date": date})
+    assert seconds is None or seconds >= 0
+
+
+LIMITS = ("inin-ratelimit-allowed", "inin-ratelimit-count", "inin-ratelimit-reset")
+
+
+@pytest.mark.parametrize(
+    ("values", "read"),
+    [
+        (("300", "12", "48"), Budget(300, 12, 48)),
+        (("300", None, None), Budget(300, 0, 0)),
+        (("300", "many", "-3"), Budget(300, 0, 0)),
+        (("300", "301", "1767225600"), Budget(300, 301, 60)),
+        ((None, "12", "48"), None),
+        (("0", "12", "48"), None),
+        (("none", "12", "48"), None),
+        (("١٢", "12", "48"), None),
+    ],
+)
+def test_a_budget_is_read_from_whatever_of_it_is_there(values: tuple[str | None, ...], read: Budget | None) -> None:
+    assert budget({name: value for name, value in zip(LIMITS, values, strict=True) if value is not None}) == read

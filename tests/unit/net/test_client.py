@@ -1,0 +1,452 @@
+"""The lane: one answer out of many attempts, bounded by attempts and by time, with a fake `send` on a virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from asyncreport.api.wire import Request, Response
+from asyncreport.errors import AsyncReportError, AuthError, ConfigError, RejectedError, RetriesExhausted, TransientError
+from asyncreport.job import Client, Limits, Secret
+from asyncreport.net.client import Lane
+from asyncreport.net.tally import Tally
+from asyncreport.net.throttle import Throttle
+from tests.clock import run
+from tests.unit.net.test_throttle import most_within
+
+CLIENT = Client(client_id="the-client", client_secret=Secret("s3cret"))
+
+
+def parse(body: bytes) -> object:
+    """Decode JSON as a contract does."""
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise TransientError("the answer is no JSON") from error
+
+
+QUERY = Request(method="POST", path="/query", body=b"{}", decode=parse)
+
+Answer = Response | AsyncReportError
+
+
+def ok(body: bytes = b'"data"', **headers: str) -> Response:
+    return Response(status=200, headers=headers, body=body)
+
+
+def refused(status: int, code: str = "x", **headers: str) -> Response:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(status=status, headers=names, body=json.dumps({"code": code, "message": "No", "contextId": "c-1"}).encode())
+
+
+@dataclass
+class Server:
+    """A server by script: the answers to queries in turn, the last one for ever; tokens `token-1`, `token-2`, ..."""
+
+    answers: list[Answer] = field(default_factory=lambda: [ok()])
+    #: answers of the token endpoint before it grants
+    token_answers: list[Answer] = field(default_factory=list)
+    #: seconds that an answer takes
+    latency: float = 0.1
+    #: tokens that are dead
+    revoked: set[str] = field(default_factory=set)
+    #: when each query came
+    times: list[float] = field(default_factory=list)
+    #: the token of each query
+    bearers: list[str] = field(default_factory=list)
+    grants: int = 0
+    logins: int = 0
+
+    async def send(self, request: Request) -> Response:
+        answer = self._login() if request.host == "login" else self._query(request)
+        await asyncio.sleep(self.latency)
+        if isinstance(answer, AsyncReportError):
+            raise answer
+        return answer
+
+    def _login(self) -> Answer:
+        self.logins += 1
+        if self.token_answers:
+            return self.token_answers.pop(0)
+        self.grants += 1
+        return ok(json.dumps({"access_token": f"token-{self.grants}", "expires_in": 86_400}).encode())
+
+    def _query(self, request: Request) -> Answer:
+        bearer = request.headers["Authorization"].removeprefix("Bearer ")
+        self.bearers.append(bearer)
+        self.times.append(now())
+        if bearer in self.revoked:
+            return refused(401, "bad.credentials")
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def lane(server: Server, *, limits: Limits | None = None, rate: int = 3000, rng: Callable[[], float] | None = None) -> tuple[Lane, Tally]:
+    tally = Tally()
+    throttle = Throttle(rate, tally)
+    return Lane(CLIENT, server.send, limits=limits or Limits(), throttle=throttle, tally=tally, rng=rng or random.Random(1).random), tally
+
+
+def asked(server: Server, **options: object) -> object:
+    """Ask once on a lane of its own; give the answer, or the error."""
+
+    async def main() -> object:
+        try:
+            return await lane(server, **options)[0].ask(QUERY)  # type: ignore[arg-type]
+        except AsyncReportError as error:
+            return error
+        finally:
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    return run(main())
+
+
+def test_a_request_goes_with_a_token_and_comes_back_decoded() -> None:
+    server = Server()
+    assert asked(server) == "data"
+    assert server.bearers == ["token-1"]
+    assert server.logins == 1
+
+
+def test_a_second_request_uses_the_same_token() -> None:
+    server = Server()
+
+    async def main() -> None:
+        one, tally = lane(server)
+        await one.ask(QUERY)
+        await one.ask(QUERY)
+        assert (tally.requests, tally.retries, tally.throttled) == (3, 0, 0)
+        assert tally.sent == 2 * len(b"{}") + len(b"grant_type=client_credentials")
+        assert tally.received == 2 * len(b'"data"') + len(b'{"access_token": "token-1", "expires_in": 86400}')
+
+    run(main())
+    assert server.bearers == ["token-1", "token-1"]
+    assert server.grants == 1
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [TransientError("reset"), ok(b"<html>"), *(refused(status) for status in (408, 429, 500, 502, 503, 504))],
+    ids=str,
+)
+def test_trouble_that_passes_is_tried_again(trouble: Answer) -> None:
+    server = Server([trouble, trouble, ok()])
+    assert asked(server) == "data"
+    assert len(server.times) == 3
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind"),
+    [
+        (refused(400), RejectedError),
+        (refused(403), AuthError),
+        (refused(404), RejectedError),
+        (refused(413), RejectedError),
+        (refused(302), ConfigError),
+        (refused(401, "ip.not.authorized"), AuthError),
+        (ConfigError("certificate"), ConfigError),
+    ],
+)
+def test_a_refusal_is_raised_at_once(trouble: Answer, kind: type[AsyncReportError]) -> None:
+    server = Server([trouble])
+    assert isinstance(asked(server), kind)
+    assert len(server.times) == 1
+
+
+def test_attempts_are_bounded_and_the_error_carries_the_last_cause() -> None:
+    server = Server([refused(504)])
+    error = asked(server, limits=Limits(max_attempts=3))
+    assert isinstance(error, RetriesExhausted)
+    assert len(server.times) == 3
+    assert str(error).startswith("[c-1] POST /query: 504 x: No; gave up after 3 attempts in ")
+    assert "limits.max_attempts" in str(error)
+    assert "run it again later" in str(error)
+    assert isinstance(error.__cause__, TransientError)
+    assert error.__cause__.status == 504
+
+
+def test_time_is_bounded_waits_included() -> None:
+    server = Server([refused(503)], latency=7.0)
+
+    async def main() -> None:
+        one, _ = lane(server, limits=Limits(max_attempts=1000, give_up_after=100))
+        with pytest.raises(RetriesExhausted, match=r"limits\.give_up_after") as caught:
+            await one.ask(QUERY)
+        assert 35 < now() <= 100.1
+        assert isinstance(caught.value.__cause__, TransientError)
+
+    run(main())
+
+
+def test_an_attempt_that_outlasts_the_time_is_cut() -> None:
+    server = Server(latency=1000.0)
+    error = asked(server, limits=Limits(give_up_after=10))
+    assert isinstance(error, RetriesExhausted)
+    assert str(error) == "POST /query: no answer; gave up after 0 attempts in 10 s: limits.give_up_after is reached; run it again later"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_retry_after_beyond_what_is_left_ends_the_request_at_once_and_says_so(status: int) -> None:
+    server = Server([refused(status, retry_after="3600")])
+
+    async def main() -> None:
+        one, _ = lane(server)
+        for _ in range(2):  # the next request does not even knock
+            with pytest.raises(RetriesExhausted, match=r"Retry-After of 3600 s outlasts limits\.give_up_after"):
+                await one.ask(QUERY)
+        assert now() < 1
+
+    run(main())
+    assert len(server.times) == 1
+
+
+def test_a_retry_after_within_what_is_left_is_waited_for() -> None:
+    server = Server([refused(503, retry_after="40"), ok()])
+    assert asked(server) == "data"
+    assert 40 <= server.times[1] - server.times[0] < 41.2
+
+
+def test_a_429_holds_the_whole_lane() -> None:
+    server = Server([ok(), refused(429, retry_after="20"), ok()], latency=0.01)
+
+    async def main() -> None:
+        one, tally = lane(server, rate=300)
+        await asyncio.gather(*(one.ask(QUERY) for _ in range(16)))
+        assert tally.throttled == 1
+        assert tally.retries == 1
+
+    run(main())
+    limited = server.times[1]
+    assert not [time for time in server.times if limited + 0.02 < time < limited + 20]
+    assert len(server.times) == 17
+
+
+def test_a_429_that_does_not_say_how_long_holds_the_lane_for_the_wait_of_its_own_request() -> None:
+    server = Server([refused(429), ok()], latency=0.001)
+
+    async def main() -> None:
+        one, _ = lane(server, rate=300, rng=lambda: 0.999)
+        await asyncio.gather(*(one.ask(QUERY) for _ in range(4)))
+
+    run(main())
+    assert not [time for time in server.times if server.times[0] + 0.002 < time < server.times[0] + 0.49]
+
+
+def test_the_429_of_a_last_attempt_holds_the_lane_for_the_others() -> None:
+    server = Server([refused(429, retry_after="30"), ok()])
+
+    async def main() -> None:
+        one, tally = lane(server, limits=Limits(max_attempts=1))
+        with pytest.raises(RetriesExhausted, match="with fewer requests_per_minute"):
+            await one.ask(QUERY)
+        await one.ask(QUERY)
+        assert tally.throttled == 1
+
+    run(main())
+    assert server.times[1] - server.times[0] > 30
+
+
+def test_waits_double_from_attempt_to_attempt() -> None:
+    server = Server([refused(500)], latency=0.0)
+    asked(server, rng=lambda: 0.999, limits=Limits(max_attempts=5))
+    gaps = [after - before for before, after in zip(server.times, server.times[1:], strict=False)]
+    assert gaps == pytest.approx([0.5, 1, 2, 4], rel=0.05)
+
+
+def test_a_wait_that_would_outlast_the_request_is_not_begun() -> None:
+    server = Server([refused(500)], latency=0.0)
+
+    async def main() -> None:
+        one, _ = lane(server, rng=lambda: 0.999, limits=Limits(give_up_after=5))
+        with pytest.raises(RetriesExhausted, match=r"a wait of 4 s would outlast limits\.give_up_after"):
+            await one.ask(QUERY)
+        assert now() < 3.7
+
+    run(main())
+    assert len(server.times) == 4
+
+
+def test_a_used_up_budget_in_an_answers_headers_holds_the_lane() -> None:
+    headers = {"inin-ratelimit-allowed": "300", "inin-ratelimit-count": "300", "inin-ratelimit-reset": "17"}
+    server = Server([Response(status=200, headers=headers, body=b"1"), ok()])
+
+    async def main() -> None:
+        one, _ = lane(server)
+        assert await one.ask(QUERY) == 1
+        await one.ask(QUERY)
+
+    run(main())
+    assert server.times[1] - server.times[0] > 17
+
+
+def test_the_token_endpoints_budget_is_not_the_lanes() -> None:
+    headers = {"inin-ratelimit-allowed": "1", "inin-ratelimit-count": "1", "inin-ratelimit-reset": "60"}
+    grant = Response(status=200, headers=headers, body=b'{"access_token": "t", "expires_in": 300}')
+    server = Server(token_answers=[grant])
+    assert asked(server) == "data"
+    assert server.times[0] < 1
+
+
+def test_every_attempt_pays_the_throttle() -> None:
+    server = Server([refused(500)], latency=0.0)
+
+    async def main() -> None:
+        one, tally = lane(server, rate=60, limits=Limits(max_attempts=50, give_up_after=1e6), rng=lambda: 0.0)
+        errors = await asyncio.gather(*(one.ask(QUERY) for _ in range(6)), return_exceptions=True)
+        assert {type(error) for error in errors} == {RetriesExhausted}
+        assert tally.requests == 301
+        assert tally.retries == 6 * 49
+
+    run(main())
+    assert len(server.times) == 300
+    assert most_within(server.times, 61) <= 60
+
+
+def test_a_strict_server_behind_a_trembling_network_never_says_429_and_its_budget_is_used() -> None:
+    """Count 300 in any sliding 60 s: 3000 requests of 16 workers take at most 1.03 times the ten minutes, and one latency."""
+    chance = random.Random(7)
+    came: deque[float] = deque()
+
+    async def send(request: Request) -> Response:
+        await asyncio.sleep(chance.uniform(0, 1))
+        while came and came[0] <= now() - 60:
+            came.popleft()
+        came.append(now())
+        full = len(came) > 300
+        await asyncio.sleep(chance.uniform(0, 2))
+        if full:
+            return refused(429, retry_after="5")
+        return ok(b'{"access_token": "t", "expires_in": 86400}' if request.host == "login" else b"1")
+
+    async def main() -> None:
+        tally = Tally()
+        one = Lane(CLIENT, send, limits=Limits(), throttle=Throttle(300, tally), tally=tally, rng=chance.random)
+        left = iter(range(3000))
+
+        async def worker() -> None:
+            for _ in left:
+                await one.ask(QUERY)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(16):
+                group.create_task(worker())
+        assert (tally.requests, tally.throttled) == (3001, 0)
+        assert now() <= 1.03 * 600 + 3
+        assert tally.waiting >= 0.9 * now()
+
+    run(main())
+
+
+def test_sixteen_workers_whose_token_was_revoked_fetch_one_new_token() -> None:
+    server = Server()
+
+    async def main() -> None:
+        one, _ = lane(server)
+        await one.ask(QUERY)
+        server.revoked = {"token-1"}
+        assert await asyncio.gather(*(one.ask(QUERY) for _ in range(16))) == ["data"] * 16
+
+    run(main())
+    assert server.grants == 2
+
+
+def test_a_client_whose_every_token_is_refused_is_an_auth_error_after_two() -> None:
+    server = Server([refused(401, "bad.credentials")])
+    error = asked(server)
+    assert isinstance(error, AuthError)
+    assert server.bearers == ["token-1", "token-2"]
+
+
+def test_other_answers_between_two_refusals_keep_the_run_alive() -> None:
+    server = Server([refused(401), refused(503), refused(401), refused(503), ok()])
+    assert asked(server) == "data"
+    assert server.bearers == ["token-1", "token-2", "token-2", "token-3", "token-3"]
+
+
+def test_a_401_is_one_of_the_attempts() -> None:
+    server = Server([refused(401), ok()])
+    assert isinstance(asked(server, limits=Limits(max_attempts=1)), RetriesExhausted)
+    assert len(server.times) == 1
+
+
+def test_a_token_that_ends_while_the_lane_is_paused_is_renewed_before_it_is_sent() -> None:
+    grant = ok(b'{"access_token": "short", "expires_in": 300}')
+    server = Server([refused(429, retry_after="400"), ok()], token_answers=[grant])
+
+    async def main() -> None:
+        one, _ = lane(server, rate=60)
+        await asyncio.gather(*(one.ask(QUERY) for _ in range(8)))
+
+    run(main())
+    assert "short" not in [bearer for bearer, time in zip(server.bearers, server.times, strict=True) if time > 300]
+    assert server.grants == 1
+
+
+def test_the_token_request_takes_the_same_road() -> None:
+    throttled = Response(status=400, headers={}, body=b'{"error": "invalid_request", "error_description": "rate limit exceeded; wait"}')
+    server = Server(token_answers=[TransientError("reset"), throttled, refused(503), ok(b"<html>")])
+    assert asked(server) == "data"
+    assert server.logins == 5
+
+
+def test_a_request_for_a_token_pays_the_throttle() -> None:
+    server = Server()
+    asked(server, rate=1)
+    assert server.times[0] > 60
+
+
+def test_a_token_that_cannot_be_had_is_told_as_what_it_is() -> None:
+    refusal = Response(status=401, headers={}, body=b'{"error": "invalid_client", "error_description": "authentication failed"}')
+    error = asked(Server(token_answers=[refusal]))
+    assert isinstance(error, AuthError)
+    assert "GENESYS_CLIENT_SECRET" in str(error)
+    exhausted = asked(Server(token_answers=[refused(503)] * 8))
+    assert isinstance(exhausted, RetriesExhausted)
+    assert "POST /oauth/token: 503" in str(exhausted)
+
+
+def test_an_answer_that_does_not_decode_names_its_request() -> None:
+    cut = Response(status=200, headers={"inin-correlation-id": "c-7"}, body=b'{"results": [')
+    error = asked(Server([cut]), limits=Limits(max_attempts=2))
+    assert str(error).startswith("[c-7] POST /query: the answer is no JSON; gave up after 2 attempts")
+
+
+def test_no_error_shows_a_secret() -> None:
+    echo = Response(status=400, headers={}, body=b'{"message": "got Authorization: Bearer token-1"}')
+    error = asked(Server([echo]))
+    assert "token-1" not in str(error)
+    assert "token-1" not in repr(error)
+
+
+@pytest.mark.parametrize("turns", range(40))
+@pytest.mark.parametrize("script", ["fresh", "revoked", "paused"])
+def test_a_request_cancelled_at_any_await_leaves_nothing_behind(turns: int, script: str) -> None:
+    """Cancel one of three requests after so many turns of the loop; the others get their answers and the lane goes on."""
+    server = Server([refused(429, retry_after="5"), ok()] if script == "paused" else [ok()], latency=0.0)
+
+    async def main() -> None:
+        one, _ = lane(server)
+        if script == "revoked":
+            await one.ask(QUERY)
+            server.revoked = {"token-1"}
+        asking = [asyncio.create_task(one.ask(QUERY)) for _ in range(3)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking[turns % 3].cancel()
+        done = await asyncio.gather(*asking, return_exceptions=True)
+        assert done.count("data") >= 2
+        assert all(answer == "data" or isinstance(answer, asyncio.CancelledError) for answer in done)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert await one.ask(QUERY) == "data"
+
+    run(main())
+    assert server.grants <= 3

@@ -1,0 +1,248 @@
+"""The throttle: no 60 seconds over the limit, nearly all of it used, and one gate for everybody on the lane."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from asyncreport.api.problems import Budget
+from asyncreport.net.tally import Tally
+from asyncreport.net.throttle import Throttle
+from tests.clock import run
+
+#: seconds that the network holds a request up, at most
+JITTER = 1.0
+
+
+def departures(limit: int, count: int, *, workers: int = 16) -> list[float]:
+    """Let workers pass a throttle as fast as it allows; give the times at which they did."""
+    times: list[float] = []
+
+    async def worker(throttle: Throttle) -> None:
+        while len(times) < count:
+            await throttle.enter()
+            times.append(now())
+
+    async def main() -> None:
+        throttle = Throttle(limit, Tally())
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(worker(throttle))
+
+    run(main())
+    return times
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def arrivals(times: list[float], seed: int = 1) -> list[float]:
+    chance = random.Random(seed)
+    return sorted(time + chance.uniform(0, JITTER) for time in times)
+
+
+def most_within(times: list[float], window: float) -> int:
+    """Count the fullest half-open window of a strict sliding server."""
+    return max(n - bisect_left(times, time - window + 1e-9) + 1 for n, time in enumerate(times))
+
+
+def most_in_fixed(times: list[float], offset: float) -> int:
+    """Count the fullest minute of a server whose minutes begin at an offset of its own."""
+    minutes = [int((time + offset) // 60) for time in times]
+    return max(minutes.count(minute) for minute in set(minutes))
+
+
+def lowest_level(times: list[float], limit: int) -> float:
+    """Follow a token bucket of `limit` tokens, `limit` a minute; give the least that was left after a request."""
+    level, last, lowest = float(limit), 0.0, float(limit)
+    for time in times:
+        level = min(limit, level + (time - last) * limit / 60) - 1
+        last, lowest = time, min(lowest, level)
+    return lowest
+
+
+@pytest.mark.parametrize("limit", [60, 180, 300, 1000, 3000])
+def test_no_server_counts_more_than_the_limit_in_any_minute(limit: int) -> None:
+    left = departures(limit, max(3000, 3 * limit))
+    for seed in range(3):
+        came = arrivals(left, seed)
+        assert most_within(came, 60) <= limit
+        assert max(most_in_fixed(came, offset) for offset in range(0, 60, 7)) <= limit
+        assert lowest_level(came, limit) >= 0
+    # The worst of all networks: what left first comes late and what left last at once.
+    assert most_within(left, 60 + JITTER) <= limit
+
+
+def test_nearly_all_of_three_hundred_is_used() -> None:
+    left = departures(300, 3000)
+    assert len(left) / (left[-1] / 60) >= 0.97 * 300
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 10])
+def test_small_limits_are_kept_and_let_requests_through(limit: int) -> None:
+    left = departures(limit, 12 * limit, workers=3)
+    assert most_within(left, 60 + JITTER + 0.01) <= limit
+    assert len(left) / (left[-1] / 60) >= 0.4 * limit
+
+
+def test_workers_leave_in_the_order_in_which_they_came() -> None:
+    order: list[int] = []
+
+    async def main() -> None:
+        throttle = Throttle(60, Tally())
+
+        async def worker(number: int) -> None:
+            await throttle.enter()
+            order.append(number)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(20):
+                group.create_task(worker(number))
+
+    run(main())
+    assert order == list(range(20))
+
+
+def passing(act: Callable[[Throttle], Awaitable[None]], *, limit: int = 300, until: float = 300.0) -> list[float]:
+    """Keep 16 workers at a throttle until a time, while `act` does something to it; give when they passed."""
+    times: list[float] = []
+
+    async def main() -> None:
+        throttle = Throttle(limit, Tally())
+
+        async def worker() -> None:
+            while True:
+                await throttle.enter()
+                times.append(now())
+
+        workers = [asyncio.create_task(worker()) for _ in range(16)]
+        await act(throttle)
+        await asyncio.sleep(until - now())
+        for task in workers:
+            task.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+    run(main())
+    return times
+
+
+def test_a_pause_holds_everybody_and_they_come_back_at_the_pace_of_the_bucket() -> None:
+    async def pause(throttle: Throttle) -> None:
+        await asyncio.sleep(30)
+        throttle.pause(42)
+
+    times = passing(pause)
+    assert not [time for time in times if 30.01 < time < 72]
+    after = [time for time in times if time >= 72]
+    assert after[0] == pytest.approx(72, abs=0.01)
+    assert len([time for time in after if time < 73]) <= 3 + 5, "a burst of 3 and not the 16 who waited"
+    assert most_within(times, 60 + JITTER) <= 300
+
+
+def test_a_shorter_pause_does_not_open_the_gate_early() -> None:
+    async def pause(throttle: Throttle) -> None:
+        await asyncio.sleep(10)
+        throttle.pause(40)
+        await asyncio.sleep(5)
+        throttle.pause(1)
+        assert 34 < throttle.closed_for <= 35
+
+    assert not [time for time in passing(pause) if 10.01 < time < 50]
+
+
+def test_a_pause_made_longer_while_it_lasts_holds_the_one_who_slept_through_the_first() -> None:
+    async def pause(throttle: Throttle) -> None:
+        await asyncio.sleep(10)
+        throttle.pause(5)
+        await asyncio.sleep(4)
+        throttle.pause(20)
+
+    assert not [time for time in passing(pause) if 10.01 < time < 34]
+
+
+def test_a_used_up_budget_waits_for_the_next_minute() -> None:
+    async def tell(throttle: Throttle) -> None:
+        await asyncio.sleep(10)
+        throttle.observe(Budget(allowed=300, count=299, reset=25))
+        await asyncio.sleep(10)
+        throttle.observe(Budget(allowed=300, count=300, reset=25))
+
+    times = passing(tell)
+    assert [time for time in times if 10.5 < time < 20]
+    assert not [time for time in times if 20.01 < time < 45]
+
+
+def test_a_lower_limit_of_the_server_is_kept_from_then_on() -> None:
+    async def tell(throttle: Throttle) -> None:
+        await asyncio.sleep(120)
+        throttle.observe(Budget(allowed=60, count=10, reset=30))
+
+    times = passing(tell, until=600)
+    after = [time for time in times if time > 120]
+    assert most_within(after, 60 + JITTER) <= 60
+    assert len(after) / 480 * 60 >= 0.9 * 60
+    assert len([time for time in after if time < 122]) <= 3, "the new bucket starts full, and one at most was in the old one"
+
+
+def test_a_higher_limit_of_the_server_raises_the_pace_only_up_to_the_configured_one() -> None:
+    async def tell(throttle: Throttle) -> None:
+        throttle.observe(Budget(allowed=60, count=0, reset=0))
+        await asyncio.sleep(120)
+        throttle.observe(Budget(allowed=3000, count=0, reset=0))
+
+    times = passing(tell, until=600)
+    assert most_within([time for time in times if time < 120], 60 + JITTER) <= 60
+    assert most_within(times, 60 + JITTER) <= 300
+    assert len([time for time in times if time > 180]) / 420 * 60 >= 0.96 * 300
+
+
+def test_a_limit_that_changes_with_every_answer_neither_stops_the_lane_nor_lets_it_run() -> None:
+    async def tell(throttle: Throttle) -> None:
+        for n in range(3000):
+            throttle.observe(Budget(allowed=180 if n % 2 else 300, count=0, reset=0))
+            await asyncio.sleep(0.1)
+
+    times = passing(tell)
+    assert most_within(times, 60 + JITTER) <= 300
+    assert len(times) / 300 * 60 >= 100
+
+
+def test_the_time_at_the_gate_is_counted_once_however_many_stand_there() -> None:
+    tally = Tally()
+
+    async def main() -> None:
+        throttle = Throttle(300, tally)
+        await throttle.enter()
+        assert tally.waiting == pytest.approx(0, abs=1e-3)
+        throttle.pause(10)
+        await asyncio.gather(*(throttle.enter() for _ in range(2)))
+
+    run(main())
+    assert tally.waiting == pytest.approx(10, abs=0.5)
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_a_cancelled_waiter_leaves_the_gate_open_to_the_next(turns: int) -> None:
+    """Cancel one waiter after some turns of the loop, at the lock, in the bucket or in a pause; the others pass as if it had not come."""
+
+    async def main() -> None:
+        throttle = Throttle(60, Tally())
+        throttle.pause(5)
+        waiters = [asyncio.create_task(throttle.enter()) for _ in range(4)]
+        for _ in range(turns):
+            await asyncio.sleep(0.6)
+        cancelled = waiters[turns % 4]
+        cancelled.cancel()
+        await asyncio.gather(*waiters, return_exceptions=True)
+        assert now() < 12
+        since = now()
+        await throttle.enter()
+        assert now() - since < 1.1
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run(main())

@@ -1,0 +1,157 @@
+"""Tokens: one fetch at a time, renewal before the end, and the difference between a dead token and a refused client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from asyncreport.api.oauth import Grant
+from asyncreport.errors import AuthError, RetriesExhausted, TransientError
+from asyncreport.job import Secret
+from asyncreport.net.tokens import Tokens
+from tests.clock import run
+
+REFUSAL = TransientError("[c-1] POST /x: 401 bad.credentials: No", status=401)
+
+
+def granting(fetched: list[float], *, life: float = 86_400.0, takes: float = 1.0) -> Callable[[], Awaitable[Grant]]:
+    """Grant `token-1`, `token-2`, ... and note when each was asked for."""
+
+    async def fetch() -> Grant:
+        fetched.append(asyncio.get_running_loop().time())
+        number = len(fetched)
+        await asyncio.sleep(takes)
+        return Grant(Secret(f"token-{number}"), life)
+
+    return fetch
+
+
+def test_sixteen_workers_at_once_fetch_one_token() -> None:
+    fetched: list[float] = []
+
+    async def main() -> None:
+        tokens = Tokens(granting(fetched))
+        got = await asyncio.gather(*(tokens.get() for _ in range(16)))
+        assert {token.reveal() for token in got} == {"token-1"}
+
+    run(main())
+    assert len(fetched) == 1
+
+
+def test_sixteen_workers_whose_token_was_refused_fetch_one_new_token() -> None:
+    """The late refusals of the old token do not touch the new one."""
+    fetched: list[float] = []
+
+    async def main() -> None:
+        tokens = Tokens(granting(fetched))
+        old = await tokens.get()
+
+        async def worker(number: int) -> str:
+            await asyncio.sleep(number / 4)  # some refusals come before the new token, some after it
+            tokens.refuse(old, REFUSAL)
+            return (await tokens.get()).reveal()
+
+        assert set(await asyncio.gather(*(worker(number) for number in range(16)))) == {"token-2"}
+
+    run(main())
+    assert len(fetched) == 2
+
+
+@pytest.mark.parametrize(("life", "renewed_at"), [(86_400, 86_340), (600, 540), (300, 270), (10, 9)])
+def test_a_token_is_renewed_a_minute_or_a_tenth_of_its_life_before_its_end(life: float, renewed_at: float) -> None:
+    fetched: list[float] = []
+
+    async def main() -> None:
+        tokens = Tokens(granting(fetched, life=life, takes=0))
+        first = await tokens.get()
+        await asyncio.sleep(renewed_at - 0.1)
+        assert tokens.current(first)
+        assert await tokens.get() is first
+        await asyncio.sleep(0.2)
+        assert not tokens.current(first)
+        assert await tokens.get() is not first
+
+    run(main())
+    assert len(fetched) == 2
+
+
+def test_a_server_that_grants_the_same_text_twice_has_granted_two_tokens() -> None:
+    async def fetch() -> Grant:
+        return Grant(Secret("same"), 300.0)
+
+    async def main() -> None:
+        tokens = Tokens(fetch)
+        first = await tokens.get()
+        tokens.refuse(first, REFUSAL)
+        second = await tokens.get()
+        tokens.refuse(first, REFUSAL)
+        assert tokens.current(second)
+
+    run(main())
+
+
+def test_two_tokens_refused_in_a_row_refuse_the_client() -> None:
+    async def main() -> None:
+        tokens = Tokens(granting([]))
+        tokens.refuse(await tokens.get(), REFUSAL)
+        second = await tokens.get()
+        with pytest.raises(AuthError, match=r"^\[c-1\] POST /x: 401 bad.credentials: No; two tokens in a row were refused") as caught:
+            tokens.refuse(second, REFUSAL)
+        assert caught.value.__cause__ is REFUSAL
+        assert "token-" not in str(caught.value)
+
+    run(main())
+
+
+def test_any_other_answer_in_between_makes_it_a_dead_token_again() -> None:
+    fetched: list[float] = []
+
+    async def main() -> None:
+        tokens = Tokens(granting(fetched))
+        for _ in range(5):
+            tokens.refuse(await tokens.get(), REFUSAL)
+            await tokens.get()
+            tokens.accepted()
+
+    run(main())
+    assert len(fetched) == 6
+
+
+def test_a_failed_fetch_is_raised_to_who_asked_and_the_next_one_fetches_again() -> None:
+    answers: list[Grant | RetriesExhausted] = [RetriesExhausted("no"), Grant(Secret("good"), 300.0)]
+
+    async def fetch() -> Grant:
+        await asyncio.sleep(1)
+        answer = answers.pop(0)
+        if isinstance(answer, RetriesExhausted):
+            raise answer
+        return answer
+
+    async def main() -> None:
+        tokens = Tokens(fetch)
+        first, second = await asyncio.gather(tokens.get(), tokens.get(), return_exceptions=True)
+        assert isinstance(first, RetriesExhausted)
+        assert isinstance(second, Secret)
+
+    run(main())
+
+
+@pytest.mark.parametrize("victim", [0, 1, 2])
+@pytest.mark.parametrize("after", [0.0, 0.5, 1.0, 1.5])
+def test_a_cancelled_waiter_takes_no_token_from_the_others(victim: int, after: float) -> None:
+    fetched: list[float] = []
+
+    async def main() -> None:
+        tokens = Tokens(granting(fetched))
+        waiters = [asyncio.create_task(tokens.get()) for _ in range(3)]
+        await asyncio.sleep(after)
+        waiters[victim].cancel()
+        await asyncio.gather(*waiters, return_exceptions=True)
+        assert [task.cancelled() for task in waiters].count(False) >= 2
+        assert len({task.result().reveal() for task in waiters if not task.cancelled()}) == 1
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run(main())
+    assert len(fetched) <= 2, "one more where the victim was the one who fetched"

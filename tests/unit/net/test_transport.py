@@ -1,0 +1,337 @@
+"""The transport against raw sockets on loopback: every way in which an answer can fail to come, and what is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import shutil
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from asyncreport import __version__
+from asyncreport.api.wire import Request, Response
+from asyncreport.errors import AsyncReportError, ConfigError, TransientError
+from asyncreport.job import Client, Connection, Limits, Secret
+from asyncreport.net.client import open_lanes
+from asyncreport.net.transport import Transport
+
+GET = Request(method="GET", path="/api/v2/users", headers={"Authorization": "Bearer t0ken"})
+POST = Request(method="POST", path="/query", body=b'{"a": 1}', headers={"Content-Type": "application/json"})
+
+Talk = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def http(body: bytes = b"", *, status: str = "200 OK", length: int | None = None, headers: str = "") -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body) if length is None else length}\r\n{headers}\r\n".encode() + body
+
+
+@asynccontextmanager
+async def listening(talk: Talk, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Listen on loopback; `talk` gets the head of each request and answers as it likes."""
+    talks: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        talks.add(task)
+        try:
+            while True:
+                await talk(await reader.readuntil(b"\r\n\r\n"), reader, writer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in talks:
+            task.cancel()
+        await asyncio.gather(*talks, return_exceptions=True)
+        await server.wait_closed()
+
+
+def saying(*answers: bytes, heads: list[bytes] | None = None) -> Talk:
+    """Answer in turn, the last one for ever; an empty answer hangs up, and one marked by `CUT` does so after its bytes."""
+    left = list(answers)
+
+    async def talk(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if heads is not None:
+            heads.append(head)
+        for line in head.split(b"\r\n"):
+            if line.lower().startswith(b"content-length:"):
+                await reader.readexactly(int(line.partition(b":")[2]))
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        writer.write(answer.removesuffix(CUT))
+        if not answer or answer.endswith(CUT):
+            await writer.drain()
+            raise ConnectionError
+
+    return talk
+
+
+CUT = b"<cut>"
+
+
+def connection(port: int, **rest: object) -> Connection:
+    here = f"http://127.0.0.1:{port}"
+    return Connection(**{"name": "c", "api_url": here, "login_url": here, **rest})  # type: ignore[arg-type]
+
+
+def sent(talk: Talk, request: Request = GET, *, timeout: float = 20.0, **rest: object) -> Response:
+    """Send one request to a server that talks so."""
+
+    async def main() -> Response:
+        async with listening(talk) as port, Transport(connection(port, **rest), Limits(request_timeout=timeout)) as transport:
+            return await transport.send(request)
+
+    return asyncio.run(main())
+
+
+def failed(talk: Talk, request: Request = GET, **rest: object) -> AsyncReportError:
+    with pytest.raises(AsyncReportError) as caught:
+        sent(talk, request, **rest)  # type: ignore[arg-type]
+    error = caught.value
+    assert str(error).startswith(f"{request.method} {request.path}: ")
+    assert "t0ken" not in f"{error}{error.__cause__}"
+    return error
+
+
+def test_an_answer_comes_back_whole_with_its_headers_in_lower_case() -> None:
+    response = sent(saying(http(b"body", headers="ININ-Correlation-Id: c-1\r\n")))
+    assert (response.status, response.body, response.correlation_id) == (200, b"body", "c-1")
+    assert all(name == name.lower() for name in response.headers)
+
+
+def test_a_request_says_who_it_is_and_what_it_takes() -> None:
+    heads: list[bytes] = []
+    sent(saying(http(), heads=heads))
+    head = heads[0].decode()
+    assert f"User-Agent: asyncreport/{__version__}\r\n" in head
+    assert "Accept-Encoding: gzip\r\n" in head
+    assert "Authorization: Bearer t0ken\r\n" in head
+    assert head.startswith("GET /api/v2/users HTTP/1.1\r\n")
+
+
+def test_repeated_keys_of_a_query_are_kept_and_odd_characters_survive() -> None:
+    heads: list[bytes] = []
+    request = Request(method="GET", path="/u/a%2Fb", query=(("id", "b"), ("id", "a"), ("name", "A&B =+/%20 ü")))
+    sent(saying(http(), heads=heads), request)
+    assert heads[0].split(b" ")[1] in {
+        b"/u/a%2Fb?id=b&id=a&name=A%26B+%3D%2B/%2520+%C3%BC",
+        b"/u/a%2Fb?id=b&id=a&name=A%26B+=%2B/%2520+%C3%BC",
+    }
+
+
+def test_the_login_host_is_another_one() -> None:
+    async def main() -> None:
+        async with listening(saying(http(b"api"))) as api, listening(saying(http(b"login"))) as login:
+            hosts = connection(api, login_url=f"http://127.0.0.1:{login}")
+            async with Transport(hosts, Limits()) as transport:
+                assert (await transport.send(GET)).body == b"api"
+                assert (await transport.send(Request(method="POST", host="login", path="/oauth/token"))).body == b"login"
+
+    asyncio.run(main())
+
+
+def test_a_packed_answer_is_unpacked() -> None:
+    packed = gzip.compress(b"x" * 10_000)
+    assert sent(saying(http(packed, headers="Content-Encoding: gzip\r\n"))).body == b"x" * 10_000
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "400 Bad", "401 No", "429 Slow down", "500 Oh", "502 Gateway"])
+def test_every_status_is_an_answer(status: str) -> None:
+    assert sent(saying(http(status=status))).status == int(status[:3])
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
+    heads: list[bytes] = []
+    assert sent(saying(http(status="302 Found", headers="Location: /elsewhere\r\n"), heads=heads)).status == 302
+    assert len(heads) == 1
+
+
+def test_no_cookie_of_one_lane_reaches_another() -> None:
+    heads: list[bytes] = []
+
+    async def main() -> None:
+        talk = saying(http(headers="Set-Cookie: a=b\r\n"), heads=heads)
+        async with listening(talk) as port, Transport(connection(port), Limits()) as transport:
+            await transport.send(GET)
+            await transport.send(GET)
+
+    asyncio.run(main())
+    assert b"cookie" not in heads[1].lower()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        CUT,
+        b"HTTP/1.1 200 OK\r\nContent-Le" + CUT,
+        http(b"half", length=100) + CUT,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel" + CUT,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + CUT,
+        http(b"no gzip at all", headers="Content-Encoding: gzip\r\n"),
+        b"SSH-2.0-OpenSSH\r\n\r\n" + CUT,
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n" + CUT,
+    ],
+    ids=["hang-up", "cut", "in-headers", "in-body", "in-chunk", "bad-chunk", "bad-gzip", "no-http", "long-header"],
+)
+@pytest.mark.parametrize("request_", [GET, POST], ids=["GET", "POST"])
+def test_an_answer_that_breaks_off_is_transient_and_was_asked_for_once(answer: bytes, request_: Request) -> None:
+    heads: list[bytes] = []
+    assert isinstance(failed(saying(answer, heads=heads), request_), TransientError)
+    assert len(heads) == 1, "aiohttp sends a GET again by itself unless it is kept from that"
+
+
+def test_a_reused_connection_that_has_died_is_transient_too() -> None:
+    heads: list[bytes] = []
+
+    async def main() -> None:
+        async with listening(saying(http(b"1"), b"", http(b"2"), heads=heads)) as port, Transport(connection(port), Limits()) as transport:
+            assert (await transport.send(GET)).body == b"1"
+            with pytest.raises(TransientError):
+                await transport.send(GET)
+            assert (await transport.send(GET)).body == b"2"
+
+    asyncio.run(main())
+    assert len(heads) == 3
+
+
+async def silent(_head: bytes, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def dripping(_head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(http(b"half", length=100))
+    await reader.read()
+
+
+@pytest.mark.parametrize("talk", [silent, dripping])
+def test_an_answer_that_does_not_come_in_time_is_transient(talk: Talk) -> None:
+    error = failed(talk, timeout=0.05)
+    assert isinstance(error, TransientError)
+    assert str(error) == "GET /api/v2/users: no whole answer within 0.05 s"
+
+
+def test_four_slow_bodies_hold_up_the_fifth_and_a_cancelled_reader_lets_it_in() -> None:
+    async def main() -> None:
+        async def talk(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(http(b"whole") if b"/fast" in head else http(b"half", length=100))
+            await reader.read()
+
+        async with asyncio.timeout(10), listening(talk) as port, Transport(connection(port), Limits()) as transport:
+            slow = [asyncio.create_task(transport.send(GET)) for _ in range(4)]
+            while not transport._reading.locked():  # noqa: ASYNC110  # only the loop's own turns are waited for
+                await asyncio.sleep(0)
+            fast = asyncio.create_task(transport.send(Request(method="GET", path="/fast")))
+            while not transport._reading._waiters:  # noqa: ASYNC110  # the same
+                await asyncio.sleep(0)
+            assert not fast.done()
+            slow[0].cancel()
+            assert (await fast).body == b"whole"
+            for task in slow:
+                task.cancel()
+            await asyncio.gather(*slow, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_nobody_listening_is_transient_and_names_the_host() -> None:
+    async def main() -> None:
+        async with listening(silent) as port:
+            pass
+        async with Transport(connection(port), Limits()) as transport:
+            with pytest.raises(TransientError, match=rf"cannot connect to 127\.0\.0\.1:{port} \("):
+                await transport.send(GET)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("url", ["", "api.example", "http://", "ftp://host", "http://host:port", "http://[::1"])
+def test_an_unusable_address_is_a_matter_of_the_connection(url: str) -> None:
+    error = failed(silent, api_url=url)
+    assert isinstance(error, ConfigError)
+    assert "api_url" in str(error)
+
+
+def test_an_unusable_proxy_is_a_matter_of_the_connection() -> None:
+    error = failed(silent, proxy="me:pa55word@proxy:3128")
+    assert isinstance(error, ConfigError)
+    assert "pa55word" not in f"{error}{error.__cause__}"
+
+
+def test_a_plain_request_goes_through_the_proxy_with_its_credentials() -> None:
+    heads: list[bytes] = []
+
+    async def main() -> None:
+        async with listening(saying(http(b"by proxy"), heads=heads)) as port:
+            far = connection(1, proxy=f"http://me:pa55word@127.0.0.1:{port}")
+            async with Transport(far, Limits()) as transport:
+                assert (await transport.send(GET)).body == b"by proxy"
+
+    asyncio.run(main())
+    assert heads[0].startswith(b"GET http://127.0.0.1:1/api/v2/users HTTP/1.1\r\n")
+    assert b"Proxy-Authorization: Basic " in heads[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [("407 Who are you", ConfigError), ("403 Not there", ConfigError), ("503 Busy", TransientError), ("502 Nobody", TransientError)],
+)
+def test_a_proxy_that_opens_no_tunnel_is_told_from_one_that_cannot_now(status: str, kind: type[AsyncReportError]) -> None:
+    async def main() -> None:
+        async with listening(saying(http(status=status) + CUT)) as port:
+            far = connection(1, api_url="https://api.example", proxy=f"http://me:pa55word@127.0.0.1:{port}")
+            async with Transport(far, Limits()) as transport:
+                with pytest.raises(kind, match=f"the proxy .* {status[:3]}") as caught:
+                    await transport.send(GET)
+                assert "pa55word" not in f"{caught.value}{caught.value.__cause__}"
+                assert "t0ken" not in f"{caught.value}{caught.value.__cause__}"
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with the openssl command")
+def test_a_certificate_is_trusted_where_ssl_cert_file_says_so_and_named_where_it_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=loopback"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*make.split(), *names], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    async def main() -> bytes:
+        async with listening(saying(http(b"secure")), tls=context) as port:
+            far = connection(port, api_url=f"https://127.0.0.1:{port}")
+            async with Transport(far, Limits()) as transport:
+                return (await transport.send(GET)).body
+
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with pytest.raises(ConfigError, match=r"certificate of 127\.0\.0\.1 is not trusted \(self-signed certificate\).*SSL_CERT_FILE"):
+        asyncio.run(main())
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert asyncio.run(main()) == b"secure"
+
+
+def test_lanes_open_one_per_client_over_one_transport_and_close_with_it() -> None:
+    grant = http(b'{"access_token": "t", "expires_in": 300}')
+
+    async def main() -> None:
+        async with listening(saying(grant, http(b"one"), grant, http(b"two"))) as port:
+            clients = tuple(Client(client_id=f"c{n}", client_secret=Secret("s")) for n in range(2))
+            async with open_lanes(connection(port, clients=clients), Limits(), rng=lambda: 0.5) as (lanes, tally):
+                assert [await lane.ask(POST) for lane in lanes] == [b"one", b"two"]
+                assert tally.requests == 4
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
