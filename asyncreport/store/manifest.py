@@ -1,0 +1,168 @@
+"""The append-only list of finished parts; a line in it is the commit. Owns `manifest.jsonl`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from asyncreport.errors import StoreError
+from asyncreport.job import Part
+from asyncreport.store.disk import append, reported
+from asyncreport.store.parts import part_name
+from asyncreport.timeline import Interval, iso, parse_iso
+
+_NAME = "manifest.jsonl"
+_USERS = b'{"users":'
+
+
+class _PartLine(Struct, frozen=True, kw_only=True):
+    """A part as its line spells it: instants as text, the user set by its digest."""
+
+    part: int
+    fingerprint: str
+    month: str
+    interval: str
+    users: str | None
+    fetched_at: str
+    count: int
+    size: int
+    index_at: int
+    sha256: str
+    replaces: tuple[int, ...] = ()
+
+
+class _UsersLine(Struct, frozen=True, kw_only=True):
+    """A user set, stored once and before the first part that has it."""
+
+    users: str
+    ids: tuple[str, ...]
+
+
+class Manifest:
+    """What the manifest in a folder says; a missing one says nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._path = folder / _NAME
+        self._parts: list[Part] = []
+        self._last = 0
+        self._replaced: set[int] = set()
+        self._user_sets: dict[str, tuple[str, ...]] = {}
+        # Where the last good line ends. What lies behind it was never committed.
+        self._end = 0
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Read the lines; raise StoreError for an unreadable one that is not the last, whose writer died."""
+        manifest = cls(folder)
+        *lines, torn = _content(manifest._path).split(b"\n")
+        for number, line in enumerate(lines, 1):
+            try:
+                manifest._take(line)
+            except (msgspec.DecodeError, ValueError, KeyError) as error:
+                if number == len(lines) and not torn:
+                    break
+                raise StoreError(
+                    f"{manifest._path}, line {number}: cannot be read ({error}); restore the file from a backup, "
+                    f"or delete the folder {folder} and run again: everything will be fetched again"
+                ) from error
+            manifest._end += len(line) + 1
+        return manifest
+
+    @property
+    def next_number(self) -> int:
+        """Give the number of the part to come."""
+        return self._last + 1
+
+    def standing(self, fingerprint: str) -> list[Part]:
+        """List the parts that nothing replaced and whose files have the size they should; raise StoreError."""
+        sizes = _sizes(self.folder)
+        return [part for part in self._standing() if part.fingerprint == fingerprint and sizes.get(part_name(part.number)) == part.size]
+
+    def files(self) -> set[str]:
+        """Name the files of the parts that nothing replaced, whatever their fingerprint."""
+        return {part_name(part.number) for part in self._standing()}
+
+    def mend(self) -> None:
+        """Make the file if there is none and cut off what was never committed; raise StoreError."""
+        append(self._path, b"", at=self._end)
+
+    def add(self, part: Part, replaces: tuple[int, ...]) -> None:
+        """Commit a part whose file is durable; raise StoreError, and the part is not committed."""
+        digest = None if part.users is None else _digest(part.users)
+        if digest is not None and digest not in self._user_sets:
+            # On its own: every append is one line, so that a crash can tear none but the last.
+            self._append(_UsersLine(users=digest, ids=part.users or ()))
+        self._append(
+            _PartLine(
+                part=part.number,
+                fingerprint=part.fingerprint,
+                month=part.month,
+                interval=str(part.interval),
+                users=digest,
+                fetched_at=iso(part.fetched_at),
+                count=part.count,
+                size=part.size,
+                index_at=part.index_at,
+                sha256=part.sha256,
+                replaces=replaces,
+            )
+        )
+
+    def _standing(self) -> Iterable[Part]:
+        return (part for part in self._parts if part.number not in self._replaced)
+
+    def _append(self, line: _PartLine | _UsersLine) -> None:
+        data = msgspec.json.encode(line)
+        append(self._path, data + b"\n", at=self._end)
+        self._end += len(data) + 1
+        self._take(data)
+
+    def _take(self, line: bytes) -> None:
+        if line.startswith(_USERS):
+            users = msgspec.json.decode(line, type=_UsersLine)
+            self._user_sets[users.users] = users.ids
+            return
+        said = msgspec.json.decode(line, type=_PartLine)
+        start, _, end = said.interval.partition("/")
+        part = Part(
+            number=said.part,
+            fingerprint=said.fingerprint,
+            month=said.month,
+            interval=Interval(parse_iso(start), parse_iso(end)),
+            users=None if said.users is None else self._user_sets[said.users],
+            fetched_at=parse_iso(said.fetched_at),
+            count=said.count,
+            size=said.size,
+            index_at=said.index_at,
+            sha256=said.sha256,
+        )
+        self._parts.append(part)
+        self._last = max(self._last, part.number)
+        self._replaced.update(said.replaces)
+
+
+def _content(path: Path) -> bytes:
+    with reported(path, "read"):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return b""
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    with reported(folder, "listed"):
+        try:
+            with os.scandir(folder) as entries:
+                return {entry.name: entry.stat().st_size for entry in entries}
+        except FileNotFoundError:
+            return {}
+
+
+def _digest(users: tuple[str, ...]) -> str:
+    return hashlib.sha256(msgspec.json.encode(users)).hexdigest()[:32]

@@ -1,0 +1,166 @@
+"""Standing parts into one output file, with team and names put in front of every line. Owns the output files."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import orjson
+from msgspec import Struct
+
+from asyncreport.errors import StoreError
+from asyncreport.job import Part, Team
+from asyncreport.store.disk import Sink, make_folder, replacing, reported
+from asyncreport.store.parts import Entry, Reader, part_name
+from asyncreport.timeline import Interval, iso
+
+#: how a part's index is read
+ReadIndex = Callable[[Part], Sequence[Entry]]
+
+# A value cannot hold these bytes: JSON escapes the quotes inside one, and no value is followed by a colon.
+_START = b'"interval_start":"'
+_INSTANT = len("2023-10-01T10:00:00.000Z")
+
+
+class Source(Struct, frozen=True):
+    """One connection's standing parts and names; `Source.of` makes it."""
+
+    #: by month, each in order of time
+    months: Mapping[str, Sequence[Part]]
+    names: Mapping[str, str | None]
+    #: of all names
+    names_digest: str
+
+    @classmethod
+    def of(cls, parts: Iterable[Part], names: Mapping[str, str | None]) -> Source:
+        """Sort parts by month and time."""
+        months = defaultdict(list)
+        for part in sorted(parts, key=lambda part: part.interval):
+            months[part.month].append(part)
+        return cls(months, names, sha256(orjson.dumps(sorted(names.items()))).hexdigest())
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """One output file: where it is and what belongs in it."""
+
+    #: absolute: it is remembered under this name
+    path: Path
+    #: the range; what lies outside it is cut away
+    interval: Interval
+    #: in order of time
+    months: tuple[str, ...]
+    #: as the job orders them
+    teams: tuple[Team, ...]
+    #: by the connection's name
+    sources: Mapping[str, Source]
+
+    def parts(self, connection: str, month: str) -> list[Part]:
+        """List a connection's parts that overlap the range, in order of time."""
+        return [part for part in self.sources[connection].months.get(month, ()) if part.interval.overlaps(self.interval)]
+
+
+class Stretch(Struct, frozen=True):
+    """What one user did for one team in one month: what every line begins with, and where the lines are."""
+
+    team: str
+    prefix: bytes
+    #: in order of time
+    blocks: Sequence[tuple[Part, Entry]]
+
+
+class Merged(Struct, frozen=True, kw_only=True):
+    """An output file as it was written."""
+
+    #: bytes
+    size: int
+    #: hex
+    sha256: str
+    #: by the team's name
+    records: dict[str, int]
+
+
+def check_targets(paths: Iterable[Path]) -> None:
+    """Make the folders of output files and see that these can be written; raise StoreError before any work is done."""
+    for path in paths:
+        with reported(path, "reached"):
+            if path.exists() and not path.is_file():
+                raise StoreError(f"{path} is a folder or a device; give the output the path of a file")
+        make_folder(path.parent)
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise StoreError(f"{path} cannot be written: {path.parent} is closed to this user; open it or give another path")
+
+
+def merge(target: Target, reader: Reader) -> Merged:
+    """Write a target's file, complete under its name when this returns; raise StoreError, and the old one stands."""
+    records = Counter({team.name: 0 for team in target.teams})
+    make_folder(target.path.parent)
+    with replacing(target.path, owner=reader.folder) as sink:
+        for stretch in walk(target, reader.checked_index):
+            records[stretch.team] += _copy(stretch, target.interval, reader, sink)
+    return Merged(size=sink.size, sha256=sink.sha256, records=dict(records))
+
+
+def walk(target: Target, read_index: ReadIndex) -> Iterator[Stretch]:
+    """Go through what belongs in a target in the order of its lines: month, team, user, time."""
+    for month in target.months:
+        indexes = {name: _index(target.parts(name, month), read_index) for name in {team.connection for team in target.teams}}
+        for team in target.teams:
+            index, names = indexes[team.connection], target.sources[team.connection].names
+            for user in _members(team, index):
+                yield Stretch(team.name, _prefix(team.name, user, names), index[user])
+
+
+def _index(parts: Sequence[Part], read_index: ReadIndex) -> dict[str | None, list[tuple[Part, Entry]]]:
+    """Turn the indexes of one month's parts into one; raise StoreError where two parts hold the same time of a user."""
+    index: dict[str | None, list[tuple[Part, Entry]]] = {}
+    for part in parts:
+        for entry in read_index(part):
+            blocks = index.setdefault(entry.user, [])
+            if blocks and blocks[-1][0].interval.end > part.interval.start:
+                raise StoreError(
+                    f"{part_name(blocks[-1][0].number)} and {part_name(part.number)} both hold user {entry.user} at "
+                    f"{iso(part.interval.start)}; delete both files from the state folder and run again: they will be fetched again"
+                )
+            blocks.append((part, entry))
+    return index
+
+
+def _members(team: Team, index: Mapping[str | None, object]) -> list[str | None]:
+    """List the members of a team who have records; everyone begins with what no user handled."""
+    if team.users is None:
+        return sorted(index, key=lambda user: (user is not None, user or ""))
+    return [user for user in sorted(set(team.users)) if user in index]
+
+
+def _prefix(team: str, user: str | None, names: Mapping[str, str | None]) -> bytes:
+    name = None if user is None else names.get(user)
+    return orjson.dumps({"team": team, "user_id": user, "user_name": name})[:-1] + b","
+
+
+def _copy(stretch: Stretch, interval: Interval, reader: Reader, sink: Sink) -> int:
+    """Copy one stretch and count its lines: the brace that opens a line, and only that, follows a newline."""
+    copied = 0
+    between = b"\n" + stretch.prefix  # split and joined: twice as fast as bytes.replace, whose search is for longer texts
+    for part, entry in stretch.blocks:
+        block, count = reader.block(part, entry), entry.count
+        if not (interval.start <= part.interval.start and part.interval.end <= interval.end):
+            block, count = _cut(block, interval)
+        if count:
+            sink.write(stretch.prefix)
+            sink.write(between.join(block[1:].split(b"\n{")))
+        copied += count
+    return copied
+
+
+def _cut(block: bytes, interval: Interval) -> tuple[bytes, int]:
+    """Keep the lines that begin in an interval, and count them: instants in UTC sort as their texts do."""
+    start, end = iso(interval.start).encode(), iso(interval.end).encode()
+    kept = []
+    for line in block.splitlines(keepends=True):
+        at = line.index(_START) + len(_START)
+        if start <= line[at : at + _INSTANT] < end:
+            kept.append(line)
+    return b"".join(kept), len(kept)

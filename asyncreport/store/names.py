@@ -1,0 +1,45 @@
+"""The names of users, kept so that each is asked for once a month. Owns `names.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from asyncreport.store.disk import read_json, write_json
+from asyncreport.timeline import DAY, iso
+
+#: how long a name is believed, ms
+KEPT = 30 * DAY
+
+
+class _Known(Struct, frozen=True, array_like=True):
+    """An answer: the name, or None where there was none, and the instant of asking."""
+
+    name: str | None
+    asked_at: str
+
+
+class Names:
+    """What is known of the users of each connection, by its identity."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "names.json"
+        self._known = read_json(self._path, dict[str, dict[str, _Known]]) or {}
+
+    def of(self, identity: str) -> dict[str, str | None]:
+        """Give the names by user id; one that was looked for in vain is None."""
+        return {user: known.name for user, known in self._known.get(identity, {}).items()}
+
+    def missing(self, identity: str, users: Iterable[str], *, now: int) -> list[str]:
+        """List, sorted, the users never asked for or longer ago than 30 days; `now` is an instant."""
+        known = self._known.get(identity, {})
+        old = iso(now - KEPT)  # instants in UTC sort as their texts do
+        return sorted(user for user in set(users) if user not in known or known[user].asked_at < old)
+
+    def keep(self, identity: str, names: Mapping[str, str | None], *, now: int) -> None:
+        """Take the answers of `now` and write them down; raise StoreError."""
+        asked_at = iso(now)
+        self._known.setdefault(identity, {}).update({user: _Known(name, asked_at) for user, name in names.items()})
+        write_json(self._path, self._known)

@@ -1,0 +1,103 @@
+"""What each output file was made from, so that one that would come out the same is not touched. Owns `outputs.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+
+import orjson
+from msgspec import Struct
+
+from asyncreport.job import LAYOUT, Part
+from asyncreport.store.disk import read_json, reported, write_json
+from asyncreport.store.merge import Target, merge, walk
+from asyncreport.store.parts import Reader
+from asyncreport.timeline import Interval
+
+
+class Made(Struct, frozen=True, kw_only=True):
+    """An output file and what it was made from."""
+
+    #: digest of all that might shape it, known without reading a part
+    quick: str
+    #: digest of what did shape it: the parts' blocks, the teams, the names of those who have records in it
+    exact: str
+    #: bytes
+    size: int
+    mtime_ns: int
+    #: hex
+    sha256: str
+    #: by the team's name
+    records: dict[str, int]
+
+
+class Outputs:
+    """The memory of one state folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "outputs.json"
+        self._made = read_json(self._path, dict[str, Made]) or {}
+
+    def unchanged(self, target: Target) -> Made | None:
+        """Give what is known of a file that surely needs no work, without reading a part; raise StoreError."""
+        made = self._standing(target)
+        return made if made is not None and made.quick == _quick(target) else None
+
+    def write(self, targets: Iterable[Target], reader: Reader) -> dict[Path, Made]:
+        """Bring files up to date, touching only those that change; raise StoreError."""
+        results = {}
+        before = dict(self._made)
+        try:
+            for target in targets:
+                made = self.unchanged(target) or self._make(target, reader)
+                results[target.path] = self._made[str(target.path)] = made
+        finally:
+            if self._made != before:
+                write_json(self._path, self._made)
+        return results
+
+    def _make(self, target: Target, reader: Reader) -> Made:
+        quick, exact = _quick(target), _exact(target, reader)
+        made = self._standing(target)
+        if made is None or made.exact != exact:
+            merged = merge(target, reader)
+            with reported(target.path, "read"):
+                mtime_ns = target.path.stat().st_mtime_ns
+            return Made(quick=quick, exact=exact, size=merged.size, mtime_ns=mtime_ns, sha256=merged.sha256, records=merged.records)
+        return Made(quick=quick, exact=exact, size=made.size, mtime_ns=made.mtime_ns, sha256=made.sha256, records=made.records)
+
+    def _standing(self, target: Target) -> Made | None:
+        """Find what a file was made from, as long as it is still the file that was written."""
+        made = self._made.get(str(target.path))
+        with reported(target.path, "read"):
+            try:
+                found = target.path.stat()
+            except FileNotFoundError:
+                return None
+        return made if made is not None and (found.st_size, found.st_mtime_ns) == (made.size, made.mtime_ns) else None
+
+
+def _quick(target: Target) -> str:
+    sources = {team.connection: target.sources[team.connection].names_digest for team in target.teams}
+    teams = [(team.name, team.connection, team.users) for team in target.teams]
+    parts = [
+        (connection, part.sha256, *_within(part, target.interval))
+        for month in target.months
+        for connection in sources
+        for part in target.parts(connection, month)
+    ]
+    return sha256(orjson.dumps([LAYOUT, teams, list(sources.items()), parts])).hexdigest()
+
+
+def _exact(target: Target, reader: Reader) -> str:
+    digest = sha256(orjson.dumps([LAYOUT, [team.name for team in target.teams]]))
+    for stretch in walk(target, reader.index):
+        blocks = [(part.sha256, entry.offset, *_within(part, target.interval)) for part, entry in stretch.blocks]
+        digest.update(orjson.dumps([stretch.prefix.decode(), blocks], option=orjson.OPT_APPEND_NEWLINE))
+    return digest.hexdigest()
+
+
+def _within(part: Part, interval: Interval) -> tuple[int, int]:
+    # Not the range itself: one that grows by a day tomorrow changes nothing for the months that it held before.
+    return max(part.interval.start, interval.start), min(part.interval.end, interval.end)

@@ -1,0 +1,143 @@
+"""The durable file of one finished chunk: its facts by user, then an index of which bytes are whose. Owns the part files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Self
+
+import msgspec
+import orjson
+from msgspec import Struct
+
+from asyncreport.errors import StoreError
+from asyncreport.job import Part
+from asyncreport.records import Block
+from asyncreport.store.disk import PRIVATE, replacing, reported, trouble
+
+#: descriptors that a reader keeps open, at most
+OPEN_FILES = 64
+
+
+class Entry(Struct, frozen=True, array_like=True):
+    """Where one user's rows are in a part."""
+
+    #: None: what no user handled
+    user: str | None
+    offset: int
+    length: int
+    #: rows, one line each
+    count: int
+
+
+class _Index(Struct, frozen=True):
+    """The last line of a part."""
+
+    users: list[Entry]
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What a manifest line says of a part's file; the fields mean what `Part`'s do."""
+
+    count: int
+    size: int
+    index_at: int
+    sha256: str
+
+
+def part_name(number: int) -> str:
+    """Name a part's file."""
+    return f"part-{number:08}.jsonl"
+
+
+def write_part(folder: Path, number: int, blocks: Iterable[Block]) -> Facts:
+    """Write a part's file, durable under its name when this returns; raise StoreError, and there is no such file."""
+    index = []
+    with replacing(folder / part_name(number), owner=folder, mode=PRIVATE) as sink:
+        for user, rows in blocks:
+            block = b"".join([orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows])
+            index.append(Entry(user, sink.size, len(block), len(rows)))
+            sink.write(block)
+        index_at = sink.size
+        sink.write(msgspec.json.encode(_Index(index)) + b"\n")
+    return Facts(count=sum(entry.count for entry in index), size=sink.size, index_at=index_at, sha256=sink.sha256)
+
+
+class Reader:
+    """Read part files, each hashed once before its rows are used. Owns the descriptors, few at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # In order of use, the stalest first.
+        self._open: dict[int, int] = {}
+        self._checked: set[int] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of every file."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    def index(self, part: Part) -> list[Entry]:
+        """Read who has rows in a part, unchecked but for their number; raise StoreError."""
+        try:
+            entries = msgspec.json.decode(self._read(part, part.index_at, part.size - part.index_at), type=_Index).users
+        except msgspec.DecodeError as error:
+            raise self._damaged(part, f"its index cannot be read ({error})") from error
+        if sum(entry.count for entry in entries) != part.count:
+            raise self._damaged(part, f"its index does not count {part.count} records")
+        return entries
+
+    def checked_index(self, part: Part) -> list[Entry]:
+        """Read who has rows in a part once its hash is right; raise StoreError."""
+        if part.number not in self._checked:
+            with reported(self._path(part), "read"), open(self._descriptor(part), "rb", buffering=0, closefd=False) as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != part.sha256:
+                raise self._damaged(part, "its SHA-256 is another")
+            self._checked.add(part.number)
+        return self.index(part)
+
+    def block(self, part: Part, entry: Entry) -> bytes:
+        """Read one user's rows; raise StoreError where they are not as many lines as the index says."""
+        block = self._read(part, entry.offset, entry.length)
+        if block.count(b"\n") != entry.count:
+            raise self._damaged(part, f"user {entry.user} has not the {entry.count} records that its index says")
+        return block
+
+    def users(self, parts: Sequence[Part]) -> set[str]:
+        """Collect the ids that have rows in any of the parts; raise StoreError."""
+        return {entry.user for part in parts for entry in self.index(part) if entry.user is not None}
+
+    def _read(self, part: Part, offset: int, length: int) -> bytes:
+        try:
+            data = os.pread(self._descriptor(part), length, offset)
+        except OSError as error:
+            raise trouble(self._path(part), "read", error) from error
+        if len(data) != length:
+            raise self._damaged(part, "it is too short")
+        return data
+
+    def _descriptor(self, part: Part) -> int:
+        descriptor = self._open.pop(part.number, None)
+        if descriptor is None:
+            if len(self._open) >= OPEN_FILES:
+                os.close(self._open.pop(next(iter(self._open))))
+            descriptor = os.open(self._path(part), os.O_RDONLY)
+        self._open[part.number] = descriptor
+        return descriptor
+
+    def _path(self, part: Part) -> Path:
+        return self.folder / part_name(part.number)
+
+    def _damaged(self, part: Part, what: str) -> StoreError:
+        return StoreError(
+            f"{self._path(part)} ({part.interval}) is not what was saved: {what}; delete that file and run again: it will be fetched again"
+        )

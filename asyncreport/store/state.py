@@ -1,0 +1,139 @@
+"""The state folder of one job: who may write, which parts stand, and the commit. Owns the lock and the writing thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from filelock import FileLock, Timeout
+from msgspec import Struct
+
+from asyncreport.errors import StoreError
+from asyncreport.job import Chunk, Part
+from asyncreport.records import Block
+from asyncreport.store.disk import PRIVATE, make_folder, read_json, remove_temporaries, reported, sync_folder, write_json
+from asyncreport.store.manifest import Manifest
+from asyncreport.store.parts import write_part
+from asyncreport.timeline import iso
+
+_PART = re.compile(r"part-\d{8,}\.jsonl")
+
+
+class _Holder(Struct, frozen=True, kw_only=True):
+    """The process that holds the lock; it took it when this was written."""
+
+    pid: int
+    host: str
+
+
+class State:
+    """A state folder held open for writing, by one process at a time; `Manifest.read` is for those who only look."""
+
+    def __init__(self, folder: Path, lock: FileLock, manifest: Manifest) -> None:
+        self.folder = folder
+        self._lock = lock
+        self._manifest = manifest
+        # One thread: numbers, manifest and files have a single writer, and a cancelled task leaves no commit half done.
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="asyncreport-store")
+
+    @classmethod
+    def open(cls, folder: Path) -> State:
+        """Take the folder, made where it is missing; raise StoreError where another process holds it or it cannot be read."""
+        make_folder(folder, mode=0o700)
+        lock = _take_lock(folder)
+        try:
+            with reported(folder, "made private"):
+                folder.chmod(0o700)
+            remove_temporaries(folder)
+            manifest = Manifest.read(folder)
+            manifest.mend()
+            with reported(folder, "written"):
+                sync_folder(folder)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(folder, lock, manifest)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wait for the commit under way and let the folder go."""
+        self._writer.shutdown()
+        self._lock.release()
+
+    def standing(self, fingerprint: str) -> list[Part]:
+        """List the parts that nothing replaced and whose files are there; raise StoreError."""
+        return self._manifest.standing(fingerprint)
+
+    async def save(self, chunk: Chunk, blocks: Sequence[Block], *, fingerprint: str, fetched_at: int) -> Part:
+        """Make a chunk's rows durable; raise StoreError, and nothing was saved.
+
+        `blocks` are in their final order, the rows of no user first; `fetched_at` is the instant at which the run began.
+        """
+        commit = partial(self._commit, chunk, blocks, fingerprint=fingerprint, fetched_at=fetched_at)
+        return await asyncio.get_running_loop().run_in_executor(self._writer, commit)
+
+    def discard_replaced(self) -> None:
+        """Delete the files of replaced parts and of commits that never came to be; raise StoreError."""
+        wanted = self._manifest.files()
+        with reported(self.folder, "tidied"):
+            for path in self.folder.iterdir():
+                if _PART.fullmatch(path.name) and path.name not in wanted:
+                    path.unlink()
+
+    def _commit(self, chunk: Chunk, blocks: Sequence[Block], *, fingerprint: str, fetched_at: int) -> Part:
+        number = self._manifest.next_number
+        facts = write_part(self.folder, number, blocks)
+        part = Part(
+            number=number,
+            fingerprint=fingerprint,
+            month=chunk.month,
+            interval=chunk.interval,
+            users=chunk.users,
+            fetched_at=fetched_at,
+            count=facts.count,
+            size=facts.size,
+            index_at=facts.index_at,
+            sha256=facts.sha256,
+        )
+        # After the file and its name are durable: the line is the commit.
+        self._manifest.add(part, chunk.replaces)
+        return part
+
+
+def _take_lock(folder: Path) -> FileLock:
+    # Not bound to the thread: whoever closes the state lets the lock go.
+    lock = FileLock(folder / "lock", mode=PRIVATE, thread_local=False)
+    # Beside the lock and not in it: on some systems nobody else can read a locked file.
+    holder = folder / "lock.json"
+    with reported(folder / "lock", "taken"):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise StoreError(f"{folder} is in use {_by_whom(holder)}; wait until that run ends, or stop it, then run again") from error
+    try:
+        write_json(holder, _Holder(pid=os.getpid(), host=socket.gethostname()))
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def _by_whom(holder: Path) -> str:
+    found = read_json(holder, _Holder)
+    if found is None:
+        return "by another process"
+    with reported(holder, "read"):
+        since = int(holder.stat().st_mtime * 1000)
+    return f"by process {found.pid} on {found.host} since {iso(since)}"

@@ -1,0 +1,51 @@
+"""Rows, chunks and parts for the tests of the store. Owns nothing; folders are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from asyncreport.job import Chunk, Part
+from asyncreport.records import Block
+from asyncreport.store.parts import write_part
+from asyncreport.timeline import HOUR, Interval, iso, parse_iso
+
+START = parse_iso("2023-01-01T00:00:00Z")
+FINGERPRINT = "f" * 32
+
+
+def hours(first: int, end: int) -> Interval:
+    """Give the interval from one hour of January to another."""
+    return Interval(START + first * HOUR, START + end * HOUR)
+
+
+def row(hour: int, *, handled: int = 1, **split: str | None) -> dict[str, object]:
+    start = START + hour * HOUR
+    return {**split, "interval_start": iso(start), "interval_end": iso(start + HOUR), "handled_count": handled}
+
+
+def chunk(interval: Interval, users: Sequence[str] | None, *, replaces: tuple[int, ...] = (), month: str = "2023-01") -> Chunk:
+    return Chunk(connection="default", month=month, interval=interval, users=None if users is None else tuple(users), replaces=replaces)
+
+
+def blocks(users: Sequence[str | None], interval: Interval) -> list[Block]:
+    """Give each user one row an hour."""
+    first, end = ((at - START) // HOUR for at in (interval.start, interval.end))
+    return [(user, [row(hour) for hour in range(first, end)]) for user in users]
+
+
+def written(folder: Path, number: int, of: Chunk, found: list[Block]) -> Part:
+    """Write a part's file, without a manifest."""
+    facts = write_part(folder, number, found)
+    return Part(
+        number=number,
+        fingerprint=FINGERPRINT,
+        month=of.month,
+        interval=of.interval,
+        users=of.users,
+        fetched_at=START,
+        count=facts.count,
+        size=facts.size,
+        index_at=facts.index_at,
+        sha256=facts.sha256,
+    )

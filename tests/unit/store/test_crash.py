@@ -1,0 +1,213 @@
+"""Wherever the process or the power dies, the folder holds the old state or the new one.
+
+The store's calls are recorded, then played up to each of them on a model of a disk that keeps, of what was not synced,
+nothing, half, zeros or all; each outcome is laid out as a folder and opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncreport.errors import StoreError
+from asyncreport.job import Part
+from asyncreport.store.parts import Reader
+from asyncreport.store.state import State
+from tests.unit.store.facts import FINGERPRINT, START, blocks, chunk, hours
+
+#: name of the call, name of the file, and what else it was given
+Call = tuple[str, str, Any]
+
+
+@dataclass
+class Inode:
+    """A file's bytes: as they are, and as they were when last synced."""
+
+    now: bytes = b""
+    kept: bytes = b""
+
+
+@dataclass
+class Disk:
+    """One folder, played call by call."""
+
+    now: dict[str, Inode] = field(default_factory=dict)
+    kept: dict[str, Inode] = field(default_factory=dict)
+
+    def play(self, call: Call) -> None:
+        name, file, given = call
+        if name == "open":
+            self.now.setdefault(file, Inode())
+        elif name == "write":
+            self.now[file].now += given
+        elif name == "ftruncate":
+            self.now[file].now = self.now[file].now[:given]
+        elif name == "fsync" and file == ".":
+            self.kept = dict(self.now)
+        elif name == "fsync":
+            self.now[file].kept = self.now[file].now
+        elif name == "replace":
+            self.now[given] = self.now.pop(file)
+        else:
+            self.now.pop(file, None)
+
+    def outcomes(self) -> Iterator[dict[str, bytes]]:
+        """Give the folders that a power cut might leave; the last is what the death of the process leaves."""
+        for names, survives in product((self.kept, self.now), (_synced, _half, _zeros, _all)):
+            yield {name: survives(inode) for name, inode in names.items()}
+
+
+def _synced(inode: Inode) -> bytes:
+    return inode.kept
+
+
+def _half(inode: Inode) -> bytes:
+    if not inode.now.startswith(inode.kept):
+        return inode.now
+    return inode.now[: (len(inode.kept) + len(inode.now)) // 2]
+
+
+def _zeros(inode: Inode) -> bytes:
+    return inode.kept + bytes(max(0, len(inode.now) - len(inode.kept)))
+
+
+def _all(inode: Inode) -> bytes:
+    return inode.now
+
+
+@contextmanager
+def _recorded(folder: Path) -> Iterator[list[Call]]:
+    """Note every call that changes a folder, in order; a commit's end is noted by whoever saves."""
+    calls: list[Call] = []
+    files: dict[int, str] = {}
+    real = {name: getattr(os, name) for name in ("open", "write", "fsync", "ftruncate", "replace", "unlink")}
+
+    def opened(path: Any, flags: int, *rest: Any, **named: Any) -> int:
+        descriptor: int = real["open"](path, flags, *rest, **named)
+        files.pop(descriptor, None)
+        if Path(path) == folder or Path(path).parent == folder:
+            files[descriptor] = "." if Path(path) == folder else Path(path).name
+            if flags & os.O_CREAT:
+                calls.append(("open", files[descriptor], None))
+        return descriptor
+
+    def on_descriptor(name: str) -> Callable[..., Any]:
+        def call(descriptor: int, *given: Any) -> Any:
+            done = real[name](descriptor, *given)
+            if descriptor in files:
+                # Bytes as they went out: the caller may go on with the same buffer.
+                what = bytes(given[0][:done]) if name == "write" else given[0] if given else None
+                calls.append((name, files[descriptor], what))
+            return done
+
+        return call
+
+    def replaced(old: Any, new: Any) -> None:
+        real["replace"](old, new)
+        calls.append(("replace", Path(old).name, Path(new).name))
+
+    def unlinked(path: Any) -> None:
+        real["unlink"](path)
+        calls.append(("unlink", Path(path).name, None))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", opened)
+        patch.setattr(os, "replace", replaced)
+        patch.setattr(os, "unlink", unlinked)
+        for name in ("write", "fsync", "ftruncate"):
+            patch.setattr(os, name, on_descriptor(name))
+        yield calls
+
+
+#: the second replaces the first, which is the folder's old state; the third has a user set of its own
+CHUNKS = [
+    chunk(hours(0, 2), ["a", "b"]),
+    chunk(hours(0, 2), ["a", "b"], replaces=(1,)),
+    chunk(hours(2, 3), ["c"]),
+]
+#: numbers of the parts that stand after each commit
+STANDING = [[1], [2], [2, 3]]
+
+
+def _save(state: State, number: int) -> Part:
+    of = CHUNKS[number]
+    return asyncio.run(state.save(of, blocks(of.users or (), of.interval), fingerprint=FINGERPRINT, fetched_at=START + number))
+
+
+def _trace(folder: Path, tail: bytes) -> tuple[Disk, list[Call]]:
+    """Make a folder with one part and a torn tail; then open it, save twice and tidy up, and give what that did to the disk."""
+    with State.open(folder) as state:
+        _save(state, 0)
+    with (folder / "manifest.jsonl").open("ab") as file:
+        file.write(tail)
+    (folder / ".asyncreport-0123456789abcdef.tmp").write_bytes(b"left by a killed run")
+    before = {path.name: Inode(path.read_bytes(), path.read_bytes()) for path in folder.iterdir() if path.name != "lock"}
+    with _recorded(folder) as calls, State.open(folder) as state:
+        for number in (1, 2):
+            _save(state, number)
+            calls.append(("saved", "", number))
+        state.discard_replaced()
+    return Disk(dict(before), dict(before)), calls
+
+
+def _check(outcome: dict[str, bytes], folder: Path, saved: int) -> None:
+    """See that a folder opens in the state of the last finished save or of the one after, whole, and can be written on."""
+    folder.mkdir()
+    for name, content in outcome.items():
+        (folder / name).write_bytes(content)
+    with State.open(folder) as state:
+        standing = state.standing(FINGERPRINT)
+        assert [part.number for part in standing] in STANDING[saved : saved + 2]
+        with Reader(folder) as reader:
+            for part in standing:
+                found = [reader.block(part, entry).count(b"\n") for entry in reader.checked_index(part)]
+                assert found == [(part.interval.end - part.interval.start) // 3_600_000] * len(part.users or ())
+        assert list(folder.glob("*.tmp")) == []
+        again = _save(state, 2)
+        assert state.standing(FINGERPRINT) == [*standing, again]
+
+
+def _play(disk: Disk, calls: Sequence[Call], folder: Path) -> int:
+    """Check every outcome of a cut after every call; give how many there were."""
+    saved = count = 0
+    for at, call in enumerate([("open", "lock", None), *calls]):
+        if call[0] == "saved":
+            saved = call[2]
+            continue
+        disk.play(call)
+        for n, outcome in enumerate(disk.outcomes()):
+            _check(outcome, folder / f"{at}-{n}", saved)
+            count += 1
+    return count
+
+
+@pytest.mark.parametrize("tail", [b"", b'{"part":2,"finger'], ids=["whole", "torn"])
+def test_a_cut_after_any_call_leaves_the_old_state_or_the_new(tail: bytes, tmp_path: Path) -> None:
+    disk, calls = _trace(tmp_path / "state", tail)
+    (tmp_path / "cut").mkdir()
+    assert _play(disk, calls, tmp_path / "cut") > 200
+
+
+@pytest.mark.parametrize(
+    "forgotten",
+    [
+        lambda call: call[0] == "fsync" and call[1].startswith(".asyncreport"),
+        lambda call: call[0] == "fsync" and call[1] == ".",
+        lambda call: call[0] == "fsync" and call[1] == "manifest.jsonl",
+    ],
+    ids=["the file", "the folder", "the manifest"],
+)
+def test_the_model_notices_when_something_is_not_synced(forgotten: Callable[[Call], bool], tmp_path: Path) -> None:
+    """The test above can fail: without any one of the store's syncs it would."""
+    disk, calls = _trace(tmp_path / "state", b"")
+    (tmp_path / "cut").mkdir()
+    with pytest.raises((AssertionError, StoreError)):
+        _play(disk, [call for call in calls if not forgotten(call)], tmp_path / "cut")

@@ -1,0 +1,257 @@
+"""The output's bytes depend on the facts, never on how they were batched, chunked or fetched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncreport.errors import StoreError
+from asyncreport.job import Part, Team
+from asyncreport.records import Block
+from asyncreport.store.merge import Merged, Source, Target, check_targets, merge
+from asyncreport.store.parts import Reader, part_name
+from asyncreport.timeline import Interval
+from tests.unit.store.facts import blocks, chunk, hours, row, written
+
+#: what breaks whoever builds JSON out of bytes
+HOSTILE = [
+    "",
+    "\n{",
+    '"',
+    '"interval_start":"',
+    '","interval_start":"9999',
+    "\\",
+    "a/../b",
+    "\u202eabc",
+    "\u2028",
+    "\x00",
+    "é\U0001f600",
+    "{team}",
+    "\r",
+]
+HOURS = 12
+
+
+def _team(name: str, users: Sequence[str] | None, connection: str = "default") -> Team:
+    return Team(name=name, connection=connection, users=None if users is None else tuple(users))
+
+
+def _merge(
+    folder: Path,
+    parts: Sequence[Part],
+    teams: Sequence[Team],
+    *,
+    names: Mapping[str, str | None] | None = None,
+    interval: Interval | None = None,
+    months: Sequence[str] = ("2023-01",),
+) -> tuple[bytes, Merged]:
+    target = Target(
+        path=folder / "out" / "merged.jsonl",
+        interval=interval or hours(0, 10_000),
+        months=tuple(months),
+        teams=tuple(teams),
+        sources={"default": Source.of(parts, names or {})},
+    )
+    with Reader(folder) as reader:
+        merged = merge(target, reader)
+    return target.path.read_bytes(), merged
+
+
+def _keys(output: bytes) -> list[tuple[str, str | None, str]]:
+    return [(line["team"], line["user_id"], line["interval_start"][:13]) for line in map(json.loads, output.splitlines())]
+
+
+Facts = dict[str | None, list[dict[str, object]]]
+
+_texts = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+_users = st.lists(_texts.filter(bool), max_size=6, unique=True)
+
+
+@st.composite
+def _facts(draw: st.DrawFn) -> Facts:
+    """Draw rows of several users, in order of time and split value."""
+    found: Facts = {}
+    for user in [None, *draw(_users)]:
+        keys = draw(st.lists(st.tuples(st.integers(0, HOURS - 1), _texts), max_size=8, unique=True))
+        found[user] = [row(hour, handled=n, queue_id=split) for n, (hour, split) in enumerate(sorted(keys))]
+    return found
+
+
+def _slice(facts: Facts, users: Sequence[str | None], interval: Interval) -> list[Block]:
+    start, end = str(interval).split("/")
+    cut = [(user, [one for one in facts.get(user, []) if start <= str(one["interval_start"]) < end]) for user in users]
+    return [block for block in cut if block[1]]
+
+
+def _by_user(user: str | None) -> tuple[bool, str]:
+    return user is not None, user or ""
+
+
+def _tiles(data: st.DataObject, first: int, end: int) -> list[Interval]:
+    """Cut hours into chunks, at will and in any order."""
+    cuts = data.draw(st.sets(st.integers(first, end), max_size=4)) | {first, end}
+    return data.draw(st.permutations([hours(*pair) for pair in pairwise(sorted(cuts))]))
+
+
+def _stored(data: st.DataObject, facts: Facts, listed_from: int, folder: Path) -> list[Part]:
+    """Write the facts as parts of everyone up to an hour, and after it as parts of batches that are each cut elsewhere."""
+    users = data.draw(st.permutations(sorted(user for user in facts if user is not None)))
+    size = data.draw(st.integers(1, 4))
+    batches = [tuple(sorted(users[at : at + size])) for at in range(0, len(users), size)]
+    chunks = [chunk(tile, None) for tile in _tiles(data, 0, listed_from)]
+    chunks += [chunk(tile, batch) for batch in batches for tile in _tiles(data, listed_from, HOURS)]
+    return [
+        written(folder, number, of, _slice(facts, of.users or sorted(facts, key=_by_user), of.interval))
+        for number, of in enumerate(data.draw(st.permutations(chunks)), 1)
+    ]
+
+
+def _expected(facts: Facts, teams: Sequence[Team], names: Mapping[str, str | None], range_: Interval) -> bytes:
+    """Say what the output is, without bytes of parts: row by row through the JSON writer."""
+    lines = []
+    for team in teams:
+        users = sorted(facts, key=_by_user) if team.users is None else sorted(set(team.users))
+        for user, rows in _slice(facts, users, range_):
+            head = {"team": team.name, "user_id": user, "user_name": None if user is None else names.get(user)}
+            lines += [orjson.dumps({**head, **one}) + b"\n" for one in rows]
+    return b"".join(lines)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), facts=_facts(), everyone=st.booleans())
+def test_the_same_facts_give_the_same_bytes_however_they_are_stored(data: st.DataObject, facts: Facts, everyone: bool) -> None:
+    known = [user for user in facts if user is not None]
+    first, end = sorted(data.draw(st.lists(st.integers(0, HOURS), min_size=2, max_size=2, unique=True)))
+    listed = data.draw(st.lists(st.sampled_from([*known, "stranger"]), max_size=4))
+    teams = [_team("listed\n{", listed), _team("all\u202e", None if everyone else known)]
+    names = data.draw(st.dictionaries(st.sampled_from([*known, "stranger"]), st.none() | _texts))
+    listed_from = HOURS if everyone else data.draw(st.integers(0, HOURS))
+    with tempfile.TemporaryDirectory() as folder:
+        parts = _stored(data, facts, listed_from, Path(folder))
+        output, merged = _merge(Path(folder), parts, teams, names=names, interval=hours(first, end))
+    assert output == _expected(facts, teams, names, hours(first, end))
+    assert (merged.size, merged.sha256) == (len(output), hashlib.sha256(output).hexdigest())
+    assert sum(merged.records.values()) == output.count(b"\n")
+
+
+@pytest.mark.parametrize("text", HOSTILE[1:])
+def test_hostile_values_come_through_as_valid_json(text: str, tmp_path: Path) -> None:
+    rows: list[Block] = [(text, [row(0, queue_id=text), row(1, queue_id=text)])]
+    part = written(tmp_path, 1, chunk(hours(0, 2), [text]), rows)
+    output, _ = _merge(tmp_path, [part], [_team(text, [text])], names={text: text}, interval=hours(1, 2))
+    (line,) = output.splitlines()
+    assert json.loads(line) == {"team": text, "user_id": text, "user_name": text, **row(1, queue_id=text)}
+
+
+def test_lines_go_by_month_then_team_then_user_then_time(tmp_path: Path) -> None:
+    january, february = hours(0, 1), hours(800, 801)
+    parts = [
+        written(tmp_path, 1, chunk(february, ["a"], month="2023-02"), blocks(["a"], february)),
+        written(tmp_path, 2, chunk(hours(1, 2), ["a", "b"]), blocks(["a", "b"], hours(1, 2))),
+        written(tmp_path, 3, chunk(january, ["a", "b"]), blocks(["a", "b"], january)),
+    ]
+    output, merged = _merge(tmp_path, parts, [_team("z", ["b", "a", "a"]), _team("c", ["a"])], months=["2023-01", "2023-02"])
+    assert _keys(output) == [
+        ("z", "a", "2023-01-01T00"),
+        ("z", "a", "2023-01-01T01"),
+        ("z", "b", "2023-01-01T00"),
+        ("z", "b", "2023-01-01T01"),
+        ("c", "a", "2023-01-01T00"),
+        ("c", "a", "2023-01-01T01"),
+        ("z", "a", "2023-02-03T08"),
+        ("c", "a", "2023-02-03T08"),
+    ]
+    assert merged.records == {"z": 5, "c": 3}
+
+
+def test_a_month_that_is_not_the_target_s_stays_out(tmp_path: Path) -> None:
+    part = written(tmp_path, 1, chunk(hours(0, 1), ["a"]), blocks(["a"], hours(0, 1)))
+    output, merged = _merge(tmp_path, [part], [_team("t", ["a"])], months=["2023-02"])
+    assert (output, merged.records) == (b"", {"t": 0})
+
+
+def test_what_no_user_handled_belongs_to_everyone_alone_and_comes_first(tmp_path: Path) -> None:
+    part = written(tmp_path, 1, chunk(hours(0, 1), None), blocks([None, "a", "b"], hours(0, 1)))
+    output, _ = _merge(tmp_path, [part], [_team("listed", ["b"]), _team("all", None)])
+    assert [key[:2] for key in _keys(output)] == [("listed", "b"), ("all", None), ("all", "a"), ("all", "b")]
+
+
+def test_each_connection_has_its_own_parts_and_names(tmp_path: Path) -> None:
+    here = hours(0, 1)
+    sources = {
+        name: Source.of([written(tmp_path, number, chunk(here, ["a"]), blocks(["a"], here))], {"a": name})
+        for number, name in enumerate(["east", "west"], 1)
+    }
+    teams = (_team("w", ["a"], "west"), _team("e", ["a"], "east"))
+    target = Target(path=tmp_path / "out.jsonl", interval=here, months=("2023-01",), teams=teams, sources=sources)
+    with Reader(tmp_path) as reader:
+        merge(target, reader)
+    lines = [json.loads(line) for line in target.path.read_bytes().splitlines()]
+    assert [(line["team"], line["user_name"]) for line in lines] == [("w", "west"), ("e", "east")]
+
+
+def test_a_part_outside_the_range_is_not_even_opened(tmp_path: Path) -> None:
+    parts = [written(tmp_path, n + 1, chunk(hours(n, n + 1), ["a"]), blocks(["a"], hours(n, n + 1))) for n in range(3)]
+    (tmp_path / part_name(1)).unlink()
+    (tmp_path / part_name(3)).unlink()
+    output, _ = _merge(tmp_path, parts, [_team("t", ["a"])], interval=hours(1, 2))
+    assert _keys(output) == [("t", "a", "2023-01-01T01")]
+
+
+def test_an_edited_part_is_refused_and_the_old_output_stands(tmp_path: Path) -> None:
+    part = written(tmp_path, 1, chunk(hours(0, 1), ["a"]), blocks(["a"], hours(0, 1)))
+    output, _ = _merge(tmp_path, [part], [_team("t", ["a"])])
+    path = tmp_path / part_name(1)
+    path.write_bytes(path.read_bytes().replace(b'"handled_count":1', b'"handled_count":2'))
+    with pytest.raises(StoreError, match=r"part-00000001\.jsonl .*delete that file and run again"):
+        _merge(tmp_path, [part], [_team("t", ["a"])])
+    assert [(path.name, path.read_bytes()) for path in (tmp_path / "out").iterdir()] == [("merged.jsonl", output)]
+
+
+def test_parts_that_hold_the_same_time_of_a_user_are_refused(tmp_path: Path) -> None:
+    parts = [
+        written(tmp_path, 1, chunk(hours(0, 2), ["a"]), blocks(["a"], hours(0, 2))),
+        written(tmp_path, 2, chunk(hours(1, 3), None), blocks([None, "a"], hours(1, 3))),
+    ]
+    with pytest.raises(StoreError, match=r"part-00000001\.jsonl and part-00000002\.jsonl both hold user a at 2023-01-01T01"):
+        _merge(tmp_path, parts, [_team("t", ["a"])])
+
+
+def test_an_output_is_readable_as_the_umask_says(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    _merge(tmp_path, [], [_team("t", [])])
+    assert (tmp_path / "out" / "merged.jsonl").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_targets_that_can_be_written_get_their_folders(tmp_path: Path) -> None:
+    check_targets([tmp_path / "a" / "b" / "out.jsonl", tmp_path / "out.jsonl"])
+    assert (tmp_path / "a" / "b").is_dir()
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_a_target_that_is_a_folder_or_a_device_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, Path("/dev/null")):
+        with pytest.raises(StoreError, match="is a folder or a device"):
+            check_targets([path])
+
+
+def test_a_target_under_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="could not be made"):
+        check_targets([tmp_path / "file" / "out.jsonl"])
+
+
+def test_a_target_in_a_closed_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # a mode would not stop root
+    with pytest.raises(StoreError, match=f"{tmp_path} is closed to this user"):
+        check_targets([tmp_path / "out.jsonl"])

@@ -1,0 +1,114 @@
+"""A part holds its facts by user, and no changed byte of it goes unseen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from asyncreport.errors import StoreError
+from asyncreport.job import Part
+from asyncreport.records import Block
+from asyncreport.store.parts import OPEN_FILES, Entry, Reader, part_name
+from tests.unit.store.facts import blocks, chunk, hours, row, written
+
+
+def _part(folder: Path, found: list[Block] | None = None, number: int = 1) -> Part:
+    here = hours(0, 3)
+    return written(folder, number, chunk(here, None), blocks([None, "a", "b"], here) if found is None else found)
+
+
+def test_each_user_s_rows_are_where_the_index_says(tmp_path: Path) -> None:
+    part = _part(tmp_path)
+    with Reader(tmp_path) as reader:
+        found = {entry.user: reader.block(part, entry) for entry in reader.checked_index(part)}
+    assert list(found) == [None, "a", "b"]
+    assert [json.loads(line) for line in found["a"].splitlines()] == [row(hour) for hour in range(3)]
+    assert part.count == 9
+
+
+def test_the_file_is_rows_then_one_line_of_index(tmp_path: Path) -> None:
+    part = _part(tmp_path)
+    lines = (tmp_path / part_name(1)).read_bytes().splitlines(keepends=True)
+    assert len(b"".join(lines[:-1])) == part.index_at
+    assert json.loads(lines[-1])["users"][0][:2] == [None, 0]
+    assert sum(map(len, lines)) == part.size
+
+
+def test_a_chunk_in_which_nothing_happened_is_a_part_too(tmp_path: Path) -> None:
+    part = _part(tmp_path, [])
+    with Reader(tmp_path) as reader:
+        assert reader.checked_index(part) == []
+    assert (part.count, part.index_at) == (0, 0)
+
+
+def test_users_are_collected_without_the_one_that_is_none(tmp_path: Path) -> None:
+    parts = [_part(tmp_path), _part(tmp_path, blocks(["c"], hours(0, 1)), number=2)]
+    with Reader(tmp_path) as reader:
+        assert reader.users(parts) == {"a", "b", "c"}
+
+
+def test_every_changed_byte_is_found_before_a_row_is_used(tmp_path: Path) -> None:
+    part = _part(tmp_path, blocks(["a"], hours(0, 1)))
+    path = tmp_path / part_name(1)
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with Reader(tmp_path) as reader, pytest.raises(StoreError, match="another") as caught:
+            reader.checked_index(part)
+    message = str(caught.value)
+    assert part_name(1) in message
+    assert str(part.interval) in message
+    assert "delete that file and run again" in message
+
+
+def test_a_part_is_hashed_once_by_a_reader(tmp_path: Path) -> None:
+    part = _part(tmp_path)
+    with Reader(tmp_path) as reader:
+        entries = reader.checked_index(part)
+        path = tmp_path / part_name(1)
+        path.write_bytes(path.read_bytes().replace(b'"handled_count":1', b'"handled_count":2'))
+        assert reader.checked_index(part) == entries
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"index_at": 5}, "its index cannot be read"),
+        ({"size": 100_000}, "it is too short"),
+        ({"count": 8}, "does not count 8 records"),
+    ],
+)
+def test_an_index_that_belongs_to_another_part_is_refused(change: dict[str, int], why: str, tmp_path: Path) -> None:
+    part = msgspec.structs.replace(_part(tmp_path), **change)
+    with Reader(tmp_path) as reader, pytest.raises(StoreError, match=why):
+        reader.index(part)
+
+
+def test_a_block_with_another_number_of_lines_is_refused(tmp_path: Path) -> None:
+    part = _part(tmp_path)
+    with Reader(tmp_path) as reader, pytest.raises(StoreError, match="has not the 4 records"):
+        reader.block(part, Entry("a", 0, part.index_at, 4))
+
+
+def test_a_missing_part_is_a_store_error(tmp_path: Path) -> None:
+    part = _part(tmp_path)
+    (tmp_path / part_name(1)).unlink()
+    with Reader(tmp_path) as reader:
+        with pytest.raises(StoreError, match="could not be read"):
+            reader.index(part)
+        with pytest.raises(StoreError, match="could not be read"):
+            reader.checked_index(part)
+
+
+def test_few_files_are_open_at_a_time(tmp_path: Path) -> None:
+    parts = [_part(tmp_path, blocks(["a"], hours(0, 1)), number=number) for number in range(1, OPEN_FILES + 10)]
+    with Reader(tmp_path) as reader:
+        for _ in range(2):
+            for part in parts:
+                assert reader.checked_index(part)
+                assert len(reader._open) <= OPEN_FILES
+        reader.index(parts[-3])
+        assert list(reader._open)[-1] == parts[-3].number

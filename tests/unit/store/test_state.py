@@ -1,0 +1,232 @@
+"""One process at a time writes a state folder, privately, and a commit is never left half done."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from asyncreport.errors import StoreError
+from asyncreport.job import Chunk, Part
+from asyncreport.store.manifest import Manifest
+from asyncreport.store.parts import Reader, part_name
+from asyncreport.store.state import State
+from tests.unit.store.facts import FINGERPRINT, START, blocks, chunk, hours
+
+FIRST, SECOND = chunk(hours(0, 2), ["a", "b"]), chunk(hours(2, 4), ["a", "b"])
+
+
+def _save(state: State, *chunks: Chunk) -> list[Part]:
+    """Save chunks at once, each of whose users has one row an hour."""
+
+    async def together() -> list[Part]:
+        return await asyncio.gather(
+            *(state.save(one, blocks(one.users or [None], one.interval), fingerprint=FINGERPRINT, fetched_at=START) for one in chunks)
+        )
+
+    return asyncio.run(together())
+
+
+def test_what_was_saved_stands_when_the_folder_is_opened_again(tmp_path: Path) -> None:
+    with State.open(tmp_path / "state") as state:
+        parts = _save(state, FIRST, SECOND)
+        assert state.standing(FINGERPRINT) == parts
+    with State.open(tmp_path / "state") as state, Reader(state.folder) as reader:
+        assert state.standing(FINGERPRINT) == parts
+        assert [reader.users([part]) for part in parts] == [{"a", "b"}, {"a", "b"}]
+    assert [part.number for part in parts] == [1, 2]
+    assert [part.interval for part in parts] == [FIRST.interval, SECOND.interval]
+
+
+def test_saves_at_once_get_numbers_of_their_own(tmp_path: Path) -> None:
+    with State.open(tmp_path) as state:
+        parts = _save(state, *(chunk(hours(n, n + 1), [f"u{n % 3}"]) for n in range(30)))
+        assert sorted(part.number for part in parts) == list(range(1, 31))
+        assert sorted(state.standing(FINGERPRINT), key=lambda part: part.interval) == parts
+
+
+def test_folder_and_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        (tmp_path / "state").mkdir()
+        with State.open(tmp_path / "state") as state:
+            _save(state, FIRST)
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in state.folder.iterdir()}
+            assert stat.S_IMODE(state.folder.stat().st_mode) == 0o700
+    finally:
+        os.umask(old)
+    assert modes == dict.fromkeys(["lock", "lock.json", "manifest.jsonl", part_name(1)], 0o600)
+
+
+def test_a_second_opener_learns_who_holds_the_folder(tmp_path: Path) -> None:
+    with State.open(tmp_path), pytest.raises(StoreError) as caught:
+        State.open(tmp_path)
+    assert f"{tmp_path} is in use by process {os.getpid()} on " in str(caught.value)
+    assert "since 20" in str(caught.value)
+    State.open(tmp_path).close()
+
+
+def test_a_holder_that_has_not_signed_yet_is_another_process(tmp_path: Path) -> None:
+    with State.open(tmp_path):
+        (tmp_path / "lock.json").unlink()
+        with pytest.raises(StoreError, match="in use by another process"):
+            State.open(tmp_path)
+
+
+_HOLD = """
+import os, sys
+from pathlib import Path
+from asyncreport.store.state import State
+state = State.open(Path(sys.argv[1]))
+print(os.getpid(), flush=True)
+sys.stdin.read()
+os._exit(1)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[Callable[[], None]]:
+    """Hold a folder in another process, which dies without a goodbye when the fixture's value is called."""
+    with subprocess.Popen([sys.executable, "-c", _HOLD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert int(process.stdout.readline()) == process.pid
+
+        def die() -> None:
+            process.communicate()
+
+        yield die
+        if process.poll() is None:
+            process.kill()
+
+
+def test_the_lock_of_a_living_process_blocks_and_that_of_a_dead_one_does_not(tmp_path: Path, holder: Callable[[], None]) -> None:
+    with pytest.raises(StoreError, match="is in use by process"):
+        State.open(tmp_path)
+    holder()
+    State.open(tmp_path).close()
+
+
+def test_looking_needs_no_lock_and_writes_nothing(tmp_path: Path) -> None:
+    with State.open(tmp_path) as state:
+        parts = _save(state, FIRST)
+        before = sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.iterdir())
+        assert Manifest.read(tmp_path).standing(FINGERPRINT) == parts
+        assert sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.iterdir()) == before
+
+
+def test_an_unreadable_manifest_leaves_the_lock_free(tmp_path: Path) -> None:
+    (tmp_path / "manifest.jsonl").write_bytes(b"{}\n{}\n")
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"manifest\.jsonl, line 1"):
+            State.open(tmp_path)
+    (tmp_path / "manifest.jsonl").unlink()
+    State.open(tmp_path).close()
+
+
+def test_temporaries_of_a_killed_run_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / ".asyncreport-0123456789abcdef.tmp").touch()
+    (tmp_path / "notes.tmp").touch()
+    State.open(tmp_path).close()
+    assert {path.name for path in tmp_path.iterdir()} == {"lock", "lock.json", "manifest.jsonl", "notes.tmp"}
+
+
+def test_replaced_parts_and_orphans_are_discarded(tmp_path: Path) -> None:
+    with State.open(tmp_path) as state:
+        first, second = _save(state, FIRST, SECOND)
+        (third,) = _save(state, chunk(FIRST.interval, ["a", "b"], replaces=(first.number,)))
+        (tmp_path / part_name(99)).touch()
+        (tmp_path / "part-notes.jsonl").touch()
+        state.discard_replaced()
+        assert state.standing(FINGERPRINT) == [second, third]
+    assert {path.name for path in tmp_path.glob("part-*")} == {part_name(2), part_name(3), "part-notes.jsonl"}
+
+
+def test_a_cancelled_save_is_finished_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on, fsync = threading.Event(), threading.Event(), os.fsync
+
+    def slow(descriptor: int) -> None:
+        begun.set()
+        go_on.wait()
+        fsync(descriptor)
+
+    async def cancelled(state: State) -> None:
+        task = asyncio.create_task(state.save(FIRST, blocks(["a"], FIRST.interval), fingerprint=FINGERPRINT, fetched_at=START))
+        await asyncio.to_thread(begun.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go_on.set()
+
+    with State.open(tmp_path) as state:
+        monkeypatch.setattr(os, "fsync", slow)
+        asyncio.run(cancelled(state))
+    assert [part.interval for part in Manifest.read(tmp_path).standing(FINGERPRINT)] == [FIRST.interval]
+    assert list(tmp_path.glob("*.tmp")) == []
+
+
+def _fail(monkeypatch: pytest.MonkeyPatch, at: int) -> Callable[[], bool]:
+    """Let the `at`th change of the disk find it full, a write half-way through; tell whether that has happened."""
+    left = [at]
+
+    def full(name: str) -> None:
+        call = getattr(os, name)
+
+        def counted(*arguments: object) -> object:
+            left[0] -= 1
+            if left[0] == 0:
+                if name == "write":
+                    descriptor, data = arguments
+                    assert isinstance(data, memoryview)
+                    call(descriptor, data[: len(data) // 2])
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return call(*arguments)
+
+        monkeypatch.setattr(os, name, counted)
+
+    for name in ("write", "fsync", "replace", "ftruncate"):
+        full(name)
+    return lambda: left[0] <= 0
+
+
+def test_a_disk_that_fills_up_at_any_step_costs_one_chunk_and_no_more(tmp_path: Path) -> None:
+    steps = 0
+    while True:
+        steps += 1
+        folder = tmp_path / str(steps)
+        with State.open(folder) as state:
+            kept = _save(state, chunk(hours(9, 10), ["z"]))
+            with pytest.MonkeyPatch.context() as patch:
+                failed = _fail(patch, steps)
+                try:
+                    _save(state, FIRST)
+                except StoreError as error:
+                    assert "free some space" in str(error)  # noqa: PT017 - the last step has no error
+                if not failed():
+                    break
+            kept += _save(state, SECOND)
+            assert [part.interval for part in state.standing(FINGERPRINT)] == [part.interval for part in kept]
+        assert Manifest.read(folder).standing(FINGERPRINT) == kept
+        assert list(folder.glob("*.tmp")) == []
+    assert steps - 1 == 4 + 3 + 3  # those of the file, of the line of users and of the line that commits
+
+
+def test_a_folder_that_cannot_be_had_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="could not be made"):
+        State.open(tmp_path / "file" / "state")
+
+
+def test_a_lock_that_cannot_be_signed_is_let_go(tmp_path: Path) -> None:
+    (tmp_path / "lock.json").mkdir()
+    with pytest.raises(StoreError, match=r"lock\.json could not be written"):
+        State.open(tmp_path)
+    (tmp_path / "lock.json").rmdir()
+    State.open(tmp_path).close()
