@@ -27,13 +27,14 @@ class Want(Struct, frozen=True, kw_only=True):
     users: tuple[str, ...] | None
     #: None: as long as `STEPS` allow
     length: ChunkLength | None = None
-    #: how many everyone is
+    #: how many everyone is, at least 1
     population: int = 1
 
 
 class Plan(Struct, frozen=True, kw_only=True):
     """One connection's work: what to fetch, and what stands already."""
 
+    want: Want
     chunks: tuple[Chunk, ...]
     #: parts that cover something wanted and are not asked again
     standing: tuple[Part, ...]
@@ -64,7 +65,7 @@ def plan(want: Want, parts: Sequence[Part], *, settle: int) -> Plan:
         chunks += sorted(here, key=lambda chunk: (chunk.interval, chunk.users or ()))
         stale += again
         standing += [part for part in useful[slot.month] if not _stale(part, settle)]
-    return Plan(chunks=tuple(chunks), standing=tuple(standing), stale=tuple(stale))
+    return Plan(want=want, chunks=tuple(chunks), standing=tuple(standing), stale=tuple(stale))
 
 
 def _useful(part: Part, want: Want) -> bool:

@@ -1,0 +1,232 @@
+"""The command line: commands, messages, exit codes. Owns stdout, signals and the process's end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from asyncreport import __version__
+from asyncreport.errors import AsyncReportError, ConfigError
+
+if TYPE_CHECKING:
+    from asyncreport.job import Job
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_LOG = logging.getLogger("asyncreport")
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class _Stopped(Exception):
+    """Carry the signal that ended a command."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    try:
+        code = cli.main(standalone_mode=False) or 0
+    except click.exceptions.Exit as end:
+        code = end.exit_code
+    except click.exceptions.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except _Stopped as stop:
+        click.echo(f"stopped by {signal.Signals(stop.number).name}; finished chunks stay, the next run goes on from them", err=True)
+        code = 128 + stop.number
+    except AsyncReportError as error:
+        if _LOG.isEnabledFor(logging.INFO):
+            traceback.print_exception(error)
+        click.echo(f"error: {error}", err=True)
+        code = error.exit_code
+    sys.exit(code)
+
+
+def _drive(command: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine; the first SIGINT or SIGTERM cancels it, a second one kills the process."""
+    caught: list[int] = []
+
+    async def guarded() -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+
+        def stop(number: int) -> None:
+            caught.append(number)
+            for each in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(each)
+                signal.signal(each, signal.SIG_DFL)
+            task.cancel()
+
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, stop, each)
+        return await command
+
+    try:
+        return asyncio.run(guarded())
+    except asyncio.CancelledError:
+        raise _Stopped(caught[0]) from None
+
+
+def _talk(_: click.Context, __: click.Parameter, verbose: bool) -> None:
+    """Show what is logged; before anything else is read, so that its errors come with their tracebacks."""
+    if verbose:
+        logging.basicConfig(format="%(message)s", stream=sys.stderr)
+        _LOG.setLevel(logging.INFO)
+
+
+_verbose = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_talk,
+    help="Show each retry, and the traceback of an error.",
+)
+
+
+def _job_arguments(command: F) -> F:
+    """Give a command the arguments that all commands on a job share."""
+    command = click.argument("job", metavar="JOB", type=click.Path(path_type=Path))(_verbose(command))
+    return click.option(
+        "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a key of the job file: --set range.end=today."
+    )(command)
+
+
+def _load(path: Path, overrides: tuple[str, ...]) -> tuple[Job, int]:
+    """Read a job file with the environment, `.env` and the clock; give the job and the run's start."""
+    from asyncreport.config import load_job, read_environ
+    from asyncreport.export import clock
+
+    now = clock()
+    return load_job(path, environ=read_environ(Path(), os.environ), overrides=overrides, now=now), now
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(__version__, prog_name="asyncreport")
+def cli() -> None:
+    r"""Export agent handle time from Genesys Cloud: one job file in, one exact JSONL file out.
+
+    \b
+    Example:
+      asyncreport run configs/demo.yaml
+    """
+
+
+@cli.command()
+@_job_arguments
+@click.option("--allow-partial", is_flag=True, help="Write the output though chunks are missing; the summary lists them.")
+@click.option("--refresh-names", is_flag=True, help="Ask for every user's name again.")
+def run(job: Path, overrides: tuple[str, ...], allow_partial: bool, refresh_names: bool) -> int:
+    r"""Fetch what is missing and write the output files.
+
+    \b
+    Example:
+      asyncreport run configs/demo.yaml --set output.path=exports/mine.jsonl
+    """
+    from asyncreport.export import export
+    from asyncreport.progress import Screen
+
+    loaded, now = _load(job, overrides)
+    screen = Screen()
+    summary = _drive(export(loaded, now=now, screen=screen, allow_partial=allow_partial, refresh_names=refresh_names))
+    for line in summary.lines():
+        screen.say(line)
+    return 0 if summary.complete else 1
+
+
+@cli.command()
+@_job_arguments
+def plan(job: Path, overrides: tuple[str, ...]) -> None:
+    r"""Show what a run would fetch, and what stands already.
+
+    \b
+    Example:
+      asyncreport plan configs/backfill-year.yaml
+    """
+    from asyncreport.forecast import forecast
+
+    loaded, _ = _load(job, overrides)
+    for line in _drive(forecast(loaded)):
+        click.echo(line)
+
+
+@cli.command()
+@_job_arguments
+def check(job: Path, overrides: tuple[str, ...]) -> int:
+    r"""Try credentials, permissions, hosts and limits: one OK or FAIL line each.
+
+    \b
+    Example:
+      asyncreport check configs/single-team.yaml
+    """
+    from asyncreport.check import check as try_connections
+
+    loaded, now = _load(job, overrides)
+
+    async def show() -> int:
+        worst = 0
+        async for line in try_connections(loaded, now=now):
+            click.echo(str(line))
+            worst = max(worst, line.exit_code)
+        return worst
+
+    return _drive(show())
+
+
+@cli.command()
+@_verbose
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="The port on 127.0.0.1; 0 is any free one.")
+@click.option("--agents", type=click.IntRange(1, 10_000), default=40, show_default=True, help="How many users the organisation has.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Another seed, another organisation.")
+@click.option("--requests-per-minute", type=click.IntRange(0), default=300, show_default=True, help="The limit of one token; 0 is none.")
+@click.option("--latency", type=click.FloatRange(0), default=0.0, show_default=True, help="Seconds before each answer.")
+def emulate(port: int, agents: int, seed: int, requests_per_minute: int, latency: float) -> None:
+    r"""Serve a Genesys Cloud of invented data on loopback until stopped; its address and client come as a JSON line on stdout.
+
+    \b
+    Example:
+      asyncreport emulate --port 8080 --agents 200
+    """
+    from asyncreport import emulator
+
+    def up(server: emulator.Emulator) -> None:
+        click.echo(json.dumps({"url": server.url, "client_id": server.client_id, "client_secret": server.client_secret}))
+
+    options = emulator.Options(requests_per_minute=requests_per_minute, latency=latency)
+    try:
+        _drive(emulator.serve(emulator.World(agents=agents, seed=seed), options, port=port, up=up))
+    except OSError as error:
+        raise ConfigError(
+            f"--port: {port} cannot be served on 127.0.0.1 ({error.strerror}); give another, or 0 for any free one"
+        ) from error
+
+
+@cli.command()
+def schema() -> None:
+    r"""Print the JSON Schema of a job file, for editors.
+
+    \b
+    Example:
+      asyncreport schema > job.schema.json
+    """
+    from asyncreport.config import job_schema
+
+    click.echo(json.dumps(job_schema(), indent=2))

@@ -1,0 +1,55 @@
+"""What a run would do, in lines: chunks, requests, records, time, and which parts stand. Owns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from asyncreport.api.aggregates import requests
+from asyncreport.connect import Connections
+from asyncreport.export import make_plans
+from asyncreport.job import Connection, Job
+from asyncreport.plan import Plan
+from asyncreport.progress import duration
+from asyncreport.records import column
+from asyncreport.store.manifest import Manifest
+
+#: chunks listed, at most
+SHOWN = 20
+
+
+async def forecast(job: Job) -> list[str]:
+    """Plan a job without touching its state; asks the server for the number of users where everyone is missing, and nothing else."""
+    manifest = Manifest.read(job.state_folder)
+    async with Connections(job) as connections:
+        plans = await make_plans(job, manifest.standing, connections)
+    return [line for connection in job.connections for line in _lines(job, connection, plans[connection.name])]
+
+
+def _lines(job: Job, connection: Connection, plan: Plan) -> Iterator[str]:
+    grid = job.query.grid
+    asked = sum(requests(grid, chunk.interval) for chunk in plan.chunks)
+    yield f"{connection.name}: {len(plan.standing):,} parts stand, {len(plan.stale):,} are stale, {len(plan.chunks):,} chunks to fetch"
+    yield f"  {asked:,} requests, {duration(asked * 60 / connection.requests_per_minute)} at {connection.requests_per_minute} a minute"
+    yield f"  {_most(job, plan)}"
+    for part in plan.stale[:SHOWN]:
+        yield f"  stale: part {part.number}, {part.interval}, {_who(part.users)}"
+    for chunk in plan.chunks[:SHOWN]:
+        yield f"  fetch: {chunk.interval}, {_who(chunk.users)}"
+    for name, found in (("stale parts", plan.stale), ("chunks", plan.chunks)):
+        if len(found) > SHOWN:
+            yield f"  and {len(found) - SHOWN:,} more {name}"
+
+
+def _most(job: Job, plan: Plan) -> str:
+    cells = sum(
+        (plan.want.population if chunk.users is None else len(chunk.users)) * (len(job.query.grid.edges(chunk.interval)) - 1)
+        for chunk in plan.chunks
+    )
+    each = f" for each combination of {', '.join(map(column, job.query.split_by))}" if job.query.split_by else ""
+    return f"at most {cells:,} records{each}: users x buckets, and fewer where nobody worked"
+
+
+def _who(users: tuple[str, ...] | None) -> str:
+    if users is None:
+        return "everyone"
+    return f"{len(users):,} users" if len(users) > 1 else f"user {users[0]}"

@@ -1,0 +1,93 @@
+"""Write job files and run them: in this process, or as the command line in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from asyncreport.config import load_job
+from asyncreport.export import export
+from asyncreport.progress import Screen
+from asyncreport.summary import Summary
+from asyncreport.timeline import parse_iso
+from tests.emulator_process import Handle
+
+#: a run long after the ranges of the tests: everything has settled
+NOW = parse_iso("2025-01-01T00:00Z")
+
+#: seconds that a command may take
+PATIENCE = 120
+
+
+def connection(emulator: Handle, **rest: Any) -> dict[str, Any]:
+    """Describe an emulator as a gateway; its pace is beyond what a test sends."""
+    return {
+        "api_url": emulator.url,
+        "login_url": emulator.url,
+        "client_id": emulator.client_id,
+        "client_secret": emulator.client_secret,
+        "requests_per_minute": 30_000,
+        **rest,
+    }
+
+
+def write_job(folder: Path, emulator: Handle, **sections: Any) -> Path:
+    """Write a job file, which may as well be JSON; the output is `out.jsonl` in the folder unless the sections say otherwise."""
+    job = {
+        "name": "job",
+        "connections": {"default": connection(emulator)},
+        "output": {"path": str(folder / "out.jsonl")},
+        "teams": [{"name": "all"}],
+        **sections,
+    }
+    path = folder / "job.yaml"
+    path.write_text(json.dumps(job, indent=1))
+    return path
+
+
+def run_here(path: Path, *overrides: str, now: int = NOW, **options: Any) -> Summary:
+    """Run a job file in this process."""
+    job = load_job(path, environ={}, overrides=overrides, now=now)
+    screen = Screen(Console(file=io.StringIO()))
+    return asyncio.run(export(job, now=now, screen=screen, **options))
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def environ(**extra: str) -> dict[str, str]:
+    """Give a process's environment without what would change a message or a road."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GENESYS_") and "proxy" not in name.lower()}
+    return {**kept, "COLUMNS": "200", "NO_COLOR": "1", **extra}
+
+
+def start(*arguments: str, cwd: Path, **extra: str) -> subprocess.Popen[str]:
+    """Start the command line; whoever starts it waits for it."""
+    command = [sys.executable, "-m", "asyncreport", *arguments]
+    return subprocess.Popen(command, cwd=cwd, env=environ(**extra), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def call(*arguments: str, cwd: Path, **extra: str) -> Call:
+    """Run the command line to its end."""
+    with start(*arguments, cwd=cwd, **extra) as process:
+        out, err = process.communicate(timeout=PATIENCE)
+        return Call(process.returncode, out, err)
