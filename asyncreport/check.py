@@ -9,7 +9,7 @@ from msgspec import Struct
 from asyncreport.api import aggregates, limits, users
 from asyncreport.connect import Connections
 from asyncreport.errors import AsyncReportError
-from asyncreport.job import Chunk, Connection, Job
+from asyncreport.job import Chunk, Connection, Job, Secret
 from asyncreport.net import Lane
 from asyncreport.timeline import HOUR, Interval
 
@@ -70,7 +70,7 @@ _NOBODY = ("00000000-0000-4000-8000-000000000000",)
 
 def _limit(connection: Connection, allowed: int | None) -> Line:
     asked = connection.requests_per_minute
-    if allowed is None:
+    if not allowed:
         return Line(connection.name, f"the server names no limit for a token; the job keeps under {asked} requests a minute")
     if allowed < asked:
         return Line(
@@ -80,7 +80,7 @@ def _limit(connection: Connection, allowed: int | None) -> Line:
     return Line(connection.name, f"the server allows {allowed} requests a minute; the job keeps under {asked}")
 
 
-def _shown(proxy: str) -> str:
+def _shown(proxy: Secret) -> str:
     """Leave out what a proxy's address may hold before the host: a password."""
-    scheme, _, rest = proxy.partition("://")
+    scheme, _, rest = proxy.reveal().partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -49,7 +49,7 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except _Stopped as stop:
-        click.echo(f"stopped by {signal.Signals(stop.number).name}; finished chunks stay, the next run goes on from them", err=True)
+        click.echo(f"stopped by {signal.Signals(stop.number).name}", err=True)
         code = 128 + stop.number
     except AsyncReportError as error:
         if _LOG.isEnabledFor(logging.INFO):
@@ -98,7 +98,7 @@ _verbose = click.option(
     is_eager=True,
     expose_value=False,
     callback=_talk,
-    help="Show each retry, and the traceback of an error.",
+    help="Show each retry, and an error's traceback.",
 )
 
 
@@ -119,48 +119,37 @@ def _load(path: Path, overrides: tuple[str, ...]) -> tuple[Job, int]:
     return load_job(path, environ=read_environ(Path(), os.environ), overrides=overrides, now=now), now
 
 
-@click.group(context_settings=_CONTEXT)
+@click.group(context_settings=_CONTEXT, epilog="Example: asyncreport run configs/demo.yaml")
 @click.version_option(__version__, prog_name="asyncreport")
 def cli() -> None:
-    r"""Export agent handle time from Genesys Cloud: one job file in, one exact JSONL file out.
-
-    \b
-    Example:
-      asyncreport run configs/demo.yaml
-    """
+    """Export agent handle time from Genesys Cloud: one job file in, one exact JSONL file out."""
 
 
-@cli.command()
+@cli.command(epilog="Example: asyncreport run configs/demo.yaml --set output.path=exports/mine.jsonl")
 @_job_arguments
 @click.option("--allow-partial", is_flag=True, help="Write the output though chunks are missing; the summary lists them.")
 @click.option("--refresh-names", is_flag=True, help="Ask for every user's name again.")
 def run(job: Path, overrides: tuple[str, ...], allow_partial: bool, refresh_names: bool) -> int:
-    r"""Fetch what is missing and write the output files.
-
-    \b
-    Example:
-      asyncreport run configs/demo.yaml --set output.path=exports/mine.jsonl
-    """
-    from asyncreport.export import export
+    """Fetch what is missing and write the output files."""
+    from asyncreport.export import run_job
     from asyncreport.progress import Screen
 
     loaded, now = _load(job, overrides)
     screen = Screen()
-    summary = _drive(export(loaded, now=now, screen=screen, allow_partial=allow_partial, refresh_names=refresh_names))
+    try:
+        summary = _drive(run_job(loaded, now=now, screen=screen, allow_partial=allow_partial, refresh_names=refresh_names))
+    except _Stopped:
+        screen.say("what is finished is kept: run again to go on from there")
+        raise
     for line in summary.lines():
         screen.say(line)
     return 0 if summary.complete else 1
 
 
-@cli.command()
+@cli.command(epilog="Example: asyncreport plan configs/demo.yaml")
 @_job_arguments
 def plan(job: Path, overrides: tuple[str, ...]) -> None:
-    r"""Show what a run would fetch, and what stands already.
-
-    \b
-    Example:
-      asyncreport plan configs/backfill-year.yaml
-    """
+    """Show what a run would fetch, and what stands already."""
     from asyncreport.forecast import forecast
 
     loaded, _ = _load(job, overrides)
@@ -168,15 +157,10 @@ def plan(job: Path, overrides: tuple[str, ...]) -> None:
         click.echo(line)
 
 
-@cli.command()
+@cli.command(epilog="Example: asyncreport check configs/demo.yaml")
 @_job_arguments
 def check(job: Path, overrides: tuple[str, ...]) -> int:
-    r"""Try credentials, permissions, hosts and limits: one OK or FAIL line each.
-
-    \b
-    Example:
-      asyncreport check configs/single-team.yaml
-    """
+    """Try credentials, permissions, hosts and limits: one OK or FAIL line each."""
     from asyncreport.check import check as try_connections
 
     loaded, now = _load(job, overrides)
@@ -191,7 +175,7 @@ def check(job: Path, overrides: tuple[str, ...]) -> int:
     return _drive(show())
 
 
-@cli.command()
+@cli.command(epilog="Example: asyncreport emulate --port 8080 --agents 200")
 @_verbose
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="The port on 127.0.0.1; 0 is any free one.")
 @click.option("--agents", type=click.IntRange(1, 10_000), default=40, show_default=True, help="How many users the organisation has.")
@@ -199,12 +183,7 @@ def check(job: Path, overrides: tuple[str, ...]) -> int:
 @click.option("--requests-per-minute", type=click.IntRange(0), default=300, show_default=True, help="The limit of one token; 0 is none.")
 @click.option("--latency", type=click.FloatRange(0), default=0.0, show_default=True, help="Seconds before each answer.")
 def emulate(port: int, agents: int, seed: int, requests_per_minute: int, latency: float) -> None:
-    r"""Serve a Genesys Cloud of invented data on loopback until stopped; its address and client come as a JSON line on stdout.
-
-    \b
-    Example:
-      asyncreport emulate --port 8080 --agents 200
-    """
+    """Serve an invented Genesys Cloud on loopback; a JSON line on stdout tells its url, client_id and client_secret."""
     from asyncreport import emulator
 
     def up(server: emulator.Emulator) -> None:
@@ -213,20 +192,17 @@ def emulate(port: int, agents: int, seed: int, requests_per_minute: int, latency
     options = emulator.Options(requests_per_minute=requests_per_minute, latency=latency)
     try:
         _drive(emulator.serve(emulator.World(agents=agents, seed=seed), options, port=port, up=up))
+    except _Stopped:
+        return  # that is how it ends
     except OSError as error:
         raise ConfigError(
             f"--port: {port} cannot be served on 127.0.0.1 ({error.strerror}); give another, or 0 for any free one"
         ) from error
 
 
-@cli.command()
+@cli.command(epilog="Example: asyncreport schema > job.schema.json")
 def schema() -> None:
-    r"""Print the JSON Schema of a job file, for editors.
-
-    \b
-    Example:
-      asyncreport schema > job.schema.json
-    """
+    """Print the JSON Schema of a job file, for editors."""
     from asyncreport.config import job_schema
 
     click.echo(json.dumps(job_schema(), indent=2))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -68,14 +69,14 @@ async def make_plans(job: Job, standing: Callable[[str], Sequence[Part]], connec
     return plans
 
 
-async def export(job: Job, *, now: int, screen: Screen, allow_partial: bool = False, refresh_names: bool = False) -> Summary:
+async def run_job(job: Job, *, now: int, screen: Screen, allow_partial: bool = False, refresh_names: bool = False) -> Summary:
     """Bring a job's output files up to date; `now` is the run's start.
 
     Raise AuthError, RejectedError, StoreError and ConfigError where nothing more can be done; chunks that failed are in the
     summary, and the output files are left as they were unless `allow_partial`.
     """
     started = time.monotonic()
-    check_targets(target for target, *_ in output_files(job))
+    check_targets(file.path for file in _all_files(job))
     with State.open(job.state_folder) as state:
         async with Connections(job) as connections:
             going = _Run(job, state, connections, now, screen)
@@ -84,22 +85,39 @@ async def export(job: Job, *, now: int, screen: Screen, allow_partial: bool = Fa
             made: dict[Path, Made] = {}
             if allow_partial or not going.progress.gaps:
                 made = await going.merge(refresh_names=refresh_names)
+                state.discard_replaced()
             summary = going.summarise(plans, made, elapsed=time.monotonic() - started)
         write_json(state.folder / "summary.json", summary)
     return summary
 
 
-def output_files(job: Job) -> list[tuple[Path, tuple[str, ...], tuple[Team, ...]]]:
-    """List the output files: path, months in order, teams in order."""
+def _files(job: Job, template: str, teams: tuple[Team, ...]) -> list[_File]:
+    """List the files that a path with or without `{month}` stands for."""
     months = tuple(slot.month for slot in job.query.grid.slots(job.interval))
-    templates = [(job.output.path, job.teams)]
+    if "{month}" not in template:
+        return [_File(Path(template).absolute(), months, teams)]
+    return [_File(Path(template.replace("{month}", month)).absolute(), (month,), teams) for month in months]
+
+
+def _main_files(job: Job) -> list[_File]:
+    return _files(job, job.output.path, job.teams)
+
+
+def _all_files(job: Job) -> list[_File]:
+    found = _main_files(job)
     if job.output.per_team is not None:
-        templates += [(job.output.per_team.replace("{team}", team.name), (team,)) for team in job.teams]
-    return [
-        (Path(template.replace("{month}", group[0])).absolute(), group, teams)
-        for template, teams in templates
-        for group in ([(month,) for month in months] if "{month}" in template else [months])
-    ]
+        for team in job.teams:
+            found += _files(job, job.output.per_team.replace("{team}", team.name), (team,))
+    return found
+
+
+class _File(NamedTuple):
+    """An output file: where it is and what belongs in it."""
+
+    path: Path
+    #: in order of time
+    months: tuple[str, ...]
+    teams: tuple[Team, ...]
 
 
 @dataclass(slots=True)
@@ -146,9 +164,7 @@ class _Run:
             for connection in self.job.connections:
                 await self._learn_names(connection, names, reader, refresh=refresh_names)
             # Off the loop: hashing and copying gigabytes must not hold up a signal.
-            made = await asyncio.to_thread(outputs.write, self._targets(names), reader)
-        self.state.discard_replaced()
-        return made
+            return await asyncio.to_thread(outputs.write, self._targets(names), reader)
 
     def _parts(self, connection: Connection) -> list[Part]:
         return self.state.standing(self.job.query.fingerprint(connection.identity))
@@ -156,8 +172,8 @@ class _Run:
     def _targets(self, names: Names) -> list[Target]:
         sources = {each.name: Source.of(self._parts(each), names.of(each.identity)) for each in self.job.connections}
         return [
-            Target(path=path, interval=self.job.interval, months=months, teams=teams, sources=sources)
-            for path, months, teams in output_files(self.job)
+            Target(path=file.path, interval=self.job.interval, months=file.months, teams=file.teams, sources=sources)
+            for file in _all_files(self.job)
         ]
 
     async def _learn_names(self, connection: Connection, names: Names, reader: Reader, *, refresh: bool) -> None:
@@ -175,7 +191,7 @@ class _Run:
     def summarise(self, plans: dict[str, Plan], made: dict[Path, Made], *, elapsed: float) -> Summary:
         """Say what the run did; `elapsed` is in seconds."""
         tally = self.connections.tally
-        main = [made[path] for path, _, teams in output_files(self.job) if path in made and teams == self.job.teams]
+        main = [made[file.path] for file in _main_files(self.job) if file.path in made]
         return Summary(
             job=self.job.name,
             range=str(self.job.interval),

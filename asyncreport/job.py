@@ -70,8 +70,8 @@ class Connection(Struct, frozen=True, kw_only=True):
     clients: tuple[Client, ...] = ()
     #: the server's limit for one client; the throttle stays under it
     requests_per_minute: int = 300
-    #: `http://proxy:3128`, or None for a direct road
-    proxy: str | None = None
+    #: `http://user:password@proxy:3128`, or None for a direct road
+    proxy: Secret | None = None
     #: set instead of hosts and clients
     emulator: EmulatorSize | None = None
 

@@ -8,6 +8,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from asyncreport.config import load_job
-from asyncreport.export import export
+from asyncreport.export import run_job
 from asyncreport.progress import Screen
 from asyncreport.summary import Summary
 from asyncreport.timeline import parse_iso
@@ -58,7 +60,7 @@ def run_here(path: Path, *overrides: str, now: int = NOW, **options: Any) -> Sum
     """Run a job file in this process."""
     job = load_job(path, environ={}, overrides=overrides, now=now)
     screen = Screen(Console(file=io.StringIO()))
-    return asyncio.run(export(job, now=now, screen=screen, **options))
+    return asyncio.run(run_job(job, now=now, screen=screen, **options))
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -80,10 +82,15 @@ def environ(**extra: str) -> dict[str, str]:
     return {**kept, "COLUMNS": "200", "NO_COLOR": "1", **extra}
 
 
-def start(*arguments: str, cwd: Path, **extra: str) -> subprocess.Popen[str]:
-    """Start the command line; whoever starts it waits for it."""
+@contextmanager
+def start(*arguments: str, cwd: Path, **extra: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the command line; it is killed where the block leaves it running."""
     command = [sys.executable, "-m", "asyncreport", *arguments]
-    return subprocess.Popen(command, cwd=cwd, env=environ(**extra), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, cwd=cwd, env=environ(**extra), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def call(*arguments: str, cwd: Path, **extra: str) -> Call:

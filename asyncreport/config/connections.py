@@ -123,10 +123,10 @@ def _loopback(url: SplitResult) -> bool:
 _PROXIES = "http://[USER:PASSWORD@]HOST:PORT"
 
 
-def _proxy(place: Place, text: str) -> str:
+def _proxy(place: Place, text: str) -> Secret:
     if not _is_proxy(text):
         raise place.wrong("is no HTTP proxy", accepted=_PROXIES)
-    return text.rstrip("/")
+    return Secret(text.rstrip("/"))
 
 
 def _is_proxy(text: str) -> bool:
@@ -134,7 +134,7 @@ def _is_proxy(text: str) -> bool:
     return url is not None and url.path in ("", "/") and not url.query and not url.fragment
 
 
-def _environment_proxy(place: Place, api_url: str, environ: Mapping[str, str]) -> str | None:
+def _environment_proxy(place: Place, api_url: str, environ: Mapping[str, str]) -> Secret | None:
     """Find the proxy that the environment prescribes for a host, as curl does: lower case first, none for this machine."""
     url = urlsplit(api_url)
     exempt = proxy_bypass_environment(url.netloc, {"no": environ.get("no_proxy") or environ.get("NO_PROXY") or ""})
@@ -144,7 +144,7 @@ def _environment_proxy(place: Place, api_url: str, environ: Mapping[str, str]) -
     text = environ[variable] if "://" in environ[variable] else f"http://{environ[variable]}"
     if not _is_proxy(text):
         raise place.error(f"is to be reached through the variable {variable}, which is no HTTP proxy", accepted=_PROXIES)
-    return text.rstrip("/")
+    return Secret(text.rstrip("/"))
 
 
 def _proxy_variables(scheme: str, environ: Mapping[str, str]) -> Iterator[str]:

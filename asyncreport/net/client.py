@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,8 @@ from asyncreport.net.tally import Tally
 from asyncreport.net.throttle import Throttle
 from asyncreport.net.tokens import Tokens
 from asyncreport.net.transport import Transport
+
+_LOG = logging.getLogger(__name__)
 
 #: carry a request to its host once; raise TransientError where no whole answer came back
 Send = Callable[[Request], Awaitable[Response]]
@@ -66,6 +69,7 @@ class Lane:
                         return await self._attempt(request, trial)
                     except TransientError as error:
                         delay = self._delay(error, trial)
+                        _LOG.info("%s; attempt %d of %d failed, again in %.1f s", error, trial.attempts, self._limits.max_attempts, delay)
                         trial.failed(error)
         except TimeoutError:
             raise trial.exhausted("limits.give_up_after is reached") from trial.error

@@ -24,7 +24,7 @@ class Transport:
 
     def __init__(self, connection: Connection, limits: Limits) -> None:
         self._hosts = {"api": connection.api_url, "login": connection.login_url}
-        self._proxy = connection.proxy
+        self._proxy = None if connection.proxy is None else connection.proxy.reveal()
         self._timeout = limits.request_timeout
         self._reading = asyncio.Semaphore(_READERS)
         self._session = aiohttp.ClientSession(

@@ -9,7 +9,7 @@ import pytest
 from asyncreport.config import read_environ
 from asyncreport.config.regions import REGIONS
 from asyncreport.errors import ConfigError
-from asyncreport.job import Connection, EmulatorSize
+from asyncreport.job import Connection, EmulatorSize, Secret
 from tests.unit.config.good_job import ENVIRON, GOOD, SECRET, load
 
 HOME = {"GENESYS_CLIENT_ID": "a", "GENESYS_CLIENT_SECRET": SECRET}
@@ -93,19 +93,19 @@ P = "http://proxy.example:3128"
     ],
 )
 def test_the_proxy_comes_from_the_environment(folder: Path, environ: dict[str, str], proxy: str | None) -> None:
-    assert connection(folder, "region: mypurecloud.ie", environ=environ).proxy == proxy
+    assert connection(folder, "region: mypurecloud.ie", environ=environ).proxy == (proxy and Secret(proxy))
 
 
 def test_a_proxy_in_the_job_wins_even_for_this_machine(folder: Path) -> None:
     lines = ("api_url: http://127.0.0.1:1", "login_url: http://127.0.0.1:1")
     environ = {"HTTP_PROXY": P, "ALL_PROXY": P}
     assert connection(folder, *lines, environ=environ).proxy is None
-    assert connection(folder, *lines, "proxy: http://mine:1/", environ=environ).proxy == "http://mine:1"
+    assert connection(folder, *lines, "proxy: http://mine:1/", environ=environ).proxy == Secret("http://mine:1")
 
 
 def test_a_gateway_without_tls_goes_by_the_proxy_for_http(folder: Path) -> None:
     lines = ("api_url: http://g.example", "login_url: http://g.example", "allow_http: true")
-    assert connection(folder, *lines, environ={"HTTP_PROXY": P, "HTTPS_PROXY": "http://other:1"}).proxy == P
+    assert connection(folder, *lines, environ={"HTTP_PROXY": P, "HTTPS_PROXY": "http://other:1"}).proxy == Secret(P)
 
 
 def test_a_proxy_of_the_environment_that_is_none_is_named_without_its_password(folder: Path) -> None:

@@ -263,7 +263,7 @@ def test_an_unusable_address_is_a_matter_of_the_connection(url: str) -> None:
 
 
 def test_an_unusable_proxy_is_a_matter_of_the_connection() -> None:
-    error = failed(silent, proxy="me:pa55word@proxy:3128")
+    error = failed(silent, proxy=Secret("me:pa55word@proxy:3128"))
     assert isinstance(error, ConfigError)
     assert "pa55word" not in f"{error}{error.__cause__}"
 
@@ -273,7 +273,7 @@ def test_a_plain_request_goes_through_the_proxy_with_its_credentials() -> None:
 
     async def main() -> None:
         async with listening(saying(http(b"by proxy"), heads=heads)) as port:
-            far = connection(1, proxy=f"http://me:pa55word@127.0.0.1:{port}")
+            far = connection(1, proxy=Secret(f"http://me:pa55word@127.0.0.1:{port}"))
             async with Transport(far, Limits()) as transport:
                 assert (await transport.send(GET)).body == b"by proxy"
 
@@ -289,7 +289,7 @@ def test_a_plain_request_goes_through_the_proxy_with_its_credentials() -> None:
 def test_a_proxy_that_opens_no_tunnel_is_told_from_one_that_cannot_now(status: str, kind: type[AsyncReportError]) -> None:
     async def main() -> None:
         async with listening(saying(http(status=status) + CUT)) as port:
-            far = connection(1, api_url="https://api.example", proxy=f"http://me:pa55word@127.0.0.1:{port}")
+            far = connection(1, api_url="https://api.example", proxy=Secret(f"http://me:pa55word@127.0.0.1:{port}"))
             async with Transport(far, Limits()) as transport:
                 with pytest.raises(kind, match=f"the proxy .* {status[:3]}") as caught:
                     await transport.send(GET)

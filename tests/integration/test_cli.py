@@ -1,0 +1,247 @@
+"""The command line, compared whole: help, messages, exit codes, what goes to stdout and what to stderr."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncreport.emulator import World
+from tests.emulator_process import Handle, emulator_process
+from tests.exporting import call, connection, start, write_job
+
+ROOT = Path(__file__).parent.parent.parent
+RANGE = {"start": "2024-01-01", "end": "2024-02-10", "granularity": "PT1H"}
+USERS = [person.id for person in World(agents=6, seed=5).people]
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Handle]:
+    with emulator_process(agents=6, seed=5, requests_per_minute=0) as handle:
+        yield handle
+
+
+@pytest.fixture
+def script(emulator: Handle) -> Iterator[Handle]:
+    yield emulator
+    emulator.faults([])
+
+
+def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
+    return write_job(folder, emulator, **{"range": RANGE, "teams": [{"name": "sales", "users": USERS}], **sections})
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "check", "emulate", "schema"])
+def test_each_command_has_a_sentence_and_an_example(tmp_path: Path, command: str) -> None:
+    text = call(command, "--help", cwd=tmp_path).out
+    overview = call("--help", cwd=tmp_path).out
+    sentence = re.search(rf"^  {command}\s+(\w.*)$", overview, re.MULTILINE)
+    assert sentence is not None
+    assert sentence[1][:20] in text
+    assert f"Example: asyncreport {command}" in " ".join(text.split())
+
+
+def test_the_examples_of_the_help_run_as_shown(tmp_path: Path) -> None:
+    """In a checkout; `emulate` is shown to run elsewhere."""
+    for command in ("run", "plan", "check", "schema"):
+        example = " ".join(call(command, "--help", cwd=tmp_path).out.partition("Example: asyncreport ")[2].split())
+        arguments = example.replace("configs/", f"{ROOT}/configs/").partition(" > ")[0].split()
+        assert call(*arguments, cwd=tmp_path).code == 0, example
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    assert re.fullmatch(r"asyncreport, version \d+\.\d+\.\d+\n", call("--version", cwd=tmp_path).out)
+
+
+def test_a_run_tells_people_on_stderr_and_nothing_on_stdout(emulator: Handle, tmp_path: Path) -> None:
+    result = call("run", str(job(tmp_path, emulator)), cwd=tmp_path)
+    assert (result.code, result.out) == (0, "")
+    first, team, wire, file = result.err.splitlines()
+    assert first == "job: 2 chunks fetched, 0 stood already"
+    assert re.fullmatch(r"  sales: [\d,]+ records", team)
+    assert re.fullmatch(r"  4 requests, 0 times 429, [\d.]+ s waited for the limit, [\d.]+ s in all", wire)
+    assert file == f"  {tmp_path / 'out.jsonl'}"
+    summary = json.loads((tmp_path / ".asyncreport" / "job" / "summary.json").read_text())
+    assert summary["complete"]
+    assert summary["records"]["sales"] == len((tmp_path / "out.jsonl").read_text().splitlines())
+
+
+def test_a_plan_sends_no_request_for_listed_users(emulator: Handle, tmp_path: Path) -> None:
+    before = len(emulator.log())
+    result = call("plan", str(job(tmp_path, emulator)), cwd=tmp_path)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.splitlines() == [
+        "default: 0 parts stand, 0 are stale, 2 chunks to fetch",
+        "  2 requests, 0.0 s at 30000 a minute",
+        "  at most 5,760 records: users x buckets, and fewer where nobody worked",
+        "  fetch: 2024-01-01T00:00:00.000Z/2024-02-01T00:00:00.000Z, 6 users",
+        "  fetch: 2024-02-01T00:00:00.000Z/2024-02-10T00:00:00.000Z, 6 users",
+    ]
+    assert len(emulator.log()) == before
+    assert not (tmp_path / ".asyncreport").exists()
+
+
+def test_a_plan_of_everyone_asks_how_many_that_is(emulator: Handle, tmp_path: Path) -> None:
+    result = call(
+        "plan", str(job(tmp_path, emulator, teams=[{"name": "all"}], split_by=["media_type"])), "--set", "range.chunk=P1D", cwd=tmp_path
+    )
+    lines = result.out.splitlines()
+    assert lines[2] == "  at most 5,760 records for each combination of media_type: users x buckets, and fewer where nobody worked"
+    assert lines[3] == "  fetch: 2024-01-01T00:00:00.000Z/2024-01-02T00:00:00.000Z, everyone"
+    assert lines[-1] == "  and 20 more chunks"
+
+
+def test_after_a_run_the_plan_is_empty(emulator: Handle, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator)
+    call("run", str(path), cwd=tmp_path)
+    assert call("plan", str(path), cwd=tmp_path).out.splitlines()[0] == "default: 2 parts stand, 0 are stale, 0 chunks to fetch"
+    new = call("plan", str(path), "--set", f"teams=[{{name: one, users: [{USERS[0]}, newcomer]}}]", cwd=tmp_path).out.splitlines()
+    assert new[3:] == [
+        "  fetch: 2024-01-01T00:00:00.000Z/2024-02-01T00:00:00.000Z, user newcomer",
+        "  fetch: 2024-02-01T00:00:00.000Z/2024-02-10T00:00:00.000Z, user newcomer",
+    ]
+
+
+def test_a_bad_job_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(
+        "name: x\nrange: {start: 2024-01-01, end: 2023-01-01}\nteams: [{name: a}]\noutput: {path: x.jsonl}\n"
+    )
+    result = call("run", "job.yaml", cwd=tmp_path, GENESYS_CLIENT_ID="id", GENESYS_CLIENT_SECRET="secret")
+    assert (result.code, result.out) == (2, "")
+    assert len(result.err.splitlines()) == 1
+    assert result.err.startswith("error: job.yaml:2: range.end: ")
+
+
+def test_missing_credentials_are_named(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(
+        "name: x\nrange: {start: 2024-01-01, end: 2024-01-02}\nteams: [{name: a}]\noutput: {path: x.jsonl}\n"
+    )
+    result = call("plan", "job.yaml", cwd=tmp_path)
+    assert result.code == 2
+    assert "GENESYS_CLIENT_ID" in result.err
+    (tmp_path / ".env").write_text("GENESYS_CLIENT_ID=id\nGENESYS_CLIENT_SECRET=secret\n")
+    assert (
+        "GENESYS_CLIENT_ID" not in call("plan", "job.yaml", "--set", "range.chunk=P1D", cwd=tmp_path, HTTPS_PROXY="http://127.0.0.1:9").err
+    )
+
+
+@pytest.mark.parametrize("arguments", [(), ("run",), ("fetch", "job.yaml"), ("run", "job.yaml", "--everything")])
+def test_a_wrong_call_is_a_usage_error(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert call(*arguments, cwd=tmp_path).code == 2
+
+
+def test_a_wrong_secret_ends_with_3_and_the_next_step(emulator: Handle, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator, connections={"default": connection(emulator, client_secret="wrong")})
+    for command in ("run", "check"):
+        result = call(command, str(path), cwd=tmp_path)
+        assert result.code == 3
+        text = result.err + result.out
+        assert "POST /oauth/token: 401 invalid_client: authentication failed; check the client id and secret" in text
+        assert "wrong" not in text
+
+
+def test_a_missing_permission_ends_with_3_and_its_name(tmp_path: Path) -> None:
+    with emulator_process(agents=6, seed=5, denied=["analytics:conversationAggregate:view"]) as closed:
+        path = job(tmp_path, closed)
+        run, check = call("run", str(path), cwd=tmp_path), call("check", str(path), cwd=tmp_path)
+    for code, text in ((run.code, run.err), (check.code, check.out)):
+        assert code == 3
+        assert "403 missing.permissions" in text
+        assert "analytics:conversationAggregate:view" in text
+        assert "Admin > Integrations > OAuth" in text
+
+
+def test_a_refused_query_ends_with_4(script: Handle, tmp_path: Path) -> None:
+    script.faults([{"match": {"path": "aggregates"}, "do": {"status": 400, "message": "The interval is invalid"}}])
+    result = call("run", str(job(tmp_path, script)), cwd=tmp_path)
+    assert result.code == 4
+    assert re.fullmatch(
+        r"error: \[[\w-]+\] POST /api/v2/analytics/conversations/aggregates/query: 400 bad.request: The interval is invalid; .*\n",
+        result.err,
+    )
+
+
+def test_a_host_that_is_not_there_ends_with_1_and_says_so(emulator: Handle, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{free.getsockname()[1]}"
+    hosts = {"default": connection(emulator, api_url=nowhere, login_url=nowhere)}
+    result = call("run", str(job(tmp_path, emulator, connections=hosts, limits={"max_attempts": 1})), cwd=tmp_path)
+    assert result.code == 1
+    assert "cannot connect to 127.0.0.1:" in result.err
+
+
+def test_a_traceback_comes_with_v_alone(script: Handle, tmp_path: Path) -> None:
+    script.faults([{"match": {"path": "aggregates"}, "do": {"status": 400}}])
+    path = str(job(tmp_path, script))
+    assert "Traceback" not in call("run", path, cwd=tmp_path).err
+    assert "Traceback" in call("run", "-v", path, cwd=tmp_path).err
+
+
+def test_each_retry_is_shown_with_v(script: Handle, tmp_path: Path) -> None:
+    script.faults([{"match": {"path": "aggregates", "nth": [1]}, "do": {"status": 503}}])
+    result = call("run", "-v", str(job(tmp_path, script)), cwd=tmp_path)
+    assert result.code == 0
+    assert re.search(r"503 service.unavailable.*; attempt 1 of 8 failed, again in \d\.\d s", result.err)
+
+
+def test_a_check_has_one_line_for_each_thing_tried(emulator: Handle, tmp_path: Path) -> None:
+    result = call("check", str(job(tmp_path, emulator)), cwd=tmp_path)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.splitlines() == [
+        f"OK    default: the token was granted and {emulator.url} reached directly",
+        "OK    default: the server names no limit for a token; the job keeps under 30000 requests a minute",
+        "OK    default: analytics:conversationAggregate:view, for the figures",
+        "OK    default: the directory, for names of users",
+    ]
+
+
+def test_a_check_tells_a_limit_below_the_configured_one(tmp_path: Path) -> None:
+    with emulator_process(agents=2, seed=5, requests_per_minute=120) as slow:
+        lines = call("check", str(job(tmp_path, slow)), cwd=tmp_path).out.splitlines()
+    assert (
+        lines[1]
+        == "OK    default: the server allows 120 requests a minute, fewer than the 30000 of the job: set requests_per_minute to 120"
+    )
+
+
+def test_an_emulator_tells_its_address_and_serves_until_it_is_stopped(tmp_path: Path) -> None:
+    with start("emulate", "--agents", "3", cwd=tmp_path) as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        assert set(told) == {"url", "client_id", "client_secret"}
+        job(tmp_path, Handle(**told), teams=[{"name": "all"}])
+        assert call("run", "job.yaml", cwd=tmp_path).code == 0
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=30) == ("", "")
+    assert process.returncode == 0
+
+
+def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = call("emulate", "--port", str(port), cwd=tmp_path)
+    assert result.code == 2
+    assert result.err.startswith(f"error: --port: {port} cannot be served on 127.0.0.1 (")
+
+
+def test_the_schema_is_json(tmp_path: Path) -> None:
+    schema = json.loads(call("schema", cwd=tmp_path).out)
+    assert schema["$schema"].startswith("https://json-schema.org/draft/2020-12")
+
+
+def test_the_demo_runs_and_then_has_nothing_to_do(tmp_path: Path) -> None:
+    first = call("run", str(ROOT / "configs" / "demo.yaml"), cwd=tmp_path)
+    second = call("run", str(ROOT / "configs" / "demo.yaml"), cwd=tmp_path)
+    assert (first.code, second.code) == (0, 0)
+    assert second.err.startswith("demo: nothing to do, 6 parts stand\n")
+    lines = (tmp_path / "exports" / "demo.jsonl").read_text().splitlines()
+    assert {json.loads(line)["team"] for line in lines} == {"billing", "sales", "support"}

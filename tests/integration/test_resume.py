@@ -1,0 +1,261 @@
+"""Runs that die, are stopped, or meet another: the next one finishes with the missing chunks alone, to the same bytes."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncreport.timeline import DAY, parse_iso
+from tests.emulator_process import Handle, emulator_process
+from tests.exporting import NOW, call, connection, run_here, start, write_job
+
+#: 16 chunks, asked for two at a time
+RANGE = {"start": "2024-01-01", "end": "2024-01-17", "granularity": "PT30M", "chunk": "P1D"}
+CHUNKS = 16
+QUERY = "aggregates/query"
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Handle]:
+    with emulator_process(agents=12, seed=3, requests_per_minute=0) as handle:
+        yield handle
+
+
+@pytest.fixture(scope="module")
+def calm(emulator: Handle, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Give the output of a run that nothing disturbs."""
+    folder = tmp_path_factory.mktemp("calm")
+    run_here(job(folder, emulator))
+    return (folder / "out.jsonl").read_bytes()
+
+
+def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
+    return write_job(folder, emulator, **{"range": RANGE, "limits": {"concurrency": 2}, **sections})
+
+
+def committed(folder: Path) -> set[str]:
+    """Give the intervals that the manifest lists; a torn last line lists nothing."""
+    path = folder / ".asyncreport" / "job" / "manifest.jsonl"
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return {json.loads(line)["interval"] for line in lines if "interval" in line}
+
+
+def seen_by(emulator: Handle) -> int:
+    """Count the requests to the API so far, tokens left out, as `wait` counts them."""
+    return sum(entry["path"].startswith("/api/") for entry in emulator.log())
+
+
+def asked(emulator: Handle, since: int) -> list[str]:
+    """Give the intervals of the queries that came after so many log entries."""
+    return [seen["interval"] for seen in emulator.log()[since:] if QUERY in seen["path"] and seen["interval"]]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_run_killed_at_any_moment_is_finished_by_the_next(emulator: Handle, calm: bytes, tmp_path: Path, seed: int) -> None:
+    """No finished chunk is asked for again, and the bytes are those of an undisturbed run."""
+    rng = random.Random(seed)
+    path = job(tmp_path, emulator)
+    before = seen_by(emulator)
+    with start("run", str(path), cwd=tmp_path) as process:
+        emulator.wait(requests=before + rng.randrange(1, CHUNKS + 3))
+        process.kill()
+        process.communicate()
+    done, seen = committed(tmp_path), len(emulator.log())
+    result = call("run", str(path), cwd=tmp_path)
+    assert (result.code, result.out) == (0, "")
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+    again = asked(emulator, seen)
+    assert len(again) == len(set(again)) == CHUNKS - len(done)
+    assert not done & set(again)
+
+
+@pytest.mark.parametrize(("number", "name", "code"), [(signal.SIGINT, "SIGINT", 130), (signal.SIGTERM, "SIGTERM", 143)])
+def test_a_signal_ends_a_run_cleanly_and_keeps_what_is_finished(
+    emulator: Handle, calm: bytes, tmp_path: Path, number: int, name: str, code: int
+) -> None:
+    path = job(tmp_path, emulator)
+    emulator.faults([{"match": {"path": QUERY, "after": 5}, "do": {"hang": True}}])
+    before = seen_by(emulator)
+    try:
+        with start("run", str(path), cwd=tmp_path) as process:
+            emulator.wait(requests=before + 1 + 7)  # how many users, and five queries answered; two hang
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+    finally:
+        emulator.faults([])
+    assert (process.returncode, out) == (code, "")
+    assert err.splitlines()[-2:] == ["what is finished is kept: run again to go on from there", f"stopped by {name}"]
+    assert len(committed(tmp_path)) == 5
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert not (tmp_path / "out.jsonl").exists()
+    assert call("run", str(path), cwd=tmp_path).code == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+
+
+def test_a_second_run_of_a_job_says_who_holds_it(emulator: Handle, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator)
+    before = seen_by(emulator)
+    emulator.faults([{"match": {"path": QUERY}, "do": {"hang": True}}])
+    try:
+        with start("run", str(path), cwd=tmp_path) as first:
+            emulator.wait(requests=before + 2)
+            second = call("run", str(path), cwd=tmp_path)
+    finally:
+        emulator.faults([])
+    assert second.code == 5
+    assert call("run", str(path), cwd=tmp_path).code == 0  # the lock of a dead process does not block
+    assert f"is in use by process {first.pid} on " in second.err
+
+
+def test_a_finished_job_run_again_sends_no_request_and_touches_no_file(emulator: Handle, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator)
+    assert call("run", str(path), cwd=tmp_path).code == 0
+    before, stamp = len(emulator.log()), (tmp_path / "out.jsonl").stat()
+    result = call("run", str(path), cwd=tmp_path)
+    assert result.err.splitlines()[0] == "job: nothing to do, 16 parts stand"
+    assert len(emulator.log()) == before
+    assert (tmp_path / "out.jsonl").stat() == stamp
+
+
+def test_a_part_that_was_edited_is_named_and_once_deleted_fetched_again(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator)
+    run_here(path)
+    part = tmp_path / ".asyncreport" / "job" / "part-00000003.jsonl"
+    content = part.read_bytes()
+    part.write_bytes(content.replace(b'"handled_count":1', b'"handled_count":2', 1))
+    (tmp_path / "out.jsonl").unlink()
+    spoilt = call("run", str(path), cwd=tmp_path)
+    assert spoilt.code == 5
+    assert "part-00000003.jsonl (2024-01-" in spoilt.err
+    assert "delete that file and run again: it will be fetched again" in spoilt.err
+    part.unlink()
+    seen = len(emulator.log())
+    assert call("run", str(path), cwd=tmp_path).code == 0
+    assert len(asked(emulator, seen)) == 1
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+
+
+def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+    """Unless partial output is allowed; the next run asks for the gap alone."""
+    path = job(tmp_path, emulator, limits={"concurrency": 2, "max_attempts": 2})
+    emulator.faults([{"match": {"path": QUERY, "body": "2024-01-05T00:00:00.000Z/"}, "do": {"status": 504}}])
+    try:
+        failed = call("run", str(path), cwd=tmp_path)
+        assert failed.code == 1
+        assert not (tmp_path / "out.jsonl").exists()
+        lines = failed.err.splitlines()
+        assert lines[0] == "job: 15 chunks fetched, 0 stood already"
+        assert lines[-2].startswith("missing: default 2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z, everyone: [")
+        assert "POST /api/v2/analytics/conversations/aggregates/query: 504 request.timeout" in lines[-2]
+        assert "gave up after 2 attempts" in lines[-2]
+        assert lines[-1] == "1 chunks are missing and the output files are as they were; run again: only they will be fetched"
+        partial = call("run", str(path), "--allow-partial", cwd=tmp_path)
+        assert partial.code == 1
+        assert partial.err.splitlines()[-1] == "1 chunks are missing and the output holds the rest; run again: only they will be fetched"
+        summary = json.loads((tmp_path / ".asyncreport" / "job" / "summary.json").read_text())
+        assert (summary["complete"], summary["missing"][0]["interval"]) == (False, "2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z")
+        assert 0 < len((tmp_path / "out.jsonl").read_bytes()) < len(calm)
+    finally:
+        emulator.faults([])
+    seen = len(emulator.log())
+    assert call("run", str(path), cwd=tmp_path).code == 0
+    assert len(asked(emulator, seen)) == 1
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+
+
+def test_a_stormy_wire_gives_the_bytes_of_a_calm_one(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+    """Errors, resets, cut and foreign bodies, throttling and dead tokens in every third answer."""
+    storm: list[dict[str, Any]] = [
+        {"status": 503},
+        {"reset": "body"},
+        {"truncate": "json"},
+        {"html": True},
+        {"status": 429, "retry_after": 0},
+        {"revoke_tokens": True},
+        {"reset": "before"},
+        {"truncate": "length"},
+        {"garble": True},
+        {"status": 502, "body": ""},
+        {"expire_tokens": True},
+    ]
+    emulator.faults([{"match": {"path": "/api/", "every": 3}, "do": storm}])
+    try:
+        summary = run_here(job(tmp_path, emulator))
+    finally:
+        emulator.faults([])
+    assert summary.complete
+    assert summary.retries >= 5
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+
+
+def test_recent_parts_are_fetched_again_until_they_settle(emulator: Handle, tmp_path: Path) -> None:
+    """Those fetched sooner than `settle` after their end; the parts that they replace are deleted."""
+    path = job(tmp_path, emulator, output={"path": str(tmp_path / "out.jsonl"), "settle": "P2D"})
+    run_here(path, now=parse_iso("2024-01-17T06:00Z"))
+    seen, first = len(emulator.log()), (tmp_path / "out.jsonl").read_bytes()
+    stale = call("plan", str(path), cwd=tmp_path).out.splitlines()
+    assert stale[0] == "default: 14 parts stand, 2 are stale, 2 chunks to fetch"
+    summary = run_here(path, now=parse_iso("2024-01-20T06:00Z"))
+    assert (summary.chunks_fetched, summary.chunks_standing) == (2, 14)
+    assert asked(emulator, seen) == [
+        "2024-01-15T00:00:00.000Z/2024-01-16T00:00:00.000Z",
+        "2024-01-16T00:00:00.000Z/2024-01-17T00:00:00.000Z",
+    ]
+    assert run_here(path, now=parse_iso("2024-01-20T07:00Z")).chunks_fetched == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == first
+    assert len(list((tmp_path / ".asyncreport" / "job").glob("part-*"))) == CHUNKS
+
+
+def test_names_are_asked_for_once_a_month_or_when_told_to(emulator: Handle, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator)
+
+    def lookups(**options: Any) -> int:
+        seen = len(emulator.log())
+        run_here(path, **options)
+        return sum("id=" in entry["query"] for entry in emulator.log()[seen:])
+
+    assert [lookups(), lookups(), lookups(refresh_names=True), lookups(now=NOW + 31 * DAY), lookups(now=NOW + 32 * DAY)] == [1, 0, 1, 1, 0]
+
+
+def test_a_directory_that_refuses_costs_the_names_and_not_the_run(tmp_path: Path) -> None:
+    with emulator_process(agents=4, seed=3, requests_per_minute=0) as emulator:
+        emulator.faults([{"match": {"path": "/api/v2/users", "after": 1}, "do": {"status": 403}}])
+        result = call("run", str(job(tmp_path, emulator)), cwd=tmp_path)
+    assert result.code == 0
+    assert "names of users stay unknown: [" in result.err
+    assert '"user_name":null' in (tmp_path / "out.jsonl").read_text()
+
+
+def test_an_unchanged_month_is_not_touched(emulator: Handle, tmp_path: Path) -> None:
+    """With {month} in the path, a range that grows writes the new month's file and leaves the others alone."""
+    out = {"path": str(tmp_path / "out-{month}.jsonl")}
+    grown = {**RANGE, "start": "2024-01-20", "end": "2024-02-05"}
+    run_here(job(tmp_path, emulator, output=out, range={**grown, "end": "2024-02-01"}))
+    january = (tmp_path / "out-2024-01.jsonl").stat()
+    run_here(job(tmp_path, emulator, output=out, range=grown))
+    assert (tmp_path / "out-2024-01.jsonl").stat() == january
+    assert (tmp_path / "out-2024-02.jsonl").stat().st_size > 0
+
+
+def test_an_output_path_that_is_a_folder_is_refused_before_any_request(emulator: Handle, tmp_path: Path) -> None:
+    (tmp_path / "taken.jsonl").mkdir()
+    before = len(emulator.log())
+    result = call("run", str(job(tmp_path, emulator, output={"path": str(tmp_path / "taken.jsonl")})), cwd=tmp_path)
+    assert result.code == 5
+    assert "taken.jsonl is a folder or a device; give the output the path of a file" in result.err
+    assert len(emulator.log()) == before
+
+
+def test_secrets_are_in_no_file_and_no_line(emulator: Handle, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator, connections={"default": connection(emulator, client_secret="${SECRET}")})
+    result = call("run", "-v", str(path), cwd=tmp_path, SECRET=emulator.client_secret)
+    assert result.code == 0
+    for text in (result.err, *(each.read_text() for each in (tmp_path / ".asyncreport").rglob("*") if each.is_file())):
+        assert emulator.client_secret not in text
+        assert "Bearer" not in text

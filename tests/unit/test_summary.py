@@ -1,0 +1,60 @@
+"""What a run says it did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asyncreport.summary import Missing, Summary
+
+
+def summary(**rest: Any) -> Summary:
+    known: dict[str, Any] = {
+        "job": "aht",
+        "range": "a/b",
+        "started": "2024-01-01T00:00:00.000Z",
+        "elapsed_sec": 61.25,
+        "complete": True,
+        "records": {"sales": 1234, "billing": 0},
+        "chunks_fetched": 1200,
+        "chunks_standing": 3,
+        "records_fetched": 1234,
+        "requests": 1210,
+        "retries": 0,
+        "throttled": 0,
+        "waiting_sec": 55.0,
+        "outputs": ["exports/aht.jsonl"],
+        "missing": [],
+    }
+    return Summary(**{**known, **rest})
+
+
+def test_a_complete_run() -> None:
+    assert list(summary().lines()) == [
+        "aht: 1,200 chunks fetched, 3 stood already",
+        "  sales: 1,234 records",
+        "  billing: 0 records",
+        "  1,210 requests, 0 times 429, 55.0 s waited for the limit, 61.2 s in all",
+        "  exports/aht.jsonl",
+    ]
+
+
+def test_nothing_to_do() -> None:
+    assert next(summary(chunks_fetched=0).lines()) == "aht: nothing to do, 3 parts stand"
+
+
+def test_a_run_with_gaps_lists_each() -> None:
+    gaps = [
+        Missing(connection="east", interval="c/d", users=("anna", "bert"), error="[id] POST /x: 504"),
+        Missing(connection="west", interval="e/f", users=None, error="late"),
+    ]
+    assert list(summary(complete=False, missing=gaps, outputs=[], retries=7, throttled=2).lines())[1:] == [
+        "  1,210 requests, 7 retries, 2 times 429, 55.0 s waited for the limit, 61.2 s in all",
+        "missing: east c/d, 2 users from anna to bert: [id] POST /x: 504",
+        "missing: west e/f, everyone: late",
+        "2 chunks are missing and the output files are as they were; run again: only they will be fetched",
+    ]
+
+
+def test_many_files_are_counted() -> None:
+    lines = list(summary(outputs=[f"{n}.jsonl" for n in range(12)]).lines())
+    assert lines[-2:] == ["  4.jsonl", "  and 7 more files"]
