@@ -77,8 +77,9 @@ class Call:
 
 
 def environ(**extra: str) -> dict[str, str]:
-    """Give a process's environment without what would change a message or a road."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GENESYS_") and "proxy" not in name.lower()}
+    """Give a process's environment without what would change a message or a road; dev mode writes of slow callbacks to stderr."""
+    strange = ("GENESYS_", "QUERY_", "PYTHONDEVMODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(strange) and "proxy" not in name.lower()}
     return {**kept, "COLUMNS": "200", "NO_COLOR": "1", **extra}
 
 
