@@ -17,7 +17,7 @@ from msgspec import Struct
 from asyncreport.emulator.answers import Refused, bad_request
 from asyncreport.emulator.periods import Buckets, parse_interval, parse_period, split
 from asyncreport.emulator.vocabulary import GROUP_BY, METRICS, PREDICATES, value_of
-from asyncreport.emulator.world import Session
+from asyncreport.emulator.work import Session
 
 #: bytes of one request: `request.bytes.max` of https://developer.genesys.cloud/organization/organization/limits
 MOST_BYTES = 512_000

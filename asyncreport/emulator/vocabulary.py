@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from asyncreport.emulator.world import Session
+from asyncreport.emulator.work import Session
 
 _GROUP_BY = """
     activeRouting activeSkillId addressFrom addressTo agentAssistantId agentBullseyeRing agentOwned agentRank agentScore ani

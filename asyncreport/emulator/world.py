@@ -1,57 +1,38 @@
-"""A contact centre's work, invented from a seed: sessions and what each of them emits, when. Pure.
+"""A contact centre and all its work: what is emitted when, and who has which routing status when. Pure.
 
 A day of one agent depends on (seed, agent, day) alone, so that the data are the same however they are asked for.
-The vendor stamps a metric's whole value on the one instant at which it is emitted:
-https://help.mypurecloud.com/glossary/handle-time/
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from typing import NamedTuple
 
 from msgspec import Struct
 
-from asyncreport.emulator import people
+from asyncreport.emulator import people, work
 from asyncreport.emulator.people import Division, Person, Queue, shaped_id
+from asyncreport.emulator.statuses import statuses
+from asyncreport.emulator.work import Session, Stretch, Workday
 
-_MINUTE = 60_000
-_HOUR = 60 * _MINUTE
-_DAY = 24 * _HOUR
-_EPOCH = date(1970, 1, 1)
+_DAY = 86_400_000
 #: no work from this day on, so that a query into a far future ends
-_LAST_DAY = (date(2100, 1, 1) - _EPOCH).days
+_LAST_DAY = (date(2100, 1, 1) - date(1970, 1, 1)).days
 #: days of agents kept, some 20 kB each
 _KEPT_DAYS = 2048
 
-_MEDIA = ("voice", "message", "email", "callback", "chat")
-#: ms of talk beyond a minute, on average
-_MEAN_TALK = {"voice": 200_000, "message": 420_000, "email": 350_000, "callback": 180_000, "chat": 300_000}
-_LONGEST_TALK = 90 * _MINUTE
-_WRAP_UPS = ("resolved", "follow-up", "wrong-department", "sold")
 
-#: instant, metric, ms (None: a counter)
-Event = tuple[int, str, int | None]
+class Span(NamedTuple):
+    """What an agent was for a while."""
 
-
-class Session(Struct, frozen=True, kw_only=True, gc=False):
-    """One agent's (or, without user, one queue's) share in a conversation, and what it emits."""
-
-    conversation_id: str
-    #: None: nobody answered
-    user_id: str | None
-    #: None: dialled directly
-    queue_id: str | None
-    media_type: str
-    direction: str
-    division_id: str
-    wrap_up_code: str | None = None
-    #: of messages only
-    message_type: str | None = None
-    events: tuple[Event, ...]
+    user_id: str
+    #: a routing status or a presence
+    status: str
+    #: ms since 1970-01-01T00:00Z, as is the end
+    start: int
+    end: int
 
 
 class Emission(Struct, frozen=True, kw_only=True, gc=False):
@@ -82,8 +63,9 @@ class World:
         self.queues: Sequence[Queue] = people.queues(seed)
         self.people: Sequence[Person] = people.people(seed, agents)
         self._by_id = {person.id: person for person in self.people}
-        self._agent_day = lru_cache(maxsize=_KEPT_DAYS)(self._work)
-        self._queue_day = lru_cache(maxsize=_KEPT_DAYS)(self._abandoned)
+        self._workday = lru_cache(maxsize=_KEPT_DAYS)(self._invented)
+        self._statuses = lru_cache(maxsize=_KEPT_DAYS)(self._laid_over)
+        self._abandoned = lru_cache(maxsize=_KEPT_DAYS)(self._lost)
 
     def person(self, user_id: str) -> Person | None:
         """Find an agent by id."""
@@ -94,15 +76,11 @@ class World:
 
         A session at the edges emits outside as well: whoever counts looks at each event's instant.
         """
-        chosen = self.people if users is None else [person for user in dict.fromkeys(users) if (person := self._by_id.get(user))]
-        first, last = start // _DAY, min((end - 1) // _DAY, _LAST_DAY - 1)
-        for person in chosen:
-            until = last if person.left is None else min(last, person.left - 1)
-            for day in range(max(first - person.by_night, person.joined), until + 1):
-                yield from self._agent_day(person.id, day)
+        for person, day in self._days(start, end, users):
+            yield from self._workday(person.id, day).sessions
         for queue in self.queues if users is None else ():
-            for day in range(max(first, 0), last + 1):
-                yield from self._queue_day(queue, day)
+            for day in range(max(start // _DAY, 0), _last(end) + 1):
+                yield from self._abandoned(queue, day)
 
     def emissions(self, start: int, end: int, users: Sequence[str] | None = None) -> Iterator[Emission]:
         """Walk everything emitted in `[start, end)` ms, in no order."""
@@ -126,151 +104,39 @@ class World:
         """Walk what a complete and correct export must add up to: every emission in `[start, end)` ms."""
         return self.emissions(start, end)
 
-    def _work(self, user_id: str, day: int) -> tuple[Session, ...]:
-        person = self._by_id[user_id]
-        rng = random.Random(f"{self.seed}/{user_id}/{day}")
-        if not person.works_on(day) or rng.random() < 0.06:  # ill, on holiday, in training
-            return ()
-        at = _local(day, person.shift) + rng.randrange(9 * _MINUTE)
-        end = at + rng.randrange(7 * _HOUR, 8 * _HOUR)
-        lunch = at + rng.randrange(3 * _HOUR, 4 * _HOUR)
-        found = []
-        while at < end:
-            session, busy = _session(rng, person, at)
-            found.append(session)
-            at += busy + int(rng.expovariate(1 / 300_000)) + 5_000
-            if lunch <= at < end:
-                at, lunch = at + rng.randrange(25 * _MINUTE, 45 * _MINUTE), end
-        return tuple(found)
+    def statuses(self, start: int, end: int, users: Sequence[str] | None = None) -> Iterator[Span]:
+        """Walk the routing statuses within `[start, end)` ms, of these users or of all; of each user in the order of time."""
+        for person, day in self._days(start, end, users):
+            yield from _clipped(person.id, self._statuses(person.id, day), start, end)
 
-    def _abandoned(self, queue: Queue, day: int) -> tuple[Session, ...]:
-        """Invent the calls that nobody answered."""
-        rng = random.Random(f"{self.seed}/{queue.id}/{day}")
-        weekend = (day + 3) % 7 > 4
-        opening = _local(day, 8)
-        return tuple(_abandoned(rng, queue, opening + rng.randrange(12 * _HOUR)) for _ in range(rng.randrange(3 if weekend else 12)))
+    def presences(self, start: int, end: int, users: Sequence[str] | None = None) -> Iterator[Span]:
+        """Walk the presences, as `statuses` does."""
+        for person, day in self._days(start, end, users):
+            yield from _clipped(person.id, self._workday(person.id, day).presences, start, end)
 
+    def _days(self, start: int, end: int, users: Sequence[str] | None) -> Iterator[tuple[Person, int]]:
+        """Walk the days whose work may reach into an interval."""
+        chosen = self.people if users is None else [person for user in dict.fromkeys(users) if (person := self._by_id.get(user))]
+        for person in chosen:
+            last = _last(end) if person.left is None else min(_last(end), person.left - 1)
+            for day in range(max(start // _DAY - person.by_night, person.joined), last + 1):
+                yield person, day
 
-def _local(day: int, hour: int) -> int:
-    """Give the instant of a full hour of a day in the organisation's zone."""
-    on = _EPOCH + timedelta(days=day)
-    moment = datetime(on.year, on.month, on.day, hour, tzinfo=ZoneInfo(people.ZONE))
-    return int(moment.astimezone(UTC).timestamp()) * 1000
+    def _invented(self, user_id: str, day: int) -> Workday:
+        return work.workday(self.seed, self._by_id[user_id], day)
+
+    def _laid_over(self, user_id: str, day: int) -> tuple[Stretch, ...]:
+        return statuses(self._workday(user_id, day))
+
+    def _lost(self, queue: Queue, day: int) -> tuple[Session, ...]:
+        return work.abandoned(self.seed, queue, day)
 
 
-def _session(rng: random.Random, person: Person, at: int) -> tuple[Session, int]:
-    """Invent one session that reaches an agent at an instant; give with it the ms until the agent is free."""
-    media = rng.choices(_MEDIA, cum_weights=person.media)[0]
-    kind = rng.random()
-    queue: Queue | None = rng.choice(person.queues)
-    if media == "voice" and kind < 0.14:
-        queue = queue if kind < 0.10 else None
-        direction, events, busy = "outbound", *_outbound(rng, person, at)
-    elif media == "voice" and kind < 0.17:
-        queue, direction, events, busy = None, "inbound", *_direct(rng, person, at)
-    elif kind > 0.97:
-        direction, events, busy = "inbound", *_missed(rng, at)
-    else:
-        direction = "outbound" if media == "callback" else "inbound"
-        events, busy = _queued(rng, person, at, media)
-    session = Session(
-        conversation_id=_conversation_id(rng),
-        user_id=person.id,
-        queue_id=queue.id if queue else None,
-        media_type=media,
-        direction=direction,
-        division_id=(queue.division if queue else person.division).id,
-        wrap_up_code=rng.choice(_WRAP_UPS) if queue and kind <= 0.97 else None,
-        message_type=rng.choice(("webmessaging", "whatsapp")) if media == "message" else None,
-        events=tuple(events),
-    )
-    return session, busy * 2 // 5 if media in ("message", "chat") else busy  # those run side by side
+def _last(end: int) -> int:
+    return min((end - 1) // _DAY, _LAST_DAY - 1)
 
 
-def _queued(rng: random.Random, person: Person, at: int, media: str) -> tuple[list[Event], int]:
-    """Answer an interaction that a queue offered."""
-    wait, alert = int(rng.expovariate(1 / 40_000)) + 700, rng.randrange(900, 14_000)
-    answer = at + alert
-    events: list[Event] = [(at - wait, "nOffered", None), (answer, "tAlert", alert), (answer, "nConnected", None)]
-    if rng.random() > 0.06:  # who gets a transferred call handles without having answered
-        events.append((answer, "tAnswered", wait + alert))
-    dial, contact = (rng.randrange(2_000, 30_000), rng.randrange(500, 20_000)) if media == "callback" else (0, 0)
-    hold = int(rng.expovariate(1 / 50_000)) + 3_001 if media in ("voice", "callback") and rng.random() < 0.25 else 0
-    spent = _handled(rng, answer + dial + contact, (_talk(rng, person, media), hold, dial, contact), events)
-    return events, alert + dial + contact + spent
-
-
-def _outbound(rng: random.Random, person: Person, at: int) -> tuple[list[Event], int]:
-    """Dial a customer, who may not answer: such a try is handled without ever having talked."""
-    dial, contact = rng.randrange(3_000, 40_000), rng.randrange(800, 25_000)
-    events: list[Event] = [(at, "nOutbound", None), (at, "nOutboundAttempted", None)]
-    reached = rng.random() > 0.35
-    if reached:
-        events += [(at + dial + contact, "nOutboundConnected", None), (at + dial + contact, "nConnected", None)]
-    talk = _talk(rng, person, "voice") if reached else 0
-    spent = _handled(rng, at + dial + contact, (talk, 0, dial, contact), events)
-    return events, dial + contact + spent
-
-
-def _direct(rng: random.Random, person: Person, at: int) -> tuple[list[Event], int]:
-    """Take a call that no queue offered; it has no after-call work."""
-    alert, talk = rng.randrange(900, 14_000), _talk(rng, person, "voice")
-    hang_up = at + alert + talk
-    events: list[Event] = [(at + alert, "tAlert", alert), (at + alert, "nConnected", None)]
-    events += [(hang_up, "tTalk", talk), (hang_up, "tTalkComplete", talk), (hang_up, "tHandle", talk)]
-    return events, alert + talk
-
-
-def _missed(rng: random.Random, at: int) -> tuple[list[Event], int]:
-    """Let an interaction ring until it goes to someone else."""
-    alert = rng.randrange(15_000, 31_000)
-    missed = rng.randrange(4_000, 60_000)
-    return [(at + alert, "tAlert", alert), (at + alert + missed, "tNotResponding", missed)], alert + missed
-
-
-def _handled(rng: random.Random, begin: int, parts: tuple[int, int, int, int], events: list[Event]) -> int:
-    """Add what a session emits from the first word on; give the ms from there to the end of after-call work.
-
-    Talk and hold are usually emitted with the handle when after-call work ends, and now and then at the hang-up already:
-    then the handle may lie in a later bucket than they do. A call on hold talks in two stretches.
-    """
-    talk, hold, dial, contact = parts
-    hang_up = begin + talk + hold
-    wrap_up = int(rng.expovariate(1 / 45_000)) + 1_003 if rng.random() < 0.9 else 0
-    end = hang_up + wrap_up
-    done = hang_up if rng.random() < 0.3 else end
-    if hold:
-        before = talk * rng.randrange(20, 80) // 100
-        events += [(begin + before, "tTalk", before), (begin + before + hold, "tHeld", hold), (hang_up, "tTalk", talk - before)]
-        events.append((done, "tHeldComplete", hold))
-    elif talk:
-        events.append((hang_up, "tTalk", talk))
-    if talk:
-        events.append((done, "tTalkComplete", talk))
-        if rng.random() < 0.08:
-            events += [(hang_up, name, None) for name in ("nTransferred", "nBlindTransferred")[: rng.randrange(1, 3)]]
-    events += [(end, name, value) for name, value in (("tDialing", dial), ("tContacting", contact), ("tAcw", wrap_up)) if value]
-    events.append((end, "tHandle", talk + hold + wrap_up + dial + contact))
-    return talk + hold + wrap_up
-
-
-def _abandoned(rng: random.Random, queue: Queue, at: int) -> Session:
-    waited = int(rng.expovariate(1 / 70_000)) + 1_500
-    return Session(
-        conversation_id=_conversation_id(rng),
-        user_id=None,
-        queue_id=queue.id,
-        media_type="voice" if rng.random() < 0.8 else "chat",
-        direction="inbound",
-        division_id=queue.division.id,
-        events=((at, "nOffered", None), (at + waited, "tAbandon", waited)),
-    )
-
-
-def _talk(rng: random.Random, person: Person, media: str) -> int:
-    return min(int((rng.expovariate(1 / _MEAN_TALK[media]) + 30_000 + rng.randrange(30_000)) * person.pace), _LONGEST_TALK)
-
-
-def _conversation_id(rng: random.Random) -> str:
-    digits = f"{rng.getrandbits(128):032x}"
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+def _clipped(user_id: str, stretches: Sequence[Stretch], start: int, end: int) -> Iterator[Span]:
+    for status, begin, until in stretches:
+        if begin < end and until > start:
+            yield Span(user_id, status, max(begin, start), min(until, end))

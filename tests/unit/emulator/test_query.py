@@ -10,7 +10,7 @@ import pytest
 from asyncreport.emulator.answers import Refused
 from asyncreport.emulator.query import MOST_BYTES, Query, asked_about, parse_query
 from asyncreport.emulator.vocabulary import GROUP_BY, METRICS, PREDICATES
-from asyncreport.emulator.world import Session
+from asyncreport.emulator.work import Session
 
 INTERVAL = "2023-10-02T00:00:00.000Z/2023-10-03T00:00:00.000Z"
 SESSION = Session(
