@@ -6,8 +6,8 @@ What the vendor does not document is as believed in the facts page of the projec
 
 from __future__ import annotations
 
-from asyncreport.emulator.cloud import Options
+from asyncreport.emulator.options import Options
 from asyncreport.emulator.server import Emulator, running, serve
-from asyncreport.emulator.world import Emission, World
+from asyncreport.emulator.world import Emission, Span, World
 
-__all__ = ["Emission", "Emulator", "Options", "World", "running", "serve"]
+__all__ = ["Emission", "Emulator", "Options", "Span", "World", "running", "serve"]

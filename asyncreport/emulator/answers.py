@@ -67,6 +67,11 @@ def bad_request(template: str, **params: str) -> Refused:
     return Refused(400, "bad.request", template, params)
 
 
+def not_found() -> Refused:
+    """Make the 404 of whatever there is not."""
+    return Refused(404, "not.found", "The requested resource was not found")
+
+
 def as_json(value: object, status: int = 200) -> Answer:
     """Answer with a JSON body."""
     return Answer(status=status, headers={"content-type": "application/json"}, body=orjson.dumps(value))

@@ -5,68 +5,69 @@ from __future__ import annotations
 import random
 import re
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
-from asyncreport.emulator import analytics, directory
-from asyncreport.emulator.answers import Answer, Ask, Refused, as_json, error_body
+from asyncreport.emulator.analytics import evaluate
+from asyncreport.emulator.answers import Answer, Ask, Refused, as_json, bad_request, error_body, not_found
+from asyncreport.emulator.directory import Directory
+from asyncreport.emulator.entities import Entities, is_entities
 from asyncreport.emulator.limits import CLIENT_ID, Token, Tokens, Verdict
-from asyncreport.emulator.query import MOST_BYTES, parse_query
+from asyncreport.emulator.listings import Listings
+from asyncreport.emulator.options import Options
+from asyncreport.emulator.query import parse_query
+from asyncreport.emulator.query_jobs import QueryJobs
+from asyncreport.emulator.rosters import Rosters
+from asyncreport.emulator.shape import MOST_BYTES, body_of
+from asyncreport.emulator.user_aggregates import evaluate_users, parse_user_query
 from asyncreport.emulator.world import World
 
 AGGREGATES = "/api/v2/analytics/conversations/aggregates/query"
+JOBS = "/api/v2/analytics/conversations/aggregates/jobs"
+USER_AGGREGATES = "/api/v2/analytics/users/aggregates/query"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How the emulated organisation behaves."""
-
-    #: of one token; 0: no limit and no rate headers
-    requests_per_minute: int = 300
-    #: how that minute is measured
-    window: Literal["sliding", "fixed"] = "sliding"
-    #: tokens the client may fetch in a minute; 0: any number
-    tokens_per_minute: int = 60
-    #: seconds a token lives
-    token_life: int = 86_400
-    #: seconds before an API answer
-    latency: float = 0.0
-    #: rows in one aggregates answer, beyond which it is refused as too large; 0: any number
-    max_rows: int = 0
-    #: write some groups of an aggregates answer in several pieces
-    split_groups: bool = True
-    #: permissions that the client lacks, such as `analytics:conversationAggregate:view`
-    denied: tuple[str, ...] = ()
-
-
-#: what a route is given: the request and the token that it bears
-Route = Callable[[Ask, Token], Answer]
+#: what a route is given: the request, the token that it bears, and the time
+Route = Callable[[Ask, Token, float], Answer]
+#: what a request for data is answered with
+Look = Callable[[Ask], dict[str, Any]]
 
 
 class Cloud:
-    """One emulated organisation's API and its state: tokens, rate windows."""
+    """One emulated organisation's API and its state: tokens, rate windows, query jobs, memberships."""
 
-    def __init__(self, world: World, options: Options | None = None) -> None:
+    def __init__(self, world: World, options: Options | None = None, *, epoch: float = 0.0) -> None:
+        """Begin anew; `epoch` is what the time 0 is in seconds since 1970. Raise ValueError for names that the world does not know."""
         self.world = world
         self.options = options or Options()
+        _check(world, self.options)
         #: what the limit is now; a fault may lower it
         self.allowed = self.options.requests_per_minute
         self.tokens = Tokens(life=self.options.token_life, per_minute=self.options.tokens_per_minute, window=self.options.window)
+        self.rosters = Rosters(world, deleted_queues=self.options.deleted_queues)
+        directory = Directory(world, self.options)
+        self._divisions = frozenset(division.id for division in directory.visible) if self.options.divisions else None
+        self.jobs = QueryJobs(world, self.options, divisions=self._divisions, epoch=epoch)
+        self._entities = Entities(world, self.options, directory, divisions=self._divisions)
         self._ids = random.Random(world.seed)
-        self._routes: tuple[tuple[str, re.Pattern[str], Route], ...] = tuple(
-            (method, re.compile(path), route)
-            for method, path, route in (
-                ("POST", AGGREGATES, self._aggregates),
-                ("GET", "/api/v2/users", lambda ask, _: as_json(directory.users(world, ask))),
-                ("GET", "/api/v2/users/[^/]+", lambda ask, _: as_json(directory.user(world, ask))),
-                ("GET", "/api/v2/authorization/divisions", lambda ask, _: as_json(directory.divisions(world, ask))),
-                ("GET", "/api/v2/organizations/me", lambda _, __: as_json(directory.organization(world))),
-                ("GET", "/api/v2/organizations/limits/namespaces/[^/]+(/defaults)?", self._limits),
-                ("HEAD|GET", "/api/v2/tokens/me", self._token),
-                ("DELETE", "/api/v2/tokens/me", self._revoke),
-            )
+        listings = Listings(directory, self.rosters, most_per_page=self.options.most_per_page)
+        self._routes = tuple(
+            (methods, re.compile(path), permissions, route)
+            for methods, path, permissions, route in (*self._computed(), *_looked_up(directory, listings))
         )
+
+    def _computed(self) -> Iterator[tuple[str, str, tuple[str, ...], Route]]:
+        """List the routes that are more than a look at the directory: methods, path, permissions of which one is needed, route."""
+        conversations = ("analytics:conversationAggregate:view",)
+        yield "POST", AGGREGATES, conversations, self._aggregates
+        yield "POST", JOBS, conversations, lambda ask, _, now: as_json(self.jobs.submit(_body(ask), now), 202)
+        yield "GET", f"{JOBS}/[^/]+", conversations, lambda ask, _, now: as_json(self.jobs.status(_last(ask.path), now))
+        yield "DELETE", f"{JOBS}/[^/]+", conversations, self._delete_job
+        yield "GET", f"{JOBS}/[^/]+/results", conversations, self._results
+        yield "POST", USER_AGGREGATES, ("analytics:userAggregate:view",), self._user_aggregates
+        yield "GET", "/api/v2/organizations/limits/namespaces/[^/]+(/defaults)?", (), self._limits
+        yield "HEAD|GET", "/api/v2/tokens/me", (), self._token
+        yield "DELETE", "/api/v2/tokens/me", (), self._revoke
 
     def answer(self, ask: Ask, now: float) -> Answer:
         """Answer one request."""
@@ -76,6 +77,8 @@ class Cloud:
             answer = self._answer(ask, now, headers)
         except Refused as refused:
             answer = as_json(error_body(refused, correlation_id), refused.status)
+            if refused.status == 429:  # since 2021 none goes without: forum/t/normalized-platform-api-429-responses/12028
+                headers.setdefault("retry-after", "1")
         return Answer(status=answer.status, headers={**answer.headers, **headers}, body=answer.body)
 
     def _answer(self, ask: Ask, now: float, headers: dict[str, str]) -> Answer:
@@ -83,7 +86,7 @@ class Cloud:
         if (ask.method, ask.path) == ("POST", "/oauth/token"):
             return self.tokens.answer(ask, now)
         if not ask.path.startswith("/api/"):
-            raise _not_found()
+            raise not_found()
         token = self.tokens.check(ask, now)
         if self.allowed:
             verdict = token.window.count(now, self.allowed)
@@ -91,32 +94,49 @@ class Cloud:
             if verdict.refused:
                 headers["retry-after"] = str(verdict.reset)
                 raise _too_many(verdict)
-        return self._route(ask)(ask, token)
+        return self._route(ask)(ask, token, now)
 
     def _route(self, ask: Ask) -> Route:
-        fitting = [(method, route) for method, path, route in self._routes if path.fullmatch(ask.path)]
+        fitting = [(methods, needed, route) for methods, path, needed, route in self._routes if path.fullmatch(ask.path)]
         if not fitting:
-            raise _not_found()
-        for method, route in fitting:
-            if ask.method in method.split("|"):
+            raise not_found()
+        for methods, needed, route in fitting:
+            if ask.method in methods.split("|"):
+                self._permit(needed)
                 return route
         raise Refused(405, "method.not.allowed", "HTTP 405 Method Not Allowed")
 
-    def _aggregates(self, ask: Ask, _: Token) -> Answer:
-        self._permit("analytics:conversationAggregate:view")
-        kind = ask.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            raise Refused(415, "unsupported.media.type", "HTTP 415 Unsupported Media Type")
-        options = self.options
-        found = analytics.evaluate(parse_query(ask.body), self.world, max_rows=options.max_rows, split_groups=options.split_groups)
+    def _permit(self, any_of: tuple[str, ...]) -> None:
+        if any_of and all(permission in self.options.denied for permission in any_of):
+            code = "missing.permissions" if len(any_of) == 1 else "missing.any.permissions"
+            text = "Unable to perform the requested action. You are missing the following permission(s): {permissions}"
+            raise Refused(403, code, text, {"permissions": ", ".join(any_of)})
+
+    def _aggregates(self, ask: Ask, _: Token, __: float) -> Answer:
+        asked, options = _body(ask), self.options
+        if is_entities(asked):
+            return as_json(self._entities.answer(asked))
+        query = parse_query(asked)
+        found = evaluate(query, self.world, divisions=self._divisions, max_rows=options.max_rows, split_groups=options.split_groups)
         return as_json(found)
 
-    def _permit(self, permission: str) -> None:
-        if permission in self.options.denied:
-            text = "Unable to perform the requested action. You are missing the following permission(s): {permissions}"
-            raise Refused(403, "missing.permissions", text, {"permissions": permission})
+    def _user_aggregates(self, ask: Ask, _: Token, __: float) -> Answer:
+        options = self.options
+        query = parse_user_query(_body(ask), half_hours_only=options.half_hours_only)
+        found = evaluate_users(query, self.world, divisions=self._divisions, max_rows=options.max_rows, split_groups=options.split_groups)
+        return as_json(found)
 
-    def _limits(self, ask: Ask, _: Token) -> Answer:
+    def _results(self, ask: Ask, _: Token, now: float) -> Answer:
+        for name, _value in ask.query:
+            if name != "cursor":
+                raise bad_request("The parameter {field} is unknown", field=name)
+        return as_json(self.jobs.results(_last(ask.path.removesuffix("/results")), ask.one("cursor"), now))
+
+    def _delete_job(self, ask: Ask, _: Token, __: float) -> Answer:
+        self.jobs.delete(_last(ask.path))
+        return Answer(status=204)
+
+    def _limits(self, ask: Ask, _: Token, __: float) -> Answer:
         """Answer with the limits of a namespace: keys as documented, the list's form as the vendor's SDK reads it."""
         namespace = ask.path.removesuffix("/defaults").rpartition("/")[2]
         now = self.options.requests_per_minute if ask.path.endswith("/defaults") else self.allowed
@@ -130,21 +150,65 @@ class Cloud:
             "auth.api": {},
         }
         if namespace not in known:
-            raise _not_found()
+            raise not_found()
         return as_json({"entities": [{"key": key, "namespace": namespace, "value": value} for key, value in known[namespace].items()]})
 
-    def _token(self, _: Ask, __: Token) -> Answer:
+    def _token(self, _: Ask, __: Token, ___: float) -> Answer:
         home = {"id": self.world.id, "name": "Emulated"}
         client: dict[str, Any] = {"id": CLIENT_ID, "name": "asyncreport", "organization": home}
         return as_json({"organization": home, "homeOrganization": home, "authorizedScope": [], "OAuthClient": client})
 
-    def _revoke(self, _: Ask, token: Token) -> Answer:
+    def _revoke(self, _: Ask, token: Token, __: float) -> Answer:
         token.revoked = True
         return Answer()
 
 
-def _not_found() -> Refused:
-    return Refused(404, "not.found", "The requested resource was not found")
+def _looked_up(directory: Directory, listings: Listings) -> Iterator[tuple[str, str, tuple[str, ...], Route]]:
+    """List the routes of the directory; `.../queues/{id}/members` needs any one of its permissions."""
+    members = ("routing:queue:view", "routing:queue:edit", "routing:queue:readonly", "routing:queueMember:manage")
+    looks: tuple[tuple[str, tuple[str, ...], Look], ...] = (
+        ("users", (), directory.users),
+        ("users/[^/]+", (), directory.user),
+        ("authorization/divisions", (), directory.divisions),
+        ("authorization/divisionspermitted/paged/me", (), directory.permitted),
+        ("authorization/subjects/me", (), lambda _: directory.subject()),
+        ("organizations/me", (), lambda _: directory.organization()),
+        ("groups", (), listings.groups),
+        ("groups/[^/]+", (), partial(listings.one, "group")),
+        ("groups/[^/]+/members", (), listings.group_members),
+        ("groups/[^/]+/individuals", (), listings.individuals),
+        ("teams", ("groups:team:view",), listings.teams),
+        ("teams/[^/]+", ("groups:team:view",), partial(listings.one, "team")),
+        ("teams/[^/]+/members", ("groups:team:view",), listings.team_members),
+        ("routing/queues", ("routing:queue:view",), listings.queues),
+        ("routing/queues/[^/]+", ("routing:queue:view",), partial(listings.one, "queue")),
+        ("routing/queues/[^/]+/members", members, listings.queue_members),
+    )
+    for path, permissions, look in looks:
+        yield "GET", f"/api/v2/{path}", permissions, partial(_answered, look)
+
+
+def _answered(look: Look, ask: Ask, _: Token, __: float) -> Answer:
+    return as_json(look(ask))
+
+
+def _body(ask: Ask) -> dict[str, Any]:
+    kind = ask.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Refused(415, "unsupported.media.type", "HTTP 415 Unsupported Media Type")
+    return body_of(ask.body)
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _check(world: World, options: Options) -> None:
+    """Refuse options that would silently do nothing."""
+    for kind, named, known in (("division", options.divisions, world.divisions), ("queue", options.deleted_queues, world.queues)):
+        for name in named:
+            if name not in {one.name for one in known}:
+                raise ValueError(f"the emulated organisation has no {kind} {name!r}; it has {', '.join(one.name for one in known)}")
 
 
 def _too_many(verdict: Verdict) -> Refused:

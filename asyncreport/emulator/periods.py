@@ -76,7 +76,7 @@ def parse_interval(text: object) -> tuple[int, int]:
     return start, end
 
 
-def parse_period(text: object) -> Period:
+def parse_period(text: object, field: str = "granularity") -> Period:
     """Read an ISO 8601 period such as `PT30M`, `P1DT12H` or `P1M`; raise Refused for anything else or an empty one."""
     match = _PERIOD.fullmatch(text) if isinstance(text, str) else None
     if match is not None:
@@ -84,7 +84,7 @@ def parse_period(text: object) -> Period:
         period = Period(years * 12 + months, weeks * 7 + days, ((hours * 60 + minutes) * 60 + seconds) * 1000)
         if period.shortest:
             return period
-    raise bad_request("The value [{value}] of {field} is not an ISO-8601 period", field="granularity", value=str(text))
+    raise bad_request("The value [{value}] of {field} is not an ISO-8601 period", field=field, value=str(text))
 
 
 def split(start: int, end: int, period: Period | None, zone: ZoneInfo) -> Buckets:

@@ -7,20 +7,16 @@ properties. `flattenMultivaluedDimensions` changes nothing: no emulated dimensio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import orjson
 from msgspec import Struct
 
-from asyncreport.emulator.answers import Refused, bad_request
+from asyncreport.emulator import shape
+from asyncreport.emulator.answers import bad_request
 from asyncreport.emulator.periods import Buckets, parse_interval, parse_period, split
 from asyncreport.emulator.vocabulary import GROUP_BY, METRICS, PREDICATES, value_of
 from asyncreport.emulator.work import Session
-
-#: bytes of one request: `request.bytes.max` of https://developer.genesys.cloud/organization/organization/limits
-MOST_BYTES = 512_000
 
 _FIELDS = frozenset(
     (
@@ -28,6 +24,8 @@ _FIELDS = frozenset(
         *("alternateTimeDimension", "queryType", "sortMetric", "limit"),
     )
 )
+
+_PREDICATE = frozenset(("type", "dimension", "propertyType", "property", "metric", "operator", "value", "range"))
 
 Test = Callable[[Session], bool]
 
@@ -49,61 +47,31 @@ class Query(Struct, frozen=True, kw_only=True):
     start: int
     end: int
     buckets: Buckets
-    #: dimensions of a group, sorted; mediaType is always one
+    #: dimensions of a group, sorted; of conversations mediaType is always one
     group_by: tuple[str, ...]
     metrics: tuple[str, ...]
     filter: Filter
 
 
-def parse_query(body: bytes) -> Query:
-    """Read and check a request's body; raise Refused with the vendor's error for what is wrong in it."""
-    if len(body) > MOST_BYTES:
-        raise Refused(413, "request.entity.too.large", "Maximum bytes: {limit}", {"limit": str(MOST_BYTES)})
-    try:
-        asked = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise bad_request("The request could not be understood by the server: it is no JSON") from error
-    if not isinstance(asked, dict):
-        raise bad_request("The request could not be understood by the server: it is no JSON object")
-    for name in asked:
-        if name not in _FIELDS:
-            raise bad_request("Unrecognized field [{field}] in the request", field=name)
-    given = {name: value for name, value in asked.items() if value is not None}
+def parse_query(asked: dict[str, Any]) -> Query:
+    """Check a request's body; raise Refused with the vendor's error for what is wrong in it."""
+    given = shape.given(asked, "request", _FIELDS)
     _refuse_what_is_not_emulated(given)
     start, end = parse_interval(given.get("interval"))
     period = parse_period(given["granularity"]) if "granularity" in given else None
     return Query(
         start=start,
         end=end,
-        buckets=split(start, end, period, _zone(given.get("timeZone", "UTC"))),
-        group_by=tuple(sorted({*_names(given, "groupBy", GROUP_BY), "mediaType"})),
-        metrics=_metrics(given),
-        filter=_filter(given["filter"]) if "filter" in given else Filter(),
+        buckets=split(start, end, period, shape.zone(given.get("timeZone", "UTC"))),
+        group_by=tuple(sorted({*shape.names(given, "groupBy", GROUP_BY), "mediaType"})),
+        metrics=shape.required(given, "metrics", METRICS),
+        filter=parse_filter(given["filter"]) if "filter" in given else Filter(),
     )
-
-
-def asked_about(body: bytes) -> tuple[str | None, list[str]]:
-    """Tell what a log wants to know of a query, however wrong it is: its interval and the user ids of its predicates."""
-    try:
-        asked = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None, []
-    interval = asked.get("interval") if isinstance(asked, dict) else None
-    return interval if isinstance(interval, str) else None, sorted(set(_user_ids(asked)))
-
-
-def _user_ids(part: object) -> Iterator[str]:
-    if isinstance(part, dict):
-        if part.get("dimension") == "userId" and isinstance(part.get("value"), str):
-            yield part["value"]
-        part = list(part.values())
-    for inner in part if isinstance(part, list) else ():
-        yield from _user_ids(inner)
 
 
 def _refuse_what_is_not_emulated(given: dict[str, Any]) -> None:
     if given.get("queryType", "groupBy") not in ("groupBy", "topN", "bottomN"):
-        raise bad_request("The value [{value}] of {field} is unknown", field="queryType", value=str(given["queryType"]))
+        raise shape.unknown("queryType", given["queryType"])
     if not isinstance(given.get("flattenMultivaluedDimensions", False), bool):
         raise bad_request("The {field} is neither true nor false", field="flattenMultivaluedDimensions")
     asked = {name for name in ("views", "alternateTimeDimension", "sortMetric", "limit") if given.get(name)}
@@ -113,42 +81,19 @@ def _refuse_what_is_not_emulated(given: dict[str, Any]) -> None:
         raise bad_request("The {field} is not emulated", field=name)
 
 
-def _names(given: dict[str, Any], field: str, known: frozenset[str]) -> tuple[str, ...]:
-    names = given.get(field, [])
-    if not isinstance(names, list):
-        raise bad_request("The {field} is no list", field=field)
-    for name in names:
-        if not isinstance(name, str) or name not in known:
-            raise bad_request("The value [{value}] of {field} is unknown", field=field, value=str(name))
-    return tuple(dict.fromkeys(names))
+def parse_filter(asked: object) -> Filter:
+    """Read and check a filter; raise Refused with the vendor's error for what is wrong in it."""
+    given = shape.given(asked, "filter", {"type", "clauses", "predicates"})
+    clauses = [_joined(shape.given(clause, "clause", {"type", "predicates"}), []) for clause in shape.items(given, "clauses")]
+    return _joined(given, clauses)
 
 
-def _metrics(given: dict[str, Any]) -> tuple[str, ...]:
-    metrics = _names(given, "metrics", METRICS)
-    if not metrics:
-        raise bad_request("The {field} may not be empty", field="metrics")
-    return metrics
-
-
-def _zone(name: object) -> ZoneInfo:
-    try:
-        return ZoneInfo(str(name))
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise bad_request("The value [{value}] of {field} is no IANA time zone", field="timeZone", value=str(name)) from error
-
-
-def _filter(given: object) -> Filter:
-    shape = _object(given, "filter", {"type", "clauses", "predicates"})
-    clauses = [_joined(_object(clause, "clause", {"type", "predicates"}), []) for clause in _list(shape, "clauses")]
-    return _joined(shape, clauses)
-
-
-def _joined(shape: dict[str, Any], clauses: list[Filter]) -> Filter:
+def _joined(given: dict[str, Any], clauses: list[Filter]) -> Filter:
     """Join the predicates and clauses of one level with its `and` or `or`."""
-    kind = shape.get("type")
+    kind = given.get("type")
     if kind not in ("and", "or"):
         raise bad_request("The {field} [{value}] of a filter is neither and nor or", field="type", value=str(kind))
-    parts = [*clauses, *(_predicate(predicate) for predicate in _list(shape, "predicates"))]
+    parts = [*clauses, *(_predicate(predicate) for predicate in shape.items(given, "predicates"))]
     if not parts:
         raise bad_request("The {field} has neither clauses nor predicates", field="filter")
     if len(parts) == 1:
@@ -163,39 +108,23 @@ def _joined(shape: dict[str, Any], clauses: list[Filter]) -> Filter:
     return Filter(users, lambda session: any(part.passes(session) for part in parts))
 
 
-def _predicate(given: object) -> Filter:
-    shape = _object(given, "predicate", {"type", "dimension", "propertyType", "property", "metric", "operator", "value", "range"})
-    if shape.get("type", "dimension") != "dimension":
-        raise bad_request("Predicates of {field} [{value}] are not emulated", field="type", value=str(shape["type"]))
-    dimension, operator = shape.get("dimension"), shape.get("operator", "matches")
+def _predicate(asked: object) -> Filter:
+    given = shape.given(asked, "predicate", _PREDICATE)
+    if given.get("type", "dimension") != "dimension":
+        raise bad_request("Predicates of {field} [{value}] are not emulated", field="type", value=str(given["type"]))
+    dimension, operator = given.get("dimension"), given.get("operator", "matches")
     if not isinstance(dimension, str) or dimension not in PREDICATES:
-        raise bad_request("The value [{value}] of {field} is unknown", field="dimension", value=str(dimension))
+        raise shape.unknown("dimension", dimension)
     read = value_of(dimension)
     if operator == "exists":
         return Filter(test=lambda session: read(session) is not None)
     if operator == "notExists":
         return Filter(test=lambda session: read(session) is None)
     if operator != "matches":
-        raise bad_request("The value [{value}] of {field} is unknown", field="operator", value=str(operator))
-    wanted = shape.get("value")
+        raise shape.unknown("operator", operator)
+    wanted = given.get("value")
     if not isinstance(wanted, str):
         raise bad_request("The {field} of a predicate must be one string", field="value")
     if dimension == "userId":
         return Filter(frozenset((wanted,)))
     return Filter(test=lambda session: read(session) == wanted)
-
-
-def _object(given: object, name: str, known: set[str]) -> dict[str, Any]:
-    if not isinstance(given, dict):
-        raise bad_request("The {field} is no object", field=name)
-    for key in given:
-        if key not in known:
-            raise bad_request("Unrecognized field [{field}] in a {name}", field=key, name=name)
-    return {key: value for key, value in given.items() if value is not None}
-
-
-def _list(shape: dict[str, Any], name: str) -> list[Any]:
-    found = shape.get(name, [])
-    if not isinstance(found, list):
-        raise bad_request("The {field} is no list", field=name)
-    return found

@@ -2,7 +2,9 @@
 
 PUT /emulator/faults         replace the script of faults, see `faults`
 GET /emulator/log            the requests seen so far, of the API and the token endpoint, the last 10,000
-GET /emulator/truth          ?start=ISO&end=ISO: every emission, one JSON object a line
+GET /emulator/truth          ?start=ISO&end=ISO: every emission, one JSON object a line (&kind=statuses: every routing status)
+GET /emulator/jobs           the query jobs that were neither deleted nor lost
+PUT /emulator/members        {"group" or "team" or "queue": id, "members": [user id, ...]}: who belongs there from now on
 GET /emulator/wait           ?requests=N: answers as soon as N requests to /api/ have been seen (&timeout=S: 408 after that, 30 s)
 POST /emulator/hold          all other answers wait from now on ...
 POST /emulator/release       ... until now
@@ -17,22 +19,24 @@ import hashlib
 import socket
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 import orjson
 from aiohttp import web
 
 from asyncreport.emulator.answers import Ask, Refused
-from asyncreport.emulator.cloud import Cloud, Options
+from asyncreport.emulator.cloud import Cloud
 from asyncreport.emulator.faults import Delivery, Do, Faults, delivery, spoil
 from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET
+from asyncreport.emulator.options import Options
 from asyncreport.emulator.periods import parse_interval
-from asyncreport.emulator.query import asked_about
+from asyncreport.emulator.seen import Seen, asked_about
 from asyncreport.emulator.world import World
 
 _LOOPBACK = "127.0.0.1"
@@ -41,28 +45,6 @@ _MOST_BYTES = 16 * 2**20
 _KEPT = 10_000
 #: SO_LINGER that makes a close a reset
 _RESET = struct.pack("ii", 1, 0)
-
-
-@dataclass(slots=True, kw_only=True)
-class Seen:
-    """One request as the log tells it."""
-
-    #: seconds on the loop's clock
-    time: float
-    method: str
-    path: str
-    query: str
-    #: counts up from 1; None: no token, or a foreign one
-    token: int | None
-    #: SHA-256 of the body
-    digest: str
-    #: of an aggregates query
-    interval: str | None
-    users: list[str]
-    #: None until answered, and for an answer that is broken off
-    status: int | None = None
-    #: the fault that it met
-    fault: dict[str, Any] | None = None
 
 
 class Emulator:
@@ -74,7 +56,8 @@ class Emulator:
 
     def __init__(self, world: World | None = None, options: Options | None = None, *, port: int = 0) -> None:
         self.world = world or World()
-        self.cloud = Cloud(self.world, options)
+        # Like any server it tells dates by its own clock; nothing it counts depends on them.
+        self.cloud = Cloud(self.world, options, epoch=time.time() - time.monotonic())
         self.faults = Faults()
         self.log: deque[Seen] = deque(maxlen=_KEPT)
         #: of the API and of the token endpoint, no slash at the end; empty until it is up
@@ -89,6 +72,8 @@ class Emulator:
         app.router.add_put("/emulator/faults", self._put_faults)
         app.router.add_get("/emulator/log", self._get_log)
         app.router.add_get("/emulator/truth", self._get_truth)
+        app.router.add_get("/emulator/jobs", self._get_jobs)
+        app.router.add_put("/emulator/members", self._put_members)
         app.router.add_get("/emulator/wait", self._get_wait)
         app.router.add_post("/emulator/{order:hold|release|revoke}", self._post_order)
         app.router.add_route("*", "/{path:.*}", self._serve)
@@ -165,8 +150,21 @@ class Emulator:
             start, end = parse_interval(f"{request.query.get('start')}/{request.query.get('end')}")
         except Refused as refused:
             return web.Response(status=400, text=refused.message)
-        lines = [msgspec.json.encode(emission) + b"\n" for emission in self.world.truth(start, end)]
+        if request.query.get("kind") == "statuses":
+            lines = [orjson.dumps(span._asdict()) + b"\n" for span in self.world.statuses(start, end)]
+        else:
+            lines = [msgspec.json.encode(emission) + b"\n" for emission in self.world.truth(start, end)]
         return web.Response(body=b"".join(lines), content_type="application/jsonl")
+
+    async def _get_jobs(self, _: web.Request) -> web.Response:
+        return _json(self.cloud.jobs.standing())
+
+    async def _put_members(self, request: web.Request) -> web.Response:
+        try:
+            self.cloud.rosters.change(orjson.loads(await request.read()))
+        except ValueError as error:
+            return web.Response(status=400, text=str(error))
+        return web.Response(status=204)
 
     async def _get_wait(self, request: web.Request) -> web.Response:
         wanted = int(request.query.get("requests", "1"))

@@ -8,6 +8,7 @@ https://help.mypurecloud.com/articles/agent-status-glossary/
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from asyncreport.emulator.work import Session, Stretch, Workday
 
@@ -32,7 +33,7 @@ def _pieces(day: Workday) -> Iterator[Stretch]:
     stretches += [_busy(session) for session in day.sessions]
     edges = sorted([(start, 1, status) for status, start, _ in stretches] + [(end, -1, status) for status, _, end in stretches])
     holding = dict.fromkeys(STATUSES, 0)
-    for (at, change, status), (until, _, _) in zip(edges, edges[1:], strict=False):
+    for (at, change, status), (until, _, _) in pairwise(edges):
         holding[status] += change
         if at < until:
             yield next(name for name in reversed(STATUSES) if holding[name]), at, until

@@ -38,7 +38,7 @@ class Told(World):
 
 def _ask(world: World, start: int, end: int, *, split_groups: bool = True, max_rows: int = 0, **given: Any) -> dict[str, Any]:
     body = {"interval": f"{iso(start)}/{iso(end)}", "metrics": METRICS, **given}
-    return evaluate(parse_query(json.dumps(body).encode()), world, split_groups=split_groups, max_rows=max_rows)
+    return evaluate(parse_query(body), world, split_groups=split_groups, max_rows=max_rows)
 
 
 def _read(*answers: dict[str, Any]) -> Totals:

@@ -11,8 +11,9 @@ from uuid import UUID
 import pytest
 
 from asyncreport.emulator.answers import Answer, Ask
-from asyncreport.emulator.cloud import AGGREGATES, Cloud, Options
+from asyncreport.emulator.cloud import AGGREGATES, Cloud
 from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET
+from asyncreport.emulator.options import Options
 from asyncreport.emulator.world import World
 
 WORLD = World(5)

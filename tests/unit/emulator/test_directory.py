@@ -8,10 +8,12 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from asyncreport.emulator.answers import Ask, Refused
-from asyncreport.emulator.directory import divisions, user, users
+from asyncreport.emulator.directory import Directory
+from asyncreport.emulator.options import Options
 from asyncreport.emulator.world import World
 
 WORLD = World(40)
+DIRECTORY = Directory(WORLD, Options())
 
 
 def _ask(path: str = "/api/v2/users", *query: tuple[str, str]) -> Ask:
@@ -19,7 +21,7 @@ def _ask(path: str = "/api/v2/users", *query: tuple[str, str]) -> Ask:
 
 
 def _users(*query: tuple[str, str]) -> dict[str, Any]:
-    return users(WORLD, _ask("/api/v2/users", *query))
+    return DIRECTORY.users(_ask("/api/v2/users", *query))
 
 
 def _follow(page: dict[str, Any]) -> list[str]:
@@ -27,14 +29,14 @@ def _follow(page: dict[str, Any]) -> list[str]:
     ids = [entity["id"] for entity in page["entities"]]
     while "nextUri" in page:
         link = urlsplit(page["nextUri"])
-        page = users(WORLD, _ask(link.path, *parse_qsl(link.query)))
+        page = DIRECTORY.users(_ask(link.path, *parse_qsl(link.query)))
         ids += [entity["id"] for entity in page["entities"]]
     return ids
 
 
 def test_a_page_has_the_vendors_envelope_to_the_letter() -> None:
     person = min((p for p in World(3).people), key=lambda p: p.name)
-    page = users(World(3), _ask("/api/v2/users", ("pageSize", "1"), ("pageNumber", "1"), ("state", "any")))
+    page = Directory(World(3), Options()).users(_ask("/api/v2/users", ("pageSize", "1"), ("pageNumber", "1"), ("state", "any")))
     (entity,) = page.pop("entities")
     assert page == {
         "pageSize": 1,
@@ -118,15 +120,15 @@ def test_what_the_vendor_does_not_take_is_a_400(query: tuple[tuple[str, str], ..
 def test_one_user_is_found_by_id_and_a_deleted_one_only_by_state() -> None:
     deleted = next(person for person in WORLD.people if person.state == "deleted")
     inactive = next(person for person in WORLD.people if person.state == "inactive")
-    assert user(WORLD, _ask(f"/api/v2/users/{inactive.id}"))["name"] == inactive.name
-    assert user(WORLD, _ask(f"/api/v2/users/{deleted.id}", ("state", "deleted")))["state"] == "deleted"
+    assert DIRECTORY.user(_ask(f"/api/v2/users/{inactive.id}"))["name"] == inactive.name
+    assert DIRECTORY.user(_ask(f"/api/v2/users/{deleted.id}", ("state", "deleted")))["state"] == "deleted"
     for lost in (deleted.id, "nobody"):
         with pytest.raises(Refused, match="not found"):
-            user(WORLD, _ask(f"/api/v2/users/{lost}"))
+            DIRECTORY.user(_ask(f"/api/v2/users/{lost}"))
 
 
 def test_divisions_are_listed_and_narrowed() -> None:
-    page = divisions(WORLD, _ask("/api/v2/authorization/divisions"))
+    page = DIRECTORY.divisions(_ask("/api/v2/authorization/divisions"))
     assert [(entity["name"], entity["homeDivision"]) for entity in page["entities"]] == [("Home", True), ("Nordics & Baltics", False)]
     second = page["entities"][1]["id"]
-    assert divisions(WORLD, _ask("/api/v2/authorization/divisions", ("id", second)))["total"] == 1
+    assert DIRECTORY.divisions(_ask("/api/v2/authorization/divisions", ("id", second)))["total"] == 1

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from asyncreport.emulator.answers import Refused
-from asyncreport.emulator.query import MOST_BYTES, Query, asked_about, parse_query
+from asyncreport.emulator.query import Query, parse_query
+from asyncreport.emulator.seen import asked_about
+from asyncreport.emulator.shape import MOST_BYTES, body_of
 from asyncreport.emulator.vocabulary import GROUP_BY, METRICS, PREDICATES
 from asyncreport.emulator.work import Session
 
@@ -27,7 +29,7 @@ NOBODYS = Session(conversation_id="c2", user_id=None, queue_id="q1", media_type=
 
 
 def _query(**given: Any) -> Query:
-    return parse_query(json.dumps({"interval": INTERVAL, "metrics": ["tHandle"], **given}).encode())
+    return parse_query(body_of(json.dumps({"interval": INTERVAL, "metrics": ["tHandle"], **given}).encode()))
 
 
 def _is(dimension: str, value: str) -> dict[str, Any]:
@@ -95,7 +97,7 @@ def test_a_query_that_makes_no_sense_is_a_400_that_names_what_is_wrong(given: di
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"text"', b"\xff"])
 def test_a_body_that_is_no_json_object_is_a_400(body: bytes) -> None:
     with pytest.raises(Refused) as caught:
-        parse_query(body)
+        body_of(body)
     assert caught.value.status == 400
 
 
