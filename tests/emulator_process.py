@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,20 @@ class Handle:
     def truth(self, start_ms: int, end_ms: int) -> list[dict[str, Any]]:
         """Give every emission in `[start_ms, end_ms)`."""
         return [json.loads(line) for line in self._call("GET", "truth", start=iso(start_ms), end=iso(end_ms)).splitlines()]
+
+    def statuses(self, start_ms: int, end_ms: int) -> list[dict[str, Any]]:
+        """Give every routing status within `[start_ms, end_ms)`, cut at its ends: user_id, status, start, end."""
+        told = self._call("GET", "truth", kind="statuses", start=iso(start_ms), end=iso(end_ms))
+        return [json.loads(line) for line in told.splitlines()]
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Give the query jobs that were neither deleted nor lost: id, state, polls, pages."""
+        found: list[dict[str, Any]] = json.loads(self._call("GET", "jobs"))
+        return found
+
+    def members(self, kind: str, of: str, members: Sequence[str]) -> None:
+        """Let these user ids be the members of a group, team or queue from now on."""
+        self._call("PUT", "members", body=json.dumps({kind: of, "members": list(members)}).encode())
 
     def wait(self, requests: int) -> None:
         """Return as soon as so many requests to `/api/` have been seen; raise HTTPError (408) after 30 s."""

@@ -77,9 +77,9 @@ def page_of(token: str, subject: str, field: str) -> int:
 
 def pages_of(items: Sequence[T], size: int, *, empty: bool) -> list[Sequence[T]]:
     """Cut a list into pages, at least one; with `empty` one more, of nothing, stands before the last."""
-    pages: list[Sequence[T]] = [items[at : at + size] for at in range(0, len(items), size)] or [()]
+    pages: list[Sequence[T]] = [items[at : at + size] for at in range(0, len(items), size)] or [[]]
     if empty:
-        pages.insert(len(pages) - 1, ())
+        pages.insert(len(pages) - 1, [])
     return pages
 
 

@@ -1,0 +1,168 @@
+"""Routing statuses and presences: one at a time, without a gap, and in step with the work."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncreport.emulator.statuses import STATUSES, statuses
+from asyncreport.emulator.work import Session, Stretch, Workday
+from asyncreport.emulator.world import Span, World
+from asyncreport.timeline import DAY, HOUR, parse_iso
+
+MONDAY = parse_iso("2023-10-02T00:00Z")
+WORLD = World(40)
+FORTNIGHT = (MONDAY, MONDAY + 14 * DAY)
+
+
+def _session(*events: tuple[int, str, int | None], queue: str | None = "q") -> Session:
+    return Session(
+        conversation_id="c", user_id="u", queue_id=queue, media_type="voice", direction="inbound", division_id="d", events=tuple(events)
+    )
+
+
+def _call(answer: int, end: int, queue: str | None = "q") -> Session:
+    return _session((answer, "tAlert", 1), (end, "tHandle", end - answer), queue=queue)
+
+
+def _statuses(*sessions: Session, presences: tuple[Stretch, ...] = (("ON_QUEUE", 0, 100),)) -> list[Stretch]:
+    return list(statuses(Workday(sessions, presences)))
+
+
+def test_who_waits_on_queue_is_idle_and_who_handles_interacts() -> None:
+    assert _statuses(_call(10, 30)) == [("IDLE", 0, 10), ("INTERACTING", 10, 30), ("IDLE", 30, 100)]
+
+
+def test_interactions_side_by_side_are_one_stretch() -> None:
+    assert _statuses(_call(10, 30), _call(20, 40), _call(40, 50)) == [("IDLE", 0, 10), ("INTERACTING", 10, 50), ("IDLE", 50, 100)]
+
+
+def test_a_direct_call_is_communication_and_yields_to_an_interaction() -> None:
+    found = _statuses(_call(10, 40, queue=None), _call(20, 30))
+    assert found == [("IDLE", 0, 10), ("COMMUNICATING", 10, 20), ("INTERACTING", 20, 30), ("COMMUNICATING", 30, 40), ("IDLE", 40, 100)]
+
+
+def test_dialling_is_part_of_an_interaction() -> None:
+    assert _statuses(_session((5, "nOutbound", None), (9, "nConnected", None), (60, "tHandle", 55)))[1] == ("INTERACTING", 5, 60)
+
+
+def test_a_missed_alert_leaves_its_agent_not_responding() -> None:
+    missed = _session((20, "tAlert", 15), (35, "tNotResponding", 15))
+    assert _statuses(missed) == [("IDLE", 0, 20), ("NOT_RESPONDING", 20, 35), ("IDLE", 35, 100)]
+
+
+def test_off_queue_is_before_and_after_and_at_lunch_but_work_goes_on_into_it() -> None:
+    presences = (("AVAILABLE", 0, 10), ("ON_QUEUE", 10, 40), ("MEAL", 40, 60), ("ON_QUEUE", 60, 90), ("AVAILABLE", 90, 100))
+    assert _statuses(_call(30, 45), presences=presences) == [
+        ("OFF_QUEUE", 0, 10),
+        ("IDLE", 10, 30),
+        ("INTERACTING", 30, 45),
+        ("OFF_QUEUE", 45, 60),
+        ("IDLE", 60, 90),
+        ("OFF_QUEUE", 90, 100),
+    ]
+
+
+def test_a_day_off_has_no_status() -> None:
+    assert _statuses(presences=()) == []
+
+
+@pytest.fixture(scope="module")
+def spans() -> dict[str, list[Span]]:
+    found: dict[str, list[Span]] = defaultdict(list)
+    for span in WORLD.statuses(*FORTNIGHT):
+        found[span.user_id].append(span)
+    return found
+
+
+def test_nobody_is_two_things_at_once(spans: dict[str, list[Span]]) -> None:
+    assert all(span.start < span.end for of in spans.values() for span in of)
+    assert all(one.end <= next_.start for of in spans.values() for one, next_ in pairwise(of))
+
+
+def test_every_status_occurs_and_off_queue_alone_on_some_days(spans: dict[str, list[Span]]) -> None:
+    assert {span.status for of in spans.values() for span in of} == set(STATUSES)
+    days: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for of in spans.values():
+        for span in of:
+            days[span.user_id, span.start // DAY].add(span.status)
+    assert {"OFF_QUEUE"} in days.values()
+
+
+def test_handling_is_covered_by_interacting_or_communicating(spans: dict[str, list[Span]]) -> None:
+    """The calls an agent handles, laid over one another, last as long as these two statuses."""
+    for user, of in spans.items():
+        told = sum(span.end - span.start for span in of if span.status in ("INTERACTING", "COMMUNICATING"))
+        covered, until = 0, 0
+        for start, end in sorted(_handlings(user)):
+            covered += max(0, min(end, FORTNIGHT[1]) - max(start, until, FORTNIGHT[0]))
+            until = max(until, end)
+        assert told == covered
+
+
+def _handlings(user: str) -> list[tuple[int, int]]:
+    """Tell from the emissions alone when an agent handled something: a handle less what concurrency hides ends where it is emitted."""
+    found = []
+    for session in WORLD.sessions(*FORTNIGHT, [user]):
+        values = {metric: (at, value) for at, metric, value in session.events}
+        if "tHandle" in values:
+            end, handle = values["tHandle"]
+            found.append((end - (handle or 0), end))
+    return found
+
+
+def test_missed_alerts_are_not_responding_for_as_long_as_the_metric_says(spans: dict[str, list[Span]]) -> None:
+    told: Counter[str] = Counter()
+    for of in spans.values():
+        for span in of:
+            told[span.user_id] += (span.end - span.start) * (span.status == "NOT_RESPONDING")
+    emitted: Counter[str] = Counter()
+    for emission in WORLD.truth(*FORTNIGHT):
+        if emission.metric == "tNotResponding":
+            emitted[emission.user_id or ""] += emission.value or 0
+    assert sum(told.values()) > 0
+    assert all(told[user] <= emitted[user] for user in told)  # an interaction beside it takes over
+    assert sum(told.values()) > 0.5 * sum(emitted.values())
+
+
+@given(st.lists(st.integers(0, 3 * DAY), min_size=1, max_size=6))
+@settings(max_examples=15, deadline=None)
+def test_asking_in_pieces_gives_the_same_time_in_each_status(cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), 3 * DAY]
+    pieces: Counter[tuple[str, str]] = Counter()
+    for low, high in pairwise(edges):
+        if low < high:
+            pieces.update(_times(list(WORLD.statuses(MONDAY + low, MONDAY + high))))
+    assert pieces == _times(list(WORLD.statuses(MONDAY, MONDAY + 3 * DAY)))
+
+
+def _times(spans: list[Span]) -> Counter[tuple[str, str]]:
+    times: Counter[tuple[str, str]] = Counter()
+    for span in spans:
+        times[span.user_id, span.status] += span.end - span.start
+    return times
+
+
+def test_a_user_has_the_same_statuses_asked_for_alone_in_a_fresh_and_larger_organisation(spans: dict[str, list[Span]]) -> None:
+    user = WORLD.people[9].id
+    assert list(World(60).statuses(*FORTNIGHT, [user, user, "nobody"])) == spans[user]
+
+
+def test_presences_follow_one_another_and_cover_the_statuses() -> None:
+    presences, told = (
+        _times([span._replace(status="") for span in found]) for found in (WORLD.presences(*FORTNIGHT), WORLD.statuses(*FORTNIGHT))
+    )
+    assert presences == told
+    assert {span.status for span in WORLD.presences(*FORTNIGHT)} == {"AVAILABLE", "ON_QUEUE", "MEAL", "TRAINING"}
+
+
+def test_an_agent_is_on_queue_for_most_of_a_shift() -> None:
+    hours = Counter[str]()
+    for span in WORLD.presences(MONDAY, MONDAY + 5 * DAY):
+        hours[span.status] += span.end - span.start
+    assert hours["ON_QUEUE"] > 10 * hours["AVAILABLE"] > 0
+    assert hours["MEAL"] > HOUR
