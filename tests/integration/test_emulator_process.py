@@ -8,6 +8,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.error import HTTPError
@@ -21,6 +22,7 @@ from tests.emulator_process import Handle, emulator_process
 
 MONDAY = parse_iso("2023-10-02T00:00Z")
 AGGREGATES = "/api/v2/analytics/conversations/aggregates/query"
+JOBS = "/api/v2/analytics/conversations/aggregates/jobs"
 
 
 class Caller:
@@ -80,6 +82,43 @@ def test_the_truth_is_what_the_world_emits(emulator: Handle) -> None:
     told = emulator.truth(MONDAY, MONDAY + DAY)
     own = list(World(5).truth(MONDAY, MONDAY + DAY))
     assert [(e["at"], e["metric"], e["value"]) for e in told] == [(e.at, e.metric, e.value) for e in own]
+
+
+def test_the_statuses_are_what_the_world_lays_over_the_work(emulator: Handle) -> None:
+    told = emulator.statuses(MONDAY, MONDAY + DAY)
+    assert told == [span._asdict() for span in World(5).statuses(MONDAY, MONDAY + DAY)]
+    assert told
+
+
+def test_a_query_job_is_seen_until_it_is_deleted_and_its_dates_are_of_today(emulator: Handle) -> None:
+    call = Caller(emulator)
+    job = json.loads(call("POST", JOBS, _query([World(5).people[0].id]))[2])["jobId"]
+    status = json.loads(call("GET", f"{JOBS}/{job}")[2])
+    assert emulator.jobs() == [{"id": job, "state": "QUEUED", "polls": 1, "pages": 0}]
+    assert abs(parse_iso(status["submissionDate"]) / 1000 - time.time()) < 3600
+    status_code, _, body = call("DELETE", f"{JOBS}/{job}")
+    assert (status_code, body, emulator.jobs()) == (204, b"", [])
+
+
+def test_members_change_by_order(emulator: Handle) -> None:
+    call, users = Caller(emulator), [World(5).people[k].id for k in (3, 1)]
+    team = json.loads(call("GET", "/api/v2/teams")[2])["entities"][0]["id"]
+    emulator.members("team", team, users)
+    members = json.loads(call("GET", f"/api/v2/teams/{team}/members")[2])["entities"]
+    assert [member["id"] for member in members] == users
+    with pytest.raises(HTTPError, match="400"):
+        emulator.members("team", "nobody", users)
+
+
+def test_a_cursor_survives_a_url(emulator: Handle) -> None:
+    with emulator_process(agents=5, most_per_page=1) as small:
+        call = Caller(small)
+        page, seen = json.loads(call("GET", "/api/v2/teams?pageSize=100")[2]), []
+        while "nextUri" in page:
+            seen += page["entities"]
+            page = json.loads(call("GET", page["nextUri"])[2])
+    whole = json.loads(Caller(emulator)("GET", "/api/v2/teams")[2])["entities"]
+    assert [team["id"] for team in [*seen, *page["entities"]]] == [team["id"] for team in whole]
 
 
 def test_the_log_tells_what_was_asked_and_shows_no_token(emulator: Handle) -> None:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from asyncreport.emulator import World
 from asyncreport.timeline import parse_iso
 from tests.emulator_process import Handle, emulator_process
 
@@ -23,6 +25,7 @@ _PYTHON = os.environ.get("ASYNCREPORT_SDK_PYTHON", "")
 _START, _END = "2023-10-02T00:00:00.000Z", "2023-10-03T00:00:00.000Z"
 _SCRIPT = """
 import json, sys
+from urllib.parse import parse_qs, urlsplit
 import PureCloudPlatformClientV2 as sdk
 from PureCloudPlatformClientV2.rest import ApiException
 
@@ -56,6 +59,75 @@ try:
     analytics.post_analytics_conversations_aggregates_query(query)
 except ApiException as error:
     refused = [error.status, json.loads(error.body)["code"]]
+query.metrics = ["tHandle"]
+
+# A query job, to its last page.
+asked = sdk.ConversationAsyncAggregationQuery()
+asked.interval, asked.granularity, asked.group_by, asked.metrics = query.interval, "PT30M", ["userId"], ["tHandle"]
+asked.filter, asked.page_size = query.filter, 7
+job = analytics.post_analytics_conversations_aggregates_jobs(asked).job_id
+states = []
+while "FULFILLED" not in states:
+    status = analytics.get_analytics_conversations_aggregates_job(job)
+    states.append(status.state)
+pages = [analytics.get_analytics_conversations_aggregates_job_results(job)]
+while pages[-1].cursor:
+    pages.append(analytics.get_analytics_conversations_aggregates_job_results(job, cursor=pages[-1].cursor))
+paged = [m.stats for page in pages for container in page.results or [] for entry in container.data for m in entry.metrics]
+analytics.delete_analytics_conversations_aggregates_job(job)
+try:
+    analytics.get_analytics_conversations_aggregates_job(job)
+except ApiException as error:
+    gone = error.status
+
+# Routing statuses, of a hundred users at most.
+status_query = sdk.UserAggregationQuery()
+status_query.interval, status_query.granularity, status_query.group_by = query.interval, "PT30M", ["userId"]
+status_query.metrics = ["tAgentRoutingStatus"]
+user_predicates = []
+for user in users.entities:
+    predicate = sdk.UserAggregateQueryPredicate()
+    predicate.type, predicate.dimension, predicate.operator, predicate.value = "dimension", "userId", "matches", user.id
+    user_predicates.append(predicate)
+status_query.filter = sdk.UserAggregateQueryFilter()
+status_query.filter.type, status_query.filter.predicates = "or", user_predicates
+told = analytics.post_analytics_users_aggregates_query(status_query)
+times = {}
+for container in told.results:
+    for entry in container.data:
+        for metric in entry.metrics:
+            times[metric.qualifier] = times.get(metric.qualifier, 0) + metric.stats.sum
+
+# Groups, teams and queues and their members, each by its own paging.
+def numbered(call, *ids, **given):
+    found, number = [], 1
+    while True:
+        page = call(*ids, page_size=3, page_number=number, **given)
+        found += page.entities
+        number += 1
+        if not page.next_uri:
+            return found
+
+def followed(call, *ids):
+    page = call(*ids, page_size=2)
+    found = list(page.entities)
+    while page.next_uri:
+        after = parse_qs(urlsplit(page.next_uri).query)["after"][0]
+        page = call(*ids, page_size=2, after=after)
+        found += page.entities
+    return found
+
+groups_api, teams_api, routing_api = sdk.GroupsApi(client), sdk.TeamsApi(client), sdk.RoutingApi(client)
+groups, teams, queues = numbered(groups_api.get_groups), followed(teams_api.get_teams), numbered(routing_api.get_routing_queues)
+by_name = {one.name: one.id for one in [*groups, *teams, *queues]}
+members = {
+    "Everyone": [user.name for user in numbered(groups_api.get_group_members, by_name["Everyone"])],
+    "Customer Care": [user.id for user in followed(teams_api.get_team_members, by_name["Customer Care"])],
+    "Billing": [member.user.name for member in numbered(routing_api.get_routing_queue_members, by_name["Billing"])],
+}
+authorization = sdk.AuthorizationApi(client)
+permitted = authorization.get_authorization_divisionspermitted_paged_me("analytics:conversationAggregate:view")
+
 limits = sdk.OrganizationApi(client).get_organizations_limits_namespace("platform.api")
 token = sdk.TokensApi(client).get_tokens_me()
 print(json.dumps({
@@ -69,6 +141,19 @@ print(json.dumps({
     "limit": [limit.value for limit in limits.entities if limit.key == "client.credentials.token.rate.per.minute"],
     "client": token.o_auth_client.id,
     "refused": refused,
+    "states": states,
+    "dates": [status.submission_date <= status.completion_date < status.expiration_date],
+    "paged": [len(pages), sum(stats.count for stats in paged), sum(stats.sum for stats in paged)],
+    "gone": gone,
+    "times": times,
+    "mappings": sorted(told.system_to_organization_mappings),
+    "groups": [group.name for group in groups],
+    "teams": [[team.name, team.member_count, team.division.name] for team in teams],
+    "queues": [[queue.name, queue.division.name] for queue in queues],
+    "individuals": len(groups_api.get_group_individuals(by_name["Everyone"]).entities),
+    "members": members,
+    "permitted": [permitted.all_divs_permitted, [division.name for division in permitted.entities]],
+    "granted": [grant.division.name for grant in authorization.get_authorization_subjects_me().grants],
 }))
 """
 
@@ -87,6 +172,8 @@ def test_the_vendors_sdk_reads_every_kind_of_answer(tmp_path: Path) -> None:
     with emulator_process(agents=20) as emulator:
         read = _read_by_sdk(emulator, tmp_path)
         truth = emulator.truth(parse_iso(_START), parse_iso(_END))
+        statuses = emulator.statuses(parse_iso(_START), parse_iso(_END))
+        assert emulator.jobs() == []
     handles = [emission["value"] for emission in truth if emission["metric"] == "tHandle"]
     assert [read["count"], read["sum"], read["least"]] == [len(handles), sum(handles), min(handles)]
     assert read["total"] == [20, 1, 1]
@@ -96,3 +183,28 @@ def test_the_vendors_sdk_reads_every_kind_of_answer(tmp_path: Path) -> None:
     assert read["limit"] == [300]
     assert read["client"] == emulator.client_id
     assert read["refused"] == [400, "bad.request"]
+    assert (read["states"], read["dates"], read["gone"]) == (["QUEUED", "PENDING", "FULFILLED"], [True], 404)
+    assert read["paged"][0] > 5
+    assert read["paged"][1:] == [len(handles), sum(handles)]
+    times: Counter[str] = Counter()
+    for span in statuses:
+        times[span["status"]] += span["end"] - span["start"]
+    assert read["times"] == times
+    assert "ON_QUEUE" in read["mappings"]
+    _check_directory(read, World(20))
+
+
+def _check_directory(read: dict[str, Any], world: World) -> None:
+    shown = [person for person in world.people if person.state != "deleted"]
+    assert read["groups"] == sorted(read["groups"])
+    assert read["groups"].count("Quality Circle") == 2
+    assert ["Billing East", 3, "Home"] in read["teams"]
+    assert ["Rückgabe & Umtausch", "Nordics & Baltics"] in read["queues"]
+    assert read["members"] == {
+        "Everyone": [person.name for person in shown],
+        "Customer Care": [person.id for person in world.people[::2]],
+        "Billing": [person.name for person in shown if world.queues[0] in person.queues],
+    }
+    assert read["individuals"] == len(shown) - 1
+    assert read["permitted"] == [True, ["Home", "Nordics & Baltics"]]
+    assert read["granted"] == ["Home", "Nordics & Baltics"]

@@ -6,12 +6,13 @@ import base64
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 import pytest
 
 from asyncreport.emulator.answers import Answer, Ask
-from asyncreport.emulator.cloud import AGGREGATES, Cloud
+from asyncreport.emulator.cloud import AGGREGATES, JOBS, USER_AGGREGATES, Cloud
 from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.world import World
@@ -44,7 +45,8 @@ class Caller:
 
     def __call__(self, method: str, path: str, *, now: float = 1.0, body: bytes = b"", **headers: str) -> Answer:
         given = {"content-type": "application/json"} | self.bearer | {name.replace("_", "-"): text for name, text in headers.items()}
-        return self.cloud.answer(Ask(method=method, path=path, headers=given, body=body), now)
+        path, _, query = path.partition("?")
+        return self.cloud.answer(Ask(method=method, path=path, query=tuple(parse_qsl(query)), headers=given, body=body), now)
 
 
 def _caller(**options: Any) -> Caller:
@@ -70,6 +72,29 @@ def test_a_refused_client_gets_the_token_endpoints_own_form(headers: dict[str, s
     answer = _fetch(Cloud(WORLD), headers=headers)
     assert answer.status == status
     assert _json(answer) == {"error": error, "description": description, "error_description": description}
+
+
+def _form(**given: str) -> bytes:
+    return urlencode({"grant_type": "client_credentials", **given}).encode()
+
+
+def test_credentials_may_stand_in_the_form_as_the_entities_contract_has_them() -> None:
+    body = _form(client_id=CLIENT_ID, client_secret=CLIENT_SECRET, scope="api:query")
+    token = _json(_fetch(Cloud(WORLD), headers={}, body=body))
+    assert token["token_type"] == "bearer"
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "description"),
+    [
+        (_form(client_id="nobody", client_secret=CLIENT_SECRET), 400, "client not found: nobody"),
+        (_form(client_id=CLIENT_ID, client_secret="guess"), 401, "authentication failed"),
+        (_form(client_id=CLIENT_ID), 401, "authentication failed"),
+    ],
+)
+def test_credentials_in_the_form_are_refused_in_the_same_words(form: bytes, status: int, description: str) -> None:
+    answer = _fetch(Cloud(WORLD), headers={}, body=form)
+    assert (answer.status, _json(answer)["error"], _json(answer)["error_description"]) == (status, "invalid_client", description)
 
 
 def test_another_grant_is_refused() -> None:
@@ -211,3 +236,133 @@ def test_the_organisation_tells_its_limits_and_who_asks() -> None:
 def test_two_clouds_asked_the_same_give_the_same_bytes() -> None:
     first, second = (_caller()("POST", AGGREGATES, body=json.dumps(QUERY).encode()) for _ in range(2))
     assert first == second
+
+
+def _post(call: Caller, path: str, body: object) -> Answer:
+    return call("POST", path, body=json.dumps(body).encode())
+
+
+def test_a_query_job_goes_from_its_submission_to_its_deletion() -> None:
+    call = _caller(job_polls=1, most_per_page=2)
+    submitted = _post(call, JOBS, QUERY | {"groupBy": ["userId"], "pageSize": 100})
+    path = f"{JOBS}/{_json(submitted)['jobId']}"
+    assert submitted.status == 202
+    assert [_json(call("GET", path))["state"] for _ in range(2)] == ["QUEUED", "FULFILLED"]
+    first = _json(call("GET", f"{path}/results"))
+    second = call("GET", f"{path}/results?{urlencode({'cursor': first['cursor']})}")
+    assert (second.status, len(first["results"])) == (200, 2)
+    assert call("GET", f"{path}/results?pageSize=100").status == 400
+    gone = call("DELETE", path)
+    assert (gone.status, gone.body) == (204, b"")
+    assert {call("GET", path).status, call("GET", f"{path}/results").status, call("DELETE", path).status} == {404}
+
+
+def test_too_many_query_jobs_are_a_429_that_says_when_to_come_back() -> None:
+    call = _caller(most_jobs=1)
+    _post(call, JOBS, QUERY)
+    answer = _post(call, JOBS, QUERY)
+    assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+
+
+ENTITIES = {
+    "select": [{"name": "handledCount", "type": "count"}],
+    "groupBy": ["user"],
+    "where": {
+        "predicates": [
+            {"type": "date", "path": "conversation.startTime", "operator": operator, "value": value}
+            for operator, value in (("gte", "2023-10-02T00:00:00.000Z"), ("lt", "2023-10-03T00:00:00.000Z"))
+        ]
+    },
+}
+
+
+def test_one_path_speaks_both_contracts() -> None:
+    call = _caller()
+    entities, results = _json(_post(call, AGGREGATES, ENTITIES)), _json(_post(call, AGGREGATES, QUERY | {"groupBy": ["userId"]}))
+    counts = [entity["metrics"]["handledCount"]["count"] for entity in entities["entities"]]
+    told = [m["stats"]["count"] for c in results["results"] for entry in c["data"] for m in entry["metrics"]]
+    assert sum(counts) == sum(told) > 0
+    assert _post(call, AGGREGATES, QUERY | {"select": []}).status == 400
+
+
+USERS = QUERY | {"groupBy": ["userId"], "metrics": ["tAgentRoutingStatus"]}
+
+
+def test_user_aggregates_are_answered_and_bounded() -> None:
+    assert _json(_post(_caller(), USER_AGGREGATES, USERS))["results"]
+    assert _post(_caller(half_hours_only=True), USER_AGGREGATES, USERS | {"granularity": "PT15M"}).status == 400
+    assert _json(_post(_caller(max_rows=1), USER_AGGREGATES, USERS))["code"] == "response.entity.too.large"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "permission"),
+    [
+        ("POST", JOBS, QUERY, "analytics:conversationAggregate:view"),
+        ("GET", f"{JOBS}/a", None, "analytics:conversationAggregate:view"),
+        ("GET", f"{JOBS}/a/results", None, "analytics:conversationAggregate:view"),
+        ("DELETE", f"{JOBS}/a", None, "analytics:conversationAggregate:view"),
+        ("POST", AGGREGATES, ENTITIES, "analytics:conversationAggregate:view"),
+        ("POST", USER_AGGREGATES, USERS, "analytics:userAggregate:view"),
+        ("GET", "/api/v2/teams", None, "groups:team:view"),
+        ("GET", "/api/v2/teams/a/members", None, "groups:team:view"),
+        ("GET", "/api/v2/routing/queues", None, "routing:queue:view"),
+        ("GET", "/api/v2/routing/queues/a", None, "routing:queue:view"),
+    ],
+)
+def test_each_call_needs_its_permission(method: str, path: str, body: object, permission: str) -> None:
+    allowed, denied = (
+        _caller(denied=given)(method, path, body=b"" if body is None else json.dumps(body).encode()) for given in ((), (permission,))
+    )
+    assert allowed.status != 403
+    assert (denied.status, _json(denied)["code"], _json(denied)["messageParams"]) == (
+        403,
+        "missing.permissions",
+        {"permissions": permission},
+    )
+
+
+def test_the_members_of_a_queue_need_any_one_of_four_permissions() -> None:
+    path = f"/api/v2/routing/queues/{WORLD.queues[0].id}/members"
+    four = ("routing:queue:view", "routing:queue:edit", "routing:queue:readonly", "routing:queueMember:manage")
+    assert _caller(denied=four[:3])("GET", path).status == 200
+    refused = _json(_caller(denied=four)("GET", path))
+    assert (refused["status"], refused["code"], refused["messageParams"]) == (
+        403,
+        "missing.any.permissions",
+        {"permissions": ", ".join(four)},
+    )
+
+
+def test_what_needs_no_permission_needs_none() -> None:
+    call = _caller(denied=("routing:queue:view", "groups:team:view"))
+    for path in ("users", "groups", "authorization/divisions", "authorization/subjects/me", "organizations/me"):
+        assert call("GET", f"/api/v2/{path}").status == 200
+
+
+def test_hidden_divisions_make_smaller_numbers_with_status_200_in_every_contract() -> None:
+    def told(*divisions: str) -> list[float]:
+        call = Caller(Cloud(World(30), Options(divisions=divisions)))
+        answers = [_post(call, path, body) for path, body in ((AGGREGATES, QUERY), (AGGREGATES, ENTITIES), (USER_AGGREGATES, USERS))]
+        assert {answer.status for answer in answers} == {200}
+        conversations, entities, users = map(_json, answers)
+        return [
+            _sum(conversations, "count"),
+            sum(entity["metrics"].get("handledCount", {}).get("count", 0) for entity in entities["entities"]),
+            _sum(users, "sum"),
+        ]
+
+    home, other, both = told("Home"), told("Nordics & Baltics"), told()
+    assert all(home)
+    assert all(other)
+    assert [one + two for one, two in zip(home, other, strict=True)] == both
+
+
+def _sum(answer: Any, stat: str) -> float:
+    return sum(m["stats"][stat] for c in answer["results"] for entry in c["data"] for m in entry["metrics"])
+
+
+def test_options_that_name_what_there_is_not_are_refused() -> None:
+    with pytest.raises(ValueError, match="no division 'Mars'; it has Home"):
+        Cloud(WORLD, Options(divisions=("Mars",)))
+    with pytest.raises(ValueError, match="no queue 'Mars'"):
+        Cloud(WORLD, Options(deleted_queues=("Mars",)))

@@ -132,3 +132,41 @@ def test_divisions_are_listed_and_narrowed() -> None:
     assert [(entity["name"], entity["homeDivision"]) for entity in page["entities"]] == [("Home", True), ("Nordics & Baltics", False)]
     second = page["entities"][1]["id"]
     assert DIRECTORY.divisions(_ask("/api/v2/authorization/divisions", ("id", second)))["total"] == 1
+
+
+def test_a_smaller_page_than_asked_for_is_one_of_the_options() -> None:
+    directory = Directory(WORLD, Options(most_per_page=3))
+    page = directory.users(_ask("/api/v2/users", ("pageSize", "500")))
+    assert (page["pageSize"], len(page["entities"]), page["pageCount"]) == (3, 3, 12)
+
+
+def test_purged_users_are_unknown_to_every_call() -> None:
+    deleted = next(person for person in WORLD.people if person.state == "deleted")
+    purged = Directory(WORLD, Options(purged=True))
+    assert purged.users(_ask("/api/v2/users", ("state", "any"), ("id", deleted.id)))["entities"] == []
+    assert DIRECTORY.users(_ask("/api/v2/users", ("state", "any"), ("id", deleted.id)))["total"] == 1
+    with pytest.raises(Refused, match="not found"):
+        purged.user(_ask(f"/api/v2/users/{deleted.id}", ("state", "deleted")))
+
+
+@pytest.mark.parametrize(
+    ("options", "names", "every"),
+    [
+        (Options(), ["Home", "Nordics & Baltics"], True),
+        (Options(divisions=("Home",)), ["Home"], False),
+        (Options(denied=("analytics:userAggregate:view",)), [], False),
+    ],
+)
+def test_the_client_learns_in_which_divisions_it_has_a_permission(options: Options, names: list[str], every: bool) -> None:
+    directory = Directory(WORLD, options)
+    page = directory.permitted(_ask("/api/v2/authorization/divisionspermitted/paged/me", ("permission", "analytics:userAggregate:view")))
+    assert ([division["name"] for division in page["entities"]], page["allDivsPermitted"]) == (names, every)
+    assert directory.divisions(_ask("/api/v2/authorization/divisions"))["total"] == 2
+    with pytest.raises(Refused, match="permission"):
+        directory.permitted(_ask())
+
+
+def test_the_clients_role_is_granted_in_the_divisions_it_sees() -> None:
+    grants = Directory(WORLD, Options(divisions=("Nordics & Baltics",))).subject()["grants"]
+    assert [grant["division"]["name"] for grant in grants] == ["Nordics & Baltics"]
+    assert len(DIRECTORY.subject()["grants"]) == 2

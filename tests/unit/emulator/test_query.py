@@ -9,7 +9,6 @@ import pytest
 
 from asyncreport.emulator.answers import Refused
 from asyncreport.emulator.query import Query, parse_query
-from asyncreport.emulator.seen import asked_about
 from asyncreport.emulator.shape import MOST_BYTES, body_of
 from asyncreport.emulator.vocabulary import GROUP_BY, METRICS, PREDICATES
 from asyncreport.emulator.work import Session
@@ -180,10 +179,3 @@ def test_the_users_a_filter_cannot_go_beyond_bound_the_work() -> None:
         ("ada", "bob")
     )
     assert _query(filter={"type": "or", "clauses": [users], "predicates": [_is("mediaType", "chat")]}).filter.users is None
-
-
-def test_a_log_learns_interval_and_users_of_any_body() -> None:
-    given = {"interval": INTERVAL, "filter": {"type": "and", "clauses": [{"predicates": [_is("userId", "bob"), _is("userId", "ada")]}]}}
-    assert asked_about(json.dumps(given).encode()) == (INTERVAL, ["ada", "bob"])
-    assert asked_about(b"grant_type=client_credentials") == (None, [])
-    assert asked_about(b"[1]") == (None, [])

@@ -148,3 +148,16 @@ def test_shifts_follow_the_local_clock_over_a_clock_change() -> None:
 
     assert begins(MONDAY) == {8}
     assert begins(MONDAY + 28 * DAY) == {9}
+
+
+def test_the_month_holds_the_metrics_that_exporters_ask_for_next(month: list[Emission]) -> None:
+    counts = Counter(emission.metric for emission in month)
+    expected = {"nOffered", "nConnected", "nTransferred", "nBlindTransferred", "nConsult", "nConsultTransferred", "nOverSla"}
+    expected |= {"nOutbound", "nOutboundAttempted", "nOutboundConnected"}
+    expected |= {"tAnswered", "tAbandon", "tAcd", "tWait", "tAlert", "tNotResponding", "tContacting", "tDialing"}
+    assert expected <= counts.keys()
+    assert counts["nTransferred"] == counts["nBlindTransferred"] + counts["nConsultTransferred"]
+    waited = sum(emission.value or 0 for emission in month if emission.metric == "tWait")
+    assert waited >= sum(emission.value or 0 for emission in month if emission.metric in ("tAnswered", "tAbandon"))
+    late = [emission for emission in month if emission.metric == "tWait" and emission.user_id and (emission.value or 0) > 20_000]
+    assert len(late) == counts["nOverSla"]
