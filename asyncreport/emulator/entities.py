@@ -20,7 +20,7 @@ from asyncreport.emulator.analytics import Stats, count
 from asyncreport.emulator.answers import Refused, bad_request
 from asyncreport.emulator.directory import Directory
 from asyncreport.emulator.options import Options
-from asyncreport.emulator.paging import page_of, pages_of, token_of
+from asyncreport.emulator.paging import page_of, pages_of, token_after
 from asyncreport.emulator.periods import parse_interval, parse_period, split, written
 from asyncreport.emulator.query import Filter, Query
 from asyncreport.emulator.world import World
@@ -56,12 +56,8 @@ class Entities:
         pages = self._pages(text)
         subject = hashlib.sha256(text).hexdigest()
         number = page_of(token, subject, "pageToken") if token else 0
-        if number >= len(pages):
-            raise bad_request("The {field} leads beyond the last page", field="pageToken")
-        found: dict[str, Any] = {"entities": pages[number]}
-        if self._options.repeat_cursor and number:
-            return found | {"nextPage": token}
-        return found | ({"nextPage": token_of(number + 1, subject)} if number + 1 < len(pages) else {})
+        onward = token_after(number, len(pages), subject, repeat=self._options.repeat_cursor)
+        return {"entities": pages[number]} | ({"nextPage": onward} if onward else {})
 
     def _made(self, text: bytes) -> list[Sequence[dict[str, Any]]]:
         """List every page, its rows in an order that is fixed but means nothing."""
@@ -77,10 +73,8 @@ class Entities:
         rows = [row for _, row in sorted(found, key=lambda pair: pair[0])]
         return pages_of(rows, self._options.most_per_page or PAGE_SIZE, empty=self._options.empty_pages)
 
-    def _user(self, user: str | None) -> dict[str, Any] | None:
-        if user is None:
-            return None
-        person = self._directory.person(user)
+    def _user(self, user: str | None) -> dict[str, Any]:
+        person = self._directory.person(user or "")
         return {"id": user, "name": person.name if person else None}
 
 

@@ -75,6 +75,13 @@ def page_of(token: str, subject: str, field: str) -> int:
     return int(number[0], 16)
 
 
+def token_after(number: int, pages: int, subject: str, *, repeat: bool) -> str | None:
+    """Make the token that a page hands out, None on the last one; with `repeat` every page but the first hands out its own."""
+    if repeat and number:
+        return token_of(number, subject)
+    return token_of(number + 1, subject) if number + 1 < pages else None
+
+
 def pages_of(items: Sequence[T], size: int, *, empty: bool) -> list[Sequence[T]]:
     """Cut a list into pages, at least one; with `empty` one more, of nothing, stands before the last."""
     pages: list[Sequence[T]] = [items[at : at + size] for at in range(0, len(items), size)] or [[]]

@@ -17,7 +17,7 @@ from typing import Any
 from asyncreport.emulator.analytics import evaluate
 from asyncreport.emulator.answers import Refused, bad_request, not_found
 from asyncreport.emulator.options import Fate, Options
-from asyncreport.emulator.paging import page_of, pages_of, token_of
+from asyncreport.emulator.paging import page_of, pages_of, token_after
 from asyncreport.emulator.query import Query, parse_query
 from asyncreport.emulator.world import World
 
@@ -69,13 +69,8 @@ class QueryJobs:
 
     def submit(self, asked: dict[str, Any], now: float) -> dict[str, Any]:
         """Answer `POST .../jobs`, which is the query with a `pageSize`."""
-        given = dict(asked)
-        size = given.pop("pageSize", None)
-        size = PAGE_SIZE if size is None else size
-        if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= MOST_PER_PAGE:
-            most = str(MOST_PER_PAGE)
-            raise bad_request("The value [{value}] of {field} is not within 1 to {max}", field="pageSize", value=str(size), max=most)
-        query = parse_query(given)
+        size = _page_size(asked.get("pageSize"))
+        query = parse_query({name: value for name, value in asked.items() if name != "pageSize"})
         under_way = sum(job.finished is None for job in self._jobs.values())
         if self._options.most_jobs and under_way >= self._options.most_jobs:
             raise Refused(429, "too.many.requests.retry.after", "Too many query jobs are under way. Retry the request in [1] seconds")
@@ -111,14 +106,11 @@ class QueryJobs:
             raise not_found()
         job.pages = job.pages or self._pages(job)
         number = page_of(cursor, job.id, "cursor") if cursor else 0
-        if number >= len(job.pages):
-            raise bad_request("The {field} leads beyond the last page", field="cursor")
         if job.fate == "lapse":
             del self._jobs[job.id]
         found = {"results": _containers(job.pages[number])} if job.pages[number] or len(job.pages) == 1 else {}
-        if self._options.repeat_cursor and number:
-            return found | {"cursor": cursor}
-        return found | ({"cursor": token_of(number + 1, job.id)} if number + 1 < len(job.pages) else {})
+        onward = token_after(number, len(job.pages), job.id, repeat=self._options.repeat_cursor)
+        return found | ({"cursor": onward} if onward else {})
 
     def delete(self, job_id: str) -> None:
         """Answer `DELETE .../jobs/{id}`."""
@@ -165,6 +157,14 @@ def _containers(page: Sequence[Piece]) -> list[dict[str, Any]]:
         else:
             found.append({"group": group, "data": [entry]})
     return found
+
+
+def _page_size(given: object) -> int:
+    size = PAGE_SIZE if given is None else given
+    if isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= MOST_PER_PAGE:
+        return size
+    most = str(MOST_PER_PAGE)
+    raise bad_request("The value [{value}] of {field} is not within 1 to {max}", field="pageSize", value=str(size), max=most)
 
 
 def _conflict(job: Job) -> Refused:

@@ -67,10 +67,6 @@ class World:
         self._statuses = lru_cache(maxsize=_KEPT_DAYS)(self._laid_over)
         self._abandoned = lru_cache(maxsize=_KEPT_DAYS)(self._lost)
 
-    def person(self, user_id: str) -> Person | None:
-        """Find an agent by id."""
-        return self._by_id.get(user_id)
-
     def sessions(self, start: int, end: int, users: Sequence[str] | None = None) -> Iterator[Session]:
         """Walk the sessions that may emit in `[start, end)` ms, of these users or of all and of nobody.
 

@@ -65,12 +65,6 @@ def _members(kind: Kind, name: str, office: Office = OFFICE) -> list[str]:
     return [entity["id"] for entity in office.all(f"{PATHS[kind]}/{_id(kind, name, office)}/members", ("pageSize", "100"))]
 
 
-def _state(user_id: str) -> str:
-    person = WORLD.person(user_id)
-    assert person is not None
-    return person.state
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", ["1", "3", "100"])
 def test_next_links_lead_through_every_one_once(kind: Kind, size: str) -> None:
