@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 
+import msgspec
 from msgspec import Struct
 
-from asyncreport.api import aggregates, limits, users
+from asyncreport.api import divisions, limits, user_aggregates, users
+from asyncreport.api.aggregates import Known
 from asyncreport.connect import Connections
-from asyncreport.errors import AsyncReportError
+from asyncreport.errors import AsyncReportError, AuthError
+from asyncreport.fetch import drive, fetch
 from asyncreport.job import Chunk, Connection, Job, Secret
 from asyncreport.net import Lane
-from asyncreport.timeline import HOUR, Interval
+from asyncreport.records import Accumulator
+from asyncreport.timeline import HOUR, Granularity, Grid, Interval
 
 
 class Line(Struct, frozen=True):
@@ -21,6 +25,8 @@ class Line(Struct, frozen=True):
     text: str
     #: what is wrong and what to do; None: nothing
     error: AsyncReportError | None = None
+    #: nothing fails, and yet the numbers may not be what they seem
+    doubtful: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -28,7 +34,9 @@ class Line(Struct, frozen=True):
         return 0 if self.error is None else self.error.exit_code
 
     def __str__(self) -> str:
-        return f"OK    {self.connection}: {self.text}" if self.error is None else f"FAIL  {self.connection}: {self.text}: {self.error}"
+        if self.error is not None:
+            return f"FAIL  {self.connection}: {self.text}: {self.error}"
+        return f"{'WARN' if self.doubtful else 'OK  '}  {self.connection}: {self.text}"
 
 
 async def check(job: Job, *, now: int) -> AsyncIterator[Line]:
@@ -50,18 +58,47 @@ async def _lane(job: Job, connection: Connection, lane: Lane, *, now: int) -> As
         return
     yield Line(connection.name, f"the token was granted and {connection.identity} reached {road}")
     yield _limit(connection, listing.value(limits.PER_TOKEN))
-    hour = now // HOUR * HOUR
-    chunk = Chunk(connection=connection.name, month="", interval=Interval(hour - 2 * HOUR, hour - HOUR), users=_NOBODY)
-    for text, request in (
-        ("analytics:conversationAggregate:view, for the figures", aggregates.request(job.query, chunk, chunk.interval, whole=True)),
-        ("the directory, for names of users", users.counted()),
-    ):
+    for text, trial in _trials(job, connection, lane, now):
         try:
-            await lane.ask(request)
+            await trial
         except AsyncReportError as error:
             yield Line(connection.name, text, error)
         else:
             yield Line(connection.name, text)
+    yield await _divisions(connection, lane)
+
+
+async def _divisions(connection: Connection, lane: Lane) -> Line:
+    """Compare the divisions that there are with those that the client sees: what it does not see makes smaller numbers and no error."""
+    try:
+        every, seen = await drive(divisions.visible_divisions(), lane.ask)
+    except AuthError:  # speaks of a user, which not every organisation takes a client for
+        every, seen = (), None
+    except AsyncReportError as error:
+        return Line(connection.name, "the divisions", error)
+    if seen is None:
+        told = "the server does not tell which divisions the client sees"
+        return Line(connection.name, f"{told}: grant its roles in all of them, or the numbers are smaller", doubtful=True)
+    if hidden := sorted(set(every) - set(seen)):
+        told = f"the client does not see the divisions {', '.join(hidden)}: their interactions are left out, and no error tells"
+        return Line(
+            connection.name, f"{told}; grant its roles in all divisions: Admin > Integrations > OAuth > the client > Roles", doubtful=True
+        )
+    return Line(connection.name, f"the client sees all divisions ({len(every)})")
+
+
+def _trials(job: Job, connection: Connection, lane: Lane, now: int) -> Iterator[tuple[str, Awaitable[object]]]:
+    """Walk what a run of the job will need, each with a request that answers little."""
+    hour = Interval(now // HOUR * HOUR - 2 * HOUR, now // HOUR * HOUR - HOUR)
+    chunk = Chunk(connection=connection.name, month="", interval=hour, users=_NOBODY)
+    query = msgspec.structs.replace(job.query, grid=Grid(Granularity.NONE, "UTC", hour), occupancy=False)
+    known = Known(patience=job.limits.give_up_after)
+    yield "analytics:conversationAggregate:view, for the figures", fetch(chunk, query, lane.ask, known)
+    if job.query.occupancy:
+        facts = Accumulator((hour.start, hour.end), query)
+        statuses = user_aggregates.steps(query, hour, _NOBODY, facts, known)
+        yield "analytics:userAggregate:view, for occupancy", drive(statuses, lane.ask)
+    yield "the directory, for names of users", lane.ask(users.counted())
 
 
 #: asks for one hour of a user who is none, so that the answer is small

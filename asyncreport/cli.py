@@ -129,15 +129,16 @@ def cli() -> None:
 @_job_arguments
 @click.option("--allow-partial", is_flag=True, help="Write the output though chunks are missing; the summary lists them.")
 @click.option("--refresh-names", is_flag=True, help="Ask for every user's name again.")
-def run(job: Path, overrides: tuple[str, ...], allow_partial: bool, refresh_names: bool) -> int:
+@click.option("--strict", is_flag=True, help="Send no query where a team cannot be looked up.")
+def run(job: Path, overrides: tuple[str, ...], **choices: bool) -> int:
     """Fetch what is missing and write the output files."""
-    from asyncreport.export import run_job
+    from asyncreport.export import Choices, run_job
     from asyncreport.progress import Screen
 
     loaded, now = _load(job, overrides)
     screen = Screen()
     try:
-        summary = _drive(run_job(loaded, now=now, screen=screen, allow_partial=allow_partial, refresh_names=refresh_names))
+        summary = _drive(run_job(loaded, now=now, screen=screen, choices=Choices(**choices)))
     except _Stopped:
         screen.say("what is finished is kept: run again to go on from there")
         raise
@@ -160,7 +161,7 @@ def plan(job: Path, overrides: tuple[str, ...]) -> None:
 @cli.command(epilog="Example: asyncreport check configs/demo.yaml")
 @_job_arguments
 def check(job: Path, overrides: tuple[str, ...]) -> int:
-    """Try credentials, permissions, hosts and limits: one OK or FAIL line each."""
+    """Try credentials, permissions, hosts, limits: one OK, WARN or FAIL line each."""
     from asyncreport.check import check as try_connections
 
     loaded, now = _load(job, overrides)
@@ -173,6 +174,56 @@ def check(job: Path, overrides: tuple[str, ...]) -> int:
         return worst
 
     return _drive(show())
+
+
+@cli.command(epilog="Example: asyncreport query --emulator --start 2024-01-01 --end 2024-01-02")
+@_verbose
+@click.option("--start", default="", metavar="WHEN", help="The first instant: 2024-01-01, yesterday. [env: QUERY_START_DATE]")
+@click.option("--end", default="", metavar="WHEN", help="The first instant that is left out. [env: QUERY_END_DATE]")
+@click.option("--granularity", default="PT1H", show_default=True, metavar="LENGTH", help="Of a bucket: PT15M to P1M, or none.")
+@click.option("--time-zone", default="UTC", show_default=True, metavar="ZONE", help="An IANA name, such as Europe/Dublin.")
+@click.option("--user", "users", multiple=True, metavar="ID", help="A user's id; repeat it for several. [env: GENESYS_USER_ID]")
+@click.option("--team", "teams", multiple=True, metavar="NAME-OR-ID", help="A Genesys team, by id or exact name; repeat it for several.")
+@click.option("--occupancy", is_flag=True, help="Add the share of the time on queue that was spent interacting.")
+@click.option(
+    "--contract", type=click.Choice(["aggregates", "query-jobs", "entities"]), default="aggregates", show_default=True, help="The dialect."
+)
+@click.option("--emulator", is_flag=True, help="Ask an invented organisation, and everyone in it unless users or teams are named.")
+def query(**options: Any) -> None:
+    """Show handled interactions and AHT at once: a table on a terminal, JSON lines in a pipe.
+
+    GENESYS_CLIENT_ID, GENESYS_CLIENT_SECRET and GENESYS_ENV (the region) say whom to ask; .env is read as well.
+    """
+    from tempfile import TemporaryDirectory
+
+    from asyncreport.config import read_environ
+    from asyncreport.export import clock
+    from asyncreport.progress import Screen
+    from asyncreport.quick import Asked, hints, job_of, report
+
+    now, screen = clock(), Screen()
+    with TemporaryDirectory(prefix="asyncreport-") as folder:
+        job = job_of(Asked(**options), Path(folder), environ=read_environ(Path(), os.environ), now=now)
+        found = _drive(report(job, now=now, screen=screen))
+    if not found.records:
+        for line in hints(job, found.sent, now=now):
+            screen.say(line)
+    elif sys.stdout.isatty():
+        _draw(job, found.records)
+    else:
+        # sys.stdout may be unbuffered, and would then pass over the rest of a write that was cut short.
+        with open(sys.stdout.fileno(), "wb", closefd=False) as out:
+            out.write(found.records)
+
+
+def _draw(job: Job, records: bytes) -> None:
+    from rich.console import Console
+
+    from asyncreport.table import read, table, total
+
+    rows, console, routing = read(records), Console(), job.query.occupancy
+    console.print(table(rows, zone=job.query.grid.zone, teams=len(job.teams) > 1, routing=routing))
+    console.print(total(rows, routing=routing), markup=False, highlight=False)
 
 
 @cli.command(epilog="Example: asyncreport emulate --port 8080 --agents 200")

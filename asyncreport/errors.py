@@ -57,7 +57,15 @@ class TransientError(ApiError):
 
 
 class RejectedError(ApiError):
-    """Report a query that the server refused, or an answer that breaks the documented form."""
+    """Report a query that the server refused, or an answer that breaks the documented form.
+
+    `status` is the HTTP status and `code` the server's word for the trouble, where it refused.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, code: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
 
 
 class RetriesExhausted(AsyncReportError):

@@ -1,51 +1,60 @@
-"""One export from clock to merge: plan, engine, names, output files, summary. Owns the order of things and the clock."""
+"""One export from clock to merge: members, plan, engine, names, output files, summary. Owns the order of things and the clock."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from asyncreport.api import users
-from asyncreport.api.aggregates import Learned
+from asyncreport.api import directory, users
+from asyncreport.api.aggregates import Known
+from asyncreport.api.wire import Request
+from asyncreport.config import MULTI_VALUED
 from asyncreport.connect import Connections
 from asyncreport.engine import Progress, Work, run
-from asyncreport.errors import AuthError, RejectedError
+from asyncreport.errors import AuthError, ConfigError, RejectedError
 from asyncreport.fetch import drive, fetch
-from asyncreport.job import Chunk, Connection, Job, Part, Team
+from asyncreport.files import all_files, main_files
+from asyncreport.job import Chunk, Connection, Job, Part
 from asyncreport.plan import Plan, Want, plan
 from asyncreport.progress import Screen
-from asyncreport.records import Block
+from asyncreport.records import Block, column
 from asyncreport.store.disk import write_json
+from asyncreport.store.members import Members
 from asyncreport.store.merge import Source, Target, check_targets
 from asyncreport.store.names import Names
 from asyncreport.store.outputs import Made, Outputs
 from asyncreport.store.parts import Reader
 from asyncreport.store.state import State
-from asyncreport.summary import Missing, Summary
+from asyncreport.summary import Change, Missing, Summary
+from asyncreport.teams import Unknown, look_up
 from asyncreport.timeline import iso
+
+#: ask for the names of ids
+Lookup = Callable[[Sequence[str]], Generator[Request, Any, dict[str, str | None]]]
+
+
+class Choices(Struct, frozen=True, kw_only=True):
+    """What the person who runs a job decides."""
+
+    #: write the output files though something is missing
+    allow_partial: bool = False
+    #: ask for every name again
+    refresh_names: bool = False
+    #: send no query where a team cannot be looked up
+    strict: bool = False
 
 
 def clock() -> int:
     """Read the wall clock, once per run: an instant."""
     return time.time_ns() // 1_000_000
-
-
-def wanted_users(job: Job, connection: str) -> tuple[str, ...] | None:
-    """Collect the users of a connection's teams, sorted; None where a team is everyone."""
-    found: set[str] = set()
-    for team in job.teams:
-        if team.connection == connection:
-            if team.users is None:
-                return None
-            found.update(team.users)
-    return tuple(sorted(found))
 
 
 async def make_plans(job: Job, standing: Callable[[str], Sequence[Part]], connections: Connections) -> dict[str, Plan]:
@@ -56,7 +65,7 @@ async def make_plans(job: Job, standing: Callable[[str], Sequence[Part]], connec
             connection=connection.name,
             grid=job.query.grid,
             interval=job.interval,
-            users=wanted_users(job, connection.name),
+            users=_wanted(job, connection.name),
             length=job.chunk,
         )
         parts = standing(job.query.fingerprint(connection.identity))
@@ -69,55 +78,52 @@ async def make_plans(job: Job, standing: Callable[[str], Sequence[Part]], connec
     return plans
 
 
-async def run_job(job: Job, *, now: int, screen: Screen, allow_partial: bool = False, refresh_names: bool = False) -> Summary:
+def _wanted(job: Job, connection: str) -> tuple[str, ...] | None:
+    """Collect the users of a connection's teams, sorted; None where a team is everyone."""
+    teams = [team.users for team in job.teams if team.connection == connection]
+    if None in teams:
+        return None
+    return tuple(sorted({user for members in teams for user in members or ()}))
+
+
+def warnings(job: Job) -> list[str]:
+    """Say what a reader of the records may get wrong."""
+    several = [column(dimension) for dimension in job.query.split_by if dimension in MULTI_VALUED]
+    return [f"warning: an interaction can have several values of {name}: its records do not add up to the total" for name in several]
+
+
+async def run_job(job: Job, *, now: int, screen: Screen, choices: Choices | None = None) -> Summary:
     """Bring a job's output files up to date; `now` is the run's start.
 
-    Raise AuthError, RejectedError, StoreError and ConfigError where nothing more can be done; chunks that failed are in the
-    summary, and the output files are left as they were unless `allow_partial`.
+    Raise AuthError, RejectedError, StoreError and ConfigError where nothing more can be done; chunks that failed and teams
+    that are unknown are in the summary, and the output files are left as they were unless `choices.allow_partial`.
     """
-    started = time.monotonic()
-    check_targets(file.path for file in _all_files(job))
+    started, choices = time.monotonic(), choices or Choices()
+    check_targets(file.path for file in all_files(job))
+    for line in warnings(job):
+        screen.say(line)
     with State.open(job.state_folder) as state:
         async with Connections(job) as connections:
-            going = _Run(job, state, connections, now, screen)
-            plans = await make_plans(job, state.standing, connections)
+            known, unknown = await look_up(job, connections)
+            _report(unknown, screen, strict=choices.strict)
+            going = _Run(known, state, connections, now, screen)
+            plans = await make_plans(known, state.standing, connections)
             await going.pull(plans)
             made: dict[Path, Made] = {}
-            if allow_partial or not going.progress.gaps:
-                made = await going.merge(refresh_names=refresh_names)
+            if choices.allow_partial or not (going.progress.gaps or unknown):
+                made = await going.merge(refresh_names=choices.refresh_names)
                 state.discard_replaced()
-            summary = going.summarise(plans, made, elapsed=time.monotonic() - started)
+            summary = going.summarise(plans, made, unknown, elapsed=time.monotonic() - started)
         write_json(state.folder / "summary.json", summary)
     return summary
 
 
-def _files(job: Job, template: str, teams: tuple[Team, ...]) -> list[_File]:
-    """List the files that a path with or without `{month}` stands for."""
-    months = tuple(slot.month for slot in job.query.grid.slots(job.interval))
-    if "{month}" not in template:
-        return [_File(Path(template).absolute(), months, teams)]
-    return [_File(Path(template.replace("{month}", month)).absolute(), (month,), teams) for month in months]
-
-
-def _main_files(job: Job) -> list[_File]:
-    return _files(job, job.output.path, job.teams)
-
-
-def _all_files(job: Job) -> list[_File]:
-    found = _main_files(job)
-    if job.output.per_team is not None:
-        for team in job.teams:
-            found += _files(job, job.output.per_team.replace("{team}", team.name), (team,))
-    return found
-
-
-class _File(NamedTuple):
-    """An output file: where it is and what belongs in it."""
-
-    path: Path
-    #: in order of time
-    months: tuple[str, ...]
-    teams: tuple[Team, ...]
+def _report(unknown: Sequence[Unknown], screen: Screen, *, strict: bool) -> None:
+    """Tell the teams that are unknown before anything is pulled; raise ConfigError where that is not to be."""
+    if unknown and strict:
+        raise ConfigError("; ".join(map(str, unknown)))
+    for team in unknown:
+        screen.say(f"warning: {team}")
 
 
 @dataclass(slots=True)
@@ -133,18 +139,20 @@ class _Run:
 
     async def pull(self, plans: dict[str, Plan]) -> None:
         """Fetch what the plans list, connection by connection at once."""
-        works = [await self._work(name, made.chunks) for name, made in plans.items() if made.chunks]
+        works = [await self._work(name, made) for name, made in plans.items() if made.chunks]
         if works:
             async with self.screen.watching(self.progress, self._wire):
                 await run(works, self._save, self.progress)
 
-    async def _work(self, name: str, chunks: Sequence[Chunk]) -> Work:
-        learned = Learned()
+    async def _work(self, name: str, plan: Plan) -> Work:
         lanes = await self.connections.lanes(name)
+        known = Known(patience=self.job.limits.give_up_after)
+        if self.job.query.occupancy and plan.want.users is None:
+            known.everyone = await drive(directory.everyone(), lanes[0].ask)
         # More workers than the minute has requests would wait at the throttle beyond `give_up_after`.
         concurrency = min(self.job.limits.concurrency, self.job.connection(name).requests_per_minute)
-        fetches = [partial(fetch, query=self.job.query, ask=lane.ask, learned=learned) for lane in lanes]
-        return Work(chunks, fetches, concurrency)
+        fetches = [partial(fetch, query=self.job.query, ask=lane.ask, known=known) for lane in lanes]
+        return Work(plan.chunks, fetches, concurrency)
 
     async def _save(self, chunk: Chunk, blocks: list[Block]) -> Part:
         fingerprint = self.job.query.fingerprint(self.job.connection(chunk.connection).identity)
@@ -155,50 +163,58 @@ class _Run:
 
     async def merge(self, *, refresh_names: bool) -> dict[Path, Made]:
         """Write the output files that are not what the parts and names make of them."""
-        names, outputs = Names(self.state.folder), Outputs(self.state.folder)
-        unchanged = {target.path: outputs.unchanged(target) for target in self._targets(names)}
-        expired = any(names.missing(each.identity, names.of(each.identity), now=self.now) for each in self.job.connections)
+        people, queues = Names(self.state.folder / "names.json"), Names(self.state.folder / "queues.json")
+        outputs = Outputs(self.state.folder)
+        unchanged = {target.path: outputs.unchanged(target) for target in self._targets(people, queues)}
+        kept = [(names, each.identity) for names in (people, queues) for each in self.job.connections]
+        expired = any(names.missing(identity, names.of(identity), now=self.now) for names, identity in kept)
         if not expired and not refresh_names and all(unchanged.values()):
             return {path: made for path, made in unchanged.items() if made}
         with Reader(self.state.folder) as reader:
             for connection in self.job.connections:
-                await self._learn_names(connection, names, reader, refresh=refresh_names)
+                parts = self._parts(connection)
+                await self._learn(connection, people, reader.users(parts), users.names, again=refresh_names)
+                await self._learn(connection, queues, reader.queues(parts), directory.queue_names, again=refresh_names)
             # Off the loop: hashing and copying gigabytes must not hold up a signal.
-            return await asyncio.to_thread(outputs.write, self._targets(names), reader)
+            return await asyncio.to_thread(outputs.write, self._targets(people, queues), reader)
 
     def _parts(self, connection: Connection) -> list[Part]:
         return self.state.standing(self.job.query.fingerprint(connection.identity))
 
-    def _targets(self, names: Names) -> list[Target]:
-        sources = {each.name: Source.of(self._parts(each), names.of(each.identity)) for each in self.job.connections}
+    def _targets(self, people: Names, queues: Names) -> list[Target]:
+        split = "queueId" in self.job.query.split_by
+        sources = {
+            each.name: Source.of(self._parts(each), people.of(each.identity), queues.of(each.identity) if split else None)
+            for each in self.job.connections
+        }
         return [
             Target(path=file.path, interval=self.job.interval, months=file.months, teams=file.teams, sources=sources)
-            for file in _all_files(self.job)
+            for file in all_files(self.job)
         ]
 
-    async def _learn_names(self, connection: Connection, names: Names, reader: Reader, *, refresh: bool) -> None:
-        """Ask for the names of who has records and is not known; a directory that refuses costs the names, not the run."""
-        seen = reader.users(self._parts(connection))
-        asked = sorted(seen) if refresh else names.missing(connection.identity, seen, now=self.now)
+    async def _learn(self, connection: Connection, names: Names, seen: Iterable[str], steps: Lookup, *, again: bool) -> None:
+        """Ask for the names of what has records and is not known; a directory that refuses costs the names, not the run."""
+        asked = sorted(seen) if again else names.missing(connection.identity, seen, now=self.now)
         if not asked:
             return
         lane = (await self.connections.lanes(connection.name))[0]
         try:
-            names.keep(connection.identity, await drive(users.names(asked), lane.ask), now=self.now)
+            names.keep(connection.identity, await drive(steps(asked), lane.ask), now=self.now)
         except (AuthError, RejectedError) as error:
-            self.screen.say(f"warning: {len(asked):,} names of users stay unknown: {error}")
+            self.screen.say(f"warning: {len(asked):,} names stay unknown: {error}")
 
-    def summarise(self, plans: dict[str, Plan], made: dict[Path, Made], *, elapsed: float) -> Summary:
+    def summarise(self, plans: dict[str, Plan], made: dict[Path, Made], unknown: list[Unknown], *, elapsed: float) -> Summary:
         """Say what the run did; `elapsed` is in seconds."""
         tally = self.connections.tally
-        main = [made[file.path] for file in _main_files(self.job) if file.path in made]
+        main = [made[file.path] for file in main_files(self.job) if file.path in made]
         return Summary(
             job=self.job.name,
             range=str(self.job.interval),
             started=iso(self.now),
             elapsed_sec=round(elapsed, 3),
-            complete=not self.progress.gaps,
+            complete=not self.progress.gaps and not unknown,
             records={team.name: sum(each.records.get(team.name, 0) for each in main) for team in self.job.teams},
+            members=self._members(),
             chunks_fetched=self.progress.finished,
             chunks_standing=sum(len(each.standing) for each in plans.values()),
             records_fetched=self.progress.records,
@@ -208,4 +224,13 @@ class _Run:
             waiting_sec=round(tally.waiting, 3),
             outputs=[str(path) for path in made],
             missing=[Missing.of(gap) for gap in self.progress.gaps],
+            unknown=unknown,
         )
+
+    def _members(self) -> dict[str, Change]:
+        """Tell who joined and who left the teams that are looked up since the last run, and remember who is in them."""
+        members = Members(self.state.folder)
+        teams = [team for team in self.job.teams if team.selector is not None]
+        changes = {team.name: members.changes(team.name, team.users or ()) for team in teams}
+        members.keep({team.name: team.users or () for team in teams})
+        return {team: Change(joined=list(change[0]), left=list(change[1])) for team, change in changes.items() if change}

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from asyncreport.api.aggregates import requests
+from asyncreport.api.contracts import requests
 from asyncreport.connect import Connections
-from asyncreport.export import make_plans
+from asyncreport.export import make_plans, warnings
 from asyncreport.job import Connection, Job
 from asyncreport.plan import Plan
 from asyncreport.progress import duration
 from asyncreport.records import column
 from asyncreport.store.manifest import Manifest
+from asyncreport.teams import look_up
 
 #: chunks listed, at most
 SHOWN = 20
 
 
 async def forecast(job: Job) -> list[str]:
-    """Plan a job without touching its state; asks the server for the number of users where everyone is missing, and nothing else."""
+    """Plan a job without touching its state.
+
+    The server is asked for the members of teams that are looked up and, where everyone is missing, how many that is; for nothing else.
+    """
     manifest = Manifest.read(job.state_folder)
     async with Connections(job) as connections:
-        plans = await make_plans(job, manifest.standing, connections)
-    return [line for connection in job.connections for line in _lines(job, connection, plans[connection.name])]
+        known, unknown = await look_up(job, connections)
+        plans = await make_plans(known, manifest.standing, connections)
+    notes = [*warnings(job), *(f"warning: {team}" for team in unknown)]
+    return notes + [line for connection in job.connections for line in _lines(job, connection, plans[connection.name])]
 
 
 def _lines(job: Job, connection: Connection, plan: Plan) -> Iterator[str]:
-    grid = job.query.grid
-    asked = sum(requests(grid, chunk.interval) for chunk in plan.chunks)
+    asked = sum(requests(job.query, chunk, plan.want.population) for chunk in plan.chunks)
     yield f"{connection.name}: {len(plan.standing):,} parts stand, {len(plan.stale):,} are stale, {len(plan.chunks):,} chunks to fetch"
     yield f"  {asked:,} requests, {duration(asked * 60 / connection.requests_per_minute)} at {connection.requests_per_minute} a minute"
     yield f"  {_most(job, plan)}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -74,6 +75,8 @@ class Connection(Struct, frozen=True, kw_only=True):
     proxy: Secret | None = None
     #: set instead of hosts and clients
     emulator: EmulatorSize | None = None
+    #: the token request carries the credentials in its form, not in a header: the `entities` contract's way
+    credentials_in_form: bool = False
 
     @property
     def identity(self) -> str:
@@ -83,14 +86,24 @@ class Connection(Struct, frozen=True, kw_only=True):
         return self.api_url
 
 
+class Selector(Struct, frozen=True, kw_only=True):
+    """Whose members a team is."""
+
+    kind: Literal["group", "team", "queue"]
+    #: an id, or an exact name
+    value: str
+
+
 class Team(Struct, frozen=True, kw_only=True):
     """A named set of users of one connection."""
 
     name: str
     #: the connection's name
     connection: str
-    #: user ids as the job lists them; None: everyone
+    #: user ids as the job lists them or as the directory told; None: everyone, or nobody has looked `selector` up yet
     users: tuple[str, ...] | None = None
+    #: None: the users are listed, or everyone
+    selector: Selector | None = None
 
 
 class Filter(Struct, frozen=True, kw_only=True):
@@ -99,6 +112,8 @@ class Filter(Struct, frozen=True, kw_only=True):
     media_types: tuple[str, ...] = ()
     #: queue ids
     queues: tuple[str, ...] = ()
+    #: division ids
+    divisions: tuple[str, ...] = ()
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -136,12 +151,15 @@ class Output(Struct, frozen=True, kw_only=True):
 class Query(Struct, frozen=True, kw_only=True):
     """What is asked of every chunk: all that shapes a part's bytes but its interval and users."""
 
-    #: `aggregates`
-    contract: str = "aggregates"
+    contract: Literal["aggregates", "query-jobs", "entities"] = "aggregates"
     grid: Grid
     #: dimensions beside the user, in the order of the columns, as the vendor spells them: `mediaType`, `queueId`
     split_by: tuple[str, ...] = ()
     filter: Filter = Filter()
+    #: routing-status times as further columns
+    occupancy: bool = False
+    #: metrics that become further columns, as the vendor spells them: `tAnswered`, `nTransferred`
+    metrics: tuple[str, ...] = ()
 
     def fingerprint(self, identity: str) -> str:
         """Digest what a part's bytes depend on, hosts included (32 hex digits)."""

@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from asyncreport.config import load_job
-from asyncreport.export import run_job
+from asyncreport.export import Choices, run_job
 from asyncreport.progress import Screen
 from asyncreport.summary import Summary
 from asyncreport.timeline import parse_iso
@@ -56,11 +56,11 @@ def write_job(folder: Path, emulator: Handle, **sections: Any) -> Path:
     return path
 
 
-def run_here(path: Path, *overrides: str, now: int = NOW, **options: Any) -> Summary:
+def run_here(path: Path, *overrides: str, now: int = NOW, **choices: bool) -> Summary:
     """Run a job file in this process."""
     job = load_job(path, environ={}, overrides=overrides, now=now)
     screen = Screen(Console(file=io.StringIO()))
-    return asyncio.run(run_job(job, now=now, screen=screen, **options))
+    return asyncio.run(run_job(job, now=now, screen=screen, choices=Choices(**choices)))
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

@@ -68,6 +68,7 @@ def records(
             cells[key][_COLUMNS[emission.metric]] += emission.value or 0
             cells[key]["count"] += emission.metric == "tHandle"
     names = {person.id: person.name for person in world.people}
+    queues = {queue.id: queue.name for queue in world.queues}
     found = []
     for (user, begin, until, *values), cell in cells.items():
         average = None
@@ -81,6 +82,7 @@ def records(
                         "user_id": user,
                         "user_name": names.get(user),
                         **dict(zip(split_by, values, strict=True)),
+                        **({"queue_name": queues.get(values[split_by.index("queue_id")])} if "queue_id" in split_by else {}),
                         "interval_start": text(begin),
                         "interval_end": text(until),
                         "handled_count": cell["count"],

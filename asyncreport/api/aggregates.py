@@ -5,7 +5,7 @@ https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/conv
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api.wire import Request
+from asyncreport.api.wire import Request, Wait
 from asyncreport.errors import RejectedError, TransientError
 from asyncreport.job import Chunk, Query
-from asyncreport.records import METRICS, Accumulator, Datum
+from asyncreport.records import Accumulator, Datum, metrics_of
 from asyncreport.timeline import Granularity, Grid, Interval
 
 PATH = "/api/v2/analytics/conversations/aggregates/query"
@@ -33,17 +33,29 @@ class Container(Struct):
 
 
 class Answer(Struct):
-    """A whole answer; nothing at all may arrive as `{}`, `null` or an empty list."""
+    """A whole answer or a page of one; nothing at all may arrive as `{}`, `null` or an empty list."""
 
     results: list[Container] | None = None
+    #: leads to the next page, of a query job's results
+    cursor: str | None = None
+
+
+#: what a contract asks and is sent; it returns what it made of the answers
+Steps = Generator[Request | Wait, Any, list[Container]]
+#: ask for one interval; True: as one bucket
+Ask = Callable[[Interval, bool], Steps]
 
 
 @dataclass(slots=True)
-class Learned:
-    """What a run has found out about a connection's server."""
+class Known:
+    """What a run knows of a connection beside its plan."""
 
-    #: its days are not cut at local midnight, so each day is asked for by itself
+    #: its server does not cut days at local midnight, so each is asked for by itself
     days_alone: bool = False
+    #: everyone's ids, for what cannot be asked without
+    everyone: tuple[str, ...] = ()
+    #: seconds that a query job may take
+    patience: float = 900.0
 
 
 def decode(body: bytes) -> Answer:
@@ -57,49 +69,40 @@ def decode(body: bytes) -> Answer:
 _DECODER = msgspec.json.Decoder(Answer | None)
 
 
-def steps(query: Query, chunk: Chunk, facts: Accumulator, learned: Learned) -> Generator[Request, Answer, None]:
-    """Ask for a chunk, request by request, and add the answers to `facts`.
-
-    Raise RejectedError for a request over 512,000 bytes and for an answer with a bucket off the grid or a foreign user.
-    """
-    if query.grid.granularity is Granularity.P1D and not learned.days_alone:
-        answer = yield request(query, chunk, chunk.interval, whole=False)
-        # The vendor leaves open how it cuts the days of a clock change: its edges are checked, not trusted.
-        if all(facts.fits(datum.interval) for container in answer.results or () for datum in container.data or ()):
-            _add(query, chunk, facts, answer)
-            return
-        learned.days_alone = True
-    if query.grid.granularity.step is not None:
-        _add(query, chunk, facts, (yield request(query, chunk, chunk.interval, whole=False)))
-        return
-    for bucket in _buckets(query.grid, chunk.interval):
-        _add(query, chunk, facts, (yield request(query, chunk, bucket, whole=True)))
+def send(body: dict[str, object]) -> Steps:
+    """Ask one query and have its answer at once."""
+    answer: Answer = yield request(PATH, body)
+    return answer.results or []
 
 
-def requests(grid: Grid, interval: Interval) -> int:
-    """Count the requests that a chunk costs while all goes well."""
-    if grid.granularity.step is not None or grid.granularity is Granularity.P1D:
-        return 1
-    return len(grid.edges(interval)) - 1
-
-
-def request(query: Query, chunk: Chunk, interval: Interval, *, whole: bool) -> Request:
-    """Build one query; `whole` leaves the granularity out, so that the interval is the one bucket."""
-    body: dict[str, object] = {"interval": str(interval)}
-    if not whole:
-        body["granularity"] = query.grid.granularity.value
-    if not whole and query.grid.granularity is Granularity.P1D:
-        body["timeZone"] = query.grid.zone
-    # The vendor groups by media type whether asked to or not; asked, the shape is always the same.
-    body["groupBy"] = list(dict.fromkeys(("userId", "mediaType", *query.split_by)))
-    body["metrics"] = list(METRICS)
-    clauses = list(_clauses(query, chunk))
-    if clauses:
-        body["filter"] = {"type": "and", "clauses": clauses}
+def request(path: str, body: dict[str, object], read: Callable[[bytes], Any] = decode) -> Request:
+    """Make a request of a query; raise RejectedError where it is longer than the platform takes."""
     text = msgspec.json.encode(body)
     if len(text) > REQUEST_BYTES:
         raise RejectedError(f"a query of {len(text):,} bytes is over the vendor's {REQUEST_BYTES:,}; name fewer queues in the filter")
-    return Request(method="POST", path=PATH, body=text, headers={"Content-Type": "application/json"}, decode=decode)
+    return Request(method="POST", path=path, body=text, headers={"Content-Type": "application/json"}, decode=read)
+
+
+def conversations(query: Query, chunk: Chunk, interval: Interval, whole: bool) -> dict[str, object]:
+    """Write the body of one query; `whole` leaves the granularity out, so that the interval is the one bucket."""
+    body = timed(query.grid, interval, whole)
+    # The vendor groups by media type whether asked to or not; asked, the shape is always the same.
+    body["groupBy"] = list(dict.fromkeys(("userId", "mediaType", *query.split_by)))
+    body["metrics"] = list(metrics_of(query))
+    clauses = list(_clauses(query, chunk))
+    if clauses:
+        body["filter"] = {"type": "and", "clauses": clauses}
+    return body
+
+
+def timed(grid: Grid, interval: Interval, whole: bool) -> dict[str, object]:
+    """Begin a body with its interval and how that is cut into buckets."""
+    body: dict[str, object] = {"interval": str(interval)}
+    if not whole:
+        body["granularity"] = grid.granularity.value
+    if not whole and grid.granularity is Granularity.P1D:
+        body["timeZone"] = grid.zone
+    return body
 
 
 def _clauses(query: Query, chunk: Chunk) -> Iterator[dict[str, object]]:
@@ -107,31 +110,62 @@ def _clauses(query: Query, chunk: Chunk) -> Iterator[dict[str, object]]:
         ("userId", chunk.users or ()),
         ("mediaType", query.filter.media_types),
         ("queueId", query.filter.queues),
+        ("divisionId", query.filter.divisions),
     ]
     for dimension, values in wanted:
-        # A predicate holds a single value: a list of them is an `or` clause.
-        predicates = [{"type": "dimension", "dimension": dimension, "operator": "matches", "value": value} for value in values]
-        if predicates:
-            yield {"type": "or", "predicates": predicates}
+        if clause := one_of(dimension, values):
+            yield clause
 
 
-def _buckets(grid: Grid, interval: Interval) -> list[Interval]:
-    return [Interval(start, end) for start, end in pairwise(grid.edges(interval))]
+def one_of(dimension: str, values: Iterable[str]) -> dict[str, object] | None:
+    """Write a clause that any of the values fulfils: a predicate holds a single one, so that a list is an `or` of them."""
+    predicates = [{"type": "dimension", "dimension": dimension, "operator": "matches", "value": value} for value in values]
+    return {"type": "or", "predicates": predicates} if predicates else None
 
 
-def _add(query: Query, chunk: Chunk, facts: Accumulator, answer: Answer) -> None:
+def cut(grid: Grid, interval: Interval, known: Known, fits: Callable[[str], bool], ask: Ask) -> Steps:
+    """Ask for an interval in as few queries as its granularity allows."""
+    if grid.granularity is Granularity.P1D and not known.days_alone:
+        found = yield from ask(interval, False)
+        # The vendor leaves open how it cuts the days of a clock change: its edges are checked, not trusted.
+        if all(fits(datum.interval) for container in found for datum in container.data or ()):
+            return found
+        known.days_alone = True
+    if grid.granularity.step is not None:
+        return (yield from ask(interval, False))
+    found = []
+    for start, end in pairwise(grid.edges(interval)):
+        found += yield from ask(Interval(start, end), True)
+    return found
+
+
+def queries(grid: Grid, interval: Interval) -> int:
+    """Count the queries that `cut` makes of an interval while all goes well."""
+    if grid.granularity.step is not None or grid.granularity is Granularity.P1D:
+        return 1
+    return len(grid.edges(interval)) - 1
+
+
+def add(query: Query, chunk: Chunk, facts: Accumulator, found: Iterable[Container]) -> None:
+    """Add what was found; raise RejectedError for a user who was not asked for and a bucket off the grid."""
     asked = None if chunk.users is None else frozenset(chunk.users)
-    for container in answer.results or ():
+    for container in found:
         group = container.group or {}
-        user = _text(group, "userId")
+        user = text(group, "userId")
         if asked is not None and user is None:
             continue  # of no user, so of none that was asked for
-        if asked is not None and user not in asked:
-            raise RejectedError(f"the answer holds a user {user!r} who was not asked for; the server did not apply the filter")
-        facts.add(user, tuple(_text(group, dimension) for dimension in query.split_by), container.data or ())
+        check_asked(user, asked)
+        facts.add(user, tuple(text(group, dimension) for dimension in query.split_by), container.data or ())
 
 
-def _text(group: dict[str, Any], dimension: str) -> str | None:
+def check_asked(user: str | None, asked: frozenset[str] | None) -> None:
+    """Raise RejectedError for a user who was not asked for: a server that does not filter would be believed otherwise."""
+    if asked is not None and user not in asked:
+        raise RejectedError(f"the answer holds a user {user!r} who was not asked for; the server did not apply the filter")
+
+
+def text(group: dict[str, Any], dimension: str) -> str | None:
+    """Read a group's value; raise RejectedError where it is no text."""
     value = group.get(dimension)
     if value is not None and not isinstance(value, str):
         raise RejectedError(f"the answer groups by a {dimension} that is no text: {str(value)[:80]}")

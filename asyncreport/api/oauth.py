@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import math
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Struct
@@ -28,20 +29,16 @@ class Grant(Struct, frozen=True):
     expires_in: float
 
 
-def token_request(client: Client) -> Request:
-    """Ask for a token by the client credentials grant, credentials in HTTP Basic as the vendor wants them."""
-    credentials = f"{client.client_id}:{client.client_secret.reveal()}".encode()
-    return Request(
-        method="POST",
-        host="login",
-        path="/oauth/token",
-        body=b"grant_type=client_credentials",
-        headers={
-            "Authorization": f"Basic {base64.b64encode(credentials).decode('ascii')}",
-            "Content-Type": "application/x-www-form-urlencoded",
-        },
-        decode=decode,
-    )
+def token_request(client: Client, *, in_form: bool = False) -> Request:
+    """Ask for a token by the client credentials grant, credentials in HTTP Basic as the vendor wants them, or in the form."""
+    form = {"grant_type": "client_credentials"}
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    if in_form:
+        form |= {"client_id": client.client_id, "client_secret": client.client_secret.reveal()}
+    else:
+        credentials = f"{client.client_id}:{client.client_secret.reveal()}".encode()
+        headers["Authorization"] = f"Basic {base64.b64encode(credentials).decode('ascii')}"
+    return Request(method="POST", host="login", path="/oauth/token", body=urlencode(form).encode(), headers=headers, decode=decode)
 
 
 def decode(body: bytes) -> Grant:

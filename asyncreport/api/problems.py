@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import parse_qs, quote_plus
 
 import msgspec
 from msgspec import Struct
@@ -28,11 +29,35 @@ SHOWN = 200
 #: seconds; the vendor counts by the minute, so no budget starts anew later than that
 _WINDOW = 60
 
+_TOO_LARGE = "response.entity.too.large"
+
 _NEXT_STEPS = {
     400: "change what it names in the job file",
     404: "check the region or api_url, and the ids in the job file",
     413: "name fewer users and queues per query",
 }
+
+#: what a 400 may be about, in the words of the query's fields, and what in a job file to look at; the first that fits is told
+_FIELDS = (
+    (r"granularity", "check range.granularity, an ISO 8601 duration: `1h` is not `PT1H`"),
+    (r"time_?zone", "check range.time_zone, an IANA name such as Europe/Dublin"),
+    (r"groupBy", "check split_by: not every metric can be split by every dimension"),
+    (r"metrics?", "check metrics: remove the one it names"),
+    # The entities contract calls the granularity so.
+    (r"interval|dates?|startTime", "check range: dates such as 2024-01-01, and a granularity such as `PT1H`, which `1h` is not"),
+    (r"select|where", "check contract: entities for a gateway that speaks select and where, aggregates or query-jobs for Genesys Cloud"),
+    (r"filter|clauses?|predicates?|dimension|userId|queueId|divisionId|mediaType", "check filter, and the ids of users and queues"),
+)
+
+#: what a client needs where an answer does not say it, as the vendor's SDK documents each call: https://mypurecloud.github.io/platform-client-sdk-python/
+_PERMISSIONS = (
+    ("/analytics/conversations/aggregates/", "analytics:conversationAggregate:view (with contract: entities, the scope api:query)"),
+    ("/analytics/users/aggregates/", "analytics:userAggregate:view"),
+    ("/api/v2/teams", "groups:team:view"),
+    ("/api/v2/routing/queues", "routing:queue:view"),
+)
+
+_PERMISSION = re.compile(r"\b[a-z]\w*(?::[A-Za-z]\w*){1,2}", re.ASCII)
 
 
 class Budget(Struct, frozen=True):
@@ -65,16 +90,17 @@ def problem(request: Request, response: Response) -> AsyncReportError:
 
     A 401 of the platform is a TransientError, for another token may mend it; who counts the tokens knows when none will.
     """
-    said = _said(_without_credential(request, response.body))
+    said = _said(_without_credentials(request, response.body))
     status = f"{response.status} {said.code}".strip()
     fact = ": ".join(filter(None, (subject(request, response.correlation_id or said.id), status, said.text)))
-    if response.status in TRANSIENT:
+    # A query job's status and results may be asked for again; why there is a conflict is documented nowhere.
+    if response.status in TRANSIENT or (response.status == 409 and "/jobs" in request.path):
         return TransientError(fact, status=response.status, retry_after=retry_after(response.headers))
     if 300 <= response.status < 400:
         return _redirected(fact, request, response)
     if response.status == 407:
         return ConfigError(f"{fact}; the proxy wants credentials: check the connection's proxy, or HTTPS_PROXY")
-    return _no_token(fact, said, response) if request.host == "login" else _refused(fact, said, response)
+    return _no_token(fact, said, response) if request.host == "login" else _refused(fact, said, request, response)
 
 
 def _redirected(fact: str, request: Request, response: Response) -> ConfigError:
@@ -96,17 +122,31 @@ def _no_token(fact: str, said: _Said, response: Response) -> AsyncReportError:
     return ConfigError(f"{fact}; this is no token endpoint: check the region or login_url")
 
 
-def _refused(fact: str, said: _Said, response: Response) -> AuthError | ApiError:
+def _refused(fact: str, said: _Said, request: Request, response: Response) -> AuthError | ApiError:
     if response.status == 401 and said.code == "ip.not.authorized":
         return AuthError(f"{fact}; add this machine's address to the addresses that the organisation allows")
     if response.status == 401:
         return TransientError(fact, status=401)
     if response.status == 403:
         return AuthError(
-            f"{fact}; grant what is missing to a role of the OAuth client, in all divisions: "
+            f"{fact}; grant {_permission(said, request)} to a role of the OAuth client, in all divisions: "
             "Admin > Integrations > OAuth > the client > Roles"
         )
-    return RejectedError(f"{fact}; {_NEXT_STEPS.get(response.status, 'check the region or api_url')}")
+    return RejectedError(f"{fact}; {_next_step(said, response.status)}", status=response.status, code=said.code)
+
+
+def _permission(said: _Said, request: Request) -> str:
+    """Name what a client lacks: as the answer does, or as the documentation of the path does."""
+    named = dict.fromkeys(_PERMISSION.findall(said.text))
+    return " or ".join(named) or next((name for path, name in _PERMISSIONS if path in request.path), "what is missing")
+
+
+def _next_step(said: _Said, status: int) -> str:
+    if said.code == _TOO_LARGE:
+        return "set a shorter range.chunk, or contract: query-jobs"
+    words = f"{said.code} {said.text}"
+    fields = (step for field, step in _FIELDS if status == 400 and re.search(rf"\b(?:{field})\b", words, re.IGNORECASE))
+    return next(fields, _NEXT_STEPS.get(status, "check the region or api_url"))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -147,10 +187,19 @@ def _number(headers: Mapping[str, str], name: str) -> int:
     return int(text) if re.fullmatch("[0-9]{1,15}", text) else 0
 
 
-def _without_credential(request: Request, body: bytes) -> bytes:
-    """Blot out what the request proved itself with: a proxy may send back the headers that it saw."""
-    credential = request.headers.get("Authorization", "").rpartition(" ")[2].encode()
-    return body.replace(credential, b"***") if credential else body
+def _without_credentials(request: Request, body: bytes) -> bytes:
+    """Blot out what the request proved itself with: a proxy may send back what it saw."""
+    for credential in filter(None, _credentials(request)):
+        body = body.replace(credential, b"***")
+    return body
+
+
+def _credentials(request: Request) -> Iterator[bytes]:
+    yield request.headers.get("Authorization", "").rpartition(" ")[2].encode()
+    form = (request.body or b"").decode("ascii", "replace") if request.host == "login" else ""
+    for secret in parse_qs(form).get("client_secret", []):
+        yield secret.encode()
+        yield quote_plus(secret).encode()
 
 
 def _said(body: bytes) -> _Said:
@@ -159,23 +208,25 @@ def _said(body: bytes) -> _Said:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         page = body[: 20 * SHOWN].decode("utf-8", "replace")
         return _Said("", _line(re.sub("<[^>]*>", " ", page), SHOWN), "")
-    code, text = _first(said, "code", "error"), _first(said, "message", "error_description", "description")
-    named = _line(", ".join(dict.fromkeys(_named(said))), SHOWN)
-    return _Said(_line(code, 80), " ".join(filter(None, (_line(text, SHOWN), f"({named})" if named else ""))), _first(said, "contextId"))
+    code, text = _first(said, "code", "error"), _line(_first(said, "message", "error_description", "description"), SHOWN)
+    named = _line(", ".join(dict.fromkeys(f"{name}: {value}" for name, value in _named(said) if value not in text)), SHOWN)
+    return _Said(_line(code, 80), " ".join(filter(None, (text, f"({named})" if named else ""))), _first(said, "contextId"))
 
 
 def _first(said: dict[str, Any], *keys: str) -> str:
     return next((value for key in keys if isinstance(value := said.get(key), str) and value), "")
 
 
-def _named(said: dict[str, Any]) -> Iterator[str]:
-    """Walk what the platform names beside its message: fields that are wrong, permissions that are missing."""
-    params, details = said.get("messageParams"), said.get("details")
+def _named(said: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Walk what the platform names beside its message: fields and values that are wrong, permissions that are missing, limits."""
+    params, details, limit = said.get("messageParams"), said.get("details"), said.get("limit")
     for key, value in params.items() if isinstance(params, dict) else ():
-        yield f"{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        yield key, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     for detail in details if isinstance(details, list) else ():
         if isinstance(detail, dict) and isinstance(field := detail.get("fieldName"), str):
-            yield f"field: {field}"
+            yield "field", field
+    if isinstance(limit, dict) and isinstance(key := limit.get("key"), str):
+        yield key, str(limit.get("value"))
 
 
 def _line(text: str, longest: int) -> str:

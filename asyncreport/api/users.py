@@ -30,6 +30,7 @@ class Listing(Struct, rename="camel"):
 
     entities: list[User] | None = None
     total: int | None = None
+    page_count: int | None = None
 
 
 def decode(body: bytes) -> Listing:
@@ -43,10 +44,10 @@ def decode(body: bytes) -> Listing:
 _DECODER = msgspec.json.Decoder(Listing)
 
 
-def named(ids: Sequence[str]) -> Request:
+def named(ids: Sequence[str], page: int = 1) -> Request:
     """Ask for the users of at most 100 ids; leavers and deleted ones too, who did handle calls once."""
-    query = [("id", user) for user in ids]
-    return Request(method="GET", path="/api/v2/users", query=(*query, ("pageSize", "100"), ("state", "any")), decode=decode)
+    query = (*(("id", user) for user in ids), ("pageSize", "100"), ("pageNumber", str(page)), ("state", "any"))
+    return Request(method="GET", path="/api/v2/users", query=query, decode=decode)
 
 
 def counted() -> Request:
@@ -59,7 +60,12 @@ def names(ids: Iterable[str]) -> Generator[Request, Listing, dict[str, str | Non
     found: dict[str, str | None] = {}
     rest = iter(sorted(ids))
     while batch := list(islice(rest, IDS_PER_CALL)):
-        listing = yield named(batch)
-        known = {user.id: user.name for user in listing.entities or ()}
-        found.update((user, known.get(user)) for user in batch)
+        found.update(dict.fromkeys(batch))
+        page, pages = 0, 1
+        # One page should hold them all; a server that cuts its pages shorter than asked says so by their number.
+        while page < pages:
+            page += 1
+            listing = yield named(batch, page)
+            pages = listing.page_count or 1
+            found.update((user.id, user.name) for user in listing.entities or () if user.id in found)
     return found

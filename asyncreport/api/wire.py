@@ -23,9 +23,16 @@ class Request:
     #: repeated keys are allowed: `id=a&id=b`
     query: tuple[tuple[str, str], ...] = ()
     #: JSON or a form, ready to send
-    body: bytes | None = None
+    body: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     decode: Callable[[bytes], Any] = bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a contract yields to let time pass before its next request."""
+
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, inspect
 
 from asyncreport.config.check import check
+from asyncreport.config.metrics import METRICS
 from asyncreport.config.place import Place
 from asyncreport.config.regions import NAMES
 from asyncreport.config.yaml import Node
@@ -16,7 +17,7 @@ from asyncreport.job import Secret
 from asyncreport.records import column
 from asyncreport.timeline import Granularity
 
-#: what records can be split by besides the user, as the vendor spells it; one interaction has one value of each, or none:
+#: what records can be split by besides the user, as the vendor spells it:
 #: https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/conversation-query
 _DIMENSIONS = (
     "mediaType",
@@ -33,7 +34,13 @@ _DIMENSIONS = (
     "skillExpressionId",
     "outboundCampaignId",
     "provider",
+    "activeSkillId",
+    "requestedRoutingSkillId",
+    "requestedRouting",
 )
+
+#: dimensions of which one interaction can have several values, as the vendor spells them: records split by them do not add up
+MULTI_VALUED = frozenset({"divisionId", "activeSkillId", "requestedRoutingSkillId", "requestedRouting"})
 
 #: `media_type` -> `mediaType`
 DIMENSIONS = {column(dimension): dimension for dimension in _DIMENSIONS}
@@ -115,13 +122,21 @@ class FilterFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[list[Annotated[str, _one_of(MEDIA_TYPES)]], Meta(min_length=1, description="media types; left out: all")] | UnsetType
     ) = UNSET
     queues: Annotated[list[str], Meta(min_length=1, description="queue ids; left out: all")] | UnsetType = UNSET
+    divisions: Annotated[list[str], Meta(min_length=1, description="division ids; left out: all that the client may see")] | UnsetType = (
+        UNSET
+    )
 
 
 class TeamFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A named set of users."""
+    """A named set of users: `users`, or today's members of a `group`, `team` or `queue`, or everyone."""
 
     name: Annotated[str, _text("the team's name in the records", "billing")]
-    users: Annotated[list[str], Meta(min_length=1, description="user ids; with no users key: everyone")] | UnsetType = UNSET
+    users: Annotated[list[str], Meta(min_length=1, description="user ids; with no users, group, team or queue: everyone")] | UnsetType = (
+        UNSET
+    )
+    group: Annotated[str, _text("a group's id or exact name", "Night Shift")] | UnsetType = UNSET
+    team: Annotated[str, _text("a team's id or exact name", "Billing East")] | UnsetType = UNSET
+    queue: Annotated[str, _text("a queue's id or exact name", "Billing")] | UnsetType = UNSET
     connection: Annotated[str, _text("the name of a connection; left out: default, or the only one", "default")] | UnsetType = UNSET
 
 
@@ -156,10 +171,20 @@ class JobFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ]
         | UnsetType
     ) = UNSET
-    contract: Annotated[Literal["aggregates"], Meta(description="the dialect spoken to the API")] = "aggregates"
+    contract: Annotated[
+        Literal["aggregates", "query-jobs", "entities"],
+        Meta(
+            description="the dialect spoken to the API; query-jobs: for answers too large to be had at once; "
+            "entities: for gateways that speak select and where"
+        ),
+    ] = "aggregates"
     range: Annotated[RangeFile, Meta(description="start and end")]
     split_by: Annotated[
         list[Annotated[str, _one_of(DIMENSIONS)]], Meta(description="dimensions that split each agent's buckets into several records")
+    ] = []
+    occupancy: Annotated[bool, Meta(description="true: routing-status times and occupancy as columns; not with split_by")] = False
+    metrics: Annotated[
+        list[Annotated[str, _one_of(METRICS)]], Meta(description="further metrics of the vendor's, each a count and a sum in ms as columns")
     ] = []
     filter: Annotated[FilterFile, Meta(description="which interactions count; left out: all")] = FilterFile()
     teams: Annotated[list[TeamFile], Meta(min_length=1, description="at least one team with a name")]

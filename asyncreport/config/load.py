@@ -1,4 +1,4 @@
-"""Turns a job file into a Job: reads it, puts `--set` over it, expands, checks, resolves. Reads the file it is told to."""
+"""Turns a job file, or options, into a Job: reads, puts `--set` over it, expands, checks, resolves. Reads the file it is told to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from asyncreport.config import yaml
 from asyncreport.config.environ import expand
@@ -32,6 +33,27 @@ def load_job(path: Path, *, environ: Mapping[str, str], overrides: Sequence[str]
         root = _override(root, option)
     root = expand(Place(root), environ)
     return resolve(Place(root), convert(root), environ=environ, now=now)
+
+
+def load_options(values: Mapping[str, Any], *, labels: Mapping[str, str], environ: Mapping[str, str], now: int) -> Job:
+    """Load a tree of plain values shaped like a job file; `now` is an instant. Nothing is expanded, and None is "left empty".
+
+    Raise ConfigError as `load_job` does, with the label of the key, or of the nearest one around it, in place of file and line:
+    `labels` maps a key as messages spell it, `range.start`, to what the person wrote, `--start`; "" is the root's.
+    """
+    root = _labelled(values, Place(Node("", None)), labels, labels.get("", "options"))
+    return resolve(Place(root), convert(root), environ=environ, now=now)
+
+
+def _labelled(value: Any, place: Place, labels: Mapping[str, str], around: str) -> Node:
+    where = labels.get(place.spelled, around)
+    match value:
+        case Mapping():
+            return Node(where, {key: _labelled(member, place.at(key), labels, where) for key, member in value.items()})
+        case list() | tuple():
+            return Node(where, [_labelled(item, place.at(n), labels, where) for n, item in enumerate(value)])
+        case _:
+            return Node(where, value, str(value))
 
 
 def _text(path: Path) -> str:

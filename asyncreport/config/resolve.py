@@ -7,15 +7,18 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
-from msgspec import UnsetType
+import msgspec
+from msgspec import UNSET, UnsetType
 
 from asyncreport.config.connections import DEFAULT, connections
 from asyncreport.config.file import DIMENSIONS, MEDIA_TYPES, FilterFile, JobFile, LimitsFile, OutputFile, TeamFile
+from asyncreport.config.metrics import METRICS, refusal
 from asyncreport.config.place import Place, near
 from asyncreport.config.span import chunk_length, span
-from asyncreport.job import FORMATS, Connection, Filter, Job, Limits, Output, Query, Team
-from asyncreport.timeline import parse_duration
+from asyncreport.job import FORMATS, Connection, Filter, Job, Limits, Output, Query, Selector, Team
+from asyncreport.timeline import Grid, parse_duration
 
 #: of a name that becomes part of a file's: most file systems end at 255
 NAME_BYTES = 100
@@ -24,7 +27,7 @@ NAME_BYTES = 100
 def resolve(place: Place, given: JobFile, *, environ: Mapping[str, str], now: int) -> Job:
     """Build the Job of a file that `place` is the root of; `now` is an instant."""
     name = _name(place.at("name"), given.name)
-    reached = connections(place.at("connections"), given.connections, environ)
+    reached = _connections(place.at("connections"), given, environ)
     interval, grid = span(place.at("range"), given.range, now)
     chunk = given.range.chunk
     output = _output(place.at("output"), given.output)
@@ -35,17 +38,48 @@ def resolve(place: Place, given: JobFile, *, environ: Mapping[str, str], now: in
         name=name,
         connections=reached,
         interval=interval,
-        query=Query(
-            contract=given.contract,
-            grid=grid,
-            split_by=tuple(DIMENSIONS[name] for name in _known(place.at("split_by"), given.split_by, DIMENSIONS)),
-            filter=_filter(place.at("filter"), given.filter),
-        ),
+        query=_query(place, given, grid),
         chunk=None if isinstance(chunk, UnsetType) else chunk_length(place.at("range", "chunk"), chunk),
         teams=teams,
         limits=_limits(place.at("limits"), given.limits),
         output=output,
     )
+
+
+def _connections(place: Place, given: JobFile, environ: Mapping[str, str]) -> tuple[Connection, ...]:
+    in_form = given.contract == "entities"
+    reached = connections(place, given.connections, environ)
+    return tuple(msgspec.structs.replace(connection, credentials_in_form=in_form) for connection in reached)
+
+
+def _query(place: Place, given: JobFile, grid: Grid) -> Query:
+    query = Query(
+        contract=given.contract,
+        grid=grid,
+        split_by=tuple(DIMENSIONS[name] for name in _known(place.at("split_by"), given.split_by, DIMENSIONS)),
+        filter=_filter(place.at("filter"), given.filter),
+        occupancy=given.occupancy,
+        metrics=_metrics(place.at("metrics"), given.metrics),
+    )
+    bare = Query(grid=grid)
+    for key in ("split_by", "filter", "occupancy", "metrics"):
+        if query.contract == "entities" and getattr(query, key) != getattr(bare, key):
+            raise place.at(key).error(
+                "has no meaning with contract: entities, which only counts and times a user's interactions; remove one of the two"
+            )
+    if query.occupancy and query.split_by:
+        raise place.at("occupancy").error(
+            "has no meaning beside split_by: the time in a routing status is the agent's, of no one queue or medium; remove one of the two"
+        )
+    return query
+
+
+def _metrics(place: Place, given: Sequence[str]) -> tuple[str, ...]:
+    for n, name in enumerate(given):
+        if name not in METRICS:
+            raise place.at(n).wrong(refusal(name))
+    _distinct(place, given)
+    return tuple(given)
 
 
 def _name(place: Place, text: str) -> str:
@@ -80,21 +114,26 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def _ids(place: Place, values: Sequence[str]) -> tuple[str, ...]:
-    """Check ids and write UUIDs in lower case: some data bases print them in upper case, the vendor never does."""
-    for n, value in enumerate(values):
-        if not value or value != value.strip() or not value.isprintable():
-            raise place.at(n).wrong("is no id; it must not be empty, begin or end with a blank, or hold control characters")
-    found = tuple(value.lower() if _UUID.fullmatch(value) else value for value in values)
+    found = tuple(_id(place.at(n), value) for n, value in enumerate(values))
     _distinct(place, found)
     return found
+
+
+def _id(place: Place, text: str, called: str = "id") -> str:
+    """Check an id and write a UUID in lower case: some data bases print them in upper case, the vendor never does."""
+    if not text or text != text.strip() or not text.isprintable():
+        raise place.wrong(f"is no {called}; it must not be empty, begin or end with a blank, or hold control characters")
+    return text.lower() if _UUID.fullmatch(text) else text
 
 
 def _filter(place: Place, given: FilterFile) -> Filter:
     media_types = () if isinstance(given.media_types, UnsetType) else given.media_types
     queues = () if isinstance(given.queues, UnsetType) else given.queues
+    divisions = () if isinstance(given.divisions, UnsetType) else given.divisions
     return Filter(
         media_types=tuple(_known(place.at("media_types"), media_types, MEDIA_TYPES)),
         queues=_ids(place.at("queues"), queues),
+        divisions=_ids(place.at("divisions"), divisions),
     )
 
 
@@ -106,14 +145,33 @@ def _teams(place: Place, given: Sequence[TeamFile], reached: Sequence[Connection
         if names.setdefault(team.name, n) != n:
             raise place.at(n, "name").wrong(f"is the name of teams[{names[team.name]}] too; give each team its own")
         # Two would only write every record twice.
-        if team.users is None and everyone.setdefault(team.connection, n) != n:
-            raise place.at(n).error(f"means everyone, as teams[{everyone[team.connection]}] does; list its users, or remove one")
+        if team.users is None and team.selector is None and everyone.setdefault(team.connection, n) != n:
+            raise place.at(n).error(
+                f"means everyone, as teams[{everyone[team.connection]}] does; give it users, group, team or queue, or remove one"
+            )
     return teams
 
 
 def _team(place: Place, given: TeamFile, reached: Sequence[Connection]) -> Team:
-    users = None if isinstance(given.users, UnsetType) else _ids(place.at("users"), given.users)
-    return Team(name=_name(place.at("name"), given.name), connection=_connection_of(place, given, reached), users=users)
+    return Team(
+        name=_name(place.at("name"), given.name),
+        connection=_connection_of(place, given, reached),
+        users=None if isinstance(given.users, UnsetType) else _ids(place.at("users"), given.users),
+        selector=_selector(place, given),
+    )
+
+
+_KINDS: tuple[Literal["group", "team", "queue"], ...] = ("group", "team", "queue")
+
+
+def _selector(place: Place, given: TeamFile) -> Selector | None:
+    said = [key for key in ("users", *_KINDS) if getattr(given, key) is not UNSET]
+    if len(said) > 1:
+        raise place.at(said[1]).error(f"has no meaning beside {said[0]}; remove one of the two")
+    for kind in _KINDS:
+        if kind in said:
+            return Selector(kind=kind, value=_id(place.at(kind), getattr(given, kind), "id or name"))
+    return None
 
 
 def _connection_of(place: Place, given: TeamFile, reached: Sequence[Connection]) -> str:

@@ -53,13 +53,20 @@ _ISO = re.compile(r"P(?=.)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+S
 
 def _granularity(place: Place, text: str) -> Granularity:
     if text not in GRANULARITIES:
-        fact = "is not a granularity that is offered" if _ISO.fullmatch(text) else "is no ISO 8601 duration"
+        fact = "is not a granularity that is offered" if _ISO.fullmatch(text) else f"is no ISO 8601 duration{_meant(text)}"
         raise place.wrong(fact, accepted=", ".join(GRANULARITIES))
     return Granularity(text)
 
 
+def _meant(text: str) -> str:
+    """Suggest the granularity that other tools would take `1h` or `30min` for."""
+    match = re.fullmatch(r"(\d{1,2}) ?([a-z])[a-z]*", text.lower(), re.ASCII)
+    spelled = {"m": "PT{}M", "h": "PT{}H", "d": "P{}D", "w": "P{}W"}.get(match[2], "").format(match[1]) if match else ""
+    return f"; did you mean {spelled!r}?" if spelled in GRANULARITIES else ""
+
+
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{3})?)?(Z|[+-]\d{2}:\d{2})?", re.ASCII)
 
 
 def _bound(place: Place, text: str, grid: Grid, now: int) -> int:

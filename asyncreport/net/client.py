@@ -14,7 +14,7 @@ from asyncreport.api.problems import budget, problem, subject
 from asyncreport.api.wire import Request, Response
 from asyncreport.backoff import wait
 from asyncreport.errors import AsyncReportError, RetriesExhausted, TransientError
-from asyncreport.job import Client, Connection, Limits, Secret
+from asyncreport.job import Connection, Limits, Secret
 from asyncreport.net.tally import Tally
 from asyncreport.net.throttle import Throttle
 from asyncreport.net.tokens import Tokens
@@ -33,24 +33,24 @@ async def open_lanes(connection: Connection, limits: Limits, *, rng: Callable[[]
     async with Transport(connection, limits) as transport:
         yield (
             [
-                Lane(client, transport.send, limits=limits, throttle=Throttle(connection.requests_per_minute, tally), tally=tally, rng=rng)
-                for client in connection.clients
+                Lane(grant, transport.send, limits=limits, throttle=Throttle(connection.requests_per_minute, tally), tally=tally, rng=rng)
+                for grant in (token_request(client, in_form=connection.credentials_in_form) for client in connection.clients)
             ],
             tally,
         )
 
 
 class Lane:
-    """Ask as one OAuth client, within its rate budget and with its token."""
+    """Ask as one OAuth client, within its rate budget and with its token; `grant` is the request for one."""
 
-    def __init__(self, client: Client, send: Send, *, limits: Limits, throttle: Throttle, tally: Tally, rng: Callable[[], float]) -> None:
+    def __init__(self, grant: Request, send: Send, *, limits: Limits, throttle: Throttle, tally: Tally, rng: Callable[[], float]) -> None:
         self._send = send
         self._limits = limits
         self._throttle = throttle
         self._tally = tally
         self._rng = rng
         # A request for a token is asked like any other; it alone goes without one, so that this ends.
-        self._tokens = Tokens(lambda: self.ask(token_request(client)))
+        self._tokens = Tokens(lambda: self.ask(grant))
 
     async def ask(self, request: Request) -> Any:
         """Give what the answer to a request decodes to, after as many attempts as `limits` allow.

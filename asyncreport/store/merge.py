@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -22,6 +23,7 @@ ReadIndex = Callable[[Part], Sequence[Entry]]
 
 # A value cannot hold these bytes: JSON escapes the quotes inside one, and no value is followed by a colon.
 _START = b'"interval_start":"'
+_QUEUE = re.compile(rb'"queue_id":(null|"(?:[^"\\]|\\.)*")')
 _INSTANT = len("2023-10-01T10:00:00.000Z")
 
 
@@ -33,14 +35,24 @@ class Source(Struct, frozen=True):
     names: Mapping[str, str | None]
     #: of all names
     names_digest: str
+    #: names by queue id; None: the rows have no queue
+    queues: Mapping[str, str | None] | None = None
 
     @classmethod
-    def of(cls, parts: Iterable[Part], names: Mapping[str, str | None]) -> Source:
+    def of(cls, parts: Iterable[Part], names: Mapping[str, str | None], queues: Mapping[str, str | None] | None = None) -> Source:
         """Sort parts by month and time."""
         months = defaultdict(list)
         for part in sorted(parts, key=lambda part: part.interval):
             months[part.month].append(part)
-        return cls(months, names, sha256(orjson.dumps(sorted(names.items()))).hexdigest())
+        known = [sorted(names.items()), None if queues is None else sorted(queues.items())]
+        return cls(months, names, sha256(orjson.dumps(known)).hexdigest(), queues)
+
+    def with_queue_names(self, block: bytes) -> bytes:
+        """Put `queue_name` beside every `queue_id`; a quote inside a value is escaped, so that only a key matches."""
+        queues = self.queues
+        if queues is None:
+            return block
+        return _QUEUE.sub(lambda found: b'%b,"queue_name":%b' % (found[0], orjson.dumps(queues.get(orjson.loads(found[1])))), block)
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -66,6 +78,7 @@ class Stretch(Struct, frozen=True):
     """What one user did for one team in one month: what every line begins with, and where the lines are."""
 
     team: str
+    source: Source
     prefix: bytes
     #: in order of time
     blocks: Sequence[tuple[Part, Entry]]
@@ -110,7 +123,7 @@ def walk(target: Target, read_index: ReadIndex) -> Iterator[Stretch]:
         for team in target.teams:
             index, names = indexes[team.connection], target.sources[team.connection].names
             for user in _members(team, index):
-                yield Stretch(team.name, _prefix(team.name, user, names), index[user])
+                yield Stretch(team.name, target.sources[team.connection], _prefix(team.name, user, names), index[user])
 
 
 def _index(parts: Sequence[Part], read_index: ReadIndex) -> dict[str | None, list[tuple[Part, Entry]]]:
@@ -150,7 +163,7 @@ def _copy(stretch: Stretch, interval: Interval, reader: Reader, sink: Sink) -> i
             block, count = _cut(block, interval)
         if count:
             sink.write(stretch.prefix)
-            sink.write(between.join(block[1:].split(b"\n{")))
+            sink.write(between.join(stretch.source.with_queue_names(block)[1:].split(b"\n{")))
         copied += count
     return copied
 

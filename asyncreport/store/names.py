@@ -1,4 +1,4 @@
-"""The names of users, kept so that each is asked for once a month. Owns `names.json`."""
+"""The names of users and queues, kept so that each is asked for once a month. Owns `names.json` and `queues.json`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class _Known(Struct, frozen=True, array_like=True):
 
 
 class Names:
-    """What is known of the users of each connection, by its identity."""
+    """What is known of the users, or the queues, of each connection, by its identity."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "names.json"
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._known = read_json(self._path, dict[str, dict[str, _Known]]) or {}
 
     def of(self, identity: str) -> dict[str, str | None]:

@@ -92,6 +92,11 @@ def _quick(target: Target) -> str:
 
 def _exact(target: Target, reader: Reader) -> str:
     digest = sha256(orjson.dumps([LAYOUT, [team.name for team in target.teams]]))
+    for name in sorted({team.connection for team in target.teams}):
+        queues = target.sources[name].queues
+        if queues is not None:
+            seen = reader.queues(part for month in target.months for part in target.parts(name, month))
+            digest.update(orjson.dumps(sorted((queue, queues.get(queue)) for queue in seen)))
     for stretch in walk(target, reader.index):
         blocks = [(part.sha256, entry.offset, *_within(part, target.interval)) for part, entry in stretch.blocks]
         digest.update(orjson.dumps([stretch.prefix.decode(), blocks], option=orjson.OPT_APPEND_NEWLINE))

@@ -32,10 +32,12 @@ class Entry(Struct, frozen=True, array_like=True):
     count: int
 
 
-class _Index(Struct, frozen=True):
+class _Index(Struct, frozen=True, omit_defaults=True):
     """The last line of a part."""
 
     users: list[Entry]
+    #: ids in the rows' `queue_id`, sorted
+    queues: list[str] = []
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -55,13 +57,15 @@ def part_name(number: int) -> str:
 def write_part(folder: Path, number: int, blocks: Iterable[Block]) -> Facts:
     """Write a part's file, durable under its name when this returns; raise StoreError, and there is no such file."""
     index = []
+    queues: set[str] = set()
     with replacing(folder / part_name(number), owner=folder, mode=PRIVATE) as sink:
         for user, rows in blocks:
+            queues.update(str(row["queue_id"]) for row in rows if row.get("queue_id") is not None)
             block = b"".join([orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows])
             index.append(Entry(user, sink.size, len(block), len(rows)))
             sink.write(block)
         index_at = sink.size
-        sink.write(msgspec.json.encode(_Index(index)) + b"\n")
+        sink.write(msgspec.json.encode(_Index(index, sorted(queues))) + b"\n")
     return Facts(count=sum(entry.count for entry in index), size=sink.size, index_at=index_at, sha256=sink.sha256)
 
 
@@ -87,13 +91,16 @@ class Reader:
 
     def index(self, part: Part) -> list[Entry]:
         """Read who has rows in a part, unchecked but for their number; raise StoreError."""
-        try:
-            entries = msgspec.json.decode(self._read(part, part.index_at, part.size - part.index_at), type=_Index).users
-        except msgspec.DecodeError as error:
-            raise self._damaged(part, f"its index cannot be read ({error})") from error
+        entries = self._index(part).users
         if sum(entry.count for entry in entries) != part.count:
             raise self._damaged(part, f"its index does not count {part.count} records")
         return entries
+
+    def _index(self, part: Part) -> _Index:
+        try:
+            return msgspec.json.decode(self._read(part, part.index_at, part.size - part.index_at), type=_Index)
+        except msgspec.DecodeError as error:
+            raise self._damaged(part, f"its index cannot be read ({error})") from error
 
     def checked_index(self, part: Part) -> list[Entry]:
         """Read who has rows in a part once its hash is right; raise StoreError."""
@@ -115,6 +122,10 @@ class Reader:
     def users(self, parts: Sequence[Part]) -> set[str]:
         """Collect the ids that have rows in any of the parts; raise StoreError."""
         return {entry.user for part in parts for entry in self.index(part) if entry.user is not None}
+
+    def queues(self, parts: Iterable[Part]) -> set[str]:
+        """Collect the ids of the queues that rows of any of the parts name; raise StoreError."""
+        return {queue for part in parts for queue in self._index(part).queues}
 
     def _read(self, part: Part, offset: int, length: int) -> bytes:
         try:

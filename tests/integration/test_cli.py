@@ -37,7 +37,7 @@ def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
     return write_job(folder, emulator, **{"range": RANGE, "teams": [{"name": "sales", "users": USERS}], **sections})
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "check", "emulate", "schema"])
+@pytest.mark.parametrize("command", ["run", "plan", "check", "query", "emulate", "schema"])
 def test_each_command_has_a_sentence_and_an_example(tmp_path: Path, command: str) -> None:
     text = call(command, "--help", cwd=tmp_path).out
     overview = call("--help", cwd=tmp_path).out
@@ -49,7 +49,7 @@ def test_each_command_has_a_sentence_and_an_example(tmp_path: Path, command: str
 
 def test_the_examples_of_the_help_run_as_shown(tmp_path: Path) -> None:
     """In a checkout; `emulate` is shown to run elsewhere."""
-    for command in ("run", "plan", "check", "schema"):
+    for command in ("run", "plan", "check", "query", "schema"):
         example = " ".join(call(command, "--help", cwd=tmp_path).out.partition("Example: asyncreport ")[2].split())
         arguments = example.replace("configs/", f"{ROOT}/configs/").partition(" > ")[0].split()
         assert call(*arguments, cwd=tmp_path).code == 0, example
@@ -199,7 +199,42 @@ def test_a_check_has_one_line_for_each_thing_tried(emulator: Handle, tmp_path: P
         "OK    default: the server names no limit for a token; the job keeps under 30000 requests a minute",
         "OK    default: analytics:conversationAggregate:view, for the figures",
         "OK    default: the directory, for names of users",
+        "OK    default: the client sees all divisions (2)",
     ]
+
+
+def test_a_check_warns_of_divisions_that_the_client_does_not_see(tmp_path: Path) -> None:
+    with emulator_process(agents=2, seed=5, divisions=["Home"]) as partial:
+        result = call("check", str(job(tmp_path, partial)), cwd=tmp_path)
+    assert result.code == 0
+    (warning,) = (line for line in result.out.splitlines() if line.startswith("WARN"))
+    assert warning == (
+        "WARN  default: the client does not see the divisions Nordics & Baltics: their interactions are left out, and no error tells; "
+        "grant its roles in all divisions: Admin > Integrations > OAuth > the client > Roles"
+    )
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_check_doubts_where_the_server_does_not_tell_the_divisions(script: Handle, tmp_path: Path, status: int) -> None:
+    script.faults([{"match": {"path": "divisionspermitted"}, "do": {"status": status}}])
+    result = call("check", str(job(tmp_path, script)), cwd=tmp_path)
+    assert result.code == 0
+    assert "WARN  default: the server does not tell which divisions the client sees: grant its roles in all of them" in result.out
+
+
+@pytest.mark.parametrize("contract", ["query-jobs", "entities"])
+def test_a_check_goes_the_way_of_the_job_s_contract(tmp_path: Path, contract: str) -> None:
+    with emulator_process(agents=2, seed=5, requests_per_minute=0, job_polls=0) as emulator:
+        result = call("check", str(job(tmp_path, emulator, contract=contract)), cwd=tmp_path)
+        assert emulator.jobs() == []
+    assert result.code == 0, result.out
+
+
+def test_a_check_of_a_job_with_occupancy_tries_its_permission(tmp_path: Path) -> None:
+    with emulator_process(agents=2, seed=5, denied=["analytics:userAggregate:view"]) as closed:
+        result = call("check", str(job(tmp_path, closed, occupancy=True)), cwd=tmp_path)
+    assert result.code == 3
+    assert "FAIL  default: analytics:userAggregate:view, for occupancy: [" in result.out
 
 
 def test_a_check_tells_a_limit_below_the_configured_one(tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ def test_a_directory_that_refuses_costs_the_names_and_not_the_run(tmp_path: Path
         emulator.faults([{"match": {"path": "/api/v2/users", "after": 1}, "do": {"status": 403}}])
         result = call("run", str(job(tmp_path, emulator)), cwd=tmp_path)
     assert result.code == 0
-    assert "names of users stay unknown: [" in result.err
+    assert "warning: 4 names stay unknown: [" in result.err
     assert '"user_name":null' in (tmp_path / "out.jsonl").read_text()
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from asyncreport import errors
 from asyncreport.config import load_job
+from asyncreport.job import Query
 from asyncreport.records import Accumulator, Datum, Measure
-from asyncreport.timeline import HOUR, iso, parse_iso
+from asyncreport.timeline import HOUR, Granularity, Grid, iso, parse_iso
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -23,11 +24,11 @@ def test_the_job_file_loads(tmp_path: Path) -> None:
     ids = iter(f"id-{n}" for n in range(9))
     path.write_text(re.sub("<[a-z]+ id>", lambda _: next(ids), block("yaml")))
     job = load_job(path, environ={"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": "secret"}, now=parse_iso("2024-06-01T00:00Z"))
-    assert [team.name for team in job.teams] == ["billing", "everyone"]
+    assert [team.name for team in job.teams] == ["billing", "sales", "everyone"]
 
 
 def test_the_record_has_the_columns_of_a_record() -> None:
-    facts = Accumulator((0, HOUR))
+    facts = Accumulator((0, HOUR), Query(grid=Grid(Granularity.PT1H, "UTC")))
     facts.add("anna", (), [Datum(f"{iso(0)}/{iso(HOUR)}", [Measure("tHandle")])])
     ((_, (row,)),) = facts.blocks()
     assert list(json.loads(block("json"))) == ["team", "user_id", "user_name", *row]

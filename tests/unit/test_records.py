@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncreport.errors import RejectedError
+from asyncreport.job import Query
 from asyncreport.records import METRICS, Accumulator, Datum, Measure, Stats, average, column
-from asyncreport.timeline import HOUR, iso
+from asyncreport.timeline import HOUR, Granularity, Grid, iso
 
 EDGES = tuple(range(0, 5 * HOUR, HOUR))
 SPANS = [f"{iso(start)}/{iso(start + HOUR)}" for start in EDGES[:-1]]
+
+
+def accumulator(*split_by: str, **rest: Any) -> Accumulator:
+    return Accumulator(EDGES, Query(grid=Grid(Granularity.PT1H, "UTC"), split_by=split_by, **rest))
 
 
 def datum(bucket: int, **metrics: tuple[int | None, float | None]) -> Datum:
@@ -41,7 +47,7 @@ facts_of_users = st.lists(
 @given(facts_of_users, st.randoms(use_true_random=False), st.booleans())
 def test_no_way_of_cutting_or_ordering_an_answer_changes_the_rows(facts: list[tuple], random: object, together: bool) -> None:  # type: ignore[type-arg]
     """Sums are exact, whether a key comes in one entry or in many, in any order."""
-    whole, pieces = Accumulator(EDGES, ("mediaType",)), Accumulator(EDGES, ("mediaType",))
+    whole, pieces = accumulator("mediaType"), accumulator("mediaType")
     for user, split, bucket, metric, count, total in facts:
         whole.add(user, split, [datum(bucket, **{metric: (count, total)})])
     shuffled = list(facts)
@@ -62,7 +68,7 @@ def test_no_way_of_cutting_or_ordering_an_answer_changes_the_rows(facts: list[tu
 
 
 def test_a_row_has_every_column_in_order() -> None:
-    facts = Accumulator(EDGES, ("mediaType", "queueId"))
+    facts = accumulator("mediaType", "queueId")
     handled = datum(
         1, tHandle=(3, 760500.0), tTalkComplete=(3, 590000), tHeldComplete=(1, 60000.0), tAcw=(3, 110500.0), nTransferred=(1, None)
     )
@@ -87,7 +93,7 @@ def test_a_row_has_every_column_in_order() -> None:
 
 
 def test_rows_are_sorted_by_user_bucket_and_split_and_nobody_comes_first() -> None:
-    facts = Accumulator(EDGES, ("mediaType",))
+    facts = accumulator("mediaType")
     for user, split, bucket in [
         ("bert", "voice", 2),
         ("anna", "voice", 1),
@@ -109,7 +115,7 @@ def test_rows_are_sorted_by_user_bucket_and_split_and_nobody_comes_first() -> No
 
 def test_a_component_without_a_handle_makes_a_row_without_an_average() -> None:
     """Nothing handled is not fast: the average is null, not 0."""
-    facts = Accumulator(EDGES)
+    facts = accumulator()
     facts.add("anna", (), [datum(0, tTalkComplete=(1, 5000))])
     assert [(row["handled_count"], row["total_talk_time_sec"], row["avg_handle_time_sec"]) for row in rows(facts)["anna"]] == [
         (0, 5.0, None)
@@ -118,13 +124,13 @@ def test_a_component_without_a_handle_makes_a_row_without_an_average() -> None:
 
 @pytest.mark.parametrize("metrics", [None, [], [Measure("nTransferred", Stats(1))]])
 def test_a_bucket_without_any_metric_asked_for_makes_no_row(metrics: list[Measure] | None) -> None:
-    facts = Accumulator(EDGES)
+    facts = accumulator()
     facts.add("anna", (), [Datum(SPANS[0], metrics)])
     assert rows(facts) == {}
 
 
 def test_a_metric_whose_stats_are_absent_makes_a_row_of_zeros() -> None:
-    facts = Accumulator(EDGES)
+    facts = accumulator()
     facts.add("anna", (), [Datum(SPANS[0], [Measure("tHandle")])])
     assert [row["handled_count"] for row in rows(facts)["anna"]] == [0]
 
@@ -133,7 +139,7 @@ def test_a_metric_whose_stats_are_absent_makes_a_row_of_zeros() -> None:
     "interval", ["1970-01-01T02:00:00+01:00/1970-01-01T03:00:00+01:00", "1970-01-01T01:00:00Z/1970-01-01T02:00:00Z", SPANS[1]]
 )
 def test_a_bucket_is_known_by_its_instants_however_they_are_written(interval: str) -> None:
-    facts = Accumulator(EDGES)
+    facts = accumulator()
     assert facts.fits(interval)
     facts.add("anna", (), [Datum(interval, [Measure("tHandle", Stats(1, 1))])])
     assert rows(facts)["anna"][0]["interval_start"] == iso(HOUR)
@@ -151,14 +157,14 @@ def test_a_bucket_is_known_by_its_instants_however_they_are_written(interval: st
     ],
 )
 def test_a_bucket_off_the_grid_is_an_error(interval: str) -> None:
-    facts = Accumulator(EDGES)
+    facts = accumulator()
     with pytest.raises(RejectedError, match=r"that was not asked for; expected buckets from 1970-01-01T00:00:00.000Z to"):
         facts.add("anna", (), [Datum(interval, [])])
     assert rows(facts) == {}
 
 
 def test_a_negative_sum_is_an_error() -> None:
-    facts = Accumulator(EDGES)
+    facts = accumulator()
     facts.add("anna", (), [datum(0, tHandle=(1, -5.0))])
     with pytest.raises(RejectedError, match=r"counts less than nothing in the bucket 1970-01-01T00:00:00.000Z"):
         rows(facts)

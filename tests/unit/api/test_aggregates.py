@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncreport.api.aggregates import Answer, Learned, decode, requests, steps
+from asyncreport.api.aggregates import Answer, Known, decode
+from asyncreport.api.contracts import requests, steps
 from asyncreport.api.wire import Request
 from asyncreport.errors import RejectedError, TransientError
 from asyncreport.job import Chunk, Filter, Query
@@ -32,13 +33,13 @@ def ask(
     interval: Interval,
     users: tuple[str, ...] | None,
     reply: Callable[[dict[str, Any]], bytes],
-    learned: Learned | None = None,
+    learned: Known | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str | None, list[dict[str, object]]]]:
     """Run a contract against a server that is a function; give what was asked and the rows."""
     chunk = Chunk(connection="c", month="2026-03", interval=interval, users=users)
-    facts = Accumulator(query.grid.edges(interval), query.split_by)
+    facts = Accumulator(query.grid.edges(interval), query)
     asked: list[dict[str, Any]] = []
-    running = steps(query, chunk, facts, learned or Learned())
+    running = steps(query, chunk, facts, learned or Known(), [])
     answer: Answer | None = None
     while True:
         try:
@@ -161,7 +162,7 @@ def test_days_are_asked_for_at_once_while_the_server_cuts_them_at_local_midnight
 
 def test_after_a_first_mismatch_each_day_is_asked_for_by_itself() -> None:
     """And the connection's later chunks do not try again; nothing of the mismatching answer is kept."""
-    query, learned = Query(grid=Grid(Granularity.P1D, "Europe/Dublin")), Learned()
+    query, learned = Query(grid=Grid(Granularity.P1D, "Europe/Dublin")), Known()
     interval = span("2026-03-28T00:00Z", "2026-03-30T23:00Z")
 
     def reply(body: dict[str, Any]) -> bytes:
@@ -197,7 +198,8 @@ def test_after_a_first_mismatch_each_day_is_asked_for_by_itself() -> None:
 def test_weeks_and_months_are_one_request_a_bucket(granularity: Granularity, interval: Interval, expected: int) -> None:
     grid = Grid(granularity, "UTC")
     asked, _ = ask(Query(grid=grid), interval, (ANNA,), lambda _: b"{}")
-    assert len(asked) == requests(grid, interval) == expected
+    chunk = Chunk(connection="c", month="2026-03", interval=interval, users=(ANNA,))
+    assert len(asked) == requests(Query(grid=grid), chunk, 1) == expected
     assert all(("granularity" in one) == (granularity in {Granularity.PT15M, Granularity.P1D}) for one in asked)
 
 

@@ -74,3 +74,11 @@ def test_a_body_without_a_usable_token_is_worth_another_attempt(body: bytes) -> 
 def test_no_body_breaks_the_decoder(body: bytes) -> None:
     with pytest.raises(TransientError):
         decode(body)
+
+
+def test_credentials_can_travel_in_the_form_and_are_shown_nowhere() -> None:
+    """The way of the entities contract; what a form cannot hold is escaped."""
+    request = token_request(Client(client_id="i d", client_secret=Secret("s&cret=")), in_form=True)
+    assert request.body == b"grant_type=client_credentials&client_id=i+d&client_secret=s%26cret%3D"
+    assert "Authorization" not in request.headers
+    assert "cret" not in repr(request)

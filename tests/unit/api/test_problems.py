@@ -30,12 +30,13 @@ def platform(status: int, code: str, message: str, **rest: object) -> Response:
 
 
 def test_a_message_is_correlation_id_request_status_code_words_and_next_step() -> None:
-    error = problem(QUERY, platform(400, "bad.request", "The interval is invalid"))
+    error = problem(QUERY, platform(400, "bad.request", "Too many cooks"))
     assert isinstance(error, RejectedError)
     assert str(error) == (
-        "[corr-1] POST /api/v2/analytics/conversations/aggregates/query: 400 bad.request: The interval is invalid; "
+        "[corr-1] POST /api/v2/analytics/conversations/aggregates/query: 400 bad.request: Too many cooks; "
         "change what it names in the job file"
     )
+    assert (error.status, error.code) == (400, "bad.request")
 
 
 def test_the_id_in_the_body_stands_in_for_the_header() -> None:
@@ -66,6 +67,95 @@ def test_a_400_names_the_fields_that_it_is_about() -> None:
     assert "Invalid (field: interval, field: granularity);" in str(error)
 
 
+def told(request: Request, response: Response) -> str:
+    """Give a message without the request that it begins with."""
+    text = str(problem(request, response))
+    assert text.startswith(f"[corr-1] {request.method} {request.path}: ")
+    return text.removeprefix(f"[corr-1] {request.method} {request.path}: ")
+
+
+@pytest.mark.parametrize(
+    ("message", "params", "rest"),
+    [
+        (
+            "The value is not an ISO-8601 period",
+            {"field": "granularity", "value": "1h"},
+            " (field: granularity, value: 1h); check range.granularity, an ISO 8601 duration: `1h` is not `PT1H`",
+        ),
+        (
+            "The value [1h] of granularity is not an ISO-8601 period",
+            {"field": "granularity", "value": "1h"},
+            "; check range.granularity, an ISO 8601 duration: `1h` is not `PT1H`",
+        ),
+        (
+            "The value [1h] of interval is not an ISO-8601 period",
+            {"field": "interval", "value": "1h"},
+            "; check range: dates such as 2024-01-01, and a granularity such as `PT1H`, which `1h` is not",
+        ),
+        (
+            "The value [2023-13-01] of conversation.startTime is no range of two ISO-8601 instants",
+            {},
+            "; check range: dates such as 2024-01-01, and a granularity such as `PT1H`, which `1h` is not",
+        ),
+        (
+            "The value [Mars] of timeZone is no IANA time zone",
+            {},
+            "; check range.time_zone, an IANA name such as Europe/Dublin",
+        ),
+        (
+            "Requested groupBy dimensions are not supported for aggregate queries in scope [FLOW]",
+            {},
+            "; check split_by: not every metric can be split by every dimension",
+        ),
+        ("The value [nAnswered] of metrics is unknown", {}, "; check metrics: remove the one it names"),
+        (
+            "The select is missing or empty",
+            {"field": "select"},
+            "; check contract: entities for a gateway that speaks select and where, aggregates or query-jobs for Genesys Cloud",
+        ),
+        ("The value [x] of dimension is unknown", {}, "; check filter, and the ids of users and queues"),
+    ],
+)
+def test_a_400_names_field_and_value_and_where_in_the_job_they_are(message: str, params: dict[str, str], rest: str) -> None:
+    answer = platform(400, "bad.request", message, messageParams=params)
+    assert told(QUERY, answer) == f"400 bad.request: {message}{rest}"
+
+
+def test_a_code_alone_can_name_the_field() -> None:
+    assert told(QUERY, platform(400, "invalid.date", "No")).endswith(
+        "; check range: dates such as 2024-01-01, and a granularity such as `PT1H`, which `1h` is not"
+    )
+
+
+def test_an_answer_too_large_asks_for_shorter_chunks() -> None:
+    error = problem(QUERY, platform(400, "response.entity.too.large", "The response is over the size limit, reduce the interval"))
+    assert isinstance(error, RejectedError)
+    assert error.code == "response.entity.too.large"
+    assert str(error).endswith("reduce the interval; set a shorter range.chunk, or contract: query-jobs")
+
+
+def test_a_conflict_of_a_query_job_is_transient_and_any_other_is_not() -> None:
+    job = Request(method="GET", path="/api/v2/analytics/conversations/aggregates/jobs/j-1")
+    error = problem(job, platform(409, "conflict", "The query job j-1 is not ready yet"))
+    assert isinstance(error, TransientError)
+    assert error.status == 409
+    assert isinstance(problem(QUERY, platform(409, "conflict", "No")), RejectedError)
+
+
+def test_a_429_tells_the_limit_that_was_reached() -> None:
+    """Whoever gives up on it adds to lower requests_per_minute; until then there is nothing to do but to wait."""
+    limit = {"key": "client.credentials.token.rate.per.minute", "namespace": "platform.api", "value": 300}
+    message = "Rate limit exceeded the maximum. Retry the request in [42] seconds"
+    assert told(QUERY, platform(429, "too.many.requests.retry.after", message, limit=limit)) == (
+        f"429 too.many.requests.retry.after: {message} (client.credentials.token.rate.per.minute: 300)"
+    )
+
+
+def test_a_401_says_what_the_platform_says() -> None:
+    """Two in a row are an AuthError that tells where to look: `Tokens.refuse`."""
+    assert told(QUERY, platform(401, "bad.credentials", "Invalid login credentials.")) == "401 bad.credentials: Invalid login credentials."
+
+
 def test_a_413_asks_for_fewer_users_and_queues() -> None:
     error = problem(QUERY, platform(413, "request.entity.too.large", "Maximum bytes: 512000"))
     assert "fewer users and queues" in str(error)
@@ -90,6 +180,35 @@ def test_a_403_names_the_permission_and_where_it_is_granted(permissions: object)
     assert "(permissions: analytics:conversationAggregate:view)" in str(error)
     assert "Admin > Integrations > OAuth > the client > Roles" in str(error)
     assert "all divisions" in str(error)
+
+
+GRANTED = "to a role of the OAuth client, in all divisions: Admin > Integrations > OAuth > the client > Roles"
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "granted"),
+    [
+        ("/api/v2/x", {"permissions": "routing:queue:view, routing:queue:edit"}, "routing:queue:view or routing:queue:edit"),
+        ("/api/v2/x", {"permissions": ["api:query"]}, "api:query"),
+        ("/api/v2/x", {}, "what is missing"),
+        (QUERY.path, {}, "analytics:conversationAggregate:view (with contract: entities, the scope api:query)"),
+        ("/api/v2/analytics/conversations/aggregates/jobs/j-1", {"permissions": "a:b:c"}, "a:b:c"),
+        ("/api/v2/analytics/users/aggregates/query", {}, "analytics:userAggregate:view"),
+        ("/api/v2/teams/t-1/members", {}, "groups:team:view"),
+        ("/api/v2/routing/queues", {}, "routing:queue:view"),
+    ],
+)
+def test_a_403_says_what_to_grant_by_its_own_words_or_else_by_the_path(path: str, params: dict[str, object], granted: str) -> None:
+    text = told(Request(method="GET", path=path), platform(403, "missing.permissions", "Denied by proxy:8080", messageParams=params))
+    assert text.endswith(f"; grant {granted} {GRANTED}")
+
+
+def test_a_permission_that_the_message_names_already_is_not_said_twice() -> None:
+    message = "You are missing the following permission(s): analytics:conversationAggregate:view"
+    params = {"permissions": "analytics:conversationAggregate:view"}
+    assert told(QUERY, platform(403, "missing.permissions", message, messageParams=params)) == (
+        f"403 missing.permissions: {message}; grant analytics:conversationAggregate:view {GRANTED}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,10 +281,18 @@ def test_credentials_that_come_back_in_a_body_are_blotted_out() -> None:
     assert basic.split()[1] not in str(problem(TOKEN, answer(400, f"<pre>{basic}</pre>".encode())))
 
 
+def test_credentials_in_the_form_are_blotted_out_as_well() -> None:
+    sent = token_request(Client(client_id="c", client_secret=Secret("pa55 w/rd")), in_form=True)
+    for echoed in (b"client_secret=pa55+w%2Frd", b'{"message": "pa55 w/rd is wrong"}'):
+        text = str(problem(sent, answer(400, echoed)))
+        assert "***" in text
+        assert "pa55" not in text
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
 )
-keys = st.sampled_from(["code", "message", "messageParams", "details", "contextId", "error", "error_description", "description"])
+keys = st.sampled_from(["code", "message", "messageParams", "details", "limit", "contextId", "error", "error_description", "description"])
 
 
 @given(

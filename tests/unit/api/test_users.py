@@ -17,7 +17,7 @@ def test_names_are_asked_for_a_hundred_ids_a_call_in_any_state() -> None:
     with pytest.raises(StopIteration) as end:
         running.send(Listing(None))
     assert [sum(key == "id" for key, _ in request.query) for request in asked] == [100, 100, 30]
-    assert all(request.query[-2:] == (("pageSize", "100"), ("state", "any")) for request in asked)
+    assert all(request.query[-3:] == (("pageSize", "100"), ("pageNumber", "1"), ("state", "any")) for request in asked)
     assert len(end.value.value) == 230
     assert end.value.value["user-008"] == "Name of user-008"
     assert end.value.value["user-007"] is None

@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from asyncreport.config import MULTI_VALUED
+from asyncreport.config.file import DIMENSIONS
+from asyncreport.config.metrics import METRICS, REFUSED
+from asyncreport.emulator import vocabulary
 from asyncreport.errors import ConfigError
-from asyncreport.job import ChunkLength, Client, Connection, Filter, Limits, Output, Secret, Team
+from asyncreport.job import ChunkLength, Client, Connection, Filter, Limits, Output, Secret, Selector, Team
+from asyncreport.records import column
 from asyncreport.timeline import DAY, Granularity, Interval, instant, iso
 from tests.unit.config.good_job import GOOD, SECRET, load
 
@@ -53,12 +58,14 @@ def test_every_option_arrives(folder: Path) -> None:
     text += (
         "  per_team: exports/{team}-{month}.jsonl\n  settle: PT0S\n"
         "split_by: [media_type, wrap_up_code]\n"
-        f"filter: {{media_types: [voice], queues: [{UUID.upper()}]}}\n"
+        f"filter: {{media_types: [voice], queues: [{UUID.upper()}], divisions: [{UUID.upper()}, d1]}}\n"
+        "contract: query-jobs\nmetrics: [nTransferred, tAnswered]\n"
         "limits: {concurrency: 1, max_attempts: 20, give_up_after: PT1H, request_timeout: PT10S}\n"
     )
     job = load(folder, text)
     assert job.query.split_by == ("mediaType", "wrapUpCode")
-    assert job.query.filter == Filter(media_types=("voice",), queues=(UUID,))
+    assert job.query.filter == Filter(media_types=("voice",), queues=(UUID,), divisions=(UUID, "d1"))
+    assert (job.query.contract, job.query.metrics, job.query.occupancy) == ("query-jobs", ("nTransferred", "tAnswered"), False)
     assert job.limits == Limits(concurrency=1, max_attempts=20, give_up_after=3600.0, request_timeout=10.0)
     assert job.output == Output(path="exports/aht.jsonl", per_team="exports/{team}-{month}.jsonl", settle=0)
     assert job.chunk == ChunkLength(days=7)
@@ -115,8 +122,63 @@ def test_uuids_are_lower_cased_and_other_ids_are_not(folder: Path) -> None:
     assert job.teams[0].users == (UUID, "Ada")
 
 
-def test_a_team_without_users_is_everyone(folder: Path) -> None:
-    assert load(folder, GOOD.replace("    users: [ada, bob]\n", "")).teams[0].users is None
+def test_a_team_without_selector_is_everyone(folder: Path) -> None:
+    team = load(folder, GOOD.replace("    users: [ada, bob]\n", "")).teams[0]
+    assert (team.users, team.selector) == (None, None)
+
+
+@pytest.mark.parametrize("kind", ["group", "team", "queue"])
+@pytest.mark.parametrize(
+    ("text", "value"), [("Équipe d'accueil", "Équipe d'accueil"), (UUID.upper(), UUID), ("Night-Shift", "Night-Shift")]
+)
+def test_a_team_is_looked_up_by_id_or_by_exact_name(folder: Path, kind: str, text: str, value: str) -> None:
+    team = load(folder, GOOD.replace("users: [ada, bob]", f'{kind}: "{text}"')).teams[0]
+    assert (team.users, team.selector) == (None, Selector(kind=kind, value=value))  # type: ignore[arg-type]
+
+
+def test_two_teams_may_look_up_the_same_and_stand_beside_everyone(folder: Path) -> None:
+    job = load(folder, overrides=["teams=[{name: a, group: x}, {name: b, group: x}, {name: c}]"])
+    assert [team.selector and team.selector.value for team in job.teams] == ["x", "x", None]
+
+
+def test_only_the_entities_contract_sends_credentials_in_the_form(folder: Path) -> None:
+    emulated = "connections.default={emulator: true}"
+    for overrides, expected in [
+        (["contract=entities"], True),
+        (["contract=entities", emulated], True),
+        (["contract=query-jobs"], False),
+        ([emulated], False),
+    ]:
+        job = load(folder, overrides=overrides)
+        assert [each.credentials_in_form for each in job.connections] == [expected], overrides
+
+
+@pytest.mark.parametrize("line", ["split_by: []", "filter: {}", "occupancy: false", "metrics: []", "teams: [{name: a, group: x}]"])
+def test_the_entities_contract_takes_what_asks_for_nothing_and_the_directory(folder: Path, line: str) -> None:
+    key, _, value = line.partition(": ")
+    assert load(folder, overrides=["contract=entities", f"{key}={value}"]).query.contract == "entities"
+
+
+def test_occupancy_goes_with_filter_and_metrics(folder: Path) -> None:
+    query = load(folder, overrides=["occupancy=true", "filter.media_types=[voice]", "metrics=[tAlert]"]).query
+    assert (query.occupancy, query.metrics, query.filter.media_types) == (True, ("tAlert",), ("voice",))
+
+
+def test_every_metric_of_the_vendor_is_a_column_or_refused_with_a_reason() -> None:
+    assert len(METRICS) == len({column(metric) for metric in METRICS}) == 77
+    assert {*METRICS, *(REFUSED.keys() & vocabulary.METRICS)} == vocabulary.METRICS
+    assert not REFUSED.keys() & set(METRICS)
+
+
+def test_what_a_refusal_advises_is_a_metric() -> None:
+    advised = {word.strip(",:)") for fact in REFUSED.values() for word in fact.split() if word[0] in "nt" and not word.islower()}
+    assert advised
+    assert advised <= set(METRICS)
+
+
+def test_dimensions_of_several_values_are_dimensions_as_the_vendor_spells_them() -> None:
+    assert set(DIMENSIONS.values()) > MULTI_VALUED
+    assert set(DIMENSIONS.values()) < vocabulary.GROUP_BY
 
 
 def test_a_team_takes_the_only_connection(folder: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from asyncreport.config import job_schema, load_job
 from asyncreport.config.file import DIMENSIONS, GRANULARITIES, MEDIA_TYPES, EmulatorFile, JobFile, LimitsFile
+from asyncreport.config.metrics import METRICS
 from asyncreport.config.regions import NAMES
 from asyncreport.config.yaml import Node, read
 from asyncreport.emulator.world import World
@@ -66,6 +67,7 @@ def test_no_section_takes_unknown_keys_and_every_key_is_described() -> None:
         (properties("ConnectionFile")["region"], NAMES),
         (properties("JobFile")["split_by"]["items"], DIMENSIONS),
         (properties("FilterFile")["media_types"]["items"], MEDIA_TYPES),
+        (properties("JobFile")["metrics"]["items"], METRICS),
     ],
 )
 def test_an_editor_can_complete_names_and_leaves_variables_alone(kind: dict[str, Any], names: tuple[str, ...]) -> None:
@@ -87,7 +89,7 @@ def test_the_defaults_are_those_of_the_job() -> None:
 
 
 def test_there_are_shipped_jobs() -> None:
-    assert [path.stem for path in SHIPPED] == ["backfill-year", "demo", "multi-team", "single-team"]
+    assert [path.stem for path in SHIPPED] == ["backfill-year", "demo", "multi-team", "occupancy", "query-jobs", "single-team", "tutorial"]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -112,6 +114,34 @@ def test_the_demo_needs_no_environment_and_names_people_who_are_there() -> None:
     assert there.issuperset(users)
 
 
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [
+        ("tutorial", ["connections.default={emulator: true}"]),
+        ("occupancy", ["connections.default={emulator: true}"]),
+        ("query-jobs", ["connections.default={emulator: true}", "filter={}"]),
+    ],
+)
+def test_a_shipped_job_can_be_tried_on_an_emulator_as_its_head_says(name: str, overrides: list[str]) -> None:
+    path = ROOT / f"configs/{name}.yaml"
+    said = f"asyncreport run configs/{name}.yaml " + " ".join(f"--set '{each}'" for each in overrides)
+    assert said in path.read_text("utf-8")
+    job = load_job(path, environ={}, overrides=overrides, now=NOW)
+    assert job.connections[0].emulator == EmulatorSize()
+    there = {person.id for person in World().people}
+    assert there.issuperset(user for team in job.teams for user in team.users or ())
+
+
+def test_what_the_shipped_jobs_are_examples_of() -> None:
+    jobs = {path.stem: load_job(path, environ=ENVIRON, now=NOW + 365 * 86_400_000) for path in SHIPPED}
+    assert {name: job.query.contract for name, job in jobs.items() if job.query.contract != "aggregates"} == {
+        "tutorial": "entities",
+        "query-jobs": "query-jobs",
+    }
+    assert [name for name, job in jobs.items() if job.query.occupancy and job.query.metrics] == ["occupancy"]
+    assert [team.selector.kind for team in jobs["occupancy"].teams if team.selector] == ["group", "team", "queue"]
+
+
 def test_the_demo_with_its_four_lines_changed_asks_a_real_organisation() -> None:
     lines = (ROOT / "configs/demo.yaml").read_text("utf-8").splitlines()
     marked = [[line for line in lines if f"# {n}:" in line] for n in (1, 2, 3, 4)]
@@ -124,8 +154,9 @@ def test_the_demo_with_its_four_lines_changed_asks_a_real_organisation() -> None
 
 def test_the_example_of_dotenv_names_what_the_default_connection_reads() -> None:
     lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
-    names = [line.partition("=")[0] for line in lines if not line.startswith("#")]
-    assert names == ["GENESYS_CLIENT_ID", "GENESYS_CLIENT_SECRET", "GENESYS_ENV"]
+    names = [line.partition("=")[0] for line in lines if "=" in line]
+    assert names[:3] == ["GENESYS_CLIENT_ID", "GENESYS_CLIENT_SECRET", "GENESYS_ENV"]
+    assert names[3:] == ["# QUERY_START_DATE", "# QUERY_END_DATE", "# GENESYS_USER_ID"]
 
 
 def test_the_file_and_the_schema_have_the_same_keys() -> None:

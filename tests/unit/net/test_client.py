@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from asyncreport.api.oauth import token_request
 from asyncreport.api.wire import Request, Response
 from asyncreport.errors import AsyncReportError, AuthError, ConfigError, RejectedError, RetriesExhausted, TransientError
 from asyncreport.job import Client, Limits, Secret
@@ -93,7 +94,9 @@ def now() -> float:
 def lane(server: Server, *, limits: Limits | None = None, rate: int = 3000, rng: Callable[[], float] | None = None) -> tuple[Lane, Tally]:
     tally = Tally()
     throttle = Throttle(rate, tally)
-    return Lane(CLIENT, server.send, limits=limits or Limits(), throttle=throttle, tally=tally, rng=rng or random.Random(1).random), tally
+    return Lane(
+        token_request(CLIENT), server.send, limits=limits or Limits(), throttle=throttle, tally=tally, rng=rng or random.Random(1).random
+    ), tally
 
 
 def asked(server: Server, **options: object) -> object:
@@ -329,7 +332,7 @@ def test_a_strict_server_behind_a_trembling_network_never_says_429_and_its_budge
 
     async def main() -> None:
         tally = Tally()
-        one = Lane(CLIENT, send, limits=Limits(), throttle=Throttle(300, tally), tally=tally, rng=chance.random)
+        one = Lane(token_request(CLIENT), send, limits=Limits(), throttle=Throttle(300, tally), tally=tally, rng=chance.random)
         left = iter(range(3000))
 
         async def worker() -> None:

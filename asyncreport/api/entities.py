@@ -1,0 +1,149 @@
+"""The `entities` contract: the dialect of gateways that speak select, where and groupBy; times in seconds, no hold. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from asyncreport.api.aggregates import PATH, check_asked, request
+from asyncreport.api.wire import Request, Wait
+from asyncreport.errors import RejectedError, TransientError
+from asyncreport.job import Chunk
+from asyncreport.records import Accumulator, Datum, Measure, Stats
+from asyncreport.timeline import Granularity, Grid, Interval, iso
+
+_SELECT = (("handledCount", "count"), ("wrapUpTime", "sum"), ("talkTime", "sum"))
+
+
+class Named(Struct):
+    """A user, as a row has it."""
+
+    id: str | None = None
+
+
+class Begun(Struct, rename="camel"):
+    """A bucket, by its first instant."""
+
+    start_time: str | None = None
+
+
+class Value(Struct):
+    """A number of one metric; seconds where it is a sum."""
+
+    count: int | None = None
+    sum: int | float | None = None
+
+
+class Metrics(Struct, rename="camel"):
+    """The three numbers of this contract."""
+
+    handled_count: Value | None = None
+    talk_time: Value | None = None
+    wrap_up_time: Value | None = None
+
+
+class Row(Struct):
+    """One user's bucket; any part of it may be missing."""
+
+    user: Named | None = None
+    interval: Begun | None = None
+    metrics: Metrics | None = None
+
+
+class Page(Struct, rename="camel"):
+    """One page; the last one names no next."""
+
+    entities: list[Row] | None = None
+    next_page: str | None = None
+
+
+def decode(body: bytes) -> Page:
+    """Read a page; raise TransientError for a body that is none."""
+    try:
+        return _DECODER.decode(body) or Page()
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise TransientError(f"the answer is no page of entities ({error})") from error
+
+
+_DECODER = msgspec.json.Decoder(Page | None)
+
+
+def steps(grid: Grid, chunk: Chunk, facts: Accumulator) -> Generator[Request | Wait, Any, None]:
+    """Ask for a chunk page by page and add the rows to `facts`.
+
+    Raise RejectedError for a page that leads back to an earlier one, a bucket off the grid and a foreign user.
+    """
+    for interval, whole in asked(grid, chunk.interval):
+        for row in (yield from _pages(_body(grid, chunk.users, interval, whole))):
+            _add(row, interval if whole else None, chunk.users, facts)
+
+
+def asked(grid: Grid, interval: Interval) -> list[tuple[Interval, bool]]:
+    """Cut an interval into queries; True: one that is one bucket. The contract knows no zone and no calendar."""
+    if grid.granularity.step is not None or (grid.granularity is Granularity.P1D and grid.zone == "UTC"):
+        return [(interval, False)]
+    return [(Interval(start, end), True) for start, end in pairwise(grid.edges(interval))]
+
+
+def _body(grid: Grid, users: Sequence[str] | None, interval: Interval, whole: bool) -> dict[str, object]:
+    predicates: list[dict[str, object]] = [
+        {"type": "date", "path": "conversation.startTime", "operator": operator, "value": iso(at)}
+        for operator, at in (("gte", interval.start), ("lt", interval.end))
+    ]
+    if users is not None:
+        predicates.append({"type": "in", "path": "conversation.user.id", "value": list(users)})
+    body: dict[str, object] = {
+        "select": [{"name": name, "type": kind} for name, kind in _SELECT],
+        "groupBy": ["user"],
+        "where": {"predicates": predicates},
+    }
+    return body if whole else {**body, "interval": grid.granularity.value}
+
+
+def _pages(body: dict[str, object]) -> Generator[Request | Wait, Any, list[Row]]:
+    """Follow `nextPage` to the last page; an empty page is not the end."""
+    rows: list[Row] = []
+    seen: set[str] = set()
+    token: str | None = None
+    while True:
+        page: Page = yield request(PATH, {**body, "pageToken": token} if token else body, decode)
+        rows += page.entities or []
+        token = page.next_page
+        if not token:
+            return rows
+        if token in seen:
+            raise RejectedError(f"POST {PATH}: the page token {token[:40]!r} leads back to itself")
+        seen.add(token)
+
+
+def _add(row: Row, whole: Interval | None, users: Sequence[str] | None, facts: Accumulator) -> None:
+    user = (row.user.id if row.user else None) or None
+    if users is not None and user is None:
+        return  # of no user, so of none that was asked for
+    check_asked(user, None if users is None else frozenset(users))
+    measures = _measures(row.metrics or Metrics())
+    if measures:
+        interval = str(whole) if whole else facts.beginning(row.interval.start_time if row.interval else None)
+        facts.add(user, (), (Datum(interval, measures),))
+
+
+def _measures(metrics: Metrics) -> list[Measure]:
+    """Say it as the platform would: handle time is talk and wrap-up, for this contract has no hold."""
+    talk, wrap_up = _ms(metrics.talk_time), _ms(metrics.wrap_up_time)
+    handled = metrics.handled_count
+    if handled is None and talk is None and wrap_up is None:
+        return []
+    total = (talk or 0) + (wrap_up or 0)
+    return [
+        Measure("tTalkComplete", Stats(sum=talk)),
+        Measure("tAcw", Stats(sum=wrap_up)),
+        Measure("tHandle", Stats(handled.count if handled else None, total)),
+    ]
+
+
+def _ms(value: Value | None) -> int | None:
+    return None if value is None else round((value.sum or 0) * 1000)

@@ -1,0 +1,122 @@
+"""The `query-jobs` contract: a query is submitted, polled until it is done, read page by page and deleted. Pure.
+
+https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/async-aggregate-queries
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from asyncreport.api.aggregates import Answer, Container, Steps, request
+from asyncreport.api.aggregates import decode as decode_page
+from asyncreport.api.wire import Request, Wait
+from asyncreport.errors import RejectedError, RetriesExhausted, TransientError
+
+T = TypeVar("T")
+
+PATH = "/api/v2/analytics/conversations/aggregates/jobs"
+
+#: groups or buckets on a page: the vendor documents neither which nor how many there may be
+PAGE_SIZE = 1000
+
+#: how often a query is submitted before it is given up
+SUBMISSIONS = 3
+
+#: seconds between two polls: at first, and at most; each poll costs a request of the minute
+_FIRST, _LAST = 1.0, 15.0
+
+#: a job that will not be fulfilled any more, and may be when it is submitted anew
+_GONE = frozenset({"EXPIRED", "CANCELLED"})
+
+
+class Submitted(Struct, rename="camel"):
+    """The answer to a submission."""
+
+    job_id: str
+
+
+class Status(Struct, rename="camel"):
+    """How a query job is doing."""
+
+    state: str | None = None
+    error_message: str | None = None
+
+
+def send(body: dict[str, object], closing: list[Request], patience: float) -> Steps:
+    """Ask one query as a query job, over again where it expires or vanishes; the DELETE of each is left in `closing`.
+
+    Raise RejectedError where the vendor reports that it failed, RetriesExhausted where it takes longer than `patience` seconds.
+    """
+    for _ in range(SUBMISSIONS):
+        submitted: Submitted = yield request(PATH, {**body, "pageSize": PAGE_SIZE}, _decode_submitted)
+        path = f"{PATH}/{quote(submitted.job_id, safe='')}"
+        closing.append(Request(method="DELETE", path=path))
+        try:
+            if (yield from _fulfilled(path, patience)):
+                return (yield from _pages(path))
+        except RejectedError as error:
+            if error.status != 404:
+                raise
+    raise RetriesExhausted(f"POST {PATH}: the query job was gone before it was read, {SUBMISSIONS} times; run it again later")
+
+
+def _fulfilled(path: str, patience: float) -> Generator[Request | Wait, Any, bool]:
+    """Poll until the job is done; False: it is gone."""
+    state: str | None = None
+    for pause in _pauses(patience):
+        yield Wait(pause)
+        status: Status = yield Request(method="GET", path=path, decode=_decode_status)
+        state = status.state
+        if state == "FULFILLED":
+            return True
+        if state in _GONE:
+            return False
+        if state == "FAILED":
+            raise RejectedError(f"GET {path}: the query job failed: {status.error_message or 'the server does not say why'}")
+        # Any other state, one that is not documented yet among them, is a job under way.
+    raise RetriesExhausted(f"GET {path}: the query job is still {state} after {patience:.0f} s; run it again later, or raise give_up_after")
+
+
+def _pauses(patience: float) -> Iterator[float]:
+    pause, total = _FIRST, 0.0
+    while total < patience:
+        yield pause
+        total += pause
+        pause = min(2 * pause, _LAST)
+
+
+def _pages(path: str) -> Steps:
+    """Follow the cursor to the last page; a page without results is not the end, a cursor seen before is an error."""
+    found: list[Container] = []
+    seen: set[str] = set()
+    cursor: str | None = None
+    while True:
+        query = (("cursor", cursor),) if cursor else ()
+        page: Answer = yield Request(method="GET", path=f"{path}/results", query=query, decode=decode_page)
+        found += page.results or []
+        cursor = page.cursor
+        if not cursor:
+            return found
+        if cursor in seen:
+            raise RejectedError(f"GET {path}/results: the cursor {cursor[:40]!r} leads back to itself")
+        seen.add(cursor)
+
+
+def _decode_submitted(body: bytes) -> Submitted:
+    return _read(body, Submitted, "submitted query job")
+
+
+def _decode_status(body: bytes) -> Status:
+    return _read(body, Status, "state of a query job")
+
+
+def _read(body: bytes, kind: type[T], what: str) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise TransientError(f"the answer is no {what} ({error})") from error

@@ -1,0 +1,53 @@
+"""Routing-status times of users, for occupancy: the second query of a chunk. Pure.
+
+https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/user-query
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from asyncreport.api.aggregates import Known, Steps, check_asked, cut, one_of, request, text, timed
+from asyncreport.errors import RejectedError
+from asyncreport.job import USERS_PER_QUERY, Query
+from asyncreport.records import Accumulator
+from asyncreport.timeline import Granularity, Interval
+
+PATH = "/api/v2/analytics/users/aggregates/query"
+
+
+def steps(query: Query, interval: Interval, users: Sequence[str], facts: Accumulator, known: Known) -> Steps:
+    """Ask for the routing statuses of users, 100 a query as the vendor demands, and add them to `facts`.
+
+    Raise RejectedError for a bucket off the grid, a foreign user, and, naming PT30M, for quarter hours where those are refused.
+    """
+    for batch in batches(users):
+        asked = frozenset(batch)
+
+        def ask(part: Interval, whole: bool, batch: Sequence[str] = batch) -> Steps:
+            body = timed(query.grid, part, whole)
+            body |= {"groupBy": ["userId"], "metrics": ["tAgentRoutingStatus"], "filter": one_of("userId", batch)}
+            try:
+                return (yield request(PATH, body)).results or []
+            except RejectedError as error:
+                raise _explained(error, query) from error
+
+        for container in (yield from cut(query.grid, interval, known, facts.fits, ask)):
+            user = text(container.group or {}, "userId")
+            if user is not None:
+                check_asked(user, asked)
+                facts.add_statuses(user, container.data or ())
+    return []
+
+
+def batches(users: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Cut users by what one query may name."""
+    return (users[at : at + USERS_PER_QUERY] for at in range(0, len(users), USERS_PER_QUERY))
+
+
+def _explained(error: RejectedError, query: Query) -> RejectedError:
+    # Two pages of the vendor's disagree on whether quarter hours are allowed here.
+    if error.status == 400 and query.grid.granularity is Granularity.PT15M:
+        text = f"{error}; routing statuses may be had by the half hour only: set range.granularity to PT30M, or occupancy to false"
+        return RejectedError(text, status=error.status, code=error.code)
+    return error

@@ -1,0 +1,52 @@
+"""Who is in a job's teams today: looked up anew by each run, for the directory keeps no history. Owns nothing."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from asyncreport.api import directory
+from asyncreport.connect import Connections
+from asyncreport.errors import AsyncReportError, ConfigError, RejectedError, RetriesExhausted
+from asyncreport.fetch import drive
+from asyncreport.job import Job, Team
+
+
+class Unknown(Struct, frozen=True, kw_only=True):
+    """A team that could not be looked up."""
+
+    team: str
+    #: `group Billing`
+    selector: str
+    error: str
+
+    def __str__(self) -> str:
+        return f"team {self.team!r} ({self.selector}) cannot be looked up: {self.error}"
+
+
+async def look_up(job: Job, connections: Connections) -> tuple[Job, list[Unknown]]:
+    """Fill in the users of teams that are looked up; those that cannot be are left out of the job and told.
+
+    Raise AuthError where the directory refuses the client.
+    """
+    found: list[Team] = []
+    unknown: list[Unknown] = []
+    for team in job.teams:
+        try:
+            found.append(await _filled(team, connections))
+        except (ConfigError, RejectedError, RetriesExhausted) as error:
+            unknown.append(_unknown(team, error))
+    return msgspec.structs.replace(job, teams=tuple(found)), unknown
+
+
+async def _filled(team: Team, connections: Connections) -> Team:
+    if team.selector is None:
+        return team
+    lane = (await connections.lanes(team.connection))[0]
+    roster = await drive(directory.look_up(team.selector), lane.ask)
+    return msgspec.structs.replace(team, users=tuple(roster.users))
+
+
+def _unknown(team: Team, error: AsyncReportError) -> Unknown:
+    assert team.selector is not None
+    return Unknown(team=team.name, selector=f"{team.selector.kind} {team.selector.value}", error=str(error))

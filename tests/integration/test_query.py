@@ -1,0 +1,208 @@
+"""The quick report against an emulator: a table on a terminal, the records' own bytes in a pipe, and help where there is nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from asyncreport.config import load_job
+from asyncreport.emulator import World
+from asyncreport.errors import AuthError, RetriesExhausted
+from asyncreport.job import Job, Limits
+from asyncreport.progress import Screen
+from asyncreport.quick import Asked, Report, job_of, report
+from tests.emulator_process import Handle, emulator_process
+from tests.exporting import NOW, Call, call, connection, environ, rows, run_here, write_job
+
+WORLD = World(agents=40, seed=1)
+USERS = [person.id for person in WORLD.people[:3]]
+RANGE = ("--start", "2024-01-01", "--end", "2024-01-02")
+
+
+def query(*options: str, cwd: Path, **extra: str) -> Call:
+    """Ask the emulator in the process."""
+    return call("query", "--emulator", *options, cwd=cwd, TMPDIR=str(cwd), **extra)
+
+
+def terminal(*options: str, cwd: Path) -> list[str]:
+    """Ask it with stdout on a terminal; give the lines."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "asyncreport", "query", "--emulator", *options]
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        process = subprocess.Popen(command, cwd=cwd, env=environ(TERM="dumb"), stdout=theirs, stderr=subprocess.PIPE)
+        with process:
+            os.close(theirs)
+            text = b"".join(_read(screen))
+            assert process.stderr is not None
+            assert process.stderr.read() == b""
+    assert process.returncode == 0
+    return text.decode().splitlines()
+
+
+def _read(screen: io.FileIO) -> Iterator[bytes]:
+    try:
+        while chunk := screen.read(65536):
+            yield chunk
+    except OSError:  # how Linux says that the other side is closed
+        return
+
+
+@pytest.mark.parametrize("contract", ["aggregates", "query-jobs", "entities"])
+def test_a_pipe_gets_the_bytes_that_a_job_file_would_write(tmp_path: Path, contract: str) -> None:
+    sections: dict[str, Any] = {
+        "connections": {"default": {"emulator": True}},
+        "contract": contract,
+        "range": {"start": "2024-01-01", "end": "2024-01-02", "granularity": "PT30M", "time_zone": "Europe/Dublin"},
+        "teams": [{"name": "users", "users": USERS}],
+    }
+    run_here(write_job(tmp_path, Handle("", "", ""), **sections))
+    users = [option for user in USERS for option in ("--user", user)]
+    zone = ("--granularity", "PT30M", "--time-zone", "Europe/Dublin", "--contract", contract)
+    result = query(*RANGE, *users, *zone, cwd=tmp_path)
+    assert (result.code, result.err) == (0, "")
+    assert result.out == (tmp_path / "out.jsonl").read_text()
+    assert len(result.out.splitlines()) > 10
+
+
+def test_the_example_of_the_help_runs_as_shown(tmp_path: Path) -> None:
+    text = call("query", "--help", cwd=tmp_path).out
+    example = " ".join(text.partition("Example: asyncreport ")[2].split())
+    assert example.startswith("query --emulator ")
+    assert call(*example.split(), cwd=tmp_path).code == 0
+    assert all(f"[env: {name}]" in " ".join(text.split()) for name in ("QUERY_START_DATE", "QUERY_END_DATE", "GENESYS_USER_ID"))
+
+
+def test_nothing_stays_behind(tmp_path: Path) -> None:
+    for options in (RANGE, (*RANGE, "--user", "nobody"), (*RANGE, "--team", "none so named")):
+        query(*options, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_terminal_gets_a_table_and_a_total(tmp_path: Path) -> None:
+    records = [json.loads(line) for line in query(*RANGE, "--granularity", "P1D", "--occupancy", cwd=tmp_path).out.splitlines()]
+    lines = terminal(*RANGE, "--granularity", "P1D", "--occupancy", cwd=tmp_path)
+    shown = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
+    assert shown == [
+        [
+            each["user_name"],
+            "2024-01-01 – 2024-01-02",
+            f"{each['handled_count']:,}",
+            f"{each['avg_handle_time_sec']:,.2f}" if each["handled_count"] else "–",
+            f"{each['occupancy']:.2%}",
+        ]
+        for each in records
+    ]
+    assert "user" in lines[1]
+    assert lines[-1].startswith(f"{len(records)} users, {sum(each['handled_count'] for each in records):,} handled, AHT ")
+    assert ", occupancy " in lines[-1]
+
+
+def test_several_teams_are_told_apart_by_a_column(tmp_path: Path) -> None:
+    lines = terminal(*RANGE, "--team", "Billing East", "--user", ",".join(USERS), "--granularity", "none", cwd=tmp_path)
+    assert lines[1].split()[1:4] == ["team", "┃", "user"]
+    assert {line.strip("│ ").partition(" │")[0].strip() for line in lines if line.startswith("│")} == {"Billing East", "users"}
+
+
+def test_range_and_users_come_from_the_environment_and_its_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("QUERY_START_DATE=2024-01-01\nQUERY_END_DATE=2024-01-09\n")
+    result = query("--granularity", "none", cwd=tmp_path, QUERY_END_DATE="2024-01-02")
+    (first, *_) = map(json.loads, result.out.splitlines())
+    assert (first["interval_start"], first["interval_end"]) == ("2024-01-01T00:00:00.000Z", "2024-01-02T00:00:00.000Z")
+    refused = call("query", cwd=tmp_path, GENESYS_USER_ID="a,a", GENESYS_CLIENT_ID="id", GENESYS_CLIENT_SECRET="secret")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith("error: GENESYS_USER_ID: teams[0].users[1]: 'a' is listed twice;")
+
+
+def test_an_empty_result_is_no_failure_and_explains_itself(tmp_path: Path) -> None:
+    result = query(*RANGE, "--user", "nobody", cwd=tmp_path)
+    assert (result.code, result.out) == (0, "")
+    assert result.err.splitlines() == [
+        "nothing found in 2024-01-01T00:00:00.000Z/2024-01-02T00:00:00.000Z",
+        'sent: POST /api/v2/analytics/conversations/aggregates/query {"interval":"2024-01-01T00:00:00.000Z/2024-01-02T00:00:00.000Z",'
+        '"granularity":"PT1H","groupBy":["userId","mediaType"],"metrics":["tTalkComplete","tHeldComplete","tAcw","tHandle"],'
+        '"filter":{"type":"and","clauses":[{"type":"or","predicates":'
+        '[{"type":"dimension","dimension":"userId","operator":"matches","value":"nobody"}]}]}}',
+        "likely causes:",
+        "- a user id is wrong, or its user inactive in the range: compare the ids with Admin > People",
+        "- no work in the range: an interaction counts when its after-call work ends; widen --start and --end",
+        "- the filter is too narrow: name more users or another team",
+        "- the OAuth client's role does not cover the users' division, which is no error to the server: "
+        "Admin > Integrations > OAuth > the client > Roles",
+    ]
+
+
+def test_an_unknown_team_ends_with_2(tmp_path: Path) -> None:
+    result = query(*RANGE, "--team", "none so named", cwd=tmp_path)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: team 'none so named' (team none so named) cannot be looked up: ")
+
+
+def test_a_reader_that_goes_away_early_is_no_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "asyncreport", "query", "--emulator", "--start", "2024-01-01", "--end", "2024-02-01"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(1) == b"{"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Handle]:
+    with emulator_process(agents=6, seed=5, requests_per_minute=0) as handle:
+        yield handle
+
+
+def reported(folder: Path, emulator: Handle, screen: io.StringIO, **limits: Any) -> Report:
+    """Ask an emulator's process for everyone in January and February, a query a month."""
+    asked = Asked(start="2024-01-01", end="2024-03-01", granularity="P1D", time_zone="UTC", contract="aggregates", emulator=True)
+    real = load_job(write_job(folder, emulator, connections={"default": connection(emulator)}, range=_RANGE), environ={}, now=NOW)
+    job: Job = job_of(asked, folder, environ={}, now=NOW)
+    job = msgspec.structs.replace(job, connections=real.connections, limits=Limits(**limits))
+    return asyncio.run(report(job, now=NOW, screen=Screen(Console(file=screen, width=500))))
+
+
+_RANGE = {"start": "2024-01-01", "end": "2024-03-01"}
+
+
+def test_a_query_that_fails_shows_nothing_rather_than_a_part(emulator: Handle, tmp_path: Path) -> None:
+    emulator.faults([{"match": {"path": "aggregates", "nth": [2]}, "do": {"status": 503, "message": "Not now"}}])
+    screen = io.StringIO()
+    try:
+        with pytest.raises(RetriesExhausted, match=r"^1 of the queries failed, so nothing is shown; run it again$"):
+            reported(tmp_path, emulator, screen, max_attempts=1)
+    finally:
+        emulator.faults([])
+    assert screen.getvalue().startswith("missing: 2024-0")
+    assert "503 service.unavailable: Not now; gave up after 1 attempt" in screen.getvalue()
+
+
+def test_a_missing_permission_is_named_with_the_place_to_grant_it(tmp_path: Path) -> None:
+    with emulator_process(agents=6, seed=5, denied=["analytics:conversationAggregate:view"]) as closed, pytest.raises(AuthError) as caught:
+        reported(tmp_path, closed, io.StringIO())
+    assert str(caught.value).partition(": ")[2] == (
+        "403 missing.permissions: Unable to perform the requested action. "
+        "You are missing the following permission(s): analytics:conversationAggregate:view; "
+        "grant analytics:conversationAggregate:view to a role of the OAuth client, in all divisions: "
+        "Admin > Integrations > OAuth > the client > Roles"
+    )
+
+
+def test_what_was_found_is_the_output_file(emulator: Handle, tmp_path: Path) -> None:
+    found = reported(tmp_path, emulator, io.StringIO())
+    assert found.records == (tmp_path / "records.jsonl").read_bytes()
+    assert found.sent == ()
+    assert {row["team"] for row in rows(tmp_path / "records.jsonl")} == {"everyone"}

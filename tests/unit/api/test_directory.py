@@ -1,0 +1,339 @@
+"""The directory: whatever way a listing is paged, everybody in it is found once, and a name means one thing or is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncreport.api.directory import Roster, decode, everyone, look_up, queue_names
+from asyncreport.api.wire import Request
+from asyncreport.errors import AsyncReportError, ConfigError, RejectedError, TransientError
+from asyncreport.job import Selector
+
+T = TypeVar("T")
+
+#: what a fake answers: the body, or an error to raise
+Answers = Callable[[Request], object]
+
+GROUP = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
+OTHER = "AAAAAAAA-0000-4ccc-8ddd-eeeeeeeeeeee"
+NOT_FOUND = RejectedError("GET: 404 not.found", status=404)
+
+
+def play(steps: Generator[Request, Any, T], answers: Answers) -> tuple[T, list[Request]]:
+    """Give each request its answer, through its own decoder, to the end."""
+    asked: list[Request] = []
+    try:
+        request = next(steps)
+        while True:
+            asked.append(request)
+            answer = answers(request)
+            if isinstance(answer, AsyncReportError):
+                request = steps.throw(answer)
+            else:
+                request = steps.send(request.decode(json.dumps(answer).encode()))
+    except StopIteration as end:
+        return end.value, asked
+
+
+def entity(name: str) -> dict[str, str]:
+    return {"id": name, "name": name.title()}
+
+
+def counted(request: Request, found: Sequence[object], *, cap: int = 500) -> dict[str, object]:
+    """Answer as groups, queues and users are listed."""
+    page = uncounted(request, found, cap=cap)
+    return page | {"pageCount": -(-len(found) // min(cap, int(dict(request.query)["pageSize"]))), "total": len(found)}
+
+
+def uncounted(request: Request, found: Sequence[object], *, cap: int = 500) -> dict[str, object]:
+    """Answer as the members of a queue are listed."""
+    asked = dict(request.query)
+    size, number = min(cap, int(asked["pageSize"])), int(asked.get("pageNumber", 1))
+    page: dict[str, object] = {"entities": found[(number - 1) * size : number * size]}
+    if number * size < len(found):
+        page["nextUri"] = f"{request.path}?pageNumber={number + 1}&pageSize={size}"
+    return page
+
+
+def followed(request: Request, found: Sequence[object], *, cap: int = 500, empty: bool = False) -> dict[str, object]:
+    """Answer as teams and their members are listed; with `empty` each page of something comes after one of nothing."""
+    asked = dict(request.query)
+    size = min(cap, int(asked["pageSize"]))
+    kind, _, start = asked.get("after", "full+0" if not empty else "none+0").partition("+")
+    at = int(start)
+    full = kind == "full"
+    page: dict[str, object] = {"entities": found[at : at + size] if full else []}
+    onward = "none" if empty and full else "full"
+    if not full or at + size < len(found):
+        after = f"{onward}+{at + size * full}"
+        page["nextUri"] = f"https://elsewhere.example/collect/all?{urlencode({'after': after, 'pageSize': size})}#top"
+    return page
+
+
+MEMBERS = st.lists(st.integers(0, 400).map(lambda n: f"user-{n:03}"), unique=True, max_size=250)
+
+
+@given(MEMBERS, st.integers(1, 300), st.booleans())
+def test_any_paging_of_a_team_gives_each_member_once_and_never_leaves_the_path(members: list[str], cap: int, empty: bool) -> None:
+    found = [{"id": user} for user in members]
+
+    def answers(request: Request) -> object:
+        return (
+            {"id": GROUP, "name": "Night"} if request.path == f"/api/v2/teams/{GROUP}" else followed(request, found, cap=cap, empty=empty)
+        )
+
+    roster, asked = play(look_up(Selector(kind="team", value=GROUP)), answers)
+    assert roster == Roster(id=GROUP, name="Night", users=tuple(sorted(members)))
+    assert {request.path for request in asked[1:]} == {f"/api/v2/teams/{GROUP}/members"}
+    assert {request.host for request in asked} == {"api"}
+
+
+@given(MEMBERS, st.integers(1, 300))
+def test_any_paging_of_a_group_gives_each_member_once(members: list[str], cap: int) -> None:
+    def answers(request: Request) -> object:
+        return counted(request, [entity(user) for user in members], cap=cap) if request.path.endswith("/members") else entity(GROUP)
+
+    roster, asked = play(look_up(Selector(kind="group", value=GROUP)), answers)
+    assert roster.users == tuple(sorted(members))
+    assert len(asked) == 1 + max(1, -(-len(members) // min(cap, 100)))
+
+
+@given(MEMBERS, st.integers(1, 100), st.booleans())
+def test_any_paging_of_a_queue_without_total_gives_each_member_once(members: list[str], cap: int, linked: bool) -> None:
+    """`linked`: pages of any size name the next one; otherwise they are full until the last."""
+
+    def answers(request: Request) -> object:
+        if not request.path.endswith("/members"):
+            return entity(GROUP)
+        page = uncounted(request, [entity(user) for user in members], cap=cap if linked else 100)
+        return page if linked else {"entities": page["entities"]}
+
+    roster, asked = play(look_up(Selector(kind="queue", value=GROUP)), answers)
+    assert roster.users == tuple(sorted(members))
+    assert all(dict(request.query)["pageSize"] == "100" for request in asked[1:])
+
+
+@pytest.mark.parametrize(("members", "pages"), [(0, 1), (99, 1), (100, 2), (101, 2), (200, 3)])
+def test_a_queue_whose_pages_name_no_next_one_ends_with_a_page_that_is_not_full(members: int, pages: int) -> None:
+    def answers(request: Request) -> object:
+        if not request.path.endswith("/members"):
+            return entity(GROUP)
+        return {"entities": uncounted(request, [entity(f"user-{n:03}") for n in range(members)])["entities"]}
+
+    roster, asked = play(look_up(Selector(kind="queue", value=GROUP)), answers)
+    assert len(roster.users) == members
+    assert len(asked) == 1 + pages
+
+
+@given(MEMBERS.filter(lambda members: len(members) > 3), st.data())
+def test_who_is_on_two_pages_because_somebody_was_hired_meanwhile_is_there_once(members: list[str], data: st.DataObject) -> None:
+    listed = [entity(user) for user in members]
+
+    def answers(request: Request) -> object:
+        if not request.path.endswith("/members"):
+            return entity(GROUP)
+        page = counted(request, listed, cap=3)
+        if data.draw(st.booleans()):
+            listed.insert(0, entity(f"new-{len(listed)}"))
+        return page if len(listed) < 500 else counted(request, listed, cap=500)
+
+    roster, _ = play(look_up(Selector(kind="group", value=GROUP)), answers)
+    assert set(members) <= set(roster.users)
+    assert len(set(roster.users)) == len(roster.users)
+
+
+@pytest.mark.parametrize(("kind", "path"), [("group", "/api/v2/groups"), ("team", "/api/v2/teams"), ("queue", "/api/v2/routing/queues")])
+@pytest.mark.parametrize("value", [GROUP, OTHER])
+def test_what_has_the_form_of_an_id_is_one(kind: Any, path: str, value: str) -> None:
+    def answers(request: Request) -> object:
+        return {"entities": [entity("ann")]} if request.path.endswith("/members") else {"id": value, "name": "Night"}
+
+    roster, asked = play(look_up(Selector(kind=kind, value=value)), answers)
+    assert roster == Roster(id=value, name="Night", users=("ann",))
+    assert [request.path for request in asked] == [f"{path}/{value}", f"{path}/{value}/members"]
+    assert asked[0].query == ()
+
+
+@pytest.mark.parametrize("kind", ["group", "team", "queue"])
+@pytest.mark.parametrize("gone", ["", "/members"])
+def test_an_id_that_is_none_is_told_to_who_wrote_the_job(kind: Any, gone: str) -> None:
+    def answers(request: Request) -> object:
+        return NOT_FOUND if request.path.endswith(f"{GROUP}{gone}") else entity(GROUP)
+
+    with pytest.raises(ConfigError) as caught:
+        play(look_up(Selector(kind=kind, value=GROUP)), answers)
+    assert str(caught.value) == (
+        f"{kind} {GROUP}: the directory knows no {kind} of this id, or the OAuth client's divisions do not cover it; "
+        f"check the id, or give the {kind}'s exact name"
+    )
+    assert caught.value.__cause__ is NOT_FOUND
+
+
+@pytest.mark.parametrize("gone", ["", "/members"])
+def test_any_other_refusal_stays_what_it_is(gone: str) -> None:
+    refused = RejectedError("GET: 400 bad.request", status=400)
+
+    def answers(request: Request) -> object:
+        return refused if request.path.endswith(f"{GROUP}{gone}") else entity(GROUP)
+
+    with pytest.raises(RejectedError) as caught:
+        play(look_up(Selector(kind="group", value=GROUP)), answers)
+    assert caught.value is refused
+
+
+#: those whose names come twice, and one that another begins with
+NAMES = ("Sales", "Sales Nights", "sales", "Billing", "Billing", "Équipe d'accueil")
+
+
+def directory(kind: str) -> Answers:
+    """Answer as the vendor filters: groups not at all, teams by the beginning and queues by the whole of a name, in any case."""
+    listed = [{"id": f"id-{n}", "name": name} for n, name in enumerate(NAMES)]
+
+    def answers(request: Request) -> object:
+        if request.path.endswith("/members"):
+            return {"entities": [{"id": request.path.split("/")[-2]}]}
+        name = dict(request.query).get("name", "").casefold()
+        if kind == "team":
+            return followed(request, [each for each in listed if each["name"].casefold().startswith(name)], cap=2)
+        return counted(request, [each for each in listed if not name or each["name"].casefold() == name], cap=2)
+
+    return answers
+
+
+@pytest.mark.parametrize(("kind", "requests"), [("group", 3), ("team", 2), ("queue", 1)])
+def test_an_exact_name_finds_the_one_that_bears_it(kind: Any, requests: int) -> None:
+    roster, asked = play(look_up(Selector(kind=kind, value="Sales")), directory(kind))
+    assert roster == Roster(id="id-0", name="Sales", users=("id-0",))
+    assert len(asked) == requests + 1
+    assert all(("name", "Sales") in request.query for request in asked[:-1] if kind != "group")
+
+
+def test_the_filter_of_a_name_is_kept_where_the_next_page_does_not_repeat_it() -> None:
+    _, asked = play(look_up(Selector(kind="team", value="Sales")), directory("team"))
+    assert asked[1].query == (("name", "Sales"), ("after", "full+2"), ("pageSize", "2"))
+
+
+@pytest.mark.parametrize("kind", ["group", "team", "queue"])
+def test_a_name_that_several_bear_is_refused_with_their_ids(kind: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        play(look_up(Selector(kind=kind, value="Billing")), directory(kind))
+    assert str(caught.value) == f"{kind} 'Billing': 2 {kind}s bear this name (id-3, id-4); give the id of the one that is meant"
+
+
+@pytest.mark.parametrize("kind", ["group", "team", "queue"])
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("Biling", "did you mean 'Billing'?"),
+        ("équipe D'Accueil", """did you mean "Équipe d'accueil"?"""),
+        ("Sales Night", "did you mean 'Sales Nights' or 'sales'?"),
+        ("x", "check the name, or give the {kind}'s id"),
+    ],
+)
+def test_a_name_that_nothing_bears_is_refused_with_what_comes_near(kind: Any, name: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        play(look_up(Selector(kind=kind, value=name)), directory(kind))
+    assert str(caught.value) == (
+        f"{kind} {name!r}: none of the 6 {kind}s that the OAuth client sees bears exactly this name, case included; "
+        f"{hint.format(kind=kind)}"
+    )
+
+
+@pytest.mark.parametrize("next_uri", ["?after=one", "?pageSize=100", "/", "http://["])
+def test_a_cursor_that_leads_back_is_an_error(next_uri: str) -> None:
+    def answers(request: Request) -> object:
+        return {"entities": [], "nextUri": next_uri} if request.path.endswith("/members") else entity(GROUP)
+
+    with pytest.raises(RejectedError, match=rf"GET /api/v2/teams/{GROUP}/members: page 2 leads back to one already read; "):
+        play(look_up(Selector(kind="team", value=GROUP)), answers)
+
+
+def test_a_queue_whose_pages_stand_still_is_an_error() -> None:
+    def answers(request: Request) -> object:
+        return {"entities": [entity("ann")], "nextUri": "?pageNumber=2"} if request.path.endswith("/members") else entity(GROUP)
+
+    with pytest.raises(RejectedError, match="page 2 leads back"):
+        play(look_up(Selector(kind="queue", value=GROUP)), answers)
+
+
+def test_an_id_from_an_answer_stays_one_piece_of_the_path() -> None:
+    def answers(request: Request) -> object:
+        return {"entities": []} if request.path.endswith("/members") else {"entities": [{"id": "../x?y", "name": "Sales"}], "pageCount": 1}
+
+    _, asked = play(look_up(Selector(kind="group", value="Sales")), answers)
+    assert asked[-1].path == "/api/v2/groups/..%2Fx%3Fy/members"
+
+
+def test_queue_names_are_asked_for_a_hundred_ids_a_call_and_a_deleted_queue_has_none() -> None:
+    def answers(request: Request) -> object:
+        return counted(request, [entity(value) for key, value in request.query if key == "id" and value != "queue-007"], cap=60)
+
+    names, asked = play(queue_names(f"queue-{n:03}" for n in [*range(130), 0]), answers)
+    assert [sum(key == "id" for key, _ in request.query) for request in asked] == [100, 100, 30]
+    assert names == {f"queue-{n:03}": None if n == 7 else f"Queue-{n:03}" for n in range(130)}
+
+
+def test_no_queues_are_asked_for_where_there_are_none() -> None:
+    assert play(queue_names([]), lambda _: NOT_FOUND) == ({}, [])
+
+
+def test_everyone_is_listed_state_by_state_as_long_as_the_listing_is() -> None:
+    people = {"active": 1200, "inactive": 3, "deleted": 0}
+
+    def answers(request: Request) -> object:
+        state = dict(request.query)["state"]
+        return counted(request, [entity(f"{state}-{n:04}") for n in range(people[state])])
+
+    users, asked = play(everyone(), answers)
+    assert len(users) == len(set(users)) == 1203
+    assert list(users) == sorted(users)
+    assert [(dict(request.query)["state"], dict(request.query)["pageNumber"]) for request in asked] == [
+        ("active", "1"),
+        ("active", "2"),
+        ("active", "3"),
+        ("inactive", "1"),
+        ("deleted", "1"),
+    ]
+    assert {dict(request.query)["pageSize"] for request in asked} == {"500"}
+
+
+def test_leavers_beyond_what_the_vendor_lists_are_no_silent_hole() -> None:
+    refused = RejectedError("GET /api/v2/users: 400", status=400, code="bad.request")
+
+    def answers(request: Request) -> object:
+        if ("state", "deleted") in request.query and ("pageNumber", "21") in request.query:
+            return refused
+        return {"entities": [], "pageCount": 40}
+
+    with pytest.raises(RejectedError) as caught:
+        play(everyone(), answers)
+    assert str(caught.value) == (
+        "GET /api/v2/users: the vendor lists no more than 10,000 users who are deleted; "
+        "give every team of the job its users, group, team or queue, so that not everyone is asked for"
+    )
+    assert (caught.value.status, caught.value.code, caught.value.__cause__) == (400, "bad.request", refused)
+
+
+def test_another_refusal_to_list_everyone_stays_what_it_is() -> None:
+    with pytest.raises(RejectedError) as caught:
+        play(everyone(), lambda _: NOT_FOUND)
+    assert caught.value is NOT_FOUND
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"entities": 5}', b'{"entities": [{"name": "no id"}]}', b"[" * 5000])
+def test_a_body_that_is_no_page_is_worth_another_attempt(body: bytes) -> None:
+    with pytest.raises(TransientError, match="the answer is no page of a listing"):
+        decode(body)
+
+
+def test_a_body_that_is_no_group_is_worth_another_attempt() -> None:
+    request = next(look_up(Selector(kind="group", value=GROUP)))
+    with pytest.raises(TransientError, match="the answer is no group, team or queue"):
+        request.decode(b'{"entities": []}')

@@ -1,0 +1,185 @@
+"""The entities contract: select, where, groupBy; pages; seconds; no hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncreport.api.aggregates import PATH, Known
+from asyncreport.api.contracts import steps
+from asyncreport.api.entities import Page, decode
+from asyncreport.api.wire import Request
+from asyncreport.errors import RejectedError, TransientError
+from asyncreport.job import Chunk, Query
+from asyncreport.records import Accumulator
+from asyncreport.timeline import Granularity, Grid, Interval, parse_iso
+
+DAY = Interval(parse_iso("2023-10-01T00:00Z"), parse_iso("2023-10-02T00:00Z"))
+HOURS = Grid(Granularity.PT1H, "UTC")
+TEN = "2023-10-01T10:00:00.000Z"
+
+
+def ask(
+    reply: Callable[[dict[str, Any]], bytes],
+    *,
+    grid: Grid = HOURS,
+    interval: Interval = DAY,
+    users: tuple[str, ...] | None = ("anna", "bert"),
+) -> tuple[list[dict[str, Any]], dict[str | None, list[dict[str, object]]]]:
+    """Run the contract against a server that is a function; give the bodies and the rows."""
+    query = Query(grid=grid, contract="entities")
+    facts = Accumulator(grid.edges(interval), query)
+    running = steps(query, Chunk(connection="c", month="2023-10", interval=interval, users=users), facts, Known(), [])
+    asked: list[dict[str, Any]] = []
+    answer: Page | None = None
+    while True:
+        try:
+            request = running.send(answer)
+        except StopIteration:
+            return asked, dict(facts.blocks())
+        assert isinstance(request, Request)
+        assert request.path == PATH
+        asked.append(json.loads(request.body or b""))
+        answer = request.decode(reply(asked[-1]))
+
+
+def entity(user: str | None = "anna", start: str | None = TEN, **metrics: dict[str, float]) -> dict[str, Any]:
+    return {"user": {"id": user}, "interval": {"startTime": start}, "metrics": metrics}
+
+
+def page(*entities: dict[str, Any] | None, following: str | None = None) -> bytes:
+    return json.dumps({"entities": list(entities), "nextPage": following}).encode()
+
+
+def test_the_request_selects_filters_and_groups() -> None:
+    asked, _ = ask(lambda _: b"{}")
+    assert asked == [
+        {
+            "select": [
+                {"name": "handledCount", "type": "count"},
+                {"name": "wrapUpTime", "type": "sum"},
+                {"name": "talkTime", "type": "sum"},
+            ],
+            "groupBy": ["user"],
+            "where": {
+                "predicates": [
+                    {"type": "date", "path": "conversation.startTime", "operator": "gte", "value": "2023-10-01T00:00:00.000Z"},
+                    {"type": "date", "path": "conversation.startTime", "operator": "lt", "value": "2023-10-02T00:00:00.000Z"},
+                    {"type": "in", "path": "conversation.user.id", "value": ["anna", "bert"]},
+                ]
+            },
+            "interval": "PT1H",
+        }
+    ]
+
+
+def test_everyone_is_asked_for_without_the_user_predicate() -> None:
+    asked, _ = ask(lambda _: b"{}", users=None)
+    assert [predicate["type"] for predicate in asked[0]["where"]["predicates"]] == ["date", "date"]
+
+
+def test_seconds_become_a_record_whose_handle_time_is_talk_and_wrap_up_and_whose_hold_is_unknown() -> None:
+    _, rows = ask(lambda _: page(entity(handledCount={"count": 3}, talkTime={"sum": 590.0}, wrapUpTime={"sum": 110.5})))
+    assert rows["anna"] == [
+        {
+            "interval_start": TEN,
+            "interval_end": "2023-10-01T11:00:00.000Z",
+            "handled_count": 3,
+            "total_talk_time_sec": 590.0,
+            "total_hold_time_sec": None,
+            "total_wrap_up_sec": 110.5,
+            "total_handle_time_sec": 700.5,
+            "avg_handle_time_sec": 233.5,
+        }
+    ]
+
+
+def test_pages_are_followed_by_their_token_and_an_empty_one_is_not_the_end() -> None:
+    pages = {
+        None: page(entity(handledCount={"count": 1}), following="t1"),
+        "t1": page(following="t2"),
+        "t2": page(entity(handledCount={"count": 2})),
+    }
+    asked, rows = ask(lambda body: pages[body.get("pageToken")])
+    assert [body.get("pageToken") for body in asked] == [None, "t1", "t2"]
+    assert all(body["where"] == asked[0]["where"] for body in asked)
+    assert [row["handled_count"] for row in rows["anna"]] == [3]
+
+
+def test_a_token_that_leads_back_is_an_error() -> None:
+    with pytest.raises(RejectedError, match="the page token 't1' leads back to itself"):
+        ask(lambda _: page(following="t1"))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {},
+        {"user": None, "interval": None, "metrics": None},
+        {"user": {"id": "anna"}, "interval": {"startTime": TEN}, "metrics": {"talkTime": None}},
+    ],
+)
+def test_a_row_with_nothing_in_it_makes_no_record(row: dict[str, Any]) -> None:
+    assert ask(lambda _: page(row), users=None)[1] == {}
+
+
+def test_a_row_without_a_user_belongs_to_everyone_alone() -> None:
+    body = page(entity(None, handledCount={"count": 1}), {"interval": {"startTime": TEN}, "metrics": {"handledCount": {"count": 4}}})
+    assert [row["handled_count"] for row in ask(lambda _: body, users=None)[1][None]] == [5]
+    assert ask(lambda _: body)[1] == {}
+
+
+def test_a_user_who_was_not_asked_for_is_an_error() -> None:
+    with pytest.raises(RejectedError, match="holds a user 'zoe' who was not asked for"):
+        ask(lambda _: page(entity("zoe", handledCount={"count": 1})))
+
+
+@pytest.mark.parametrize("start", [None, "soon", "2023-10-01T10:30:00.000Z", "2023-10-02T00:00:00.000Z"])
+def test_a_bucket_that_was_not_asked_for_is_an_error(start: str | None) -> None:
+    with pytest.raises(RejectedError, match="that was not asked for; expected buckets from 2023-10-01"):
+        ask(lambda _: page(entity(start=start, handledCount={"count": 1})))
+
+
+def test_a_bucket_is_known_by_its_instant() -> None:
+    assert ask(lambda _: page(entity(start="2023-10-01T12:00:00+02:00", handledCount={"count": 1})))[1]["anna"][0]["interval_start"] == TEN
+
+
+@pytest.mark.parametrize(
+    ("granularity", "zone", "expected"),
+    [(Granularity.P1D, "UTC", ["P1D"]), (Granularity.P1D, "Europe/Dublin", [None, None]), (Granularity.P1W, "UTC", [None, None])],
+)
+def test_the_contract_knows_no_zone_so_local_days_are_one_request_each(
+    granularity: Granularity, zone: str, expected: list[str | None]
+) -> None:
+    """A row then need not say which bucket it is: there is only one."""
+    grid = Grid(granularity, zone)
+    start = grid.around(parse_iso("2023-10-04T00:00Z"))[0]
+    second = grid.around(start + 1)[1]
+    interval = Interval(start, grid.around(second + 1)[1])
+    asked, rows = ask(
+        lambda _: page({"user": {"id": "anna"}, "metrics": {"handledCount": {"count": 1}}}) if expected[0] is None else b"{}",
+        grid=grid,
+        interval=interval,
+    )
+    assert [body.get("interval") for body in asked] == expected
+    assert len(rows.get("anna", [])) == (2 if expected[0] is None else 0)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"entities": 5}', b'{"entities": [{"metrics": {"talkTime": {"sum": "1"}}}]}'])
+def test_a_foreign_body_is_worth_another_attempt(body: bytes) -> None:
+    with pytest.raises(TransientError, match="the answer is no page of entities"):
+        decode(body)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_give_a_page_or_our_error(body: bytes) -> None:
+    try:
+        found = decode(body)
+    except TransientError:
+        return
+    assert isinstance(found, Page)

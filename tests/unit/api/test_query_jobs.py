@@ -1,0 +1,127 @@
+"""Query jobs: submitted, polled, read to the last page, submitted anew where they are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from asyncreport.api.aggregates import Container
+from asyncreport.api.query_jobs import PAGE_SIZE, PATH, SUBMISSIONS, send
+from asyncreport.api.wire import Request, Wait
+from asyncreport.errors import RejectedError, RetriesExhausted, TransientError
+
+#: answers in order: a body, or an error that the road to the server raised
+Script = Iterator[bytes | Exception]
+
+
+def play(script: list[bytes | Exception], patience: float = 900) -> tuple[list[str], list[float], list[Container], list[Request]]:
+    """Run the contract against a script; give what was asked, the pauses, the result and what is left to be asked."""
+    closing: list[Request] = []
+    asked: list[str] = []
+    pauses: list[float] = []
+    answers: Script = iter(script)
+    running = send({"interval": "a/b"}, closing, patience)
+    step = next(running)
+    try:
+        while True:
+            if isinstance(step, Wait):
+                pauses.append(step.seconds)
+                step = running.send(None)
+                continue
+            query = "&".join(f"{key}={value}" for key, value in step.query)
+            asked.append(f"{step.method} {step.path.removeprefix(PATH)}{'?' if query else ''}{query}")
+            answer = next(answers)
+            step = running.throw(answer) if isinstance(answer, Exception) else running.send(step.decode(answer))
+    except StopIteration as end:
+        return asked, pauses, end.value, closing
+
+
+def page(*users: str, cursor: str = "") -> bytes:
+    groups = ",".join(f'{{"group": {{"userId": "{user}"}}}}' for user in users)
+    return f'{{"results": [{groups}]{f", {chr(34)}cursor{chr(34)}: {chr(34)}{cursor}{chr(34)}" if cursor else ""}}}'.encode()
+
+
+ACCEPTED, PENDING, DONE = b'{"jobId": "j1"}', b'{"state": "PENDING"}', b'{"state": "FULFILLED"}'
+GONE = RejectedError("404", status=404)
+
+
+def users(found: list[Container]) -> list[Any]:
+    return [(container.group or {})["userId"] for container in found]
+
+
+def test_a_query_is_submitted_polled_read_to_the_last_page_and_left_to_be_deleted() -> None:
+    asked, pauses, found, closing = play([ACCEPTED, b'{"state": "QUEUED"}', PENDING, DONE, page("a", cursor="c1"), page("b", "a")])
+    assert asked == ["POST ", "GET /j1", "GET /j1", "GET /j1", "GET /j1/results", "GET /j1/results?cursor=c1"]
+    assert pauses == [1, 2, 4]
+    assert users(found) == ["a", "b", "a"]
+    assert [(request.method, request.path) for request in closing] == [("DELETE", f"{PATH}/j1")]
+
+
+def test_the_submission_is_the_query_and_a_page_size() -> None:
+    request = next(send({"interval": "a/b"}, [], 900))
+    assert isinstance(request, Request)
+    assert request.body == b'{"interval":"a/b","pageSize":%d}' % PAGE_SIZE
+
+
+def test_pauses_grow_up_to_a_quarter_minute_until_patience_ends() -> None:
+    with pytest.raises(RetriesExhausted, match="the query job is still PENDING after 60 s; run it again later, or raise give_up_after"):
+        play([ACCEPTED, *[PENDING] * 50], patience=60)
+    running, pauses = send({}, [], 60), []
+    step = next(running)
+    while len(pauses) < 7:
+        if isinstance(step, Wait):
+            pauses.append(step.seconds)
+            step = running.send(None)
+        else:
+            step = running.send(step.decode(ACCEPTED if step.method == "POST" else PENDING))
+    assert pauses == [1, 2, 4, 8, 15, 15, 15]
+
+
+def test_an_unknown_state_is_a_job_under_way() -> None:
+    assert users(play([ACCEPTED, b'{"state": "PONDERING"}', b"{}", DONE, page("a")])[2]) == ["a"]
+
+
+def test_a_failed_job_is_told_in_the_servers_words() -> None:
+    with pytest.raises(RejectedError, match="the query job failed: too much"):
+        play([ACCEPTED, b'{"state": "FAILED", "errorMessage": "too much"}'])
+
+
+@pytest.mark.parametrize(
+    "ending", [[b'{"state": "EXPIRED"}'], [b'{"state": "CANCELLED"}'], [GONE], [DONE, GONE], [DONE, page("lost", cursor="c"), GONE]]
+)
+def test_a_job_that_is_gone_is_submitted_anew(ending: list[bytes | Exception]) -> None:
+    """Nothing of the first one's pages is kept, and both are left to be deleted."""
+    asked, _, found, closing = play([ACCEPTED, *ending, b'{"jobId": "j/2"}', DONE, page("a")])
+    assert users(found) == ["a"]
+    assert [request.path for request in closing] == [f"{PATH}/j1", f"{PATH}/j%2F2"]
+    assert asked.count("POST ") == 2
+
+
+def test_a_job_that_is_gone_each_time_is_given_up() -> None:
+    with pytest.raises(RetriesExhausted, match=f"was gone before it was read, {SUBMISSIONS} times; run it again later"):
+        play([ACCEPTED, GONE] * SUBMISSIONS)
+
+
+def test_another_refusal_goes_through() -> None:
+    with pytest.raises(RejectedError, match="bad"):
+        play([ACCEPTED, RejectedError("bad", status=400)])
+
+
+def test_a_page_without_results_is_not_the_end() -> None:
+    assert users(play([ACCEPTED, DONE, b'{"cursor": "c1"}', page("a", cursor="c2"), b"{}"])[2]) == ["a"]
+
+
+def test_a_cursor_that_leads_back_is_an_error() -> None:
+    with pytest.raises(RejectedError, match="the cursor 'c1' leads back to itself"):
+        play([ACCEPTED, DONE, page("a", cursor="c1"), page("b", cursor="c2"), page("c", cursor="c1")])
+
+
+@pytest.mark.parametrize(
+    ("answers", "what"),
+    [([b"{}"], "submitted query job"), ([b"<html>"], "submitted query job"), ([ACCEPTED, b"[]"], "state of a query job")],
+)
+def test_a_foreign_body_is_worth_another_attempt(answers: list[bytes], what: str) -> None:
+    with pytest.raises(TransientError, match=f"the answer is no {what}"):
+        play(list(answers))

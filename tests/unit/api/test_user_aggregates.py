@@ -1,0 +1,183 @@
+"""Routing statuses: who is asked for, how the times become occupancy, and what makes a record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncreport.api import aggregates, user_aggregates
+from asyncreport.api.aggregates import Known
+from asyncreport.api.contracts import requests, steps
+from asyncreport.api.wire import Request
+from asyncreport.errors import RejectedError
+from asyncreport.job import Chunk, Query
+from asyncreport.records import Accumulator, occupancy
+from asyncreport.timeline import Granularity, Grid, Interval, parse_iso
+
+DAY = Interval(parse_iso("2023-10-01T00:00Z"), parse_iso("2023-10-02T00:00Z"))
+TEN = "2023-10-01T10:00:00.000Z/2023-10-01T10:30:00.000Z"
+ELEVEN = "2023-10-01T11:00:00.000Z/2023-10-01T11:30:00.000Z"
+
+
+def ask(
+    statuses: Callable[[dict[str, Any]], bytes],
+    *,
+    handled: bytes = b"{}",
+    users: tuple[str, ...] | None = ("anna",),
+    granularity: Granularity = Granularity.PT30M,
+    everyone: tuple[str, ...] = (),
+) -> tuple[list[dict[str, Any]], dict[str | None, list[dict[str, object]]]]:
+    """Run a chunk with occupancy; give the bodies of the user queries and the rows."""
+    query = Query(grid=Grid(granularity, "UTC"), occupancy=True)
+    facts = Accumulator(query.grid.edges(DAY), query)
+    running = steps(query, Chunk(connection="c", month="2023-10", interval=DAY, users=users), facts, Known(everyone=everyone), [])
+    asked: list[dict[str, Any]] = []
+    step = next(running)
+    while True:
+        assert isinstance(step, Request)
+        body = json.loads(step.body or b"")
+        if step.path == user_aggregates.PATH:
+            asked.append(body)
+        else:
+            assert step.path == aggregates.PATH
+        try:
+            answer = step.decode(statuses(body) if step.path == user_aggregates.PATH else handled)
+            step = running.send(answer)
+        except RejectedError as error:
+            step = running.throw(error)
+        except StopIteration:
+            return asked, dict(facts.blocks())
+
+
+def reported(*rows: tuple[str, str, dict[str, float]]) -> bytes:
+    return json.dumps(
+        {
+            "systemToOrganizationMappings": {"ON_QUEUE": ["x"]},
+            "results": [
+                {
+                    "group": {"userId": user},
+                    "data": [
+                        {
+                            "interval": interval,
+                            "metrics": [
+                                {"metric": "tAgentRoutingStatus", "qualifier": name, "stats": {"sum": time}} for name, time in times.items()
+                            ],
+                        }
+                    ],
+                }
+                for user, interval, times in rows
+            ],
+        }
+    ).encode()
+
+
+def test_statuses_are_asked_for_by_user_in_the_form_that_the_vendor_shows() -> None:
+    asked, _ = ask(lambda _: b"{}", users=("anna", "bert"))
+    assert asked == [
+        {
+            "interval": "2023-10-01T00:00:00.000Z/2023-10-02T00:00:00.000Z",
+            "granularity": "PT30M",
+            "groupBy": ["userId"],
+            "metrics": ["tAgentRoutingStatus"],
+            "filter": {
+                "type": "or",
+                "predicates": [
+                    {"type": "dimension", "dimension": "userId", "operator": "matches", "value": user} for user in ("anna", "bert")
+                ],
+            },
+        }
+    ]
+
+
+def test_times_become_columns_and_occupancy_is_divided_last() -> None:
+    body = reported(
+        ("anna", TEN, {"INTERACTING": 1_200_000.0, "IDLE": 540_000.0, "NOT_RESPONDING": 60_000.0}), ("anna", TEN, {"INTERACTING": 500.0})
+    )
+    handled = json.dumps(
+        {
+            "results": [
+                {
+                    "group": {"userId": "anna"},
+                    "data": [{"interval": TEN, "metrics": [{"metric": "tHandle", "stats": {"count": 2, "sum": 4000}}]}],
+                }
+            ]
+        }
+    )
+    _, rows = ask(lambda _: body, handled=handled.encode())
+    (row,) = rows["anna"]
+    assert {
+        name: row[name]
+        for name in ("handled_count", "interacting_sec", "communicating_sec", "idle_sec", "not_responding_sec", "off_queue_sec")
+    } == {
+        "handled_count": 2,
+        "interacting_sec": 1200.5,
+        "communicating_sec": 0.0,
+        "idle_sec": 540.0,
+        "not_responding_sec": 60.0,
+        "off_queue_sec": 0.0,
+    }
+    assert row["occupancy"] == 0.6897
+    assert list(row)[-6:] == ["interacting_sec", "communicating_sec", "idle_sec", "not_responding_sec", "off_queue_sec", "occupancy"]
+
+
+def test_a_status_makes_a_record_and_off_queue_alone_does_not() -> None:
+    body = reported(("anna", TEN, {"IDLE": 1000}), ("anna", ELEVEN, {"OFF_QUEUE": 1000}))
+    (row,) = ask(lambda _: body)[1]["anna"]
+    assert (row["interval_start"], row["handled_count"], row["avg_handle_time_sec"], row["occupancy"]) == (
+        "2023-10-01T10:00:00.000Z",
+        0,
+        None,
+        0.0,
+    )
+
+
+def test_where_no_status_was_reported_the_routing_columns_are_null() -> None:
+    handled = json.dumps(
+        {"results": [{"group": {"userId": "anna"}, "data": [{"interval": TEN, "metrics": [{"metric": "tHandle", "stats": {"count": 2}}]}]}]}
+    )
+    (row,) = ask(lambda _: b"{}", handled=handled.encode())[1]["anna"]
+    assert [row[name] for name in list(row)[-6:]] == [None] * 6
+
+
+def test_time_off_queue_alone_divides_by_nothing() -> None:
+    body = reported(("anna", TEN, {"OFF_QUEUE": 1000, "NOT_RESPONDING": 5}))
+    assert ask(lambda _: body)[1]["anna"][0]["occupancy"] is None
+
+
+def test_of_everyone_a_hundred_are_asked_for_at_a_time() -> None:
+    everyone = tuple(f"user-{n:03}" for n in range(230))
+    asked, _ = ask(lambda _: b"{}", users=None, everyone=everyone)
+    assert [len(body["filter"]["predicates"]) for body in asked] == [100, 100, 30]
+    chunk = Chunk(connection="c", month="2023-10", interval=DAY, users=None)
+    assert requests(Query(grid=Grid(Granularity.PT30M, "UTC"), occupancy=True), chunk, 230) == 4
+
+
+def test_quarter_hours_that_are_refused_name_the_half_hour() -> None:
+    def refuse(_: dict[str, Any]) -> bytes:
+        raise RejectedError("[id] POST /x: 400 bad.request", status=400)
+
+    with pytest.raises(
+        RejectedError,
+        match=r"400 bad.request; routing statuses may be had by the half hour only: set range.granularity to PT30M, or occupancy to false",
+    ):
+        ask(refuse, granularity=Granularity.PT15M)
+    with pytest.raises(RejectedError, match=r"400 bad.request$"):
+        ask(refuse)
+
+
+def test_a_user_who_was_not_asked_for_is_an_error() -> None:
+    with pytest.raises(RejectedError, match="holds a user 'zoe' who was not asked for"):
+        ask(lambda _: reported(("zoe", TEN, {"IDLE": 1})))
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**9))
+def test_occupancy_has_four_places_half_up(interacting: int, communicating: int, idle: int) -> None:
+    total = interacting + communicating + idle
+    exact = float((Decimal(interacting) / total).quantize(Decimal("0.0001"), ROUND_HALF_UP)) if total else None
+    assert occupancy(interacting, communicating, idle) == exact
