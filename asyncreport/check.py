@@ -54,7 +54,7 @@ async def _lane(job: Job, connection: Connection, lane: Lane, *, now: int) -> As
         # Needs a token, the hosts, the proxy and the certificates, but no permission.
         listing: limits.Limits = await lane.ask(limits.asked())
     except AsyncReportError as error:
-        yield Line(connection.name, f"credentials and hosts, reached {road}", error)
+        yield Line(connection.name, f"credentials and hosts, tried {road}", error)
         return
     yield Line(connection.name, f"the token was granted and {connection.identity} reached {road}")
     yield _limit(connection, listing.value(limits.PER_TOKEN))

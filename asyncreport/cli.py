@@ -56,6 +56,9 @@ def main() -> None:
             traceback.print_exception(error)
         click.echo(f"error: {error}", err=True)
         code = error.exit_code
+    except OSError as error:
+        click.echo(f"error: standard output cannot be written: {error.strerror}; free some space or give it another place", err=True)
+        code = 5
     sys.exit(code)
 
 
@@ -221,7 +224,7 @@ def _draw(job: Job, records: bytes) -> None:
 
     from asyncreport.table import read, table, total
 
-    rows, console, routing = read(records), Console(), job.query.occupancy
+    rows, console, routing = read(records), Console(emoji=False), job.query.occupancy
     console.print(table(rows, zone=job.query.grid.zone, teams=len(job.teams) > 1, routing=routing))
     console.print(total(rows, routing=routing), markup=False, highlight=False)
 

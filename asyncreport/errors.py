@@ -30,6 +30,10 @@ class ConfigError(AsyncReportError):
     exit_code = 2
 
 
+class UnknownTeamError(ConfigError):
+    """Report a group, team or queue that the directory does not have, or has several of."""
+
+
 class AuthError(AsyncReportError):
     """Report credentials or permissions that Genesys Cloud refused."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,10 +18,11 @@ from asyncreport.api.wire import Request
 from asyncreport.config import MULTI_VALUED
 from asyncreport.connect import Connections
 from asyncreport.engine import Progress, Work, run
-from asyncreport.errors import AuthError, ConfigError, RejectedError
+from asyncreport.errors import AuthError, ConfigError, RejectedError, RetriesExhausted
 from asyncreport.fetch import drive, fetch
 from asyncreport.files import all_files, main_files
 from asyncreport.job import Chunk, Connection, Job, Part
+from asyncreport.net import Lane
 from asyncreport.plan import Plan, Want, plan
 from asyncreport.progress import Screen
 from asyncreport.records import Block, column
@@ -39,6 +39,10 @@ from asyncreport.timeline import iso
 
 #: ask for the names of ids
 Lookup = Callable[[Sequence[str]], Generator[Request, Any, dict[str, str | None]]]
+
+
+#: users of an organisation that does not say how many it has
+_SOME = 1000
 
 
 class Choices(Struct, frozen=True, kw_only=True):
@@ -71,11 +75,19 @@ async def make_plans(job: Job, standing: Callable[[str], Sequence[Part]], connec
         parts = standing(job.query.fingerprint(connection.identity))
         made = plan(want, parts, settle=job.output.settle)
         if want.users is None and made.chunks:
-            (lane, *_) = await connections.lanes(connection.name)
-            listing: users.Listing = await lane.ask(users.counted())
-            made = plan(msgspec.structs.replace(want, population=max(1, listing.total or 1)), parts, settle=job.output.settle)
+            population = await _population((await connections.lanes(connection.name))[0])
+            made = plan(msgspec.structs.replace(want, population=population), parts, settle=job.output.settle)
         plans[connection.name] = made
     return plans
+
+
+async def _population(lane: Lane) -> int:
+    """Ask how many users there are; a gateway without a directory costs well-filled answers, not the run."""
+    try:
+        listing: users.Listing = await lane.ask(users.counted())
+    except (AuthError, RejectedError, RetriesExhausted):
+        return _SOME
+    return max(1, listing.total or _SOME)
 
 
 def _wanted(job: Job, connection: str) -> tuple[str, ...] | None:
@@ -110,7 +122,8 @@ async def run_job(job: Job, *, now: int, screen: Screen, choices: Choices | None
             plans = await make_plans(known, state.standing, connections)
             await going.pull(plans)
             made: dict[Path, Made] = {}
-            if choices.allow_partial or not (going.progress.gaps or unknown):
+            complete = not (going.progress.gaps or unknown)
+            if complete or (choices.allow_partial and known.teams):
                 made = await going.merge(refresh_names=choices.refresh_names)
                 state.discard_replaced()
             summary = going.summarise(plans, made, unknown, elapsed=time.monotonic() - started)
@@ -141,13 +154,14 @@ class _Run:
         """Fetch what the plans list, connection by connection at once."""
         works = [await self._work(name, made) for name, made in plans.items() if made.chunks]
         if works:
+            self.progress.proven = any(made.standing or made.stale for made in plans.values())
             async with self.screen.watching(self.progress, self._wire):
                 await run(works, self._save, self.progress)
 
     async def _work(self, name: str, plan: Plan) -> Work:
         lanes = await self.connections.lanes(name)
         known = Known(patience=self.job.limits.give_up_after)
-        if self.job.query.occupancy and plan.want.users is None:
+        if self.job.query.occupancy and any(chunk.users is None for chunk in plan.chunks):
             known.everyone = await drive(directory.everyone(), lanes[0].ask)
         # More workers than the minute has requests would wait at the throttle beyond `give_up_after`.
         concurrency = min(self.job.limits.concurrency, self.job.connection(name).requests_per_minute)
@@ -173,10 +187,14 @@ class _Run:
         with Reader(self.state.folder) as reader:
             for connection in self.job.connections:
                 parts = self._parts(connection)
-                await self._learn(connection, people, reader.users(parts), users.names, again=refresh_names)
-                await self._learn(connection, queues, reader.queues(parts), directory.queue_names, again=refresh_names)
-            # Off the loop: hashing and copying gigabytes must not hold up a signal.
-            return await asyncio.to_thread(outputs.write, self._targets(people, queues), reader)
+                for names, seen, steps in (
+                    (people, reader.users(parts), users.names),
+                    (queues, reader.queues(parts), directory.queue_names),
+                ):
+                    if not await self._learn(connection, names, seen, steps, again=refresh_names):
+                        outputs.doubt()
+            # Off the loop, and where nothing else writes: hashing and copying gigabytes must not hold up a signal.
+            return await self.state.work(lambda stopped: outputs.write(self._targets(people, queues), reader, stopped))
 
     def _parts(self, connection: Connection) -> list[Part]:
         return self.state.standing(self.job.query.fingerprint(connection.identity))
@@ -192,16 +210,19 @@ class _Run:
             for file in all_files(self.job)
         ]
 
-    async def _learn(self, connection: Connection, names: Names, seen: Iterable[str], steps: Lookup, *, again: bool) -> None:
-        """Ask for the names of what has records and is not known; a directory that refuses costs the names, not the run."""
+    async def _learn(self, connection: Connection, names: Names, seen: Iterable[str], steps: Lookup, *, again: bool) -> bool:
+        """Ask for the names of what has records and is not known; a directory that refuses costs the names, not the run: False."""
+        names.drop_unseen(connection.identity, seen, now=self.now)
         asked = sorted(seen) if again else names.missing(connection.identity, seen, now=self.now)
         if not asked:
-            return
+            return True
         lane = (await self.connections.lanes(connection.name))[0]
         try:
             names.keep(connection.identity, await drive(steps(asked), lane.ask), now=self.now)
-        except (AuthError, RejectedError) as error:
+        except (AuthError, RejectedError, RetriesExhausted) as error:
             self.screen.say(f"warning: {len(asked):,} names stay unknown: {error}")
+            return False
+        return True
 
     def summarise(self, plans: dict[str, Plan], made: dict[Path, Made], unknown: list[Unknown], *, elapsed: float) -> Summary:
         """Say what the run did; `elapsed` is in seconds."""
@@ -214,7 +235,7 @@ class _Run:
             elapsed_sec=round(elapsed, 3),
             complete=not self.progress.gaps and not unknown,
             records={team.name: sum(each.records.get(team.name, 0) for each in main) for team in self.job.teams},
-            members=self._members(),
+            members=self._members(merged=bool(made)),
             chunks_fetched=self.progress.finished,
             chunks_standing=sum(len(each.standing) for each in plans.values()),
             records_fetched=self.progress.records,
@@ -227,10 +248,11 @@ class _Run:
             unknown=unknown,
         )
 
-    def _members(self) -> dict[str, Change]:
+    def _members(self, *, merged: bool) -> dict[str, Change]:
         """Tell who joined and who left the teams that are looked up since the last run, and remember who is in them."""
         members = Members(self.state.folder)
         teams = [team for team in self.job.teams if team.selector is not None]
         changes = {team.name: members.changes(team.name, team.users or ()) for team in teams}
-        members.keep({team.name: team.users or () for team in teams})
+        if merged:  # what nobody was shown would be forgotten otherwise
+            members.keep({team.name: team.users or () for team in teams})
         return {team: Change(joined=list(change[0]), left=list(change[1])) for team, change in changes.items() if change}

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from asyncreport.api import contracts
 from asyncreport.api.aggregates import Known
 from asyncreport.api.wire import Request, Wait
-from asyncreport.errors import ApiError, AsyncReportError
+from asyncreport.errors import ApiError, AsyncReportError, RetriesExhausted
 from asyncreport.job import Chunk, Query
 from asyncreport.records import Accumulator, Block
 
@@ -35,7 +35,7 @@ async def drive(steps: Generator[Request | Wait, Any, T], ask: Ask) -> T:
                 continue
             try:
                 answer = await ask(step)
-            except ApiError as error:
+            except (ApiError, RetriesExhausted) as error:
                 step = steps.throw(error)
             else:
                 step = steps.send(answer)

@@ -69,8 +69,10 @@ def plan(want: Want, parts: Sequence[Part], *, settle: int) -> Plan:
 
 
 def _useful(part: Part, want: Want) -> bool:
-    if not part.interval.overlaps(want.interval) or part.users is None:
-        return part.interval.overlaps(want.interval)
+    if not part.interval.overlaps(want.interval) or want.users == ():
+        return False
+    if part.users is None:
+        return True
     return want.users is not None and any(_holds(want.users, user) for user in part.users)
 
 

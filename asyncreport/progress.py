@@ -24,7 +24,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Print a line as it is."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(text, markup=False, highlight=False, emoji=False)
 
     @asynccontextmanager
     async def watching(self, progress: Progress, wire: Callable[[], tuple[int, float]]) -> AsyncIterator[None]:

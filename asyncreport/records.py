@@ -47,6 +47,9 @@ class Datum(Struct):
     metrics: list[Measure] | None = None
 
 
+#: the largest count or sum that a float holds exactly, and a million years of ms
+MOST = 2**53
+
 #: bucket, how the split values sort, their columns, sums and counts
 _Cell = tuple[int, tuple[tuple[bool, str], ...], Mapping[str, object], list[int]]
 
@@ -163,8 +166,8 @@ class Accumulator:
         measured = self._query.contract != "entities"
         for bucket, _, head, cell in cells:
             start, end = spans[bucket]
-            if min(cell) < 0:
-                raise RejectedError(f"the answer counts less than nothing in the bucket {start}")
+            if min(cell) < 0 or max(cell) > MOST:
+                raise RejectedError(f"the answer counts less than nothing, or beyond all measure, in the bucket {start}")
             row: dict[str, object] = {
                 **head,
                 "interval_start": start,
@@ -216,8 +219,8 @@ def _routing(times: list[int] | None) -> dict[str, object]:
     """Make the routing columns; all null where no status was reported."""
     if times is None:
         return dict.fromkeys((*_TIMES, "occupancy"))
-    if min(times) < 0:
-        raise RejectedError("the answer holds a routing status that lasted less than nothing")
+    if min(times) < 0 or max(times) > MOST:
+        raise RejectedError("the answer holds a routing status that lasted less than nothing, or beyond all measure")
     columns: dict[str, object] = {name: time / 1000 for name, time in zip(_TIMES, times, strict=True)}
     columns["occupancy"] = occupancy(*times[:3])
     return columns

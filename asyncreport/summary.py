@@ -9,6 +9,9 @@ from msgspec import Struct
 from asyncreport.engine import Gap
 from asyncreport.teams import Unknown
 
+#: gaps told to people, at most
+_SHOWN = 20
+
 
 class Missing(Struct, frozen=True, kw_only=True):
     """A chunk that could not be fetched."""
@@ -91,9 +94,11 @@ class Summary(Struct, frozen=True, kw_only=True):
     def _gaps(self) -> Iterator[str]:
         for team in self.unknown:
             yield f"missing: {team}"
-        for gap in self.missing:
+        for gap in self.missing[:_SHOWN]:
             who = "everyone" if gap.users is None else f"{len(gap.users)} users from {gap.users[0]} to {gap.users[-1]}"
             yield f"missing: {gap.connection} {gap.interval}, {who}: {gap.error}"
+        if len(self.missing) > _SHOWN:
+            yield f"and {len(self.missing) - _SHOWN:,} more: summary.json in the state folder lists them all"
         if self.unknown:
             yield f"{len(self.unknown):,} teams are missing from the output; mend them in the job file or the directory, and run again"
         if self.missing:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from asyncreport.api import directory
 from asyncreport.connect import Connections
-from asyncreport.errors import AsyncReportError, ConfigError, RejectedError, RetriesExhausted
+from asyncreport.errors import AsyncReportError, RejectedError, RetriesExhausted, UnknownTeamError
 from asyncreport.fetch import drive
 from asyncreport.job import Job, Team
 
@@ -34,7 +34,7 @@ async def look_up(job: Job, connections: Connections) -> tuple[Job, list[Unknown
     for team in job.teams:
         try:
             found.append(await _filled(team, connections))
-        except (ConfigError, RejectedError, RetriesExhausted) as error:
+        except (UnknownTeamError, RejectedError, RetriesExhausted) as error:
             unknown.append(_unknown(team, error))
     return msgspec.structs.replace(job, teams=tuple(found)), unknown
 

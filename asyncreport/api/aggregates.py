@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api.wire import Request, Wait
-from asyncreport.errors import RejectedError, TransientError
+from asyncreport.api.wire import Request, Wait, read
+from asyncreport.errors import RejectedError
 from asyncreport.job import Chunk, Query
 from asyncreport.records import Accumulator, Datum, metrics_of
 from asyncreport.timeline import Granularity, Grid, Interval
@@ -60,10 +60,7 @@ class Known:
 
 def decode(body: bytes) -> Answer:
     """Read an answer; raise TransientError for a body that is none: it was cut short or is not the vendor's."""
-    try:
-        return _DECODER.decode(body) or Answer()
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise TransientError(f"the answer is no aggregates result ({error})") from error
+    return read(_DECODER, body, "aggregates result") or Answer()
 
 
 _DECODER = msgspec.json.Decoder(Answer | None)
@@ -75,12 +72,12 @@ def send(body: dict[str, object]) -> Steps:
     return answer.results or []
 
 
-def request(path: str, body: dict[str, object], read: Callable[[bytes], Any] = decode) -> Request:
+def request(path: str, body: dict[str, object], decode: Callable[[bytes], Any] = decode) -> Request:
     """Make a request of a query; raise RejectedError where it is longer than the platform takes."""
     text = msgspec.json.encode(body)
     if len(text) > REQUEST_BYTES:
         raise RejectedError(f"a query of {len(text):,} bytes is over the vendor's {REQUEST_BYTES:,}; name fewer queues in the filter")
-    return Request(method="POST", path=path, body=text, headers={"Content-Type": "application/json"}, decode=read)
+    return Request(method="POST", path=path, body=text, headers={"Content-Type": "application/json"}, decode=decode)
 
 
 def conversations(query: Query, chunk: Chunk, interval: Interval, whole: bool) -> dict[str, object]:

@@ -9,18 +9,16 @@ import re
 from collections.abc import Generator, Iterable, Sequence
 from difflib import get_close_matches
 from itertools import count, islice
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 from urllib.parse import parse_qsl, quote
 
 import msgspec
 from msgspec import Struct
 
 from asyncreport.api.users import IDS_PER_CALL
-from asyncreport.api.wire import Request
-from asyncreport.errors import ConfigError, RejectedError, TransientError
+from asyncreport.api.wire import Request, read
+from asyncreport.errors import RejectedError, UnknownTeamError
 from asyncreport.job import Selector
-
-T = TypeVar("T")
 
 Kind = Literal["group", "team", "queue"]
 Query = tuple[tuple[str, str], ...]
@@ -69,7 +67,7 @@ Steps = Generator[Request, Any, list[Entity]]
 def look_up(selector: Selector) -> Generator[Request, Any, Roster]:
     """Find a group, team or queue by id or exact name, and its members.
 
-    Raise ConfigError where there is none or the name is that of several, RejectedError for pages that lead in a circle.
+    Raise UnknownTeamError where there is none or the name is that of several, RejectedError for pages that lead in a circle.
     """
     found = yield from (_by_id(selector) if _ID.fullmatch(selector.value) else _by_name(selector))
     try:
@@ -192,7 +190,7 @@ def _by_name(selector: Selector) -> Generator[Request, Any, Entity]:
             raise _unnamed(kind, name, everything)
         case several:
             ids = ", ".join(sorted(entity.id for entity in several))
-            raise ConfigError(f"{kind} {name!r}: {len(several)} {kind}s bear this name ({ids}); give the id of the one that is meant")
+            raise UnknownTeamError(f"{kind} {name!r}: {len(several)} {kind}s bear this name ({ids}); give the id of the one that is meant")
 
 
 def _listed(kind: Kind, name: str = "") -> Steps:
@@ -205,36 +203,29 @@ def _members(kind: Kind, entity_id: str) -> Steps:
     return (_followed if kind == "team" else numbered)(f"{_PATHS[kind]}/{quote(entity_id, safe='')}/members")
 
 
-def _unknown(kind: str, entity_id: str) -> ConfigError:
-    return ConfigError(
+def _unknown(kind: str, entity_id: str) -> UnknownTeamError:
+    return UnknownTeamError(
         f"{kind} {entity_id}: the directory knows no {kind} of this id, or the OAuth client's divisions do not cover it; "
         f"check the id, or give the {kind}'s exact name"
     )
 
 
-def _unnamed(kind: str, name: str, seen: Sequence[Entity]) -> ConfigError:
+def _unnamed(kind: str, name: str, seen: Sequence[Entity]) -> UnknownTeamError:
     by_folded = {entity.name.casefold(): entity.name for entity in seen if entity.name}
     close = [by_folded[folded] for folded in get_close_matches(name.casefold(), by_folded)]
     hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"check the name, or give the {kind}'s id"
-    return ConfigError(
+    return UnknownTeamError(
         f"{kind} {name!r}: none of the {len(seen):,} {kind}s that the OAuth client sees bears exactly this name, case included; {hint}"
     )
 
 
 def decode(body: bytes) -> Page:
     """Read a page of a listing; raise TransientError for a body that is none."""
-    return _read(body, _PAGE, "page of a listing")
+    return read(_PAGE, body, "page of a listing")
 
 
 def _decode_one(body: bytes) -> Entity:
-    return _read(body, _ONE, "group, team or queue")
-
-
-def _read(body: bytes, decoder: msgspec.json.Decoder[T], what: str) -> T:
-    try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise TransientError(f"the answer is no {what} ({error})") from error
+    return read(_ONE, body, "group, team or queue")
 
 
 _PAGE = msgspec.json.Decoder(Page)

@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.api.aggregates import PATH, check_asked, request
-from asyncreport.api.wire import Request, Wait
-from asyncreport.errors import RejectedError, TransientError
+from asyncreport.api.wire import Request, Wait, read
+from asyncreport.errors import RejectedError
 from asyncreport.job import Chunk
-from asyncreport.records import Accumulator, Datum, Measure, Stats
+from asyncreport.records import MOST, Accumulator, Datum, Measure, Stats
 from asyncreport.timeline import Granularity, Grid, Interval, iso
 
 _SELECT = (("handledCount", "count"), ("wrapUpTime", "sum"), ("talkTime", "sum"))
@@ -34,7 +34,7 @@ class Begun(Struct, rename="camel"):
 class Value(Struct):
     """A number of one metric; seconds where it is a sum."""
 
-    count: int | None = None
+    count: int | float | None = None
     sum: int | float | None = None
 
 
@@ -63,10 +63,7 @@ class Page(Struct, rename="camel"):
 
 def decode(body: bytes) -> Page:
     """Read a page; raise TransientError for a body that is none."""
-    try:
-        return _DECODER.decode(body) or Page()
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise TransientError(f"the answer is no page of entities ({error})") from error
+    return read(_DECODER, body, "page of entities") or Page()
 
 
 _DECODER = msgspec.json.Decoder(Page | None)
@@ -77,9 +74,10 @@ def steps(grid: Grid, chunk: Chunk, facts: Accumulator) -> Generator[Request | W
 
     Raise RejectedError for a page that leads back to an earlier one, a bucket off the grid and a foreign user.
     """
+    users = None if chunk.users is None else frozenset(chunk.users)
     for interval, whole in asked(grid, chunk.interval):
         for row in (yield from _pages(_body(grid, chunk.users, interval, whole))):
-            _add(row, interval if whole else None, chunk.users, facts)
+            _add(row, interval if whole else None, users, facts)
 
 
 def asked(grid: Grid, interval: Interval) -> list[tuple[Interval, bool]]:
@@ -120,11 +118,11 @@ def _pages(body: dict[str, object]) -> Generator[Request | Wait, Any, list[Row]]
         seen.add(token)
 
 
-def _add(row: Row, whole: Interval | None, users: Sequence[str] | None, facts: Accumulator) -> None:
+def _add(row: Row, whole: Interval | None, asked: frozenset[str] | None, facts: Accumulator) -> None:
     user = (row.user.id if row.user else None) or None
-    if users is not None and user is None:
+    if asked is not None and user is None:
         return  # of no user, so of none that was asked for
-    check_asked(user, None if users is None else frozenset(users))
+    check_asked(user, asked)
     measures = _measures(row.metrics or Metrics())
     if measures:
         interval = str(whole) if whole else facts.beginning(row.interval.start_time if row.interval else None)
@@ -141,9 +139,10 @@ def _measures(metrics: Metrics) -> list[Measure]:
     return [
         Measure("tTalkComplete", Stats(sum=talk)),
         Measure("tAcw", Stats(sum=wrap_up)),
-        Measure("tHandle", Stats(handled.count if handled else None, total)),
+        Measure("tHandle", Stats(round(handled.count or 0) if handled else None, total)),
     ]
 
 
 def _ms(value: Value | None) -> int | None:
-    return None if value is None else round((value.sum or 0) * 1000)
+    """Turn seconds into ms; what is beyond all measure stays so, for the accumulator to refuse."""
+    return None if value is None else round(min(value.sum or 0, MOST) * 1000)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api.wire import Request
-from asyncreport.errors import TransientError
+from asyncreport.api.wire import Request, read
 
 #: requests a minute with one token of a client credentials grant
 PER_TOKEN = "client.credentials.token.rate.per.minute"  # noqa: S105  # a limit, not a secret
@@ -40,10 +39,7 @@ def asked() -> Request:
 
 def decode(body: bytes) -> Limits:
     """Read limits; raise TransientError for a body that holds none."""
-    try:
-        return _DECODER.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise TransientError(f"the answer is no list of limits ({error})") from error
+    return read(_DECODER, body, "list of limits")
 
 
 _DECODER = msgspec.json.Decoder(Limits)

@@ -204,10 +204,13 @@ def _credentials(request: Request) -> Iterator[bytes]:
 
 def _said(body: bytes) -> _Said:
     try:
-        said = msgspec.json.decode(body, type=dict[str, Any])
+        return _platform(msgspec.json.decode(body, type=dict[str, Any]))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         page = body[: 20 * SHOWN].decode("utf-8", "replace")
         return _Said("", _line(re.sub("<[^>]*>", " ", page), SHOWN), "")
+
+
+def _platform(said: dict[str, Any]) -> _Said:
     code, text = _first(said, "code", "error"), _line(_first(said, "message", "error_description", "description"), SHOWN)
     named = _line(", ".join(dict.fromkeys(f"{name}: {value}" for name, value in _named(said) if value not in text)), SHOWN)
     return _Said(_line(code, 80), " ".join(filter(None, (text, f"({named})" if named else ""))), _first(said, "contextId"))

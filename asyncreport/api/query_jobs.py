@@ -6,7 +6,8 @@ https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/asyn
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -14,10 +15,8 @@ from msgspec import Struct
 
 from asyncreport.api.aggregates import Answer, Container, Steps, request
 from asyncreport.api.aggregates import decode as decode_page
-from asyncreport.api.wire import Request, Wait
-from asyncreport.errors import RejectedError, RetriesExhausted, TransientError
-
-T = TypeVar("T")
+from asyncreport.api.wire import Request, Wait, read
+from asyncreport.errors import ApiError, RejectedError, RetriesExhausted
 
 PATH = "/api/v2/analytics/conversations/aggregates/jobs"
 
@@ -48,20 +47,28 @@ class Status(Struct, rename="camel"):
 
 
 def send(body: dict[str, object], closing: list[Request], patience: float) -> Steps:
-    """Ask one query as a query job, over again where it expires or vanishes; the DELETE of each is left in `closing`.
+    """Ask one query as a query job, over again where it expires or vanishes; while it stands, its DELETE is in `closing`.
 
     Raise RejectedError where the vendor reports that it failed, RetriesExhausted where it takes longer than `patience` seconds.
     """
     for _ in range(SUBMISSIONS):
         submitted: Submitted = yield request(PATH, {**body, "pageSize": PAGE_SIZE}, _decode_submitted)
         path = f"{PATH}/{quote(submitted.job_id, safe='')}"
-        closing.append(Request(method="DELETE", path=path))
+        deletion = Request(method="DELETE", path=path)
+        closing.append(deletion)
+        found: list[Container] | None = None
         try:
             if (yield from _fulfilled(path, patience)):
-                return (yield from _pages(path))
+                found = yield from _pages(path)
         except RejectedError as error:
             if error.status != 404:
                 raise
+        # At once, for its place is wanted by the next; `closing` is for those that a failure or a stop leaves behind.
+        with suppress(ApiError, RetriesExhausted):
+            yield deletion
+        closing.remove(deletion)
+        if found is not None:
+            return found
     raise RetriesExhausted(f"POST {PATH}: the query job was gone before it was read, {SUBMISSIONS} times; run it again later")
 
 
@@ -108,15 +115,12 @@ def _pages(path: str) -> Steps:
 
 
 def _decode_submitted(body: bytes) -> Submitted:
-    return _read(body, Submitted, "submitted query job")
+    return read(_SUBMITTED, body, "submitted query job")
 
 
 def _decode_status(body: bytes) -> Status:
-    return _read(body, Status, "state of a query job")
+    return read(_STATUS, body, "state of a query job")
 
 
-def _read(body: bytes, kind: type[T], what: str) -> T:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise TransientError(f"the answer is no {what} ({error})") from error
+_SUBMITTED = msgspec.json.Decoder(Submitted)
+_STATUS = msgspec.json.Decoder(Status)

@@ -11,8 +11,7 @@ from itertools import islice
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api.wire import Request
-from asyncreport.errors import TransientError
+from asyncreport.api.wire import Request, read
 
 #: ids in one call, at most
 IDS_PER_CALL = 100
@@ -35,10 +34,7 @@ class Listing(Struct, rename="camel"):
 
 def decode(body: bytes) -> Listing:
     """Read a page of users; raise TransientError for a body that is none."""
-    try:
-        return _DECODER.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise TransientError(f"the answer is no page of users ({error})") from error
+    return read(_DECODER, body, "page of users")
 
 
 _DECODER = msgspec.json.Decoder(Listing)

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from asyncreport.errors import TransientError
+
+T = TypeVar("T")
+
+
+def read(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:
+    """Decode a body; raise TransientError for one that is no such thing: it was cut short, or is somebody else's."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise TransientError(f"the answer is no {what} ({error})") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,9 +30,11 @@ def connections(place: Place, given: dict[str, ConnectionFile] | UnsetType, envi
 def _from_environment(place: Place, environ: Mapping[str, str]) -> Connection:
     for variable in ("GENESYS_CLIENT_ID", "GENESYS_CLIENT_SECRET"):
         if not environ.get(variable):
-            raise place.error(f"is left out and the variable {variable} is not set; set it in the environment or in .env")
+            raise place.error(f"is left out and the variable {variable} is not set or empty; set it in the environment or in .env")
     client = Client(client_id=environ["GENESYS_CLIENT_ID"], client_secret=Secret(environ["GENESYS_CLIENT_SECRET"]))
-    urls = regions.hosts(environ.get("GENESYS_ENV") or regions.DEFAULT)
+    named = environ.get("GENESYS_ENV") or regions.DEFAULT
+    # People write it as other tools of the vendor do: as a host, or as the address of one.
+    urls = regions.hosts(named.lower().removeprefix("https://").removeprefix("api.").rstrip("/"))
     if urls is None:
         raise place.error("is left out and the variable GENESYS_ENV names no region", accepted=regions.ACCEPTED)
     return Connection(
@@ -64,9 +66,13 @@ def _emulator(place: Place, name: str, given: ConnectionFile) -> Connection:
 
 def _client(place: Place, given: ConnectionFile) -> Client:
     if isinstance(given.client_id, UnsetType) or not given.client_id.strip():
-        raise place.at("client_id").error("is missing; expected: the OAuth client's id, such as ${GENESYS_CLIENT_ID}")
+        raise place.at("client_id").error(
+            "is missing or empty; expected: the OAuth client's id, such as ${GENESYS_CLIENT_ID}, with the variable filled in"
+        )
     if isinstance(given.client_secret, UnsetType) or not given.client_secret.reveal().strip():
-        raise place.at("client_secret").error("is missing; expected: the OAuth client's secret, such as ${GENESYS_CLIENT_SECRET}")
+        raise place.at("client_secret").error(
+            "is missing or empty; expected: the OAuth client's secret, such as ${GENESYS_CLIENT_SECRET}, with the variable filled in"
+        )
     return Client(client_id=given.client_id, client_secret=given.client_secret)
 
 

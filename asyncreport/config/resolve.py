@@ -186,10 +186,15 @@ def _connection_of(place: Place, given: TeamFile, reached: Sequence[Connection])
 
 
 def _check_connections(place: Place, teams: Sequence[Team], reached: Sequence[Connection]) -> None:
+    first: dict[str, str] = {}
     for connection in reached:
         _name(place.at(connection.name), connection.name)
         if all(team.connection != connection.name for team in teams):
             raise place.at(connection.name).error("is used by no team; name it in a team's connection, or remove it")
+        other = first.setdefault(connection.identity, connection.name)
+        if other != connection.name:
+            # Their parts would be one another's: what both ask for would be fetched, and stand, twice.
+            raise place.at(connection.name).error(f"is the organisation of {other} too; give its teams the connection {other}")
 
 
 def _limits(place: Place, given: LimitsFile) -> Limits:
@@ -227,6 +232,8 @@ def _template(place: Place, text: str, *placeholders: str) -> str:
     bare = re.sub("|".join(rf"\{{{name}\}}" for name in placeholders), "x", text)
     if set(bare) & set("{}"):
         raise place.wrong("holds a { or } that stands for nothing", accepted=" and ".join(f"{{{name}}}" for name in placeholders))
+    if text.startswith("~"):
+        raise place.wrong("begins with ~, which only a shell expands; write for example ${HOME}/exports/aht.jsonl")
     if not text.isprintable() or Path(bare).suffix not in FORMATS:
         raise place.wrong("is no file of a known format", accepted=", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items()))
     return text

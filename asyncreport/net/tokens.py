@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from asyncreport.api.oauth import Grant
-from asyncreport.errors import AuthError, TransientError
+from asyncreport.errors import AuthError, RetriesExhausted, TransientError
 from asyncreport.job import Secret
 
 #: seconds before its end at which a token is renewed, or a tenth of its life where that is less
 _MARGIN = 60.0
+#: seconds for which a token endpoint that could not be had is not tried again
+_MEMORY = 60.0
 
 
 class Tokens:
@@ -22,6 +24,8 @@ class Tokens:
         self._token: Secret | None = None
         self._renewal = 0.0
         self._doubted = False
+        self._failure: RetriesExhausted | None = None
+        self._failed_at = 0.0
 
     def current(self, token: Secret) -> bool:
         """Tell whether a token still is the one to send."""
@@ -33,10 +37,21 @@ class Tokens:
         # A lock, because a shared task would die with the first of its waiters that is cancelled: here the next one fetches.
         async with self._fetching:
             if self._token is None or not self.current(self._token):
-                grant = await self._fetch()
+                grant = await self._granted()
                 self._token = grant.access_token
                 self._renewal = asyncio.get_running_loop().time() + grant.expires_in - min(_MARGIN, grant.expires_in / 10)
             return self._token
+
+    async def _granted(self) -> Grant:
+        now = asyncio.get_running_loop().time
+        if self._failure is not None and now() < self._failed_at + _MEMORY:
+            raise RetriesExhausted(str(self._failure)) from self._failure
+        try:
+            return await self._fetch()
+        except RetriesExhausted as error:
+            # Whoever waits for a token behind the lock would try as long again, one after the other.
+            self._failure, self._failed_at = error, now()
+            raise
 
     def refuse(self, token: Secret, error: TransientError) -> None:
         """Note that the server refused a token; raise AuthError for the second in a row without another answer in between."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from types import TracebackType
 from typing import Self
@@ -55,7 +56,7 @@ class Transport:
                 return await self._exchange(request)
         except TimeoutError as error:
             raise TransientError(f"{subject(request, None)}: no whole answer within {self._timeout:g} s") from error
-        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, aiohttp.ClientHttpProxyError) as error:
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, aiohttp.ClientHttpProxyError, UnicodeError) as error:
             # Not `from error`: its text quotes the proxy's address with the password in it.
             raise _unreachable(request, error) from None
         except (aiohttp.ClientError, OSError) as error:
@@ -76,7 +77,7 @@ class Transport:
             return Response(status=answer.status, headers={name.lower(): value for name, value in answer.headers.items()}, body=body)
 
 
-def _unreachable(request: Request, error: aiohttp.ClientError) -> AsyncReportError:
+def _unreachable(request: Request, error: aiohttp.ClientError | UnicodeError) -> AsyncReportError:
     named = subject(request, None)
     if not isinstance(error, aiohttp.ClientHttpProxyError):
         return ConfigError(f"{named}: {request.host}_url or the proxy is no usable address; check the connection")
@@ -93,6 +94,9 @@ def _failure(request: Request, error: aiohttp.ClientError | OSError) -> AsyncRep
                 f"{named}: the certificate of {error.host} is not trusted ({_reason(error.certificate_error)}); "
                 "where a proxy or gateway signs its own, set SSL_CERT_FILE to a file that holds its authority"
             )
+        case aiohttp.ClientProxyConnectionError():
+            proxy = f"{error.host}:{error.port}"
+            return TransientError(f"{named}: cannot connect to the proxy {proxy} ({_reason(error.os_error)}); check proxy, or HTTPS_PROXY")
         case aiohttp.ClientConnectorError():
             return TransientError(f"{named}: cannot connect to {error.host}:{error.port} ({_reason(error.os_error)})")
         case aiohttp.ClientPayloadError():
@@ -103,7 +107,9 @@ def _failure(request: Request, error: aiohttp.ClientError | OSError) -> AsyncRep
 
 
 def _reason(error: BaseException) -> str:
-    return getattr(error, "verify_message", None) or getattr(error, "strerror", None) or type(error).__name__
+    known = getattr(error, "errno", None)
+    words = os.strerror(known) if isinstance(known, int) and known > 0 else getattr(error, "strerror", None)
+    return getattr(error, "verify_message", None) or words or type(error).__name__
 
 
 async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

@@ -84,6 +84,8 @@ def replacing(path: Path, *, owner: Path, mode: int = 0o666) -> Iterator[Sink]:
 
     `owner` is the state folder whose lock is held: it keeps two jobs that write the same file out of each other's temporary.
     """
+    # A link stays a link, and what it leads to is replaced.
+    path = Path(os.path.realpath(path))
     digest = hashlib.sha256(os.fsencode(owner.absolute()) + b"\0" + os.fsencode(path.name))
     temporary = path.with_name(_TEMPORARY.format(digest.hexdigest()[:16]))
     with reported(path, "written"):
@@ -154,7 +156,7 @@ def read_json(path: Path, kind: type[T]) -> T | None:
             return msgspec.json.decode(path.read_bytes(), type=kind)
         except FileNotFoundError:
             return None
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreError(f"{path} is damaged: {error}; delete it and run again: it will be made anew") from error
 
 

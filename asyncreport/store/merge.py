@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from threading import Event
 
 import orjson
 from msgspec import Struct
@@ -106,12 +107,21 @@ def check_targets(paths: Iterable[Path]) -> None:
             raise StoreError(f"{path} cannot be written: {path.parent} is closed to this user; open it or give another path")
 
 
-def merge(target: Target, reader: Reader) -> Merged:
-    """Write a target's file, complete under its name when this returns; raise StoreError, and the old one stands."""
+class Interrupted(Exception):
+    """Break off a merge that nobody waits for any more; the old file stands."""
+
+
+def merge(target: Target, reader: Reader, stopped: Event) -> Merged:
+    """Write a target's file, complete under its name when this returns.
+
+    Raise StoreError, or Interrupted once `stopped` is set, and the old one stands.
+    """
     records = Counter({team.name: 0 for team in target.teams})
     make_folder(target.path.parent)
     with replacing(target.path, owner=reader.folder) as sink:
         for stretch in walk(target, reader.checked_index):
+            if stopped.is_set():
+                raise Interrupted
             records[stretch.team] += _copy(stretch, target.interval, reader, sink)
     return Merged(size=sink.size, sha256=sink.sha256, records=dict(records))
 

@@ -38,8 +38,21 @@ class Names:
         old = iso(now - KEPT)  # instants in UTC sort as their texts do
         return sorted(user for user in set(users) if user not in known or known[user].asked_at < old)
 
+    def drop_unseen(self, identity: str, users: Iterable[str], *, now: int) -> None:
+        """Forget the old names of users who have no records any more, so that nobody asks whether they expired."""
+        known, old = self._known.get(identity, {}), iso(now - KEPT)
+        unseen = known.keys() - set(users)
+        stale = {user for user in unseen if known[user].asked_at < old}
+        if stale:
+            self._known[identity] = {user: name for user, name in known.items() if user not in stale}
+            write_json(self._path, self._known)
+
     def keep(self, identity: str, names: Mapping[str, str | None], *, now: int) -> None:
         """Take the answers of `now` and write them down; raise StoreError."""
         asked_at = iso(now)
-        self._known.setdefault(identity, {}).update({user: _Known(name, asked_at) for user, name in names.items()})
+        known = self._known.setdefault(identity, {})
+        for user, name in names.items():
+            # Who was deleted since keeps the name that is known.
+            before = known[user].name if user in known else None
+            known[user] = _Known(before if name is None else name, asked_at)
         write_json(self._path, self._known)

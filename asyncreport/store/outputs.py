@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
+from threading import Event
 
+import msgspec
 import orjson
 from msgspec import Struct
 
@@ -38,30 +40,36 @@ class Outputs:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "outputs.json"
         self._made = read_json(self._path, dict[str, Made]) or {}
+        self._doubted = False
 
     def unchanged(self, target: Target) -> Made | None:
         """Give what is known of a file that surely needs no work, without reading a part; raise StoreError."""
         made = self._standing(target)
         return made if made is not None and made.quick == _quick(target) else None
 
-    def write(self, targets: Iterable[Target], reader: Reader) -> dict[Path, Made]:
-        """Bring files up to date, touching only those that change; raise StoreError."""
+    def doubt(self) -> None:
+        """Let the next run look closer at every file: something that it is made of could not be had."""
+        self._doubted = True
+
+    def write(self, targets: Iterable[Target], reader: Reader, stopped: Event) -> dict[Path, Made]:
+        """Bring files up to date, touching only those that change; raise StoreError, and Interrupted once `stopped` is set."""
         results = {}
         before = dict(self._made)
         try:
             for target in targets:
-                made = self.unchanged(target) or self._make(target, reader)
-                results[target.path] = self._made[str(target.path)] = made
+                made = self.unchanged(target) or self._make(target, reader, stopped)
+                results[target.path] = made
+                self._made[str(target.path)] = msgspec.structs.replace(made, quick="") if self._doubted else made
         finally:
             if self._made != before:
                 write_json(self._path, self._made)
         return results
 
-    def _make(self, target: Target, reader: Reader) -> Made:
+    def _make(self, target: Target, reader: Reader, stopped: Event) -> Made:
         quick, exact = _quick(target), _exact(target, reader)
         made = self._standing(target)
         if made is None or made.exact != exact:
-            merged = merge(target, reader)
+            merged = merge(target, reader, stopped)
             with reported(target.path, "read"):
                 mtime_ns = target.path.stat().st_mtime_ns
             return Made(quick=quick, exact=exact, size=merged.size, mtime_ns=mtime_ns, sha256=merged.sha256, records=merged.records)

@@ -99,7 +99,7 @@ class Reader:
     def _index(self, part: Part) -> _Index:
         try:
             return msgspec.json.decode(self._read(part, part.index_at, part.size - part.index_at), type=_Index)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._damaged(part, f"its index cannot be read ({error})") from error
 
     def checked_index(self, part: Part) -> list[Entry]:

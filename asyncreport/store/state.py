@@ -6,11 +6,12 @@ import asyncio
 import os
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Self
+from threading import Event
+from typing import Self, TypeVar
 
 from filelock import FileLock, Timeout
 from msgspec import Struct
@@ -22,6 +23,8 @@ from asyncreport.store.disk import PRIVATE, make_folder, read_json, remove_tempo
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.parts import write_part
 from asyncreport.timeline import iso
+
+T = TypeVar("T")
 
 _PART = re.compile(r"part-\d{8,}\.jsonl")
 
@@ -83,6 +86,20 @@ class State:
         """
         commit = partial(self._commit, chunk, blocks, fingerprint=fingerprint, fetched_at=fetched_at)
         return await asyncio.get_running_loop().run_in_executor(self._writer, commit)
+
+    async def work(self, write: Callable[[Event], T]) -> T:
+        """Run longer work on the writing thread; cancelled, set the event that it is given and wait until it has ended."""
+        stopped = Event()
+        future = asyncio.get_running_loop().run_in_executor(self._writer, write, stopped)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # Whoever cancels closes files and lets the lock go next: the thread must be done with them.
+            stopped.set()
+            await asyncio.wait([future])
+            if not future.cancelled():
+                future.exception()  # looked at, so that nothing is said of it
+            raise
 
     def discard_replaced(self) -> None:
         """Delete the files of replaced parts and of commits that never came to be; raise StoreError."""

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from asyncreport.emulator import World
+from asyncreport.timeline import DAY, parse_iso
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import call, rows, run_here, start, write_job
 from tests.truth import bucket, canonical, ms, records, text
@@ -218,3 +219,23 @@ def test_further_metrics_are_counted_and_summed_exactly(emulator: Handle, tmp_pa
         if row[f"{name}_count"]
     }
     assert told == dict(sums)
+
+
+def test_a_stale_part_of_everyone_keeps_its_occupancy_when_the_job_lists_users(emulator: Handle, tmp_path: Path) -> None:
+    """It is asked again whole, statuses of everyone included, though nobody wants all of them any more."""
+    soon = parse_iso("2024-01-15T06:00Z")
+    sections: dict[str, Any] = {"range": RANGE, "occupancy": True, "output": {"path": str(tmp_path / "out.jsonl"), "settle": "P20D"}}
+    run_here(write_job(tmp_path, emulator, **sections), now=soon)
+    first = (tmp_path / "out.jsonl").read_bytes()
+    run_here(write_job(tmp_path, emulator, **sections, teams=[{"name": "few", "users": USERS[:2]}]), now=soon + DAY)
+    run_here(write_job(tmp_path, emulator, **sections), now=soon + 2 * DAY)
+    assert (tmp_path / "out.jsonl").read_bytes() == first
+
+
+def test_a_gateway_without_a_directory_can_be_asked_for_everyone(emulator: Handle, tmp_path: Path) -> None:
+    emulator.faults([{"match": {"path": "/api/v2/users"}, "do": {"status": 404}}])
+    try:
+        found = export(tmp_path, emulator, contract="entities")
+    finally:
+        emulator.faults([])
+    assert {row["user_name"] for row in found} == {None}

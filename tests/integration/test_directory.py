@@ -14,7 +14,7 @@ import pytest
 from asyncreport.emulator import World
 from asyncreport.emulator.rosters import Kind, Roster, Rosters
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import call, rows, run_here, write_job
+from tests.exporting import call, connection, rows, run_here, write_job
 from tests.truth import canonical, records
 
 WORLD = World(agents=480, seed=4)
@@ -200,3 +200,36 @@ def test_a_filter_of_divisions_is_applied(emulator: Handle, tmp_path: Path) -> N
     expected = [row for row in everything if row["division_id"] == division.id]
     assert canonical(rows(tmp_path / "out.jsonl")) == canonical(expected)
     assert 0 < len(expected) < len(everything)
+
+
+def test_a_run_that_knows_no_team_leaves_the_output_as_it_was(moved: Handle, tmp_path: Path) -> None:
+    job = write_job(tmp_path, moved, range=DAY, teams=[{"name": "t", "team": "Billing East"}])
+    run_here(job)
+    before = (tmp_path / "out.jsonl").read_bytes()
+    write_job(tmp_path, moved, range=DAY, teams=[{"name": "t", "team": "Billing Nowhere"}])
+    assert call("run", "--allow-partial", str(job), cwd=tmp_path).code == 1
+    assert (tmp_path / "out.jsonl").read_bytes() == before
+
+
+def test_who_joined_is_told_by_the_run_that_shows_it(moved: Handle, tmp_path: Path) -> None:
+    """Not by one before it whose output had gaps."""
+    team = named("team", "Sales")
+    newcomer = next(person.id for person in WORLD.people if person.id not in team.members and person.state == "active")
+    job = write_job(tmp_path, moved, range=DAY, teams=[{"name": "sales", "team": "Sales"}], limits={"max_attempts": 1})
+    run_here(job)
+    moved.members("team", team.id, [*team.members, newcomer])
+    moved.faults([{"match": {"path": QUERY}, "do": {"status": 503}}])
+    try:
+        assert not run_here(job).complete
+    finally:
+        moved.faults([])
+    assert run_here(job).members["sales"].joined == [newcomer]
+
+
+def test_a_host_that_is_wrong_is_no_unknown_team(moved: Handle, tmp_path: Path) -> None:
+    hosts = {"default": {**connection(moved), "login_url": moved.url + "/elsewhere"}}
+    result = call(
+        "run", str(write_job(tmp_path, moved, connections=hosts, range=DAY, teams=[{"name": "t", "team": "Sales"}])), cwd=tmp_path
+    )
+    assert result.code == 2
+    assert "this is no token endpoint: check the region or login_url" in result.err

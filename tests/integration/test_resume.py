@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
+from asyncreport.store.merge import Interrupted
+from asyncreport.store.state import State
 from asyncreport.timeline import DAY, parse_iso
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, call, connection, run_here, start, write_job
@@ -230,6 +234,60 @@ def test_a_directory_that_refuses_costs_the_names_and_not_the_run(tmp_path: Path
     assert result.code == 0
     assert "warning: 4 names stay unknown: [" in result.err
     assert '"user_name":null' in (tmp_path / "out.jsonl").read_text()
+
+
+def test_names_that_were_refused_are_asked_for_again_by_the_next_run(tmp_path: Path) -> None:
+    with emulator_process(agents=4, seed=3, requests_per_minute=0) as emulator:
+        path = job(tmp_path, emulator, limits={"max_attempts": 1})
+        for status in (403, 503):
+            emulator.faults([{"match": {"path": "/api/v2/users", "after": 1 if status == 403 else 0}, "do": {"status": status}}])
+            assert run_here(path).complete
+            assert '"user_name":null' in (tmp_path / "out.jsonl").read_text()
+        emulator.faults([])
+        run_here(path)
+        assert '"user_name":null' not in "".join(
+            line for line in (tmp_path / "out.jsonl").read_text().splitlines() if '"user_id":null' not in line
+        )
+
+
+def test_a_poisoned_chunk_is_a_gap_and_holds_nothing_else_up(emulator: Handle, tmp_path: Path) -> None:
+    """Also on later runs, when it is all that is left to fetch."""
+    path = job(tmp_path, emulator, limits={"concurrency": 16})
+    emulator.faults([{"match": {"path": QUERY, "body": "2024-01-01T00:00:00.000Z/"}, "do": {"status": 400}}])
+    try:
+        first, second = run_here(path), run_here(path)
+    finally:
+        emulator.faults([])
+    assert (first.chunks_fetched, len(first.missing)) == (CHUNKS - 1, 1)
+    assert (second.chunks_fetched, len(second.missing)) == (0, 1)
+
+
+def test_a_link_stays_a_link(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+    (tmp_path / "out.jsonl").symlink_to(tmp_path / "real.jsonl")
+    run_here(job(tmp_path, emulator))
+    assert (tmp_path / "out.jsonl").is_symlink()
+    assert (tmp_path / "real.jsonl").read_bytes() == calm
+
+
+def test_a_merge_that_is_broken_off_ends_before_the_lock_is_let_go(tmp_path: Path) -> None:
+    began, ended = Event(), []
+
+    def write(stopped: Event) -> None:
+        began.set()
+        stopped.wait(30)
+        ended.append(stopped.is_set())
+        raise Interrupted
+
+    async def main() -> None:
+        with State.open(tmp_path / "state") as state:
+            task = asyncio.create_task(state.work(write))
+            await asyncio.to_thread(began.wait)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert ended == [True]
+
+    asyncio.run(main())
 
 
 def test_an_unchanged_month_is_not_touched(emulator: Handle, tmp_path: Path) -> None:

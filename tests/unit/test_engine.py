@@ -89,9 +89,9 @@ def test_a_failed_chunk_does_not_stop_the_others() -> None:
     assert [(gap.chunk.interval.start // DAY, gap.error) for gap in progress.gaps] == [(2, exhausted), (5, rejected)]
 
 
-@pytest.mark.parametrize("error", [AuthError("who are you"), StoreError("full"), RejectedError("no such metric")])
+@pytest.mark.parametrize("error", [AuthError("who are you"), StoreError("full")])
 def test_what_would_fail_every_chunk_stops_the_run_at_once(error: Exception) -> None:
-    """A refused query does so only while nothing has succeeded; the other workers are cancelled."""
+    """The other workers are cancelled."""
     server, progress = Server({0: error}), Progress()
 
     async def main() -> None:
@@ -117,3 +117,29 @@ def test_cancelling_a_run_leaves_no_task_behind() -> None:
 
     clock.run(main())
     assert progress.finished == 6
+
+
+def test_a_query_that_is_refused_wherever_it_is_asked_stops_the_run() -> None:
+    """Each worker has asked once by then, and no more."""
+    server, progress = Server(dict.fromkeys(range(100), RejectedError("no such metric"))), Progress()
+    with pytest.raises(RejectedError, match="no such metric"):
+        clock.run(run([Work(chunks(100), [server.fetch], 3)], save, progress))
+    assert server.asked == [0, 1, 2]
+
+
+def test_one_refused_chunk_among_the_first_is_a_gap_like_any_other() -> None:
+    server, progress = Server({0: RejectedError("odd")}), Progress()
+    clock.run(run([Work(chunks(10), [server.fetch], 3)], save, progress))
+    assert (progress.finished, len(progress.gaps)) == (9, 1)
+
+
+def test_a_refused_chunk_of_a_query_that_parts_stand_of_is_a_gap() -> None:
+    server, progress = Server({0: RejectedError("odd")}), Progress(proven=True)
+    clock.run(run([Work(chunks(1), [server.fetch], 1)], save, progress))
+    assert [str(gap.error) for gap in progress.gaps] == ["odd"]
+
+
+def test_the_only_chunk_refused_stops_the_run_though_others_could_not_be_had() -> None:
+    server, progress = Server({0: RejectedError("odd"), 1: RetriesExhausted("late")}), Progress()
+    with pytest.raises(RejectedError, match="odd"):
+        clock.run(run([Work(chunks(2), [server.fetch], 2)], save, progress))

@@ -90,7 +90,11 @@ def test_the_emulator_is_asked_for_everyone_unless_somebody_is_named() -> None:
         ({}, {"teams": ("",)}, "--team: teams[0].name: '' is no usable name"),
         ({}, {"teams": ("x", "x")}, "--team: teams[1].name: 'x' is the name of teams[0] too"),
         ({}, {"contract": "entities", "occupancy": True}, "--occupancy: occupancy: has no meaning with contract: entities"),
-        ({"GENESYS_CLIENT_ID": ""}, {}, "asyncreport query: connections: is left out and the variable GENESYS_CLIENT_ID is not set;"),
+        (
+            {"GENESYS_CLIENT_ID": ""},
+            {},
+            "asyncreport query: connections: is left out and the variable GENESYS_CLIENT_ID is not set or empty;",
+        ),
         (
             {},
             {"users": ()},

@@ -163,10 +163,11 @@ def test_a_bucket_off_the_grid_is_an_error(interval: str) -> None:
     assert rows(facts) == {}
 
 
-def test_a_negative_sum_is_an_error() -> None:
+@pytest.mark.parametrize("count_and_sum", [(1, -5.0), (-1, 5), (10**20, 1), (1, 10**400), (1, 1e300)])
+def test_what_cannot_be_is_an_error(count_and_sum: tuple[int, float]) -> None:
     facts = accumulator()
-    facts.add("anna", (), [datum(0, tHandle=(1, -5.0))])
-    with pytest.raises(RejectedError, match=r"counts less than nothing in the bucket 1970-01-01T00:00:00.000Z"):
+    facts.add("anna", (), [datum(0, tHandle=count_and_sum)])
+    with pytest.raises(RejectedError, match=r"counts less than nothing, or beyond all measure, in the bucket 1970-01-01T00:00:00.000Z"):
         rows(facts)
 
 

@@ -225,6 +225,7 @@ def test_a_hundred_users_make_a_short_query() -> None:
         b'{"results": [{"data": [{"interval": 5}]}]}',
         b'{"a":' * 100_000,
         b"\xff",
+        b'{"results": [{"group": {"userId": "\xe9"}}]}',
         b'{"results": [NaN]}',
     ],
 )

@@ -85,10 +85,15 @@ def test_a_file_over_a_mebibyte_is_refused_unread(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({}, "job.yaml:1: connections: is left out and the variable GENESYS_CLIENT_ID is not set; set it in the environment or in .env"),
+        (
+            {},
+            "job.yaml:1: connections: is left out and the variable GENESYS_CLIENT_ID is not set or empty; "
+            "set it in the environment or in .env",
+        ),
         (
             {"GENESYS_CLIENT_ID": "a", "GENESYS_CLIENT_SECRET": ""},
-            "job.yaml:1: connections: is left out and the variable GENESYS_CLIENT_SECRET is not set; set it in the environment or in .env",
+            "job.yaml:1: connections: is left out and the variable GENESYS_CLIENT_SECRET is not set or empty; "
+            "set it in the environment or in .env",
         ),
     ],
 )

@@ -116,7 +116,9 @@ def test_an_error_names_the_option_in_place_of_file_and_line(values: dict[str, A
 
 
 def test_what_the_environment_lacks_is_told_of_the_root() -> None:
-    with pytest.raises(ConfigError, match=r"^asyncreport query: connections: is left out and the variable GENESYS_CLIENT_ID is not set; "):
+    with pytest.raises(
+        ConfigError, match=r"^asyncreport query: connections: is left out and the variable GENESYS_CLIENT_ID is not set or empty; "
+    ):
         job_of(options(), environ={}, labels={"": "asyncreport query"})
 
 

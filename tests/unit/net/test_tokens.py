@@ -119,7 +119,8 @@ def test_any_other_answer_in_between_makes_it_a_dead_token_again() -> None:
     assert len(fetched) == 6
 
 
-def test_a_failed_fetch_is_raised_to_who_asked_and_the_next_one_fetches_again() -> None:
+def test_a_failed_fetch_is_raised_to_all_who_wait_and_tried_again_a_minute_later() -> None:
+    """Or a dead token endpoint would be tried as long again by each of them, one after the other."""
     answers: list[Grant | RetriesExhausted] = [RetriesExhausted("no"), Grant(Secret("good"), 300.0)]
 
     async def fetch() -> Grant:
@@ -131,9 +132,11 @@ def test_a_failed_fetch_is_raised_to_who_asked_and_the_next_one_fetches_again() 
 
     async def main() -> None:
         tokens = Tokens(fetch)
-        first, second = await asyncio.gather(tokens.get(), tokens.get(), return_exceptions=True)
-        assert isinstance(first, RetriesExhausted)
-        assert isinstance(second, Secret)
+        failures = await asyncio.gather(tokens.get(), tokens.get(), tokens.get(), return_exceptions=True)
+        assert [str(failure) for failure in failures] == ["no"] * 3
+        assert asyncio.get_running_loop().time() < 1.1
+        await asyncio.sleep(60)
+        assert await tokens.get() == Secret("good")
 
     run(main())
 

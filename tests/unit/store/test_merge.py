@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
 
 import orjson
 import pytest
@@ -63,7 +64,7 @@ def _merge(
         sources={"default": Source.of(parts, names or {})},
     )
     with Reader(folder) as reader:
-        merged = merge(target, reader)
+        merged = merge(target, reader, Event())
     return target.path.read_bytes(), merged
 
 
@@ -195,7 +196,7 @@ def test_each_connection_has_its_own_parts_and_names(tmp_path: Path) -> None:
     teams = (_team("w", ["a"], "west"), _team("e", ["a"], "east"))
     target = Target(path=tmp_path / "out.jsonl", interval=here, months=("2023-01",), teams=teams, sources=sources)
     with Reader(tmp_path) as reader:
-        merge(target, reader)
+        merge(target, reader, Event())
     lines = [json.loads(line) for line in target.path.read_bytes().splitlines()]
     assert [(line["team"], line["user_name"]) for line in lines] == [("w", "west"), ("e", "east")]
 

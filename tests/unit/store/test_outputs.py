@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -54,7 +55,7 @@ def _write(folder: Path, targets: Sequence[Target]) -> list[str]:
     for link in links:
         link.hardlink_to(link.with_suffix(".jsonl"))  # keeps the number of the old file from being used for the new one
     with Reader(folder) as reader:
-        made = Outputs(folder).write(targets, reader)
+        made = Outputs(folder).write(targets, reader, Event())
     for link in links:
         link.unlink()
     touched = [path for path, number in before.items() if path.stat().st_ino != number]
@@ -156,5 +157,5 @@ def test_files_made_before_a_failure_are_remembered(tmp_path: Path) -> None:
     targets = _targets(tmp_path, _parts(tmp_path))
     (tmp_path / part_name(2)).unlink()
     with pytest.raises(StoreError, match="could not be read"), Reader(tmp_path) as reader:
-        Outputs(tmp_path).write(targets, reader)
+        Outputs(tmp_path).write(targets, reader, Event())
     assert _quick(tmp_path, targets) == [True, False]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Event
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,12 +54,12 @@ def test_a_file_is_written_anew_for_a_new_name_of_a_queue_in_it_alone(tmp_path: 
         return Target(path=tmp_path / "out.jsonl", interval=hours(0, 4), months=("2023-01",), teams=teams, sources={"c": source})
 
     with Reader(tmp_path) as reader:
-        merged = merge(target(q1="Sales"), reader)
+        merged = merge(target(q1="Sales"), reader, Event())
         assert merged.records == {"all": 1}
         outputs = Outputs(tmp_path)
-        outputs.write([target(q1="Sales")], reader)
+        outputs.write([target(q1="Sales")], reader, Event())
         stamp = (tmp_path / "out.jsonl").stat()
-        outputs.write([target(q1="Sales", q9="Elsewhere")], reader)
+        outputs.write([target(q1="Sales", q9="Elsewhere")], reader, Event())
         assert (tmp_path / "out.jsonl").stat() == stamp
-        outputs.write([target(q1="Vente")], reader)
+        outputs.write([target(q1="Vente")], reader, Event())
     assert json.loads((tmp_path / "out.jsonl").read_text())["queue_name"] == "Vente"
