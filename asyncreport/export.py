@@ -24,7 +24,7 @@ from asyncreport.files import all_files, main_files
 from asyncreport.job import Chunk, Connection, Job, Part
 from asyncreport.net import Lane
 from asyncreport.plan import Plan, Want, plan
-from asyncreport.progress import Screen
+from asyncreport.progress import Screen, counted
 from asyncreport.records import Block, column
 from asyncreport.store.disk import write_json
 from asyncreport.store.members import Members
@@ -220,7 +220,7 @@ class _Run:
         try:
             names.keep(connection.identity, await drive(steps(asked), lane.ask), now=self.now)
         except (AuthError, RejectedError, RetriesExhausted) as error:
-            self.screen.say(f"warning: {len(asked):,} names stay unknown: {error}")
+            self.screen.say(f"warning: {counted(len(asked), 'name')} not to be had: {error}")
             return False
         return True
 

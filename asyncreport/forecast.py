@@ -9,7 +9,7 @@ from asyncreport.connect import Connections
 from asyncreport.export import make_plans, warnings
 from asyncreport.job import Connection, Job
 from asyncreport.plan import Plan
-from asyncreport.progress import duration
+from asyncreport.progress import counted, duration
 from asyncreport.records import column
 from asyncreport.store.manifest import Manifest
 from asyncreport.teams import look_up
@@ -33,8 +33,12 @@ async def forecast(job: Job) -> list[str]:
 
 def _lines(job: Job, connection: Connection, plan: Plan) -> Iterator[str]:
     asked = sum(requests(job.query, chunk, plan.want.population) for chunk in plan.chunks)
-    yield f"{connection.name}: {len(plan.standing):,} parts stand, {len(plan.stale):,} are stale, {len(plan.chunks):,} chunks to fetch"
-    yield f"  {asked:,} requests, {duration(asked * 60 / connection.requests_per_minute)} at {connection.requests_per_minute} a minute"
+    yield (
+        f"{connection.name}: {counted(len(plan.standing), 'part')} standing, {len(plan.stale):,} stale, "
+        f"{counted(len(plan.chunks), 'chunk')} to fetch"
+    )
+    pace = connection.requests_per_minute
+    yield f"  {counted(asked, 'request')}, {duration(asked * 60 / pace)} at {pace} a minute"
     yield f"  {_most(job, plan)}"
     for part in plan.stale[:SHOWN]:
         yield f"  stale: part {part.number}, {part.interval}, {_who(part.users)}"
@@ -57,4 +61,4 @@ def _most(job: Job, plan: Plan) -> str:
 def _who(users: tuple[str, ...] | None) -> str:
     if users is None:
         return "everyone"
-    return f"{len(users):,} users" if len(users) > 1 else f"user {users[0]}"
+    return counted(len(users), "user") if len(users) > 1 else f"user {users[0]}"

@@ -69,6 +69,11 @@ def describe(progress: Progress, requests: int, waited: float, elapsed: float) -
     return ", ".join(pieces)
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number of things: `1 chunk`, `1,200 chunks`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def duration(seconds: float) -> str:
     """Write seconds as people say them: `42 s`, `3 min 5 s`, `2 h 10 min`."""
     if seconds < 60:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from asyncreport.engine import Gap
+from asyncreport.progress import counted
 from asyncreport.teams import Unknown
 
 #: gaps told to people, at most
@@ -72,35 +73,40 @@ class Summary(Struct, frozen=True, kw_only=True):
     def lines(self) -> Iterator[str]:
         """Say it to people."""
         if not self.chunks_fetched and not self.missing:
-            yield f"{self.job}: nothing to do, {self.chunks_standing:,} parts stand"
+            stand = "stands" if self.chunks_standing == 1 else "stand"
+            yield f"{self.job}: nothing to do, {counted(self.chunks_standing, 'part')} {stand}"
         else:
-            yield f"{self.job}: {self.chunks_fetched:,} chunks fetched, {self.chunks_standing:,} stood already"
+            yield f"{self.job}: {counted(self.chunks_fetched, 'chunk')} fetched, {self.chunks_standing:,} stood already"
         if self.outputs:
             for team, count in self.records.items():
                 change = self.members.get(team)
                 moved = f" ({change})" if change and (change.joined or change.left) else ""
-                yield f"  {team}: {count:,} records{moved}"
+                yield f"  {team}: {counted(count, 'record')}{moved}"
         retried = f", {self.retries:,} retries" if self.retries else ""
         yield (
-            f"  {self.requests:,} requests{retried}, {self.throttled:,} times 429, "
+            f"  {counted(self.requests, 'request')}{retried}, {self.throttled:,} times 429, "
             f"{self.waiting_sec:,.1f} s waited for the limit, {self.elapsed_sec:,.1f} s in all"
         )
+        if self.outputs and self.complete and not any(self.records.values()):
+            yield "  no records at all: check ids, range and filter, and with `asyncreport check` what the client sees"
         for path in self.outputs[:5]:
             yield f"  {path}"
         if len(self.outputs) > 5:
-            yield f"  and {len(self.outputs) - 5:,} more files"
+            yield f"  and {counted(len(self.outputs) - 5, 'more file')}"
         yield from self._gaps()
 
     def _gaps(self) -> Iterator[str]:
         for team in self.unknown:
             yield f"missing: {team}"
         for gap in self.missing[:_SHOWN]:
-            who = "everyone" if gap.users is None else f"{len(gap.users)} users from {gap.users[0]} to {gap.users[-1]}"
+            who = "everyone" if gap.users is None else f"{counted(len(gap.users), 'user')} from {gap.users[0]} to {gap.users[-1]}"
             yield f"missing: {gap.connection} {gap.interval}, {who}: {gap.error}"
         if len(self.missing) > _SHOWN:
             yield f"and {len(self.missing) - _SHOWN:,} more: summary.json in the state folder lists them all"
         if self.unknown:
-            yield f"{len(self.unknown):,} teams are missing from the output; mend them in the job file or the directory, and run again"
+            teams = f"{counted(len(self.unknown), 'team')} {'is' if len(self.unknown) == 1 else 'are'} missing from the output"
+            yield f"{teams}; mend the job file or the directory, and run again"
         if self.missing:
             merged = "the output holds the rest" if self.outputs else "the output files are as they were"
-            yield f"{len(self.missing):,} chunks are missing and {merged}; run again: only they will be fetched"
+            chunks = f"{counted(len(self.missing), 'chunk')} {'is' if len(self.missing) == 1 else 'are'} missing"
+            yield f"{chunks} and {merged}; run again: nothing else will be fetched"

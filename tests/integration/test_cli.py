@@ -77,7 +77,7 @@ def test_a_plan_sends_no_request_for_listed_users(emulator: Handle, tmp_path: Pa
     result = call("plan", str(job(tmp_path, emulator)), cwd=tmp_path)
     assert (result.code, result.err) == (0, "")
     assert result.out.splitlines() == [
-        "default: 0 parts stand, 0 are stale, 2 chunks to fetch",
+        "default: 0 parts standing, 0 stale, 2 chunks to fetch",
         "  2 requests, 0.0 s at 30000 a minute",
         "  at most 5,760 records: users x buckets, and fewer where nobody worked",
         "  fetch: 2024-01-01T00:00:00.000Z/2024-02-01T00:00:00.000Z, 6 users",
@@ -100,7 +100,7 @@ def test_a_plan_of_everyone_asks_how_many_that_is(emulator: Handle, tmp_path: Pa
 def test_after_a_run_the_plan_is_empty(emulator: Handle, tmp_path: Path) -> None:
     path = job(tmp_path, emulator)
     call("run", str(path), cwd=tmp_path)
-    assert call("plan", str(path), cwd=tmp_path).out.splitlines()[0] == "default: 2 parts stand, 0 are stale, 0 chunks to fetch"
+    assert call("plan", str(path), cwd=tmp_path).out.splitlines()[0] == "default: 2 parts standing, 0 stale, 0 chunks to fetch"
     new = call("plan", str(path), "--set", f"teams=[{{name: one, users: [{USERS[0]}, newcomer]}}]", cwd=tmp_path).out.splitlines()
     assert new[3:] == [
         "  fetch: 2024-01-01T00:00:00.000Z/2024-02-01T00:00:00.000Z, user newcomer",

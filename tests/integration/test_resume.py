@@ -158,10 +158,10 @@ def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(emulator: Hand
         assert lines[-2].startswith("missing: default 2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z, everyone: [")
         assert "POST /api/v2/analytics/conversations/aggregates/query: 504 request.timeout" in lines[-2]
         assert "gave up after 2 attempts" in lines[-2]
-        assert lines[-1] == "1 chunks are missing and the output files are as they were; run again: only they will be fetched"
+        assert lines[-1] == "1 chunk is missing and the output files are as they were; run again: nothing else will be fetched"
         partial = call("run", str(path), "--allow-partial", cwd=tmp_path)
         assert partial.code == 1
-        assert partial.err.splitlines()[-1] == "1 chunks are missing and the output holds the rest; run again: only they will be fetched"
+        assert partial.err.splitlines()[-1] == "1 chunk is missing and the output holds the rest; run again: nothing else will be fetched"
         summary = json.loads((tmp_path / ".asyncreport" / "job" / "summary.json").read_text())
         assert (summary["complete"], summary["missing"][0]["interval"]) == (False, "2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z")
         assert 0 < len((tmp_path / "out.jsonl").read_bytes()) < len(calm)
@@ -204,7 +204,7 @@ def test_recent_parts_are_fetched_again_until_they_settle(emulator: Handle, tmp_
     run_here(path, now=parse_iso("2024-01-17T06:00Z"))
     seen, first = len(emulator.log()), (tmp_path / "out.jsonl").read_bytes()
     stale = call("plan", str(path), cwd=tmp_path).out.splitlines()
-    assert stale[0] == "default: 14 parts stand, 2 are stale, 2 chunks to fetch"
+    assert stale[0] == "default: 14 parts standing, 2 stale, 2 chunks to fetch"
     summary = run_here(path, now=parse_iso("2024-01-20T06:00Z"))
     assert (summary.chunks_fetched, summary.chunks_standing) == (2, 14)
     assert asked(emulator, seen) == [
@@ -232,7 +232,7 @@ def test_a_directory_that_refuses_costs_the_names_and_not_the_run(tmp_path: Path
         emulator.faults([{"match": {"path": "/api/v2/users", "after": 1}, "do": {"status": 403}}])
         result = call("run", str(job(tmp_path, emulator)), cwd=tmp_path)
     assert result.code == 0
-    assert "warning: 4 names stay unknown: [" in result.err
+    assert "warning: 4 names not to be had: [" in result.err
     assert '"user_name":null' in (tmp_path / "out.jsonl").read_text()
 
 

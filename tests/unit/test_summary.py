@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from asyncreport.summary import Missing, Summary
+from asyncreport.teams import Unknown
 
 
 def summary(**rest: Any) -> Summary:
@@ -51,10 +52,38 @@ def test_a_run_with_gaps_lists_each() -> None:
         "  1,210 requests, 7 retries, 2 times 429, 55.0 s waited for the limit, 61.2 s in all",
         "missing: east c/d, 2 users from anna to bert: [id] POST /x: 504",
         "missing: west e/f, everyone: late",
-        "2 chunks are missing and the output files are as they were; run again: only they will be fetched",
+        "2 chunks are missing and the output files are as they were; run again: nothing else will be fetched",
     ]
 
 
 def test_many_files_are_counted() -> None:
     lines = list(summary(outputs=[f"{n}.jsonl" for n in range(12)]).lines())
     assert lines[-2:] == ["  4.jsonl", "  and 7 more files"]
+
+
+def test_one_of_a_kind_is_no_plural() -> None:
+    gap = Missing(connection="west", interval="e/f", users=("anna",), error="late")
+    unknown = Unknown(team="lost", selector="group Lost", error="no such group")
+    made = summary(complete=False, missing=[gap], unknown=[unknown], chunks_fetched=1, requests=1, records={"sales": 1})
+    assert list(made.lines()) == [
+        "aht: 1 chunk fetched, 3 stood already",
+        "  sales: 1 record",
+        "  1 request, 0 times 429, 55.0 s waited for the limit, 61.2 s in all",
+        "  exports/aht.jsonl",
+        "missing: team 'lost' (group Lost) cannot be looked up: no such group",
+        "missing: west e/f, 1 user from anna to anna: late",
+        "1 team is missing from the output; mend the job file or the directory, and run again",
+        "1 chunk is missing and the output holds the rest; run again: nothing else will be fetched",
+    ]
+
+
+def test_of_many_gaps_the_first_are_told() -> None:
+    gaps = [Missing(connection="c", interval=f"{n}", users=None, error="late") for n in range(30)]
+    lines = list(summary(complete=False, missing=gaps, outputs=[]).lines())
+    assert sum(line.startswith("missing: ") for line in lines) == 20
+    assert lines[-2] == "and 10 more: summary.json in the state folder lists them all"
+
+
+def test_an_output_without_any_record_says_where_to_look() -> None:
+    lines = list(summary(records={"sales": 0}).lines())
+    assert "  no records at all: check ids, range and filter, and with `asyncreport check` what the client sees" in lines
