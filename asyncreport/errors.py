@@ -2,6 +2,7 @@
 
     AsyncReportError
       ConfigError        who wrote the job file or .env          exit 2
+        UnknownTeamError the same, or who keeps the directory
       AuthError          who owns the OAuth client (401, 403)    exit 3
       ApiError
         TransientError   nobody: the client waits

@@ -69,7 +69,7 @@ async def make_plans(job: Job, standing: Callable[[str], Sequence[Part]], connec
             connection=connection.name,
             grid=job.query.grid,
             interval=job.interval,
-            users=_wanted(job, connection.name),
+            users=wanted_users(job, connection.name),
             length=job.chunk,
         )
         parts = standing(job.query.fingerprint(connection.identity))
@@ -90,7 +90,7 @@ async def _population(lane: Lane) -> int:
     return max(1, listing.total or _SOME)
 
 
-def _wanted(job: Job, connection: str) -> tuple[str, ...] | None:
+def wanted_users(job: Job, connection: str) -> tuple[str, ...] | None:
     """Collect the users of a connection's teams, sorted; None where a team is everyone."""
     teams = [team.users for team in job.teams if team.connection == connection]
     if None in teams:

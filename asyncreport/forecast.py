@@ -37,6 +37,8 @@ def _lines(job: Job, connection: Connection, plan: Plan) -> Iterator[str]:
         f"{connection.name}: {counted(len(plan.standing), 'part')} standing, {len(plan.stale):,} stale, "
         f"{counted(len(plan.chunks), 'chunk')} to fetch"
     )
+    if not plan.chunks:
+        return
     pace = connection.requests_per_minute
     yield f"  {counted(asked, 'request')}, {duration(asked * 60 / pace)} at {pace} a minute"
     yield f"  {_most(job, plan)}"
