@@ -133,15 +133,18 @@ def cli() -> None:
 @click.option("--allow-partial", is_flag=True, help="Write the output though chunks are missing; the summary lists them.")
 @click.option("--refresh-names", is_flag=True, help="Ask for every user's name again.")
 @click.option("--strict", is_flag=True, help="Send no query where a team cannot be looked up.")
-def run(job: Path, overrides: tuple[str, ...], **choices: bool) -> int:
+@click.option("--refresh", default="", metavar="START/END", help="Fetch an interval again: 2024-01-01/2024-01-08, yesterday/today.")
+def run(job: Path, overrides: tuple[str, ...], refresh: str, **choices: bool) -> int:
     """Fetch what is missing and write the output files."""
+    from asyncreport.config import refreshed
     from asyncreport.export import Choices, run_job
     from asyncreport.progress import Screen
 
     loaded, now = _load(job, overrides)
     screen = Screen()
+    interval = refreshed(refresh, loaded, now) if refresh else None
     try:
-        summary = _drive(run_job(loaded, now=now, screen=screen, choices=Choices(**choices)))
+        summary = _drive(run_job(loaded, now=now, screen=screen, choices=Choices(**choices, refresh=interval)))
     except _Stopped:
         screen.say("what is finished is kept: run again to go on from there")
         raise

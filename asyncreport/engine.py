@@ -52,7 +52,7 @@ async def run(works: Sequence[Work], save: Save, progress: Progress) -> None:
 
     Raise AuthError and StoreError at once, and RejectedError where no chunk has ever succeeded: the rest would fare no better.
     """
-    progress.chunks = sum(len(work.chunks) for work in works)
+    progress.chunks += sum(len(work.chunks) for work in works)
     trial = _Trial(progress)
     try:
         async with asyncio.TaskGroup() as group:

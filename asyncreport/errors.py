@@ -8,7 +8,8 @@
         TransientError   nobody: the client waits
         RejectedError    who wrote the query                     exit 4
       RetriesExhausted   run it again later                      exit 1
-      StoreError         the disk, an edited part, the lock      exit 5
+      StoreError         the disk, the lock                      exit 5
+        DamagedPartError nobody: it is fetched again
 
 A message is subject, fact, next step; one that comes from the API begins with the correlation id.
 """
@@ -81,3 +82,11 @@ class StoreError(AsyncReportError):
     """Report trouble with the state folder or an output file."""
 
     exit_code = 5
+
+
+class DamagedPartError(StoreError):
+    """Report a part whose file is not what was saved; `number` is the part's."""
+
+    def __init__(self, message: str, *, number: int) -> None:
+        super().__init__(message)
+        self.number = number

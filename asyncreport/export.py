@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -18,14 +19,15 @@ from asyncreport.api.wire import Request
 from asyncreport.config import MULTI_VALUED
 from asyncreport.connect import Connections
 from asyncreport.engine import Progress, Work, run
-from asyncreport.errors import AuthError, ConfigError, RejectedError, RetriesExhausted
+from asyncreport.errors import AuthError, ConfigError, DamagedPartError, RejectedError, RetriesExhausted, StoreError
 from asyncreport.fetch import drive, fetch
 from asyncreport.files import all_files, main_files
 from asyncreport.job import Chunk, Connection, Job, Part
 from asyncreport.net import Lane
-from asyncreport.plan import Plan, Want, plan
+from asyncreport.plan import Freshness, Plan, Want, plan
 from asyncreport.progress import Screen, counted
 from asyncreport.records import Block, column
+from asyncreport.store.changes import Changed
 from asyncreport.store.disk import write_json
 from asyncreport.store.members import Members
 from asyncreport.store.merge import Source, Target, check_targets
@@ -35,7 +37,7 @@ from asyncreport.store.parts import Reader
 from asyncreport.store.state import State
 from asyncreport.summary import Change, Missing, Summary
 from asyncreport.teams import Unknown, look_up
-from asyncreport.timeline import iso
+from asyncreport.timeline import Interval, iso
 
 #: ask for the names of ids
 Lookup = Callable[[Sequence[str]], Generator[Request, Any, dict[str, str | None]]]
@@ -54,6 +56,8 @@ class Choices(Struct, frozen=True, kw_only=True):
     refresh_names: bool = False
     #: send no query where a team cannot be looked up
     strict: bool = False
+    #: ask again for the parts that overlap it
+    refresh: Interval | None = None
 
 
 def clock() -> int:
@@ -61,7 +65,9 @@ def clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def make_plans(job: Job, standing: Callable[[str], Sequence[Part]], connections: Connections) -> dict[str, Plan]:
+async def make_plans(
+    job: Job, standing: Callable[[str], Sequence[Part]], connections: Connections, freshness: Freshness
+) -> dict[str, Plan]:
     """Plan each connection by name; a request is sent only where everyone is missing: how many that is."""
     plans = {}
     for connection in job.connections:
@@ -73,10 +79,10 @@ async def make_plans(job: Job, standing: Callable[[str], Sequence[Part]], connec
             length=job.chunk,
         )
         parts = standing(job.query.fingerprint(connection.identity))
-        made = plan(want, parts, settle=job.output.settle)
+        made = plan(want, parts, freshness)
         if want.users is None and made.chunks:
             population = await _population((await connections.lanes(connection.name))[0])
-            made = plan(msgspec.structs.replace(want, population=population), parts, settle=job.output.settle)
+            made = plan(msgspec.structs.replace(want, population=population), parts, freshness)
         plans[connection.name] = made
     return plans
 
@@ -119,14 +125,8 @@ async def run_job(job: Job, *, now: int, screen: Screen, choices: Choices | None
             known, unknown = await look_up(job, connections)
             _report(unknown, screen, strict=choices.strict)
             going = _Run(known, state, connections, now, screen)
-            plans = await make_plans(known, state.standing, connections)
-            await going.pull(plans)
-            made: dict[Path, Made] = {}
-            complete = not (going.progress.gaps or unknown)
-            if complete or (choices.allow_partial and known.teams):
-                made = await going.merge(refresh_names=choices.refresh_names)
-                state.discard_replaced()
-            summary = going.summarise(plans, made, unknown, elapsed=time.monotonic() - started)
+            made = await going.bring_up_to_date(choices, whole=not unknown)
+            summary = going.summarise(made, unknown, elapsed=time.monotonic() - started)
         write_json(state.folder / "summary.json", summary)
     return summary
 
@@ -149,12 +149,50 @@ class _Run:
     now: int
     screen: Screen
     progress: Progress = field(default_factory=Progress)
+    #: parts of earlier runs that are used as they are
+    standing: int = 0
+    changed: Changed = field(default_factory=Changed)
+
+    async def bring_up_to_date(self, choices: Choices, *, whole: bool) -> dict[Path, Made]:
+        """Fetch what is missing and write the output files; a part found damaged on the way is fetched again.
+
+        Not `whole`, for want of a team, or with gaps, the files are written only where `choices` allow that.
+        """
+        freshness = Freshness(settle=self.job.output.settle, refresh=choices.refresh, now=self.now)
+        while True:
+            plans = await make_plans(self.job, self.state.standing, self.connections, freshness)
+            self.standing = sum(part.fetched_at != self.now for made in plans.values() for part in made.standing)
+            await self.pull(plans)
+            if not (whole and not self.progress.gaps) and not (choices.allow_partial and self.job.teams):
+                return {}
+            try:
+                made = await self.merge(refresh_names=choices.refresh_names)
+            except DamagedPartError as error:
+                await self.drop_damaged(error)
+            else:
+                self.changed = await self.state.work(lambda _: self.state.discard_replaced(at=self.now))
+                return made
+
+    async def drop_damaged(self, error: DamagedPartError) -> None:
+        """Let go of every part that is not what was saved; raise StoreError where this very run saved it: the disk cannot be trusted."""
+        parts = {part.number: part for each in self.job.connections for part in self._parts(each)}
+
+        def find(_: Event) -> list[DamagedPartError]:
+            with Reader(self.state.folder) as reader:
+                return reader.damaged(parts.values())
+
+        found = {each.number: each for each in (error, *await self.state.work(find))}
+        if any(parts[number].fetched_at == self.now for number in found if number in parts):
+            raise StoreError(f"{error} (but this run saved it, so check the disk first)") from error
+        for number, each in found.items():
+            self.screen.say(f"warning: {each}")
+            self.state.drop(number)
 
     async def pull(self, plans: dict[str, Plan]) -> None:
         """Fetch what the plans list, connection by connection at once."""
         works = [await self._work(name, made) for name, made in plans.items() if made.chunks]
         if works:
-            self.progress.proven = any(made.standing or made.stale for made in plans.values())
+            self.progress.proven = self.progress.finished > 0 or any(made.standing or made.stale for made in plans.values())
             async with self.screen.watching(self.progress, self._wire):
                 await run(works, self._save, self.progress)
 
@@ -224,7 +262,7 @@ class _Run:
             return False
         return True
 
-    def summarise(self, plans: dict[str, Plan], made: dict[Path, Made], unknown: list[Unknown], *, elapsed: float) -> Summary:
+    def summarise(self, made: dict[Path, Made], unknown: list[Unknown], *, elapsed: float) -> Summary:
         """Say what the run did; `elapsed` is in seconds."""
         tally = self.connections.tally
         main = [made[file.path] for file in main_files(self.job) if file.path in made]
@@ -237,7 +275,8 @@ class _Run:
             records={team.name: sum(each.records.get(team.name, 0) for each in main) for team in self.job.teams},
             members=self._members(merged=bool(made)),
             chunks_fetched=self.progress.finished,
-            chunks_standing=sum(len(each.standing) for each in plans.values()),
+            chunks_standing=self.standing,
+            changed=self.changed,
             records_fetched=self.progress.records,
             requests=tally.requests,
             retries=tally.retries,

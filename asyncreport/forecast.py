@@ -8,7 +8,7 @@ from asyncreport.api.contracts import requests
 from asyncreport.connect import Connections
 from asyncreport.export import make_plans, warnings
 from asyncreport.job import Connection, Job
-from asyncreport.plan import Plan
+from asyncreport.plan import Freshness, Plan
 from asyncreport.progress import counted, duration
 from asyncreport.records import column
 from asyncreport.store.manifest import Manifest
@@ -26,7 +26,7 @@ async def forecast(job: Job) -> list[str]:
     manifest = Manifest.read(job.state_folder)
     async with Connections(job) as connections:
         known, unknown = await look_up(job, connections)
-        plans = await make_plans(known, manifest.standing, connections)
+        plans = await make_plans(known, manifest.standing, connections, Freshness(settle=job.output.settle))
     notes = [*warnings(job), *(f"warning: {team}" for team in unknown)]
     return notes + [line for connection in job.connections for line in _lines(job, connection, plans[connection.name])]
 

@@ -38,15 +38,34 @@ class Plan(Struct, frozen=True, kw_only=True):
     chunks: tuple[Chunk, ...]
     #: parts that cover something wanted and are not asked again
     standing: tuple[Part, ...]
-    #: parts fetched too soon after their end: a chunk of the plan replaces each
+    #: parts to be asked again: a chunk of the plan replaces each
     stale: tuple[Part, ...]
 
 
-def plan(want: Want, parts: Sequence[Part], *, settle: int) -> Plan:
-    """Tile what no part covers; `parts` are the standing ones of the want's fingerprint, `settle` is in ms.
+class Freshness(Struct, frozen=True, kw_only=True):
+    """Which parts are to be asked again."""
 
-    A stale part is asked again whole. Where everyone is wanted, only parts of everyone count; a chunk of everyone replaces
-    the parts of listed users that it touches, so that standing parts never overlap.
+    #: ms; those fetched sooner than this after their end
+    settle: int
+    #: those that overlap it
+    refresh: Interval | None = None
+    #: the instant at which this run began; what it fetched itself is fresh
+    now: int | None = None
+
+    def stale(self, part: Part) -> bool:
+        """Tell whether a part is to be asked again."""
+        if part.fetched_at == self.now:
+            return False
+        refreshed = self.refresh is not None and part.interval.overlaps(self.refresh)
+        return refreshed or part.fetched_at < part.interval.end + self.settle
+
+
+def plan(want: Want, parts: Sequence[Part], freshness: Freshness) -> Plan:
+    """Tile what no part covers; `parts` are the standing ones of the want's fingerprint.
+
+    A stale part is asked again whole, together with those beside it as far as one chunk may reach. Where everyone is wanted,
+    only parts of everyone count; a chunk of everyone replaces the parts of listed users that it touches, so that standing parts
+    never overlap.
     """
     useful: defaultdict[str, list[Part]] = defaultdict(list)
     outdone: defaultdict[str, list[Part]] = defaultdict(list)
@@ -59,12 +78,12 @@ def plan(want: Want, parts: Sequence[Part], *, settle: int) -> Plan:
     standing: list[Part] = []
     stale: list[Part] = []
     for slot in want.grid.slots(want.interval):
-        again = [part for part in useful[slot.month] if _stale(part, settle)]
-        here = [_again(part, want.connection) for part in again]
+        again = [part for part in useful[slot.month] if freshness.stale(part)]
+        here = list(_again(want, slot, again))
         here += _missing(want, slot, useful[slot.month], outdone[slot.month])
         chunks += sorted(here, key=lambda chunk: (chunk.interval, chunk.users or ()))
         stale += again
-        standing += [part for part in useful[slot.month] if not _stale(part, settle)]
+        standing += [part for part in useful[slot.month] if not freshness.stale(part)]
     return Plan(want=want, chunks=tuple(chunks), standing=tuple(standing), stale=tuple(stale))
 
 
@@ -81,12 +100,39 @@ def _holds(users: tuple[str, ...], user: str) -> bool:
     return at < len(users) and users[at] == user
 
 
-def _stale(part: Part, settle: int) -> bool:
-    return part.fetched_at < part.interval.end + settle
+def _again(want: Want, slot: Slot, parts: Sequence[Part]) -> Iterator[Chunk]:
+    """Ask for parts again: those of the same users that follow one another become one chunk, no longer than a chunk may be.
+
+    A job that runs every half hour would otherwise keep, and ask for, a part of each run.
+    """
+    by_users: defaultdict[tuple[str, ...] | None, list[Part]] = defaultdict(list)
+    for part in parts:
+        by_users[part.users].append(part)
+    for users, of in by_users.items():
+        most = buckets_in_chunk(want, slot, len(users) if users else want.population)
+        joined: list[Part] = []
+        for part in sorted(of, key=lambda part: part.interval):
+            if joined and not _joins(want.grid, joined, part, most):
+                yield _instead(want.connection, joined)
+                joined = []
+            joined.append(part)
+        yield _instead(want.connection, joined)
 
 
-def _again(part: Part, connection: str) -> Chunk:
-    return Chunk(connection=connection, month=part.month, interval=part.interval, users=part.users, replaces=(part.number,))
+def _joins(grid: Grid, joined: Sequence[Part], part: Part, most: int) -> bool:
+    if joined[-1].interval.end != part.interval.start:
+        return False
+    return len(grid.edges(Interval(joined[0].interval.start, part.interval.end))) - 1 <= most
+
+
+def _instead(connection: str, parts: Sequence[Part]) -> Chunk:
+    return Chunk(
+        connection=connection,
+        month=parts[0].month,
+        interval=Interval(parts[0].interval.start, parts[-1].interval.end),
+        users=parts[0].users,
+        replaces=tuple(part.number for part in parts),
+    )
 
 
 def _missing(want: Want, slot: Slot, parts: Sequence[Part], outdone: Sequence[Part]) -> Iterator[Chunk]:

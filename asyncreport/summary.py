@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from asyncreport.engine import Gap
 from asyncreport.progress import counted
+from asyncreport.store.changes import Changed
 from asyncreport.teams import Unknown
 
 #: gaps told to people, at most
@@ -67,6 +68,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     missing: list[Missing]
     #: of the teams that were looked up; the directory knows today's members alone
     members: dict[str, Change] = {}
+    #: in parts that were fetched again
+    changed: Changed = Changed()
     #: teams that could not be looked up, and are not in the output
     unknown: list[Unknown] = []
 
@@ -87,6 +90,8 @@ class Summary(Struct, frozen=True, kw_only=True):
             f"  {counted(self.requests, 'request')}{retried}, {self.throttled:,} times 429, "
             f"{self.waiting_sec:,.1f} s waited for the limit, {self.elapsed_sec:,.1f} s in all"
         )
+        if self.changed.values:
+            yield f"  {self.changed}"
         if self.outputs and self.complete and not any(self.records.values()):
             yield "  no records at all: check ids, range and filter, and with `asyncreport check` what the client sees"
         for path in self.outputs[:5]:

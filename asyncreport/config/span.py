@@ -9,8 +9,10 @@ from importlib import resources
 from zoneinfo import ZoneInfo
 
 from asyncreport.config.file import GRANULARITIES, RangeFile
-from asyncreport.config.place import Place, near
-from asyncreport.job import ChunkLength
+from asyncreport.config.place import SHOWN, Place, near
+from asyncreport.config.yaml import Node
+from asyncreport.errors import ConfigError
+from asyncreport.job import ChunkLength, Job
 from asyncreport.timeline import MINUTE, Granularity, Grid, Interval, day_start, from_instant, instant, local_instant
 
 #: years that a range may touch: offsets of earlier ones were not always whole minutes, and nothing was recorded
@@ -34,6 +36,21 @@ def span(place: Place, given: RangeFile, now: int) -> tuple[Interval, Grid]:
     for key, at in (("start", start), ("end", end)):
         _check_edge(place.at(key), grid, at)
     return interval, grid
+
+
+def refreshed(text: str, job: Job, now: int) -> Interval:
+    """Read what `--refresh` names, `START/END` as a range writes them, and cut it to the job's range; raise ConfigError."""
+    start, slash, end = text.partition("/")
+    if not slash:
+        raise ConfigError(f"--refresh: {text[:SHOWN]!r} is no START/END; accepted: 2024-01-01/2024-01-08, yesterday/today")
+    place = Place(Node("--refresh", {"start": Node("--refresh", start, start), "end": Node("--refresh", end, end)}))
+    grid, whole = job.query.grid, job.interval
+    low, high = _bound(place.at("start"), start, grid, now), _bound(place.at("end"), end, grid, now)
+    if high <= low:
+        raise place.at("end").wrong("is not after the start; an interval ends with the first instant that it leaves out")
+    if high <= whole.start or low >= whole.end:
+        raise ConfigError(f"--refresh: {text[:SHOWN]!r} lies outside the job's range; accepted: what overlaps {whole}")
+    return Interval(max(low, whole.start), min(high, whole.end))
 
 
 def _zone(place: Place, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from msgspec import Struct
 
 from asyncreport.errors import StoreError
 from asyncreport.job import Part
+from asyncreport.store.changes import Replaced
 from asyncreport.store.disk import append, reported
 from asyncreport.store.parts import part_name
 from asyncreport.timeline import Interval, iso, parse_iso
@@ -51,7 +53,8 @@ class Manifest:
         self._path = folder / _NAME
         self._parts: list[Part] = []
         self._last = 0
-        self._replaced: set[int] = set()
+        # The parts that each replaced one was replaced by: a part of listed users may lie in several chunks of everyone.
+        self._replaced: defaultdict[int, list[Part]] = defaultdict(list)
         self._user_sets: dict[str, tuple[str, ...]] = {}
         # Where the last good line ends. What lies behind it was never committed.
         self._end = 0
@@ -87,6 +90,12 @@ class Manifest:
     def files(self) -> set[str]:
         """Name the files of the parts that nothing replaced, whatever their fingerprint."""
         return {part_name(part.number) for part in self._standing()}
+
+    def replaced(self) -> list[Replaced]:
+        """List the parts that were replaced and whose files are still there, each with every part that did; raise StoreError."""
+        sizes = _sizes(self.folder)
+        pairs = (Replaced(old, new) for old in self._parts if old.number in self._replaced for new in self._replaced[old.number])
+        return [pair for pair in pairs if all(sizes.get(part_name(part.number)) == part.size for part in pair)]
 
     def mend(self) -> None:
         """Make the file if there is none and cut off what was never committed; raise StoreError."""
@@ -144,7 +153,8 @@ class Manifest:
         )
         self._parts.append(part)
         self._last = max(self._last, part.number)
-        self._replaced.update(said.replaces)
+        for number in said.replaces:
+            self._replaced[number].append(part)
 
 
 def _content(path: Path) -> bytes:

@@ -12,7 +12,7 @@ import msgspec
 import orjson
 from msgspec import Struct
 
-from asyncreport.errors import StoreError
+from asyncreport.errors import DamagedPartError
 from asyncreport.job import Part
 from asyncreport.records import Block
 from asyncreport.store.disk import PRIVATE, replacing, reported, trouble
@@ -148,7 +148,16 @@ class Reader:
     def _path(self, part: Part) -> Path:
         return self.folder / part_name(part.number)
 
-    def _damaged(self, part: Part, what: str) -> StoreError:
-        return StoreError(
-            f"{self._path(part)} ({part.interval}) is not what was saved: {what}; delete that file and run again: it will be fetched again"
-        )
+    def damaged(self, parts: Iterable[Part]) -> list[DamagedPartError]:
+        """Hash parts, and tell of each that is not what was saved; raise StoreError."""
+        found = []
+        for part in parts:
+            try:
+                self.checked_index(part)
+            except DamagedPartError as error:
+                found.append(error)
+        return found
+
+    def _damaged(self, part: Part, what: str) -> DamagedPartError:
+        text = f"{self._path(part)} ({part.interval}) is not what was saved: {what}; a run fetches it again"
+        return DamagedPartError(text, number=part.number)

@@ -19,9 +19,10 @@ from msgspec import Struct
 from asyncreport.errors import StoreError
 from asyncreport.job import Chunk, Part
 from asyncreport.records import Block
+from asyncreport.store.changes import Changed, note_changes
 from asyncreport.store.disk import PRIVATE, make_folder, read_json, remove_temporaries, reported, sync_folder, write_json
 from asyncreport.store.manifest import Manifest
-from asyncreport.store.parts import write_part
+from asyncreport.store.parts import part_name, write_part
 from asyncreport.timeline import iso
 
 T = TypeVar("T")
@@ -101,13 +102,22 @@ class State:
                 future.exception()  # looked at, so that nothing is said of it
             raise
 
-    def discard_replaced(self) -> None:
-        """Delete the files of replaced parts and of commits that never came to be; raise StoreError."""
+    def drop(self, number: int) -> None:
+        """Delete the file of a part that is not what was saved, so that it stands no more; raise StoreError."""
+        path = self.folder / part_name(number)
+        with reported(path, "deleted"):
+            path.unlink(missing_ok=True)
+            sync_folder(self.folder)
+
+    def discard_replaced(self, *, at: int) -> Changed:
+        """Delete the files of replaced parts and of commits that never came to be; what changed is noted first. Raise StoreError."""
+        changed = note_changes(self.folder, self._manifest.replaced(), at=at)
         wanted = self._manifest.files()
         with reported(self.folder, "tidied"):
             for path in self.folder.iterdir():
                 if _PART.fullmatch(path.name) and path.name not in wanted:
                     path.unlink()
+        return changed
 
     def _commit(self, chunk: Chunk, blocks: Sequence[Block], *, fingerprint: str, fetched_at: int) -> Part:
         number = self._manifest.next_number

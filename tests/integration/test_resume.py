@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from asyncreport.errors import StoreError
+from asyncreport.job import Part
 from asyncreport.store.merge import Interrupted
 from asyncreport.store.state import State
 from asyncreport.timeline import DAY, parse_iso
@@ -127,22 +131,103 @@ def test_a_finished_job_run_again_sends_no_request_and_touches_no_file(emulator:
     assert (tmp_path / "out.jsonl").stat() == stamp
 
 
-def test_a_part_that_was_edited_is_named_and_once_deleted_fetched_again(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+def test_parts_that_were_changed_or_cut_are_named_and_fetched_again(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+    """One changed in its rows, one in its index, one cut short; nothing but these is asked for."""
     path = job(tmp_path, emulator)
     run_here(path)
-    part = tmp_path / ".asyncreport" / "job" / "part-00000003.jsonl"
-    content = part.read_bytes()
-    part.write_bytes(content.replace(b'"handled_count":1', b'"handled_count":2', 1))
+    state = tmp_path / ".asyncreport" / "job"
+    for number, old, new in ((3, b'"handled_count":1', b'"handled_count":2'), (5, b'{"users":', b'{"losers"')):
+        part = state / f"part-0000000{number}.jsonl"
+        part.write_bytes(part.read_bytes().replace(old, new, 1))
+    cut = state / "part-00000007.jsonl"
+    cut.write_bytes(cut.read_bytes()[:-10])
     (tmp_path / "out.jsonl").unlink()
-    spoilt = call("run", str(path), cwd=tmp_path)
-    assert spoilt.code == 5
-    assert "part-00000003.jsonl (2024-01-" in spoilt.err
-    assert "delete that file and run again: it will be fetched again" in spoilt.err
-    part.unlink()
     seen = len(emulator.log())
-    assert call("run", str(path), cwd=tmp_path).code == 0
-    assert len(asked(emulator, seen)) == 1
+    mended = call("run", str(path), cwd=tmp_path)
+    assert mended.code == 0
+    warnings = [line for line in mended.err.splitlines() if line.startswith("warning: ")]
+    assert ["part-00000003" in line or "part-00000005" in line for line in warnings] == [True, True]
+    assert all(line.endswith("; a run fetches it again") for line in warnings)
+    assert "job: 3 chunks fetched, 13 stood already" in mended.err
+    assert len(asked(emulator, seen)) == 3
     assert (tmp_path / "out.jsonl").read_bytes() == calm
+
+
+def test_a_disk_that_damages_what_was_just_saved_ends_the_run(emulator: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, save = job(tmp_path, emulator), State.save
+
+    async def spoil(state: State, *given: Any, **named: Any) -> Part:
+        part = await save(state, *given, **named)
+        file = state.folder / f"part-{part.number:08}.jsonl"
+        file.write_bytes(file.read_bytes().replace(b"0", b"1"))
+        return part
+
+    monkeypatch.setattr(State, "save", spoil)
+    with pytest.raises(StoreError, match=r"is not what was saved: .* this run saved it, so check the disk first"):
+        run_here(path)
+
+
+def test_a_refresh_asks_for_an_interval_again_and_lists_what_changed(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+    path, state = job(tmp_path, emulator), tmp_path / ".asyncreport" / "job"
+    early = NOW - DAY
+    run_here(path, now=early)
+    restate(state, "2024-01-05T00:00:00.000Z")
+    seen = len(emulator.log())
+    result = call("run", str(path), "--refresh", "2024-01-04T12:00/2024-01-07", cwd=tmp_path)
+    assert result.code == 0
+    assert asked(emulator, seen) == [f"2024-01-0{day}T00:00:00.000Z/2024-01-0{day + 1}T00:00:00.000Z" for day in (4, 5, 6)]
+    assert "job: 3 chunks fetched, 13 stood already" in result.err
+    assert f"1 value in 1 part changed since they were fetched before: {state / 'changes.jsonl'}" in result.err
+    change = json.loads((state / "changes.jsonl").read_text())
+    assert (change["field"], change["before"], change["interval_start"][:10]) == ("handled_count", 0, "2024-01-05")
+    assert change["after"] > 0
+    assert (state / "changes.jsonl").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+    assert call("run", str(path), cwd=tmp_path).err.startswith("job: nothing to do")
+
+
+def restate(state: Path, start: str) -> None:
+    """Let one record of a part be another, its manifest line and hash too: as if the vendor had answered so."""
+    lines = (state / "manifest.jsonl").read_text().splitlines()
+    for n, line in enumerate(lines):
+        said = json.loads(line)
+        if said.get("interval", "").startswith(start):
+            part = state / f"part-{said['part']:08}.jsonl"
+            content = re.sub(rb'"handled_count":[1-9],', b'"handled_count":0,', part.read_bytes(), count=1)
+            part.write_bytes(content)
+            lines[n] = json.dumps({**said, "sha256": hashlib.sha256(content).hexdigest()})
+    (state / "manifest.jsonl").write_text("".join(f"{line}\n" for line in lines))
+
+
+@pytest.mark.parametrize("kill_at", [1, 2, 3])
+def test_a_refresh_that_is_killed_half_way_leaves_parts_that_do_not_overlap(
+    emulator: Handle, calm: bytes, tmp_path: Path, kill_at: int
+) -> None:
+    path = job(tmp_path, emulator)
+    run_here(path)
+    before = seen_by(emulator)
+    with start("run", str(path), "--refresh", "2024-01-03/2024-01-09", cwd=tmp_path) as process:
+        emulator.wait(requests=before + 1 + kill_at)
+        process.kill()
+        process.communicate()
+    assert call("run", str(path), cwd=tmp_path).code == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+    assert len(list((tmp_path / ".asyncreport" / "job").glob("part-*"))) == CHUNKS
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("2024-01-03", "--refresh: '2024-01-03' is no START/END; accepted: 2024-01-01/2024-01-08, yesterday/today"),
+        ("2024-01-03/soon", "--refresh: end: 'soon' is no date and no date with a time; accepted: 2023-01-01,"),
+        ("2024-01-03/2024-01-03", "--refresh: end: '2024-01-03' is not after the start;"),
+        ("2023-01-03/2023-01-05", "--refresh: '2023-01-03/2023-01-05' lies outside the job's range; accepted: what overlaps 2024-01-01T"),
+    ],
+)
+def test_a_refresh_of_no_interval_is_refused(emulator: Handle, tmp_path: Path, given: str, said: str) -> None:
+    result = call("run", str(job(tmp_path, emulator)), "--refresh", given, cwd=tmp_path)
+    assert result.code == 2
+    assert said in result.err
 
 
 def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(emulator: Handle, calm: bytes, tmp_path: Path) -> None:

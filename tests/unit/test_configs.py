@@ -10,7 +10,7 @@ import pytest
 
 from asyncreport.config import load_job
 from asyncreport.export import wanted_users
-from asyncreport.plan import Want, plan
+from asyncreport.plan import Freshness, Want, plan
 from asyncreport.timeline import parse_iso
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -29,7 +29,7 @@ def test_a_shipped_job_file_is_planned(path: Path) -> None:
         want = Want(connection=connection.name, grid=job.query.grid, interval=job.interval, users=users, length=job.chunk, population=500)
         asked = Counter(
             (edge, user)
-            for chunk in plan(want, [], settle=job.output.settle).chunks
+            for chunk in plan(want, [], Freshness(settle=job.output.settle)).chunks
             for edge in job.query.grid.edges(chunk.interval)[:-1]
             for user in chunk.users or (None,)
         )

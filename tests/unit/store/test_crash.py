@@ -154,7 +154,7 @@ def _trace(folder: Path, tail: bytes) -> tuple[Disk, list[Call]]:
         for number in (1, 2):
             _save(state, number)
             calls.append(("saved", "", number))
-        state.discard_replaced()
+        state.discard_replaced(at=START)
     return Disk(dict(before), dict(before)), calls
 
 
