@@ -21,7 +21,7 @@ from asyncreport.errors import StoreError
 from asyncreport.job import Part
 from asyncreport.store.parts import Reader
 from asyncreport.store.state import State
-from tests.unit.store.facts import FINGERPRINT, START, blocks, chunk, hours
+from tests.unit.store.facts import FINGERPRINT, START, blocks, chunk, hours, row
 
 #: name of the call, name of the file, and what else it was given
 Call = tuple[str, str, Any]
@@ -139,7 +139,10 @@ STANDING = [[1], [2], [2, 3]]
 
 def _save(state: State, number: int) -> Part:
     of = CHUNKS[number]
-    return asyncio.run(state.save(of, blocks(of.users or (), of.interval), fingerprint=FINGERPRINT, fetched_at=START + number))
+    found = blocks(of.users or (), of.interval)
+    if number == 1:
+        found[0] = (found[0][0], [row(0, handled=9), row(1)])
+    return asyncio.run(state.save(of, found, fingerprint=FINGERPRINT, fetched_at=START + number))
 
 
 def _trace(folder: Path, tail: bytes) -> tuple[Disk, list[Call]]:
@@ -171,6 +174,10 @@ def _check(outcome: dict[str, bytes], folder: Path, saved: int) -> None:
                 found = [reader.block(part, entry).count(b"\n") for entry in reader.checked_index(part)]
                 assert found == [(part.interval.end - part.interval.start) // 3_600_000] * len(part.users or ())
         assert list(folder.glob("*.tmp")) == []
+        # What changed is listed once, whether the old part is still there or not.
+        state.discard_replaced(at=START)
+        path = folder / "changes.jsonl"
+        assert (path.read_bytes().count(b"\n") if path.exists() else 0) == (standing[0].number == 2)
         again = _save(state, 2)
         assert state.standing(FINGERPRINT) == [*standing, again]
 
