@@ -21,6 +21,7 @@ from asyncreport.timeline import HOUR, Granularity, Grid, Interval
 class Line(Struct, frozen=True):
     """One thing tried."""
 
+    #: its name, and the client where it has several
     connection: str
     text: str
     #: what is wrong and what to do; None: nothing
@@ -43,8 +44,10 @@ async def check(job: Job, *, now: int) -> AsyncIterator[Line]:
     """Try each connection in turn; after a failure of its credentials the rest of it is not tried."""
     async with Connections(job) as connections:
         for connection in job.connections:
-            for lane in await connections.lanes(connection.name):
-                async for line in _lane(job, connection, lane, now=now):
+            lanes, clients = await connections.lanes(connection.name), await connections.clients(connection.name)
+            for lane, client in zip(lanes, clients, strict=True):
+                called = connection.name if len(lanes) == 1 else f"{connection.name}, client {client}"
+                async for line in _lane(job, msgspec.structs.replace(connection, name=called), lane, now=now):
                     yield line
 
 

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +17,7 @@ import click
 
 from asyncreport import __version__
 from asyncreport.errors import AsyncReportError, ConfigError
+from asyncreport.words import printable
 
 if TYPE_CHECKING:
     from asyncreport.job import Job
@@ -53,13 +54,26 @@ def main() -> None:
         code = 128 + stop.number
     except AsyncReportError as error:
         if _LOG.isEnabledFor(logging.INFO):
-            traceback.print_exception(error)
-        click.echo(f"error: {error}", err=True)
+            _say("".join(traceback.format_exception(error)).splitlines())
+        _say([f"error: {error}"])
         code = error.exit_code
     except OSError as error:
         click.echo(f"error: standard output cannot be written: {error.strerror}; free some space or give it another place", err=True)
         code = 5
     sys.exit(code)
+
+
+def _say(lines: Iterable[str]) -> None:
+    """Write lines to standard error as a terminal may have them: a server's words are in them."""
+    for line in lines:
+        click.echo(printable(line), err=True)
+
+
+class _Printable(logging.Formatter):
+    """Write what is logged as a terminal may have it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def _drive(command: Coroutine[Any, Any, T]) -> T:
@@ -90,7 +104,9 @@ def _drive(command: Coroutine[Any, Any, T]) -> T:
 def _talk(_: click.Context, __: click.Parameter, verbose: bool) -> None:
     """Show what is logged; before anything else is read, so that its errors come with their tracebacks."""
     if verbose:
-        logging.basicConfig(format="%(message)s", stream=sys.stderr)
+        shown = logging.StreamHandler(sys.stderr)
+        shown.setFormatter(_Printable("%(message)s"))
+        logging.basicConfig(handlers=[shown])
         _LOG.setLevel(logging.INFO)
 
 
@@ -161,7 +177,7 @@ def plan(job: Path, overrides: tuple[str, ...]) -> None:
 
     loaded, _ = _load(job, overrides)
     for line in _drive(forecast(loaded)):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 @cli.command(epilog="Example: asyncreport check configs/demo.yaml")
@@ -175,11 +191,40 @@ def check(job: Path, overrides: tuple[str, ...]) -> int:
     async def show() -> int:
         worst = 0
         async for line in try_connections(loaded, now=now):
-            click.echo(str(line))
+            click.echo(printable(str(line)))
             worst = max(worst, line.exit_code)
         return worst
 
     return _drive(show())
+
+
+@cli.command(epilog="Example: asyncreport verify configs/demo.yaml --set output.path=exports/mine.jsonl")
+@_job_arguments
+def verify(job: Path, overrides: tuple[str, ...]) -> int:
+    """Prove that an export is complete and right: parts, output files, and the server's own totals; change nothing."""
+    from asyncreport.verify import verify as prove
+
+    loaded, now = _load(job, overrides)
+
+    async def show() -> int:
+        worst = 0
+        async for finding in prove(loaded, now=now):
+            click.echo(str(finding))
+            worst = max(worst, finding.exit_code)
+        return worst
+
+    return _drive(show())
+
+
+@cli.command(epilog="Example: asyncreport status configs/demo.yaml")
+@_job_arguments
+def status(job: Path, overrides: tuple[str, ...]) -> None:
+    """Show what is on disk, what is missing, and whether a run is under way; send no request."""
+    from asyncreport.status import status as look
+
+    loaded, now = _load(job, overrides)
+    for line in look(loaded, now=now):
+        click.echo(line)
 
 
 @cli.command(epilog="Example: asyncreport query --emulator --start 2024-01-01 --end 2024-01-02")

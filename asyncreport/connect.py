@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import random
+from collections import deque
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
 from asyncreport import emulator
+from asyncreport.api.wire import Request
+from asyncreport.errors import AuthError
 from asyncreport.job import Client, Connection, Job, Secret
 from asyncreport.net import Lane, Tally, open_lanes
 
 
-class Connections:
-    """Lanes by connection; an async context manager that closes what was opened."""
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """One connection at work."""
 
-    def __init__(self, job: Job) -> None:
+    lanes: list[Lane]
+    #: the client's id, by lane
+    clients: list[str]
+    tally: Tally
+    #: numbers of the lanes, the one to be asked next first
+    turns: deque[int]
+
+
+class Connections:
+    """Lanes by connection; an async context manager that closes what was opened. `say` is told of a client that is refused."""
+
+    def __init__(self, job: Job, say: Callable[[str], None] = lambda _: None) -> None:
         self._job = job
-        self._open: dict[str, tuple[list[Lane], Tally]] = {}
+        self._say = say
+        self._open: dict[str, _Opened] = {}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -30,22 +48,49 @@ class Connections:
 
     async def lanes(self, name: str) -> list[Lane]:
         """Give a connection's lanes, one per OAuth client."""
+        return (await self._opened(name)).lanes
+
+    async def clients(self, name: str) -> list[str]:
+        """Give the ids of a connection's OAuth clients, in the order of its lanes."""
+        return (await self._opened(name)).clients
+
+    async def ask(self, name: str, request: Request) -> Any:
+        """Ask what belongs to no chunk, with whichever client of a connection is let in; raise AuthError where none is."""
+        opened = await self._opened(name)
+        for _ in opened.lanes[1:]:
+            lane = opened.turns[0]
+            try:
+                return await opened.lanes[lane].ask(request)
+            except AuthError as error:
+                self.lost(name, lane, error)
+        return await opened.lanes[opened.turns[0]].ask(request)
+
+    def lost(self, name: str, lane: int, error: AuthError) -> None:
+        """Say which client is refused while others go on; it is the last to be asked from now on."""
+        opened = self._open[name]
+        opened.turns.remove(lane)
+        opened.turns.append(lane)
+        self._say(f"warning: {name}: the client {opened.clients[lane]} is refused, and the others are asked instead: {error}")
+
+    async def _opened(self, name: str) -> _Opened:
         if name not in self._open:
             connection = self._hosted(self._job.connection(name))
-            self._open[name] = await self._stack.enter_async_context(open_lanes(connection, self._job.limits, rng=random.random))
-        return self._open[name][0]
+            lanes, tally = await self._stack.enter_async_context(open_lanes(connection, self._job.limits, rng=random.random))
+            ids = [client.client_id for client in connection.clients]
+            self._open[name] = _Opened(lanes, ids, tally, deque(range(len(lanes))))
+        return self._open[name]
 
     def _hosted(self, connection: Connection) -> Connection:
         """Start the emulator where one stands in for an organisation."""
         if connection.emulator is None:
             return connection
         world = emulator.World(agents=connection.emulator.agents, seed=connection.emulator.seed)
-        options = emulator.Options(requests_per_minute=connection.requests_per_minute)
+        options = emulator.Options(requests_per_minute=connection.requests_per_minute, clients=connection.emulator.clients)
         server = self._stack.enter_context(emulator.running(world, options))
-        client = Client(client_id=server.client_id, client_secret=Secret(server.client_secret))
-        return msgspec.structs.replace(connection, api_url=server.url, login_url=server.url, clients=(client,))
+        clients = tuple(Client(client_id=client_id, client_secret=Secret(secret)) for client_id, secret in server.clients)
+        return msgspec.structs.replace(connection, api_url=server.url, login_url=server.url, clients=clients)
 
     @property
     def tally(self) -> Tally:
         """Add up what all connections did so far."""
-        return sum((tally for _, tally in self._open.values()), start=Tally())
+        return sum((opened.tally for opened in self._open.values()), start=Tally())

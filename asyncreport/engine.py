@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from asyncreport.errors import AsyncReportError, RejectedError, RetriesExhausted
+from asyncreport.errors import AsyncReportError, AuthError, RejectedError, RetriesExhausted
 from asyncreport.job import Chunk, Part
 from asyncreport.records import Block
 
@@ -31,6 +32,8 @@ class Work:
     lanes: Sequence[Fetch]
     #: workers per lane
     concurrency: int
+    #: told of a lane that is refused while others go on: which one, and why
+    lost: Callable[[int, AuthError], None] = lambda _, __: None
 
 
 @dataclass(slots=True)
@@ -50,20 +53,60 @@ class Progress:
 async def run(works: Sequence[Work], save: Save, progress: Progress) -> None:
     """Fetch and save every chunk; one that fails is noted in `progress.gaps` and does not stop the others.
 
-    Raise AuthError and StoreError at once, and RejectedError where no chunk has ever succeeded: the rest would fare no better.
+    A lane that is refused gives its chunks to the others of its connection. Raise AuthError where none is left, StoreError at
+    once, and RejectedError where no chunk has ever succeeded: the rest would fare no better.
     """
     progress.chunks += sum(len(work.chunks) for work in works)
     trial = _Trial(progress)
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:
-                chunks = iter(work.chunks)
-                for lane in work.lanes:
-                    for _ in range(min(work.concurrency, len(work.chunks))):
-                        group.create_task(_worker(lane, chunks, save, trial))
+                deal = _Deal(work)
+                # Lane by lane in turns, so that few chunks are shared too.
+                for _ in range(min(work.concurrency, len(work.chunks))):
+                    for lane in range(len(work.lanes)):
+                        group.create_task(_worker(lane, deal, save, trial))
     except BaseExceptionGroup as group_error:
         error = group_error.exceptions[0]
         raise error from error.__cause__
+
+
+class _Deal:
+    """Deal a connection's chunks to whichever worker is free, and again what a lost lane gives back. Owns the chunks that are left."""
+
+    def __init__(self, work: Work) -> None:
+        self.lanes = work.lanes
+        self._tell = work.lost
+        self._left = deque(work.chunks)
+        self._under_way = 0
+        self._lost: set[int] = set()
+        self._change = asyncio.Event()
+
+    async def take(self, lane: int) -> Chunk | None:
+        """Give a lane its next chunk, or None where it is lost or all is done; while others are at work, one may come back."""
+        while lane not in self._lost and (self._left or self._under_way):
+            if self._left:
+                self._under_way += 1
+                return self._left.popleft()
+            self._change.clear()
+            await self._change.wait()
+        return None
+
+    def settled(self) -> None:
+        """Note a chunk that will not come back."""
+        self._under_way -= 1
+        self._change.set()
+
+    def give_back(self, lane: int, chunk: Chunk, error: AuthError) -> None:
+        """Take a chunk back from a lane that was refused; raise that error where no lane is left."""
+        self._under_way -= 1
+        self._left.appendleft(chunk)
+        if lane not in self._lost:
+            self._lost.add(lane)
+            if len(self._lost) == len(self.lanes):
+                raise error
+            self._tell(lane, error)
+        self._change.set()
 
 
 class _Trial:
@@ -88,6 +131,11 @@ class _Trial:
         self.progress.records += part.count
         self._decided.set()
 
+    def given_back(self) -> None:
+        """Note that a chunk is no longer under way; raise RejectedError where all others were refused."""
+        self._under_way -= 1
+        self._decide()
+
     async def failed(self, gap: Gap) -> None:
         """Note a failed chunk; where the query was refused, wait for the others' word, and raise RejectedError where none succeeds."""
         self._under_way -= 1
@@ -95,19 +143,26 @@ class _Trial:
         refused = isinstance(gap.error, RejectedError)
         if refused and self._refusal is None:
             self._refusal = gap.error
-        if self._refusal is not None and not self._under_way and not self._decided.is_set():
-            raise self._refusal
+        self._decide()
         if refused:
             await self._decided.wait()
 
+    def _decide(self) -> None:
+        if self._refusal is not None and not self._under_way and not self._decided.is_set():
+            raise self._refusal
 
-async def _worker(lane: Fetch, chunks: Iterator[Chunk], save: Save, trial: _Trial) -> None:
-    # The iterator is shared: whichever worker is free takes the next chunk, so that no queue and no sentinel is needed.
-    for chunk in chunks:
+
+async def _worker(lane: int, deal: _Deal, save: Save, trial: _Trial) -> None:
+    while (chunk := await deal.take(lane)) is not None:
         trial.begin()
         try:
-            part = await save(chunk, await lane(chunk))
+            part = await save(chunk, await deal.lanes[lane](chunk))
+        except AuthError as error:
+            deal.give_back(lane, chunk, error)
+            trial.given_back()
         except (RetriesExhausted, RejectedError) as error:
+            deal.settled()
             await trial.failed(Gap(chunk, error))
         else:
+            deal.settled()
             trial.succeeded(part)

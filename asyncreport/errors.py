@@ -16,7 +16,11 @@ A message is subject, fact, next step; one that comes from the API begins with t
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+
+#: the platform's word for an answer that it does not give for its size, and ours for one that is not read
+TOO_LARGE = "response.entity.too.large"
 
 
 class AsyncReportError(Exception):
@@ -24,6 +28,12 @@ class AsyncReportError(Exception):
 
     #: the process's exit code when this error ends a command
     exit_code: ClassVar[int] = 1
+
+    @property
+    def correlation_id(self) -> str | None:
+        """Give the id that a message of the API begins with, which the vendor's support asks for."""
+        match = re.match(r"\[([^\]]+)\] ", str(self))
+        return match and match[1]
 
 
 class ConfigError(AsyncReportError):
@@ -61,6 +71,11 @@ class TransientError(ApiError):
         self.status = status
         self.retry_after = retry_after
 
+    @property
+    def timed_out(self) -> bool:
+        """Tell whether the server, or our patience with it, ran out of time: a smaller question may be answered."""
+        return self.status in {408, 504} or isinstance(self.__cause__, TimeoutError)
+
 
 class RejectedError(ApiError):
     """Report a query that the server refused, or an answer that breaks the documented form.
@@ -75,7 +90,14 @@ class RejectedError(ApiError):
 
 
 class RetriesExhausted(AsyncReportError):
-    """Report a request that failed until its attempts or its time were used up."""
+    """Report a request that failed until its attempts or its time were used up.
+
+    `answering`: the server gave its client other answers not long ago, so that it is this request that fails and not the server.
+    """
+
+    def __init__(self, message: str, *, answering: bool = False) -> None:
+        super().__init__(message)
+        self.answering = answering
 
 
 class StoreError(AsyncReportError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +21,9 @@ from asyncreport.config import MULTI_VALUED
 from asyncreport.connect import Connections
 from asyncreport.engine import Progress, Work, run
 from asyncreport.errors import AuthError, ConfigError, DamagedPartError, RejectedError, RetriesExhausted, StoreError
-from asyncreport.fetch import drive, fetch
+from asyncreport.fetch import Ask, drive, fetch
 from asyncreport.files import all_files, main_files
 from asyncreport.job import Chunk, Connection, Job, Part
-from asyncreport.net import Lane
 from asyncreport.plan import Freshness, Plan, Want, plan
 from asyncreport.progress import Screen, counted
 from asyncreport.records import Block, column
@@ -81,16 +81,16 @@ async def make_plans(
         parts = standing(job.query.fingerprint(connection.identity))
         made = plan(want, parts, freshness)
         if want.users is None and made.chunks:
-            population = await _population((await connections.lanes(connection.name))[0])
+            population = await _population(partial(connections.ask, connection.name))
             made = plan(msgspec.structs.replace(want, population=population), parts, freshness)
         plans[connection.name] = made
     return plans
 
 
-async def _population(lane: Lane) -> int:
+async def _population(ask: Ask) -> int:
     """Ask how many users there are; a gateway without a directory costs well-filled answers, not the run."""
     try:
-        listing: users.Listing = await lane.ask(users.counted())
+        listing: users.Listing = await ask(users.counted())
     except (AuthError, RejectedError, RetriesExhausted):
         return _SOME
     return max(1, listing.total or _SOME)
@@ -121,7 +121,7 @@ async def run_job(job: Job, *, now: int, screen: Screen, choices: Choices | None
     for line in warnings(job):
         screen.say(line)
     with State.open(job.state_folder) as state:
-        async with Connections(job) as connections:
+        async with Connections(job, screen.say) as connections:
             known, unknown = await look_up(job, connections)
             _report(unknown, screen, strict=choices.strict)
             going = _Run(known, state, connections, now, screen)
@@ -152,6 +152,8 @@ class _Run:
     #: parts of earlier runs that are used as they are
     standing: int = 0
     changed: Changed = field(default_factory=Changed)
+    #: what was learnt of each connection that something was pulled from
+    known: list[Known] = field(default_factory=list)
 
     async def bring_up_to_date(self, choices: Choices, *, whole: bool) -> dict[Path, Made]:
         """Fetch what is missing and write the output files; a part found damaged on the way is fetched again.
@@ -199,19 +201,21 @@ class _Run:
     async def _work(self, name: str, plan: Plan) -> Work:
         lanes = await self.connections.lanes(name)
         known = Known(patience=self.job.limits.give_up_after)
+        self.known.append(known)
         if self.job.query.occupancy and any(chunk.users is None for chunk in plan.chunks):
-            known.everyone = await drive(directory.everyone(), lanes[0].ask)
+            known.everyone = await drive(directory.everyone(), partial(self.connections.ask, name))
         # More workers than the minute has requests would wait at the throttle beyond `give_up_after`.
         concurrency = min(self.job.limits.concurrency, self.job.connection(name).requests_per_minute)
         fetches = [partial(fetch, query=self.job.query, ask=lane.ask, known=known) for lane in lanes]
-        return Work(plan.chunks, fetches, concurrency)
+        return Work(plan.chunks, fetches, concurrency, partial(self.connections.lost, name))
 
     async def _save(self, chunk: Chunk, blocks: list[Block]) -> Part:
         fingerprint = self.job.query.fingerprint(self.job.connection(chunk.connection).identity)
         return await self.state.save(chunk, blocks, fingerprint=fingerprint, fetched_at=self.now)
 
     def _wire(self) -> tuple[int, float]:
-        return self.connections.tally.requests, self.connections.tally.waiting
+        tally = self.connections.tally
+        return tally.requests, tally.waited(asyncio.get_running_loop().time())
 
     async def merge(self, *, refresh_names: bool) -> dict[Path, Made]:
         """Write the output files that are not what the parts and names make of them."""
@@ -254,9 +258,8 @@ class _Run:
         asked = sorted(seen) if again else names.missing(connection.identity, seen, now=self.now)
         if not asked:
             return True
-        lane = (await self.connections.lanes(connection.name))[0]
         try:
-            names.keep(connection.identity, await drive(steps(asked), lane.ask), now=self.now)
+            names.keep(connection.identity, await drive(steps(asked), partial(self.connections.ask, connection.name)), now=self.now)
         except (AuthError, RejectedError, RetriesExhausted) as error:
             self.screen.say(f"warning: {counted(len(asked), 'name')} not to be had: {error}")
             return False
@@ -272,9 +275,11 @@ class _Run:
             started=iso(self.now),
             elapsed_sec=round(elapsed, 3),
             complete=not self.progress.gaps and not unknown,
+            partial=bool(made) and bool(self.progress.gaps or unknown),
             records={team.name: sum(each.records.get(team.name, 0) for each in main) for team in self.job.teams},
             members=self._members(merged=bool(made)),
             chunks_fetched=self.progress.finished,
+            chunks_cut=sum(known.cut for known in self.known),
             chunks_standing=self.standing,
             changed=self.changed,
             records_fetched=self.progress.records,

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from asyncreport.api.contracts import requests
 from asyncreport.connect import Connections
 from asyncreport.export import make_plans, warnings
-from asyncreport.job import Connection, Job
+from asyncreport.job import USERS_PER_QUERY, Connection, Job
+from asyncreport.net.throttle import pace
 from asyncreport.plan import Freshness, Plan
 from asyncreport.progress import counted, duration
 from asyncreport.records import column
 from asyncreport.store.manifest import Manifest
 from asyncreport.teams import look_up
+from asyncreport.timeline import DAY
 
 #: chunks listed, at most
 SHOWN = 20
@@ -24,10 +26,11 @@ async def forecast(job: Job) -> list[str]:
     The server is asked for the members of teams that are looked up and, where everyone is missing, how many that is; for nothing else.
     """
     manifest = Manifest.read(job.state_folder)
-    async with Connections(job) as connections:
+    notes = warnings(job)
+    async with Connections(job, notes.append) as connections:
         known, unknown = await look_up(job, connections)
         plans = await make_plans(known, manifest.standing, connections, Freshness(settle=job.output.settle))
-    notes = [*warnings(job), *(f"warning: {team}" for team in unknown)]
+    notes += [f"warning: {team}" for team in unknown]
     return notes + [line for connection in job.connections for line in _lines(job, connection, plans[connection.name])]
 
 
@@ -39,8 +42,13 @@ def _lines(job: Job, connection: Connection, plan: Plan) -> Iterator[str]:
     )
     if not plan.chunks:
         return
-    pace = connection.requests_per_minute
-    yield f"  {counted(asked, 'request')}, {duration(asked * 60 / pace)} at {pace} a minute"
+    limit, lanes = connection.requests_per_minute, connection.lanes
+    shared = f" with each of {lanes} clients" if lanes > 1 else ""
+    yield f"  {counted(asked, 'request')}, {duration(_seconds(asked, limit) / lanes)} at {limit} a minute{shared}"
+    daily = _daily(plan)
+    if daily > asked:
+        took = duration(_seconds(daily, limit) / lanes)
+        yield f"  instead of {counted(daily, 'request')}, {took}, at one day and {USERS_PER_QUERY} users a request"
     yield f"  {_most(job, plan)}"
     for part in plan.stale[:SHOWN]:
         yield f"  stale: part {part.number}, {part.interval}, {_who(part.users)}"
@@ -49,6 +57,21 @@ def _lines(job: Job, connection: Connection, plan: Plan) -> Iterator[str]:
     for name, found in (("stale parts", plan.stale), ("chunks", plan.chunks)):
         if len(found) > SHOWN:
             yield f"  and {len(found) - SHOWN:,} more {name}"
+
+
+def _seconds(requests: int, limit: int) -> float:
+    """Say how long requests take at the pace that keeps a lane under its limit; the first burst takes no time."""
+    burst, rate = pace(limit)
+    return max(0, requests - burst) / rate
+
+
+def _daily(plan: Plan) -> int:
+    """Count the requests that the chunks would cost at one day and as many users as a query may name."""
+    return sum(
+        -(-(chunk.interval.end - chunk.interval.start) // DAY)
+        * -(-(plan.want.population if chunk.users is None else len(chunk.users)) // USERS_PER_QUERY)
+        for chunk in plan.chunks
+    )
 
 
 def _most(job: Job, plan: Plan) -> str:

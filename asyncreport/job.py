@@ -58,6 +58,8 @@ class EmulatorSize(Struct, frozen=True, kw_only=True):
 
     agents: int = 40
     seed: int = 1
+    #: OAuth clients that it offers, each with a lane; the records do not depend on it
+    clients: int = 1
 
 
 class Connection(Struct, frozen=True, kw_only=True):
@@ -77,6 +79,11 @@ class Connection(Struct, frozen=True, kw_only=True):
     emulator: EmulatorSize | None = None
     #: the token request carries the credentials in its form, not in a header: the `entities` contract's way
     credentials_in_form: bool = False
+
+    @property
+    def lanes(self) -> int:
+        """Count the OAuth clients, each of which has a rate budget of its own."""
+        return len(self.clients) if self.emulator is None else self.emulator.clients
 
     @property
     def identity(self) -> str:

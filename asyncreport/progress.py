@@ -11,6 +11,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from asyncreport.engine import Progress
+from asyncreport.words import printable
 
 #: seconds between two looks at the figures
 _BAR, _LINE = 0.2, 10.0
@@ -23,8 +24,8 @@ class Screen:
         self._console = console or Console(stderr=True, soft_wrap=True)
 
     def say(self, text: str) -> None:
-        """Print a line as it is."""
-        self._console.print(text, markup=False, highlight=False, emoji=False)
+        """Print a line as it is, but for what would move the cursor: a server's words may be in it."""
+        self._console.print(printable(text), markup=False, highlight=False, emoji=False)
 
     @asynccontextmanager
     async def watching(self, progress: Progress, wire: Callable[[], tuple[int, float]]) -> AsyncIterator[None]:

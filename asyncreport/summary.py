@@ -23,11 +23,19 @@ class Missing(Struct, frozen=True, kw_only=True):
     #: ids; None: everyone
     users: tuple[str, ...] | None
     error: str
+    #: what the vendor's support asks for; None where no answer came, or none bore one
+    correlation_id: str | None = None
 
     @classmethod
     def of(cls, gap: Gap) -> Missing:
         """Describe a gap."""
-        return cls(connection=gap.chunk.connection, interval=str(gap.chunk.interval), users=gap.chunk.users, error=str(gap.error))
+        return cls(
+            connection=gap.chunk.connection,
+            interval=str(gap.chunk.interval),
+            users=gap.chunk.users,
+            error=str(gap.error),
+            correlation_id=gap.error.correlation_id,
+        )
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -51,9 +59,13 @@ class Summary(Struct, frozen=True, kw_only=True):
     elapsed_sec: float
     #: nothing is missing
     complete: bool
+    #: something is missing, and output files were written all the same
+    partial: bool = False
     #: in the output files, by team
     records: dict[str, int]
     chunks_fetched: int
+    #: of these, asked for in pieces after the server gave no answer to the whole
+    chunks_cut: int = 0
     #: fetched by earlier runs
     chunks_standing: int
     records_fetched: int
@@ -80,6 +92,9 @@ class Summary(Struct, frozen=True, kw_only=True):
             yield f"{self.job}: nothing to do, {counted(self.chunks_standing, 'part')} {stand}"
         else:
             yield f"{self.job}: {counted(self.chunks_fetched, 'chunk')} fetched, {self.chunks_standing:,} stood already"
+        if self.chunks_cut:
+            cut = f"{counted(self.chunks_cut, 'chunk')} {'was' if self.chunks_cut == 1 else 'were'} cut smaller"
+            yield f"  {cut}, the answers being too large or too late: a shorter range.chunk spares the failed requests"
         if self.outputs:
             for team, count in self.records.items():
                 change = self.members.get(team)
@@ -95,7 +110,7 @@ class Summary(Struct, frozen=True, kw_only=True):
         if self.outputs and self.complete and not any(self.records.values()):
             yield "  no records at all: check ids, range and filter, and with `asyncreport check` what the client sees"
         for path in self.outputs[:5]:
-            yield f"  {path}"
+            yield f"  {path}{' (partial)' if self.partial else ''}"
         if len(self.outputs) > 5:
             yield f"  and {counted(len(self.outputs) - 5, 'more file')}"
         yield from self._gaps()

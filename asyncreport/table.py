@@ -13,6 +13,7 @@ from rich.text import Text
 
 from asyncreport.records import average, occupancy
 from asyncreport.timeline import from_instant, parse_iso
+from asyncreport.words import printable
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -52,8 +53,8 @@ def table(rows: Sequence[Row], *, zone: str, teams: bool, routing: bool) -> Tabl
 
 def _cells(row: Row, zone: ZoneInfo, *, teams: bool, routing: bool) -> Iterator[str]:
     if teams:
-        yield _printable(row.team)
-    yield _printable(row.user_name or row.user_id or "no user")
+        yield printable(row.team)
+    yield printable(row.user_name or row.user_id or "no user")
     yield interval(row.interval_start, row.interval_end, zone)
     yield f"{row.handled_count:,}"
     yield _seconds(row.avg_handle_time_sec)
@@ -72,11 +73,6 @@ def interval(start: str, end: str, zone: ZoneInfo) -> str:
 
 def _is_midnight(moment: datetime) -> bool:
     return (moment.hour, moment.minute) == (0, 0)
-
-
-def _printable(text: str) -> str:
-    """Leave out what could move a terminal's cursor."""
-    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _seconds(value: float | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 from msgspec import Struct
 
@@ -42,8 +44,7 @@ async def look_up(job: Job, connections: Connections) -> tuple[Job, list[Unknown
 async def _filled(team: Team, connections: Connections) -> Team:
     if team.selector is None:
         return team
-    lane = (await connections.lanes(team.connection))[0]
-    roster = await drive(directory.look_up(team.selector), lane.ask)
+    roster = await drive(directory.look_up(team.selector), partial(connections.ask, team.connection))
     return msgspec.structs.replace(team, users=tuple(roster.users))
 
 

@@ -6,7 +6,7 @@ https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/conv
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +16,7 @@ from msgspec import Struct
 from asyncreport.api.wire import Request, Wait, read
 from asyncreport.errors import RejectedError
 from asyncreport.job import Chunk, Query
+from asyncreport.pieces import Bound
 from asyncreport.records import Accumulator, Datum, metrics_of
 from asyncreport.timeline import Granularity, Grid, Interval
 
@@ -25,7 +26,7 @@ PATH = "/api/v2/analytics/conversations/aggregates/query"
 REQUEST_BYTES = 512_000
 
 
-class Container(Struct):
+class Container(Struct, gc=False):
     """One group of an answer; a dimension that its interactions lack is absent."""
 
     group: dict[str, Any] | None = None
@@ -56,6 +57,10 @@ class Known:
     everyone: tuple[str, ...] = ()
     #: seconds that a query job may take
     patience: float = 900.0
+    #: how much its server answers at once
+    bound: Bound = field(default_factory=Bound)
+    #: chunks that had to be cut smaller
+    cut: int = 0
 
 
 def decode(body: bytes) -> Answer:
@@ -136,6 +141,11 @@ def cut(grid: Grid, interval: Interval, known: Known, fits: Callable[[str], bool
     return found
 
 
+def alone(grid: Grid, known: Known) -> bool:
+    """Tell whether `cut` makes a query of each bucket."""
+    return grid.granularity.step is None and (grid.granularity is not Granularity.P1D or known.days_alone)
+
+
 def queries(grid: Grid, interval: Interval) -> int:
     """Count the queries that `cut` makes of an interval while all goes well."""
     if grid.granularity.step is not None or grid.granularity is Granularity.P1D:
@@ -158,7 +168,7 @@ def add(query: Query, chunk: Chunk, facts: Accumulator, found: Iterable[Containe
 def check_asked(user: str | None, asked: frozenset[str] | None) -> None:
     """Raise RejectedError for a user who was not asked for: a server that does not filter would be believed otherwise."""
     if asked is not None and user not in asked:
-        raise RejectedError(f"the answer holds a user {user!r} who was not asked for; the server did not apply the filter")
+        raise RejectedError(f"the answer holds a user {str(user)[:80]!r} who was not asked for; the server did not apply the filter")
 
 
 def text(group: dict[str, Any], dimension: str) -> str | None:

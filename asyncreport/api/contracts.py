@@ -35,6 +35,11 @@ def steps(query: Query, chunk: Chunk, facts: Accumulator, known: Known, closing:
         yield from user_aggregates.steps(query, chunk.interval, users, facts, known)
 
 
+def alone(query: Query, known: Known) -> bool:
+    """Tell whether each bucket of a chunk is a query of its own."""
+    return entities.alone(query.grid) if query.contract == "entities" else aggregates.alone(query.grid, known)
+
+
 def requests(query: Query, chunk: Chunk, population: int) -> int:
     """Count the requests that a chunk costs while all goes well: one page an answer, one poll a query job."""
     if query.contract == "entities":

@@ -15,10 +15,12 @@ from urllib.parse import parse_qsl, quote
 import msgspec
 from msgspec import Struct
 
+from asyncreport.api.pages import check_pages
 from asyncreport.api.users import IDS_PER_CALL
 from asyncreport.api.wire import Request, read
 from asyncreport.errors import RejectedError, UnknownTeamError
 from asyncreport.job import Selector
+from asyncreport.words import one_line
 
 Kind = Literal["group", "team", "queue"]
 Query = tuple[tuple[str, str], ...]
@@ -28,6 +30,9 @@ PAGE_SIZE = 100
 
 #: users on one page, as the vendor's own exporter asks: https://github.com/MyPureCloud/terraform-provider-genesyscloud
 USERS_PAGE_SIZE = 500
+
+#: characters of names and ids that a message shows
+_SHOWN = 200
 
 _PATHS = {"group": "/api/v2/groups", "team": "/api/v2/teams", "queue": "/api/v2/routing/queues"}
 
@@ -133,6 +138,7 @@ def numbered(path: str, *query: tuple[str, str], size: int = PAGE_SIZE) -> Steps
             break
         elif page.next_uri:
             _mark(path, page.next_uri, seen)
+        check_pages(f"GET {path}", number)
     return list(found.values())
 
 
@@ -166,6 +172,7 @@ def _mark(path: str, next_uri: str, seen: set[str]) -> None:
     if place in seen:
         raise RejectedError(f"GET {path}: page {len(seen) + 1} leads back to one already read; run it again later, or tell the vendor")
     seen.add(place)
+    check_pages(f"GET {path}", len(seen))
 
 
 def _by_id(selector: Selector) -> Generator[Request, Any, Entity]:
@@ -189,7 +196,7 @@ def _by_name(selector: Selector) -> Generator[Request, Any, Entity]:
             everything = seen if kind == "group" else (yield from _listed(kind))
             raise _unnamed(kind, name, everything)
         case several:
-            ids = ", ".join(sorted(entity.id for entity in several))
+            ids = one_line(", ".join(sorted(entity.id for entity in several)), _SHOWN)
             raise UnknownTeamError(f"{kind} {name!r}: {len(several)} {kind}s bear this name ({ids}); give the id of the one that is meant")
 
 
@@ -205,7 +212,7 @@ def _members(kind: Kind, entity_id: str) -> Steps:
 
 def _unknown(kind: str, entity_id: str) -> UnknownTeamError:
     return UnknownTeamError(
-        f"{kind} {entity_id}: the directory knows no {kind} of this id, or the OAuth client's divisions do not cover it; "
+        f"{kind} {one_line(entity_id, _SHOWN)}: the directory knows no {kind} of this id, or the OAuth client's divisions do not cover it; "
         f"check the id, or give the {kind}'s exact name"
     )
 
@@ -213,7 +220,7 @@ def _unknown(kind: str, entity_id: str) -> UnknownTeamError:
 def _unnamed(kind: str, name: str, seen: Sequence[Entity]) -> UnknownTeamError:
     by_folded = {entity.name.casefold(): entity.name for entity in seen if entity.name}
     close = [by_folded[folded] for folded in get_close_matches(name.casefold(), by_folded)]
-    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"check the name, or give the {kind}'s id"
+    hint = f"did you mean {one_line(' or '.join(map(repr, close)), _SHOWN)}?" if close else f"check the name, or give the {kind}'s id"
     return UnknownTeamError(
         f"{kind} {name!r}: none of the {len(seen):,} {kind}s that the OAuth client sees bears exactly this name, case included; {hint}"
     )

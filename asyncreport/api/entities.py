@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.api.aggregates import PATH, check_asked, request
+from asyncreport.api.pages import check_pages
 from asyncreport.api.wire import Request, Wait, read
 from asyncreport.errors import RejectedError
 from asyncreport.job import Chunk
@@ -81,10 +82,15 @@ def steps(grid: Grid, chunk: Chunk, facts: Accumulator) -> Generator[Request | W
 
 
 def asked(grid: Grid, interval: Interval) -> list[tuple[Interval, bool]]:
-    """Cut an interval into queries; True: one that is one bucket. The contract knows no zone and no calendar."""
-    if grid.granularity.step is not None or (grid.granularity is Granularity.P1D and grid.zone == "UTC"):
+    """Cut an interval into queries; True: one that is one bucket."""
+    if not alone(grid):
         return [(interval, False)]
     return [(Interval(start, end), True) for start, end in pairwise(grid.edges(interval))]
+
+
+def alone(grid: Grid) -> bool:
+    """Tell whether each bucket is a query of its own: the contract knows no zone and no calendar."""
+    return grid.granularity.step is None and (grid.granularity is not Granularity.P1D or grid.zone != "UTC")
 
 
 def _body(grid: Grid, users: Sequence[str] | None, interval: Interval, whole: bool) -> dict[str, object]:
@@ -116,6 +122,7 @@ def _pages(body: dict[str, object]) -> Generator[Request | Wait, Any, list[Row]]
         if token in seen:
             raise RejectedError(f"POST {PATH}: the page token {token[:40]!r} leads back to itself")
         seen.add(token)
+        check_pages(f"POST {PATH}", len(seen))
 
 
 def _add(row: Row, whole: Interval | None, asked: frozenset[str] | None, facts: Accumulator) -> None:
@@ -145,4 +152,4 @@ def _measures(metrics: Metrics) -> list[Measure]:
 
 def _ms(value: Value | None) -> int | None:
     """Turn seconds into ms; what is beyond all measure stays so, for the accumulator to refuse."""
-    return None if value is None else round(min(value.sum or 0, MOST) * 1000)
+    return None if value is None else round(max(-MOST, min(value.sum or 0, MOST)) * 1000)

@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import parse_qs, quote_plus
 
 import msgspec
 from msgspec import Struct
 
 from asyncreport.api.wire import Request, Response
-from asyncreport.errors import ApiError, AsyncReportError, AuthError, ConfigError, RejectedError, TransientError
+from asyncreport.errors import TOO_LARGE, ApiError, AsyncReportError, AuthError, ConfigError, RejectedError, TransientError
+from asyncreport.words import one_line
 
 #: another attempt may mend these: a query changes nothing, so that sending it twice does no harm
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
@@ -28,8 +28,6 @@ SHOWN = 200
 
 #: seconds; the vendor counts by the minute, so no budget starts anew later than that
 _WINDOW = 60
-
-_TOO_LARGE = "response.entity.too.large"
 
 _NEXT_STEPS = {
     400: "change what it names in the job file",
@@ -77,25 +75,31 @@ class _Said(Struct, frozen=True):
     text: str
     #: the correlation id as the body gives it
     id: str
+    #: in the platform's form
+    clear: bool = True
 
 
 def subject(request: Request, correlation_id: str | None) -> str:
     """Name a request as every message does: `[correlation id] METHOD path`."""
-    name = f"{request.method} {request.path}"
-    return f"[{_line(correlation_id, 80)}] {name}" if correlation_id else name
+    name = f"{request.method} {one_line(request.path, SHOWN)}"  # it may hold an id of the server's
+    return f"[{one_line(correlation_id, 80)}] {name}" if correlation_id else name
 
 
 def problem(request: Request, response: Response) -> AsyncReportError:
     """Give the error that an answer outside 200-299 stands for.
 
-    A 401 of the platform is a TransientError, for another token may mend it; who counts the tokens knows when none will.
+    Credentials that came back are to be gone from it, see `echoes`. A 401 of the platform is a TransientError, for another
+    token may mend it; who counts the tokens knows when none will.
     """
-    said = _said(_without_credentials(request, response.body))
+    said = _said(response.body)
     status = f"{response.status} {said.code}".strip()
     fact = ": ".join(filter(None, (subject(request, response.correlation_id or said.id), status, said.text)))
     # A query job's status and results may be asked for again; why there is a conflict is documented nowhere.
     if response.status in TRANSIENT or (response.status == 409 and "/jobs" in request.path):
         return TransientError(fact, status=response.status, retry_after=retry_after(response.headers))
+    if response.status == 400 and response.correlation_id and not said.clear:
+        # The platform says in JSON what is wrong, and it matters (`TOO_LARGE`): this was spoilt on its way.
+        return TransientError(fact, status=400)
     if 300 <= response.status < 400:
         return _redirected(fact, request, response)
     if response.status == 407:
@@ -105,7 +109,7 @@ def problem(request: Request, response: Response) -> AsyncReportError:
 
 def _redirected(fact: str, request: Request, response: Response) -> ConfigError:
     # Its query may hold a secret.
-    target = _line(response.headers.get("location", "").partition("?")[0], 100)
+    target = one_line(response.headers.get("location", "").partition("?")[0], 100)
     return ConfigError(
         f"{fact}; redirects are not followed{f' (this one goes to {target})' if target else ''}: set {request.host}_url to the right host"
     )
@@ -142,8 +146,8 @@ def _permission(said: _Said, request: Request) -> str:
 
 
 def _next_step(said: _Said, status: int) -> str:
-    if said.code == _TOO_LARGE:
-        return "set a shorter range.chunk, or contract: query-jobs"
+    if said.code == TOO_LARGE:
+        return "ask for less at once, or set contract: query-jobs"
     words = f"{said.code} {said.text}"
     fields = (step for field, step in _FIELDS if status == 400 and re.search(rf"\b(?:{field})\b", words, re.IGNORECASE))
     return next(fields, _NEXT_STEPS.get(status, "check the region or api_url"))
@@ -187,33 +191,18 @@ def _number(headers: Mapping[str, str], name: str) -> int:
     return int(text) if re.fullmatch("[0-9]{1,15}", text) else 0
 
 
-def _without_credentials(request: Request, body: bytes) -> bytes:
-    """Blot out what the request proved itself with: a proxy may send back what it saw."""
-    for credential in filter(None, _credentials(request)):
-        body = body.replace(credential, b"***")
-    return body
-
-
-def _credentials(request: Request) -> Iterator[bytes]:
-    yield request.headers.get("Authorization", "").rpartition(" ")[2].encode()
-    form = (request.body or b"").decode("ascii", "replace") if request.host == "login" else ""
-    for secret in parse_qs(form).get("client_secret", []):
-        yield secret.encode()
-        yield quote_plus(secret).encode()
-
-
 def _said(body: bytes) -> _Said:
     try:
         return _platform(msgspec.json.decode(body, type=dict[str, Any]))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         page = body[: 20 * SHOWN].decode("utf-8", "replace")
-        return _Said("", _line(re.sub("<[^>]*>", " ", page), SHOWN), "")
+        return _Said("", one_line(re.sub("<[^>]*>", " ", page), SHOWN), "", clear=False)
 
 
 def _platform(said: dict[str, Any]) -> _Said:
-    code, text = _first(said, "code", "error"), _line(_first(said, "message", "error_description", "description"), SHOWN)
-    named = _line(", ".join(dict.fromkeys(f"{name}: {value}" for name, value in _named(said) if value not in text)), SHOWN)
-    return _Said(_line(code, 80), " ".join(filter(None, (text, f"({named})" if named else ""))), _first(said, "contextId"))
+    code, text = _first(said, "code", "error"), one_line(_first(said, "message", "error_description", "description"), SHOWN)
+    named = one_line(", ".join(dict.fromkeys(f"{name}: {value}" for name, value in _named(said) if value not in text)), SHOWN)
+    return _Said(one_line(code, 80), " ".join(filter(None, (text, f"({named})" if named else ""))), _first(said, "contextId"))
 
 
 def _first(said: dict[str, Any], *keys: str) -> str:
@@ -230,9 +219,3 @@ def _named(said: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield "field", field
     if isinstance(limit, dict) and isinstance(key := limit.get("key"), str):
         yield key, str(limit.get("value"))
-
-
-def _line(text: str, longest: int) -> str:
-    """Make one line of printable characters, so that no answer can move a terminal's cursor."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in text[: 20 * longest]).split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"

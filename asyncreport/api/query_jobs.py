@@ -5,6 +5,7 @@ https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/asyn
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import Any
@@ -15,8 +16,11 @@ from msgspec import Struct
 
 from asyncreport.api.aggregates import Answer, Container, Steps, request
 from asyncreport.api.aggregates import decode as decode_page
+from asyncreport.api.pages import check_pages
+from asyncreport.api.problems import SHOWN
 from asyncreport.api.wire import Request, Wait, read
-from asyncreport.errors import ApiError, RejectedError, RetriesExhausted
+from asyncreport.errors import TOO_LARGE, ApiError, RejectedError, RetriesExhausted
+from asyncreport.words import one_line
 
 PATH = "/api/v2/analytics/conversations/aggregates/jobs"
 
@@ -84,9 +88,16 @@ def _fulfilled(path: str, patience: float) -> Generator[Request | Wait, Any, boo
         if state in _GONE:
             return False
         if state == "FAILED":
-            raise RejectedError(f"GET {path}: the query job failed: {status.error_message or 'the server does not say why'}")
+            raise _failed(path, one_line(status.error_message or "", SHOWN) or "the server does not say why")
         # Any other state, one that is not documented yet among them, is a job under way.
-    raise RetriesExhausted(f"GET {path}: the query job is still {state} after {patience:.0f} s; run it again later, or raise give_up_after")
+    shown = one_line(str(state), 40)
+    raise RetriesExhausted(f"GET {path}: the query job is still {shown} after {patience:.0f} s; run it again later, or raise give_up_after")
+
+
+def _failed(path: str, why: str) -> RejectedError:
+    # No code says why a job failed, and its words are no contract: where they do speak of size, less may be had.
+    large = re.search(r"too large|size limit", why, re.IGNORECASE)
+    return RejectedError(f"GET {path}: the query job failed: {why}", code=TOO_LARGE if large else "")
 
 
 def _pauses(patience: float) -> Iterator[float]:
@@ -112,6 +123,7 @@ def _pages(path: str) -> Steps:
         if cursor in seen:
             raise RejectedError(f"GET {path}/results: the cursor {cursor[:40]!r} leads back to itself")
         seen.add(cursor)
+        check_pages(f"GET {path}/results", len(seen))
 
 
 def _decode_submitted(body: bytes) -> Submitted:

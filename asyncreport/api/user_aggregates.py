@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from asyncreport.api.aggregates import Known, Steps, check_asked, cut, one_of, request, text, timed
-from asyncreport.errors import RejectedError
+from asyncreport.errors import TOO_LARGE, RejectedError
 from asyncreport.job import USERS_PER_QUERY, Query
 from asyncreport.records import Accumulator
 from asyncreport.timeline import Granularity, Interval
@@ -47,7 +47,7 @@ def batches(users: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _explained(error: RejectedError, query: Query) -> RejectedError:
     # Two pages of the vendor's disagree on whether quarter hours are allowed here.
-    if error.status == 400 and query.grid.granularity is Granularity.PT15M:
+    if error.status == 400 and error.code != TOO_LARGE and query.grid.granularity is Granularity.PT15M:
         text = f"{error}; routing statuses may be had by the half hour only: set range.granularity to PT30M, or occupancy to false"
         return RejectedError(text, status=error.status, code=error.code)
     return error

@@ -62,6 +62,7 @@ def names(ids: Iterable[str]) -> Generator[Request, Listing, dict[str, str | Non
         while page < pages:
             page += 1
             listing = yield named(batch, page)
-            pages = listing.page_count or 1
+            # However many it says there are: each page but an empty one holds one of them at least.
+            pages = min(listing.page_count or 1, len(batch))
             found.update((user.id, user.name) for user in listing.entities or () if user.id in found)
     return found

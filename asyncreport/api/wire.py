@@ -40,6 +40,8 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     decode: Callable[[bytes], Any] = bytes
+    #: attempts that may time out before a smaller question is the better one; None: all that the limits allow
+    timeouts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

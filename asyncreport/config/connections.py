@@ -10,7 +10,7 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 from msgspec import UNSET, UnsetType
 
 from asyncreport.config import regions
-from asyncreport.config.file import ConnectionFile, EmulatorFile
+from asyncreport.config.file import ClientFile, ConnectionFile, EmulatorFile
 from asyncreport.config.place import Place, near
 from asyncreport.job import Client, Connection, EmulatorSize, Secret
 
@@ -50,21 +50,37 @@ def _connection(place: Place, name: str, given: ConnectionFile, environ: Mapping
         name=name,
         api_url=api_url,
         login_url=login_url,
-        clients=(_client(place, given),),
+        clients=_clients(place, given),
         requests_per_minute=given.requests_per_minute,
-        proxy=_environment_proxy(place, api_url, environ) if given.proxy is UNSET else _proxy(place.at("proxy"), given.proxy),
+        proxy=_environment_proxy(place, api_url, environ) if given.proxy is UNSET else _proxy(place.at("proxy"), given.proxy.reveal()),
     )
 
 
 def _emulator(place: Place, name: str, given: ConnectionFile) -> Connection:
-    for key in ("region", "api_url", "login_url", "client_id", "client_secret", "proxy"):
+    for key in ("region", "api_url", "login_url", "client_id", "client_secret", "clients", "proxy"):
         if getattr(given, key) is not UNSET:
             raise place.at(key).error("has no meaning beside emulator; remove one of the two")
     size = given.emulator if isinstance(given.emulator, EmulatorFile) else EmulatorFile()
-    return Connection(name=name, emulator=EmulatorSize(agents=size.agents, seed=size.seed), requests_per_minute=given.requests_per_minute)
+    emulated = EmulatorSize(agents=size.agents, seed=size.seed, clients=size.clients)
+    return Connection(name=name, emulator=emulated, requests_per_minute=given.requests_per_minute)
 
 
-def _client(place: Place, given: ConnectionFile) -> Client:
+def _clients(place: Place, given: ConnectionFile) -> tuple[Client, ...]:
+    if isinstance(given.clients, UnsetType):
+        return (_client(place, given),)
+    for key in ("client_id", "client_secret"):
+        if getattr(given, key) is not UNSET:
+            raise place.at(key).error("has no meaning beside clients; make it one of them, or remove one of the two")
+    found: dict[str, Client] = {}
+    for n, each in enumerate(given.clients):
+        client = _client(place.at("clients", n), each)
+        # The server would count both lanes as one, and refuse what goes beyond its limit.
+        if found.setdefault(client.client_id.strip().lower(), client) is not client:
+            raise place.at("clients", n, "client_id").wrong("is the id of an earlier client too; remove one, or give it its own")
+    return tuple(found.values())
+
+
+def _client(place: Place, given: ConnectionFile | ClientFile) -> Client:
     if isinstance(given.client_id, UnsetType) or not given.client_id.strip():
         raise place.at("client_id").error(
             "is missing or empty; expected: the OAuth client's id, such as ${GENESYS_CLIENT_ID}, with the variable filled in"

@@ -76,22 +76,42 @@ class EmulatorFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     agents: Annotated[int, Meta(ge=1, le=100_000, description="users of the emulated organisation")] = 40
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1, description="another seed is another organisation")] = 1
+    clients: Annotated[int, Meta(ge=1, le=10, description="OAuth clients that ask at once, each within a limit of its own")] = 1
+
+
+class ClientFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of several OAuth clients of an organisation."""
+
+    client_id: Annotated[str, _text("the OAuth client's id", "${GENESYS_CLIENT_ID}")]
+    client_secret: Annotated[Secret, _text("the OAuth client's secret", "${GENESYS_CLIENT_SECRET}")]
 
 
 class ConnectionFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One organisation: `region`, or `api_url` and `login_url`, or `emulator`; an OAuth client of the grant type client credentials."""
+    """One organisation: `region`, or `api_url` and `login_url`, or `emulator`; OAuth clients of the grant type client credentials."""
 
     region: Annotated[str, _text("a domain or an AWS region", "mypurecloud.ie", "eu-west-1"), _one_of(NAMES)] | UnsetType = UNSET
     api_url: Annotated[str, _text("of a gateway, instead of region", "https://gateway.example/api")] | UnsetType = UNSET
     login_url: Annotated[str, _text("of a gateway, instead of region", "https://gateway.example/login")] | UnsetType = UNSET
-    emulator: Annotated[bool | EmulatorFile, Meta(description="true, or agents and seed, instead of all hosts and credentials")] = False
+    emulator: Annotated[
+        bool | EmulatorFile, Meta(description="true, or agents, seed and clients, instead of all hosts and credentials")
+    ] = False
     client_id: Annotated[str, _text("the OAuth client's id", "${GENESYS_CLIENT_ID}")] | UnsetType = UNSET
     client_secret: Annotated[Secret, _text("the OAuth client's secret", "${GENESYS_CLIENT_SECRET}")] | UnsetType = UNSET
+    clients: (
+        Annotated[
+            list[ClientFile],
+            Meta(
+                min_length=1,
+                description="several OAuth clients, each with client_id and client_secret, instead of one: they share the work",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     requests_per_minute: Annotated[int, Meta(ge=1, le=30_000, description="the server's limit for one client; the pace stays under it")] = (
         300
     )
     proxy: (
-        Annotated[str, _text("an HTTP proxy; left out: HTTPS_PROXY and NO_PROXY of the environment", "http://proxy.example:3128")]
+        Annotated[Secret, _text("an HTTP proxy; left out: HTTPS_PROXY and NO_PROXY of the environment", "http://proxy.example:3128")]
         | UnsetType
     ) = UNSET
     allow_http: Annotated[bool, Meta(description="true: api_url and login_url may be http:// beyond this machine")] = False

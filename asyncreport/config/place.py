@@ -43,6 +43,8 @@ class Place:
         if node is None or isinstance(node.value, list | dict) or "client_secret" in self.path:
             return self.error(fact, accepted=accepted)
         text = node.text
+        if self.path[-1:] == ("proxy",) and "@" not in text:  # what stands for the password cannot be told
+            return self.error(fact, accepted=accepted)
         if "@" in text and self.path[-1] in _URLS:  # a password may stand before it
             text = "***@" + text.rpartition("@")[2]
         text = text[:SHOWN]

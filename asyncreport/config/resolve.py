@@ -234,6 +234,8 @@ def _template(place: Place, text: str, *placeholders: str) -> str:
         raise place.wrong("holds a { or } that stands for nothing", accepted=" and ".join(f"{{{name}}}" for name in placeholders))
     if text.startswith("~"):
         raise place.wrong("begins with ~, which only a shell expands; write for example ${HOME}/exports/aht.jsonl")
+    if ".asyncreport" in map(str.casefold, Path(text).parts):
+        raise place.wrong("lies in a folder of state, whose files it might replace; give another path")
     if not text.isprintable() or Path(bare).suffix not in FORMATS:
         raise place.wrong("is no file of a known format", accepted=", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items()))
     return text

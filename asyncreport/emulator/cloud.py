@@ -11,9 +11,10 @@ from typing import Any
 
 from asyncreport.emulator.analytics import evaluate
 from asyncreport.emulator.answers import Answer, Ask, Refused, as_json, bad_request, error_body, not_found
+from asyncreport.emulator.containers import refuse_late
 from asyncreport.emulator.directory import Directory
 from asyncreport.emulator.entities import Entities, is_entities
-from asyncreport.emulator.limits import CLIENT_ID, Token, Tokens, Verdict
+from asyncreport.emulator.limits import Token, Tokens, Verdict
 from asyncreport.emulator.listings import Listings
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.query import parse_query
@@ -43,7 +44,13 @@ class Cloud:
         _check(world, self.options)
         #: what the limit is now; a fault may lower it
         self.allowed = self.options.requests_per_minute
-        self.tokens = Tokens(life=self.options.token_life, per_minute=self.options.tokens_per_minute, window=self.options.window)
+        self.tokens = Tokens(
+            life=self.options.token_life,
+            told=self.options.token_life_told,
+            per_minute=self.options.tokens_per_minute,
+            window=self.options.window,
+            clients=self.options.clients,
+        )
         self.rosters = Rosters(world, deleted_queues=self.options.deleted_queues)
         directory = Directory(world, self.options)
         self._divisions = frozenset(division.id for division in directory.visible) if self.options.divisions else None
@@ -117,12 +124,14 @@ class Cloud:
         if is_entities(asked):
             return as_json(self._entities.answer(asked))
         query = parse_query(asked)
+        refuse_late(options.slow_above, query, len(self.world.people))
         found = evaluate(query, self.world, divisions=self._divisions, max_rows=options.max_rows, split_groups=options.split_groups)
         return as_json(found)
 
     def _user_aggregates(self, ask: Ask, _: Token, __: float) -> Answer:
         options = self.options
         query = parse_user_query(_body(ask), half_hours_only=options.half_hours_only)
+        refuse_late(options.slow_above, query, len(self.world.people))
         found = evaluate_users(query, self.world, divisions=self._divisions, max_rows=options.max_rows, split_groups=options.split_groups)
         return as_json(found)
 
@@ -153,9 +162,9 @@ class Cloud:
             raise not_found()
         return as_json({"entities": [{"key": key, "namespace": namespace, "value": value} for key, value in known[namespace].items()]})
 
-    def _token(self, _: Ask, __: Token, ___: float) -> Answer:
+    def _token(self, _: Ask, token: Token, __: float) -> Answer:
         home = {"id": self.world.id, "name": "Emulated"}
-        client: dict[str, Any] = {"id": CLIENT_ID, "name": "asyncreport", "organization": home}
+        client: dict[str, Any] = {"id": token.client, "name": "asyncreport", "organization": home}
         return as_json({"organization": home, "homeOrganization": home, "authorizedScope": [], "OAuthClient": client})
 
     def _revoke(self, _: Ask, token: Token, __: float) -> Answer:

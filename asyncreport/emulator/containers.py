@@ -21,6 +21,13 @@ def refuse_beyond(most: int, groups: Mapping[Key, Mapping[int, Any]]) -> None:
         raise Refused(400, "response.entity.too.large", "The response is over the size limit, reduce pageSize or the interval")
 
 
+def refuse_late(most: int, query: Query, population: int) -> None:
+    """Raise Refused where a query is about more users x buckets than these (0: no bound); without a filter it is about everyone."""
+    users = population if query.filter.users is None else len(query.filter.users)
+    if most and users * (len(query.buckets.edges) - 1) > most:
+        raise Refused(504, "request.timeout", "The request timed out")
+
+
 def results(query: Query, groups: Mapping[Key, Row], *, split_groups: bool) -> dict[str, Any]:
     """Write an answer, whose order of groups is fixed but means nothing.
 

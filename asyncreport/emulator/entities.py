@@ -18,6 +18,7 @@ import orjson
 from asyncreport.emulator import shape
 from asyncreport.emulator.analytics import Stats, count
 from asyncreport.emulator.answers import Refused, bad_request
+from asyncreport.emulator.containers import refuse_beyond, refuse_late
 from asyncreport.emulator.directory import Directory
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.paging import page_of, pages_of, token_after
@@ -63,8 +64,11 @@ class Entities:
         """List every page, its rows in an order that is fixed but means nothing."""
         given = orjson.loads(text)
         query = _query(given)
+        refuse_late(self._options.slow_above, query, len(self._world.people))
+        groups = count(query, self._world, self._divisions)
+        refuse_beyond(self._options.max_rows, groups)
         found = []
-        for (user,), cells in count(query, self._world, self._divisions).items():
+        for (user,), cells in groups.items():
             for bucket, cell in cells.items():
                 row: dict[str, Any] = {"user": self._user(user), "metrics": _metrics(given, cell)}
                 if "interval" in given:

@@ -9,8 +9,11 @@ A script is a list of rules. Every rule counts the requests whose path and body 
 
 from __future__ import annotations
 
+import gzip
 import random
+import zlib
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from typing import Literal
 
@@ -73,6 +76,8 @@ class Do(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_def
     html: bool = False
     #: bytes that are no JSON
     garble: bool = False
+    #: packed: well, to an end in the middle, or to more than anybody would unpack
+    gzip: Literal["whole", "broken", "bomb"] | None = None
     #: no inin-ratelimit headers
     drop_headers: bool = False
     #: the body ends in the middle: less than Content-Length says, or well-formed HTTP around half a JSON
@@ -86,6 +91,8 @@ class Do(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_def
     #: before the request is looked at, all tokens end
     expire_tokens: bool = False
     revoke_tokens: bool = False
+    #: before the request is looked at, this OAuth client is deactivated, by id: its tokens end, and it is granted no other
+    deactivate: str | None = None
     #: from now on the limit of every token
     lower_allowed: int | None = None
 
@@ -163,6 +170,9 @@ def spoil(do: Do, answer: Answer) -> Answer:
         body = b"\x00\xff{" + body[::-1]
     if do.truncate == "json":
         body = body[: len(body) // 2]
+    if do.gzip is not None:
+        packed = _bomb() if do.gzip == "bomb" else gzip.compress(body, mtime=0)
+        body, headers["content-encoding"] = packed[: len(packed) // 2] if do.gzip == "broken" else packed, "gzip"
     if do.drop_headers:
         headers = {name: value for name, value in headers.items() if not name.startswith("inin-ratelimit")}
     changes = {"content-type": do.content_type, "retry-after": None if do.retry_after is None else str(do.retry_after)}
@@ -184,6 +194,13 @@ def delivery(do: Do, answer: Answer) -> Delivery | None:
         step = len(body) // 10 + 1
         return Delivery(pieces=(head, *(body[at : at + step] for at in range(0, len(body), step))), pause=do.drip, end="close")
     return None
+
+
+@cache
+def _bomb() -> bytes:
+    """Pack 96 MiB of blanks into less than one."""
+    packer, blank = zlib.compressobj(wbits=31), b" " * 2**20
+    return b"".join([*(packer.compress(blank) for _ in range(96)), packer.flush()])
 
 
 def _error(do: Do, correlation_id: str) -> bytes:

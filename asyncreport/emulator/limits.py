@@ -18,9 +18,15 @@ from asyncreport.emulator.answers import Answer, Ask, Refused, as_json
 
 WINDOW_S = 60.0
 
-#: the one OAuth client; its secret must be encoded to survive a form or an URL
+#: the first OAuth client; its secret must be encoded to survive a form or an URL
 CLIENT_ID = "5e1f7a2c-0d3b-4c8e-9a64-d1b2c3e4f506"
 CLIENT_SECRET = "em+ulator/secret=%41&x"  # noqa: S105  it opens nothing but an emulator on loopback
+
+
+def credentials(clients: int) -> tuple[tuple[str, str], ...]:
+    """Give the (id, secret) of so many OAuth clients."""
+    others = ((f"{CLIENT_ID[:-2]}{6 + n:02x}", f"{CLIENT_SECRET}{n}") for n in range(1, clients))
+    return ((CLIENT_ID, CLIENT_SECRET), *others)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +83,8 @@ class Token:
     #: counts up from 1; what logs show instead of the token
     number: int
     text: str = field(repr=False)
+    #: the id of the OAuth client that it was granted to
+    client: str
     expires: float
     window: Window
     revoked: bool = False
@@ -85,28 +93,30 @@ class Token:
 class Tokens:
     """Hands out tokens and knows them again."""
 
-    def __init__(self, *, life: int, per_minute: int, window: Literal["sliding", "fixed"]) -> None:
+    def __init__(self, *, life: int, told: int = 0, per_minute: int, window: Literal["sliding", "fixed"], clients: int = 1) -> None:
+        self._clients = dict(credentials(clients))
         self._life = life
+        self._told = told or life
         self._per_minute = per_minute
         self._kind = window
-        self._issued = Window("sliding")
+        self._issued = {client: Window("sliding") for client in self._clients}
         self._tokens: dict[str, Token] = {}
 
     def answer(self, ask: Ask, now: float) -> Answer:
         """Answer `POST /oauth/token`, whose errors have a form of their own."""
-        if self._per_minute and self._issued.count(now, self._per_minute).refused:
-            return _oauth_error(400, "invalid_request", "rate limit exceeded; please wait before requesting another token")
         form = parse_qs(ask.body.decode("utf-8", "replace"))
         client_id, secret = _credentials(ask.headers.get("authorization", ""), form)
-        if client_id != CLIENT_ID:
+        if client_id not in self._clients:
             return _oauth_error(400, "invalid_client", f"client not found: {client_id}")
-        if secret != CLIENT_SECRET:
+        if self._per_minute and self._issued[client_id].count(now, self._per_minute).refused:
+            return _oauth_error(400, "invalid_request", "rate limit exceeded; please wait before requesting another token")
+        if secret != self._clients[client_id]:
             return _oauth_error(401, "invalid_client", "authentication failed")
         grant = form.get("grant_type", [""])[0]
         if grant != "client_credentials":
             return _oauth_error(400, "unsupported_grant_type", f"grant type not supported: {grant}")
-        token = self._issue(now)
-        return as_json({"access_token": token.text, "token_type": "bearer", "expires_in": self._life})
+        token = self._issue(client_id, now)
+        return as_json({"access_token": token.text, "token_type": "bearer", "expires_in": self._told})
 
     def check(self, ask: Ask, now: float) -> Token:
         """Find the token of a request; raise Refused where it has none or one that is not, or no longer, good."""
@@ -118,10 +128,15 @@ class Tokens:
             raise Refused(401, "bad.credentials", "Invalid login credentials.")
         return token
 
-    def number(self, ask: Ask) -> int | None:
-        """Give the number of the token that a request bears, good or not."""
-        token = self._tokens.get(ask.headers.get("authorization", "").partition(" ")[2].strip())
-        return token.number if token else None
+    def borne(self, ask: Ask) -> Token | None:
+        """Give the token that a request bears, good or not."""
+        return self._tokens.get(ask.headers.get("authorization", "").partition(" ")[2].strip())
+
+    def deactivate(self, client: str) -> None:
+        """End a client's tokens and grant it no further one."""
+        self._clients.pop(client, None)
+        for token in self._tokens.values():
+            token.revoked |= token.client == client
 
     def revoke(self) -> None:
         """End all tokens at large."""
@@ -133,10 +148,10 @@ class Tokens:
         for token in self._tokens.values():
             token.expires = min(token.expires, now)
 
-    def _issue(self, now: float) -> Token:
+    def _issue(self, client: str, now: float) -> Token:
         number = len(self._tokens) + 1
         text = hashlib.sha256(f"emulated token {number}".encode()).hexdigest()
-        token = self._tokens[text] = Token(number, text, now + self._life, Window(self._kind))
+        token = self._tokens[text] = Token(number, text, client, now + self._life, Window(self._kind))
         return token
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from asyncreport.emulator.analytics import evaluate
+from asyncreport.emulator.analytics import count, evaluate
 from asyncreport.emulator.answers import Refused, bad_request, not_found
 from asyncreport.emulator.options import Fate, Options
 from asyncreport.emulator.paging import page_of, pages_of, token_after
@@ -24,7 +24,7 @@ from asyncreport.emulator.world import World
 #: buckets on a page: when nothing is said, and at most
 PAGE_SIZE, MOST_PER_PAGE = 1000, 10_000
 
-_STATES: dict[Fate, str] = {"fail": "FAILED", "cancel": "CANCELLED", "expire": "EXPIRED"}
+_STATES: dict[Fate, str] = {"fail": "FAILED", "burst": "FAILED", "cancel": "CANCELLED", "expire": "EXPIRED"}
 #: how long results are kept, as the job says
 _KEPT = timedelta(days=1)
 
@@ -78,7 +78,7 @@ class QueryJobs:
             id=str(uuid.UUID(int=self._ids.getrandbits(128), version=4)),
             query=query,
             page_size=min(size, self._options.most_per_page or size),
-            fate=self._fates.pop(0) if self._fates else "fulfil",
+            fate=self._fate(query),
             submitted=now,
             conflicts=self._options.job_conflicts,
         )
@@ -94,7 +94,8 @@ class QueryJobs:
         if job.finished is not None:
             found["completionDate"] = self._date(job.finished)
             found["expirationDate"] = self._date(job.finished + _KEPT.total_seconds())
-        return found | ({"errorMessage": "The query could not be run"} if job.state == "FAILED" else {})
+        why = "The result is too large" if job.fate == "burst" else "The query could not be run"
+        return found | ({"errorMessage": why} if job.state == "FAILED" else {})
 
     def results(self, job_id: str, cursor: str, now: float) -> dict[str, Any]:
         """Answer `GET .../jobs/{id}/results`."""
@@ -120,6 +121,12 @@ class QueryJobs:
     def standing(self) -> list[dict[str, Any]]:
         """List the jobs that were submitted and neither deleted nor lost."""
         return [{"id": job.id, "state": job.state, "polls": job.polls, "pages": len(job.pages)} for job in self._jobs.values()]
+
+    def _fate(self, query: Query) -> Fate:
+        most = self._options.job_rows
+        if most and sum(map(len, count(query, self._world, self._divisions).values())) > most:
+            return "burst"
+        return self._fates.pop(0) if self._fates else "fulfil"
 
     def _ready(self, job_id: str) -> Job:
         job = self._jobs.get(job_id)

@@ -18,13 +18,15 @@ class Seen:
     method: str
     path: str
     query: str
-    #: counts up from 1; None: no token, or a foreign one
-    token: int | None
     #: SHA-256 of the body
     digest: str
     #: of a query, `start/end` as they were written
     interval: str | None
     users: list[str]
+    #: counts up from 1; None: no token, or a foreign one
+    token: int | None = None
+    #: the id of the OAuth client that the token was granted to
+    client: str | None = None
     #: None until answered, and for an answer that is broken off
     status: int | None = None
     #: the fault that it met

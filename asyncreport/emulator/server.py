@@ -33,7 +33,7 @@ from aiohttp import web
 from asyncreport.emulator.answers import Ask, Refused
 from asyncreport.emulator.cloud import Cloud
 from asyncreport.emulator.faults import Delivery, Do, Faults, delivery, spoil
-from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET
+from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET, credentials
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.periods import parse_interval
 from asyncreport.emulator.seen import Seen, asked_about
@@ -50,7 +50,7 @@ _RESET = struct.pack("ii", 1, 0)
 class Emulator:
     """A Genesys Cloud on loopback, for as long as the `async with` lasts."""
 
-    #: of the only OAuth client there is
+    #: of the first OAuth client
     client_id = CLIENT_ID
     client_secret = CLIENT_SECRET
 
@@ -58,6 +58,8 @@ class Emulator:
         self.world = world or World()
         # Like any server it tells dates by its own clock; nothing it counts depends on them.
         self.cloud = Cloud(self.world, options, epoch=time.time() - time.monotonic())
+        #: (id, secret) of every OAuth client
+        self.clients = credentials(self.cloud.options.clients)
         self.faults = Faults()
         self.log: deque[Seen] = deque(maxlen=_KEPT)
         #: of the API and of the token endpoint, no slash at the end; empty until it is up
@@ -121,8 +123,9 @@ class Emulator:
     def _note(self, ask: Ask, query: str, now: float) -> Seen:
         interval, users = asked_about(ask.body)
         digest = hashlib.sha256(ask.body).hexdigest()
-        token = self.cloud.tokens.number(ask)
-        seen = Seen(time=now, method=ask.method, path=ask.path, query=query, token=token, digest=digest, interval=interval, users=users)
+        seen = Seen(time=now, method=ask.method, path=ask.path, query=query, digest=digest, interval=interval, users=users)
+        if (token := self.cloud.tokens.borne(ask)) is not None:
+            seen.token, seen.client = token.number, token.client
         self.log.append(seen)
         return seen
 
@@ -132,6 +135,8 @@ class Emulator:
             self.cloud.tokens.expire(now)
         if do.revoke_tokens:
             self.cloud.tokens.revoke()
+        if do.deactivate is not None:
+            self.cloud.tokens.deactivate(do.deactivate)
         if do.lower_allowed is not None:
             self.cloud.allowed = do.lower_allowed
 

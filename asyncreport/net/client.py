@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from asyncreport.api.echoes import credentials, withheld
 from asyncreport.api.oauth import token_request
 from asyncreport.api.problems import budget, problem, subject
 from asyncreport.api.wire import Request, Response
@@ -51,6 +53,8 @@ class Lane:
         self._rng = rng
         # A request for a token is asked like any other; it alone goes without one, so that this ends.
         self._tokens = Tokens(lambda: self.ask(grant))
+        #: when the server last gave what was asked for, by the loop's clock
+        self._answered = -math.inf
 
     async def ask(self, request: Request) -> Any:
         """Give what the answer to a request decodes to, after as many attempts as `limits` allow.
@@ -58,7 +62,7 @@ class Lane:
         Raise AuthError, RejectedError and ConfigError at once, and RetriesExhausted once attempts or time are used up; its
         cause is the last attempt's TransientError.
         """
-        trial = _Trial(request, self._limits)
+        trial = _Trial(request, self._limits, self._answering)
         delay = 0.0
         try:
             async with asyncio.timeout_at(trial.deadline):
@@ -82,7 +86,7 @@ class Lane:
         self._tally.retries += trial.attempts > 0
         self._tally.sent += len(request.body or b"")
         trial.attempts += 1
-        response = await self._send(request)
+        response = withheld(await self._send(request), credentials(request))
         # No await from here to the decoded answer: a body that was read is not kept while others wait.
         self._tally.received += len(response.body)
         return self._read(request, response, token)
@@ -94,9 +98,10 @@ class Lane:
             return None
         while True:
             # The token first: whoever waited for one behind the gate would leave late, and in a crowd.
-            token = await self._tokens.get()
+            await self._tokens.get()
             await self._throttle.enter()
-            if self._tokens.current(token):
+            # It may have been renewed, or refused, while its turn was waited for.
+            if (token := self._tokens.usable) is not None:
                 return token
 
     def _read(self, request: Request, response: Response, token: Secret | None) -> Any:
@@ -107,9 +112,15 @@ class Lane:
         if error is not None:
             raise error
         try:
-            return request.decode(response.body)
+            decoded = request.decode(response.body)
         except TransientError as cut:
             raise TransientError(f"{subject(request, response.correlation_id)}: {cut}", status=response.status) from cut
+        if token is not None:
+            self._answered = asyncio.get_running_loop().time()
+        return decoded
+
+    def _answering(self) -> bool:
+        return asyncio.get_running_loop().time() - self._answered <= self._limits.give_up_after
 
     def _learn(self, response: Response, token: Secret, error: AsyncReportError | None) -> None:
         """Follow what an answer says of the lane: how much of its budget is left, and whether its token is taken."""
@@ -135,7 +146,11 @@ class _Trial:
 
     request: Request
     limits: Limits
+    #: whether the lane had an answer not long ago
+    answering: Callable[[], bool]
     attempts: int = 0
+    #: attempts that timed out
+    timeouts: int = 0
     error: TransientError | None = None
     #: by the loop's clock
     started: float = field(default_factory=lambda: asyncio.get_running_loop().time())
@@ -147,8 +162,11 @@ class _Trial:
     def failed(self, error: TransientError) -> None:
         """Note an attempt's failure; raise RetriesExhausted where it was the last one."""
         self.error = error
+        self.timeouts += error.timed_out
         if self.attempts >= self.limits.max_attempts:
             raise self.exhausted("limits.max_attempts is reached") from error
+        if error.timed_out and self.timeouts == self.request.timeouts:
+            raise self.exhausted(f"{self.timeouts} of them timed out") from error
 
     def afford(self, delay: float, closed_for: float) -> None:
         """Raise RetriesExhausted where a wait is known to outlast the request."""
@@ -164,4 +182,5 @@ class _Trial:
         fact = self.error or f"{subject(self.request, None)}: no answer"
         tries = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
         slower = ", with fewer requests_per_minute" if self.error is not None and self.error.status == 429 else ""
-        return RetriesExhausted(f"{fact}; gave up after {tries} in {seconds:.0f} s: {why}; run it again later{slower}")
+        text = f"{fact}; gave up after {tries} in {seconds:.0f} s: {why}; run it again later{slower}"
+        return RetriesExhausted(text, answering=self.answering())

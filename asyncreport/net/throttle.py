@@ -54,11 +54,11 @@ class Throttle:
         # gate, who asks the bucket again; and a change of pace leaves at most that one in the bucket of the old pace.
         async with self._turn:
             loop = asyncio.get_running_loop()
-            since = loop.time()
+            self._tally.stand(loop.time())
             try:
                 await self._passed()
             finally:
-                self._tally.waiting += loop.time() - since
+                self._tally.leave(loop.time())
 
     async def _passed(self) -> None:
         while True:
@@ -72,8 +72,13 @@ class Throttle:
             await asyncio.sleep(self.closed_for)
 
 
-def _bucket(limit: int) -> AsyncLimiter:
+def pace(limit: int) -> tuple[int, float]:
+    """Give the burst, and the requests a second after it, that keep a lane under a limit per minute."""
     burst = max(1, min(2, limit // 10), limit // 100)
     # A limit of 1 leaves nothing beside the burst; a fraction of a request per window lets nobody through too many.
-    rate = max(limit - burst, 0.9) / _WINDOW
+    return burst, max(limit - burst, 0.9) / _WINDOW
+
+
+def _bucket(limit: int) -> AsyncLimiter:
+    burst, rate = pace(limit)
     return AsyncLimiter(burst, burst / rate)

@@ -9,7 +9,7 @@ from asyncreport.api.oauth import Grant
 from asyncreport.errors import AuthError, RetriesExhausted, TransientError
 from asyncreport.job import Secret
 
-#: seconds before its end at which a token is renewed, or a tenth of its life where that is less
+#: seconds before its end at which a token is renewed, or a tenth of its life where that is less; it is sent for half of them more
 _MARGIN = 60.0
 #: seconds for which a token endpoint that could not be had is not tried again
 _MEMORY = 60.0
@@ -23,6 +23,7 @@ class Tokens:
         self._fetching = asyncio.Lock()
         self._token: Secret | None = None
         self._renewal = 0.0
+        self._end = 0.0
         self._doubted = False
         self._failure: RetriesExhausted | None = None
         self._failed_at = 0.0
@@ -32,14 +33,24 @@ class Tokens:
         # Not by its text: a server that grants the same text twice has granted two tokens.
         return token is self._token and asyncio.get_running_loop().time() < self._renewal
 
+    @property
+    def usable(self) -> Secret | None:
+        """Give the token that may still be sent, though it be time to renew it; None where there is none."""
+        return self._token if asyncio.get_running_loop().time() < self._end else None
+
     async def get(self) -> Secret:
         """Give the current token, fetched where there is none; raise what the fetch raises."""
+        # Who renews a token stands in the throttle's queue behind those who hold it, whose turns it still serves; so it does others'.
+        if self._fetching.locked() and (token := self.usable) is not None:
+            return token
         # A lock, because a shared task would die with the first of its waiters that is cancelled: here the next one fetches.
         async with self._fetching:
             if self._token is None or not self.current(self._token):
                 grant = await self._granted()
                 self._token = grant.access_token
-                self._renewal = asyncio.get_running_loop().time() + grant.expires_in - min(_MARGIN, grant.expires_in / 10)
+                margin = min(_MARGIN, grant.expires_in / 10)
+                self._end = asyncio.get_running_loop().time() + grant.expires_in - margin / 2
+                self._renewal = self._end - margin / 2
             return self._token
 
     async def _granted(self) -> Grant:
@@ -51,7 +62,8 @@ class Tokens:
         except RetriesExhausted as error:
             # Whoever waits for a token behind the lock would try as long again, one after the other.
             self._failure, self._failed_at = error, now()
-            raise
+            # Not the error itself: its cause may be a time-out, and would pass for one of the question that waits for the token.
+            raise RetriesExhausted(str(error)) from error
 
     def refuse(self, token: Secret, error: TransientError) -> None:
         """Note that the server refused a token; raise AuthError for the second in a row without another answer in between."""

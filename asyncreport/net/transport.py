@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 
 from asyncreport import __version__
+from asyncreport.api.echoes import proxy_credentials, withheld
 from asyncreport.api.problems import TRANSIENT, subject
 from asyncreport.api.wire import Request, Response
-from asyncreport.errors import AsyncReportError, ConfigError, TransientError
+from asyncreport.errors import TOO_LARGE, AsyncReportError, ConfigError, RejectedError, TransientError
 from asyncreport.job import Connection, Limits
 
 #: answers read at once: memory follows their size, and not how many workers there are
 _READERS = 4
+
+#: bytes of one answer, unpacked: some six times what a chunk as long as the plan makes it is answered with. A chunk that is answered with
+#: more is cut, so that a bound too low costs requests and one too high memory, four times over.
+MOST_BYTES = 64 * 2**20
 
 
 class Transport:
@@ -26,6 +33,7 @@ class Transport:
     def __init__(self, connection: Connection, limits: Limits) -> None:
         self._hosts = {"api": connection.api_url, "login": connection.login_url}
         self._proxy = None if connection.proxy is None else connection.proxy.reveal()
+        self._proxy_secrets = proxy_credentials(self._proxy or "")
         self._timeout = limits.request_timeout
         self._reading = asyncio.Semaphore(_READERS)
         self._session = aiohttp.ClientSession(
@@ -49,20 +57,24 @@ class Transport:
     async def send(self, request: Request) -> Response:
         """Send a request once and read the whole answer, whatever its status.
 
-        Raise TransientError where none came back within `limits.request_timeout`, ConfigError where none ever will.
+        Raise TransientError where none came back within `limits.request_timeout`, ConfigError where none ever will, RejectedError
+        for a success that is longer than `MOST_BYTES`.
         """
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._exchange(request)
+            async with asyncio.timeout(self._timeout) as clock:
+                return withheld(await self._exchange(request, clock), self._proxy_secrets)
         except TimeoutError as error:
             raise TransientError(f"{subject(request, None)}: no whole answer within {self._timeout:g} s") from error
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, aiohttp.ClientHttpProxyError, UnicodeError) as error:
             # Not `from error`: its text quotes the proxy's address with the password in it.
             raise _unreachable(request, error) from None
+        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
+            # Nor here: the text quotes what the server sent, which may be what it was sent.
+            raise _failure(request, error) from None
         except (aiohttp.ClientError, OSError) as error:
             raise _failure(request, error) from error
 
-    async def _exchange(self, request: Request) -> Response:
+    async def _exchange(self, request: Request, clock: asyncio.Timeout) -> Response:
         async with self._session.request(
             request.method,
             self._hosts[request.host] + request.path,
@@ -72,9 +84,36 @@ class Transport:
             proxy=self._proxy,
             allow_redirects=False,
         ) as answer:
-            async with self._reading:
-                body = await answer.read()
+            async with self._turn(clock):
+                body = await _body(request, answer)
             return Response(status=answer.status, headers={name.lower(): value for name, value in answer.headers.items()}, body=body)
+
+    @asynccontextmanager
+    async def _turn(self, clock: asyncio.Timeout) -> AsyncIterator[None]:
+        """Wait for one's turn to read; the attempt's clock stands still meanwhile, for the wait is none of the server's."""
+        loop, deadline = asyncio.get_running_loop(), clock.when()
+        assert deadline is not None
+        left = deadline - loop.time()
+        clock.reschedule(None)
+        async with self._reading:
+            clock.reschedule(loop.time() + left)
+            yield
+
+
+async def _body(request: Request, answer: aiohttp.ClientResponse) -> bytes:
+    """Read a body as `answer.read()` does, but to a bound; of an error nobody reads on to the end."""
+    pieces, size = [], 0
+    while piece := await answer.content.readany():
+        pieces.append(piece)
+        size += len(piece)
+        if size <= MOST_BYTES:
+            continue
+        if not answer.ok:
+            break
+        pieces.clear()  # an error keeps its frames, for as long as somebody keeps the error
+        named = subject(request, answer.headers.get("inin-correlation-id") or answer.headers.get("genesys-correlation-id"))
+        raise RejectedError(f"{named}: the answer is longer than {MOST_BYTES:,} bytes; ask for less at once", code=TOO_LARGE)
+    return b"".join(pieces)
 
 
 def _unreachable(request: Request, error: aiohttp.ClientError | UnicodeError) -> AsyncReportError:

@@ -73,6 +73,8 @@ def trouble(path: Path, done: str, error: OSError) -> StoreError:
     """Say what could not be `done` to a file, why, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         step = f"free some space on the disk of {path.parent} and run again: what is finished is kept"
+    elif error.errno == errno.EFBIG:
+        step = "raise the limit on the size of files (ulimit -f) and run again: what is finished is kept"
     else:
         step = f"check {path.parent} and what this user may do there, then run again"
     return StoreError(f"{path} could not be {done}: {error.strerror or error}; {step}")

@@ -87,6 +87,10 @@ class Manifest:
         sizes = _sizes(self.folder)
         return [part for part in self._standing() if part.fingerprint == fingerprint and sizes.get(part_name(part.number)) == part.size]
 
+    def committed(self, fingerprint: str) -> list[Part]:
+        """List the parts that nothing replaced, whether their files are there or not."""
+        return [part for part in self._standing() if part.fingerprint == fingerprint]
+
     def files(self) -> set[str]:
         """Name the files of the parts that nothing replaced, whatever their fingerprint."""
         return {part_name(part.number) for part in self._standing()}

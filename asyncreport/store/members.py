@@ -15,6 +15,10 @@ class Members:
         self._path = folder / "members.json"
         self._known = read_json(self._path, dict[str, list[str]]) or {}
 
+    def of(self, team: str) -> tuple[str, ...] | None:
+        """Give who was in a team when it was last looked up, sorted; None: it never was."""
+        return tuple(self._known[team]) if team in self._known else None
+
     def changes(self, team: str, users: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
         """Give, sorted, who joined and who left since the team was last looked up; None the first time."""
         if team not in self._known:

@@ -116,14 +116,28 @@ def merge(target: Target, reader: Reader, stopped: Event) -> Merged:
 
     Raise StoreError, or Interrupted once `stopped` is set, and the old one stands.
     """
-    records = Counter({team.name: 0 for team in target.teams})
     make_folder(target.path.parent)
     with replacing(target.path, owner=reader.folder) as sink:
-        for stretch in walk(target, reader.checked_index):
-            if stopped.is_set():
-                raise Interrupted
-            records[stretch.team] += _copy(stretch, target.interval, reader, sink)
-    return Merged(size=sink.size, sha256=sink.sha256, records=dict(records))
+        records = _pour(target, reader, stopped, sink)
+    return Merged(size=sink.size, sha256=sink.sha256, records=records)
+
+
+def rehearse(target: Target, reader: Reader, stopped: Event) -> Merged:
+    """Tell what `merge` would write, and write nothing; raise StoreError, and Interrupted once `stopped` is set."""
+    with Path(os.devnull).open("wb", buffering=0) as nowhere:
+        sink = Sink(nowhere.fileno())
+        records = _pour(target, reader, stopped, sink)
+        sink.flush()
+    return Merged(size=sink.size, sha256=sink.sha256, records=records)
+
+
+def _pour(target: Target, reader: Reader, stopped: Event, sink: Sink) -> dict[str, int]:
+    records = Counter({team.name: 0 for team in target.teams})
+    for stretch in walk(target, reader.checked_index):
+        if stopped.is_set():
+            raise Interrupted
+        records[stretch.team] += _copy(stretch, target.interval, reader, sink)
+    return dict(records)
 
 
 def walk(target: Target, read_index: ReadIndex) -> Iterator[Stretch]:

@@ -47,6 +47,10 @@ class Outputs:
         made = self._standing(target)
         return made if made is not None and made.quick == _quick(target) else None
 
+    def written(self, path: Path) -> Made | None:
+        """Give what was remembered when a file was last written, whatever became of it since."""
+        return self._made.get(str(path))
+
     def doubt(self) -> None:
         """Let the next run look closer at every file: something that it is made of could not be had."""
         self._doubted = True

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
-import orjson
 from msgspec import Struct
 
 from asyncreport.errors import DamagedPartError
@@ -59,11 +58,10 @@ def write_part(folder: Path, number: int, blocks: Iterable[Block]) -> Facts:
     index = []
     queues: set[str] = set()
     with replacing(folder / part_name(number), owner=folder, mode=PRIVATE) as sink:
-        for user, rows in blocks:
-            queues.update(str(row["queue_id"]) for row in rows if row.get("queue_id") is not None)
-            block = b"".join([orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows])
-            index.append(Entry(user, sink.size, len(block), len(rows)))
-            sink.write(block)
+        for block in blocks:
+            queues |= block.queues
+            index.append(Entry(block.user, sink.size, len(block.lines), block.count))
+            sink.write(block.lines)
         index_at = sink.size
         sink.write(msgspec.json.encode(_Index(index, sorted(queues))) + b"\n")
     return Facts(count=sum(entry.count for entry in index), size=sink.size, index_at=index_at, sha256=sink.sha256)

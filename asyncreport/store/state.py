@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -137,6 +139,46 @@ class State:
         # After the file and its name are durable: the line is the commit.
         self._manifest.add(part, chunk.replaces)
         return part
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep every other process out of a folder and change nothing in it; raise StoreError where one is in."""
+    lock = _take_lock(folder)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def holder(folder: Path) -> str | None:
+    """Say which process holds a folder, without taking it; None: none does."""
+    found = read_json(folder / "lock.json", _Holder)
+    if found is None or (found.host == socket.gethostname() and not _alive(found.pid)):
+        return None
+    with reported(folder / "lock", "read"):
+        try:
+            descriptor = os.open(folder / "lock", os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+    try:
+        # Only for the blink of an eye, and only where a process with that number lives: nobody is kept out who comes meanwhile.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _by_whom(folder / "lock.json")
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _take_lock(folder: Path) -> FileLock:

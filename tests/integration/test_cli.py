@@ -37,7 +37,7 @@ def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
     return write_job(folder, emulator, **{"range": RANGE, "teams": [{"name": "sales", "users": USERS}], **sections})
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "check", "query", "emulate", "schema"])
+@pytest.mark.parametrize("command", ["run", "plan", "check", "verify", "status", "query", "emulate", "schema"])
 def test_each_command_has_a_sentence_and_an_example(tmp_path: Path, command: str) -> None:
     text = call(command, "--help", cwd=tmp_path).out
     overview = call("--help", cwd=tmp_path).out
@@ -49,7 +49,7 @@ def test_each_command_has_a_sentence_and_an_example(tmp_path: Path, command: str
 
 def test_the_examples_of_the_help_run_as_shown(tmp_path: Path) -> None:
     """In a checkout; `emulate` is shown to run elsewhere."""
-    for command in ("run", "plan", "check", "query", "schema"):
+    for command in ("run", "plan", "check", "verify", "status", "query", "schema"):
         example = " ".join(call(command, "--help", cwd=tmp_path).out.partition("Example: asyncreport ")[2].split())
         arguments = example.replace("configs/", f"{ROOT}/configs/").partition(" > ")[0].split()
         assert call(*arguments, cwd=tmp_path).code == 0, example
@@ -79,6 +79,7 @@ def test_a_plan_sends_no_request_for_listed_users(emulator: Handle, tmp_path: Pa
     assert result.out.splitlines() == [
         "default: 0 parts standing, 0 stale, 2 chunks to fetch",
         "  2 requests, 0.0 s at 30000 a minute",
+        "  instead of 40 requests, 0.0 s, at one day and 100 users a request",
         "  at most 5,760 records: users x buckets, and fewer where nobody worked",
         "  fetch: 2024-01-01T00:00:00.000Z/2024-02-01T00:00:00.000Z, 6 users",
         "  fetch: 2024-02-01T00:00:00.000Z/2024-02-10T00:00:00.000Z, 6 users",
@@ -102,7 +103,7 @@ def test_after_a_run_the_plan_is_empty(emulator: Handle, tmp_path: Path) -> None
     call("run", str(path), cwd=tmp_path)
     assert call("plan", str(path), cwd=tmp_path).out.splitlines()[0] == "default: 2 parts standing, 0 stale, 0 chunks to fetch"
     new = call("plan", str(path), "--set", f"teams=[{{name: one, users: [{USERS[0]}, newcomer]}}]", cwd=tmp_path).out.splitlines()
-    assert new[3:] == [
+    assert new[4:] == [
         "  fetch: 2024-01-01T00:00:00.000Z/2024-02-01T00:00:00.000Z, user newcomer",
         "  fetch: 2024-02-01T00:00:00.000Z/2024-02-10T00:00:00.000Z, user newcomer",
     ]
@@ -277,6 +278,6 @@ def test_the_demo_runs_and_then_has_nothing_to_do(tmp_path: Path) -> None:
     first = call("run", str(ROOT / "configs" / "demo.yaml"), cwd=tmp_path)
     second = call("run", str(ROOT / "configs" / "demo.yaml"), cwd=tmp_path)
     assert (first.code, second.code) == (0, 0)
-    assert second.err.startswith("demo: nothing to do, 6 parts stand\n")
+    assert second.err.startswith("demo: nothing to do, 12 parts stand\n")
     lines = (tmp_path / "exports" / "demo.jsonl").read_text().splitlines()
     assert {json.loads(line)["team"] for line in lines} == {"billing", "sales", "support"}

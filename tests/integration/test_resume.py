@@ -248,7 +248,11 @@ def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(emulator: Hand
         assert partial.code == 1
         assert partial.err.splitlines()[-1] == "1 chunk is missing and the output holds the rest; run again: nothing else will be fetched"
         summary = json.loads((tmp_path / ".asyncreport" / "job" / "summary.json").read_text())
-        assert (summary["complete"], summary["missing"][0]["interval"]) == (False, "2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z")
+        assert (summary["complete"], summary["partial"]) == (False, True)
+        assert f"  {tmp_path / 'out.jsonl'} (partial)" in partial.err.splitlines()
+        gap = summary["missing"][0]
+        assert (gap["interval"], gap["users"]) == ("2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z", None)
+        assert gap["error"].startswith(f"[{gap['correlation_id']}] POST /api/v2/analytics/conversations/aggregates/query: 504 ")
         assert 0 < len((tmp_path / "out.jsonl").read_bytes()) < len(calm)
     finally:
         emulator.faults([])

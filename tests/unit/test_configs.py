@@ -20,7 +20,11 @@ NOW = parse_iso("2024-06-01T12:00Z")
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_shipped_job_file_is_planned(path: Path) -> None:
     names = set(re.findall(r"\$\{(\w+)\}", path.read_text()))
-    environ = {"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": "secret"} | dict.fromkeys(names, "value") | {"GENESYS_ENV": "eu-west-1"}
+    environ = (
+        {"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": "secret"}
+        | {name: f"value-{n}" for n, name in enumerate(sorted(names))}
+        | {"GENESYS_ENV": "eu-west-1"}
+    )
     job = load_job(path, environ=environ, now=NOW)
     for connection in job.connections:
         # Teams that are looked up have no members until a run asks.

@@ -27,7 +27,7 @@ async def save(chunk: Chunk, blocks: list[Block]) -> Part:
         interval=chunk.interval,
         users=None,
         fetched_at=0,
-        count=sum(len(rows) for _, rows in blocks),
+        count=sum(block.count for block in blocks),
         size=0,
         index_at=0,
         sha256="",
@@ -53,7 +53,7 @@ class Server:
             self.under_way -= 1
         if number in self.errors:
             raise self.errors[number]
-        return [(None, [{}, {}])]
+        return [Block(None, b"{}\n{}\n", 2)]
 
 
 def test_each_chunk_is_fetched_once_by_whichever_worker_is_free() -> None:
@@ -143,3 +143,80 @@ def test_the_only_chunk_refused_stops_the_run_though_others_could_not_be_had() -
     server, progress = Server({0: RejectedError("odd"), 1: RetriesExhausted("late")}), Progress()
     with pytest.raises(RejectedError, match="odd"):
         clock.run(run([Work(chunks(2), [server.fetch], 2)], save, progress))
+
+
+def test_few_chunks_are_shared_by_the_lanes() -> None:
+    one, two, progress = Server(), Server(), Progress()
+    clock.run(run([Work(chunks(4), [one.fetch, two.fetch], 16)], save, progress))
+    assert (len(one.asked), len(two.asked)) == (2, 2)
+
+
+def test_a_lane_that_stands_still_leaves_the_chunks_to_the_others() -> None:
+    quick, progress = Server(), Progress()
+    held: list[Chunk] = []
+
+    async def stuck(chunk: Chunk) -> list[Block]:
+        held.append(chunk)
+        await asyncio.sleep(60)
+        return []
+
+    async def main() -> float:
+        await run([Work(chunks(100), [stuck, quick.fetch], 2)], save, progress)
+        return asyncio.get_running_loop().time()
+
+    assert clock.run(main()) == pytest.approx(60, abs=0.1)
+    assert (len(held), len(quick.asked), progress.finished) == (2, 98, 100)
+
+
+@pytest.mark.parametrize("dies_at", [0, 1, 7, 19])
+@pytest.mark.parametrize("count", [1, 5, 20])
+def test_what_a_lost_lane_had_is_asked_again_by_the_others(dies_at: int, count: int) -> None:
+    """It is told once, whichever of its workers were at work; the others finish what is left, and it is given nothing more."""
+    dying, good, progress = Server(), Server(), Progress()
+    refusal, told = AuthError("deactivated"), list[tuple[int, AuthError]]()
+
+    async def fetch(chunk: Chunk) -> list[Block]:
+        found = await dying.fetch(chunk)
+        if len(dying.asked) > dies_at:
+            raise refusal
+        return found
+
+    work = Work(chunks(count), [fetch, good.fetch], 4, lambda lane, error: told.append((lane, error)))
+    clock.run(run([work], save, progress))
+    assert (progress.finished, progress.gaps, progress.records) == (count, [], 2 * count)
+    assert told == ([(0, refusal)] if len(dying.asked) > dies_at else [])
+    assert set(good.asked + dying.asked) == set(range(count))
+    assert len(set(good.asked)) == len(good.asked)
+    assert len(dying.asked) <= dies_at + 4
+
+
+def test_a_chunk_of_a_lane_lost_at_the_very_end_finds_the_others_waiting() -> None:
+    good, progress = Server(), Progress()
+
+    async def fetch(_: Chunk) -> list[Block]:
+        await asyncio.sleep(100)
+        raise AuthError("no")
+
+    clock.run(run([Work(chunks(3), [fetch, good.fetch], 1)], save, progress))
+    assert (progress.finished, good.asked) == (3, [1, 2, 0])
+
+
+def test_the_run_ends_with_the_refusal_of_the_last_lane() -> None:
+    first, second = Server(dict.fromkeys(range(50), AuthError("first"))), Server({9: AuthError("second")})
+    elsewhere, progress = Server(), Progress()
+    works = [Work(chunks(50), [first.fetch, second.fetch], 1), Work(chunks(50), [elsewhere.fetch], 1)]
+    with pytest.raises(AuthError, match="second"):
+        clock.run(run(works, save, progress))
+    assert len(first.asked) == 1
+    assert len(elsewhere.asked) < 50
+
+
+def test_a_lane_lost_while_all_others_were_refused_the_query_ends_the_run() -> None:
+    refused = Server(dict.fromkeys(range(9), RejectedError("no such metric")))
+
+    async def fetch(_: Chunk) -> list[Block]:
+        await asyncio.sleep(5)
+        raise AuthError("no")
+
+    with pytest.raises(RejectedError, match="no such metric"):
+        clock.run(run([Work(chunks(9), [refused.fetch, fetch], 2)], save, Progress()))

@@ -11,6 +11,7 @@ from asyncreport.config import load_job
 from asyncreport.job import Query
 from asyncreport.records import Accumulator, Datum, Measure
 from asyncreport.timeline import HOUR, Granularity, Grid, iso, parse_iso
+from tests.rows import rows
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -30,7 +31,7 @@ def test_the_job_file_loads(tmp_path: Path) -> None:
 def test_the_record_has_the_columns_of_a_record() -> None:
     facts = Accumulator((0, HOUR), Query(grid=Grid(Granularity.PT1H, "UTC")))
     facts.add("anna", (), [Datum(f"{iso(0)}/{iso(HOUR)}", [Measure("tHandle")])])
-    ((_, (row,)),) = facts.blocks()
+    ((row,),) = rows(facts).values()
     assert list(json.loads(block("json"))) == ["team", "user_id", "user_name", *row]
 
 

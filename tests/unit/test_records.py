@@ -13,6 +13,7 @@ from asyncreport.errors import RejectedError
 from asyncreport.job import Query
 from asyncreport.records import METRICS, Accumulator, Datum, Measure, Stats, average, column
 from asyncreport.timeline import HOUR, Granularity, Grid, iso
+from tests.rows import rows
 
 EDGES = tuple(range(0, 5 * HOUR, HOUR))
 SPANS = [f"{iso(start)}/{iso(start + HOUR)}" for start in EDGES[:-1]]
@@ -25,10 +26,6 @@ def accumulator(*split_by: str, **rest: Any) -> Accumulator:
 def datum(bucket: int, **metrics: tuple[int | None, float | None]) -> Datum:
     """Make one bucket's answer: `tHandle=(count, sum)`."""
     return Datum(SPANS[bucket], [Measure(name, Stats(count, total)) for name, (count, total) in metrics.items()])
-
-
-def rows(facts: Accumulator) -> dict[str | None, list[dict[str, object]]]:
-    return dict(facts.blocks())
 
 
 facts_of_users = st.lists(
@@ -103,7 +100,7 @@ def test_rows_are_sorted_by_user_bucket_and_split_and_nobody_comes_first() -> No
         ("anna", "voice", 0),
     ]:
         facts.add(user, (split,), [datum(bucket, tHandle=(1, 1000))])
-    assert [(user, row["interval_start"], row["media_type"]) for user, block in facts.blocks() for row in block] == [
+    assert [(user, row["interval_start"], row["media_type"]) for user, block in rows(facts).items() for row in block] == [
         (None, iso(EDGES[0]), "voice"),
         ("anna", iso(EDGES[0]), "voice"),
         ("anna", iso(EDGES[1]), None),

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from asyncreport.engine import Gap
+from asyncreport.errors import RejectedError, RetriesExhausted
+from asyncreport.job import Chunk
 from asyncreport.summary import Missing, Summary
 from asyncreport.teams import Unknown
+from asyncreport.timeline import HOUR, Interval
 
 
 def summary(**rest: Any) -> Summary:
@@ -87,3 +91,30 @@ def test_of_many_gaps_the_first_are_told() -> None:
 def test_an_output_without_any_record_says_where_to_look() -> None:
     lines = list(summary(records={"sales": 0}).lines())
     assert "  no records at all: check ids, range and filter, and with `asyncreport check` what the client sees" in lines
+
+
+def test_a_gap_bears_the_correlation_id_that_support_asks_for() -> None:
+    chunk = Chunk(connection="east", month="1970-01", interval=Interval(0, HOUR), users=("anna",))
+    gap = Missing.of(Gap(chunk, RetriesExhausted("[c-1] POST /x: 504; gave up after 8 attempts")))
+    assert gap == Missing(
+        connection="east",
+        interval="1970-01-01T00:00:00.000Z/1970-01-01T01:00:00.000Z",
+        users=("anna",),
+        error="[c-1] POST /x: 504; gave up after 8 attempts",
+        correlation_id="c-1",
+    )
+    assert Missing.of(Gap(chunk, RejectedError("POST /x: cannot connect"))).correlation_id is None
+
+
+def test_a_partial_output_is_marked() -> None:
+    gap = Missing(connection="west", interval="e/f", users=None, error="late")
+    assert "  exports/aht.jsonl (partial)" in list(summary(complete=False, partial=True, missing=[gap]).lines())
+
+
+def test_chunks_that_had_to_be_cut_are_told() -> None:
+    lines = list(summary(chunks_cut=12).lines())
+    assert (
+        lines[1]
+        == "  12 chunks were cut smaller, the answers being too large or too late: a shorter range.chunk spares the failed requests"
+    )
+    assert next(iter(list(summary(chunks_cut=1).lines())[1:])).startswith("  1 chunk was cut smaller, ")

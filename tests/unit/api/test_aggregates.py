@@ -17,6 +17,7 @@ from asyncreport.errors import RejectedError, TransientError
 from asyncreport.job import Chunk, Filter, Query
 from asyncreport.records import Accumulator
 from asyncreport.timeline import Granularity, Grid, Interval, parse_iso
+from tests.rows import rows
 
 ANNA, BERT = "aaaaaaaa-0000-4000-8000-000000000000", "bbbbbbbb-0000-4000-8000-000000000000"
 
@@ -45,7 +46,7 @@ def ask(
         try:
             request: Request = running.send(answer)  # type: ignore[arg-type]
         except StopIteration:
-            return asked, dict(facts.blocks())
+            return asked, rows(facts)
         asked.append(json.loads(request.body or b""))
         answer = request.decode(reply(asked[-1]))
 

@@ -18,6 +18,7 @@ from asyncreport.errors import RejectedError, TransientError
 from asyncreport.job import Chunk, Query
 from asyncreport.records import Accumulator
 from asyncreport.timeline import Granularity, Grid, Interval, parse_iso
+from tests.rows import rows
 
 DAY = Interval(parse_iso("2023-10-01T00:00Z"), parse_iso("2023-10-02T00:00Z"))
 HOURS = Grid(Granularity.PT1H, "UTC")
@@ -41,7 +42,7 @@ def ask(
         try:
             request = running.send(answer)
         except StopIteration:
-            return asked, dict(facts.blocks())
+            return asked, rows(facts)
         assert isinstance(request, Request)
         assert request.path == PATH
         asked.append(json.loads(request.body or b""))

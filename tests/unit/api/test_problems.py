@@ -127,11 +127,20 @@ def test_a_code_alone_can_name_the_field() -> None:
     )
 
 
-def test_an_answer_too_large_asks_for_shorter_chunks() -> None:
+@pytest.mark.parametrize("body", [b"", b'{"message": "The resp', b"\x1f\x8b\x08", b"<html>"])
+def test_a_400_of_the_platform_that_is_not_in_its_form_was_spoilt_and_is_asked_for_again(body: bytes) -> None:
+    """What it said may have been that less is to be asked for; one that bears no correlation id is a gateway's."""
+    error = problem(QUERY, answer(400, body, {"inin-correlation-id": "c-1"}))
+    assert isinstance(error, TransientError)
+    assert (error.status, error.correlation_id) == (400, "c-1")
+    assert isinstance(problem(QUERY, answer(400, body)), RejectedError)
+
+
+def test_an_answer_too_large_asks_for_less() -> None:
     error = problem(QUERY, platform(400, "response.entity.too.large", "The response is over the size limit, reduce the interval"))
     assert isinstance(error, RejectedError)
     assert error.code == "response.entity.too.large"
-    assert str(error).endswith("reduce the interval; set a shorter range.chunk, or contract: query-jobs")
+    assert str(error).endswith("reduce the interval; ask for less at once, or set contract: query-jobs")
 
 
 def test_a_conflict_of_a_query_job_is_transient_and_any_other_is_not() -> None:
@@ -270,23 +279,6 @@ def test_long_words_are_cut() -> None:
     text = str(problem(QUERY, platform(400, "c" * 1000, "m" * 10_000, messageParams={"field": "f" * 10_000})))
     assert len(text) < 800
     assert "…" in text
-
-
-def test_credentials_that_come_back_in_a_body_are_blotted_out() -> None:
-    sent = Request(method="GET", path="/x", headers={"Authorization": "Bearer t0ken-of-the-lane"})
-    error = problem(sent, answer(400, {"message": "unknown header Authorization: Bearer t0ken-of-the-lane"}))
-    assert "Bearer ***" in str(error)
-    assert "t0ken-of-the-lane" not in str(error)
-    basic = TOKEN.headers["Authorization"]
-    assert basic.split()[1] not in str(problem(TOKEN, answer(400, f"<pre>{basic}</pre>".encode())))
-
-
-def test_credentials_in_the_form_are_blotted_out_as_well() -> None:
-    sent = token_request(Client(client_id="c", client_secret=Secret("pa55 w/rd")), in_form=True)
-    for echoed in (b"client_secret=pa55+w%2Frd", b'{"message": "pa55 w/rd is wrong"}'):
-        text = str(problem(sent, answer(400, echoed)))
-        assert "***" in text
-        assert "pa55" not in text
 
 
 json_values = st.recursive(

@@ -10,7 +10,7 @@ import pytest
 from asyncreport.api.aggregates import Container
 from asyncreport.api.query_jobs import PAGE_SIZE, PATH, SUBMISSIONS, send
 from asyncreport.api.wire import Request, Wait
-from asyncreport.errors import RejectedError, RetriesExhausted, TransientError
+from asyncreport.errors import TOO_LARGE, RejectedError, RetriesExhausted, TransientError
 
 #: answers in order: a body, or an error that the road to the server raised
 Script = Iterator[bytes | Exception]
@@ -130,3 +130,10 @@ def test_a_cursor_that_leads_back_is_an_error() -> None:
 def test_a_foreign_body_is_worth_another_attempt(answers: list[bytes], what: str) -> None:
     with pytest.raises(TransientError, match=f"the answer is no {what}"):
         play(list(answers))
+
+
+@pytest.mark.parametrize(("why", "code"), [("Result too large", TOO_LARGE), ("over the Size Limit", TOO_LARGE), ("too many cooks", "")])
+def test_a_query_job_that_failed_for_its_size_is_told_from_others(why: str, code: str) -> None:
+    with pytest.raises(RejectedError, match=why) as caught:
+        play([ACCEPTED, b'{"state": "FAILED", "errorMessage": "%s"}' % why.encode()])
+    assert caught.value.code == code

@@ -15,10 +15,11 @@ from asyncreport.api import aggregates, user_aggregates
 from asyncreport.api.aggregates import Known
 from asyncreport.api.contracts import requests, steps
 from asyncreport.api.wire import Request
-from asyncreport.errors import RejectedError
+from asyncreport.errors import TOO_LARGE, RejectedError
 from asyncreport.job import Chunk, Query
 from asyncreport.records import Accumulator, occupancy
 from asyncreport.timeline import Granularity, Grid, Interval, parse_iso
+from tests.rows import rows
 
 DAY = Interval(parse_iso("2023-10-01T00:00Z"), parse_iso("2023-10-02T00:00Z"))
 TEN = "2023-10-01T10:00:00.000Z/2023-10-01T10:30:00.000Z"
@@ -52,7 +53,7 @@ def ask(
         except RejectedError as error:
             step = running.throw(error)
         except StopIteration:
-            return asked, dict(facts.blocks())
+            return asked, rows(facts)
 
 
 def reported(*rows: tuple[str, str, dict[str, float]]) -> bytes:
@@ -169,6 +170,15 @@ def test_quarter_hours_that_are_refused_name_the_half_hour() -> None:
         ask(refuse, granularity=Granularity.PT15M)
     with pytest.raises(RejectedError, match=r"400 bad.request$"):
         ask(refuse)
+
+
+def test_quarter_hours_of_too_large_an_answer_are_asked_for_in_pieces_and_not_by_the_half_hour() -> None:
+    def refuse(_: dict[str, Any]) -> bytes:
+        raise RejectedError("too large", status=400, code=TOO_LARGE)
+
+    with pytest.raises(RejectedError, match=r"^too large$") as caught:
+        ask(refuse, granularity=Granularity.PT15M)
+    assert caught.value.code == TOO_LARGE
 
 
 def test_a_user_who_was_not_asked_for_is_an_error() -> None:

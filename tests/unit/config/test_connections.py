@@ -135,3 +135,18 @@ def test_a_dotenv_that_is_not_utf8_is_refused(folder: Path) -> None:
     (folder / ".env").write_bytes(b"A=\xff\n")
     with pytest.raises(ConfigError, match=r"\.env: is not UTF-8; save it as UTF-8$"):
         read_environ(folder, {})
+
+
+def test_several_clients_are_one_connection_with_their_secrets_unseen(folder: Path) -> None:
+    clients = '    clients: [{client_id: "${ID}", client_secret: "${SECRET}"}, {client_id: id-2, client_secret: $$x}]\n'
+    text = GOOD.replace("    client_id: ${ID}\n    client_secret: ${SECRET}\n", clients)
+    (found,) = load(folder, text).connections
+    assert [(client.client_id, client.client_secret.reveal()) for client in found.clients] == [("id-1", SECRET), ("id-2", "$$x")]
+    assert found.lanes == 2
+    assert SECRET not in repr(found)
+
+
+def test_an_emulator_of_several_clients_is_the_same_organisation() -> None:
+    one, three = (Connection(name="x", emulator=EmulatorSize(clients=clients)) for clients in (1, 3))
+    assert (one.lanes, three.lanes) == (1, 3)
+    assert one.identity == three.identity

@@ -20,8 +20,19 @@ from tests.unit.config.good_job import NOW
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))
-NAMED = ("GENESYS_CLIENT_ID", "GENESYS_CLIENT_SECRET", "IRELAND_CLIENT_ID", "IRELAND_CLIENT_SECRET", "AMERICA_CLIENT_ID")
-ENVIRON = dict.fromkeys((*NAMED, "AMERICA_CLIENT_SECRET"), "x") | {"GENESYS_ENV": "mypurecloud.ie", "PROXY_HOST": "proxy.example"}
+NAMED = (
+    "GENESYS_CLIENT_ID",
+    "GENESYS_CLIENT_SECRET",
+    "IRELAND_CLIENT_ID",
+    "IRELAND_CLIENT_SECRET",
+    "AMERICA_CLIENT_ID",
+    "SECOND_CLIENT_SECRET",
+)
+ENVIRON = dict.fromkeys((*NAMED, "AMERICA_CLIENT_SECRET"), "x") | {
+    "GENESYS_ENV": "mypurecloud.ie",
+    "PROXY_HOST": "proxy.example",
+    "SECOND_CLIENT_ID": "y",
+}
 SCHEMA = job_schema()
 
 
@@ -84,12 +95,22 @@ def test_the_defaults_are_those_of_the_job() -> None:
     assert (given.concurrency, given.max_attempts) == (job.concurrency, job.max_attempts)
     assert parse_duration(given.give_up_after) == job.give_up_after * 1000
     assert parse_duration(given.request_timeout) == job.request_timeout * 1000
-    assert EmulatorSize(agents=EmulatorFile().agents, seed=EmulatorFile().seed) == EmulatorSize()
+    given_size = EmulatorFile()
+    assert EmulatorSize(agents=given_size.agents, seed=given_size.seed, clients=given_size.clients) == EmulatorSize()
     assert properties("ConnectionFile")["requests_per_minute"]["default"] == Connection(name="x").requests_per_minute
 
 
 def test_there_are_shipped_jobs() -> None:
-    assert [path.stem for path in SHIPPED] == ["backfill-year", "demo", "multi-team", "occupancy", "query-jobs", "single-team", "tutorial"]
+    assert [path.stem for path in SHIPPED] == [
+        "backfill-year",
+        "demo",
+        "multi-team",
+        "occupancy",
+        "query-jobs",
+        "several-clients",
+        "single-team",
+        "tutorial",
+    ]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -118,6 +139,7 @@ def test_the_demo_needs_no_environment_and_names_people_who_are_there() -> None:
     ("name", "overrides"),
     [
         ("tutorial", ["connections.default={emulator: true}"]),
+        ("several-clients", ["connections.default={emulator: {clients: 2}}"]),
         ("occupancy", ["connections.default={emulator: true}"]),
         ("query-jobs", ["connections.default={emulator: true}", "filter={}"]),
     ],
@@ -127,7 +149,7 @@ def test_a_shipped_job_can_be_tried_on_an_emulator_as_its_head_says(name: str, o
     said = f"asyncreport run configs/{name}.yaml " + " ".join(f"--set '{each}'" for each in overrides)
     assert said in path.read_text("utf-8")
     job = load_job(path, environ={}, overrides=overrides, now=NOW)
-    assert job.connections[0].emulator == EmulatorSize()
+    assert job.connections[0].emulator == EmulatorSize(clients=2 if name == "several-clients" else 1)
     there = {person.id for person in World().people}
     assert there.issuperset(user for team in job.teams for user in team.users or ())
 

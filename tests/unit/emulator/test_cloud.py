@@ -13,7 +13,7 @@ import pytest
 
 from asyncreport.emulator.answers import Answer, Ask
 from asyncreport.emulator.cloud import AGGREGATES, JOBS, USER_AGGREGATES, Cloud
-from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET
+from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET, credentials
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.world import World
 
@@ -366,3 +366,45 @@ def test_options_that_name_what_there_is_not_are_refused() -> None:
         Cloud(WORLD, Options(divisions=("Mars",)))
     with pytest.raises(ValueError, match="no queue 'Mars'"):
         Cloud(WORLD, Options(deleted_queues=("Mars",)))
+
+
+@pytest.mark.parametrize(("most", "status"), [(len(WORLD.people) * 24 - 1, 504), (len(WORLD.people) * 24, 200)])
+def test_a_query_about_too_many_users_and_buckets_times_out(most: int, status: int) -> None:
+    """Without a filter it is about everyone."""
+    call = _caller(slow_above=most)
+    day = {"interval": "2023-10-02T00:00:00.000Z/2023-10-03T00:00:00.000Z", "granularity": "PT1H"}
+    assert _post(call, AGGREGATES, QUERY | day).status == status
+    assert _post(call, USER_AGGREGATES, USERS | day).status == status
+    dates = [
+        {"type": "date", "path": "conversation.startTime", "operator": operator, "value": f"2023-10-0{day}T00:00:00.000Z"}
+        for operator, day in (("gte", 2), ("lt", 3))
+    ]
+    select = [{"name": "talkTime", "type": "sum"}]
+    entities = {"select": select, "groupBy": ["user"], "where": {"predicates": dates}, "interval": "PT1H"}
+    assert _post(call, AGGREGATES, entities).status == status
+    one = {"filter": {"type": "or", "predicates": [{"dimension": "userId", "value": WORLD.people[0].id}]}}
+    assert _post(call, AGGREGATES, QUERY | day | one).status == 200
+
+
+def test_a_token_endpoint_may_lie_about_the_life_of_a_token() -> None:
+    assert _json(_fetch(Cloud(WORLD, Options(token_life=2, token_life_told=86_400))))["expires_in"] == 86_400
+
+
+def test_each_client_has_tokens_budgets_and_an_end_of_its_own() -> None:
+    cloud = Cloud(WORLD, Options(clients=2, tokens_per_minute=1, requests_per_minute=1))
+    (one, two), secrets = zip(*credentials(2), strict=True)
+    assert one != two
+    tokens = []
+    for client_id, secret in zip((one, two), secrets, strict=True):
+        asked = Ask(method="POST", path="/oauth/token", headers=_basic(client_id, secret), body=b"grant_type=client_credentials")
+        tokens.append(json.loads(cloud.answer(asked, 0.0).body)["access_token"])
+        assert cloud.answer(asked, 0.0).status == 400, "one token a minute for each"
+    asks = [Ask(method="GET", path="/api/v2/tokens/me", headers={"authorization": f"Bearer {token}"}) for token in tokens]
+    assert [json.loads(cloud.answer(ask, 0.0).body)["OAuthClient"]["id"] for ask in asks] == [one, two]
+    assert [cloud.answer(ask, 0.0).status for ask in asks] == [429, 429]
+    cloud.tokens.deactivate(one)
+    assert [cloud.answer(ask, 61.0).status for ask in asks] == [401, 200]
+    again = Ask(method="POST", path="/oauth/token", headers=_basic(one, secrets[0]), body=b"grant_type=client_credentials")
+    assert json.loads(cloud.answer(again, 120.0).body)["error"] == "invalid_client"
+    crossed = Ask(method="POST", path="/oauth/token", headers=_basic(two, secrets[0]), body=b"grant_type=client_credentials")
+    assert cloud.answer(crossed, 120.0).status == 401

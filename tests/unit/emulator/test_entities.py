@@ -198,3 +198,11 @@ def test_what_makes_no_sense_is_a_400_that_names_it(given: dict[str, Any], named
 def test_the_contract_is_known_by_its_body() -> None:
     assert all(is_entities({name: None}) for name in ("select", "where", "pageToken"))
     assert not is_entities({"interval": "", "groupBy": [], "metrics": []})
+
+
+def test_an_answer_of_too_many_rows_is_refused() -> None:
+    rows = len(_rows(_gateway(), _body()))
+    assert len(_rows(_gateway(max_rows=rows), _body())) == rows
+    with pytest.raises(Refused) as caught:
+        _gateway(max_rows=rows - 1).answer(_body())
+    assert caught.value.code == "response.entity.too.large"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from typing import Any
 
 import pytest
@@ -145,3 +147,18 @@ def test_a_dripping_body_arrives_whole() -> None:
     assert drip is not None
     assert b"".join(drip.pieces).partition(b"\r\n\r\n")[2] == ANSWER.body
     assert (drip.pause, len(drip.pieces)) == (0.5, 9)
+
+
+def test_a_packed_body_is_whole_broken_or_more_than_anybody_would_unpack() -> None:
+    whole, broken, bomb = (spoil(Do(gzip=how), ANSWER) for how in ("whole", "broken", "bomb"))  # type: ignore[arg-type]
+    assert {answer.headers["content-encoding"] for answer in (whole, broken, bomb)} == {"gzip"}
+    assert gzip.decompress(whole.body) == ANSWER.body
+    with pytest.raises(EOFError):
+        gzip.decompress(broken.body)
+    assert len(bomb.body) < 2**20
+    unpacker, size = zlib.decompressobj(wbits=31), 0
+    rest = bomb.body
+    while rest:
+        size += len(unpacker.decompress(rest, 2**20))
+        rest = unpacker.unconsumed_tail
+    assert size + len(unpacker.flush()) == 96 * 2**20

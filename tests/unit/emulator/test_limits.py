@@ -60,4 +60,4 @@ def test_the_headers_say_what_was_counted_and_the_seconds_to_go() -> None:
 
 
 def test_a_token_does_not_show_itself() -> None:
-    assert "s3cret" not in repr(Token(1, "s3cret", 0.0, Window("fixed")))
+    assert "s3cret" not in repr(Token(1, "s3cret", "c", 0.0, Window("fixed")))

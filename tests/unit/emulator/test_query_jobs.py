@@ -206,3 +206,11 @@ def test_a_job_sees_the_divisions_of_its_client_only() -> None:
     seen = _pieces(*_pages(jobs, _submit(jobs)))
     assert seen == _pieces(evaluate(parse_query(QUERY), WORLD, divisions=home))
     assert seen != _pieces(evaluate(parse_query(QUERY), WORLD))
+
+
+def test_a_query_job_of_too_many_rows_fails_and_says_so() -> None:
+    rows = len(_pieces(evaluate(parse_query(QUERY), WORLD, split_groups=False)))
+    for most, state in ((rows - 1, "FAILED"), (rows, "FULFILLED")):
+        jobs = _jobs(job_rows=most)
+        found = jobs.status(_submit(jobs), 1.0)
+        assert (found["state"], found.get("errorMessage", "")) == (state, "The result is too large" if state == "FAILED" else "")

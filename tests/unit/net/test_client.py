@@ -7,7 +7,7 @@ import json
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -453,3 +453,49 @@ def test_a_request_cancelled_at_any_await_leaves_nothing_behind(turns: int, scri
 
     run(main())
     assert server.grants <= 3
+
+
+def test_a_request_may_time_out_only_so_often_while_other_trouble_has_all_its_attempts() -> None:
+    """Where a smaller question is the better one; the error says that it was so."""
+    brief = replace(QUERY, timeouts=2)
+    server = Server([refused(503), refused(504), refused(502), refused(503), refused(504), ok()])
+
+    async def main() -> None:
+        one, _ = lane(server)
+        with pytest.raises(RetriesExhausted, match=r"gave up after 5 attempts in .*: 2 of them timed out; run it again later") as caught:
+            await one.ask(brief)
+        assert isinstance(caught.value.__cause__, TransientError)
+        assert caught.value.__cause__.timed_out
+        assert await one.ask(brief) == "data"
+
+    run(main())
+
+
+def test_an_exhausted_request_says_whether_the_server_answered_others_not_long_ago() -> None:
+    """Not the token endpoint's answers, and not answers that were none."""
+    server = Server([refused(503), ok(b"<html>"), refused(503)])
+
+    async def main() -> None:
+        one, _ = lane(server, limits=Limits(max_attempts=1, give_up_after=100))
+
+        async def answering() -> bool:
+            with pytest.raises(RetriesExhausted) as caught:
+                await one.ask(QUERY)
+            return caught.value.answering
+
+        assert [await answering(), await answering(), await answering()] == [False, False, False]
+        server.answers = [ok()]
+        await one.ask(QUERY)
+        server.answers = [refused(504)]
+        assert await answering()
+        await asyncio.sleep(101)
+        assert not await answering()
+
+    run(main())
+
+
+def test_a_token_endpoint_that_times_out_is_no_question_that_is_too_large() -> None:
+    error = asked(Server(token_answers=[refused(504)] * 8))
+    assert isinstance(error, RetriesExhausted)
+    assert isinstance(error.__cause__, RetriesExhausted)
+    assert not error.answering

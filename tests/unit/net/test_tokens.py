@@ -158,3 +158,26 @@ def test_a_cancelled_waiter_takes_no_token_from_the_others(victim: int, after: f
 
     run(main())
     assert len(fetched) <= 2, "one more where the victim was the one who fetched"
+
+
+def test_a_token_under_renewal_is_sent_until_half_of_what_is_left_of_it_is_over() -> None:
+    answers = [Grant(Secret("old"), 600.0), Grant(Secret("new"), 600.0)]
+    takes = [0.0, 50.0]
+
+    async def fetch() -> Grant:
+        await asyncio.sleep(takes.pop(0))
+        return answers.pop(0)
+
+    async def main() -> None:
+        tokens = Tokens(fetch)
+        await tokens.get()
+        await asyncio.sleep(541)
+        renewing = asyncio.create_task(tokens.get())
+        await asyncio.sleep(1)
+        assert await tokens.get() == Secret("old"), "without waiting for the renewal"
+        assert tokens.usable == Secret("old")
+        await asyncio.sleep(29)
+        assert tokens.usable is None
+        assert await tokens.get() == await renewing == tokens.usable == Secret("new")
+
+    run(main())

@@ -7,6 +7,7 @@ import gzip
 import shutil
 import ssl
 import subprocess
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,8 +16,9 @@ import pytest
 
 from asyncreport import __version__
 from asyncreport.api.wire import Request, Response
-from asyncreport.errors import AsyncReportError, ConfigError, TransientError
+from asyncreport.errors import TOO_LARGE, AsyncReportError, ConfigError, RejectedError, TransientError
 from asyncreport.job import Client, Connection, Limits, Secret
+from asyncreport.net import transport
 from asyncreport.net.client import open_lanes
 from asyncreport.net.transport import Transport
 
@@ -145,6 +147,42 @@ def test_a_packed_answer_is_unpacked() -> None:
     assert sent(saying(http(packed, headers="Content-Encoding: gzip\r\n"))).body == b"x" * 10_000
 
 
+def packed(size: int) -> bytes:
+    return http(gzip.compress(b"x" * size), headers="Content-Encoding: gzip\r\nInin-Correlation-Id: c-1\r\n")
+
+
+@pytest.mark.parametrize("answer", [http(b"x" * 5001), http(b"x" * 4000, length=2**40), packed(50_000)], ids=["plain", "endless", "bomb"])
+def test_an_answer_that_is_longer_than_is_read_is_refused_as_too_large(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unpacked, and without being read to its end: what it says of its length is not believed."""
+    monkeypatch.setattr(transport, "MOST_BYTES", 3_999 if b"1099511627776" in answer else 5000)
+
+    async def main() -> None:
+        async with listening(saying(answer, http(b"short"))) as port, Transport(connection(port), Limits()) as there:
+            with pytest.raises(
+                RejectedError, match=r"GET /api/v2/users: the answer is longer than .*,.* bytes; ask for less at once"
+            ) as caught:
+                await there.send(GET)
+            assert caught.value.code == TOO_LARGE
+            kept = [frame.f_locals.get("pieces") for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+            assert not any(kept), "what was read stays in memory with the error"
+            assert caught.value.correlation_id == ("c-1" if b"Inin" in answer else None)
+            assert (await there.send(GET)).body == b"short"
+
+    asyncio.run(main())
+
+
+def test_an_answer_as_long_as_is_read_comes_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MOST_BYTES", 50_000)
+    assert sent(saying(packed(50_000))).body == b"x" * 50_000
+
+
+def test_an_error_that_goes_on_for_ever_is_read_to_the_bound_and_means_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MOST_BYTES", 5000)
+    response = sent(saying(http(b"x" * 100_000, status="503 Busy", length=2**40)))
+    assert response.status == 503
+    assert len(response.body) > 5000
+
+
 @pytest.mark.parametrize("status", ["204 No Content", "400 Bad", "401 No", "429 Slow down", "500 Oh", "502 Gateway"])
 def test_every_status_is_an_answer(status: str) -> None:
     assert sent(saying(http(status=status))).status == int(status[:3])
@@ -219,6 +257,7 @@ def test_an_answer_that_does_not_come_in_time_is_transient(talk: Talk) -> None:
     error = failed(talk, timeout=0.05)
     assert isinstance(error, TransientError)
     assert str(error) == "GET /api/v2/users: no whole answer within 0.05 s"
+    assert error.timed_out
 
 
 def test_four_slow_bodies_hold_up_the_fifth_and_a_cancelled_reader_lets_it_in() -> None:
@@ -240,6 +279,31 @@ def test_four_slow_bodies_hold_up_the_fifth_and_a_cancelled_reader_lets_it_in() 
             for task in slow:
                 task.cancel()
             await asyncio.gather(*slow, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_waiting_for_a_turn_to_read_is_not_held_against_the_server() -> None:
+    """Four bodies that never end are given up; the fifth answer, which came whole at once and stood behind them, is read."""
+
+    async def main() -> None:
+        async def talk(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(http(b"whole") if b"/fast" in head else http(b"half", length=100))
+            await reader.read()
+
+        limits = Limits(request_timeout=0.5)
+        async with asyncio.timeout(30), listening(talk) as port, Transport(connection(port), limits) as transport:
+            slow = [asyncio.create_task(transport.send(GET)) for _ in range(4)]
+            while not transport._reading.locked():  # noqa: ASYNC110  # only the loop's own turns are waited for
+                await asyncio.sleep(0)
+            # Its own time would be over before their second time is.
+            more = [asyncio.create_task(transport.send(GET)) for _ in range(4)]
+            while len(transport._reading._waiters or ()) < 4:  # noqa: ASYNC110  # the same
+                await asyncio.sleep(0)
+            fast = asyncio.create_task(transport.send(Request(method="GET", path="/fast")))
+            assert (await fast).body == b"whole"
+            failures = await asyncio.gather(*slow, *more, return_exceptions=True)
+        assert {str(failure) for failure in failures} == {"GET /api/v2/users: no whole answer within 0.5 s"}
 
     asyncio.run(main())
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import orjson
+
 from asyncreport.job import Chunk, Part
 from asyncreport.records import Block
 from asyncreport.store.parts import write_part
@@ -28,10 +30,16 @@ def chunk(interval: Interval, users: Sequence[str] | None, *, replaces: tuple[in
     return Chunk(connection="default", month=month, interval=interval, users=None if users is None else tuple(users), replaces=replaces)
 
 
+def block(user: str | None, rows: Sequence[dict[str, object]]) -> Block:
+    """Make a block of rows, as the accumulator would."""
+    queues = frozenset(str(row["queue_id"]) for row in rows if row.get("queue_id") is not None)
+    return Block(user, b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows), len(rows), queues)
+
+
 def blocks(users: Sequence[str | None], interval: Interval) -> list[Block]:
     """Give each user one row an hour."""
     first, end = ((at - START) // HOUR for at in (interval.start, interval.end))
-    return [(user, [row(hour) for hour in range(first, end)]) for user in users]
+    return [block(user, [row(hour) for hour in range(first, end)]) for user in users]
 
 
 def written(folder: Path, number: int, of: Chunk, found: list[Block]) -> Part:

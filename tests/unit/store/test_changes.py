@@ -13,7 +13,7 @@ from asyncreport.records import Block
 from asyncreport.store.changes import NAME, Replaced, note_changes
 from asyncreport.store.parts import part_name
 from asyncreport.timeline import iso
-from tests.unit.store.facts import START, chunk, hours, row, written
+from tests.unit.store.facts import START, block, chunk, hours, row, written
 
 
 def pair(folder: Path, old: list[Block], new: list[Block], users: list[str] | None) -> Replaced:
@@ -27,8 +27,8 @@ def noted(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_value_that_differs_is_listed_with_its_key(tmp_path: Path) -> None:
-    old = [("a", [row(0, media_type="voice"), row(1, media_type="voice")])]
-    new = [("a", [row(0, media_type="voice"), row(1, media_type="voice", handled=5)])]
+    old = [block("a", [row(0, media_type="voice"), row(1, media_type="voice")])]
+    new = [block("a", [row(0, media_type="voice"), row(1, media_type="voice", handled=5)])]
     changed = note_changes(tmp_path, [pair(tmp_path, old, new, ["a"])], at=START)
     assert (changed.values, changed.parts) == (1, 1)
     hour = row(1)
@@ -48,7 +48,9 @@ def test_a_value_that_differs_is_listed_with_its_key(tmp_path: Path) -> None:
 
 
 def test_records_that_came_and_went_have_null_on_one_side(tmp_path: Path) -> None:
-    changed = note_changes(tmp_path, [pair(tmp_path, [("a", [row(0)])], [("a", [row(2)]), ("b", [row(0)])], ["a", "b"])], at=START)
+    changed = note_changes(
+        tmp_path, [pair(tmp_path, [block("a", [row(0)])], [block("a", [row(2)]), block("b", [row(0)])], ["a", "b"])], at=START
+    )
     assert changed.values == 3
     found = [(line["user_id"], line["before"], line["after"]) for line in noted(tmp_path)]
     assert found == [
@@ -60,14 +62,14 @@ def test_records_that_came_and_went_have_null_on_one_side(tmp_path: Path) -> Non
 
 def test_what_the_new_part_holds_beside_the_old_one_is_no_change(tmp_path: Path) -> None:
     """Other users, and hours that the old part did not reach."""
-    old = written(tmp_path, 1, chunk(hours(0, 1), ["a"]), [("a", [row(0)])])
-    new = written(tmp_path, 2, chunk(hours(0, 3), None), [(None, [row(0)]), ("a", [row(0), row(1)]), ("b", [row(0)])])
+    old = written(tmp_path, 1, chunk(hours(0, 1), ["a"]), [block("a", [row(0)])])
+    new = written(tmp_path, 2, chunk(hours(0, 3), None), [block(None, [row(0)]), block("a", [row(0), row(1)]), block("b", [row(0)])])
     assert note_changes(tmp_path, [Replaced(old, new)], at=START).values == 0
     assert not (tmp_path / NAME).exists()
 
 
 def test_a_part_that_was_damaged_is_compared_with_nothing(tmp_path: Path) -> None:
-    replaced = pair(tmp_path, [("a", [row(0)])], [("a", [row(0, handled=2)])], ["a"])
+    replaced = pair(tmp_path, [block("a", [row(0)])], [block("a", [row(0, handled=2)])], ["a"])
     (tmp_path / part_name(1)).write_bytes(b"x" * replaced.old.size)
     assert note_changes(tmp_path, [replaced], at=START).values == 0
 
@@ -78,7 +80,7 @@ def test_every_difference_is_listed_once_however_often_it_is_noted(data: st.Data
     folder = tmp_path_factory.mktemp("changes")
     rows = st.dictionaries(st.integers(0, 2), st.integers(0, 2), max_size=3)
     tables = [data.draw(st.dictionaries(st.sampled_from("abc"), rows.filter(bool), max_size=3)) for _ in range(2)]
-    found = [[(user, [row(hour, handled=n) for hour, n in sorted(table[user].items())]) for user in sorted(table)] for table in tables]
+    found = [[block(user, [row(hour, handled=n) for hour, n in sorted(table[user].items())]) for user in sorted(table)] for table in tables]
     replaced = pair(folder, found[0], found[1], None)
     before, after = ({(user, hour): n for user in table for hour, n in table[user].items()} for table in tables)
     differing = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}

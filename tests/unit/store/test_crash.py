@@ -21,7 +21,7 @@ from asyncreport.errors import StoreError
 from asyncreport.job import Part
 from asyncreport.store.parts import Reader
 from asyncreport.store.state import State
-from tests.unit.store.facts import FINGERPRINT, START, blocks, chunk, hours, row
+from tests.unit.store.facts import FINGERPRINT, START, block, blocks, chunk, hours, row
 
 #: name of the call, name of the file, and what else it was given
 Call = tuple[str, str, Any]
@@ -141,7 +141,7 @@ def _save(state: State, number: int) -> Part:
     of = CHUNKS[number]
     found = blocks(of.users or (), of.interval)
     if number == 1:
-        found[0] = (found[0][0], [row(0, handled=9), row(1)])
+        found[0] = block(found[0].user, [row(0, handled=9), row(1)])
     return asyncio.run(state.save(of, found, fingerprint=FINGERPRINT, fetched_at=START + number))
 
 

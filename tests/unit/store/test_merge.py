@@ -18,11 +18,10 @@ from hypothesis import strategies as st
 
 from asyncreport.errors import StoreError
 from asyncreport.job import Part, Team
-from asyncreport.records import Block
 from asyncreport.store.merge import Merged, Source, Target, check_targets, merge
 from asyncreport.store.parts import Reader, part_name
 from asyncreport.timeline import Interval
-from tests.unit.store.facts import blocks, chunk, hours, row, written
+from tests.unit.store.facts import block, blocks, chunk, hours, row, written
 
 #: what breaks whoever builds JSON out of bytes
 HOSTILE = [
@@ -88,10 +87,10 @@ def _facts(draw: st.DrawFn) -> Facts:
     return found
 
 
-def _slice(facts: Facts, users: Sequence[str | None], interval: Interval) -> list[Block]:
+def _slice(facts: Facts, users: Sequence[str | None], interval: Interval) -> list[tuple[str | None, list[dict[str, object]]]]:
     start, end = str(interval).split("/")
     cut = [(user, [one for one in facts.get(user, []) if start <= str(one["interval_start"]) < end]) for user in users]
-    return [block for block in cut if block[1]]
+    return [(user, rows) for user, rows in cut if rows]
 
 
 def _by_user(user: str | None) -> tuple[bool, str]:
@@ -112,7 +111,7 @@ def _stored(data: st.DataObject, facts: Facts, listed_from: int, folder: Path) -
     chunks = [chunk(tile, None) for tile in _tiles(data, 0, listed_from)]
     chunks += [chunk(tile, batch) for batch in batches for tile in _tiles(data, listed_from, HOURS)]
     return [
-        written(folder, number, of, _slice(facts, of.users or sorted(facts, key=_by_user), of.interval))
+        written(folder, number, of, [block(*one) for one in _slice(facts, of.users or sorted(facts, key=_by_user), of.interval)])
         for number, of in enumerate(data.draw(st.permutations(chunks)), 1)
     ]
 
@@ -147,7 +146,7 @@ def test_the_same_facts_give_the_same_bytes_however_they_are_stored(data: st.Dat
 
 @pytest.mark.parametrize("text", HOSTILE[1:])
 def test_hostile_values_come_through_as_valid_json(text: str, tmp_path: Path) -> None:
-    rows: list[Block] = [(text, [row(0, queue_id=text), row(1, queue_id=text)])]
+    rows = [block(text, [row(0, queue_id=text), row(1, queue_id=text)])]
     part = written(tmp_path, 1, chunk(hours(0, 2), [text]), rows)
     output, _ = _merge(tmp_path, [part], [_team(text, [text])], names={text: text}, interval=hours(1, 2))
     (line,) = output.splitlines()

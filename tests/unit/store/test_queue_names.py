@@ -13,7 +13,7 @@ from asyncreport.job import Team
 from asyncreport.store.merge import Source, Target, merge
 from asyncreport.store.outputs import Outputs
 from asyncreport.store.parts import Reader
-from tests.unit.store.facts import chunk, hours, row, written
+from tests.unit.store.facts import block, chunk, hours, row, written
 
 texts = st.one_of(st.text(max_size=12), st.sampled_from(['"queue_id":"', '","queue_id":null,"x":"', "\\", '\\"', "\n{", "\u202e"]))
 
@@ -40,13 +40,13 @@ def rows(*queues: str | None) -> list[dict[str, object]]:
 
 
 def test_a_part_tells_which_queues_its_rows_name(tmp_path: Path) -> None:
-    part = written(tmp_path, 1, chunk(hours(0, 4), None), [(None, rows("q2")), ("anna", rows("q1", None, "q2"))])
+    part = written(tmp_path, 1, chunk(hours(0, 4), None), [block(None, rows("q2")), block("anna", rows("q1", None, "q2"))])
     with Reader(tmp_path) as reader:
         assert reader.queues([part]) == {"q1", "q2"}
 
 
 def test_a_file_is_written_anew_for_a_new_name_of_a_queue_in_it_alone(tmp_path: Path) -> None:
-    part = written(tmp_path, 1, chunk(hours(0, 4), None), [("anna", rows("q1"))])
+    part = written(tmp_path, 1, chunk(hours(0, 4), None), [block("anna", rows("q1"))])
 
     def target(**names: str) -> Target:
         source = Source.of([part], {}, names)

@@ -208,7 +208,7 @@ def test_a_disk_that_fills_up_at_any_step_costs_one_chunk_and_no_more(tmp_path: 
                 try:
                     _save(state, FIRST)
                 except StoreError as error:
-                    assert "free some space" in str(error)  # noqa: PT017 - the last step has no error
+                    assert "free some space" in str(error)
                 if not failed():
                     break
             kept += _save(state, SECOND)

@@ -1,0 +1,109 @@
+"""What a job has on disk: its teams as they were last seen, its parts, plans and output files. Reads the state folder, changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import msgspec
+
+from asyncreport.export import wanted_users
+from asyncreport.files import all_files
+from asyncreport.job import Chunk, ChunkLength, Connection, Job, Part, Team
+from asyncreport.plan import Freshness, Plan, Want, plan
+from asyncreport.progress import counted
+from asyncreport.store.manifest import Manifest
+from asyncreport.store.members import Members
+from asyncreport.store.merge import Source, Target
+from asyncreport.store.names import Names
+
+#: things of one kind told, at most
+SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A job's state folder as it stood when it was read."""
+
+    #: with the members that the last run found; teams that no run has looked up are left out
+    job: Job
+    #: names of those teams
+    unknown: tuple[str, ...]
+    #: by the connection's name
+    plans: dict[str, Plan]
+    #: parts whose files are there, whatever the range; by the connection's name
+    standing: dict[str, list[Part]]
+    #: parts whose files are gone or were cut; by the connection's name
+    lost: dict[str, list[Part]]
+
+    @classmethod
+    def read(cls, job: Job) -> Self:
+        """Read it without the lock: a manifest grows by whole lines; raise StoreError."""
+        known, unknown = _last_seen(job)
+        manifest = Manifest.read(job.state_folder)
+        standing, lost, plans = {}, {}, {}
+        for connection in job.connections:
+            fingerprint = job.query.fingerprint(connection.identity)
+            parts = manifest.standing(fingerprint)
+            numbers = {part.number for part in parts}
+            standing[connection.name] = parts
+            lost[connection.name] = [part for part in manifest.committed(fingerprint) if part.number not in numbers]
+            plans[connection.name] = _plan(known, connection, parts)
+        return cls(known, unknown, plans, standing, lost)
+
+    def missing(self, connection: str) -> list[Chunk]:
+        """List what no part covers, stale parts counted as parts; a chunk a month and hundred users."""
+        made = self.plans[connection]
+        stale = {part.number for part in made.stale}
+        return [chunk for chunk in made.chunks if not stale.intersection(chunk.replaces)]
+
+    def useful(self, connection: str) -> list[Part]:
+        """List the parts that hold something of what the job wants."""
+        made = self.plans[connection]
+        return sorted((*made.standing, *made.stale), key=lambda part: part.number)
+
+    def targets(self) -> list[Target]:
+        """List the output files with what belongs in each."""
+        folder, split = self.job.state_folder, "queueId" in self.job.query.split_by
+        people, queues = Names(folder / "names.json"), Names(folder / "queues.json")
+        sources = {
+            each.name: Source.of(self.standing[each.name], people.of(each.identity), queues.of(each.identity) if split else None)
+            for each in self.job.connections
+        }
+        return [
+            Target(path=file.path, interval=self.job.interval, months=file.months, teams=file.teams, sources=sources)
+            for file in all_files(self.job)
+        ]
+
+
+def _last_seen(job: Job) -> tuple[Job, tuple[str, ...]]:
+    members = Members(job.state_folder)
+    found: list[Team] = []
+    unknown: list[str] = []
+    for team in job.teams:
+        users = team.users if team.selector is None else members.of(team.name)
+        if team.selector is not None and users is None:
+            unknown.append(team.name)
+        else:
+            found.append(msgspec.structs.replace(team, users=users))
+    return msgspec.structs.replace(job, teams=tuple(found)), tuple(unknown)
+
+
+def _plan(job: Job, connection: Connection, parts: Sequence[Part]) -> Plan:
+    users = wanted_users(job, connection.name)
+    want = Want(connection=connection.name, grid=job.query.grid, interval=job.interval, users=users, length=ChunkLength())
+    return plan(want, parts, Freshness(settle=job.output.settle))
+
+
+def who(users: tuple[str, ...] | None) -> str:
+    """Say whose a chunk or a part is."""
+    if users is None:
+        return "everyone"
+    return counted(len(users), "user") if len(users) > 1 else f"user {users[0]}"
+
+
+def first(lines: Sequence[str]) -> list[str]:
+    """Keep the first of many lines, and say how many more there are."""
+    more = [f"and {len(lines) - SHOWN:,} more"] if len(lines) > SHOWN else []
+    return [*lines[:SHOWN], *more]

@@ -1,0 +1,177 @@
+"""Runs killed in every phase, of every shape: the next one finishes with the missing chunks alone, to the same bytes.
+
+The moments are exact, see `tests.cut`. ASYNCREPORT_KILLS=10 kills ten times in each phase of each shape instead of once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncreport.api import query_jobs
+from asyncreport.store.manifest import Manifest
+from asyncreport.timeline import parse_iso
+from tests.emulator_process import Handle, emulator_process
+from tests.exporting import PATIENCE, environ, run_here, write_job
+
+ROOT = Path(__file__).parents[2]
+KILLS = int(os.environ.get("ASYNCREPORT_KILLS", "1"))
+
+#: four chunks of everyone, in two months
+RANGE = {"start": "2024-01-30", "end": "2024-02-03", "granularity": "PT1H", "chunk": "P1D"}
+#: the parts of a run at this time are stale for the next one
+EARLY = parse_iso("2024-02-03T06:00Z")
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "aggregates": {"split_by": ["queue_id"]},
+    "occupancy": {"occupancy": True},
+    "query-jobs": {"contract": "query-jobs"},
+    "settling": {},
+}
+
+#: what a moment belongs to, by how its call and file begin; the first that fits
+PHASES = {
+    "look up": (("open", "lock"), ("write", "lock"), ("fsync", "lock"), ("replace", "lock"), ("send", "/api/v2/users"), ("send", "/oauth")),
+    "ask": (("send", "/api/v2/analytics"),),
+    "answered": (("answer", "/api/v2/analytics"),),
+    "part": (("open", "part"), ("write", "part"), ("fsync", "part"), ("replace", "part")),
+    "commit": (("open", "manifest"), ("ftruncate", "manifest"), ("write", "manifest"), ("fsync", "manifest")),
+    "names": (("answer", "/api/v2/"), ("open", "names"), ("write", "names"), ("replace", "names"), ("write", "queues")),
+    "merge": (("open", "out"), ("write", "out"), ("fsync", "out"), ("replace", "out")),
+    "tidy": (("unlink", "part"),),
+    "summary": (("open", "summary"), ("write", "summary"), ("fsync", "summary"), ("replace", "summary")),
+}
+CASES = [(shape, phase) for shape in SHAPES for phase in PHASES if phase != "tidy" or shape == "settling"]
+
+#: who and when a chunk is: an interval and user ids
+Asked = tuple[str, tuple[str, ...]]
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Handle]:
+    with emulator_process(agents=4, seed=3, requests_per_minute=0, tokens_per_minute=0, job_polls=1) as handle:
+        yield handle
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poll query jobs at once, as `tests.cut` does."""
+    monkeypatch.setattr(query_jobs, "_FIRST", 0.01)
+
+
+def job(folder: Path, emulator: Handle, shape: str) -> Path:
+    out = {"path": str(folder / "out-{month}.jsonl"), "per_team": str(folder / "teams" / "out-{team}-{month}.jsonl")}
+    teams = [{"name": "all"}, {"name": "few", "users": ["0" * 8, *sorted({one["user_id"] for one in emulator.truth(*SPAN)} - {None})[:2]]}]
+    # One worker: the moments of a run come in the same order each time.
+    return write_job(folder, emulator, range=RANGE, output=out, teams=teams, limits={"concurrency": 1}, **SHAPES[shape])
+
+
+SPAN = (parse_iso("2024-01-30T00:00Z"), parse_iso("2024-02-03T00:00Z"))
+
+
+def begun(folder: Path, emulator: Handle, shape: str) -> Path:
+    """Write a job, with what an earlier run left where the shape has one: stale parts, and all files but one."""
+    path = job(folder, emulator, shape)
+    if shape == "settling":
+        run_here(path, now=EARLY)
+        (folder / "out-2024-02.jsonl").unlink()
+    return path
+
+
+def cut(path: Path, **spec: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.cut", json.dumps(spec), "run", str(path)]
+    there = environ(PYTHONPATH=str(ROOT))
+    return subprocess.Popen(command, cwd=path.parent, env=there, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finished(path: Path, **spec: Any) -> tuple[int, str]:
+    """Run a job under a cut; give how it ended and what it said."""
+    with cut(path, **spec) as process:
+        _, err = process.communicate(timeout=PATIENCE)
+        return process.returncode, err
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("out-*.jsonl")}
+
+
+def committed(folder: Path, since: int) -> list[Asked]:
+    """List the chunks of the standing parts from a number on."""
+    parts = Manifest.read(folder / ".asyncreport" / "job")._standing()
+    return [(str(part.interval), part.users or ()) for part in parts if part.number > since]
+
+
+def asked(emulator: Handle, seen: int) -> list[Asked]:
+    """List the chunks that were asked for since so many log entries."""
+    entries = [entry for entry in emulator.log()[seen:] if "conversations/aggregates" in entry["path"]]
+    return [(entry["interval"], tuple(entry["users"])) for entry in entries if entry["interval"]]
+
+
+Calm = tuple[dict[str, bytes], list[list[str]], list[Asked]]
+
+
+@pytest.fixture(scope="module")
+def calm(emulator: Handle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Calm]:
+    """Run each shape undisturbed: its output files, its moments, and the chunks that it asks for."""
+    found = {}
+    for shape in SHAPES:
+        folder = tmp_path_factory.mktemp("calm")
+        path = begun(folder, emulator, shape)
+        seen = len(emulator.log())
+        code, err = finished(path, trace=str(folder / "trace"))
+        assert code == 0, err
+        found[shape] = outputs(folder), json.loads((folder / "trace").read_text()), asked(emulator, seen)
+    return found
+
+
+def phase_of(moment: list[str]) -> str | None:
+    what, of = moment
+    fits = (name for name, begins in PHASES.items() if any(what == each and of.startswith(start) for each, start in begins))
+    return next(fits, None)
+
+
+def test_a_calm_run_of_each_shape_has_moments_in_every_phase(calm: dict[str, Calm]) -> None:
+    """The kills below cannot miss: what they strike is there, and each shape writes what it should."""
+    for shape, (files, trace, chunks) in calm.items():
+        phases = Counter(map(phase_of, trace))
+        assert all(phases[phase] for named, phase in CASES if named == shape), (shape, phases)
+        assert sorted(files) == [
+            *(f"out-2024-0{month}.jsonl" for month in (1, 2)),
+            *(f"teams/out-{team}-2024-0{month}.jsonl" for team in ("all", "few") for month in (1, 2)),
+        ]
+        assert len(chunks) == 4
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
+@pytest.mark.parametrize(("shape", "phase"), CASES)
+def test_a_run_killed_in_any_phase_is_finished_by_the_next(
+    emulator: Handle, calm: dict[str, Calm], tmp_path: Path, shape: str, phase: str, seed: int
+) -> None:
+    """No finished chunk is asked for again, the bytes are those of an undisturbed run, and nothing half written is left."""
+    files, trace, chunks = calm[shape]
+    rng = random.Random(f"{shape} {phase} {seed}")
+    at = rng.choice([number for number, moment in enumerate(trace, 1) if phase_of(moment) == phase])
+    deed = rng.choice(["half", "kill"]) if trace[at - 1][0] == "write" else "kill"
+    path = begun(tmp_path, emulator, shape)
+    earlier = 4 if shape == "settling" else 0
+    code, err = finished(path, at=at, deed=deed)
+    assert code == -signal.SIGKILL, (trace[at - 1], err)
+    done, seen = committed(tmp_path, earlier), len(emulator.log())
+    summary = run_here(path)
+    assert summary.complete
+    assert Counter(asked(emulator, seen)) + Counter(done) == Counter(chunks)
+    assert outputs(tmp_path) == files
+    assert not [*tmp_path.rglob("*.tmp"), *tmp_path.rglob(".asyncreport-*")]
+    kept = {path.name for path in (tmp_path / ".asyncreport" / "job").glob("part-*")}
+    assert kept == Manifest.read(tmp_path / ".asyncreport" / "job").files()
+    assert run_here(path).requests == 0

@@ -1,0 +1,130 @@
+"""Several OAuth clients of one organisation on the real wire: one output, shared work, and a client that is lost."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncreport.emulator import World
+from asyncreport.emulator.limits import credentials
+from tests.emulator_process import Handle, emulator_process
+from tests.exporting import call, connection, run_here, write_job
+
+CLIENTS = [{"client_id": client_id, "client_secret": secret} for client_id, secret in credentials(3)]
+IDS = [client["client_id"] for client in CLIENTS]
+USERS = [person.id for person in World(agents=6, seed=5).people]
+RANGE = {"start": "2024-01-01", "end": "2024-01-31", "granularity": "PT1H", "chunk": "P1D"}
+
+
+@pytest.fixture(scope="module")
+def module_emulator() -> Iterator[Handle]:
+    with emulator_process(agents=6, seed=5, requests_per_minute=0, clients=2, job_polls=0) as handle:
+        yield handle
+
+
+@pytest.fixture
+def emulator(module_emulator: Handle) -> Iterator[Handle]:
+    yield module_emulator
+    module_emulator.faults([])
+
+
+def job(folder: Path, emulator: Handle, clients: list[dict[str, str]], **sections: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    reached = connection(emulator, clients=clients)
+    del reached["client_id"], reached["client_secret"]
+    sections = {"range": RANGE, "teams": [{"name": "sales", "users": USERS}], **sections}
+    return write_job(folder, emulator, connections={"default": reached}, **sections)
+
+
+def by_client(emulator: Handle, since: int) -> Counter[str | None]:
+    """Count the queries of each client that were answered."""
+    queries = [entry for entry in emulator.log()[since:] if "aggregates" in entry["path"] and entry["status"] == 200]
+    return Counter(entry["client"] for entry in queries)
+
+
+def test_two_clients_share_the_work_and_the_output_is_that_of_one(emulator: Handle, tmp_path: Path) -> None:
+    run_here(job(tmp_path / "one", emulator, CLIENTS[:1]))
+    before = len(emulator.log())
+    summary = run_here(job(tmp_path / "two", emulator, CLIENTS[:2]))
+    assert (tmp_path / "one/out.jsonl").read_bytes() == (tmp_path / "two/out.jsonl").read_bytes() != b""
+    shares = by_client(emulator, before)
+    assert set(shares) == set(IDS[:2])
+    assert sum(shares.values()) == summary.chunks_fetched == 30
+    assert min(shares.values()) >= 5
+    assert summary.requests == len(emulator.log()) - before, "of both lanes"
+
+
+def test_a_client_deactivated_in_the_middle_costs_a_warning_and_no_record(tmp_path: Path) -> None:
+    with emulator_process(agents=6, seed=5, requests_per_minute=0, clients=2) as emulator:
+        run_here(job(tmp_path / "one", emulator, CLIENTS[:1]))
+        emulator.faults([{"match": {"path": "aggregates", "nth": [12]}, "do": {"deactivate": IDS[0]}}])
+        before = len(emulator.log())
+        result = call("run", str(job(tmp_path / "two", emulator, CLIENTS[:2])), cwd=tmp_path)
+        shares = by_client(emulator, before)
+    assert (result.code, result.out) == (0, ""), result.err
+    (warning,) = (line for line in result.err.splitlines() if line.startswith("warning: "))
+    assert warning.startswith(f"warning: default: the client {IDS[0]} is refused, and the others are asked instead: ")
+    assert not any(client["client_secret"] in result.err for client in CLIENTS)
+    assert (tmp_path / "one/out.jsonl").read_bytes() == (tmp_path / "two/out.jsonl").read_bytes()
+    assert sum(shares.values()) == 30, "each chunk was answered once"
+    assert shares[IDS[1]] > shares[IDS[0]] >= 1
+    assert json.loads((tmp_path / "two/.asyncreport/job/summary.json").read_text())["missing"] == []
+
+
+def test_the_refusal_of_the_last_client_ends_the_run(emulator: Handle, tmp_path: Path) -> None:
+    wrong = [{**client, "client_secret": "a guess"} for client in CLIENTS[:2]]
+    result = call("run", str(job(tmp_path, emulator, wrong)), cwd=tmp_path)
+    assert result.code == 3
+    assert result.err.count("warning: ") == 1
+    assert "error: " in result.err
+    assert "a guess" not in result.err
+
+
+@pytest.mark.parametrize("contract", ["query-jobs", "entities"])
+def test_other_contracts_go_on_without_a_client_that_is_refused(emulator: Handle, tmp_path: Path, contract: str) -> None:
+    span = {**RANGE, "end": "2024-01-08"}
+    run_here(job(tmp_path / "one", emulator, CLIENTS[:1], contract=contract, range=span))
+    summary = run_here(job(tmp_path / "two", emulator, [CLIENTS[2], CLIENTS[1]], contract=contract, range=span))
+    assert summary.complete
+    assert (tmp_path / "one/out.jsonl").read_bytes() == (tmp_path / "two/out.jsonl").read_bytes() != b""
+
+
+def test_look_ups_are_asked_of_a_client_that_is_let_in(emulator: Handle, tmp_path: Path) -> None:
+    """The first one is unknown: members, the number of users and names are had from the second."""
+    path = job(tmp_path, emulator, [CLIENTS[2], CLIENTS[1]], teams=[{"name": "everyone"}])
+    planned = call("plan", str(path), cwd=tmp_path)
+    assert planned.code == 0
+    assert planned.out.startswith(f"warning: default: the client {IDS[2]} is refused")
+    assert "at 30000 a minute with each of 2 clients" in planned.out
+    result = call("run", str(path), cwd=tmp_path)
+    assert (result.code, result.out) == (0, ""), result.err
+    assert all(json.loads(line)["user_name"] for line in (tmp_path / "out.jsonl").read_text().splitlines() if json.loads(line)["user_id"])
+
+
+def test_a_check_tells_of_each_client(emulator: Handle, tmp_path: Path) -> None:
+    result = call("check", str(job(tmp_path, emulator, [CLIENTS[1], CLIENTS[2]])), cwd=tmp_path)
+    lines = result.out.splitlines()
+    assert result.code == 3
+    assert [line for line in lines if line.startswith("FAIL")] == [lines[-1]]
+    assert lines[0].startswith(f"OK    default, client {IDS[1]}: the token was granted")
+    assert lines[-1].startswith(f"FAIL  default, client {IDS[2]}: credentials and hosts")
+
+
+def test_the_emulator_of_a_job_offers_several_clients(tmp_path: Path) -> None:
+    paths = {}
+    for clients in (1, 2):
+        folder = tmp_path / str(clients)
+        folder.mkdir()
+        paths[clients] = folder / "job.json"
+        emulated = {"default": {"emulator": {"agents": 6, "seed": 5, "clients": clients}, "requests_per_minute": 30_000}}
+        output = {"path": str(folder / "out.jsonl")}
+        paths[clients].write_text(
+            json.dumps({"name": "job", "connections": emulated, "range": RANGE, "teams": [{"name": "all"}], "output": output})
+        )
+    assert [run_here(path).complete for path in paths.values()] == [True, True]
+    assert (tmp_path / "1/out.jsonl").read_bytes() == (tmp_path / "2/out.jsonl").read_bytes() != b""

@@ -1,0 +1,154 @@
+"""A third of all answers are faults, of every kind at once: the output is that of a calm run, to the byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from asyncreport.api import query_jobs
+from asyncreport.summary import Summary
+from tests.emulator_process import Handle, emulator_process
+from tests.exporting import run_here, write_job
+
+SIZE = {"agents": 10, "seed": 8, "requests_per_minute": 0, "tokens_per_minute": 0, "job_polls": 0}
+RANGE = {"start": "2024-01-01", "end": "2024-01-29", "granularity": "PT1H", "chunk": "PT6H"}
+PAST, FAR = "Wed, 21 Oct 2015 07:28:00 GMT", "Tue, 19 Jan 2038 03:14:07 GMT"
+
+#: everything that may come in place of an answer, or of a part of one; Retry-After says no number above 0, for a test does not wait
+TROUBLES: list[dict[str, Any]] = [
+    {"status": 408},
+    {"reset": "before"},
+    {"status": 429},
+    {"truncate": "length"},
+    {"status": 429, "retry_after": 0},
+    {"html": True},
+    {"revoke_tokens": True},
+    {"status": 500},
+    {"status": 429, "retry_after": -30},
+    {"garble": True},
+    {"status": 429, "retry_after": PAST},
+    {"hang": True},
+    {"status": 502, "html": True},
+    {"truncate": "json"},
+    {"status": 429, "retry_after": "1e400"},
+    {"gzip": "broken"},
+    {"expire_tokens": True},
+    {"status": 503},
+    {"status": 429, "retry_after": "in a while"},
+    {"reset": "headers"},
+    {"status": 504, "retry_after": "nan"},
+    {"status": 503, "body": ""},
+    {"reset": "body"},
+    {"revoke_tokens": True},
+    {"status": 204},
+    {"status": 429, "headers": {"date": FAR}, "retry_after": PAST},
+]
+#: answers that are odd, and good
+ODDITIES: list[dict[str, Any]] = [
+    {"gzip": "whole"},
+    {"drip": 0.01},
+    {"content_type": "text/plain"},
+    {"headers": {"date": FAR}},
+    {"headers": {"date": PAST}},
+    {"headers": {"date": "yesterday", "inin-correlation-id": None}},
+    {"headers": {"inin-ratelimit-allowed": "999999", "inin-ratelimit-count": "-7", "inin-ratelimit-reset": "soon"}},
+    {"headers": {"inin-ratelimit-allowed": "0", "inin-ratelimit-count": "99999999999999999999"}},
+    {"headers": {"inin-ratelimit-allowed": "40000", "inin-ratelimit-count": "40001", "inin-ratelimit-reset": "0"}},
+    {"drop_headers": True},
+]
+LOGIN: list[dict[str, Any]] = [
+    {"status": 400, "body": '{"error": "invalid_request", "error_description": "rate limit exceeded; please wait"}'},
+    {"status": 429, "retry_after": 0},
+    {"status": 503, "html": True},
+    {"reset": "body"},
+    {"garble": True},
+    {"gzip": "broken"},
+]
+
+
+def storm(seed: int) -> list[dict[str, Any]]:
+    """Write a script that spoils a third of all answers, and makes every fourth of the rest odd."""
+    third = {"probability": 0.33, "seed": seed}
+    return [
+        {"match": {"path": "/oauth/token", **third}, "do": LOGIN},
+        {"match": {"path": "/api/", **third}, "do": TROUBLES},
+        {"match": {"path": "/api/", "probability": 0.25, "seed": 100 + seed}, "do": ODDITIES},
+    ]
+
+
+LIMITS = {"request_timeout": "PT1S", "max_attempts": 20, "concurrency": 8}
+
+#: what is asked for beside the range
+JOBS: dict[str, dict[str, Any]] = {
+    "aggregates": {},
+    "occupancy": {"occupancy": True},
+    "query-jobs": {"contract": "query-jobs", "range": {**RANGE, "chunk": "P1D"}},
+    "entities": {"contract": "entities"},
+    "cut": {"range": {**RANGE, "chunk": "P7D"}},
+}
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Handle]:
+    """Serve short pages, and refuse what is beyond a few hours."""
+    with emulator_process(**SIZE, most_per_page=50, max_rows=100) as handle:
+        yield handle
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Give each job's output of a run that nothing disturbs, in as few chunks as may be."""
+    found = {}
+    with emulator_process(**SIZE) as handle:
+        for name, sections in JOBS.items():
+            folder = tmp_path_factory.mktemp(name)
+            assert export(folder, handle, {**sections, "range": {**RANGE, "chunk": "P28D"}}).complete
+            found[name] = (folder / "out.jsonl").read_bytes()
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no backoff wait and polls follow soon: the unit tests look at how long they are."""
+    monkeypatch.setattr("asyncreport.connect.random", SimpleNamespace(random=lambda: 0.0))
+    monkeypatch.setattr(query_jobs, "_FIRST", 0.01)
+
+
+def export(folder: Path, emulator: Handle, sections: dict[str, Any]) -> Summary:
+    return run_here(write_job(folder, emulator, **{"range": RANGE, "limits": LIMITS, **sections}))
+
+
+@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_storm_changes_no_byte(emulator: Handle, calm: dict[str, bytes], tmp_path: Path, name: str, seed: int) -> None:
+    before = len(emulator.log())
+    emulator.faults(storm(seed))
+    try:
+        summary = export(tmp_path, emulator, JOBS[name])
+    finally:
+        emulator.faults([])
+    assert summary.complete
+    assert (tmp_path / "out.jsonl").read_bytes() == calm[name]
+    faults = [seen["fault"] for seen in emulator.log()[before:]]
+    assert len(faults) / 4 < sum(fault in TROUBLES + LOGIN for fault in faults) < len(faults) / 2
+    assert [each for each in TROUBLES if each not in faults] == []
+    assert any(each in faults for each in ODDITIES)
+    assert name != "cut" or summary.chunks_cut > 0
+
+
+@pytest.mark.parametrize(("life", "told"), [(1, 86_400), (86_400, 1)])
+def test_a_token_that_lives_shorter_or_longer_than_told_changes_no_byte(
+    calm: dict[str, bytes], tmp_path: Path, life: int, told: int
+) -> None:
+    """In a storm, in which it takes the run some of those lives."""
+    with emulator_process(**SIZE, token_life=life, token_life_told=told) as emulator:
+        emulator.faults([{"match": {"path": "/api/", "probability": 0.33, "seed": 3}, "do": [{"status": 503}, {"drip": 0.02}]}])
+        summary = export(tmp_path, emulator, {"limits": {**LIMITS, "concurrency": 2}})
+        logins = [seen for seen in emulator.log() if seen["path"] == "/oauth/token"]
+    assert summary.complete
+    assert (tmp_path / "out.jsonl").read_bytes() == calm["aggregates"]
+    assert len(logins) >= 2

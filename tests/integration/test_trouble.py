@@ -1,0 +1,302 @@
+"""Signals at bad moments, full disks, closed folders, damaged state: one message that says what to do, and the next run goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncreport.timeline import parse_iso
+from tests.emulator_process import Handle, emulator_process
+from tests.exporting import NOW, PATIENCE, call, environ, run_here, start, write_job
+
+ROOT = Path(__file__).parents[2]
+RANGE = {"start": "2024-01-01", "end": "2024-01-05", "granularity": "PT1H", "chunk": "P1D"}
+CHUNKS = 4
+QUERY = "aggregates/query"
+STOPPED = [(signal.SIGINT, "SIGINT", 130), (signal.SIGTERM, "SIGTERM", 143)]
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Handle]:
+    with emulator_process(agents=4, seed=3, requests_per_minute=0, tokens_per_minute=0) as handle:
+        yield handle
+
+
+@pytest.fixture(scope="module")
+def calm(emulator: Handle, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = tmp_path_factory.mktemp("calm")
+    run_here(job(folder, emulator))
+    return (folder / "out.jsonl").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def trace(emulator: Handle, tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
+    """Give the moments of an undisturbed run, see `tests.cut`."""
+    folder = tmp_path_factory.mktemp("trace")
+    with cut(job(folder, emulator), trace=str(folder / "trace")) as process:
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err
+    found: list[list[str]] = json.loads((folder / "trace").read_text())
+    return found
+
+
+def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
+    return write_job(folder, emulator, **{"range": RANGE, "limits": {"concurrency": 1}, **sections})
+
+
+@contextmanager
+def cut(path: Path, *arguments: str, **spec: Any) -> Iterator[subprocess.Popen[str]]:
+    """Start a job in a process that something befalls."""
+    command = [sys.executable, "-m", "tests.cut", json.dumps(spec), "run", *arguments, str(path)]
+    there = environ(PYTHONPATH=str(ROOT))
+    with subprocess.Popen(command, cwd=path.parent, env=there, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def moment(trace: list[list[str]], what: str, of: str, nth: int = 1) -> int:
+    """Find the nth moment of a kind: its number."""
+    return [number for number, (call, file) in enumerate(trace, 1) if call == what and file.startswith(of)][nth - 1]
+
+
+def seen_by(emulator: Handle) -> int:
+    """Count the requests to the API so far, as `wait` counts them."""
+    return sum(entry["path"].startswith("/api/") for entry in emulator.log())
+
+
+def queries(emulator: Handle, since: int) -> int:
+    return sum(QUERY in entry["path"] for entry in emulator.log()[since:])
+
+
+def unfinished(folder: Path) -> list[Path]:
+    return [*folder.rglob("*.tmp"), *folder.rglob(".asyncreport-*")]
+
+
+@pytest.mark.parametrize(("number", "name", "code"), STOPPED)
+def test_a_signal_during_the_merge_ends_it_cleanly(
+    emulator: Handle, calm: bytes, trace: list[list[str]], tmp_path: Path, number: int, name: str, code: int
+) -> None:
+    """The old output stands, nothing half written is left, and the next run merges without asking for a chunk."""
+    path = job(tmp_path, emulator)
+    (tmp_path / "out.jsonl").write_text("old")
+    with cut(path, at=moment(trace, "open", "out.jsonl"), deed="hold") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (code, "told\n")
+    assert err.splitlines() == ["what is finished is kept: run again to go on from there", f"stopped by {name}"]
+    assert (tmp_path / "out.jsonl").read_text() == "old"
+    assert not unfinished(tmp_path)
+    seen = len(emulator.log())
+    assert run_here(path).complete
+    assert queries(emulator, seen) == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+
+
+@pytest.mark.parametrize(("number", "name", "_code"), STOPPED)
+def test_a_second_signal_kills_at_once(
+    emulator: Handle, calm: bytes, trace: list[list[str]], tmp_path: Path, number: int, name: str, _code: int
+) -> None:
+    """Even where a write hangs, as on a disk that does not answer; and the next run goes on all the same."""
+    path = job(tmp_path, emulator)
+    with cut(path, at=moment(trace, "write", "out.jsonl"), deed="hang") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        process.send_signal(number)
+        assert process.stdout.readline() == "told\n"
+        process.send_signal(number)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == -number, name
+    assert run_here(path).complete
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+    assert not unfinished(tmp_path)
+
+
+def test_a_second_signal_does_not_wait_for_what_a_query_job_leaves_behind(emulator: Handle, tmp_path: Path) -> None:
+    """A stop deletes the query job that is under way, for 5 s at most; who does not want to wait says so again."""
+    path = job(tmp_path, emulator, contract="query-jobs")
+    before = seen_by(emulator)
+    emulator.faults([{"match": {"path": "/aggregates/jobs/"}, "do": {"hang": True}}])
+    try:
+        with start("run", str(path), cwd=tmp_path) as process:
+            emulator.wait(before + 3)  # how many users, the query job, and its state, which hangs
+            process.send_signal(signal.SIGINT)
+            emulator.wait(before + 4)  # the deletion, which hangs too
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=PATIENCE)
+    finally:
+        emulator.faults([])
+    assert [entry["method"] for entry in emulator.log()[-2:]] == ["GET", "DELETE"]
+    assert process.returncode == -signal.SIGINT
+
+
+FILES = [("write", "part"), ("write", "manifest"), ("write", "names"), ("write", "out.jsonl"), ("write", "outputs"), ("write", "summary")]
+
+
+@pytest.mark.parametrize(("what", "of"), FILES)
+def test_a_disk_that_fills_up_is_named_and_the_next_run_goes_on(
+    emulator: Handle, calm: bytes, trace: list[list[str]], tmp_path: Path, what: str, of: str
+) -> None:
+    path = job(tmp_path, emulator)
+    with cut(path, at=moment(trace, what, of), deed="full") as process:
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 5
+    (line,) = err.splitlines()
+    assert line.startswith(f"error: {tmp_path}/")
+    assert f"/{of}" in line
+    assert "could not be written: No space left on device; free some space on the disk of " in line
+    assert line.endswith(" and run again: what is finished is kept")
+    assert not unfinished(tmp_path)
+    seen, standing = len(emulator.log()), len(list((tmp_path / ".asyncreport" / "job").glob("part-*")))
+    assert run_here(path).complete
+    assert queries(emulator, seen) == CHUNKS - (standing if of != "manifest" else 0)
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+
+
+def test_a_file_that_may_not_grow_so_large_is_named_and_the_next_run_only_merges(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+    """The system's own refusal, in the middle of a write: the parts fit, the output does not."""
+    path = job(tmp_path, emulator)
+    assert len(calm) > 12_000
+    with cut(path, file_size=12_000) as process:
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 5
+    assert err == (
+        f"error: {tmp_path}/out.jsonl could not be written: File too large; "
+        "raise the limit on the size of files (ulimit -f) and run again: what is finished is kept\n"
+    )
+    assert not unfinished(tmp_path)
+    seen = len(emulator.log())
+    assert run_here(path).complete
+    assert queries(emulator, seen) == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+
+
+@pytest.mark.parametrize(
+    "arguments", [("plan", "job.yaml"), ("schema",), ("query", "--emulator", "--start", "2024-01-01", "--end", "2024-01-02")]
+)
+def test_standard_output_that_is_full_ends_with_5(emulator: Handle, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    job(tmp_path, emulator)
+    command = [sys.executable, "-m", "asyncreport", *arguments]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command, check=False, cwd=tmp_path, env=environ(), stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE
+        )
+    assert done.returncode == 5
+    assert done.stderr.splitlines()[-1] == (
+        "error: standard output cannot be written: No space left on device; free some space or give it another place"
+    )
+
+
+@pytest.mark.parametrize("closed", ["out", "out/.asyncreport", "out/.asyncreport/job"])
+def test_a_folder_that_is_closed_to_this_user_is_named_before_any_query(emulator: Handle, tmp_path: Path, closed: str) -> None:
+    path = job(tmp_path, emulator, output={"path": str(tmp_path / "out" / "out.jsonl")})
+    (tmp_path / closed).mkdir(parents=True)
+    (tmp_path / closed).chmod(0o500)
+    seen = len(emulator.log())
+    with cut(path, as_anyone=True) as process:  # whom the modes of files bind, which they do not root
+        _, err = process.communicate(timeout=PATIENCE)
+    (tmp_path / closed).chmod(0o700)
+    assert process.returncode == 5
+    (line,) = err.splitlines()
+    assert line.startswith(f"error: {tmp_path}/out")
+    assert "and what this user may do there, then run again" in line or "is closed to this user; open it or give another path" in line
+    assert len(emulator.log()) == seen
+
+
+@pytest.mark.parametrize("taken", ["out", "out/.asyncreport", "out/.asyncreport/job", "out/.asyncreport/job/lock"])
+def test_a_file_where_a_folder_should_be_or_the_other_way_round_is_named(emulator: Handle, tmp_path: Path, taken: str) -> None:
+    path = job(tmp_path, emulator, output={"path": str(tmp_path / "out" / "out.jsonl")})
+    if taken.endswith("lock"):
+        (tmp_path / taken).mkdir(parents=True)
+    else:
+        (tmp_path / taken).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / taken).write_text("in the way")
+    seen = len(emulator.log())
+    result = call("run", str(path), cwd=tmp_path)
+    assert result.code == 5
+    (line,) = result.err.splitlines()
+    assert str(tmp_path / taken) in line
+    assert len(emulator.log()) == seen
+
+
+def test_a_manifest_with_garbage_in_its_middle_is_named_with_its_line(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator)
+    run_here(path)
+    state = tmp_path / ".asyncreport" / "job"
+    manifest = state / "manifest.jsonl"
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    manifest.write_bytes(b"".join([*lines[:2], b"\x00\xff garbage\n", *lines[3:]]))
+    result = call("run", str(path), cwd=tmp_path)
+    assert result.code == 5
+    assert f"{manifest}, line 3: cannot be read (" in result.err
+    assert f"delete the folder {state} and run again: everything will be fetched again" in result.err
+    manifest.write_bytes(b"".join(lines))
+    assert run_here(path).chunks_fetched == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+
+
+@pytest.mark.parametrize("left", [b"", b"{", b'{"part":4,"finger', b"\x00" * 40])
+def test_a_last_line_that_is_torn_costs_its_part_alone(emulator: Handle, calm: bytes, tmp_path: Path, left: bytes) -> None:
+    path = job(tmp_path, emulator)
+    run_here(path)
+    manifest = tmp_path / ".asyncreport" / "job" / "manifest.jsonl"
+    manifest.write_bytes(b"".join(manifest.read_bytes().splitlines(keepends=True)[:-1]) + left)
+    seen = len(emulator.log())
+    assert run_here(path).chunks_fetched == 1
+    assert queries(emulator, seen) == 1
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+
+
+def test_the_lock_of_a_dead_process_holds_nobody_up(emulator: Handle, tmp_path: Path) -> None:
+    """Nor does what it left beside it, whatever that says."""
+    path = job(tmp_path, emulator)
+    state = tmp_path / ".asyncreport" / "job"
+    state.mkdir(parents=True)
+    (state / "lock").write_text("")
+    (state / "lock.json").write_text('{"pid": 1, "host": "another"}')
+    assert call("run", str(path), cwd=tmp_path).code == 0
+    (state / "lock.json").write_text("garbage")
+    assert call("run", str(path), cwd=tmp_path).code == 0
+
+
+def test_a_clock_that_was_set_back_fetches_nothing_again(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+    """Parts and names from the future are believed; what a clock that ran slow fetched too early is fetched again."""
+    path = job(tmp_path, emulator)
+    run_here(path, now=NOW)
+    back = run_here(path, now=parse_iso("2023-12-01T00:00Z"))
+    assert (back.complete, back.chunks_fetched, back.requests) == (True, 0, 0)
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    path = job(slow, emulator)
+    run_here(path, now=parse_iso("2023-12-01T00:00Z"))
+    assert run_here(path, now=NOW).chunks_fetched == CHUNKS
+    assert (slow / "out.jsonl").read_bytes() == calm
+
+
+@pytest.mark.parametrize(("umask", "output"), [(0, 0o666), (0o077, 0o600), (0o022, 0o644)])
+def test_state_is_private_whatever_the_umask_and_the_output_is_as_it_says(
+    emulator: Handle, tmp_path: Path, umask: int, output: int
+) -> None:
+    path = job(tmp_path, emulator)
+    command = [sys.executable, "-m", "asyncreport", "run", str(path)]
+    done = subprocess.run(command, check=False, cwd=tmp_path, env=environ(), umask=umask, capture_output=True, timeout=PATIENCE)
+    assert done.returncode == 0
+    state = tmp_path / ".asyncreport" / "job"
+    modes = {each.relative_to(tmp_path): stat.S_IMODE(each.stat().st_mode) for each in (state, *state.iterdir())}
+    assert modes.pop(state.relative_to(tmp_path)) == 0o700
+    assert len(modes) > CHUNKS
+    assert set(modes.values()) == {0o600}
+    assert stat.S_IMODE((tmp_path / "out.jsonl").stat().st_mode) == output

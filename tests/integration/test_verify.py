@@ -1,0 +1,301 @@
+"""`verify` against the emulator: what is whole is told so, and each kind of damage is found and named; `status` beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncreport.emulator import World
+from tests.emulator_process import Handle, emulator_process
+from tests.exporting import Call, call, run_here, start, write_job
+
+RANGE = {"start": "2024-01-20", "end": "2024-02-10", "granularity": "PT1H"}
+WORLD = World(agents=6, seed=5)
+USERS = [person.id for person in WORLD.people]
+TEAMS = [{"name": "sales", "users": USERS}]
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Handle]:
+    with emulator_process(agents=6, seed=5, requests_per_minute=0, job_polls=0) as handle:
+        yield handle
+
+
+def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
+    return write_job(folder, emulator, **{"range": RANGE, "teams": TEAMS, **sections})
+
+
+def exported(folder: Path, emulator: Handle, **sections: Any) -> Path:
+    path = job(folder, emulator, **sections)
+    assert run_here(path).complete
+    return path
+
+
+def verify(path: Path) -> Call:
+    return call("verify", str(path), cwd=path.parent)
+
+
+def state(folder: Path) -> Path:
+    return folder / ".asyncreport" / "job"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Read every file but those of the lock."""
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and not path.name.startswith("lock")}
+
+
+def levels(result: Call) -> list[str]:
+    return [line[:4] for line in result.out.splitlines() if not line.startswith(" ")]
+
+
+DUBLIN = {"start": "2023-10-20", "end": "2023-11-06", "time_zone": "Europe/Dublin"}
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"range": {**DUBLIN, "granularity": "PT15M", "chunk": "P2D"}},
+        {"range": {**DUBLIN, "granularity": "P1D"}, "teams": [{"name": "all"}]},
+        {"range": {"start": "2024-01-01", "end": "2024-02-05", "granularity": "P1W"}, "split_by": ["media_type", "queue_id"]},
+        {"range": {**DUBLIN, "granularity": "none"}, "split_by": ["division_id"], "teams": [{"name": "all"}]},
+        {"filter": {"media_types": ["voice"], "queues": [WORLD.queues[0].id]}, "teams": [{"name": "all"}, *TEAMS]},
+        {"occupancy": True, "teams": [{"name": "all"}]},
+        {"metrics": ["tAnswered", "tDialing", "nTransferred"]},
+        {"contract": "query-jobs", "split_by": ["media_type"]},
+        {"contract": "entities", "teams": [{"name": "all"}]},
+    ],
+)
+def test_a_calm_export_verifies_and_nothing_is_changed_by_that(emulator: Handle, tmp_path: Path, sections: dict[str, Any]) -> None:
+    output = {"path": str(tmp_path / "{month}" / "out.jsonl"), "per_team": str(tmp_path / "{team}.jsonl")}
+    path = exported(tmp_path, emulator, output=output, **sections)
+    before = content(tmp_path)
+    result = verify(path)
+    assert (result.code, result.err) == (0, "")
+    assert set(levels(result)) == {"OK  "}
+    assert content(tmp_path) == before
+
+
+def test_a_calm_verification_says_what_it_tried(emulator: Handle, tmp_path: Path) -> None:
+    path = exported(tmp_path, emulator)
+    whole = "2024-01-20T00:00:00.000Z/2024-02-10T00:00:00.000Z"
+    parts, cover, output, server, handle = verify(path).out.splitlines()
+    assert re.fullmatch(r"OK    default: 2 parts with [\d,]+ records, each as it was saved", parts)
+    assert cover == f"OK    default: the parts cover {whole}, 6 users"
+    assert re.fullmatch(rf"OK    {tmp_path}/out.jsonl: [\d,]+ records, [\d,]+ bytes, as the parts make it", output)
+    assert re.fullmatch(rf"OK    default: the server's totals are those of the parts: 6 users, [\d,]+ handled, {whole}", server)
+    assert handle.startswith("OK    default: handle time is talk, hold, wrap-up, contacting and dialing together")
+
+
+def test_parts_that_stick_out_of_a_narrower_range_are_cut_line_by_line(emulator: Handle, tmp_path: Path) -> None:
+    path = exported(tmp_path, emulator)
+    narrow = ("--set", "range.start=2024-01-25T06:00", "--set", "range.end=2024-02-03")
+    assert run_here(path, narrow[1], narrow[3]).complete
+    result = call("verify", str(path), *narrow, cwd=tmp_path)
+    assert (result.code, set(levels(result))) == (0, {"OK  "})
+
+
+def first_part(folder: Path) -> Path:
+    return state(folder) / "part-00000001.jsonl"
+
+
+def edit_a_part(folder: Path) -> None:
+    data = first_part(folder).read_bytes()
+    first_part(folder).write_bytes(data.replace(b'"handled_count":1,', b'"handled_count":2,', 1))
+
+
+def cut_a_part(folder: Path) -> None:
+    first_part(folder).write_bytes(first_part(folder).read_bytes()[:-5])
+
+
+def lose_a_part(folder: Path) -> None:
+    first_part(folder).unlink()
+
+
+def edit_the_output(folder: Path) -> None:
+    out = folder / "out.jsonl"
+    out.write_bytes(out.read_bytes().replace(b'"handled_count":1,', b'"handled_count":2,', 1))
+
+
+def drop_a_line(folder: Path) -> None:
+    out = folder / "out.jsonl"
+    out.write_bytes(out.read_bytes().split(b"\n", 1)[1])
+
+
+def lose_the_output(folder: Path) -> None:
+    (folder / "out.jsonl").unlink()
+
+
+def repeat_a_part(folder: Path) -> None:
+    """Commit the first part once more under another number."""
+    manifest = state(folder) / "manifest.jsonl"
+    line = next(json.loads(line) for line in manifest.read_text().splitlines() if '"part":1,' in line)
+    (state(folder) / "part-00000009.jsonl").write_bytes(first_part(folder).read_bytes())
+    with manifest.open("a") as file:
+        file.write(json.dumps({**line, "part": 9}) + "\n")
+
+
+def forge_the_output(folder: Path) -> None:
+    """Edit a line and what is remembered of the file."""
+    edit_the_output(folder)
+    remembered = state(folder) / "outputs.json"
+    known = json.loads(remembered.read_text())
+    known[str(folder / "out.jsonl")]["sha256"] = hashlib.sha256((folder / "out.jsonl").read_bytes()).hexdigest()
+    remembered.write_text(json.dumps(known))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (edit_a_part, ["FAIL  default: 1 of 2 parts is damaged", "part-00000001.jsonl (2024-01-20", "its SHA-256 is another"]),
+        (cut_a_part, ["FAIL  default: the parts do not cover the range", "missing: 2024-01-20", "part-00000001.jsonl (2024-01-20"]),
+        (lose_a_part, ["FAIL  default: the parts do not cover the range", "part-00000001.jsonl (2024-01-20", "is gone or was cut"]),
+        (edit_the_output, ["out.jsonl: changed since it was written", "its size is the same and its SHA-256 another"]),
+        (drop_a_line, ["out.jsonl: changed since it was written", "bytes and had"]),
+        (lose_the_output, ["out.jsonl: there is no such file"]),
+        (
+            repeat_a_part,
+            ["FAIL  default: parts hold the same time of the same user", "part-00000001.jsonl and part-00000009.jsonl at 2024-01-20"],
+        ),
+        (forge_the_output, ["out.jsonl: not what the parts make of it"]),
+    ],
+)
+def test_each_kind_of_damage_is_found_and_named(emulator: Handle, tmp_path: Path, damage: Callable[[Path], None], said: list[str]) -> None:
+    path = exported(tmp_path, emulator)
+    damage(tmp_path)
+    result = verify(path)
+    assert (result.code, result.err) == (1, "")
+    for text in said:
+        assert text in result.out
+
+
+def forge_a_part(folder: Path) -> str:
+    """Count one interaction more in the first part, with index, hash and manifest to match; give the user."""
+    data = first_part(folder).read_bytes()
+    *lines, index = data.splitlines(keepends=True)
+    old = next(n for n, line in enumerate(lines) if b'"handled_count":1,' in line)
+    lines[old] = lines[old].replace(b'"handled_count":1,', b'"handled_count":2,')
+    owners = [user for user, _, _, count in json.loads(index)["users"] for _ in range(count)]
+    forged = b"".join((*lines, index))
+    first_part(folder).write_bytes(forged)
+    manifest = state(folder) / "manifest.jsonl"
+    manifest.write_text(manifest.read_text().replace(hashlib.sha256(data).hexdigest(), hashlib.sha256(forged).hexdigest()))
+    return str(owners[old])
+
+
+def test_a_part_forged_with_its_hash_is_given_away_by_the_server(emulator: Handle, tmp_path: Path) -> None:
+    path = exported(tmp_path, emulator)
+    user = forge_a_part(tmp_path)
+    assert run_here(path).complete  # the output is what the parts make of it
+    result = verify(path)
+    name = next(person.name for person in WORLD.people if person.id == user)
+    month = "2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z"
+    assert result.code == 1
+    assert levels(result) == ["OK  ", "OK  ", "OK  ", "FAIL", "OK  "]
+    title, difference, step = result.out.splitlines()[3:6]
+    assert title == "FAIL  default: the server's totals of 1 user differ from the parts'"
+    found = re.fullmatch(rf"      {re.escape(name)} \({user}\), {month}: handled_count (\d+) here, (\d+) at the server", difference)
+    assert found is not None
+    assert int(found[1]) == int(found[2]) + 1
+    assert step == f"      fetch it again: run --refresh {month}"
+
+
+def test_a_difference_in_what_has_not_settled_says_so(emulator: Handle, tmp_path: Path) -> None:
+    """The first part's line says that it was fetched a day after its end."""
+    path = exported(tmp_path, emulator)
+    forge_a_part(tmp_path)
+    manifest = state(tmp_path) / "manifest.jsonl"
+    first, *rest = re.split(r"(?<=\n)(?=\{\"part\")", manifest.read_text())
+    fetched = '"fetched_at":"2025-01-01T00:00:00.000Z"'
+    assert fetched in rest[0]
+    rest[0] = rest[0].replace(fetched, '"fetched_at":"2024-02-02T00:00:00.000Z"')
+    manifest.write_text("".join((first, *rest)))
+    result = verify(path)
+    assert result.code == 1
+    assert "WARN  default: 1 part was fetched before the numbers had settled; the next run asks again" in result.out
+    span = "2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z"
+    assert f"      not settled: {span}, fetched 2024-02-02T00:00:00.000Z\n" in result.out
+
+
+def test_a_job_that_never_ran_fails_and_leaves_no_folder(emulator: Handle, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator)
+    result = verify(path)
+    assert (result.code, result.err) == (1, "")
+    assert result.out == f"FAIL  job: nothing was ever fetched\n      run it first: there is no {state(tmp_path)}\n"
+    assert not (tmp_path / ".asyncreport").exists()
+
+
+def test_while_a_run_is_under_way_verify_steps_back_and_status_tells(emulator: Handle, tmp_path: Path) -> None:
+    path = exported(tmp_path, emulator)
+    seen = sum(entry["path"].startswith("/api/") for entry in emulator.log())
+    emulator.faults([{"match": {"path": "aggregates"}, "do": {"hang": True}}])
+    try:
+        with start("run", str(path), "--set", "range.end=2024-02-20", cwd=tmp_path) as running:
+            emulator.wait(requests=seen + 1)
+            verified, looked = verify(path), call("status", str(path), cwd=tmp_path)
+    finally:
+        emulator.faults([])
+    assert (verified.code, verified.out) == (5, "")
+    assert re.fullmatch(rf"error: {state(tmp_path)} is in use by process {running.pid} on .*; wait until .*\n", verified.err)
+    assert looked.code == 0
+    assert re.match(rf"job: a run is under way, {state(tmp_path)} is in use by process {running.pid} on ", looked.out)
+    assert call("status", str(path), cwd=tmp_path).out.startswith("job: no run is under way\n")
+
+
+def test_credentials_that_are_refused_end_with_their_own_code_after_the_local_checks(emulator: Handle, tmp_path: Path) -> None:
+    path = exported(tmp_path, emulator)
+    result = call("verify", str(path), "--set", "connections.default.client_secret=wrong", cwd=tmp_path)
+    assert result.code == 3
+    assert set(levels(result)) == {"OK  "}
+    assert "Traceback" not in result.err
+    assert "wrong" not in result.err
+
+
+def test_the_members_of_a_looked_up_team_are_those_of_the_last_run(tmp_path: Path) -> None:
+    with emulator_process(agents=6, seed=5, requests_per_minute=0) as emulator:
+        queue = WORLD.queues[0]
+        emulator.members("queue", queue.id, USERS[:3])
+        path = exported(tmp_path, emulator, teams=[{"name": "few", "queue": queue.id}])
+        emulator.members("queue", queue.id, USERS)
+        result = verify(path)
+        assert (result.code, set(levels(result))) == (0, {"OK  "})
+        assert "3 users" in result.out
+        before = len(emulator.log())
+        assert "covers 2024-01-20T00:00:00.000Z/2024-02-10T00:00:00.000Z, 3 users" in call("status", str(path), cwd=tmp_path).out
+        assert len(emulator.log()) == before
+
+
+def test_the_status_of_a_job_that_never_ran_says_what_to_do(emulator: Handle, tmp_path: Path) -> None:
+    result = call("status", str(job(tmp_path, emulator)), cwd=tmp_path)
+    whole = "2024-01-20T00:00:00.000Z/2024-02-10T00:00:00.000Z"
+    assert (result.code, result.err) == (0, "")
+    assert result.out == f"job: nothing was ever fetched; `asyncreport run` fetches {whole}\n"
+    assert not (tmp_path / ".asyncreport").exists()
+
+
+def test_the_status_tells_what_stands_what_is_missing_and_what_changed(emulator: Handle, tmp_path: Path) -> None:
+    path = exported(tmp_path, emulator)
+    (state(tmp_path) / "changes.jsonl").write_text("{}\n{}\n")
+    edit_the_output(tmp_path)
+    seen = len(emulator.log())
+    before = content(tmp_path)
+    result = call("status", str(path), "--set", "range.end=2024-03-10", cwd=tmp_path)
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.splitlines()
+    assert lines[0] == "job: no run is under way"
+    assert re.fullmatch(r"default: 2 parts, [\d,]+ records, [\d,]+ bytes; 0 stale", lines[1])
+    assert lines[2:4] == [
+        "  missing: 2024-02-10T00:00:00.000Z/2024-03-01T00:00:00.000Z, 6 users",
+        "  missing: 2024-03-01T00:00:00.000Z/2024-03-10T00:00:00.000Z, 6 users",
+    ]
+    assert re.fullmatch(r"  fetched 2025-01-01T00:00:00.000Z \([\d,]+ days ago\)", lines[4])
+    assert re.fullmatch(rf"{tmp_path}/out.jsonl: [\d,]+ records, [\d,]+ bytes, made \S+, changed since", lines[5])
+    assert lines[6:8] == ["changes.jsonl: 2 changed values", "last run: 2025-01-01T00:00:00.000Z, complete"]
+    assert re.fullmatch(r"  sales: [\d,]+ records", lines[8])
+    assert len(emulator.log()) == seen
+    assert content(tmp_path) == before

@@ -1,0 +1,304 @@
+"""Whatever a server answers, a contract ends in records that hold, or in one of our own errors, after so many requests at most.
+
+The answers are an emulated organisation's with their values, keys or bytes spoiled, see `mutations`, and arbitrary JSON and bytes. The
+10,000 cases are the same in each run; ASYNCREPORT_FUZZ=20 makes twenty times as many.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncreport.api import contracts, directory, divisions, limits, oauth, pages, users
+from asyncreport.api.aggregates import Known
+from asyncreport.api.problems import problem
+from asyncreport.api.wire import Request, Response
+from asyncreport.emulator.answers import Ask
+from asyncreport.emulator.cloud import Cloud
+from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET
+from asyncreport.emulator.options import Options
+from asyncreport.emulator.world import World
+from asyncreport.errors import AsyncReportError, RetriesExhausted, TransientError
+from asyncreport.fetch import drive, fetch
+from asyncreport.job import Chunk, Client, Query, Secret, Selector
+from asyncreport.records import Accumulator, Block
+from asyncreport.timeline import Granularity, Grid, Interval, parse_iso
+from tests import clock
+from tests.unit.api.mutations import mutated
+
+FACTOR = int(os.environ.get("ASYNCREPORT_FUZZ", "1"))
+#: requests in one case, at most, where a listing may have `MOST` pages
+REQUESTS, MOST = 250, 50
+#: characters of an error
+LONGEST = 1500
+
+WORLD = World(6, seed=3)
+USERS = tuple(sorted(person.id for person in WORLD.people))
+DAY = Interval(parse_iso("2024-01-15T00:00Z"), parse_iso("2024-01-16T00:00Z"))
+#: a clock change is in it
+WEEK = Interval(parse_iso("2024-03-28T00:00Z"), parse_iso("2024-04-02T23:00Z") - 86_400_000)
+
+HOURS, DAYS = Grid(Granularity.PT1H, "UTC"), Grid(Granularity.P1D, "Europe/Dublin")
+CHUNKS: dict[str, tuple[Query, Chunk]] = {
+    "split": (
+        Query(grid=HOURS, split_by=("queueId", "mediaType"), metrics=("tAnswered",)),
+        Chunk(connection="c", month="", interval=DAY, users=None),
+    ),
+    "days": (Query(grid=DAYS), Chunk(connection="c", month="", interval=WEEK, users=USERS)),
+    "occupancy": (Query(grid=HOURS, occupancy=True), Chunk(connection="c", month="", interval=DAY, users=USERS)),
+    "query-jobs": (Query(grid=HOURS, contract="query-jobs"), Chunk(connection="c", month="", interval=DAY, users=USERS)),
+    "entities": (Query(grid=HOURS, contract="entities"), Chunk(connection="c", month="", interval=DAY, users=USERS)),
+    "entities by day": (Query(grid=DAYS, contract="entities"), Chunk(connection="c", month="", interval=WEEK, users=None)),
+}
+
+Steps = Generator[Request, Any, Any]
+QUEUE = WORLD.queues[0]
+LISTINGS: dict[str, Callable[[], Steps]] = {
+    "a group by name": lambda: directory.look_up(Selector(kind="group", value="Pilot")),
+    "a team by name": lambda: directory.look_up(Selector(kind="team", value="Billing East")),
+    "a queue by id": lambda: directory.look_up(Selector(kind="queue", value=QUEUE.id)),
+    "everyone": directory.everyone,
+    "names": lambda: users.names(USERS),
+    "names of queues": lambda: directory.queue_names([queue.id for queue in WORLD.queues]),
+    "divisions": divisions.visible_divisions,
+    "limits": lambda: _once(limits.asked()),
+    "how many": lambda: _once(users.counted()),
+    "token": lambda: _once(oauth.token_request(Client(client_id=CLIENT_ID, client_secret=Secret(CLIENT_SECRET)))),
+}
+
+
+@pytest.fixture(autouse=True)
+def few_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "MOST", MOST)
+
+
+def _once(request: Request) -> Steps:
+    return (yield request)
+
+
+class Server:
+    """Answer requests by `spoil`: a good answer in, a bad one out; raise what a lane would make of that."""
+
+    def __init__(self, spoil: Callable[[bytes], bytes], *, honest: bool = True, status: Callable[[], int] = lambda: 200) -> None:
+        self._cloud = Cloud(WORLD, Options(requests_per_minute=0, tokens_per_minute=0, job_polls=0, most_per_page=20)) if honest else None
+        self._spoil = spoil
+        self._status = status
+        self.asked = 0
+
+    async def ask(self, request: Request) -> Any:
+        self.asked += 1
+        assert self.asked <= REQUESTS, "it asks without end"
+        status, good = (self._status(), b"") if self._cloud is None else self._good(self._cloud, request)
+        body = self._spoil(good)
+        try:
+            if not 200 <= status < 300:
+                raise problem(request, Response(status=status, headers={}, body=body))
+            return request.decode(body)
+        except TransientError as error:
+            raise RetriesExhausted(f"{error}; gave up") from error
+
+    def _good(self, cloud: Cloud, request: Request) -> tuple[int, bytes]:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        if request.host == "api":
+            headers["authorization"] = f"Bearer {self._token(cloud)}"
+        ask = Ask(method=request.method, path=request.path, query=request.query, headers=headers, body=request.body or b"")
+        answer = cloud.answer(ask, float(self.asked))
+        return answer.status, answer.body
+
+    def _token(self, cloud: Cloud) -> str:
+        asked = oauth.token_request(Client(client_id=CLIENT_ID, client_secret=Secret(CLIENT_SECRET)))
+        headers = {name.lower(): value for name, value in asked.headers.items()}
+        answer = cloud.answer(Ask(method="POST", path=asked.path, headers=headers, body=asked.body or b""), float(self.asked))
+        return oauth.decode(answer.body).access_token.reveal()
+
+
+def fetched(name: str, server: Server) -> list[Block] | None:
+    """Fetch a chunk; give its blocks, checked, or None where it ended in an error of ours, checked too."""
+    query, chunk = CHUNKS[name]
+    blocks = ended(lambda: fetch(chunk, query, server.ask, Known(everyone=USERS)))
+    if blocks is not None:
+        spans = {str(Interval(*pair)) for pair in itertools.pairwise(query.grid.edges(chunk.interval))}
+        assert [block.user for block in blocks] == sorted((block.user for block in blocks), key=lambda user: user or "")
+        for block in blocks:
+            assert chunk.users is None or block.user in chunk.users
+            rows = [json.loads(line, parse_constant=refused) for line in block.lines.splitlines()]
+            assert len(rows) == block.count
+            assert {f"{row['interval_start']}/{row['interval_end']}" for row in rows} <= spans
+            numbers = [value for row in rows for value in row.values() if isinstance(value, int | float)]
+            assert all(0 <= number <= 2**53 for number in numbers)
+    return blocks
+
+
+def refused(constant: str) -> None:
+    raise AssertionError(f"{constant} is no JSON")
+
+
+def ended(work: Callable[[], Any]) -> Any:
+    """Do it to its end; give what comes of it, or None for an error of ours that people can read."""
+    try:
+        return clock.run(work())
+    except AsyncReportError as error:
+        assert 0 < len(str(error)) <= LONGEST
+        return None
+
+
+@pytest.mark.parametrize("name", CHUNKS)
+def test_spoiled_answers_make_records_that_hold_or_an_error_of_ours(name: str) -> None:
+    """7,200 cases; the good answer makes records, some spoiled ones do, and some do not."""
+    assert fetched(name, Server(bytes))
+    outcomes: Counter[bool] = Counter()
+    for seed in range(1200 * FACTOR):
+        rng = random.Random(f"{name} {seed}")
+        spoiled = lambda good, rng=rng: mutated(good, rng) if good and rng.random() < 0.5 else good  # noqa: E731
+        outcomes[fetched(name, Server(spoiled)) is None] += 1
+    assert min(outcomes[True], outcomes[False]) > 50 * FACTOR
+
+
+@pytest.mark.parametrize("name", LISTINGS)
+def test_spoiled_listings_end_in_what_was_asked_for_or_an_error_of_ours(name: str) -> None:
+    """1,200 cases."""
+    assert ended(lambda: drive(LISTINGS[name](), Server(bytes).ask)) is not None
+    for seed in range(120 * FACTOR):
+        rng = random.Random(f"{name} {seed}")
+        server = Server(lambda good, rng=rng: mutated(good, rng) if rng.random() < 0.7 else good)  # type: ignore[misc]
+        ended(lambda server=server: drive(LISTINGS[name](), server.ask))  # type: ignore[misc]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["results", "entities", "group", "userId", "data", "interval", "metrics", "stats", "jobId", "state", "id"])
+            | st.text(max_size=4),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+BODIES = (
+    st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()) | st.sampled_from([b"{}", b"null", b"[]", b'{"jobId":"j"}'])
+)
+
+
+@settings(max_examples=1000 * FACTOR, deadline=None, derandomize=FACTOR == 1)
+@given(st.sampled_from(sorted(CHUNKS)), st.lists(BODIES, min_size=1, max_size=4))
+def test_arbitrary_answers_make_records_that_hold_or_an_error_of_ours(name: str, bodies: list[bytes]) -> None:
+    """1,000 cases, one body after the other and then all over again."""
+    turns = itertools.cycle(bodies)
+    fetched(name, Server(lambda _: next(turns), honest=False))
+
+
+@settings(max_examples=600 * FACTOR, deadline=None, derandomize=FACTOR == 1)
+@given(st.sampled_from(sorted(LISTINGS)), st.lists(BODIES, min_size=1, max_size=4), st.lists(st.integers(100, 600), min_size=1, max_size=4))
+def test_arbitrary_statuses_and_bodies_end_in_what_was_asked_for_or_an_error_of_ours(
+    name: str, bodies: list[bytes], statuses: list[int]
+) -> None:
+    """600 cases; now and then a success among the failures."""
+    turns, marks = itertools.cycle(bodies), itertools.cycle([*statuses, 200])
+    server = Server(lambda _: next(turns), honest=False, status=lambda: next(marks))
+    ended(lambda: drive(LISTINGS[name](), server.ask))
+
+
+@pytest.mark.parametrize("name", ["query-jobs", "entities"])
+@pytest.mark.parametrize("empty", [True, False])
+def test_pages_that_always_lead_on_come_to_an_end(name: str, empty: bool) -> None:
+    """Each with a cursor never seen before: that is no circle, and has no end either."""
+    turns = itertools.count()
+
+    def spoil(good: bytes) -> bytes:
+        answer = json.loads(good) if good else {}
+        kept = {} if empty and answer.keys() & {"results", "entities"} else answer
+        return json.dumps({**kept, "cursor": f"c{next(turns)}", "nextPage": f"p{next(turns)}"}).encode()
+
+    server = Server(spoil, honest=True)
+    server._good = lambda cloud, request, good=server._good: good(cloud, _first_page(request))  # type: ignore[method-assign]
+    assert fetched(name, server) is None
+    assert MOST <= server.asked < MOST + 10
+
+
+def _first_page(request: Request) -> Request:
+    """Ask for the first page, whatever page is asked for: the emulator does not know the others."""
+    body = json.loads(request.body) if request.body else None
+    if body is not None:
+        body.pop("pageToken", None)
+    return Request(
+        method=request.method, path=request.path, headers=request.headers, body=None if body is None else json.dumps(body).encode()
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in LISTINGS if name not in ("limits", "how many", "token")])
+@pytest.mark.parametrize("said", [{"pageCount": 10**15}, {"pageCount": None, "nextUri": "?pageNumber="}])
+def test_a_listing_that_always_leads_on_comes_to_an_end(name: str, said: dict[str, Any]) -> None:
+    turns = itertools.count()
+
+    def spoil(_: bytes) -> bytes:
+        leads = {**said, **({"nextUri": f"{said['nextUri']}{next(turns)}"} if "nextUri" in said else {})}
+        return json.dumps({"id": QUEUE.id, "entities": [{"id": f"id-{next(turns)}", "name": "Pilot"}], **leads}).encode()
+
+    server = Server(spoil, honest=False)
+    ended(lambda: drive(LISTINGS[name](), server.ask))
+    assert server.asked <= 4 * MOST
+
+
+@settings(max_examples=300 * FACTOR, deadline=None, derandomize=FACTOR == 1)
+@given(st.sampled_from(["split", "days", "occupancy", "query-jobs"]), st.integers(0, 2**32))
+def test_valid_answers_make_the_same_records_in_any_order_and_split_in_any_way(name: str, seed: int) -> None:
+    """Groups in several containers, buckets in several entries, metrics apart, a sum in two halves, each in any order: 300 cases."""
+    rng = random.Random(seed)
+
+    def torn(good: bytes) -> bytes:
+        answer = json.loads(good) if good else {}
+        if "results" in answer:
+            answer["results"] = _torn(answer["results"], rng)
+        return json.dumps(answer).encode() if good else good
+
+    assert fetched(name, Server(torn)) == _calm(name)
+
+
+_CALM: dict[str, list[Block] | None] = {}
+
+
+def _calm(name: str) -> list[Block] | None:
+    if name not in _CALM:
+        _CALM[name] = fetched(name, Server(bytes))
+    assert _CALM[name]
+    return _CALM[name]
+
+
+def _torn(results: list[dict[str, Any]], rng: random.Random) -> list[dict[str, Any]]:
+    """Say the same in more containers, entries and measures, in another order."""
+    found = []
+    for container in results:
+        for datum in container["data"]:
+            for measure in datum["metrics"]:
+                halves = _halves(measure["stats"], rng)
+                found += [{**container, "data": [{**datum, "metrics": [{**measure, "stats": stats}]}]} for stats in halves]
+    rng.shuffle(found)
+    return found
+
+
+def _halves(stats: dict[str, Any], rng: random.Random) -> list[dict[str, Any]]:
+    if rng.random() < 0.5:
+        return [stats]
+    first = {key: rng.randrange(int(value) + 1) for key, value in stats.items() if key in ("sum", "count")}
+    return [{**stats, **first}, {**stats, **{key: stats[key] - value for key, value in first.items()}}]
+
+
+def test_the_contracts_ask_as_they_are_asked() -> None:
+    """The driver of these tests is the product's own: what a contract yields first is what is sent."""
+    query, chunk = CHUNKS["days"]
+    steps = contracts.steps(query, chunk, Accumulator(query.grid.edges(chunk.interval), query), Known(), [])
+    first = next(steps)
+    assert isinstance(first, Request)
+    assert b"timeZone" in (first.body or b"")
