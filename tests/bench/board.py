@@ -1,0 +1,127 @@
+"""The tables of the contests: the pull, the kill, the limit. Owns nothing; who pulls is said on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from tests.bench.contest import Killed, Run, Terms, kill, middle, must, run
+from tests.bench.sides import OURS, Side
+from tests.bench.table import figure, markdown
+
+#: seconds of a first run from which on `FEW` are enough
+LONG = 30
+FEW = 3
+#: CPU of a record against each peer, at most
+CPU = {"vendor's SDK, 16 threads": 30, "dlt": 10, "requests loop": 2}
+
+_PULLED = (
+    *("who", "wall, s", "x", "CPU, s", "of it start, s", "CPU per 1,000 rows, ms", "x", "peak MB", "requests", "at once", "429s"),
+    *("rows: right, missing, twice, wrong", "runs"),
+)
+_KILLED = ("who", "rows under the output's name after the kill", "queries answered before it", "queries of the next run", "then complete")
+_LIMITED = ("who", "wall, s", "requests", "429s", "asked again", "exit code", "rows: right, missing, twice, wrong")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one contender's pulls took, medians; `short` is a pull of the first day alone."""
+
+    runs: Sequence[Run]
+    short: Run
+
+    @property
+    def seconds(self) -> float:
+        """Give the wall time."""
+        return middle(self.runs, lambda each: each.seconds)
+
+    @property
+    def cpu(self) -> float:
+        """Give the seconds of CPU, start-up included."""
+        return middle(self.runs, lambda each: each.cpu)
+
+    @property
+    def per_row(self) -> float:
+        """Give seconds of CPU for a row beyond the first day's: start-up, token and names are in both pulls and fall out."""
+        return (self.cpu - self.short.cpu) / max(1, self.runs[0].verdict.right - self.short.verdict.right)
+
+    def count(self, name: str) -> int:
+        """Give what the server counted under a name."""
+        return round(middle(self.runs, lambda each: each.counts[name]))
+
+    @property
+    def start(self) -> float:
+        """Give the seconds of CPU that are for no row."""
+        return self.short.cpu - self.per_row * self.short.verdict.right
+
+
+def pulls(sides: Sequence[Side], terms: Terms, runs: int) -> str:
+    """Let each pull `runs` times; raise RuntimeError where one fails, or asks what is not the load."""
+    scores = {side.name: score(side, terms, runs) for side in _told("pull", sides)}
+    text = markdown(_PULLED, _pulled(scores))
+    budgets = [_budget(name, scores[OURS], scores[name], share) for name, share in CPU.items() if {name, OURS} <= scores.keys()]
+    return text + ("\n" + markdown(("what", "budget", "measured", "met"), budgets) if budgets else "")
+
+
+def score(side: Side, terms: Terms, runs: int) -> Score:
+    """Let one contender pull `runs` times, `FEW` where it takes long; raise RuntimeError as `pulls` does."""
+    # Not measured: it makes byte code, and the answers to chunks that are not the grid's.
+    must(side, replace(terms, latency=0.0, days=1 if side.on_grid else terms.days))
+    found = [must(side, terms)]
+    while len(found) < (runs if found[0].seconds < LONG else min(runs, FEW)):
+        found.append(must(side, terms))
+    late = sum(each.counts["unprepared"] for each in found)
+    if late:
+        raise RuntimeError(f"{side.name} asked {late} queries whose answers were not prepared: its figures would be the server's")
+    return Score(found, must(side, replace(terms, days=1)))
+
+
+def _pulled(scores: dict[str, Score]) -> Iterator[tuple[object, ...]]:
+    first = next(iter(scores.values()))
+    for name, each in scores.items():
+        worst = min(each.runs, key=lambda run: run.verdict.right)
+        yield (
+            *(name, each.seconds, each.seconds / first.seconds, each.cpu, each.start),
+            *(1e6 * each.per_row, each.per_row / first.per_row, round(middle(each.runs, lambda run: run.rss_mb))),
+            *(each.count(what) for what in ("requests", "crowd", "throttled")),
+            *(_verdict(worst), len(each.runs)),
+        )
+
+
+def _budget(name: str, ours: Score, theirs: Score, share: int) -> tuple[str, ...]:
+    beyond, whole = theirs.per_row / ours.per_row, theirs.cpu / ours.cpu
+    measured = f"1/{beyond:.1f} beyond start-up; 1/{whole:.1f} with it"
+    return f"CPU per record against: {name}", f"at most 1/{share}", measured, "yes" if beyond >= share else "**no**"
+
+
+def kills(sides: Sequence[Side], terms: Terms) -> str:
+    """Kill each half way and run it again."""
+    return markdown(_KILLED, [_killed(side.name, kill(side, terms), len(terms.load.truth)) for side in _told("kill", sides)])
+
+
+def _killed(name: str, told: Killed, rows: int) -> tuple[object, ...]:
+    found = told.left.right + told.left.wrong + told.left.twice
+    torn = f", {told.left.wrong} torn" if told.left.wrong else ""
+    return name, f"{found:,} of {rows:,}{torn}" if found else "none", told.answered, told.queries, told.complete
+
+
+def limits(sides: Sequence[Side], terms: Terms) -> str:
+    """Let each pull once within a limit; one that fails is a line like any other."""
+    return markdown(_LIMITED, [_limited(side.name, run(side, terms)) for side in _told("limit", sides)])
+
+
+def _limited(name: str, each: Run) -> tuple[object, ...]:
+    counts = each.counts
+    return name, figure(each.seconds), counts["requests"], counts["throttled"], counts["again"], str(each.code), _verdict(each)
+
+
+def _verdict(each: Run) -> str:
+    told = each.verdict
+    return f"{told.right:,}, {told.missing:,}, {told.twice:,}, {told.wrong:,}"
+
+
+def _told(what: str, sides: Sequence[Side]) -> Iterator[Side]:
+    for side in sides:
+        sys.stderr.write(f"{what}: {side.name}\n")
+        yield side

@@ -1,0 +1,188 @@
+"""asyncreport against its own budgets: pace without a limit, merge, start, a finished job. Owns the processes and folders it uses.
+
+What other modules of the bench measure is shown as they name it; one that is not there is said to be absent.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from asyncreport.export import clock
+from asyncreport.store import outputs
+from tests.bench.board import score
+from tests.bench.contest import PATIENCE, Terms, again, middle
+from tests.bench.load import Load, Server
+from tests.bench.sides import Pull, environ, sides
+from tests.exporting import run_here
+
+#: modules with a `measure() -> dict[str, float]`
+OTHERS = ("hot", "memory", "state", "lanes")
+CONCURRENCY = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table; `met` is None where it has no budget."""
+
+    what: str
+    budget: str
+    measured: str
+    met: bool | None = None
+
+    def cells(self) -> tuple[str, ...]:
+        """Give its cells."""
+        return self.what, self.budget, self.measured, "" if self.met is None else "yes" if self.met else "**no**"
+
+
+def lines(load: Load, server: Server, *, runs: int, latency: float) -> Iterator[Line]:
+    """Measure them one after another; `runs` of each, medians."""
+    yield pace(server, runs=runs, latency=latency)
+    yield crowded(load, server, runs=runs, latency=latency)
+    yield start(runs)
+    yield from standing(load, server, runs=runs)
+
+
+def pace(server: Server, *, runs: int, latency: float) -> Line:
+    """Measure requests a second at a server without a limit, by its own clock, with answers that cost next to nothing."""
+    # Four users by the quarter of a day: the wait is what is measured, and not the decoding.
+    load = Load(agents=4, days=200 if runs > 1 else 50)
+    rates = []
+    for wait in (0.0, *[latency] * runs):  # the first run has the answers computed
+        with Terms(load=load, server=server, latency=wait, days=load.days).pull() as pull:
+            _must(_quarter_days(pull), pull.folder)
+            counts = server.counts()
+            rates.append(counts["answered"] / counts["span"])
+    ideal, rate = CONCURRENCY / latency, median(rates[1:])
+    measured = f"{rate:.1f} requests a second, {rate / ideal:.2f} x C / L; {counts['answered']:,} requests"
+    return Line(
+        f"an unlimited server, latency {latency:g} s, concurrency {CONCURRENCY}", "at least 0.9 x C / L", measured, rate >= 0.9 * ideal
+    )
+
+
+def crowded(load: Load, server: Server, *, runs: int, latency: float) -> Line:
+    """Measure the same with answers that keep the CPU busy; its bound is what a query's rows cost beyond start-up."""
+    pulled = score(sides(None)[0], Terms(load=load, server=server, latency=latency, days=load.days), runs)
+    rate = middle(pulled.runs, lambda each: each.counts["answered"] / each.counts["span"])
+    bound = pulled.runs[0].counts["answered"] / (pulled.per_row * len(load.truth))
+    size = pulled.runs[0].counts["sent"] / pulled.runs[0].counts["answered"]
+    measured = f"{rate:.1f} requests a second; C / L is {CONCURRENCY / latency:.0f}, the CPU's bound {bound:.0f}"
+    least = 0.9 * min(CONCURRENCY / latency, bound)
+    return Line(f"the same with answers of {size / 1000:.0f} kB", "at least 0.9 x the lower bound", measured, rate >= least)
+
+
+def _quarter_days(pull: Pull) -> list[str]:
+    """Write a job of short chunks and give its command."""
+    command = sides(None)[0].command(pull)
+    path = Path(command[-1])
+    path.write_text(path.read_text().replace('"P1D"', '"PT6H"'))
+    return command
+
+
+def start(runs: int) -> Line:
+    """Measure how long the command line takes to say what it can do."""
+    with tempfile.TemporaryDirectory() as home:
+        command = [sys.executable, "-m", "asyncreport", "--help"]
+        _must(command, Path(home))
+        took = median(_must(command, Path(home)) for _ in range(max(5, runs)))
+    return Line("`asyncreport --help`", "under 0.4 s", f"{took:.2f} s", took < 0.4)
+
+
+def standing(load: Load, server: Server, *, runs: int) -> Iterator[Line]:
+    """Fetch the load in asyncreport's own chunks, then run the finished job again, with its output and without."""
+    ours = sides(None)[1]
+    with Terms(load=load, server=server, latency=0.0, days=load.days).pull() as pull:
+        first = again(ours, Terms(load=load, server=server, latency=0.0, days=load.days), pull)
+        if first.code or not first.verdict.clean:
+            raise RuntimeError(f"what is to be merged is not right: {first.verdict}; {first.said}")
+        command, output = ours.command(pull), pull.folder / "out.jsonl"
+        idle = median(_must(command, pull.folder) for _ in range(runs))
+        yield Line(f"a finished job of {first.counts['answered']} chunks run again", "under 1 s", f"{idle:.2f} s", idle < 1)
+        rebuilt, copies, merged = [], [], []
+        for _ in range(runs):  # in turns: a busy machine then slows all three
+            output.unlink()
+            rebuilt.append(_must(command, pull.folder) - idle)
+            copies.append(copy(output))
+            merged.append(_merged(Path(command[-1]), output))
+        size, records = output.stat().st_size, len(load.truth)
+        yield from _merge(f"{records:,} records, {size / 1e6:.0f} MB", records, median(merged), median(rebuilt), copies)
+
+
+def _merge(what: str, records: int, merged: float, rebuilt: float, copies: list[tuple[float, float]]) -> Iterator[Line]:
+    """Tell the merge's speed, and what of it a person waits for: the command beyond one that has nothing to do."""
+    copied, kept = median(each[0] for each in copies), median(each[1] for each in copies)
+    rate = records / merged
+    told = f"{rate:,.0f} ({what}); a run that only merges: {rebuilt:.2f} s beyond one with nothing to do"
+    yield Line("merge: records a second", "at least 500,000", told, rate >= 500_000)
+    told = f"{copied / merged:.2f} x ({merged:.2f} s against {copied:.2f} s); {kept / merged:.2f} x `cp` and fsync: the merge syncs"
+    yield Line("merge: speed against `cp` of the same bytes", "at least a third", told, copied / merged >= 1 / 3)
+
+
+def _merged(job: Path, output: Path) -> float:
+    """Write the output anew in this process and give the seconds of the merge alone."""
+    took, merge = [], outputs.merge
+
+    def timed(*arguments: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return merge(*arguments)
+        finally:
+            took.append(time.perf_counter() - began)
+
+    output.unlink()
+    outputs.merge = timed
+    try:
+        run_here(job, now=clock())
+    finally:
+        outputs.merge = merge
+    return sum(took)
+
+
+def copy(path: Path) -> tuple[float, float]:
+    """Copy a file with cp; give the seconds that takes, and those with an fsync of the copy."""
+    target = path.with_name("copy")
+    began = time.perf_counter()
+    subprocess.run(["cp", str(path), str(target)], check=True)
+    copied = time.perf_counter() - began
+    descriptor = os.open(target, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    kept = time.perf_counter() - began
+    target.unlink()
+    return copied, kept
+
+
+def others() -> Iterator[Line]:
+    """Show what the other modules measure."""
+    for name in OTHERS:
+        try:
+            module = importlib.import_module(f"tests.bench.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"tests.bench.{name}":
+                raise
+            yield Line(f"{name}: not there", "", "skipped")
+            continue
+        measure: Callable[[], dict[str, float]] = module.measure
+        for what, value in measure().items():
+            yield Line(f"{name}: {what}", "", f"{value:,.4g}")
+
+
+def _must(command: list[str], home: Path) -> float:
+    """Run a command that has to succeed and give its seconds."""
+    began = time.perf_counter()
+    done = subprocess.run(command, cwd=home, env=environ(home), capture_output=True, text=True, check=False, timeout=PATIENCE)
+    took = time.perf_counter() - began
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return took

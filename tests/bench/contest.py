@@ -1,0 +1,126 @@
+"""The same pull by every contender, measured and judged. Owns the processes that it starts, and their folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.bench.load import Load, Server, Verdict
+from tests.bench.peers.pull import BATCH
+from tests.bench.sides import UNLIMITED, Pull, Side, environ
+
+#: seconds that one pull may take
+PATIENCE = 600
+_LAUNCHER = (sys.executable, "-S", "-E", str(Path(__file__).with_name("measured.py")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One pull as it went."""
+
+    #: what it exited with; -9: it was killed after `PATIENCE`
+    code: int
+    #: the end of what it wrote to standard error
+    said: str
+    seconds: float
+    #: user and system, start-up included
+    cpu: float
+    #: peak
+    rss_mb: float
+    #: the server's; see `load_serve.Counts`
+    counts: dict[str, Any]
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On what terms a contest is held."""
+
+    load: Load
+    server: Server
+    #: seconds before each answer
+    latency: float
+    #: requests a minute; 0: any number
+    limit: int = 0
+    #: of the load, from its start
+    days: int
+
+    @contextmanager
+    def pull(self) -> Iterator[Pull]:
+        """Begin a pull in a folder of its own, the server's counts at nothing."""
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            self.reset()
+            yield Pull(load=self.load, server=self.server, folder=Path(folder), days=self.days, per_minute=self.limit or UNLIMITED)
+
+    def reset(self) -> None:
+        """Let the server count anew."""
+        self.server.reset(latency=self.latency, limit=self.limit)
+
+
+def run(side: Side, terms: Terms) -> Run:
+    """Let one contender pull once, from nothing."""
+    with terms.pull() as pull:
+        return again(side, terms, pull)
+
+
+def must(side: Side, terms: Terms) -> Run:
+    """Let one contender pull once, from nothing; raise RuntimeError where it fails."""
+    found = run(side, terms)
+    if found.code:
+        raise RuntimeError(f"{side.name} ended with {found.code}: {found.said}")
+    return found
+
+
+def again(side: Side, terms: Terms, pull: Pull) -> Run:
+    """Let one contender pull into a folder, whatever is in it."""
+    command = [*_LAUNCHER, str(PATIENCE), *side.command(pull)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=pull.folder, env=environ(pull.folder))
+    verdict = terms.load.judge(side.output(pull.folder), terms.days)
+    return Run(**json.loads(done.stdout), said=done.stderr[-2000:], counts=terms.server.counts(), verdict=verdict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Killed:
+    """What a kill -9 half way left, and what the next run made of it."""
+
+    #: queries answered before it
+    answered: int
+    #: rows under the output's name
+    left: Verdict
+    #: queries of the next run
+    queries: int
+    #: that run exited with 0 and everything is there, once and right
+    complete: bool
+
+
+def kill(side: Side, terms: Terms) -> Killed:
+    """Kill a pull on the load's grid once half of its queries have been answered, and run it again."""
+    with terms.pull() as pull:
+        command = side.command(pull)
+        with subprocess.Popen(
+            command, cwd=pull.folder, env=environ(pull.folder), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            try:
+                terms.server.wait_for(terms.days * -(-terms.load.agents // BATCH) // 2)
+            finally:
+                os.killpg(process.pid, signal.SIGKILL)
+        answered = terms.server.counts()["answered"]
+        left = terms.load.judge(side.output(pull.folder), terms.days)
+        terms.reset()
+        second = again(side, terms, pull)
+        return Killed(answered=answered, left=left, queries=second.counts["queries"], complete=second.verdict.clean and not second.code)
+
+
+def middle(runs: Sequence[Run], of: Callable[[Run], float]) -> float:
+    """Give the median of a figure."""
+    return median(of(each) for each in runs)

@@ -1,0 +1,75 @@
+"""Several OAuth clients of one organisation: k lanes on a server that limits each token take 1/k of one lane's time.
+
+`python -m tests.bench.lanes` takes some two minutes.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from asyncreport.emulator.limits import credentials
+from tests.emulator_process import emulator_process
+from tests.exporting import connection, run_here, write_job
+
+#: requests a minute, of each token, in any sliding 60 s
+LIMIT = 600
+#: one day each: what one lane sends in about a minute
+REQUESTS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How one run went."""
+
+    lanes: int
+    #: seconds, of the whole run
+    elapsed: float
+    #: sent, by lane
+    requests: tuple[int, ...]
+    #: answers 429
+    throttled: int
+
+
+def measure(lanes: int) -> Figures:
+    """Run the same job with so many lanes."""
+    clients = [{"client_id": client_id, "client_secret": secret} for client_id, secret in credentials(lanes)]
+    with (
+        emulator_process(agents=4, seed=1, requests_per_minute=LIMIT, latency=0.1, clients=lanes) as emulator,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        reached = connection(emulator, requests_per_minute=LIMIT, clients=clients)
+        del reached["client_id"], reached["client_secret"]
+        users = [f"00000000-0000-4000-8000-{n:012}" for n in range(100 * REQUESTS // 30)]
+        job = write_job(
+            Path(folder),
+            emulator,
+            connections={"default": reached},
+            range={"start": "2024-01-01", "end": "2024-01-31", "granularity": "P1D", "chunk": "P1D"},
+            teams=[{"name": "many", "users": users}],
+        )
+        began = time.perf_counter()
+        summary = run_here(job)
+        elapsed = time.perf_counter() - began
+        asked = [entry["client"] for entry in emulator.log() if entry["path"].startswith("/api/")]
+    shares = tuple(asked.count(client["client_id"]) for client in clients)
+    return Figures(lanes, elapsed, shares, summary.throttled)
+
+
+def main() -> None:
+    """Measure and print the figures."""
+    one = measure(1)
+    for found in (one, measure(2), measure(4)):
+        ratio = found.elapsed * found.lanes / one.elapsed
+        shares = " + ".join(map(str, found.requests))
+        sys.stdout.write(
+            f"{found.lanes} lanes: {found.elapsed:.1f} s, times {found.lanes} against one lane {ratio:.3f}; "
+            f"requests {shares}, 429s: {found.throttled}\n"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Peak memory of a real export: a process of its own against a stand-in server that answers each query with every bucket full.
+
+`python -m tests.bench.memory` takes some two minutes; `python -m tests.bench.memory 365` pulls a year at the shipped size of answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from asyncreport import plan
+from asyncreport.cli import cli
+from asyncreport.records import METRICS
+from asyncreport.timeline import DAY, Granularity, Grid, Interval, iso, parse_iso
+from tests.exporting import environ
+
+USERS = tuple(f"{n:08x}-0000-4000-8000-{n:012x}" for n in range(1_000))
+START = parse_iso("2014-01-01T00:00:00Z")
+GRID = Grid(Granularity.PT30M, "UTC")
+#: user-steps per answer that are compared
+SIZES = (10_000, 20_000, 40_000, 80_000)
+
+
+def _metrics() -> bytes:
+    stats = {"max": 300_000.0, "min": 1_000.0, "count": 3, "sum": 760_500.0}
+    return json.dumps([{"metric": metric, "stats": stats} for metric in METRICS]).encode()
+
+
+_METRICS = _metrics()
+
+
+async def _aggregates(request: web.Request) -> web.Response:
+    """Answer with a record for each bucket and user: the same data for everybody, so that it is joined once."""
+    body = await request.json()
+    interval = Interval(*map(parse_iso, body["interval"].split("/")))
+    clauses = body.get("filter", {}).get("clauses", ())
+    listed = [each["value"] for clause in clauses for each in clause["predicates"] if each["dimension"] == "userId"]
+    spans = (f"{iso(start)}/{iso(end)}".encode() for start, end in pairwise(GRID.edges(interval)))
+    data = b",".join(b'{"interval":"%b","metrics":%b}' % (span, _METRICS) for span in spans)
+    groups = (b'{"group":{"mediaType":"voice","userId":"%b"},"data":[%b]}' % (user.encode(), data) for user in listed or USERS)
+    return web.Response(body=b'{"results":[%b]}' % b",".join(groups), content_type="application/json")
+
+
+async def _users(request: web.Request) -> web.Response:
+    ids = request.query.getall("id", [])
+    entities = [{"id": each, "name": f"Agent {each[:8]}"} for each in ids or USERS[:1]]
+    return web.json_response({"entities": entities, "total": len(ids) or len(USERS), "pageCount": 1})
+
+
+async def _token(_: web.Request) -> web.Response:
+    return web.json_response({"access_token": "t", "token_type": "bearer", "expires_in": 86_400})
+
+
+async def _serve() -> None:
+    """Serve on a free port of loopback, which is printed, until killed."""
+    app = web.Application(client_max_size=2**24)
+    app.router.add_post("/oauth/token", _token)
+    app.router.add_get("/api/v2/users", _users)
+    app.router.add_post("/api/v2/analytics/conversations/aggregates/query", _aggregates)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    sys.stdout.write(f"{runner.addresses[0][1]}\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+
+@contextmanager
+def _server() -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.bench.memory", "serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.kill()
+
+
+def _job(folder: Path, url: str, *, days: int, users: Sequence[str] | None) -> Path:
+    team: dict[str, Any] = {"name": "all"} if users is None else {"name": "all", "users": list(users)}
+    place = {"api_url": url, "login_url": url, "client_id": "c", "client_secret": "s", "requests_per_minute": 30_000}
+    job = {
+        "name": "job",
+        "connections": {"default": place},
+        "range": {"start": iso(START)[:10], "end": iso(START + days * DAY)[:10], "granularity": "PT30M"},
+        "teams": [team],
+        "output": {"path": str(folder / "out.jsonl")},
+    }
+    path = folder / "job.yaml"
+    path.write_text(json.dumps(job))
+    return path
+
+
+def peak(*, days: int, steps: int = plan.STEPS, users: Sequence[str] | None = None) -> dict[str, float]:
+    """Export some days of 1,000 agents by the half hour in a process of its own; give its peak in MB, records, and seconds."""
+    with _server() as url, tempfile.TemporaryDirectory() as name:
+        job = _job(Path(name), url, days=days, users=users)
+        command = [sys.executable, "-m", "tests.bench.memory", "run", str(steps), str(job)]
+        began = time.perf_counter()
+        with subprocess.Popen(command, env=environ(), stderr=subprocess.PIPE) as process:
+            assert process.stderr is not None
+            said = process.stderr.read().decode()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise RuntimeError(said)
+        summary = json.loads((Path(name) / ".asyncreport" / "job" / "summary.json").read_text())
+        assert summary["records"]["all"] == days * 48 * len(USERS)
+        return {"peak_mb": usage.ru_maxrss / 1024, "records": summary["records"]["all"], "seconds": time.perf_counter() - began}
+
+
+def measure() -> dict[str, float]:
+    """Measure a month at the shipped size of answers, of everyone and of 1,000 who are listed."""
+    return {"month_everyone_mb": peak(days=31)["peak_mb"], "month_listed_mb": peak(days=31, users=USERS)["peak_mb"]}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve, run one export as a child, pull some days, or compare sizes of answers over a month."""
+    if arguments[:1] == ["serve"]:
+        asyncio.run(_serve())
+    elif arguments[:1] == ["run"]:
+        plan.STEPS = int(arguments[1])
+        cli(["run", arguments[2]])
+    elif arguments:
+        sys.stdout.write(f"{arguments[0]} days: {peak(days=int(arguments[0]))}\n")
+    else:
+        for steps in SIZES:
+            sys.stdout.write(f"{steps:6,} steps, a month of everyone: {peak(days=31, steps=steps)}\n")
+        sys.stdout.write(f"{plan.STEPS:6,} steps, a month of 1,000 listed: {peak(days=31, users=USERS)}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,50 @@
+"""Markdown tables, and the line that says where they were measured. Pure but for `machine`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Write a table: numbers to the right, a bar in a cell escaped."""
+    body = [[_text(cell) for cell in row] for row in rows]
+    right = [bool(body) and all(_numeric(row[n]) for row in body) for n in range(len(head))]
+    widths = [max(3, len(title), *(len(row[n]) for row in body)) for n, title in enumerate(head)]
+    rule = ["-" * (width - 1) + ":" if to_right else "-" * width for width, to_right in zip(widths, right, strict=True)]
+    return "\n".join(_line(cells, widths, right) for cells in (head, rule, *body)) + "\n"
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    padded = [cell.rjust(width) if to_right else cell.ljust(width) for cell, width, to_right in zip(cells, widths, right, strict=True)]
+    return f"| {' | '.join(padded)} |"
+
+
+def _text(cell: object) -> str:
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, float):
+        return figure(cell)
+    return f"{cell:,}" if isinstance(cell, int) else str(cell).replace("|", "\\|")
+
+
+def figure(value: float) -> str:
+    """Write a number with three places that mean something."""
+    places = sum(abs(value) < bound for bound in (100, 10, 1))
+    return f"{value:,.{places}f}"
+
+
+def _numeric(text: str) -> bool:
+    return text in ("", "-") or text.replace(",", "").replace(".", "", 1).isdecimal()
+
+
+def machine() -> str:
+    """Say when, where and by which command it was measured."""
+    day = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    busy = f" (load {os.getloadavg()[0]:.1f} at the start)" if hasattr(os, "getloadavg") else ""
+    command = shlex.join(["python", "-m", "tests.bench", *sys.argv[1:]])
+    return f"{day}; {platform.system()} {platform.machine()}, {os.cpu_count()} cores{busy}, Python {platform.python_version()}; `{command}`"
