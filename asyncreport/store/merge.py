@@ -148,6 +148,8 @@ def walk(target: Target, read_index: ReadIndex) -> Iterator[Stretch]:
             index, names = indexes[team.connection], target.sources[team.connection].names
             for user in _members(team, index):
                 yield Stretch(team.name, target.sources[team.connection], _prefix(team.name, user, names), index[user])
+        # Before the next month's are read: two months' indexes at once were a third of the peak.
+        indexes, index = {}, {}
 
 
 def _index(parts: Sequence[Part], read_index: ReadIndex) -> dict[str | None, list[tuple[Part, Entry]]]:

@@ -20,7 +20,7 @@ from asyncreport.store.disk import PRIVATE, replacing, reported, trouble
 OPEN_FILES = 64
 
 
-class Entry(Struct, frozen=True, array_like=True):
+class Entry(Struct, frozen=True, array_like=True, gc=False):
     """Where one user's rows are in a part."""
 
     #: None: what no user handled

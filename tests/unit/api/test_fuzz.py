@@ -85,6 +85,10 @@ def _once(request: Request) -> Steps:
     return (yield request)
 
 
+#: what an organisation says is the same each time, query jobs apart
+_ANSWERS: dict[object, tuple[int, bytes]] = {}
+
+
 class Server:
     """Answer requests by `spoil`: a good answer in, a bad one out; raise what a lane would make of that."""
 
@@ -107,6 +111,12 @@ class Server:
             raise RetriesExhausted(f"{error}; gave up") from error
 
     def _good(self, cloud: Cloud, request: Request) -> tuple[int, bytes]:
+        key = (request.method, request.path, request.query, request.body)
+        if "/jobs" in request.path or key not in _ANSWERS:
+            _ANSWERS[key] = self._answered(cloud, request)
+        return _ANSWERS[key]
+
+    def _answered(self, cloud: Cloud, request: Request) -> tuple[int, bytes]:
         headers = {name.lower(): value for name, value in request.headers.items()}
         if request.host == "api":
             headers["authorization"] = f"Bearer {self._token(cloud)}"
