@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
@@ -28,7 +29,7 @@ LOGIN = {form: token_request(CLIENT, in_form=form) for form in (False, True)}
 SPELLINGS: dict[str, Callable[[str], str]] = {
     "as it is": str,
     "URL": lambda text: quote(text, safe=""),
-    "URL, small": lambda text: quote(text, safe="").lower() if text.isascii() else quote(text, safe=""),
+    "URL, small": lambda text: re.sub("%..", lambda escape: escape[0].lower(), quote(text, safe="")),
     "form": quote_plus,
     "HTML": html.escape,
     "JSON": lambda text: json.dumps(text)[1:-1],
