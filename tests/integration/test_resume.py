@@ -406,3 +406,23 @@ def test_secrets_are_in_no_file_and_no_line(emulator: Handle, tmp_path: Path) ->
     for text in (result.err, *(each.read_text() for each in (tmp_path / ".asyncreport").rglob("*") if each.is_file())):
         assert emulator.client_secret not in text
         assert "Bearer" not in text
+
+
+def test_a_changed_job_uses_what_fits_and_nothing_of_another_query(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+    """Another granularity is another query; a name of a team, an output path, a chunk length and a longer range are not."""
+    path = job(tmp_path, emulator)
+    run_here(path)
+
+    def fetched(*overrides: str) -> int:
+        seen = len(emulator.log())
+        run_here(path, *overrides)
+        return len(asked(emulator, seen))
+
+    assert fetched("range.granularity=PT1H") == CHUNKS
+    assert fetched() == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+    assert fetched("teams[0].name=everybody") == 0
+    assert fetched(f"output.path={tmp_path / 'other.jsonl'}", "range.chunk=P7D") == 0
+    assert (tmp_path / "other.jsonl").read_bytes() == calm
+    assert fetched("range.end=2024-01-19") == 2
+    assert fetched("split_by=[media_type]") == CHUNKS
