@@ -171,7 +171,7 @@ class Server:
             case "POST", "reset":
                 self._reset(json.loads(ask.body))
             case "POST", "prepare":
-                self._cloud.prepare(ask, self._cloud.tokens._issue(0.0), 0.0)
+                self._cloud.prepare(ask, self._cloud.tokens._issue(CLIENT_ID, 0.0), 0.0)
             case "GET", "counts":
                 return web.json_response(asdict(self._cloud.counts))
             case "GET", "wait":

@@ -17,6 +17,7 @@ import pytest
 from asyncreport.emulator import Options, World
 from asyncreport.emulator.answers import Ask
 from asyncreport.emulator.cloud import Cloud
+from asyncreport.emulator.limits import CLIENT_ID
 from tests.bench import board, contest
 from tests.bench.load import Load, Server, Verdict, serving
 from tests.bench.peers import pull
@@ -49,7 +50,7 @@ def bearer(server: Server) -> dict[str, str]:
 def test_the_load_server_answers_every_query_as_the_emulator_does(server: Server) -> None:
     server.reset(latency=0.0)
     headers, cloud = bearer(server), Cloud(World(LOAD.agents, LOAD.seed), Options(requests_per_minute=0))
-    token = cloud.tokens._issue(0.0).text
+    token = cloud.tokens._issue(CLIENT_ID, 0.0).text
     bodies = [json.dumps(query).encode() for query in pull.queries(LOAD.asked(server))]
     for body in bodies:
         ask = Ask(method="POST", path=pull.PATH, headers={**_JSON, "authorization": f"Bearer {token}"}, body=body)
