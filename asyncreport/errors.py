@@ -22,6 +22,9 @@ from typing import ClassVar
 #: the platform's word for an answer that it does not give for its size, and ours for one that is not read
 TOO_LARGE = "response.entity.too.large"
 
+#: our word for an answer with a bucket that was not asked for
+OFF_GRID = "off.grid"
+
 
 class AsyncReportError(Exception):
     """The root: what the command line turns into one short message and an exit code."""

@@ -7,13 +7,15 @@ arrive unasked, a group may come in several containers and a bucket in several e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise, repeat
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from asyncreport.errors import RejectedError
+from asyncreport.errors import OFF_GRID, RejectedError
 from asyncreport.job import Query
 from asyncreport.timeline import iso, parse_iso
 
@@ -59,16 +61,12 @@ class Datum(Struct, gc=False):
     metrics: list[Measure] | None = None
 
 
-#: the largest count or sum that a float holds exactly, and a million years of ms
-MOST = 2**53
-
-#: bucket, how the split values sort, the values, sums and counts
-_Cell = tuple[int, tuple[tuple[bool, str], ...], Split, list[int]]
+#: the largest count, or sum in ms, of one measure: 278 years; a thousand of them still add up exactly in a float
+MOST = 2**43
 
 #: what every query asks for; per session, not per segment: https://help.mypurecloud.com/glossary/average-handle-time-aht/
 METRICS = ("tTalkComplete", "tHeldComplete", "tAcw", "tHandle")
-_TALK, _HELD, _ACW, _HANDLE = range(0, 8, 2)  # a metric's sum; its count follows
-_HANDLED = _HANDLE + 1
+_HANDLE = METRICS[-1]
 #: the columns of every record, after those of the split
 _COLUMNS = (
     *("interval_start", "interval_end", "handled_count", "total_talk_time_sec", "total_hold_time_sec"),
@@ -82,6 +80,12 @@ _TIMES = tuple(f"{status.lower()}_sec" for status in STATUSES)
 _ENCODER = msgspec.json.Encoder()
 
 
+#: sums in ms as floats, which hold them exactly, and counts; `_places` says which is where
+_Cell = list[Any]
+#: make a row of a split's values from what follows them
+_Make = Callable[..., object]
+
+
 class Accumulator:
     """Add up what the answers of one chunk report, and give it back as sorted rows."""
 
@@ -92,13 +96,28 @@ class Accumulator:
         self._buckets = {f"{start}/{end}": n for n, (start, end) in enumerate(self._spans)}
         self._begins = {interval[: len(texts[0])]: interval for interval in self._buckets}
         self._query = query
-        self._places = {metric: 2 * n for n, metric in enumerate(metrics_of(query))}
-        self._extra = [self._places[metric] for metric in query.metrics]
+        self._places, self._counted = _places(query)
+        self._nothing: _Cell = [0.0] * self._counted + [0.0, 0] * (len(self._places) - self._counted)
         # A row of known columns is made and encoded in half the time that a dict takes.
         self._row = msgspec.defstruct("Row", columns(query), gc=False)
         self._queue = query.split_by.index("queueId") if "queueId" in query.split_by else None
-        self._cells: dict[str | None, dict[Split, dict[int, list[int]]]] = {}
+        self._cells: dict[str | None, dict[Split, dict[int, _Cell]]] = {}
         self._statuses: dict[str | None, dict[int, list[int]]] = {}
+
+    def blank(self) -> Accumulator:
+        """Give one over the same buckets in which nothing is yet: for an answer that may turn out to be none."""
+        other = object.__new__(Accumulator)
+        other.__dict__.update(self.__dict__, _cells={}, _statuses={})
+        return other
+
+    def absorb(self, other: Accumulator) -> None:
+        """Add all that was added to another, which is used up by that."""
+        for user, by_split in other._cells.items():
+            mine = self._cells.setdefault(user, {})
+            for split, by_bucket in by_split.items():
+                _add_cells(mine.setdefault(split, {}), by_bucket)
+        for user, times in other._statuses.items():
+            _add_cells(self._statuses.setdefault(user, {}), times)
 
     def beginning(self, start: str | None) -> str:
         """Give the bucket, `start/end`, that begins at an instant of any offset; raise RejectedError where none does."""
@@ -107,45 +126,64 @@ class Accumulator:
             raise self._foreign(start or "")
         return found
 
-    def fits(self, interval: str) -> bool:
-        """Tell whether a returned interval is a bucket of the grid."""
-        return self._find(interval) is not None
-
     def add(self, user: str | None, split: Split, data: Iterable[Datum]) -> None:
-        """Add one group's buckets; raise RejectedError for a bucket that is not on the grid."""
-        buckets, places = self._buckets, self._places
-        nothing = [0] * (2 * len(places))
+        """Add one group's buckets, whatever they hold; raise RejectedError for a bucket off the grid, and for what cannot be."""
+        self.add_sound(user, split, [self._sound(datum) for datum in data])
+
+    def add_sound(self, user: str | None, split: Split, data: Iterable[Any]) -> None:
+        """Add one group's buckets, of which is known that they hold metrics that were asked for, whole ms and counts up to `MOST`.
+
+        `data` are like `Datum`s, without None in place of a list or a number. Raise RejectedError for a bucket that is not on the grid.
+        """
+        # The hot loop: every lookup less shows in the whole run.
+        buckets, places, counted, nothing = self._buckets, self._places, self._counted, self._nothing
         cells = self._cells.setdefault(user, {}).setdefault(split, {})
         for datum in data:
             bucket = buckets.get(datum.interval)
             if bucket is None:
                 bucket = self._bucket(datum.interval)
             cell = cells.get(bucket)
-            for measure in datum.metrics or ():
-                place = places.get(measure.metric)
-                if place is None:
-                    continue
+            for measure in datum.metrics:
                 if cell is None:
                     cell = cells[bucket] = nothing.copy()
-                stats = measure.stats
-                if stats is not None:
-                    if total := stats.sum:
-                        cell[place] += round(total)
-                    if count := stats.count:
-                        cell[place + 1] += count
+                if (stats := measure.stats) is not None:
+                    place = places[measure.metric]
+                    cell[place] += stats.sum
+                    if place >= counted:
+                        cell[place + 1] += stats.count
+
+    def _sound(self, datum: Datum) -> Datum:
+        """Leave out what was not asked for, and round to whole ms; raise RejectedError for a number that cannot be."""
+        measures = []
+        for measure in datum.metrics or ():
+            if measure.metric in self._places:
+                stats = measure.stats or Stats()
+                total, count = stats.sum or 0, stats.count or 0
+                if not (0 <= total <= MOST and 0 <= count <= MOST):
+                    raise self._beyond(datum.interval)
+                measures.append(Measure(measure.metric, Stats(count, float(round(total)))))
+        return Datum(datum.interval, measures)
+
+    def _beyond(self, interval: str) -> RejectedError:
+        return RejectedError(f"the answer counts less than nothing, or beyond all measure, in the bucket {interval[:80]!r}")
 
     def add_statuses(self, user: str, data: Iterable[Datum]) -> None:
-        """Add one user's routing-status times; raise RejectedError for a bucket that is not on the grid."""
+        """Add one user's routing-status times; raise RejectedError for a bucket off the grid, and for a time that cannot be."""
         cells = self._statuses.setdefault(user, {})
         for datum in data:
             bucket = self._bucket(datum.interval)
             for measure in datum.metrics or ():
                 if measure.qualifier in STATUSES and measure.stats is not None:
+                    total = measure.stats.sum or 0
+                    if not 0 <= total <= MOST:
+                        raise self._beyond(datum.interval)
                     cell = cells.setdefault(bucket, [0] * len(STATUSES))
-                    cell[STATUSES.index(measure.qualifier)] += round(measure.stats.sum or 0)
+                    cell[STATUSES.index(measure.qualifier)] += round(total)
 
     def _bucket(self, interval: str) -> int:
-        bucket = self._find(interval)
+        bucket = self._buckets.get(interval)
+        if bucket is None:
+            bucket = self._buckets.get("/".join(map(_canonical, interval.split("/"))))
         if bucket is None:
             raise self._foreign(interval)
         return bucket
@@ -153,68 +191,87 @@ class Accumulator:
     def _foreign(self, bucket: str) -> RejectedError:
         return RejectedError(
             f"the answer holds a bucket {bucket[:80]!r} that was not asked for; "
-            f"expected buckets from {self._spans[0][0]} to {self._spans[-1][1]}, the first until {self._spans[0][1]}"
+            f"expected buckets from {self._spans[0][0]} to {self._spans[-1][1]}, the first until {self._spans[0][1]}",
+            code=OFF_GRID,
         )
 
-    def _find(self, interval: str) -> int | None:
-        found = self._buckets.get(interval)
-        if found is None:
-            found = self._buckets.get("/".join(map(_canonical, interval.split("/"))))
-        return found
-
     def blocks(self) -> Iterator[Block]:
-        """Walk the users, the one that is none first, each with its rows; raise RejectedError for a negative number."""
+        """Walk the users, the one that is none first, each with its rows."""
+        makes: dict[Split, _Make] = {
+            split: partial(self._row, *split) if split else self._row for by in self._cells.values() for split in by
+        }
         for user in sorted(self._cells.keys() | self._statuses.keys(), key=lambda user: user or ""):
             by_split = self._cells.get(user, {})
-            cells: list[_Cell] = [
-                (bucket, order, split, cell)
-                for split, by_bucket in by_split.items()
-                for order in [_sortable(split)]
-                for bucket, cell in by_bucket.items()
-            ]
-            cells += self._idle(user)
+            cells = self._in_order(user, by_split, makes)
             if cells:
-                # Bucket and split values are a key, so that a comparison never reaches what follows them.
-                cells.sort()
-                _check(cells, self._spans)
                 queues = () if self._queue is None else (split[self._queue] for split, by_bucket in by_split.items() if by_bucket)
-                lines = _ENCODER.encode_lines(self._rows(cells, self._statuses.get(user, {})))
+                lines = _ENCODER.encode_lines(self._rows(cells, self._statuses.get(user)))
                 yield Block(user, lines, len(cells), frozenset(queue for queue in queues if queue is not None))
 
-    def _idle(self, user: str | None) -> Iterator[_Cell]:
+    def _in_order(
+        self, user: str | None, by_split: dict[Split, dict[int, _Cell]], makes: dict[Split, _Make]
+    ) -> list[tuple[_Make, int, _Cell]]:
+        """List a user's cells by bucket and split values, each with how its row is made."""
+        if len(by_split) == 1 and user not in self._statuses:
+            ((split, by_bucket),) = by_split.items()
+            return list(zip(repeat(makes[split]), (ordered := sorted(by_bucket)), map(by_bucket.__getitem__, ordered), strict=False))
+        found = [
+            (bucket, order, split, cell)
+            for split, by_bucket in by_split.items()
+            for order in [_sortable(split)]
+            for bucket, cell in by_bucket.items()
+        ]
+        found += ((bucket, (), (), self._nothing) for bucket in self._idle(user))
+        # Bucket and split values are a key, so that a comparison never reaches what follows them.
+        return [(makes.get(split, self._row), bucket, cell) for bucket, _, split, cell in sorted(found)]
+
+    def _idle(self, user: str | None) -> Iterator[int]:
         """Walk the buckets in which a user was on queue and handled nothing; off queue alone is no work."""
         handled = self._cells.get(user, {}).get((), {})
         for bucket, times in self._statuses.get(user, {}).items():
             if bucket not in handled and any(times[:-1]):
-                yield bucket, (), (), [0] * (2 * len(self._places))
+                yield bucket
 
-    def _rows(self, cells: Iterable[_Cell], statuses: dict[int, list[int]]) -> list[object]:
-        row, spans = self._row, self._spans
-        further = self._further if self._extra or self._query.occupancy else None
-        # The entities contract knows no hold: null, for nobody measured it.
-        measured = self._query.contract != "entities"
+    def _rows(self, cells: Iterable[tuple[_Make, int, _Cell]], statuses: dict[int, list[int]] | None) -> list[object]:
+        spans = self._spans
+        if self._query.metrics or self._query.occupancy or self._query.contract == "entities":
+            return [make(*spans[bucket], *self._values(cell, (statuses or {}).get(bucket))) for make, bucket, cell in cells]
+        # The same at half the price: nothing further, so that a cell holds the sums of `METRICS` and how many were handled.
         return [
-            row(
-                *split,
-                *spans[bucket],
-                cell[_HANDLED],
-                cell[_TALK] / 1000,
-                cell[_HELD] / 1000 if measured else None,
-                cell[_ACW] / 1000,
-                cell[_HANDLE] / 1000,
-                average(cell[_HANDLE], cell[_HANDLED]),
-                *(further(cell, statuses.get(bucket)) if further else ()),
-            )
-            for bucket, _, split, cell in cells
+            make(start, end, handled, talk / 1000, held / 1000, acw / 1000, handle / 1000, average(handle, handled))
+            for make, bucket, (talk, held, acw, handle, handled) in cells
+            for start, end in (spans[bucket],)
         ]
 
-    def _further(self, cell: list[int], times: list[int] | None) -> Iterator[object]:
-        """Walk the values of the columns that a job adds."""
-        for place in self._extra:
-            yield cell[place + 1]
-            yield cell[place]
+    def _values(self, cell: _Cell, times: list[int] | None) -> Iterator[object]:
+        """Walk a row's values after its interval."""
+        talk, held, acw, handle = (cell[self._places[metric]] / 1000 for metric in METRICS)
+        handled = cell[self._places[_HANDLE] + 1]
+        # The entities contract knows no hold: null, for nobody measured it.
+        yield from (handled, talk, None if self._query.contract == "entities" else held, acw, handle)
+        yield average(cell[self._places[_HANDLE]], handled)
+        for metric in self._query.metrics:
+            place = self._places[metric]
+            yield from (cell[place + 1], int(cell[place]))
         if self._query.occupancy:
             yield from _routing(times)
+
+
+def _places(query: Query) -> tuple[dict[str, int], int]:
+    """Say where each metric's sum is in a cell, and from which place on its count follows: only some counts are in a record."""
+    counted = [metric for metric in metrics_of(query) if metric == _HANDLE or metric in query.metrics]
+    others = [metric for metric in METRICS if metric not in counted]
+    places = {metric: n for n, metric in enumerate(others)}
+    return places | {metric: len(others) + 2 * n for n, metric in enumerate(counted)}, len(others)
+
+
+def _add_cells(into: dict[int, list[Any]], other: dict[int, list[Any]]) -> None:
+    if not into:
+        into.update(other)
+        return
+    for bucket, cell in other.items():
+        mine = into.get(bucket)
+        into[bucket] = cell if mine is None else [one + another for one, another in zip(mine, cell, strict=True)]
 
 
 def columns(query: Query) -> list[str]:
@@ -224,23 +281,13 @@ def columns(query: Query) -> list[str]:
     return [*found, *_TIMES, "occupancy"] if query.occupancy else found
 
 
-def _check(cells: Iterable[_Cell], spans: Sequence[tuple[str, str]]) -> None:
-    # At one go, for nearly every block is good; only a bad one is searched for its bucket.
-    numbers = [number for _, _, _, cell in cells for number in cell]
-    if min(numbers) >= 0 and max(numbers) <= MOST:
-        return
-    for bucket, _, _, cell in cells:
-        if min(cell) < 0 or max(cell) > MOST:
-            raise RejectedError(f"the answer counts less than nothing, or beyond all measure, in the bucket {spans[bucket][0]}")
-
-
 def metrics_of(query: Query) -> tuple[str, ...]:
     """List what to ask for: what every record needs, and what the job adds."""
     return tuple(dict.fromkeys((*METRICS, *query.metrics)))
 
 
-def average(total_ms: int, count: int) -> float | None:
-    """Divide ms by a count into seconds with 2 places, half up; None where nothing was handled."""
+def average(total_ms: float, count: int) -> float | None:
+    """Divide whole ms by a count into seconds with 2 places, half up; None where nothing was handled."""
     return (total_ms + 5 * count) // (10 * count) / 100 if count else None
 
 
@@ -263,8 +310,6 @@ def _routing(times: list[int] | None) -> Iterator[object]:
     if times is None:
         yield from [None] * (len(_TIMES) + 1)
         return
-    if min(times) < 0 or max(times) > MOST:
-        raise RejectedError("the answer holds a routing status that lasted less than nothing, or beyond all measure")
     for time in times:
         yield time / 1000
     yield occupancy(*times[:3])

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from asyncreport.api.wire import Request, Wait, read
-from asyncreport.errors import RejectedError
+from asyncreport.errors import OFF_GRID, RejectedError
 from asyncreport.job import Chunk, Query
 from asyncreport.pieces import Bound
-from asyncreport.records import Accumulator, Datum, metrics_of
+from asyncreport.records import MOST, Accumulator, Datum, metrics_of
 from asyncreport.timeline import Granularity, Grid, Interval
 
 PATH = "/api/v2/analytics/conversations/aggregates/query"
@@ -34,15 +35,24 @@ class Container(Struct, gc=False):
 
 
 class Answer(Struct):
-    """A whole answer or a page of one; nothing at all may arrive as `{}`, `null` or an empty list."""
+    """A whole answer or a page of one, its containers unread; nothing at all may arrive as `{}`, `null` or an empty list."""
 
-    results: list[Container] | None = None
+    results: list[msgspec.Raw] | None = None
     #: leads to the next page, of a query job's results
     cursor: str | None = None
 
 
-#: what a contract asks and is sent; it returns what it made of the answers
-Steps = Generator[Request | Wait, Any, list[Container]]
+class Page(Struct, frozen=True):
+    """What an answer, or a page of one, reports."""
+
+    facts: Accumulator
+    cursor: str | None = None
+
+
+#: read an answer; raise TransientError for a body that is none, RejectedError for one that must not be believed
+Reader = Callable[[bytes], Page]
+#: what a contract asks and is sent; it returns what the answers report
+Steps = Generator[Request | Wait, Any, Accumulator]
 #: ask for one interval; True: as one bucket
 Ask = Callable[[Interval, bool], Steps]
 
@@ -63,21 +73,69 @@ class Known:
     cut: int = 0
 
 
-def decode(body: bytes) -> Answer:
-    """Read an answer; raise TransientError for a body that is none: it was cut short or is not the vendor's."""
-    return read(_DECODER, body, "aggregates result") or Answer()
+def reader(facts: Accumulator, add: Callable[[Accumulator, msgspec.Raw], None]) -> Reader:
+    """Make a reader: `add` reads one container and adds it, so that of a large answer no more than one is in memory at a time."""
+
+    def decode(body: bytes) -> Page:
+        answer = read(_ANSWER, body, _WHAT) or Answer()
+        page = facts.blank()
+        for raw in answer.results or ():
+            add(page, raw)
+        return Page(page, answer.cursor)
+
+    return decode
 
 
-_DECODER = msgspec.json.Decoder(Answer | None)
+_WHAT = "aggregates result"
+_ANSWER = msgspec.json.Decoder(Answer | None)
+_CONTAINER = msgspec.json.Decoder(Container)
 
 
-def send(body: dict[str, object]) -> Steps:
+def container(raw: msgspec.Raw) -> Container:
+    """Read one group; raise TransientError for what is none."""
+    return read(_CONTAINER, raw, _WHAT)
+
+
+M = TypeVar("M")
+
+
+class _Stats(Struct, gc=False):
+    count: Annotated[int, Meta(ge=0, le=MOST)] = 0
+    sum: Annotated[float, Meta(ge=0, le=MOST, multiple_of=1)] = 0.0
+
+
+class _Measure(Struct, Generic[M], gc=False):
+    metric: M
+    stats: _Stats | None = None
+
+
+class _Datum(Struct, Generic[M], gc=False):
+    interval: str
+    metrics: list[_Measure[M]] = []
+
+
+class _Sound(Struct, Generic[M], gc=False):
+    """A group in which all is as it nearly always is: metrics that were asked for, whole ms, nothing null, nothing absurd.
+
+    That this is so is found out while decoding, at next to no cost; what is not is read by `container` and looked at piece by piece.
+    """
+
+    group: dict[str, str | None] = {}
+    data: list[_Datum[M]] = []
+
+
+@lru_cache(maxsize=16)
+def _sound(metrics: tuple[str, ...]) -> msgspec.json.Decoder[_Sound[str]]:
+    return msgspec.json.Decoder(_Sound[Literal[metrics]])  # type: ignore[valid-type]  # known only now: it spares a text for each
+
+
+def send(body: dict[str, object], reader: Reader) -> Steps:
     """Ask one query and have its answer at once."""
-    answer: Answer = yield request(PATH, body)
-    return answer.results or []
+    answer: Page = yield request(PATH, body, reader)
+    return answer.facts
 
 
-def request(path: str, body: dict[str, object], decode: Callable[[bytes], Any] = decode) -> Request:
+def request(path: str, body: dict[str, object], decode: Callable[[bytes], Any]) -> Request:
     """Make a request of a query; raise RejectedError where it is longer than the platform takes."""
     text = msgspec.json.encode(body)
     if len(text) > REQUEST_BYTES:
@@ -125,20 +183,23 @@ def one_of(dimension: str, values: Iterable[str]) -> dict[str, object] | None:
     return {"type": "or", "predicates": predicates} if predicates else None
 
 
-def cut(grid: Grid, interval: Interval, known: Known, fits: Callable[[str], bool], ask: Ask) -> Steps:
-    """Ask for an interval in as few queries as its granularity allows."""
+def cut(grid: Grid, interval: Interval, known: Known, facts: Accumulator, ask: Ask) -> Generator[Request | Wait, Any, None]:
+    """Ask for an interval in as few queries as its granularity allows, and add what they report to `facts`."""
     if grid.granularity is Granularity.P1D and not known.days_alone:
-        found = yield from ask(interval, False)
-        # The vendor leaves open how it cuts the days of a clock change: its edges are checked, not trusted.
-        if all(fits(datum.interval) for container in found for datum in container.data or ()):
-            return found
-        known.days_alone = True
+        try:
+            facts.absorb((yield from ask(interval, False)))
+        except RejectedError as error:
+            # The vendor leaves open how it cuts the days of a clock change: its edges are checked, not trusted.
+            if error.code != OFF_GRID:
+                raise
+            known.days_alone = True
+        else:
+            return
     if grid.granularity.step is not None:
-        return (yield from ask(interval, False))
-    found = []
+        facts.absorb((yield from ask(interval, False)))
+        return
     for start, end in pairwise(grid.edges(interval)):
-        found += yield from ask(Interval(start, end), True)
-    return found
+        facts.absorb((yield from ask(Interval(start, end), True)))
 
 
 def alone(grid: Grid, known: Known) -> bool:
@@ -153,16 +214,25 @@ def queries(grid: Grid, interval: Interval) -> int:
     return len(grid.edges(interval)) - 1
 
 
-def add(query: Query, chunk: Chunk, facts: Accumulator, found: Iterable[Container]) -> None:
-    """Add what was found; raise RejectedError for a user who was not asked for and a bucket off the grid."""
+def adder(query: Query, chunk: Chunk) -> Callable[[Accumulator, msgspec.Raw], None]:
+    """Make what reads a group and adds it; that raises RejectedError for a user who was not asked for and a bucket off the grid."""
     asked = None if chunk.users is None else frozenset(chunk.users)
-    for container in found:
-        group = container.group or {}
+    sound, split_by = _sound(metrics_of(query)), query.split_by
+
+    def add(facts: Accumulator, raw: msgspec.Raw) -> None:
+        found: _Sound[str] | Container
+        try:
+            found, fill = sound.decode(raw), facts.add_sound
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            found, fill = container(raw), facts.add
+        group = found.group or {}
         user = text(group, "userId")
         if asked is not None and user is None:
-            continue  # of no user, so of none that was asked for
+            return  # of no user, so of none that was asked for
         check_asked(user, asked)
-        facts.add(user, tuple(text(group, dimension) for dimension in query.split_by), container.data or ())
+        fill(user, tuple(text(group, dimension) for dimension in split_by), found.data or ())
+
+    return add
 
 
 def check_asked(user: str | None, asked: frozenset[str] | None) -> None:

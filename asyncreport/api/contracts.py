@@ -22,14 +22,15 @@ def steps(query: Query, chunk: Chunk, facts: Accumulator, known: Known, closing:
         yield from entities.steps(query.grid, chunk, facts)
         return
 
+    reader = aggregates.reader(facts, aggregates.adder(query, chunk))
+
     def ask(interval: Interval, whole: bool) -> Steps:
         body = aggregates.conversations(query, chunk, interval, whole)
         if query.contract == "query-jobs":
-            return (yield from query_jobs.send(body, closing, known.patience))
-        return (yield from aggregates.send(body))
+            return (yield from query_jobs.send(body, reader, closing, known.patience))
+        return (yield from aggregates.send(body, reader))
 
-    found = yield from aggregates.cut(query.grid, chunk.interval, known, facts.fits, ask)
-    aggregates.add(query, chunk, facts, found)
+    yield from aggregates.cut(query.grid, chunk.interval, known, facts, ask)
     if query.occupancy:
         users = known.everyone if chunk.users is None else chunk.users
         yield from user_aggregates.steps(query, chunk.interval, users, facts, known)

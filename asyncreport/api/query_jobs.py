@@ -14,12 +14,12 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api.aggregates import Answer, Container, Steps, request
-from asyncreport.api.aggregates import decode as decode_page
+from asyncreport.api.aggregates import Page, Reader, Steps, request
 from asyncreport.api.pages import check_pages
 from asyncreport.api.problems import SHOWN
 from asyncreport.api.wire import Request, Wait, read
 from asyncreport.errors import TOO_LARGE, ApiError, RejectedError, RetriesExhausted
+from asyncreport.records import Accumulator
 from asyncreport.words import one_line
 
 PATH = "/api/v2/analytics/conversations/aggregates/jobs"
@@ -50,7 +50,7 @@ class Status(Struct, rename="camel"):
     error_message: str | None = None
 
 
-def send(body: dict[str, object], closing: list[Request], patience: float) -> Steps:
+def send(body: dict[str, object], reader: Reader, closing: list[Request], patience: float) -> Steps:
     """Ask one query as a query job, over again where it expires or vanishes; while it stands, its DELETE is in `closing`.
 
     Raise RejectedError where the vendor reports that it failed, RetriesExhausted where it takes longer than `patience` seconds.
@@ -60,10 +60,10 @@ def send(body: dict[str, object], closing: list[Request], patience: float) -> St
         path = f"{PATH}/{quote(submitted.job_id, safe='')}"
         deletion = Request(method="DELETE", path=path)
         closing.append(deletion)
-        found: list[Container] | None = None
+        found: Accumulator | None = None
         try:
             if (yield from _fulfilled(path, patience)):
-                found = yield from _pages(path)
+                found = yield from _pages(path, reader)
         except RejectedError as error:
             if error.status != 404:
                 raise
@@ -108,15 +108,18 @@ def _pauses(patience: float) -> Iterator[float]:
         pause = min(2 * pause, _LAST)
 
 
-def _pages(path: str) -> Steps:
+def _pages(path: str, reader: Reader) -> Steps:
     """Follow the cursor to the last page; a page without results is not the end, a cursor seen before is an error."""
-    found: list[Container] = []
+    found: Accumulator | None = None
     seen: set[str] = set()
     cursor: str | None = None
     while True:
         query = (("cursor", cursor),) if cursor else ()
-        page: Answer = yield Request(method="GET", path=f"{path}/results", query=query, decode=decode_page)
-        found += page.results or []
+        page: Page = yield Request(method="GET", path=f"{path}/results", query=query, decode=reader)
+        if found is None:
+            found = page.facts
+        else:
+            found.absorb(page.facts)
         cursor = page.cursor
         if not cursor:
             return found

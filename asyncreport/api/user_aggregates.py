@@ -5,9 +5,13 @@ https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/user
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any
 
-from asyncreport.api.aggregates import Known, Steps, check_asked, cut, one_of, request, text, timed
+import msgspec
+
+from asyncreport.api.aggregates import Known, Page, Reader, Steps, check_asked, container, cut, one_of, reader, request, text, timed
+from asyncreport.api.wire import Request, Wait
 from asyncreport.errors import TOO_LARGE, RejectedError
 from asyncreport.job import USERS_PER_QUERY, Query
 from asyncreport.records import Accumulator
@@ -16,28 +20,35 @@ from asyncreport.timeline import Granularity, Interval
 PATH = "/api/v2/analytics/users/aggregates/query"
 
 
-def steps(query: Query, interval: Interval, users: Sequence[str], facts: Accumulator, known: Known) -> Steps:
+def steps(query: Query, interval: Interval, users: Sequence[str], facts: Accumulator, known: Known) -> Generator[Request | Wait, Any, None]:
     """Ask for the routing statuses of users, 100 a query as the vendor demands, and add them to `facts`.
 
     Raise RejectedError for a bucket off the grid, a foreign user, and, naming PT30M, for quarter hours where those are refused.
     """
     for batch in batches(users):
-        asked = frozenset(batch)
+        reads = reader(facts, _adder(frozenset(batch)))
 
-        def ask(part: Interval, whole: bool, batch: Sequence[str] = batch) -> Steps:
+        def ask(part: Interval, whole: bool, batch: Sequence[str] = batch, reads: Reader = reads) -> Steps:
             body = timed(query.grid, part, whole)
             body |= {"groupBy": ["userId"], "metrics": ["tAgentRoutingStatus"], "filter": one_of("userId", batch)}
             try:
-                return (yield request(PATH, body)).results or []
+                answer: Page = yield request(PATH, body, reads)
             except RejectedError as error:
                 raise _explained(error, query) from error
+            return answer.facts
 
-        for container in (yield from cut(query.grid, interval, known, facts.fits, ask)):
-            user = text(container.group or {}, "userId")
-            if user is not None:
-                check_asked(user, asked)
-                facts.add_statuses(user, container.data or ())
-    return []
+        yield from cut(query.grid, interval, known, facts, ask)
+
+
+def _adder(asked: frozenset[str]) -> Callable[[Accumulator, msgspec.Raw], None]:
+    def add(facts: Accumulator, raw: msgspec.Raw) -> None:
+        found = container(raw)
+        user = text(found.group or {}, "userId")
+        if user is not None:
+            check_asked(user, asked)
+            facts.add_statuses(user, found.data or ())
+
+    return add
 
 
 def batches(users: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -15,7 +15,7 @@ from asyncreport.api.oauth import token_request
 from asyncreport.api.problems import budget, problem, subject
 from asyncreport.api.wire import Request, Response
 from asyncreport.backoff import wait
-from asyncreport.errors import AsyncReportError, RetriesExhausted, TransientError
+from asyncreport.errors import AsyncReportError, RejectedError, RetriesExhausted, TransientError
 from asyncreport.job import Connection, Limits, Secret
 from asyncreport.net.tally import Tally
 from asyncreport.net.throttle import Throttle
@@ -115,6 +115,8 @@ class Lane:
             decoded = request.decode(response.body)
         except TransientError as cut:
             raise TransientError(f"{subject(request, response.correlation_id)}: {cut}", status=response.status) from cut
+        except RejectedError as odd:
+            raise RejectedError(f"{subject(request, response.correlation_id)}: {odd}", status=odd.status, code=odd.code) from odd
         if token is not None:
             self._answered = asyncio.get_running_loop().time()
         return decoded

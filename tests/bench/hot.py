@@ -32,6 +32,12 @@ START = parse_iso("2023-10-02T08:00:00Z")
 QUERY = Query(grid=Grid(Granularity.PT30M, "UTC"))
 
 
+class Answer(msgspec.Struct):
+    """A whole answer, typed: what the floor decodes."""
+
+    results: list[aggregates.Container]
+
+
 def chunk_of(users: int, buckets: int) -> Chunk:
     """Give a chunk of some users and half hours."""
     names = tuple(f"{n:08x}-0000-4000-8000-{n:012x}" for n in range(users))
@@ -62,7 +68,7 @@ def _datum(span: str, n: int) -> dict[str, object]:
 def ours(chunk: Chunk, body: bytes) -> bytes:
     """Do the work as the product does."""
     facts = Accumulator(QUERY.grid.edges(chunk.interval), QUERY)
-    aggregates.add(QUERY, chunk, facts, aggregates.decode(body).results or ())
+    facts.absorb(aggregates.reader(facts, aggregates.adder(QUERY, chunk))(body).facts)
     return b"".join([block.lines for block in facts.blocks()])
 
 
@@ -156,7 +162,8 @@ def measure() -> dict[str, float]:
     body = answer(chunk)
     assert ours(chunk, body) == by_dicts(chunk, body)
     rows = [orjson.loads(line) for line in ours(chunk, body).splitlines()]
-    decode = _median(lambda: aggregates.decode(body))
+    typed = msgspec.json.Decoder(Answer)
+    decode = _median(lambda: typed.decode(body))
     dump = _median(lambda: orjson.dumps(rows))
     whole, dicts = _median(lambda: ours(chunk, body)), _median(lambda: by_dicts(chunk, body))
     large = chunk_of(1_000, 24)

@@ -137,7 +137,6 @@ def test_a_metric_whose_stats_are_absent_makes_a_row_of_zeros() -> None:
 )
 def test_a_bucket_is_known_by_its_instants_however_they_are_written(interval: str) -> None:
     facts = accumulator()
-    assert facts.fits(interval)
     facts.add("anna", (), [Datum(interval, [Measure("tHandle", Stats(1, 1))])])
     assert rows(facts)["anna"][0]["interval_start"] == iso(HOUR)
 
@@ -163,9 +162,9 @@ def test_a_bucket_off_the_grid_is_an_error(interval: str) -> None:
 @pytest.mark.parametrize("count_and_sum", [(1, -5.0), (-1, 5), (10**20, 1), (1, 10**400), (1, 1e300)])
 def test_what_cannot_be_is_an_error(count_and_sum: tuple[int, float]) -> None:
     facts = accumulator()
-    facts.add("anna", (), [datum(0, tHandle=count_and_sum)])
-    with pytest.raises(RejectedError, match=r"counts less than nothing, or beyond all measure, in the bucket 1970-01-01T00:00:00.000Z"):
-        rows(facts)
+    with pytest.raises(RejectedError, match=r"counts less than nothing, or beyond all measure, in the bucket '1970-01-01T00:00:00.000Z/"):
+        facts.add("anna", (), [datum(0, tHandle=count_and_sum)])
+    assert rows(facts) == {}
 
 
 @given(st.integers(0, 10**12), st.integers(1, 10**6))

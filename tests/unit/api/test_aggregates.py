@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncreport.api.aggregates import Answer, Known, decode
+from asyncreport.api.aggregates import Known, Page
 from asyncreport.api.contracts import requests, steps
 from asyncreport.api.wire import Request
 from asyncreport.errors import RejectedError, TransientError
@@ -41,14 +41,18 @@ def ask(
     facts = Accumulator(query.grid.edges(interval), query)
     asked: list[dict[str, Any]] = []
     running = steps(query, chunk, facts, learned or Known(), [])
-    answer: Answer | None = None
+    answer: Page | RejectedError | None = None
     while True:
         try:
-            request: Request = running.send(answer)  # type: ignore[arg-type]
+            step = running.throw(answer) if isinstance(answer, RejectedError) else running.send(answer)
         except StopIteration:
             return asked, rows(facts)
-        asked.append(json.loads(request.body or b""))
-        answer = request.decode(reply(asked[-1]))
+        assert isinstance(step, Request)
+        asked.append(json.loads(step.body or b""))
+        try:
+            answer = step.decode(reply(asked[-1]))
+        except RejectedError as error:
+            answer = error
 
 
 def results(*groups: tuple[dict[str, str], list[tuple[str, int]]]) -> bytes:
@@ -128,6 +132,39 @@ def test_media_types_containers_and_entries_of_one_key_are_added_up() -> None:
     )
     _, rows = ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, (ANNA,), lambda _: body)
     assert [row["handled_count"] for row in rows[ANNA]] == [29, 2]
+
+
+@pytest.mark.parametrize(
+    ("measure", "expected"),
+    [
+        ({"metric": "tHandle", "stats": {"count": 2, "sum": 1999.6}}, (2, 2.0)),
+        ({"metric": "tHandle", "stats": {"count": 2, "sum": 2000, "max": None}}, (2, 2.0)),
+        ({"metric": "tHandle", "stats": {"count": 2, "sum": None}}, (2, 0.0)),
+        ({"metric": "tHandle", "stats": {"count": None, "sum": 2000.0}}, (0, 2.0)),
+        ({"metric": "tHandle", "stats": None}, (0, 0.0)),
+        ({"metric": "tHandle", "qualifier": "x", "new": [1]}, (0, 0.0)),
+    ],
+)
+@pytest.mark.parametrize("beside", [[], [{"metric": "tNew", "stats": {"count": 9, "sum": -9.5}}]])
+def test_a_measure_is_read_whatever_it_lacks_and_whatever_stands_beside_it(
+    measure: dict[str, Any], expected: tuple[int, float], beside: list[dict[str, Any]]
+) -> None:
+    """Fractions of a ms are rounded, what is null counts as absent, and a metric that nobody asked for is passed over."""
+    bucket = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
+    group = {
+        "group": {"userId": ANNA},
+        "data": [{"interval": bucket, "metrics": [*beside, measure]}, {"interval": bucket, "metrics": None}],
+    }
+    _, found = ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, (ANNA,), lambda _: json.dumps({"results": [group]}).encode())
+    assert [(row["handled_count"], row["total_handle_time_sec"]) for row in found[ANNA]] == [expected]
+
+
+@pytest.mark.parametrize("stats", [{"count": -1}, {"sum": -0.5}, {"count": 2**60}, {"sum": 1e300}, {"sum": -1e300}])
+def test_a_number_that_cannot_be_is_an_error(stats: dict[str, float]) -> None:
+    bucket = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
+    group = {"group": {"userId": ANNA}, "data": [{"interval": bucket, "metrics": [{"metric": "tAcw", "stats": stats}]}]}
+    with pytest.raises(RejectedError, match=f"counts less than nothing, or beyond all measure, in the bucket '{bucket}'"):
+        ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, (ANNA,), lambda _: json.dumps({"results": [group]}).encode())
 
 
 def test_what_no_user_handled_counts_for_everyone_alone() -> None:
@@ -232,13 +269,13 @@ def test_a_hundred_users_make_a_short_query() -> None:
 )
 def test_a_cut_or_foreign_body_is_worth_another_attempt(body: bytes) -> None:
     with pytest.raises(TransientError, match="the answer is no aggregates result"):
-        decode(body)
+        ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_give_an_answer_or_our_error(body: bytes) -> None:
+def test_any_bytes_give_rows_or_our_error(body: bytes) -> None:
     try:
-        answer = decode(body)
-    except TransientError:
+        _, found = ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)
+    except (TransientError, RejectedError):
         return
-    assert isinstance(answer, Answer)
+    assert isinstance(found, dict)

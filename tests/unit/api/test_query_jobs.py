@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+import msgspec
 import pytest
 
-from asyncreport.api.aggregates import Container
+from asyncreport.api import aggregates
 from asyncreport.api.query_jobs import PAGE_SIZE, PATH, SUBMISSIONS, send
 from asyncreport.api.wire import Request, Wait
 from asyncreport.errors import TOO_LARGE, RejectedError, RetriesExhausted, TransientError
+from asyncreport.job import Query
+from asyncreport.records import Accumulator, Datum, Measure, Stats
+from asyncreport.timeline import HOUR, Granularity, Grid, iso
+from tests.rows import rows
 
 #: answers in order: a body, or an error that the road to the server raised
 Script = Iterator[bytes | Exception]
 
 
-def play(script: list[bytes | Exception], patience: float = 900) -> tuple[list[str], list[float], list[Container], list[Request]]:
+def reader() -> aggregates.Reader:
+    """Read one interaction for each group."""
+
+    def add(facts: Accumulator, raw: msgspec.Raw) -> None:
+        user = (aggregates.container(raw).group or {})["userId"]
+        facts.add(user, (), [Datum(f"{iso(0)}/{iso(HOUR)}", [Measure("tHandle", Stats(1, 1000))])])
+
+    return aggregates.reader(Accumulator((0, HOUR), Query(grid=Grid(Granularity.PT1H, "UTC"))), add)
+
+
+def play(script: list[bytes | Exception], patience: float = 900) -> tuple[list[str], list[float], Accumulator, list[Request]]:
     """Run the contract against a script; give what was asked, the pauses, the result and what is left to be asked."""
     closing: list[Request] = []
     asked: list[str] = []
     pauses: list[float] = []
     answers: Script = iter(script)
-    running = send({"interval": "a/b"}, closing, patience)
+    running = send({"interval": "a/b"}, reader(), closing, patience)
     step = next(running)
     try:
         while True:
@@ -51,20 +65,21 @@ ACCEPTED, PENDING, DONE = b'{"jobId": "j1"}', b'{"state": "PENDING"}', b'{"state
 GONE = RejectedError("404", status=404)
 
 
-def users(found: list[Container]) -> list[Any]:
-    return [(container.group or {})["userId"] for container in found]
+def users(found: Accumulator) -> list[str | None]:
+    """List the users, each as often as a page held them."""
+    return [user for user, block in rows(found).items() for _ in range(int(str(block[0]["handled_count"])))]
 
 
 def test_a_query_is_submitted_polled_read_to_the_last_page_and_deleted() -> None:
     asked, pauses, found, closing = play([ACCEPTED, b'{"state": "QUEUED"}', PENDING, DONE, page("a", cursor="c1"), page("b", "a")])
     assert asked == ["POST ", "GET /j1", "GET /j1", "GET /j1", "GET /j1/results", "GET /j1/results?cursor=c1", "DELETE /j1"]
     assert pauses == [1, 2, 4]
-    assert users(found) == ["a", "b", "a"]
+    assert users(found) == ["a", "a", "b"]
     assert closing == []
 
 
 def test_the_submission_is_the_query_and_a_page_size() -> None:
-    request = next(send({"interval": "a/b"}, [], 900))
+    request = next(send({"interval": "a/b"}, reader(), [], 900))
     assert isinstance(request, Request)
     assert request.body == b'{"interval":"a/b","pageSize":%d}' % PAGE_SIZE
 
@@ -72,7 +87,7 @@ def test_the_submission_is_the_query_and_a_page_size() -> None:
 def test_pauses_grow_up_to_a_quarter_minute_until_patience_ends() -> None:
     with pytest.raises(RetriesExhausted, match="the query job is still PENDING after 60 s; run it again later, or raise give_up_after"):
         play([ACCEPTED, *[PENDING] * 50], patience=60)
-    running, pauses = send({}, [], 60), []
+    running, pauses = send({}, reader(), [], 60), []
     step = next(running)
     while len(pauses) < 7:
         if isinstance(step, Wait):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from asyncreport.api import aggregates, user_aggregates
 from asyncreport.api.aggregates import Known
 from asyncreport.api.contracts import requests, steps
-from asyncreport.api.wire import Request
+from asyncreport.api.wire import Request, Wait
 from asyncreport.errors import TOO_LARGE, RejectedError
 from asyncreport.job import Chunk, Query
 from asyncreport.records import Accumulator, occupancy
@@ -48,12 +48,17 @@ def ask(
         else:
             assert step.path == aggregates.PATH
         try:
-            answer = step.decode(statuses(body) if step.path == user_aggregates.PATH else handled)
-            step = running.send(answer)
-        except RejectedError as error:
-            step = running.throw(error)
+            step = _answered(running, step, lambda body=body, path=step.path: statuses(body) if path == user_aggregates.PATH else handled)
         except StopIteration:
             return asked, rows(facts)
+
+
+def _answered(running: Generator[Request | Wait, Any, None], step: Request, reply: Callable[[], bytes]) -> Request | Wait:
+    try:
+        answer = step.decode(reply())
+    except RejectedError as error:
+        return running.throw(error)
+    return running.send(answer)
 
 
 def reported(*rows: tuple[str, str, dict[str, float]]) -> bytes:
