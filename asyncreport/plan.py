@@ -13,8 +13,8 @@ from asyncreport.job import USERS_PER_QUERY, Chunk, ChunkLength, Part
 from asyncreport.timeline import DAY, HOUR, Granularity, Grid, Interval, Slot
 
 #: users x buckets in one answer, where the job leaves the chunk's length open: as large as memory allows. A month of 1,000 agents who
-#: work in every half hour peaks at 131 MB with 10,000 and at 171 MB with 20,000; the budget is 150 (`tests/bench/memory.py`)
-STEPS = 10_000
+#: work in every half hour peaks at 102-134 MB with 20,000, and at 148 and more with 40,000; the budget is 150 (`tests/bench/memory.py`)
+STEPS = 20_000
 
 
 class Want(Struct, frozen=True, kw_only=True):

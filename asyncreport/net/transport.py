@@ -6,7 +6,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Self
 
@@ -19,8 +19,14 @@ from asyncreport.api.wire import Request, Response
 from asyncreport.errors import TOO_LARGE, AsyncReportError, ConfigError, RejectedError, TransientError
 from asyncreport.job import Connection, Limits
 
-#: answers read at once: memory follows their size, and not how many workers there are
-_READERS = 4
+#: bytes of an answer that wait in the session until somebody reads on; its default of four times as much, for each of 16 workers, showed
+_BUFFER = 2**16
+
+#: bytes of an answer that are read whoever else reads; a slow answer that is small holds nobody up
+_SMALL = 2**18
+
+#: answers larger than that which are read at once: memory follows their size, and not how many workers there are
+_READERS = 2
 
 #: bytes of one answer, unpacked: some six times what a chunk as long as the plan makes it is answered with. A chunk that is answered with
 #: more is cut, so that a bound too low costs requests and one too high memory, four times over.
@@ -45,6 +51,7 @@ class Transport:
             # Lanes share the session and must not share what a server remembers of one of them.
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_once,),
+            read_bufsize=_BUFFER,
             trust_env=False,
         )
 
@@ -84,9 +91,26 @@ class Transport:
             proxy=self._proxy,
             allow_redirects=False,
         ) as answer:
-            async with self._turn(clock):
-                body = await _body(request, answer)
+            body = await self._body(request, answer, clock)
             return Response(status=answer.status, headers={name.lower(): value for name, value in answer.headers.items()}, body=body)
+
+    async def _body(self, request: Request, answer: aiohttp.ClientResponse, clock: asyncio.Timeout) -> bytes:
+        """Read a body as `answer.read()` does, but to a bound; of an error nobody reads on to the end."""
+        pieces, size = [], 0
+        async with AsyncExitStack() as turn:
+            while piece := await answer.content.readany():
+                if size <= _SMALL < size + len(piece):
+                    await turn.enter_async_context(self._turn(clock))
+                pieces.append(piece)
+                size += len(piece)
+                if size <= MOST_BYTES:
+                    continue
+                if not answer.ok:
+                    break
+                pieces.clear()  # an error keeps its frames, for as long as somebody keeps the error
+                named = subject(request, answer.headers.get("inin-correlation-id") or answer.headers.get("genesys-correlation-id"))
+                raise RejectedError(f"{named}: the answer is longer than {MOST_BYTES:,} bytes; ask for less at once", code=TOO_LARGE)
+            return b"".join(pieces)
 
     @asynccontextmanager
     async def _turn(self, clock: asyncio.Timeout) -> AsyncIterator[None]:
@@ -98,22 +122,6 @@ class Transport:
         async with self._reading:
             clock.reschedule(loop.time() + left)
             yield
-
-
-async def _body(request: Request, answer: aiohttp.ClientResponse) -> bytes:
-    """Read a body as `answer.read()` does, but to a bound; of an error nobody reads on to the end."""
-    pieces, size = [], 0
-    while piece := await answer.content.readany():
-        pieces.append(piece)
-        size += len(piece)
-        if size <= MOST_BYTES:
-            continue
-        if not answer.ok:
-            break
-        pieces.clear()  # an error keeps its frames, for as long as somebody keeps the error
-        named = subject(request, answer.headers.get("inin-correlation-id") or answer.headers.get("genesys-correlation-id"))
-        raise RejectedError(f"{named}: the answer is longer than {MOST_BYTES:,} bytes; ask for less at once", code=TOO_LARGE)
-    return b"".join(pieces)
 
 
 def _unreachable(request: Request, error: aiohttp.ClientError | UnicodeError) -> AsyncReportError:

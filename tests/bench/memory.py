@@ -1,6 +1,6 @@
 """Peak memory of a real export: a process of its own against a stand-in server that answers each query with every bucket full.
 
-`python -m tests.bench.memory` takes some two minutes; `python -m tests.bench.memory 365` pulls a year at the shipped size of answers.
+`python -m tests.bench.memory` takes some two minutes; `python -m tests.bench.memory 365 8` pulls a year of working days of 8 hours.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ from aiohttp import web
 from asyncreport import plan
 from asyncreport.cli import cli
 from asyncreport.records import METRICS
-from asyncreport.timeline import DAY, Granularity, Grid, Interval, iso, parse_iso
+from asyncreport.timeline import DAY, HOUR, Granularity, Grid, Interval, iso, parse_iso
 from tests.exporting import environ
 
 USERS = tuple(f"{n:08x}-0000-4000-8000-{n:012x}" for n in range(1_000))
 START = parse_iso("2014-01-01T00:00:00Z")
 GRID = Grid(Granularity.PT30M, "UTC")
+HOURS = web.AppKey("hours", int)
+#: requests a minute, of a server without a limit
+UNLIMITED = 30_000
 #: user-steps per answer that are compared
 SIZES = (10_000, 20_000, 40_000, 80_000)
 
@@ -47,7 +50,8 @@ async def _aggregates(request: web.Request) -> web.Response:
     interval = Interval(*map(parse_iso, body["interval"].split("/")))
     clauses = body.get("filter", {}).get("clauses", ())
     listed = [each["value"] for clause in clauses for each in clause["predicates"] if each["dimension"] == "userId"]
-    spans = (f"{iso(start)}/{iso(end)}".encode() for start, end in pairwise(GRID.edges(interval)))
+    hours = request.app[HOURS]
+    spans = (f"{iso(start)}/{iso(end)}".encode() for start, end in pairwise(GRID.edges(interval)) if start % DAY < hours * HOUR)
     data = b",".join(b'{"interval":"%b","metrics":%b}' % (span, _METRICS) for span in spans)
     groups = (b'{"group":{"mediaType":"voice","userId":"%b"},"data":[%b]}' % (user.encode(), data) for user in listed or USERS)
     return web.Response(body=b'{"results":[%b]}' % b",".join(groups), content_type="application/json")
@@ -63,9 +67,10 @@ async def _token(_: web.Request) -> web.Response:
     return web.json_response({"access_token": "t", "token_type": "bearer", "expires_in": 86_400})
 
 
-async def _serve() -> None:
-    """Serve on a free port of loopback, which is printed, until killed."""
+async def _serve(hours: int) -> None:
+    """Serve on a free port of loopback, which is printed, until killed; there was work in the first so many hours of each day."""
     app = web.Application(client_max_size=2**24)
+    app[HOURS] = hours
     app.router.add_post("/oauth/token", _token)
     app.router.add_get("/api/v2/users", _users)
     app.router.add_post("/api/v2/analytics/conversations/aggregates/query", _aggregates)
@@ -78,8 +83,8 @@ async def _serve() -> None:
 
 
 @contextmanager
-def _server() -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.bench.memory", "serve"]
+def _server(hours: int) -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.bench.memory", "serve", str(hours)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -88,9 +93,9 @@ def _server() -> Iterator[str]:
             process.kill()
 
 
-def _job(folder: Path, url: str, *, days: int, users: Sequence[str] | None) -> Path:
+def _job(folder: Path, url: str, *, days: int, users: Sequence[str] | None, limit: int) -> Path:
     team: dict[str, Any] = {"name": "all"} if users is None else {"name": "all", "users": list(users)}
-    place = {"api_url": url, "login_url": url, "client_id": "c", "client_secret": "s", "requests_per_minute": 30_000}
+    place = {"api_url": url, "login_url": url, "client_id": "c", "client_secret": "s", "requests_per_minute": limit}
     job = {
         "name": "job",
         "connections": {"default": place},
@@ -103,10 +108,12 @@ def _job(folder: Path, url: str, *, days: int, users: Sequence[str] | None) -> P
     return path
 
 
-def peak(*, days: int, steps: int = plan.STEPS, users: Sequence[str] | None = None) -> dict[str, float]:
+def peak(
+    *, days: int, steps: int = plan.STEPS, users: Sequence[str] | None = None, hours: int = 24, limit: int = UNLIMITED
+) -> dict[str, float]:
     """Export some days of 1,000 agents by the half hour in a process of its own; give its peak in MB, records, and seconds."""
-    with _server() as url, tempfile.TemporaryDirectory() as name:
-        job = _job(Path(name), url, days=days, users=users)
+    with _server(hours) as url, tempfile.TemporaryDirectory() as name:
+        job = _job(Path(name), url, days=days, users=users, limit=limit)
         command = [sys.executable, "-m", "tests.bench.memory", "run", str(steps), str(job)]
         began = time.perf_counter()
         with subprocess.Popen(command, env=environ(), stderr=subprocess.PIPE) as process:
@@ -117,24 +124,31 @@ def peak(*, days: int, steps: int = plan.STEPS, users: Sequence[str] | None = No
         if process.returncode:
             raise RuntimeError(said)
         summary = json.loads((Path(name) / ".asyncreport" / "job" / "summary.json").read_text())
-        assert summary["records"]["all"] == days * 48 * len(USERS)
+        assert summary["records"]["all"] == days * 2 * hours * len(USERS)
         return {"peak_mb": usage.ru_maxrss / 1024, "records": summary["records"]["all"], "seconds": time.perf_counter() - began}
 
 
 def measure() -> dict[str, float]:
-    """Measure a month at the shipped size of answers, of everyone and of 1,000 who are listed."""
-    return {"month_everyone_mb": peak(days=31)["peak_mb"], "month_listed_mb": peak(days=31, users=USERS)["peak_mb"]}
+    """Measure at the shipped size of answers: a month in several ways, and a year of working hours."""
+    return {
+        "month_everyone_mb": peak(days=31)["peak_mb"],
+        "month_listed_mb": peak(days=31, users=USERS)["peak_mb"],
+        "month_at_300_a_minute_mb": peak(days=31, limit=300)["peak_mb"],
+        "month_of_8_hours_a_day_mb": peak(days=31, hours=8)["peak_mb"],
+        "year_of_8_hours_a_day_mb": peak(days=365, hours=8)["peak_mb"],
+    }
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve, run one export as a child, pull some days, or compare sizes of answers over a month."""
+    """Serve, run one export as a child, pull some days of some hours, or compare sizes of answers over a month."""
     if arguments[:1] == ["serve"]:
-        asyncio.run(_serve())
+        asyncio.run(_serve(int(arguments[1])))
     elif arguments[:1] == ["run"]:
         plan.STEPS = int(arguments[1])
         cli(["run", arguments[2]])
     elif arguments:
-        sys.stdout.write(f"{arguments[0]} days: {peak(days=int(arguments[0]))}\n")
+        days, hours = int(arguments[0]), int(arguments[1]) if len(arguments) > 1 else 24
+        sys.stdout.write(f"{days} days of {hours} hours: {peak(days=days, hours=hours)}\n")
     else:
         for steps in SIZES:
             sys.stdout.write(f"{steps:6,} steps, a month of everyone: {peak(days=31, steps=steps)}\n")

@@ -260,19 +260,31 @@ def test_an_answer_that_does_not_come_in_time_is_transient(talk: Talk) -> None:
     assert error.timed_out
 
 
-def test_four_slow_bodies_hold_up_the_fifth_and_a_cancelled_reader_lets_it_in() -> None:
-    async def main() -> None:
-        async def talk(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(http(b"whole") if b"/fast" in head else http(b"half", length=100))
-            await reader.read()
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what is longer than two bytes be a large answer."""
+    monkeypatch.setattr(transport, "_SMALL", 2)
 
-        async with asyncio.timeout(10), listening(talk) as port, Transport(connection(port), Limits()) as transport:
-            slow = [asyncio.create_task(transport.send(GET)) for _ in range(4)]
+
+async def halves(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Give a whole answer, a small one, or half of one and no more."""
+    whole = {b"/fast": b"whole", b"/small": b"ok"}.get(head.split()[1])
+    writer.write(http(b"half", length=100) if whole is None else http(whole))
+    if whole is None:
+        await reader.read()
+
+
+@pytest.mark.usefixtures("large")
+def test_slow_large_bodies_hold_up_the_next_one_but_no_small_one_and_a_cancelled_reader_lets_it_in() -> None:
+    async def main() -> None:
+        async with asyncio.timeout(10), listening(halves) as port, Transport(connection(port), Limits()) as transport:
+            slow = [asyncio.create_task(transport.send(GET)) for _ in range(2)]
             while not transport._reading.locked():  # noqa: ASYNC110  # only the loop's own turns are waited for
                 await asyncio.sleep(0)
             fast = asyncio.create_task(transport.send(Request(method="GET", path="/fast")))
             while not transport._reading._waiters:  # noqa: ASYNC110  # the same
                 await asyncio.sleep(0)
+            assert (await transport.send(Request(method="GET", path="/small"))).body == b"ok"
             assert not fast.done()
             slow[0].cancel()
             assert (await fast).body == b"whole"
@@ -283,22 +295,19 @@ def test_four_slow_bodies_hold_up_the_fifth_and_a_cancelled_reader_lets_it_in() 
     asyncio.run(main())
 
 
+@pytest.mark.usefixtures("large")
 def test_waiting_for_a_turn_to_read_is_not_held_against_the_server() -> None:
-    """Four bodies that never end are given up; the fifth answer, which came whole at once and stood behind them, is read."""
+    """Large bodies that never end are given up; the answer that came whole at once and stood behind them is read."""
 
     async def main() -> None:
-        async def talk(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(http(b"whole") if b"/fast" in head else http(b"half", length=100))
-            await reader.read()
-
         limits = Limits(request_timeout=0.5)
-        async with asyncio.timeout(30), listening(talk) as port, Transport(connection(port), limits) as transport:
-            slow = [asyncio.create_task(transport.send(GET)) for _ in range(4)]
+        async with asyncio.timeout(30), listening(halves) as port, Transport(connection(port), limits) as transport:
+            slow = [asyncio.create_task(transport.send(GET)) for _ in range(2)]
             while not transport._reading.locked():  # noqa: ASYNC110  # only the loop's own turns are waited for
                 await asyncio.sleep(0)
             # Its own time would be over before their second time is.
-            more = [asyncio.create_task(transport.send(GET)) for _ in range(4)]
-            while len(transport._reading._waiters or ()) < 4:  # noqa: ASYNC110  # the same
+            more = [asyncio.create_task(transport.send(GET)) for _ in range(2)]
+            while len(transport._reading._waiters or ()) < 2:  # noqa: ASYNC110  # the same
                 await asyncio.sleep(0)
             fast = asyncio.create_task(transport.send(Request(method="GET", path="/fast")))
             assert (await fast).body == b"whole"
