@@ -29,7 +29,7 @@ _SMALL = 2**18
 _READERS = 2
 
 #: bytes of one answer, unpacked: some six times what a chunk as long as the plan makes it is answered with. A chunk that is answered with
-#: more is cut, so that a bound too low costs requests and one too high memory, four times over.
+#: more is cut, so that a bound too low costs requests and one too high memory, twice over.
 MOST_BYTES = 64 * 2**20
 
 

@@ -1,6 +1,7 @@
 """The bench: `python -m tests.bench` holds asyncreport to its budgets; `--peers` lets it pull side by side with what people use.
 
-Both print Markdown. `python -m tests.bench.peers` makes the peers' environment. `--quick` is a smoke run: its figures mean nothing.
+Both print Markdown; the budgets take a quarter of an hour. `python -m tests.bench.peers` makes the peers' environment.
+`--quick` is a smoke run: its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import board, budgets
+from tests.bench import board, budgets, hot, lanes, memory, pace, state
 from tests.bench.contest import Terms
 from tests.bench.load import Load, Server, ceiling, serving
 from tests.bench.peers.__main__ import FOLDER
@@ -65,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
 def _budgets(load: Load, server: Server, asked: argparse.Namespace, runs: int) -> None:
     lines = list(budgets.lines(load, server, runs=runs, latency=asked.latency or 0.2))
     if not asked.quick:
-        lines += budgets.others()
+        for module in (hot, memory, state, pace, lanes):
+            lines += module.lines()
     _say(markdown(("what", "budget", "measured", "met"), [line.cells() for line in lines]))
 
 

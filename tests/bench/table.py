@@ -7,7 +7,22 @@ import platform
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table; `met` is None where it has no budget."""
+
+    what: str
+    budget: str
+    measured: str
+    met: bool | None = None
+
+    def cells(self) -> tuple[str, ...]:
+        """Give its cells."""
+        return self.what, self.budget, self.measured, "" if self.met is None else "yes" if self.met else "**no**"
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
