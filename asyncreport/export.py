@@ -4,44 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from asyncreport.api import directory, users
 from asyncreport.api.aggregates import Known
-from asyncreport.api.wire import Request
 from asyncreport.config import MULTI_VALUED
 from asyncreport.connect import Connections
 from asyncreport.engine import Progress, Work, run
 from asyncreport.errors import AuthError, ConfigError, DamagedPartError, RejectedError, RetriesExhausted, StoreError
 from asyncreport.fetch import Ask, drive, fetch
-from asyncreport.files import all_files, main_files
+from asyncreport.files import all_files, main_files, targets
 from asyncreport.job import Chunk, Connection, Job, Part
+from asyncreport.naming import Naming
 from asyncreport.plan import Freshness, Plan, Want, plan
-from asyncreport.progress import Screen, counted
+from asyncreport.progress import Screen
 from asyncreport.records import Block, column
 from asyncreport.store.changes import Changed
 from asyncreport.store.disk import write_json
 from asyncreport.store.members import Members
-from asyncreport.store.merge import Source, Target, check_targets
-from asyncreport.store.names import Names
+from asyncreport.store.merge import Target, check_targets
 from asyncreport.store.outputs import Made, Outputs
 from asyncreport.store.parts import Reader
 from asyncreport.store.state import State
 from asyncreport.summary import Change, Missing, Summary
 from asyncreport.teams import Unknown, look_up
 from asyncreport.timeline import Interval, iso
-
-#: ask for the names of ids
-Lookup = Callable[[Sequence[str]], Generator[Request, Any, dict[str, str | None]]]
-
 
 #: users of an organisation that does not say how many it has
 _SOME = 1000
@@ -219,51 +213,23 @@ class _Run:
 
     async def merge(self, *, refresh_names: bool) -> dict[Path, Made]:
         """Write the output files that are not what the parts and names make of them."""
-        people, queues = Names(self.state.folder / "names.json"), Names(self.state.folder / "queues.json")
+        naming = Naming(self.state.folder, self.connections, self.screen.say, now=self.now)
         outputs = Outputs(self.state.folder)
-        unchanged = {target.path: outputs.unchanged(target) for target in self._targets(people, queues)}
-        kept = [(names, each.identity) for names in (people, queues) for each in self.job.connections]
-        expired = any(names.missing(identity, names.of(identity), now=self.now) for names, identity in kept)
-        if not expired and not refresh_names and all(unchanged.values()):
+        unchanged = {target.path: outputs.unchanged(target) for target in self._targets(naming)}
+        if not naming.expired(self.job.connections) and not refresh_names and all(unchanged.values()):
             return {path: made for path, made in unchanged.items() if made}
         with Reader(self.state.folder) as reader:
             for connection in self.job.connections:
-                parts = self._parts(connection)
-                for names, seen, steps in (
-                    (people, reader.users(parts), users.names),
-                    (queues, reader.queues(parts), directory.queue_names),
-                ):
-                    if not await self._learn(connection, names, seen, steps, again=refresh_names):
-                        outputs.doubt()
+                if not await naming.learn(connection, self._parts(connection), reader, again=refresh_names):
+                    outputs.doubt()
             # Off the loop, and where nothing else writes: hashing and copying gigabytes must not hold up a signal.
-            return await self.state.work(lambda stopped: outputs.write(self._targets(people, queues), reader, stopped))
+            return await self.state.work(lambda stopped: outputs.write(self._targets(naming), reader, stopped))
 
     def _parts(self, connection: Connection) -> list[Part]:
         return self.state.standing(self.job.query.fingerprint(connection.identity))
 
-    def _targets(self, people: Names, queues: Names) -> list[Target]:
-        split = "queueId" in self.job.query.split_by
-        sources = {
-            each.name: Source.of(self._parts(each), people.of(each.identity), queues.of(each.identity) if split else None)
-            for each in self.job.connections
-        }
-        return [
-            Target(path=file.path, interval=self.job.interval, months=file.months, teams=file.teams, sources=sources)
-            for file in all_files(self.job)
-        ]
-
-    async def _learn(self, connection: Connection, names: Names, seen: Iterable[str], steps: Lookup, *, again: bool) -> bool:
-        """Ask for the names of what has records and is not known; a directory that refuses costs the names, not the run: False."""
-        names.drop_unseen(connection.identity, seen, now=self.now)
-        asked = sorted(seen) if again else names.missing(connection.identity, seen, now=self.now)
-        if not asked:
-            return True
-        try:
-            names.keep(connection.identity, await drive(steps(asked), partial(self.connections.ask, connection.name)), now=self.now)
-        except (AuthError, RejectedError, RetriesExhausted) as error:
-            self.screen.say(f"warning: {counted(len(asked), 'name')} not to be had: {error}")
-            return False
-        return True
+    def _targets(self, naming: Naming) -> list[Target]:
+        return targets(self.job, self._parts, naming.people, naming.queues)
 
     def summarise(self, made: dict[Path, Made], unknown: list[Unknown], *, elapsed: float) -> Summary:
         """Say what the run did; `elapsed` is in seconds."""

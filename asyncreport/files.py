@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from asyncreport.job import Job, Team
+from asyncreport.job import Connection, Job, Part, Team
+from asyncreport.store.merge import Source, Target
+from asyncreport.store.names import Names
 
 
 class File(NamedTuple):
@@ -30,6 +33,15 @@ def all_files(job: Job) -> list[File]:
         for team in job.teams:
             found += _files(job, job.output.per_team.replace("{team}", team.name), (team,))
     return found
+
+
+def targets(job: Job, parts: Callable[[Connection], Sequence[Part]], people: Names, queues: Names) -> list[Target]:
+    """Say what every file is made of: `parts` gives a connection's standing ones."""
+    split = "queueId" in job.query.split_by
+    sources = {
+        each.name: Source.of(parts(each), people.of(each.identity), queues.of(each.identity) if split else None) for each in job.connections
+    }
+    return [Target(path=file.path, interval=job.interval, months=file.months, teams=file.teams, sources=sources) for file in all_files(job)]
 
 
 def _files(job: Job, template: str, teams: tuple[Team, ...]) -> list[File]:

@@ -9,13 +9,13 @@ from typing import Self
 import msgspec
 
 from asyncreport.export import wanted_users
-from asyncreport.files import all_files
+from asyncreport.files import targets
 from asyncreport.job import Chunk, ChunkLength, Connection, Job, Part, Team
 from asyncreport.plan import Freshness, Plan, Want, plan
 from asyncreport.progress import counted
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.members import Members
-from asyncreport.store.merge import Source, Target
+from asyncreport.store.merge import Target
 from asyncreport.store.names import Names
 
 #: things of one kind told, at most
@@ -65,16 +65,9 @@ class Kept:
 
     def targets(self) -> list[Target]:
         """List the output files with what belongs in each."""
-        folder, split = self.job.state_folder, "queueId" in self.job.query.split_by
+        folder = self.job.state_folder
         people, queues = Names(folder / "names.json"), Names(folder / "queues.json")
-        sources = {
-            each.name: Source.of(self.standing[each.name], people.of(each.identity), queues.of(each.identity) if split else None)
-            for each in self.job.connections
-        }
-        return [
-            Target(path=file.path, interval=self.job.interval, months=file.months, teams=file.teams, sources=sources)
-            for file in all_files(self.job)
-        ]
+        return targets(self.job, lambda connection: self.standing[connection.name], people, queues)
 
 
 def _last_seen(job: Job) -> tuple[Job, tuple[str, ...]]:
