@@ -145,6 +145,8 @@ class _Run:
     progress: Progress = field(default_factory=Progress)
     #: parts of earlier runs that are used as they are
     standing: int = 0
+    #: numbers of the parts that this run was to replace
+    stale: frozenset[int] = frozenset()
     changed: Changed = field(default_factory=Changed)
     #: what was learnt of each connection that something was pulled from
     known: list[Known] = field(default_factory=list)
@@ -158,6 +160,10 @@ class _Run:
         while True:
             plans = await make_plans(self.job, self.state.standing, self.connections, freshness)
             self.standing = sum(part.fetched_at != self.now for made in plans.values() for part in made.standing)
+            stale = [part for made in plans.values() for part in made.stale]
+            # Before the first answer: a refresh that dies half-way is finished by whichever run comes next.
+            await self.state.ask_again([part.number for part in stale if freshness.refreshed(part)])
+            self.stale = frozenset(part.number for part in stale)
             await self.pull(plans)
             if not (whole and not self.progress.gaps) and not (choices.allow_partial and self.job.teams):
                 return {}
@@ -234,6 +240,7 @@ class _Run:
     def summarise(self, made: dict[Path, Made], unknown: list[Unknown], *, elapsed: float) -> Summary:
         """Say what the run did; `elapsed` is in seconds."""
         tally = self.connections.tally
+        missing = [Missing.of(gap, stands=not self.stale.isdisjoint(gap.chunk.replaces)) for gap in self.progress.gaps]
         main = [made[file.path] for file in main_files(self.job) if file.path in made]
         return Summary(
             job=self.job.name,
@@ -241,7 +248,7 @@ class _Run:
             started=iso(self.now),
             elapsed_sec=round(elapsed, 3),
             complete=not self.progress.gaps and not unknown,
-            partial=bool(made) and bool(self.progress.gaps or unknown),
+            partial=bool(made) and (bool(unknown) or not all(gap.stands for gap in missing)),
             records={team.name: sum(each.records.get(team.name, 0) for each in main) for team in self.job.teams},
             members=self._members(merged=bool(made)),
             chunks_fetched=self.progress.finished,
@@ -254,7 +261,7 @@ class _Run:
             throttled=tally.throttled,
             waiting_sec=round(tally.waiting, 3),
             outputs=[str(path) for path in made],
-            missing=[Missing.of(gap) for gap in self.progress.gaps],
+            missing=missing,
             unknown=unknown,
         )
 

@@ -238,3 +238,5 @@ class Part(Struct, frozen=True, kw_only=True):
     index_at: int
     #: of the whole file, hex
     sha256: str
+    #: a refresh is to replace it and has not yet
+    again: bool = False

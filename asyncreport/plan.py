@@ -57,8 +57,11 @@ class Freshness(Struct, frozen=True, kw_only=True):
         """Tell whether a part is to be asked again."""
         if part.fetched_at == self.now:
             return False
-        refreshed = self.refresh is not None and part.interval.overlaps(self.refresh)
-        return refreshed or part.fetched_at < part.interval.end + self.settle
+        return part.again or self.refreshed(part) or part.fetched_at < part.interval.end + self.settle
+
+    def refreshed(self, part: Part) -> bool:
+        """Tell whether a part is to be asked again on purpose."""
+        return self.refresh is not None and part.interval.overlaps(self.refresh)
 
 
 def plan(want: Want, parts: Sequence[Part], freshness: Freshness) -> Plan:

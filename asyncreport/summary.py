@@ -25,9 +25,11 @@ class Missing(Struct, frozen=True, kw_only=True):
     error: str
     #: what the vendor's support asks for; None where no answer came, or none bore one
     correlation_id: str | None = None
+    #: it was to be fetched again, and what was fetched before stands
+    stands: bool = False
 
     @classmethod
-    def of(cls, gap: Gap) -> Missing:
+    def of(cls, gap: Gap, *, stands: bool = False) -> Missing:
         """Describe a gap."""
         return cls(
             connection=gap.chunk.connection,
@@ -35,6 +37,7 @@ class Missing(Struct, frozen=True, kw_only=True):
             users=gap.chunk.users,
             error=str(gap.error),
             correlation_id=gap.error.correlation_id,
+            stands=stands,
         )
 
 
@@ -120,13 +123,21 @@ class Summary(Struct, frozen=True, kw_only=True):
             yield f"missing: {team}"
         for gap in self.missing[:_SHOWN]:
             who = "everyone" if gap.users is None else f"{counted(len(gap.users), 'user')} from {gap.users[0]} to {gap.users[-1]}"
-            yield f"missing: {gap.connection} {gap.interval}, {who}: {gap.error}"
+            yield f"{'not fetched again' if gap.stands else 'missing'}: {gap.connection} {gap.interval}, {who}: {gap.error}"
         if len(self.missing) > _SHOWN:
             yield f"and {len(self.missing) - _SHOWN:,} more: summary.json in the state folder lists them all"
         if self.unknown:
             teams = f"{counted(len(self.unknown), 'team')} {'is' if len(self.unknown) == 1 else 'are'} missing from the output"
             yield f"{teams}; mend the job file or the directory, and run again"
-        if self.missing:
+        old = sum(gap.stands for gap in self.missing)
+        if lost := len(self.missing) - old:
             merged = "the output holds the rest" if self.outputs else "the output files are as they were"
-            chunks = f"{counted(len(self.missing), 'chunk')} {'is' if len(self.missing) == 1 else 'are'} missing"
-            yield f"{chunks} and {merged}; run again: nothing else will be fetched"
+            step = "" if old else "; run again: nothing else will be fetched"
+            yield f"{counted(lost, 'chunk')} {'is' if lost == 1 else 'are'} missing and {merged}{step}"
+        if old:
+            one = old == 1
+            stand = (
+                f"{counted(old, 'chunk')} {'was' if one else 'were'} not fetched again, and {'its' if one else 'their'} old values stand"
+            )
+            where = "in the output" if self.outputs else "while the output files are as they were"
+            yield f"{stand} {where}; run again: {'nothing else' if not lost else 'only what is missing or old'} will be fetched"

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from asyncreport.errors import StoreError
 from asyncreport.job import Part
@@ -20,6 +20,7 @@ from asyncreport.timeline import Interval, iso, parse_iso
 
 _NAME = "manifest.jsonl"
 _USERS = b'{"users":'
+_AGAIN = b'{"again":'
 
 
 class _PartLine(Struct, frozen=True, kw_only=True):
@@ -45,6 +46,12 @@ class _UsersLine(Struct, frozen=True, kw_only=True):
     ids: tuple[str, ...]
 
 
+class _AgainLine(Struct, frozen=True, kw_only=True):
+    """Numbers of parts that stay stale until each is replaced."""
+
+    again: tuple[int, ...]
+
+
 class Manifest:
     """What the manifest in a folder says; a missing one says nothing."""
 
@@ -56,6 +63,7 @@ class Manifest:
         # The parts that each replaced one was replaced by: a part of listed users may lie in several chunks of everyone.
         self._replaced: defaultdict[int, list[Part]] = defaultdict(list)
         self._user_sets: dict[str, tuple[str, ...]] = {}
+        self._again: set[int] = set()
         # Where the last good line ends. What lies behind it was never committed.
         self._end = 0
 
@@ -85,7 +93,11 @@ class Manifest:
     def standing(self, fingerprint: str) -> list[Part]:
         """List the parts that nothing replaced and whose files have the size they should; raise StoreError."""
         sizes = _sizes(self.folder)
-        return [part for part in self._standing() if part.fingerprint == fingerprint and sizes.get(part_name(part.number)) == part.size]
+        return [
+            structs.replace(part, again=True) if part.number in self._again else part
+            for part in self._standing()
+            if part.fingerprint == fingerprint and sizes.get(part_name(part.number)) == part.size
+        ]
 
     def committed(self, fingerprint: str) -> list[Part]:
         """List the parts that nothing replaced, whether their files are there or not."""
@@ -127,10 +139,16 @@ class Manifest:
             )
         )
 
+    def ask_again(self, numbers: Iterable[int]) -> None:
+        """Keep in mind which parts are to be replaced, whatever becomes of the run that wants it; raise StoreError."""
+        new = sorted(set(numbers) - self._again)
+        if new:
+            self._append(_AgainLine(again=tuple(new)))
+
     def _standing(self) -> Iterable[Part]:
         return (part for part in self._parts if part.number not in self._replaced)
 
-    def _append(self, line: _PartLine | _UsersLine) -> None:
+    def _append(self, line: _PartLine | _UsersLine | _AgainLine) -> None:
         data = msgspec.json.encode(line)
         append(self._path, data + b"\n", at=self._end)
         self._end += len(data) + 1
@@ -140,6 +158,9 @@ class Manifest:
         if line.startswith(_USERS):
             users = msgspec.json.decode(line, type=_UsersLine)
             self._user_sets[users.users] = users.ids
+            return
+        if line.startswith(_AGAIN):
+            self._again.update(msgspec.json.decode(line, type=_AgainLine).again)
             return
         said = msgspec.json.decode(line, type=_PartLine)
         start, _, end = said.interval.partition("/")

@@ -90,6 +90,10 @@ class State:
         commit = partial(self._commit, chunk, blocks, fingerprint=fingerprint, fetched_at=fetched_at)
         return await asyncio.get_running_loop().run_in_executor(self._writer, commit)
 
+    async def ask_again(self, numbers: Sequence[int]) -> None:
+        """Keep in mind which parts are to be replaced: they are stale until they are; raise StoreError."""
+        await self.work(lambda _: self._manifest.ask_again(numbers))
+
     async def work(self, write: Callable[[Event], T]) -> T:
         """Run longer work on the writing thread; cancelled, set the event that it is given and wait until it has ended."""
         stopped = Event()

@@ -47,11 +47,11 @@ def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
     return write_job(folder, emulator, **{"range": RANGE, "limits": {"concurrency": 2}, **sections})
 
 
-def committed(folder: Path) -> set[str]:
-    """Give the intervals that the manifest lists; a torn last line lists nothing."""
-    path = folder / ".asyncreport" / "job" / "manifest.jsonl"
+def committed(state: Path, *, since: int = 0) -> set[str]:
+    """Give the intervals of the parts that the manifest lists after a number; a torn last line lists nothing."""
+    path = state / "manifest.jsonl"
     lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    return {json.loads(line)["interval"] for line in lines if "interval" in line}
+    return {json.loads(line)["interval"] for line in lines if "interval" in line and json.loads(line)["part"] > since}
 
 
 def seen_by(emulator: Handle) -> int:
@@ -74,7 +74,7 @@ def test_a_run_killed_at_any_moment_is_finished_by_the_next(emulator: Handle, ca
         emulator.wait(requests=before + rng.randrange(1, CHUNKS + 3))
         process.kill()
         process.communicate()
-    done, seen = committed(tmp_path), len(emulator.log())
+    done, seen = committed(tmp_path / ".asyncreport" / "job"), len(emulator.log())
     result = call("run", str(path), cwd=tmp_path)
     assert (result.code, result.out) == (0, "")
     assert (tmp_path / "out.jsonl").read_bytes() == calm
@@ -99,7 +99,7 @@ def test_a_signal_ends_a_run_cleanly_and_keeps_what_is_finished(
         emulator.faults([])
     assert (process.returncode, out) == (code, "")
     assert err.splitlines()[-2:] == ["what is finished is kept: run again to go on from there", f"stopped by {name}"]
-    assert len(committed(tmp_path)) == 5
+    assert len(committed(tmp_path / ".asyncreport" / "job")) == 5
     assert not list(tmp_path.rglob("*.tmp"))
     assert not (tmp_path / "out.jsonl").exists()
     assert call("run", str(path), cwd=tmp_path).code == 0
@@ -203,15 +203,24 @@ def restate(state: Path, start: str) -> None:
 def test_a_refresh_that_is_killed_half_way_leaves_parts_that_do_not_overlap(
     emulator: Handle, calm: bytes, tmp_path: Path, kill_at: int
 ) -> None:
-    path = job(tmp_path, emulator)
-    run_here(path)
+    """And the next plain run fetches the rest of them again, for the old values were not wanted any more."""
+    path, state = job(tmp_path, emulator), tmp_path / ".asyncreport" / "job"
+    early = NOW - DAY
+    run_here(path, now=early)
+    for day in range(3, 9):
+        restate(state, f"2024-01-0{day}T00:00:00.000Z")
     before = seen_by(emulator)
     with start("run", str(path), "--refresh", "2024-01-03/2024-01-09", cwd=tmp_path) as process:
         emulator.wait(requests=before + 1 + kill_at)
         process.kill()
         process.communicate()
+    seen, done = len(emulator.log()), len(committed(state, since=CHUNKS))
     assert call("run", str(path), cwd=tmp_path).code == 0
+    assert len(asked(emulator, seen)) == 6 - done
     assert (tmp_path / "out.jsonl").read_bytes() == calm
+    seen = len(emulator.log())
+    assert call("run", str(path), cwd=tmp_path).code == 0
+    assert not asked(emulator, seen)
     assert len(list((tmp_path / ".asyncreport" / "job").glob("part-*"))) == CHUNKS
 
 
@@ -228,6 +237,33 @@ def test_a_refresh_of_no_interval_is_refused(emulator: Handle, tmp_path: Path, g
     result = call("run", str(job(tmp_path, emulator)), "--refresh", given, cwd=tmp_path)
     assert result.code == 2
     assert said in result.err
+
+
+def test_a_refresh_with_a_failed_chunk_says_that_old_values_stand_and_the_next_run_fetches_it(
+    emulator: Handle, calm: bytes, tmp_path: Path
+) -> None:
+    path, state = job(tmp_path, emulator, limits={"concurrency": 2, "max_attempts": 1}), tmp_path / ".asyncreport" / "job"
+    early = NOW - DAY
+    run_here(path, now=early)
+    restate(state, "2024-01-05T00:00:00.000Z")
+    run_here(path, now=early)
+    old = (tmp_path / "out.jsonl").read_bytes()
+    emulator.faults([{"match": {"path": QUERY, "body": "2024-01-05T00:00:00.000Z/"}, "do": {"status": 504}}])
+    try:
+        failed = call("run", str(path), "--refresh", "2024-01-04/2024-01-07", cwd=tmp_path)
+        partial = call("run", str(path), "--allow-partial", cwd=tmp_path)
+    finally:
+        emulator.faults([])
+    assert (failed.code, partial.code) == (1, 1)
+    assert "not fetched again: default 2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z, everyone: [" in failed.err
+    assert failed.err.splitlines()[-1].startswith("1 chunk was not fetched again, and its old values stand while the output files are as")
+    assert partial.err.splitlines()[-1].startswith("1 chunk was not fetched again, and its old values stand in the output; run again")
+    assert "(partial)" not in partial.err
+    assert (tmp_path / "out.jsonl").read_bytes() == old != calm
+    seen = len(emulator.log())
+    assert call("run", str(path), cwd=tmp_path).code == 0
+    assert asked(emulator, seen) == ["2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z"]
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
 
 
 def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(emulator: Handle, calm: bytes, tmp_path: Path) -> None:

@@ -60,6 +60,21 @@ def test_a_run_with_gaps_lists_each() -> None:
     ]
 
 
+def test_a_chunk_that_was_not_fetched_again_is_not_called_missing() -> None:
+    """What was fetched before stands, and the output is whole."""
+    old = Missing(connection="east", interval="c/d", users=None, error="late", stands=True)
+    gone = Missing(connection="west", interval="e/f", users=None, error="late")
+    assert list(summary(complete=False, missing=[old], outputs=[]).lines())[2:] == [
+        "not fetched again: east c/d, everyone: late",
+        "1 chunk was not fetched again, and its old values stand while the output files are as they were; "
+        "run again: nothing else will be fetched",
+    ]
+    assert list(summary(complete=False, missing=[old, gone, old]).lines())[-2:] == [
+        "1 chunk is missing and the output holds the rest",
+        "2 chunks were not fetched again, and their old values stand in the output; run again: only what is missing or old will be fetched",
+    ]
+
+
 def test_many_files_are_counted() -> None:
     lines = list(summary(outputs=[f"{n}.jsonl" for n in range(12)]).lines())
     assert lines[-2:] == ["  4.jsonl", "  and 7 more files"]

@@ -154,6 +154,7 @@ def _trace(folder: Path, tail: bytes) -> tuple[Disk, list[Call]]:
     (folder / ".asyncreport-0123456789abcdef.tmp").write_bytes(b"left by a killed run")
     before = {path.name: Inode(path.read_bytes(), path.read_bytes()) for path in folder.iterdir() if path.name != "lock"}
     with _recorded(folder) as calls, State.open(folder) as state:
+        asyncio.run(state.ask_again([1]))
         for number in (1, 2):
             _save(state, number)
             calls.append(("saved", "", number))

@@ -48,6 +48,30 @@ def test_a_replaced_part_does_not_stand(tmp_path: Path) -> None:
     assert Manifest.read(tmp_path).standing(FINGERPRINT) == [second, third]
 
 
+def test_a_part_that_is_to_be_fetched_again_says_so_until_it_is_replaced(tmp_path: Path) -> None:
+    first, second = _add(tmp_path), _add(tmp_path)
+    for _ in range(2):
+        Manifest.read(tmp_path).ask_again([first.number])
+    assert (tmp_path / "manifest.jsonl").read_bytes().count(b"again") == 1
+    assert Manifest.read(tmp_path).standing(FINGERPRINT) == [msgspec.structs.replace(first, again=True), second]
+    third = _add(tmp_path, replaces=(first.number,))
+    assert Manifest.read(tmp_path).standing(FINGERPRINT) == [second, third]
+
+
+def test_a_torn_line_of_what_is_to_be_fetched_again_is_cut_off(tmp_path: Path) -> None:
+    first = _add(tmp_path)
+    path = tmp_path / "manifest.jsonl"
+    whole = path.read_bytes()
+    Manifest.read(tmp_path).ask_again([first.number])
+    line = path.read_bytes()[len(whole) :]
+    for length in range(len(line)):
+        path.write_bytes(whole + line[:length])
+        manifest = Manifest.read(tmp_path)
+        assert manifest.standing(FINGERPRINT) == [first]
+        manifest.ask_again([first.number])
+        assert path.read_bytes() == whole + line
+
+
 @pytest.mark.parametrize("change", ["deleted", "shorter", "longer"])
 def test_a_part_whose_file_is_not_there_whole_does_not_stand(change: str, tmp_path: Path) -> None:
     first, second = _add(tmp_path), _add(tmp_path)
