@@ -175,8 +175,8 @@ def plan(job: Path, overrides: tuple[str, ...]) -> None:
     """Show what a run would fetch, and what stands already."""
     from asyncreport.forecast import forecast
 
-    loaded, _ = _load(job, overrides)
-    for line in _drive(forecast(loaded)):
+    loaded, now = _load(job, overrides)
+    for line in _drive(forecast(loaded, now=now)):
         click.echo(printable(line))
 
 

@@ -163,6 +163,7 @@ class _Run:
             stale = [part for made in plans.values() for part in made.stale]
             # Before the first answer: a refresh that dies half-way is finished by whichever run comes next.
             await self.state.ask_again([part.number for part in stale if freshness.refreshed(part)])
+            self.tell_of_the_clock(stale)
             self.stale = frozenset(part.number for part in stale)
             await self.pull(plans)
             if not (whole and not self.progress.gaps) and not (choices.allow_partial and self.job.teams):
@@ -174,6 +175,13 @@ class _Run:
             else:
                 self.changed = await self.state.work(lambda _: self.state.discard_replaced(at=self.now))
                 return made
+
+    def tell_of_the_clock(self, stale: Sequence[Part]) -> None:
+        """Warn of parts that say that they were fetched after now."""
+        if ahead := sum(part.fetched_at > self.now for part in stale):
+            says = "1 part says that it was" if ahead == 1 else f"{ahead:,} parts say that they were"
+            again = "it is" if ahead == 1 else "they are"
+            self.screen.say(f"warning: {says} fetched after now, {iso(self.now)}: the clock was or is wrong; {again} fetched again")
 
     async def drop_damaged(self, error: DamagedPartError) -> None:
         """Let go of every part that is not what was saved; raise StoreError where this very run saved it: the disk cannot be trusted."""

@@ -20,21 +20,21 @@ from asyncreport.timeline import DAY
 SHOWN = 20
 
 
-async def forecast(job: Job) -> list[str]:
-    """Plan a job without touching its state.
+async def forecast(job: Job, *, now: int) -> list[str]:
+    """Plan a job without touching its state; `now` is an instant.
 
     The server is asked for the members of teams that are looked up and, where everyone is missing, how many that is; for nothing else.
     """
     manifest = Manifest.read(job.state_folder)
-    notes = warnings(job)
+    notes, freshness = warnings(job), Freshness(settle=job.output.settle, now=now)
     async with Connections(job, notes.append) as connections:
         known, unknown = await look_up(job, connections)
-        plans = await make_plans(known, manifest.standing, connections, Freshness(settle=job.output.settle))
+        plans = await make_plans(known, manifest.standing, connections, freshness)
     notes += [f"warning: {team}" for team in unknown]
-    return notes + [line for connection in job.connections for line in _lines(job, connection, plans[connection.name])]
+    return notes + [line for connection in job.connections for line in _lines(job, connection, plans[connection.name], freshness)]
 
 
-def _lines(job: Job, connection: Connection, plan: Plan) -> Iterator[str]:
+def _lines(job: Job, connection: Connection, plan: Plan, freshness: Freshness) -> Iterator[str]:
     asked = sum(requests(job.query, chunk, plan.want.population) for chunk in plan.chunks)
     yield (
         f"{connection.name}: {counted(len(plan.standing), 'part')} standing, {len(plan.stale):,} stale, "
@@ -51,7 +51,7 @@ def _lines(job: Job, connection: Connection, plan: Plan) -> Iterator[str]:
         yield f"  instead of {counted(daily, 'request')}, {took}, at one day and {USERS_PER_QUERY} users a request"
     yield f"  {_most(job, plan)}"
     for part in plan.stale[:SHOWN]:
-        yield f"  stale: part {part.number}, {part.interval}, {_who(part.users)}"
+        yield f"  stale: part {part.number}, {part.interval}, {_who(part.users)}, {freshness.why(part)}"
     for chunk in plan.chunks[:SHOWN]:
         yield f"  fetch: {chunk.interval}, {_who(chunk.users)}"
     for name, found in (("stale parts", plan.stale), ("chunks", plan.chunks)):

@@ -26,6 +26,7 @@ SHOWN = 20
 class Kept:
     """A job's state folder as it stood when it was read."""
 
+    freshness: Freshness
     #: with the members that the last run found; teams that no run has looked up are left out
     job: Job
     #: names of those teams
@@ -38,8 +39,9 @@ class Kept:
     lost: dict[str, list[Part]]
 
     @classmethod
-    def read(cls, job: Job) -> Self:
-        """Read it without the lock: a manifest grows by whole lines; raise StoreError."""
+    def read(cls, job: Job, *, now: int) -> Self:
+        """Read it without the lock: a manifest grows by whole lines; `now` is an instant. Raise StoreError."""
+        freshness = Freshness(settle=job.output.settle, now=now)
         known, unknown = _last_seen(job)
         manifest = Manifest.read(job.state_folder)
         standing, lost, plans = {}, {}, {}
@@ -49,8 +51,8 @@ class Kept:
             numbers = {part.number for part in parts}
             standing[connection.name] = parts
             lost[connection.name] = [part for part in manifest.committed(fingerprint) if part.number not in numbers]
-            plans[connection.name] = _plan(known, connection, parts)
-        return cls(known, unknown, plans, standing, lost)
+            plans[connection.name] = _plan(known, connection, parts, freshness)
+        return cls(freshness, known, unknown, plans, standing, lost)
 
     def missing(self, connection: str) -> list[Chunk]:
         """List what no part covers, stale parts counted as parts; a chunk a month and hundred users."""
@@ -83,10 +85,10 @@ def _last_seen(job: Job) -> tuple[Job, tuple[str, ...]]:
     return msgspec.structs.replace(job, teams=tuple(found)), tuple(unknown)
 
 
-def _plan(job: Job, connection: Connection, parts: Sequence[Part]) -> Plan:
+def _plan(job: Job, connection: Connection, parts: Sequence[Part], freshness: Freshness) -> Plan:
     users = wanted_users(job, connection.name)
     want = Want(connection=connection.name, grid=job.query.grid, interval=job.interval, users=users, length=ChunkLength())
-    return plan(want, parts, Freshness(settle=job.output.settle))
+    return plan(want, parts, freshness)
 
 
 def who(users: tuple[str, ...] | None) -> str:

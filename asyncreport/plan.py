@@ -50,14 +50,23 @@ class Freshness(Struct, frozen=True, kw_only=True):
     settle: int
     #: those that overlap it
     refresh: Interval | None = None
-    #: the instant at which this run began; what it fetched itself is fresh
-    now: int | None = None
+    #: the instant at which this run began; what it fetched itself is fresh, and nothing can have been fetched later
+    now: int
 
     def stale(self, part: Part) -> bool:
         """Tell whether a part is to be asked again."""
+        return self.why(part) is not None
+
+    def why(self, part: Part) -> str | None:
+        """Say why a part is to be asked again, as what it is; None: it is not."""
         if part.fetched_at == self.now:
-            return False
-        return part.again or self.refreshed(part) or part.fetched_at < part.interval.end + self.settle
+            return None
+        if part.fetched_at > self.now:
+            # Its run's clock was ahead: it may have asked of a time that had not come, and have kept the empty answer.
+            return "fetched after now: the clock was or is wrong"
+        if part.again or self.refreshed(part):
+            return "to be fetched again by a refresh"
+        return "fetched before the numbers had settled" if part.fetched_at < part.interval.end + self.settle else None
 
     def refreshed(self, part: Part) -> bool:
         """Tell whether a part is to be asked again on purpose."""

@@ -41,7 +41,7 @@ def status(job: Job, *, now: int) -> Iterator[str]:
         return
     if under_way is None:
         yield f"{job.name}: no run is under way"
-    kept = Kept.read(job)
+    kept = Kept.read(job, now=now)
     for connection in job.connections:
         yield from _connection(kept, connection.name, now=now)
     for team in kept.unknown:

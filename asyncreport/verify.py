@@ -45,7 +45,7 @@ async def verify(job: Job, *, now: int) -> AsyncIterator[Finding]:
         yield Finding("FAIL", f"{job.name}: nothing was ever fetched", (f"run it first: there is no {job.state_folder}",))
         return
     with held(job.state_folder):
-        kept = Kept.read(job)
+        kept = Kept.read(job, now=now)
         for team in kept.unknown:
             yield Finding("FAIL", f"team {team!r}: no run has looked it up yet", ("run again, and see what is said of it",))
         sound = True
@@ -110,11 +110,12 @@ def _tiling(kept: Kept, connection: str) -> Iterator[Finding]:
     else:
         whom = who(made.want.users) if made.want.users != () else "nobody"
         yield Finding("OK", f"{connection}: the parts cover {kept.job.interval}, {whom}")
-    if made.stale:
-        verb = "was" if len(made.stale) == 1 else "were"
-        told = first([f"{part_name(part.number)}: {part.interval}, fetched {iso(part.fetched_at)}" for part in made.stale])
-        again = "fetched before the numbers had settled; the next run asks again"
-        yield Finding("WARN", f"{connection}: {counted(len(made.stale), 'part')} {verb} {again}", tuple(told))
+    reasons = {part.number: kept.freshness.why(part) for part in made.stale}
+    for reason in dict.fromkeys(reasons.values()):
+        parts = [part for part in made.stale if reasons[part.number] == reason]
+        verb = "was" if len(parts) == 1 else "were"
+        told = first([f"{part_name(part.number)}: {part.interval}, fetched {iso(part.fetched_at)}" for part in parts])
+        yield Finding("WARN", f"{connection}: {counted(len(parts), 'part')} {verb} {reason}; the next run asks again", tuple(told))
 
 
 def _overlaps(connection: str, parts: Sequence[Part]) -> Iterator[Finding]:

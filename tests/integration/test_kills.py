@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from asyncreport.api import query_jobs
+from asyncreport.export import clock
 from asyncreport.store.manifest import Manifest
 from asyncreport.timeline import parse_iso
 from tests.emulator_process import Handle, emulator_process
@@ -167,11 +168,11 @@ def test_a_run_killed_in_any_phase_is_finished_by_the_next(
     code, err = finished(path, at=at, deed=deed)
     assert code == -signal.SIGKILL, (trace[at - 1], err)
     done, seen = committed(tmp_path, earlier), len(emulator.log())
-    summary = run_here(path)
+    summary = run_here(path, now=clock())
     assert summary.complete
     assert Counter(asked(emulator, seen)) + Counter(done) == Counter(chunks)
     assert outputs(tmp_path) == files
     assert not [*tmp_path.rglob("*.tmp"), *tmp_path.rglob(".asyncreport-*")]
     kept = {path.name for path in (tmp_path / ".asyncreport" / "job").glob("part-*")}
     assert kept == Manifest.read(tmp_path / ".asyncreport" / "job").files()
-    assert run_here(path).requests == 0
+    assert run_here(path, now=clock()).requests == 0

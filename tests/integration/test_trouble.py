@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from asyncreport.export import clock
 from asyncreport.timeline import parse_iso
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, PATIENCE, call, environ, run_here, start, write_job
@@ -100,7 +101,7 @@ def test_a_signal_during_the_merge_ends_it_cleanly(
     assert (tmp_path / "out.jsonl").read_text() == "old"
     assert not unfinished(tmp_path)
     seen = len(emulator.log())
-    assert run_here(path).complete
+    assert run_here(path, now=clock()).complete
     assert queries(emulator, seen) == 0
     assert (tmp_path / "out.jsonl").read_bytes() == calm
 
@@ -119,7 +120,7 @@ def test_a_second_signal_kills_at_once(
         process.send_signal(number)
         process.communicate(timeout=PATIENCE)
     assert process.returncode == -number, name
-    assert run_here(path).complete
+    assert run_here(path, now=clock()).complete
     assert (tmp_path / "out.jsonl").read_bytes() == calm
     assert not unfinished(tmp_path)
 
@@ -160,7 +161,7 @@ def test_a_disk_that_fills_up_is_named_and_the_next_run_goes_on(
     assert line.endswith(" and run again: what is finished is kept")
     assert not unfinished(tmp_path)
     seen, standing = len(emulator.log()), len(list((tmp_path / ".asyncreport" / "job").glob("part-*")))
-    assert run_here(path).complete
+    assert run_here(path, now=clock()).complete
     assert queries(emulator, seen) == CHUNKS - (standing if of != "manifest" else 0)
     assert (tmp_path / "out.jsonl").read_bytes() == calm
 
@@ -178,7 +179,7 @@ def test_a_file_that_may_not_grow_so_large_is_named_and_the_next_run_only_merges
     )
     assert not unfinished(tmp_path)
     seen = len(emulator.log())
-    assert run_here(path).complete
+    assert run_here(path, now=clock()).complete
     assert queries(emulator, seen) == 0
     assert (tmp_path / "out.jsonl").read_bytes() == calm
 
@@ -271,12 +272,21 @@ def test_the_lock_of_a_dead_process_holds_nobody_up(emulator: Handle, tmp_path: 
     assert call("run", str(path), cwd=tmp_path).code == 0
 
 
-def test_a_clock_that_was_set_back_fetches_nothing_again(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
-    """Parts and names from the future are believed; what a clock that ran slow fetched too early is fetched again."""
+def test_what_a_clock_that_was_ahead_fetched_is_fetched_again(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+    """For it may have asked of a time that had not come, and have kept the empty answers; a clock that ran slow does no harm either."""
     path = job(tmp_path, emulator)
-    run_here(path, now=NOW)
-    back = run_here(path, now=parse_iso("2023-12-01T00:00Z"))
-    assert (back.complete, back.chunks_fetched, back.requests) == (True, 0, 0)
+    run_here(path, now=parse_iso("2099-01-01T00:00Z"))
+    looked, planned = (call(command, str(path), cwd=tmp_path) for command in ("status", "plan"))
+    assert "; 4 stale" in looked.out
+    assert "fetched after now: the clock was or is wrong" in planned.out
+    back = call("run", str(path), cwd=tmp_path)
+    assert back.code == 0
+    warnings = [line for line in back.err.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("warning: 4 parts say that they were fetched after now, 20")
+    assert warnings[0].endswith("Z: the clock was or is wrong; they are fetched again")
+    assert "job: 4 chunks fetched, 0 stood already" in back.err
+    assert call("run", str(path), cwd=tmp_path).err.startswith("job: nothing to do, 4 parts stand")
     assert (tmp_path / "out.jsonl").read_bytes() == calm
     slow = tmp_path / "slow"
     slow.mkdir()

@@ -33,7 +33,7 @@ def test_a_shipped_job_file_is_planned(path: Path) -> None:
         want = Want(connection=connection.name, grid=job.query.grid, interval=job.interval, users=users, length=job.chunk, population=500)
         asked = Counter(
             (edge, user)
-            for chunk in plan(want, [], Freshness(settle=job.output.settle)).chunks
+            for chunk in plan(want, [], Freshness(settle=job.output.settle, now=NOW)).chunks
             for edge in job.query.grid.edges(chunk.interval)[:-1]
             for user in chunk.users or (None,)
         )
