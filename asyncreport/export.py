@@ -173,7 +173,7 @@ class _Run:
             except DamagedPartError as error:
                 await self.drop_damaged(error)
             else:
-                self.changed = await self.state.work(lambda _: self.state.discard_replaced(at=self.now))
+                self.changed = await self.state.work(lambda stopped: self.state.discard_replaced(stopped, at=self.now))
                 return made
 
     def tell_of_the_clock(self, stale: Sequence[Part]) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
-import msgspec
 import orjson
 from msgspec import Struct
 
 from asyncreport.errors import DamagedPartError
 from asyncreport.job import Part
-from asyncreport.store.disk import PRIVATE, replacing, reported
+from asyncreport.store.disk import PRIVATE, Sink, replacing, reported
+from asyncreport.store.merge import Interrupted
 from asyncreport.store.parts import Entry, Reader
 from asyncreport.timeline import Interval, iso
 
@@ -21,6 +23,17 @@ NAME = "changes.jsonl"
 
 #: a row's key ends with it: split values and the bucket stand before, what was measured behind
 _LAST_OF_KEY = "interval_end"
+
+# What tells, of a line, which change it belongs to. Searched for and not decoded: of lines that somebody edited, and of a file of
+# gigabytes, nothing else matters.
+_PAIR = re.compile(rb'"part":(\d{1,18}),"replaced":(\d{1,18}),')
+_LONGEST_PAIR = 64
+
+#: of a part that was replaced, and of the one that did
+_Numbers = tuple[int, int]
+
+#: bytes of what was noted before that are held at once
+_BLOCK = 1 << 20
 
 
 class Replaced(NamedTuple):
@@ -44,47 +57,67 @@ class Changed(Struct, frozen=True, kw_only=True):
         return f"{values} in {self.parts:,} part{'' if self.parts == 1 else 's'} changed since they were fetched before: {self.path}"
 
 
-class _Line(Struct):
-    """What tells, of a line, which change it belongs to."""
-
-    part: int
-    replaced: int
-
-
-def note_changes(folder: Path, replaced: Iterable[Replaced], *, at: int) -> Changed:
+def note_changes(folder: Path, replaced: Iterable[Replaced], stopped: Event, *, at: int) -> Changed:
     """List, one JSON line each, the values in which parts differ from those they replaced; `at` is the instant of noting.
 
     A part that is listed already is not listed again: who was killed before the old files were deleted notes them anew.
-    Lines of one call come all or none. Raise StoreError.
+    Lines of one call come all or none, and few are held at once. Raise StoreError, and Interrupted once `stopped` is set.
     """
-    path = folder / NAME
-    kept = _content(path)
-    listed = {(line.replaced, line.part) for line in msgspec.json.Decoder(_Line).decode_lines(kept)}
-    lines: list[bytes] = []
-    parts = 0
-    with Reader(folder) as reader:
-        for pair in replaced:
-            if (pair.old.number, pair.new.number) not in listed:
-                found = list(_differences(pair, reader, at))
-                parts += bool(found)
-                lines += found
-    if not lines:
+    pairs = {(pair.old.number, pair.new.number): pair for pair in replaced}
+    if not pairs:
         return Changed()
-    with replacing(path, owner=folder, mode=PRIVATE) as sink:
-        for data in (kept, *lines):
-            sink.write(data)
-    return Changed(values=len(lines), parts=parts, path=str(path))
+    path = folder / NAME
+    for numbers in _listed(path, pairs.keys(), stopped):
+        del pairs[numbers]
+    with Reader(folder) as reader:
+        found = ((numbers, line) for numbers, pair in pairs.items() for line in _differences(pair, reader, stopped, at))
+        first = next(found, None)
+        if first is None:
+            return Changed()
+        values, parts = 0, set()
+        with replacing(path, owner=folder, mode=PRIVATE) as sink:
+            _copy(path, sink, stopped)
+            for numbers, line in chain([first], found):
+                sink.write(line)
+                values += 1
+                parts.add(numbers)
+    return Changed(values=values, parts=len(parts), path=str(path))
 
 
-def _content(path: Path) -> bytes:
+def _listed(path: Path, pairs: Collection[_Numbers], stopped: Event) -> set[_Numbers]:
+    """Find those pairs of which changes are listed."""
+    listed: set[_Numbers] = set()
+    rest = b""
+    for block in _blocks(path, stopped):
+        text = rest + block
+        listed.update(numbers for new, old in _PAIR.findall(text) if (numbers := (int(old), int(new))) in pairs)
+        rest = text[-_LONGEST_PAIR:]
+    return listed
+
+
+def _copy(path: Path, sink: Sink, stopped: Event) -> None:
+    """Copy what was noted before; a last line that somebody cut stays a line of its own."""
+    last = b"\n"
+    for last in _blocks(path, stopped):
+        sink.write(last)
+    if not last.endswith(b"\n"):
+        sink.write(b"\n")
+
+
+def _blocks(path: Path, stopped: Event) -> Iterator[bytes]:
     with reported(path, "read"):
         try:
-            return path.read_bytes()
+            file = path.open("rb", buffering=0)
         except FileNotFoundError:
-            return b""
+            return
+        with file:
+            while block := file.read(_BLOCK):
+                if stopped.is_set():
+                    raise Interrupted
+                yield block
 
 
-def _differences(pair: Replaced, reader: Reader, at: int) -> Iterator[bytes]:
+def _differences(pair: Replaced, reader: Reader, stopped: Event, at: int) -> Iterator[bytes]:
     try:
         before, after = ({entry.user: entry for entry in reader.checked_index(part)} for part in pair)
     except DamagedPartError:
@@ -92,6 +125,8 @@ def _differences(pair: Replaced, reader: Reader, at: int) -> Iterator[bytes]:
     users = sorted(before.keys() | after.keys(), key=lambda user: user or "")
     asked = None if pair.old.users is None else frozenset(pair.old.users)
     for user in users:
+        if stopped.is_set():
+            raise Interrupted
         if asked is not None and user not in asked:
             continue
         old, new = (_rows(part, entries.get(user), reader) for part, entries in zip(pair, (before, after), strict=True))

@@ -115,9 +115,12 @@ class State:
             path.unlink(missing_ok=True)
             sync_folder(self.folder)
 
-    def discard_replaced(self, *, at: int) -> Changed:
-        """Delete the files of replaced parts and of commits that never came to be; what changed is noted first. Raise StoreError."""
-        changed = note_changes(self.folder, self._manifest.replaced(), at=at)
+    def discard_replaced(self, stopped: Event, *, at: int) -> Changed:
+        """Delete the files of replaced parts and of commits that never came to be; what changed is noted first.
+
+        Raise StoreError, and Interrupted once `stopped` is set.
+        """
+        changed = note_changes(self.folder, self._manifest.replaced(), stopped, at=at)
         wanted = self._manifest.files()
         with reported(self.folder, "tidied"):
             for path in self.folder.iterdir():

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -158,7 +159,7 @@ def _trace(folder: Path, tail: bytes) -> tuple[Disk, list[Call]]:
         for number in (1, 2):
             _save(state, number)
             calls.append(("saved", "", number))
-        state.discard_replaced(at=START)
+        state.discard_replaced(Event(), at=START)
     return Disk(dict(before), dict(before)), calls
 
 
@@ -176,7 +177,7 @@ def _check(outcome: dict[str, bytes], folder: Path, saved: int) -> None:
                 assert found == [(part.interval.end - part.interval.start) // 3_600_000] * len(part.users or ())
         assert list(folder.glob("*.tmp")) == []
         # What changed is listed once, whether the old part is still there or not.
-        state.discard_replaced(at=START)
+        state.discard_replaced(Event(), at=START)
         path = folder / "changes.jsonl"
         assert (path.read_bytes().count(b"\n") if path.exists() else 0) == (standing[0].number == 2)
         again = _save(state, 2)

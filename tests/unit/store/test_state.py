@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -144,7 +145,7 @@ def test_replaced_parts_and_orphans_are_discarded(tmp_path: Path) -> None:
         (third,) = _save(state, chunk(FIRST.interval, ["a", "b"], replaces=(first.number,)))
         (tmp_path / part_name(99)).touch()
         (tmp_path / "part-notes.jsonl").touch()
-        state.discard_replaced(at=START)
+        state.discard_replaced(Event(), at=START)
         assert state.standing(FINGERPRINT) == [second, third]
     assert {path.name for path in tmp_path.glob("part-*")} == {part_name(2), part_name(3), "part-notes.jsonl"}
 
