@@ -21,7 +21,7 @@ from asyncreport.engine import Progress, Work, run
 from asyncreport.errors import AuthError, ConfigError, DamagedPartError, RejectedError, RetriesExhausted, StoreError
 from asyncreport.fetch import Ask, drive, fetch
 from asyncreport.files import all_files, main_files, targets
-from asyncreport.job import Chunk, Connection, Job, Part
+from asyncreport.job import Chunk, Connection, Job, Part, Team
 from asyncreport.naming import Naming
 from asyncreport.plan import Freshness, Plan, Want, plan
 from asyncreport.progress import Screen
@@ -117,10 +117,15 @@ async def run_job(job: Job, *, now: int, screen: Screen, choices: Choices | None
     with State.open(job.state_folder) as state:
         async with Connections(job, screen.say) as connections:
             known, unknown = await look_up(job, connections)
+            members = Members(state.folder)
+            # Before the pull, so that whoever looks at what it leaves knows whose parts it was to fetch.
+            members.keep(known.teams)
             _report(unknown, screen, strict=choices.strict)
             going = _Run(known, state, connections, now, screen)
             made = await going.bring_up_to_date(choices, whole=not unknown)
-            summary = going.summarise(made, unknown, elapsed=time.monotonic() - started)
+            summary = going.summarise(made, unknown, _moved(members, known.teams), elapsed=time.monotonic() - started)
+            if made:  # what nobody was shown would be forgotten otherwise
+                members.keep(known.teams, shown=True)
         write_json(state.folder / "summary.json", summary)
     return summary
 
@@ -131,6 +136,12 @@ def _report(unknown: Sequence[Unknown], screen: Screen, *, strict: bool) -> None
         raise ConfigError("; ".join(map(str, unknown)))
     for team in unknown:
         screen.say(f"warning: {team}")
+
+
+def _moved(members: Members, teams: Sequence[Team]) -> dict[str, Change]:
+    """Tell who joined and who left the teams that were looked up, since a run last told."""
+    changes = {team.name: members.changes(team) for team in teams if team.selector is not None}
+    return {team: Change(joined=list(change[0]), left=list(change[1])) for team, change in changes.items() if change}
 
 
 @dataclass(slots=True)
@@ -245,7 +256,7 @@ class _Run:
     def _targets(self, naming: Naming) -> list[Target]:
         return targets(self.job, self._parts, naming.people, naming.queues)
 
-    def summarise(self, made: dict[Path, Made], unknown: list[Unknown], *, elapsed: float) -> Summary:
+    def summarise(self, made: dict[Path, Made], unknown: list[Unknown], members: dict[str, Change], *, elapsed: float) -> Summary:
         """Say what the run did; `elapsed` is in seconds."""
         tally = self.connections.tally
         missing = [Missing.of(gap, stands=not self.stale.isdisjoint(gap.chunk.replaces)) for gap in self.progress.gaps]
@@ -258,7 +269,7 @@ class _Run:
             complete=not self.progress.gaps and not unknown,
             partial=bool(made) and (bool(unknown) or not all(gap.stands for gap in missing)),
             records={team.name: sum(each.records.get(team.name, 0) for each in main) for team in self.job.teams},
-            members=self._members(merged=bool(made)),
+            members=members,
             chunks_fetched=self.progress.finished,
             chunks_cut=sum(known.cut for known in self.known),
             chunks_standing=self.standing,
@@ -272,12 +283,3 @@ class _Run:
             missing=missing,
             unknown=unknown,
         )
-
-    def _members(self, *, merged: bool) -> dict[str, Change]:
-        """Tell who joined and who left the teams that are looked up since the last run, and remember who is in them."""
-        members = Members(self.state.folder)
-        teams = [team for team in self.job.teams if team.selector is not None]
-        changes = {team.name: members.changes(team.name, team.users or ()) for team in teams}
-        if merged:  # what nobody was shown would be forgotten otherwise
-            members.keep({team.name: team.users or () for team in teams})
-        return {team: Change(joined=list(change[0]), left=list(change[1])) for team, change in changes.items() if change}

@@ -100,6 +100,9 @@ class Selector(Struct, frozen=True, kw_only=True):
     #: an id, or an exact name
     value: str
 
+    def __str__(self) -> str:
+        return f"{self.kind} {self.value}"
+
 
 class Team(Struct, frozen=True, kw_only=True):
     """A named set of users of one connection."""

@@ -7,19 +7,38 @@ from dataclasses import dataclass
 from typing import Self
 
 import msgspec
+from msgspec import Struct
 
 from asyncreport.export import wanted_users
 from asyncreport.files import targets
 from asyncreport.job import Chunk, ChunkLength, Connection, Job, Part, Team
 from asyncreport.plan import Freshness, Plan, Want, plan
 from asyncreport.progress import counted
+from asyncreport.store.disk import read_json
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.members import Members
 from asyncreport.store.merge import Target
 from asyncreport.store.names import Names
+from asyncreport.teams import Unknown
 
 #: things of one kind told, at most
 SHOWN = 20
+
+
+class Last(Struct, frozen=True):
+    """What is told of `summary.json`, whatever else later versions put in."""
+
+    started: str
+    complete: bool
+    records: dict[str, int]
+    missing: list[object] = []
+    unknown: list[Unknown] = []
+    outputs: list[str] = []
+
+
+def read_last(job: Job) -> Last | None:
+    """Read what the last run said that came to its end; raise StoreError."""
+    return read_json(job.state_folder / "summary.json", Last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +50,8 @@ class Kept:
     job: Job
     #: names of those teams
     unknown: tuple[str, ...]
+    #: what the last run that came to its end said; None: there was none
+    last: Last | None
     #: by the connection's name
     plans: dict[str, Plan]
     #: parts whose files are there, whatever the range; by the connection's name
@@ -52,7 +73,12 @@ class Kept:
             standing[connection.name] = parts
             lost[connection.name] = [part for part in manifest.committed(fingerprint) if part.number not in numbers]
             plans[connection.name] = _plan(known, connection, parts, freshness)
-        return cls(freshness, known, unknown, plans, standing, lost)
+        return cls(freshness, known, unknown, read_last(job), plans, standing, lost)
+
+    def not_looked_up(self) -> list[Unknown]:
+        """List the teams, known from before, that the last run could not look up and that are the same ones today."""
+        selectors = {(team.name, str(team.selector)) for team in self.job.teams}
+        return [team for team in (self.last.unknown if self.last else ()) if (team.team, team.selector) in selectors]
 
     def missing(self, connection: str) -> list[Chunk]:
         """List what no part covers, stale parts counted as parts; a chunk a month and hundred users."""
@@ -77,7 +103,7 @@ def _last_seen(job: Job) -> tuple[Job, tuple[str, ...]]:
     found: list[Team] = []
     unknown: list[str] = []
     for team in job.teams:
-        users = team.users if team.selector is None else members.of(team.name)
+        users = team.users if team.selector is None else members.of(team)
         if team.selector is not None and users is None:
             unknown.append(team.name)
         else:

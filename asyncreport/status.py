@@ -5,29 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from msgspec import Struct
-
 from asyncreport.job import Job
-from asyncreport.kept import Kept, first, who
+from asyncreport.kept import Kept, Last, first, who
 from asyncreport.progress import counted, duration
-from asyncreport.store.disk import read_json, reported
+from asyncreport.store.disk import reported
 from asyncreport.store.outputs import Outputs
 from asyncreport.store.state import holder
 from asyncreport.timeline import iso
 
 #: seconds
 _DAY = 86_400
-
-
-class _Last(Struct, frozen=True):
-    """What is told of `summary.json`, whatever else later versions put in."""
-
-    started: str
-    complete: bool
-    records: dict[str, int]
-    missing: list[object] = []
-    unknown: list[object] = []
-    outputs: list[str] = []
 
 
 def status(job: Job, *, now: int) -> Iterator[str]:
@@ -46,10 +33,12 @@ def status(job: Job, *, now: int) -> Iterator[str]:
         yield from _connection(kept, connection.name, now=now)
     for team in kept.unknown:
         yield f"team {team!r}: no run has looked it up yet"
+    for unknown in kept.not_looked_up():
+        yield f"team {unknown.team!r} ({unknown.selector}): the last run could not look it up; it has the members of the one before"
     yield from _outputs(kept)
     if (changes := _changes(folder)) is not None:
         yield f"changes.jsonl: {counted(changes, 'changed value')}"
-    yield from _last(folder)
+    yield from _last(kept.last)
 
 
 def _connection(kept: Kept, name: str, *, now: int) -> Iterator[str]:
@@ -101,8 +90,7 @@ def _changes(folder: Path) -> int | None:
             return None
 
 
-def _last(folder: Path) -> Iterator[str]:
-    last = read_json(folder / "summary.json", _Last)
+def _last(last: Last | None) -> Iterator[str]:
     if last is None:
         yield "no run has come to its end yet; run again: nothing that stands is fetched again"
         return

@@ -50,4 +50,4 @@ async def _filled(team: Team, connections: Connections) -> Team:
 
 def _unknown(team: Team, error: AsyncReportError) -> Unknown:
     assert team.selector is not None
-    return Unknown(team=team.name, selector=f"{team.selector.kind} {team.selector.value}", error=str(error))
+    return Unknown(team=team.name, selector=str(team.selector), error=str(error))

@@ -46,8 +46,8 @@ async def verify(job: Job, *, now: int) -> AsyncIterator[Finding]:
         return
     with held(job.state_folder):
         kept = Kept.read(job, now=now)
-        for team in kept.unknown:
-            yield Finding("FAIL", f"team {team!r}: no run has looked it up yet", ("run again, and see what is said of it",))
+        for finding in _teams(kept):
+            yield finding
         sound = True
         with Reader(job.state_folder) as reader:
             async for finding in _parts(kept, reader):
@@ -61,6 +61,14 @@ async def verify(job: Job, *, now: int) -> AsyncIterator[Finding]:
             async with Connections(job) as connections:
                 async for finding in server_findings(kept, reader, connections, now=now):
                     yield finding
+
+
+def _teams(kept: Kept) -> Iterator[Finding]:
+    """Tell the teams whose members nobody knows today."""
+    for name in kept.unknown:
+        yield Finding("FAIL", f"team {name!r}: no run has looked it up yet", ("run again, and see what is said of it",))
+    for team in kept.not_looked_up():
+        yield Finding("FAIL", f"team {team.team!r} ({team.selector}): the last run could not look it up", (team.error, "run again"))
 
 
 async def _parts(kept: Kept, reader: Reader) -> AsyncIterator[Finding]:

@@ -270,6 +270,38 @@ def test_the_members_of_a_looked_up_team_are_those_of_the_last_run(tmp_path: Pat
         assert len(emulator.log()) == before
 
 
+def test_what_its_own_last_run_called_incomplete_is_not_proved(tmp_path: Path) -> None:
+    """A newcomer whose chunks failed, a team that was asked for as another's, and one that could not be looked up."""
+    with emulator_process(agents=6, seed=5, requests_per_minute=0) as emulator:
+        queue, other = WORLD.queues[:2]
+        emulator.members("queue", queue.id, USERS[:3])
+        emulator.members("queue", other.id, USERS[3:])
+        limits = {"max_attempts": 1}
+        path = exported(tmp_path, emulator, teams=[{"name": "few", "queue": queue.id}], limits=limits)
+        emulator.members("queue", queue.id, USERS[:4])
+        emulator.faults([{"match": {"path": "aggregates/query"}, "do": {"status": 503}}])
+        assert not run_here(path).complete
+        emulator.faults([])
+        newcomer = verify(path)
+        assert newcomer.code == 1
+        assert f"missing: 2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z, user {USERS[3]}" in newcomer.out
+        asked = verify(job(tmp_path, emulator, teams=[{"name": "few", "queue": other.id}]))
+        assert asked.code == 1
+        assert "FAIL  team 'few': no run has looked it up yet" in asked.out
+        path = job(tmp_path, emulator, teams=[{"name": "few", "queue": queue.id}], limits=limits)
+        assert run_here(path).complete
+        assert verify(path).code == 0
+        emulator.faults([{"match": {"path": "/api/v2/routing/queues"}, "do": {"status": 503}}])
+        assert not run_here(path).complete
+        emulator.faults([])
+        unknown = verify(path)
+        assert unknown.code == 1
+        assert f"FAIL  team 'few' (queue {queue.id}): the last run could not look it up" in unknown.out
+        assert f"team 'few' (queue {queue.id}): the last run could not look it up; it has" in call("status", str(path), cwd=tmp_path).out
+        assert run_here(path).complete
+        assert verify(path).code == 0
+
+
 def test_the_status_of_a_job_that_never_ran_says_what_to_do(emulator: Handle, tmp_path: Path) -> None:
     result = call("status", str(job(tmp_path, emulator)), cwd=tmp_path)
     whole = "2024-01-20T00:00:00.000Z/2024-02-10T00:00:00.000Z"

@@ -1,4 +1,4 @@
-"""Who joined and who left since a team was last looked up."""
+"""Who is in a team is known once it was looked up, and who joined and who left since that was last shown."""
 
 from __future__ import annotations
 
@@ -8,42 +8,72 @@ from pathlib import Path
 import pytest
 
 from asyncreport.errors import StoreError
+from asyncreport.job import Selector, Team
 from asyncreport.store.members import Members
 
 
+def team(name: str, *users: str, group: str = "", connection: str = "default") -> Team:
+    return Team(name=name, connection=connection, users=users, selector=Selector(kind="group", value=group or name))
+
+
 def test_the_first_look_tells_of_no_change(tmp_path: Path) -> None:
-    assert Members(tmp_path).changes("sales", ["ann"]) is None
+    assert Members(tmp_path).changes(team("sales", "ann")) is None
 
 
 def test_who_joined_and_who_left_is_told_by_the_next_run(tmp_path: Path) -> None:
-    Members(tmp_path).keep({"sales": ("bob", "ann"), "billing": ("ann",)})
+    Members(tmp_path).keep([team("sales", "bob", "ann"), team("billing", "ann")], shown=True)
     members = Members(tmp_path)
-    assert members.changes("sales", ["zoe", "ann", "cid"]) == (("cid", "zoe"), ("bob",))
-    assert members.changes("billing", ["ann"]) == ((), ())
-    assert members.changes("night", []) is None
+    assert members.changes(team("sales", "zoe", "ann", "cid")) == (("cid", "zoe"), ("bob",))
+    assert members.changes(team("billing", "ann")) == ((), ())
+    assert members.changes(team("night")) is None
+
+
+def test_who_is_in_a_team_is_known_before_it_was_shown_and_told_when_it_is(tmp_path: Path) -> None:
+    """A run that writes no output tells nobody; the next one that does tells of all since the last that did."""
+    Members(tmp_path).keep([team("sales", "ann")])
+    assert Members(tmp_path).of(team("sales")) == ("ann",)
+    assert Members(tmp_path).changes(team("sales", "ann")) is None
+    Members(tmp_path).keep([team("sales", "ann")], shown=True)
+    Members(tmp_path).keep([team("sales", "ann", "bob")])
+    members = Members(tmp_path)
+    assert members.of(team("sales")) == ("ann", "bob")
+    assert members.changes(team("sales", "ann", "bob")) == (("bob",), ())
+
+
+@pytest.mark.parametrize("other", [team("sales", "ann", group="Other"), team("sales", "ann", connection="west")])
+def test_under_another_selector_or_connection_a_team_is_another(tmp_path: Path, other: Team) -> None:
+    Members(tmp_path).keep([team("sales", "ann", "bob")], shown=True)
+    assert Members(tmp_path).of(other) is None
+    assert Members(tmp_path).changes(other) is None
+    Members(tmp_path).keep([other])
+    assert Members(tmp_path).of(other) == ("ann",)
+    assert Members(tmp_path).changes(other) is None
 
 
 def test_a_team_that_could_not_be_looked_up_is_compared_with_the_run_before(tmp_path: Path) -> None:
-    Members(tmp_path).keep({"sales": ("ann",), "billing": ("bob",)})
-    Members(tmp_path).keep({"billing": ()})
+    Members(tmp_path).keep([team("sales", "ann"), team("billing", "bob")], shown=True)
+    Members(tmp_path).keep([team("billing")], shown=True)
     members = Members(tmp_path)
-    assert members.changes("sales", ["ann", "bob"]) == (("bob",), ())
-    assert members.changes("billing", ["bob"]) == (("bob",), ())
+    assert members.changes(team("sales", "ann", "bob")) == (("bob",), ())
+    assert members.changes(team("billing", "bob")) == (("bob",), ())
 
 
 def test_nothing_new_writes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "members.json"
-    Members(tmp_path).keep({})
+    Members(tmp_path).keep([Team(name="listed", connection="default", users=("ann",))])
     assert not path.exists()
-    Members(tmp_path).keep({"sales": ("bob", "ann")})
+    Members(tmp_path).keep([team("sales", "bob", "ann")])
     before = path.stat()
-    Members(tmp_path).keep({"sales": ("ann", "bob")})
+    Members(tmp_path).keep([team("sales", "ann", "bob")])
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_the_file_is_a_table_that_people_can_read_and_others_cannot(tmp_path: Path) -> None:
-    Members(tmp_path).keep({"sales": {"bob", "ann"}})
-    assert json.loads((tmp_path / "members.json").read_bytes()) == {"sales": ["ann", "bob"]}
+    Members(tmp_path).keep([team("sales", "bob", "ann")])
+    selector = {"kind": "group", "value": "sales"}
+    assert json.loads((tmp_path / "members.json").read_bytes()) == {
+        "sales": {"connection": "default", "selector": selector, "users": ["ann", "bob"], "shown": None}
+    }
     assert (tmp_path / "members.json").stat().st_mode & 0o777 == 0o600
 
 
