@@ -23,6 +23,7 @@ from asyncreport.fetch import Ask, drive, fetch
 from asyncreport.files import all_files, main_files, targets
 from asyncreport.job import Chunk, Connection, Job, Part, Team
 from asyncreport.naming import Naming
+from asyncreport.neighbours import check_owners
 from asyncreport.plan import Freshness, Plan, Want, plan
 from asyncreport.progress import Screen
 from asyncreport.records import Block, column
@@ -112,6 +113,7 @@ async def run_job(job: Job, *, now: int, screen: Screen, choices: Choices | None
     """
     started, choices = time.monotonic(), choices or Choices()
     check_targets(file.path for file in all_files(job))
+    check_owners(job)
     for line in warnings(job):
         screen.say(line)
     with State.open(job.state_folder) as state:

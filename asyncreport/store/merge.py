@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -13,7 +14,7 @@ from threading import Event
 import orjson
 from msgspec import Struct
 
-from asyncreport.errors import StoreError
+from asyncreport.errors import ConfigError, StoreError
 from asyncreport.job import Part, Team
 from asyncreport.store.disk import Sink, make_folder, replacing, reported
 from asyncreport.store.parts import Entry, Reader, part_name
@@ -97,14 +98,34 @@ class Merged(Struct, frozen=True, kw_only=True):
 
 
 def check_targets(paths: Iterable[Path]) -> None:
-    """Make the folders of output files and see that these can be written; raise StoreError before any work is done."""
+    """Make the folders of output files and see that these can be written, before any work is done.
+
+    Raise StoreError, and ConfigError where two paths lead to one file.
+    """
+    first: dict[str, Path] = {}
     for path in paths:
-        with reported(path, "reached"):
-            if path.exists() and not path.is_file():
-                raise StoreError(f"{path} is a folder or a device; give the output the path of a file")
-        make_folder(path.parent)
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise StoreError(f"{path} cannot be written: {path.parent} is closed to this user; open it or give another path")
+        _check_target(path)
+        # Some file systems tell neither case nor composed letters apart.
+        real = unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
+        if (other := first.setdefault(real, path)) != path:
+            raise ConfigError(f"{path} and {other} lead to one file, {os.path.realpath(path)}; give one of the two another path")
+
+
+def _check_target(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise StoreError(f"{path} has a name that is no UTF-8, and cannot be remembered; give the output another folder") from error
+    with reported(path, "reached"):
+        if path.exists() and not path.is_file():
+            raise StoreError(f"{path} is a folder or a device; give the output the path of a file")
+    make_folder(path.parent)
+    # A link stays a link, and what it leads to is replaced.
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise StoreError(f"{path} is a link into {folder}, which is no folder; make that folder, or mend the link, then run again")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StoreError(f"{path} cannot be written: {folder} is closed to this user; open it or give another path")
 
 
 class Interrupted(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
@@ -51,6 +52,12 @@ class Outputs:
         """Give what was remembered when a file was last written, whatever became of it since."""
         return self._made.get(str(path))
 
+    def claims(self, path: Path) -> bool | None:
+        """Tell whether a file, under whatever name, is as it was written last; None: it never was. Raise StoreError."""
+        real = os.path.realpath(path)
+        made = next((made for name, made in self._made.items() if os.path.realpath(name) == real), None)
+        return None if made is None else _is(made, path)
+
     def doubt(self) -> None:
         """Let the next run look closer at every file: something that it is made of could not be had."""
         self._doubted = True
@@ -82,12 +89,17 @@ class Outputs:
     def _standing(self, target: Target) -> Made | None:
         """Find what a file was made from, as long as it is still the file that was written."""
         made = self._made.get(str(target.path))
-        with reported(target.path, "read"):
-            try:
-                found = target.path.stat()
-            except FileNotFoundError:
-                return None
-        return made if made is not None and (found.st_size, found.st_mtime_ns) == (made.size, made.mtime_ns) else None
+        return made if made is not None and _is(made, target.path) else None
+
+
+def _is(made: Made, path: Path) -> bool:
+    """Tell whether a file is there as it was written."""
+    with reported(path, "read"):
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return False
+    return (found.st_size, found.st_mtime_ns) == (made.size, made.mtime_ns)
 
 
 def _quick(target: Target) -> str:

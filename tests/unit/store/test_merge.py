@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncreport.errors import StoreError
+from asyncreport.errors import ConfigError, StoreError
 from asyncreport.job import Part, Team
 from asyncreport.store.merge import Merged, Source, Target, check_targets, merge
 from asyncreport.store.parts import Reader, part_name
@@ -255,3 +255,28 @@ def test_a_target_in_a_closed_folder_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "access", lambda *_: False)  # a mode would not stop root
     with pytest.raises(StoreError, match=f"{tmp_path} is closed to this user"):
         check_targets([tmp_path / "out.jsonl"])
+
+
+def test_targets_that_lead_to_one_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a relative path and the whole one, by a link to a folder or a file, or by letters that some file systems do not tell apart."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "2024").mkdir()
+    (tmp_path / "latest").symlink_to("2024")
+    (tmp_path / "link.jsonl").symlink_to("2024/out.jsonl")
+    here = tmp_path / "2024" / "out.jsonl"
+    for other in (Path("2024/out.jsonl"), tmp_path / "latest" / "out.jsonl", tmp_path / "link.jsonl", tmp_path / "2024" / "OUT.jsonl"):
+        with pytest.raises(ConfigError, match=r"lead to one file, .*/2024/(out|OUT)\.jsonl; give one of the two another path"):
+            check_targets([here, tmp_path / "2024" / "more.jsonl", other])
+
+
+def test_a_link_into_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out.jsonl").symlink_to(tmp_path / "gone" / "out.jsonl")
+    with pytest.raises(StoreError, match=f"is a link into {tmp_path}/gone, which is no folder; make that folder"):
+        check_targets([tmp_path / "out.jsonl"])
+
+
+def test_a_folder_whose_name_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    with pytest.raises(StoreError, match="has a name that is no UTF-8"):
+        check_targets([folder / "out.jsonl"])
+    assert not folder.exists()

@@ -1,0 +1,49 @@
+"""The state folders of other jobs beside a job's own: whose output file is whose. Reads them, changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from asyncreport.errors import ConfigError, StoreError
+from asyncreport.files import all_files
+from asyncreport.job import Job
+from asyncreport.store.outputs import Outputs
+
+
+def check_owners(job: Job) -> None:
+    """See that no output file that a run would replace is another job's; raise ConfigError before any work is done."""
+    others = dict(_remembered(job))
+    if not others:
+        return
+    own = Outputs(job.state_folder)
+    for path in (file.path for file in all_files(job) if file.path.exists()):
+        for folder, outputs in others.items():
+            # Of a file that both have written, it is the other's where it is as that one left it.
+            theirs, mine = outputs.claims(path), own.claims(path)
+            if theirs is not None and not mine and (theirs or mine is None):
+                raise ConfigError(_taken(job, path, folder))
+
+
+def _remembered(job: Job) -> Iterator[tuple[Path, Outputs]]:
+    for folder in _others(job, "outputs.json"):
+        try:
+            yield folder, Outputs(folder)
+        except StoreError:
+            continue  # it is that job's run that has to say so
+
+
+def _taken(job: Job, path: Path, folder: Path) -> str:
+    own = job.state_folder
+    renamed = "" if own.exists() else f", or, where {folder.name!r} is this job's old name, rename {folder} to {own.name}"
+    return (
+        f"{path} is an output file of the job {folder.name!r}, and two jobs would replace each other's; "
+        f"give this one another path, or move that file away{renamed}; then run again"
+    )
+
+
+def _others(job: Job, file: str) -> list[Path]:
+    """List the folders beside the job's own that hold a file of a name."""
+    own = job.state_folder
+    return sorted(found.parent for found in own.parent.glob(f"*/{file}") if os.path.realpath(found.parent) != os.path.realpath(own))
