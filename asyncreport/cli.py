@@ -1,15 +1,14 @@
-"""The command line: commands, messages, exit codes. Owns stdout, signals and the process's end."""
+"""The command line: commands, messages, exit codes. Owns stdout and the process's end."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,25 +16,17 @@ import click
 
 from asyncreport import __version__
 from asyncreport.errors import AsyncReportError, ConfigError
+from asyncreport.signals import Stopped, drive
 from asyncreport.words import printable
 
 if TYPE_CHECKING:
     from asyncreport.job import Job
 
-T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 _LOG = logging.getLogger("asyncreport")
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
-class _Stopped(Exception):
-    """Carry the signal that ended a command."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 def main() -> None:
@@ -49,7 +40,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except _Stopped as stop:
+    except Stopped as stop:
         click.echo(f"stopped by {signal.Signals(stop.number).name}", err=True)
         code = 128 + stop.number
     except AsyncReportError as error:
@@ -74,31 +65,6 @@ class _Printable(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
-
-
-def _drive(command: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine; the first SIGINT or SIGTERM cancels it, a second one kills the process."""
-    caught: list[int] = []
-
-    async def guarded() -> T:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None
-
-        def stop(number: int) -> None:
-            caught.append(number)
-            for each in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(each)
-                signal.signal(each, signal.SIG_DFL)
-            task.cancel()
-
-        for each in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(each, stop, each)
-        return await command
-
-    try:
-        return asyncio.run(guarded())
-    except asyncio.CancelledError:
-        raise _Stopped(caught[0]) from None
 
 
 def _talk(_: click.Context, __: click.Parameter, verbose: bool) -> None:
@@ -160,8 +126,8 @@ def run(job: Path, overrides: tuple[str, ...], refresh: str, **choices: bool) ->
     screen = Screen()
     interval = refreshed(refresh, loaded, now) if refresh else None
     try:
-        summary = _drive(run_job(loaded, now=now, screen=screen, choices=Choices(**choices, refresh=interval)))
-    except _Stopped:
+        summary = drive(run_job(loaded, now=now, screen=screen, choices=Choices(**choices, refresh=interval)))
+    except Stopped:
         screen.say("what is finished is kept: run again to go on from there")
         raise
     for line in summary.lines():
@@ -176,7 +142,7 @@ def plan(job: Path, overrides: tuple[str, ...]) -> None:
     from asyncreport.forecast import forecast
 
     loaded, now = _load(job, overrides)
-    for line in _drive(forecast(loaded, now=now)):
+    for line in drive(forecast(loaded, now=now)):
         click.echo(printable(line))
 
 
@@ -195,7 +161,7 @@ def check(job: Path, overrides: tuple[str, ...]) -> int:
             worst = max(worst, line.exit_code)
         return worst
 
-    return _drive(show())
+    return drive(show())
 
 
 @cli.command(epilog="Example: asyncreport verify configs/demo.yaml --set output.path=exports/mine.jsonl")
@@ -213,7 +179,7 @@ def verify(job: Path, overrides: tuple[str, ...]) -> int:
             worst = max(worst, finding.exit_code)
         return worst
 
-    return _drive(show())
+    return drive(show())
 
 
 @cli.command(epilog="Example: asyncreport status configs/demo.yaml")
@@ -255,7 +221,7 @@ def query(**options: Any) -> None:
     now, screen = clock(), Screen()
     with TemporaryDirectory(prefix="asyncreport-") as folder:
         job = job_of(Asked(**options), Path(folder), environ=read_environ(Path(), os.environ), now=now)
-        found = _drive(report(job, now=now, screen=screen))
+        found = drive(report(job, now=now, screen=screen))
     if not found.records:
         for line in hints(job, found.sent, now=now):
             screen.say(line)
@@ -293,8 +259,8 @@ def emulate(port: int, agents: int, seed: int, requests_per_minute: int, latency
 
     options = emulator.Options(requests_per_minute=requests_per_minute, latency=latency)
     try:
-        _drive(emulator.serve(emulator.World(agents=agents, seed=seed), options, port=port, up=up))
-    except _Stopped:
+        drive(emulator.serve(emulator.World(agents=agents, seed=seed), options, port=port, up=up))
+    except Stopped:
         return  # that is how it ends
     except OSError as error:
         raise ConfigError(

@@ -66,6 +66,8 @@ class Cut:
             os.kill(os.getpid(), signal.SIGKILL)
         self._full = self._deed == "full"
         if self._deed in ("hold", "hang"):
+            if threading.current_thread() is threading.main_thread():
+                signal.signal = _heard  # type: ignore[assignment]
             print("held", flush=True)  # noqa: T201
             _TOLD.wait(60)
             if self._deed == "hang":
@@ -117,6 +119,15 @@ class Cut:
 
 
 _TOLD = threading.Event()
+_SIGNAL = signal.signal
+
+
+def _heard(number: int, handler: Any) -> Any:
+    """Tell the test once both signals have their defaults again: the first one was heard."""
+    before = _SIGNAL(number, handler)
+    if {signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)} == {signal.SIG_DFL}:
+        print("heard", flush=True)  # noqa: T201
+    return before
 
 
 class _Stopped(threading.Event):

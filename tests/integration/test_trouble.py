@@ -125,6 +125,26 @@ def test_a_second_signal_kills_at_once(
     assert not unfinished(tmp_path)
 
 
+@pytest.mark.parametrize("of", ["lock.json", "names", "summary"])
+@pytest.mark.parametrize(("number", "name", "_code"), STOPPED)
+def test_a_second_signal_kills_though_a_write_holds_up_the_loop(
+    emulator: Handle, calm: bytes, trace: list[list[str]], tmp_path: Path, of: str, number: int, name: str, _code: int
+) -> None:
+    """Of the small files, which are written by the loop itself: it hears of no signal then."""
+    path = job(tmp_path, emulator)
+    with cut(path, at=moment(trace, "write", of), deed="hang") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        process.send_signal(number)
+        assert process.stdout.readline() == "heard\n"
+        process.send_signal(number)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == -number, name
+    assert run_here(path, now=clock()).complete
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+    assert not unfinished(tmp_path)
+
+
 def test_a_second_signal_does_not_wait_for_what_a_query_job_leaves_behind(emulator: Handle, tmp_path: Path) -> None:
     """A stop deletes the query job that is under way, for 5 s at most; who does not want to wait says so again."""
     path = job(tmp_path, emulator, contract="query-jobs")
