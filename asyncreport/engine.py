@@ -49,6 +49,11 @@ class Progress:
     records: int = 0
     gaps: list[Gap] = field(default_factory=list)
 
+    def begin_again(self) -> None:
+        """Forget the gaps: another plan asks for them once more, or has no need of them."""
+        self.chunks -= len(self.gaps)
+        self.gaps.clear()
+
 
 async def run(works: Sequence[Work], save: Save, progress: Progress) -> None:
     """Fetch and save every chunk; one that fails is noted in `progress.gaps` and does not stop the others.

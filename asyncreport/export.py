@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Event
 
-import msgspec
 from msgspec import Struct
 
-from asyncreport.api import directory, users
+from asyncreport.api import directory
 from asyncreport.api.aggregates import Known
 from asyncreport.config import MULTI_VALUED
 from asyncreport.connect import Connections
 from asyncreport.engine import Progress, Work, run
-from asyncreport.errors import AuthError, ConfigError, DamagedPartError, RejectedError, RetriesExhausted, StoreError
-from asyncreport.fetch import Ask, drive, fetch
+from asyncreport.errors import ConfigError, DamagedPartError, StoreError
+from asyncreport.fetch import drive, fetch
 from asyncreport.files import all_files, main_files, targets
 from asyncreport.job import Chunk, Connection, Job, Part, Team
 from asyncreport.naming import Naming
 from asyncreport.neighbours import check_owners
-from asyncreport.plan import Freshness, Plan, Want, plan
+from asyncreport.plan import Freshness, Plan
+from asyncreport.planning import make_plans
 from asyncreport.progress import Screen
 from asyncreport.records import Block, column
 from asyncreport.store.changes import Changed
@@ -37,9 +37,6 @@ from asyncreport.store.state import State
 from asyncreport.summary import Change, Missing, Summary
 from asyncreport.teams import Unknown, look_up
 from asyncreport.timeline import Interval, iso
-
-#: users of an organisation that does not say how many it has
-_SOME = 1000
 
 
 class Choices(Struct, frozen=True, kw_only=True):
@@ -58,45 +55,6 @@ class Choices(Struct, frozen=True, kw_only=True):
 def clock() -> int:
     """Read the wall clock, once per run: an instant."""
     return time.time_ns() // 1_000_000
-
-
-async def make_plans(
-    job: Job, standing: Callable[[str], Sequence[Part]], connections: Connections, freshness: Freshness
-) -> dict[str, Plan]:
-    """Plan each connection by name; a request is sent only where everyone is missing: how many that is."""
-    plans = {}
-    for connection in job.connections:
-        want = Want(
-            connection=connection.name,
-            grid=job.query.grid,
-            interval=job.interval,
-            users=wanted_users(job, connection.name),
-            length=job.chunk,
-        )
-        parts = standing(job.query.fingerprint(connection.identity))
-        made = plan(want, parts, freshness)
-        if want.users is None and made.chunks:
-            population = await _population(partial(connections.ask, connection.name))
-            made = plan(msgspec.structs.replace(want, population=population), parts, freshness)
-        plans[connection.name] = made
-    return plans
-
-
-async def _population(ask: Ask) -> int:
-    """Ask how many users there are; a gateway without a directory costs well-filled answers, not the run."""
-    try:
-        listing: users.Listing = await ask(users.counted())
-    except (AuthError, RejectedError, RetriesExhausted):
-        return _SOME
-    return max(1, listing.total or _SOME)
-
-
-def wanted_users(job: Job, connection: str) -> tuple[str, ...] | None:
-    """Collect the users of a connection's teams, sorted; None where a team is everyone."""
-    teams = [team.users for team in job.teams if team.connection == connection]
-    if None in teams:
-        return None
-    return tuple(sorted({user for members in teams for user in members or ()}))
 
 
 def warnings(job: Job) -> list[str]:
@@ -179,15 +137,14 @@ class _Run:
             self.tell_of_the_clock(stale)
             self.stale = frozenset(part.number for part in stale)
             await self.pull(plans)
+            # Whether or not the files are written: with a gap that lasts for weeks, parts would pile up beside those that replaced them.
+            self.changed += await self.state.work(lambda stopped: self.state.discard_replaced(stopped, at=self.now))
             if not (whole and not self.progress.gaps) and not (choices.allow_partial and self.job.teams):
                 return {}
             try:
-                made = await self.merge(refresh_names=choices.refresh_names)
+                return await self.merge(refresh_names=choices.refresh_names)
             except DamagedPartError as error:
                 await self.drop_damaged(error)
-            else:
-                self.changed = await self.state.work(lambda stopped: self.state.discard_replaced(stopped, at=self.now))
-                return made
 
     def tell_of_the_clock(self, stale: Sequence[Part]) -> None:
         """Warn of parts that say that they were fetched after now."""
@@ -213,6 +170,7 @@ class _Run:
 
     async def pull(self, plans: dict[str, Plan]) -> None:
         """Fetch what the plans list, connection by connection at once."""
+        self.progress.begin_again()
         works = [await self._work(name, made) for name, made in plans.items() if made.chunks]
         if works:
             self.progress.proven = self.progress.finished > 0 or any(made.standing or made.stale for made in plans.values())

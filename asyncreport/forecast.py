@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from asyncreport.api.contracts import requests
 from asyncreport.connect import Connections
-from asyncreport.export import make_plans, warnings
+from asyncreport.export import warnings
 from asyncreport.job import USERS_PER_QUERY, Connection, Job
 from asyncreport.net.throttle import pace
 from asyncreport.plan import Freshness, Plan
+from asyncreport.planning import make_plans
 from asyncreport.progress import counted, duration
 from asyncreport.records import column
 from asyncreport.store.manifest import Manifest

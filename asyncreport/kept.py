@@ -9,10 +9,10 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
-from asyncreport.export import wanted_users
 from asyncreport.files import targets
 from asyncreport.job import Chunk, ChunkLength, Connection, Job, Part, Team
 from asyncreport.plan import Freshness, Plan, Want, plan
+from asyncreport.planning import wanted_users
 from asyncreport.progress import counted
 from asyncreport.store.disk import read_json
 from asyncreport.store.manifest import Manifest

@@ -52,6 +52,9 @@ class Changed(Struct, frozen=True, kw_only=True):
     #: `changes.jsonl`, where it holds any of them
     path: str = ""
 
+    def __add__(self, more: Changed) -> Changed:
+        return Changed(values=self.values + more.values, parts=self.parts + more.parts, path=self.path or more.path)
+
     def __str__(self) -> str:
         values = f"{self.values:,} value{'' if self.values == 1 else 's'}"
         return f"{values} in {self.parts:,} part{'' if self.parts == 1 else 's'} changed since they were fetched before: {self.path}"

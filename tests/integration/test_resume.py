@@ -298,6 +298,45 @@ def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(emulator: Hand
     assert (tmp_path / "out.jsonl").read_bytes() == calm
 
 
+def test_a_gap_beside_a_damaged_part_is_told_once_and_not_at_all_where_the_second_round_fills_it(
+    emulator: Handle, calm: bytes, tmp_path: Path
+) -> None:
+    """The damage is found by the merge, and with the part the gap is asked for again."""
+    path, state = job(tmp_path, emulator, limits={"concurrency": 2, "max_attempts": 1}), tmp_path / ".asyncreport" / "job"
+    lost = {"path": QUERY, "body": "2024-01-05T00:00:00.000Z/"}
+    run_here(path)
+    for times, gaps in ((2, 1), (1, 0)):
+        for part in state.glob("part-*"):
+            if b'"interval_start":"2024-01-05' in part.read_bytes():
+                part.unlink()
+        (tmp_path / "out.jsonl").unlink()
+        damaged = min(state.glob("part-*"))
+        damaged.write_bytes(damaged.read_bytes().replace(b'"handled_count":1', b'"handled_count":2', 1))
+        emulator.faults([{"match": {**lost, "times": times}, "do": {"status": 503}}])
+        try:
+            summary = run_here(path, now=NOW + times, allow_partial=True)
+        finally:
+            emulator.faults([])
+        assert (len(summary.missing), summary.complete) == (gaps, not gaps)
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+
+
+def test_replaced_parts_do_not_pile_up_beside_a_gap_that_lasts(emulator: Handle, tmp_path: Path) -> None:
+    """Though no output is written, they are deleted, and what changed is noted, once it is committed what replaces them."""
+    path, state = job(tmp_path, emulator, limits={"concurrency": 2, "max_attempts": 1}), tmp_path / ".asyncreport" / "job"
+    emulator.faults([{"match": {"path": QUERY, "body": "2024-01-05T00:00:00.000Z/"}, "do": {"status": 504}}])
+    try:
+        run_here(path, now=NOW - 3 * DAY)
+        restate(state, "2024-01-08T00:00:00.000Z")
+        for day in (2, 1):
+            assert call("run", str(path), "--refresh", "2024-01-06/2024-01-17", cwd=tmp_path).code == 1, day
+            assert len(list(state.glob("part-*"))) == CHUNKS - 1
+    finally:
+        emulator.faults([])
+    assert (state / "changes.jsonl").read_bytes().count(b"\n") == 1
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 def test_a_stormy_wire_gives_the_bytes_of_a_calm_one(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
     """Errors, resets, cut and foreign bodies, throttling and dead tokens in every third answer."""
     storm: list[dict[str, Any]] = [

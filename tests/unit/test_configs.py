@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from asyncreport.config import load_job
-from asyncreport.export import wanted_users
 from asyncreport.plan import Freshness, Want, plan
+from asyncreport.planning import wanted_users
 from asyncreport.timeline import parse_iso
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
