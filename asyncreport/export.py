@@ -25,7 +25,7 @@ from asyncreport.naming import Naming
 from asyncreport.neighbours import check_owners
 from asyncreport.plan import Freshness, Plan
 from asyncreport.planning import make_plans
-from asyncreport.progress import Screen
+from asyncreport.progress import Screen, counted
 from asyncreport.records import Block, column
 from asyncreport.store.changes import Changed
 from asyncreport.store.disk import write_json
@@ -81,9 +81,9 @@ async def run_job(job: Job, *, now: int, screen: Screen, choices: Choices | None
             # Before the pull, so that whoever looks at what it leaves knows whose parts it was to fetch.
             members.keep(known.teams)
             _report(unknown, screen, strict=choices.strict)
-            going = _Run(known, state, connections, now, screen)
-            made = await going.bring_up_to_date(choices, whole=not unknown)
-            summary = going.summarise(made, unknown, _moved(members, known.teams), elapsed=time.monotonic() - started)
+            going = _Run(known, state, connections, now, screen, unknown)
+            made = await going.bring_up_to_date(choices)
+            summary = going.summarise(made, _moved(members, known.teams), elapsed=time.monotonic() - started)
             if made:  # what nobody was shown would be forgotten otherwise
                 members.keep(known.teams, shown=True)
         write_json(state.folder / "summary.json", summary)
@@ -113,19 +113,23 @@ class _Run:
     connections: Connections
     now: int
     screen: Screen
+    #: teams that are not in `job`, for nobody could look them up
+    unknown: list[Unknown]
     progress: Progress = field(default_factory=Progress)
     #: parts of earlier runs that are used as they are
     standing: int = 0
     #: numbers of the parts that this run was to replace
     stale: frozenset[int] = frozenset()
+    #: output files that came out other than they were
+    written: int = 0
     changed: Changed = field(default_factory=Changed)
     #: what was learnt of each connection that something was pulled from
     known: list[Known] = field(default_factory=list)
 
-    async def bring_up_to_date(self, choices: Choices, *, whole: bool) -> dict[Path, Made]:
+    async def bring_up_to_date(self, choices: Choices) -> dict[Path, Made]:
         """Fetch what is missing and write the output files; a part found damaged on the way is fetched again.
 
-        Not `whole`, for want of a team, or with gaps, the files are written only where `choices` allow that.
+        For want of a team, or with gaps, the files are written only where `choices` allow that.
         """
         freshness = Freshness(settle=self.job.output.settle, refresh=choices.refresh, now=self.now)
         while True:
@@ -139,7 +143,7 @@ class _Run:
             await self.pull(plans)
             # Whether or not the files are written: with a gap that lasts for weeks, parts would pile up beside those that replaced them.
             self.changed += await self.state.work(lambda stopped: self.state.discard_replaced(stopped, at=self.now))
-            if not (whole and not self.progress.gaps) and not (choices.allow_partial and self.job.teams):
+            if not self.complete and not (choices.allow_partial and self.job.teams):
                 return {}
             try:
                 return await self.merge(refresh_names=choices.refresh_names)
@@ -167,6 +171,21 @@ class _Run:
         for number, each in found.items():
             self.screen.say(f"warning: {each}")
             self.state.drop(number)
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether all that was asked for is there, and is as new as it was to be."""
+        return not self.unknown and not self.progress.gaps
+
+    @property
+    def missing(self) -> list[Missing]:
+        """Describe the gaps."""
+        return [Missing.of(gap, stands=not self.stale.isdisjoint(gap.chunk.replaces)) for gap in self.progress.gaps]
+
+    @property
+    def partial(self) -> bool:
+        """Tell whether output files, were they written now, would lack anything."""
+        return bool(self.unknown) or not all(gap.stands for gap in self.missing)
 
     async def pull(self, plans: dict[str, Plan]) -> None:
         """Fetch what the plans list, connection by connection at once."""
@@ -199,7 +218,18 @@ class _Run:
     async def merge(self, *, refresh_names: bool) -> dict[Path, Made]:
         """Write the output files that are not what the parts and names make of them."""
         naming = Naming(self.state.folder, self.connections, self.screen.say, now=self.now)
-        outputs = Outputs(self.state.folder)
+        outputs = Outputs(self.state.folder, partial=self.partial)
+        before = outputs.mtimes()
+        made = await self._made(naming, outputs, refresh_names=refresh_names)
+        self.written = sum(before.get(path) != each.mtime_ns for path, each in made.items())
+        if not self.partial and (left := outputs.forget_others(made)):
+            more = f" and {counted(len(left) - 1, 'more file')}" if len(left) > 1 else ""
+            self.screen.say(
+                f"{left[0]}{more}: written by an earlier run, by this job no longer, and left as {'they are' if more else 'it is'}"
+            )
+        return made
+
+    async def _made(self, naming: Naming, outputs: Outputs, *, refresh_names: bool) -> dict[Path, Made]:
         unchanged = {target.path: outputs.unchanged(target) for target in self._targets(naming)}
         if not naming.expired(self.job.connections) and not refresh_names and all(unchanged.values()):
             return {path: made for path, made in unchanged.items() if made}
@@ -216,18 +246,18 @@ class _Run:
     def _targets(self, naming: Naming) -> list[Target]:
         return targets(self.job, self._parts, naming.people, naming.queues)
 
-    def summarise(self, made: dict[Path, Made], unknown: list[Unknown], members: dict[str, Change], *, elapsed: float) -> Summary:
+    def summarise(self, made: dict[Path, Made], members: dict[str, Change], *, elapsed: float) -> Summary:
         """Say what the run did; `elapsed` is in seconds."""
         tally = self.connections.tally
-        missing = [Missing.of(gap, stands=not self.stale.isdisjoint(gap.chunk.replaces)) for gap in self.progress.gaps]
+        known = Outputs(self.state.folder)
         main = [made[file.path] for file in main_files(self.job) if file.path in made]
         return Summary(
             job=self.job.name,
             range=str(self.job.interval),
             started=iso(self.now),
             elapsed_sec=round(elapsed, 3),
-            complete=not self.progress.gaps and not unknown,
-            partial=bool(made) and (bool(unknown) or not all(gap.stands for gap in missing)),
+            complete=self.complete,
+            partial=bool(made) and self.partial,
             records={team.name: sum(each.records.get(team.name, 0) for each in main) for team in self.job.teams},
             members=members,
             chunks_fetched=self.progress.finished,
@@ -240,6 +270,8 @@ class _Run:
             throttled=tally.throttled,
             waiting_sec=round(tally.waiting, 3),
             outputs=[str(path) for path in made],
-            missing=missing,
-            unknown=unknown,
+            outputs_written=self.written,
+            still_partial=[str(file.path) for file in all_files(self.job) if file.path not in made and known.is_partial(file.path)],
+            missing=self.missing,
+            unknown=self.unknown,
         )

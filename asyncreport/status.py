@@ -75,7 +75,7 @@ def _outputs(kept: Kept) -> Iterator[str]:
             continue
         same = (found.st_size, found.st_mtime_ns) == (made.size, made.mtime_ns)
         records = counted(sum(made.records.values()), "record")
-        since = "" if same else ", changed since"
+        since = f"{' (partial)' if made.partial else ''}{'' if same else ', changed since'}"
         lines.append(f"{target.path}: {records}, {found.st_size:,} bytes, made {iso(made.mtime_ns // 1_000_000)}{since}")
     yield from first(lines)
 

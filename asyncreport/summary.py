@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
@@ -80,6 +80,10 @@ class Summary(Struct, frozen=True, kw_only=True):
     waiting_sec: float
     #: the files as they stand; none where the run has gaps and was not told to merge all the same
     outputs: list[str]
+    #: of these, such as came out other than they were
+    outputs_written: int = 0
+    #: files that were not written, and from which something was missing when an earlier run wrote them
+    still_partial: list[str] = []
     missing: list[Missing]
     #: of the teams that were looked up; the directory knows today's members alone
     members: dict[str, Change] = {}
@@ -92,7 +96,8 @@ class Summary(Struct, frozen=True, kw_only=True):
         """Say it to people."""
         if not self.chunks_fetched and not self.missing:
             stand = "stands" if self.chunks_standing == 1 else "stand"
-            yield f"{self.job}: nothing to do, {counted(self.chunks_standing, 'part')} {stand}"
+            todo = "do" if self.complete and not self.outputs_written else "fetch"
+            yield f"{self.job}: nothing to {todo}, {counted(self.chunks_standing, 'part')} {stand}"
         else:
             yield f"{self.job}: {counted(self.chunks_fetched, 'chunk')} fetched, {self.chunks_standing:,} stood already"
         if self.chunks_cut:
@@ -112,10 +117,8 @@ class Summary(Struct, frozen=True, kw_only=True):
             yield f"  {self.changed}"
         if self.outputs and self.complete and not any(self.records.values()):
             yield "  no records at all: check ids, range and filter, and with `asyncreport check` what the client sees"
-        for path in self.outputs[:5]:
-            yield f"  {path}{' (partial)' if self.partial else ''}"
-        if len(self.outputs) > 5:
-            yield f"  and {counted(len(self.outputs) - 5, 'more file')}"
+        yield from _files(self.outputs, " (partial)" if self.partial else "")
+        yield from _files(self.still_partial, " (partial, as an earlier run left it)")
         yield from self._gaps()
 
     def _gaps(self) -> Iterator[str]:
@@ -141,3 +144,10 @@ class Summary(Struct, frozen=True, kw_only=True):
             )
             where = "in the output" if self.outputs else "while the output files are as they were"
             yield f"{stand} {where}; run again: {'nothing else' if not lost else 'only what is missing or old'} will be fetched"
+
+
+def _files(paths: Sequence[str], mark: str) -> Iterator[str]:
+    for path in paths[:5]:
+        yield f"  {path}{mark}"
+    if len(paths) > 5:
+        yield f"  and {counted(len(paths) - 5, 'more file')}"

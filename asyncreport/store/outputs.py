@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from hashlib import sha256
 from pathlib import Path
 from threading import Event
@@ -33,24 +33,46 @@ class Made(Struct, frozen=True, kw_only=True):
     sha256: str
     #: by the team's name
     records: dict[str, int]
+    #: something was missing when it was written
+    partial: bool = False
 
 
 class Outputs:
-    """The memory of one state folder."""
+    """The memory of one state folder; what is written now is `partial` where something is missing."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, partial: bool = False) -> None:
         self._path = folder / "outputs.json"
         self._made = read_json(self._path, dict[str, Made]) or {}
         self._doubted = False
+        self._partial = partial
 
     def unchanged(self, target: Target) -> Made | None:
         """Give what is known of a file that surely needs no work, without reading a part; raise StoreError."""
         made = self._standing(target)
-        return made if made is not None and made.quick == _quick(target) else None
+        same = made is not None and made.partial == self._partial and made.quick == _quick(target)
+        return made if same else None
 
     def written(self, path: Path) -> Made | None:
         """Give what was remembered when a file was last written, whatever became of it since."""
         return self._made.get(str(path))
+
+    def mtimes(self) -> dict[Path, int]:
+        """Give when each file that is remembered was last written."""
+        return {Path(name): made.mtime_ns for name, made in self._made.items()}
+
+    def is_partial(self, path: Path) -> bool:
+        """Tell whether a file is there as a run wrote it from which something was missing; raise StoreError."""
+        made = self.written(path)
+        return made is not None and made.partial and _is(made, path)
+
+    def forget_others(self, paths: Container[Path]) -> list[Path]:
+        """Forget the files that a job writes no longer, so that another may; list those that are there. Raise StoreError."""
+        others = [path for path in map(Path, self._made) if path not in paths]
+        if others:
+            for path in others:
+                del self._made[str(path)]
+            write_json(self._path, self._made)
+        return [path for path in others if path.exists()]
 
     def claims(self, path: Path) -> bool | None:
         """Tell whether a file, under whatever name, is as it was written last; None: it never was. Raise StoreError."""
@@ -83,8 +105,8 @@ class Outputs:
             merged = merge(target, reader, stopped)
             with reported(target.path, "read"):
                 mtime_ns = target.path.stat().st_mtime_ns
-            return Made(quick=quick, exact=exact, size=merged.size, mtime_ns=mtime_ns, sha256=merged.sha256, records=merged.records)
-        return Made(quick=quick, exact=exact, size=made.size, mtime_ns=made.mtime_ns, sha256=made.sha256, records=made.records)
+            made = Made(quick=quick, exact=exact, size=merged.size, mtime_ns=mtime_ns, sha256=merged.sha256, records=merged.records)
+        return msgspec.structs.replace(made, quick=quick, partial=self._partial)
 
     def _standing(self, target: Target) -> Made | None:
         """Find what a file was made from, as long as it is still the file that was written."""

@@ -68,3 +68,15 @@ def test_jobs_with_files_of_their_own_do_not_disturb_each_other(emulator: Handle
     (tmp_path / ".asyncreport" / "c").mkdir()
     (tmp_path / ".asyncreport" / "c" / "outputs.json").write_text("garbage")
     assert run_here(job(tmp_path, emulator, "b", output={"path": str(tmp_path / "b.jsonl")})).complete
+
+
+def test_the_file_of_a_team_that_was_renamed_is_told_once_and_another_job_may_have_it(emulator: Handle, tmp_path: Path) -> None:
+    output = {"path": str(tmp_path / "all.jsonl"), "per_team": str(tmp_path / "{team}.jsonl")}
+    run_here(job(tmp_path, emulator, "a", output=output, teams=[{"name": "old"}]))
+    path = job(tmp_path, emulator, "a", output=output, teams=[{"name": "new"}])
+    renamed, again = (call("run", str(path), cwd=tmp_path).err for _ in range(2))
+    assert f"{tmp_path}/old.jsonl: written by an earlier run, by this job no longer, and left as it is" in renamed
+    assert "a: nothing to fetch, 1 part stands" in renamed
+    assert "old.jsonl" not in again
+    assert again.startswith("a: nothing to do, 1 part stands")
+    assert run_here(job(tmp_path, emulator, "b", output={"path": str(tmp_path / "old.jsonl")})).complete

@@ -290,12 +290,16 @@ def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(emulator: Hand
         assert (gap["interval"], gap["users"]) == ("2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z", None)
         assert gap["error"].startswith(f"[{gap['correlation_id']}] POST /api/v2/analytics/conversations/aggregates/query: 504 ")
         assert 0 < len((tmp_path / "out.jsonl").read_bytes()) < len(calm)
+        again = call("run", str(path), cwd=tmp_path)
+        assert f"  {tmp_path / 'out.jsonl'} (partial, as an earlier run left it)" in again.err.splitlines()
+        assert re.search(r"out\.jsonl: .* made \S+ \(partial\)\n", call("status", str(path), cwd=tmp_path).out)
     finally:
         emulator.faults([])
     seen = len(emulator.log())
     assert call("run", str(path), cwd=tmp_path).code == 0
     assert len(asked(emulator, seen)) == 1
     assert (tmp_path / "out.jsonl").read_bytes() == calm
+    assert "(partial)" not in call("status", str(path), cwd=tmp_path).out
 
 
 def test_a_gap_beside_a_damaged_part_is_told_once_and_not_at_all_where_the_second_round_fills_it(

@@ -47,6 +47,19 @@ def test_nothing_to_do() -> None:
     assert next(summary(chunks_fetched=0).lines()) == "aht: nothing to do, 3 parts stand"
 
 
+def test_nothing_to_fetch_is_not_nothing_to_do() -> None:
+    """Where files were written all the same, or a team is unknown."""
+    unknown = Unknown(team="lost", selector="group Lost", error="no such group")
+    for rest in ({"outputs_written": 1}, {"complete": False, "unknown": [unknown]}):
+        assert next(summary(chunks_fetched=0, **rest).lines()) == "aht: nothing to fetch, 3 parts stand"
+
+
+def test_files_that_an_earlier_run_left_partial_are_still_called_so() -> None:
+    gap = Missing(connection="west", interval="e/f", users=None, error="late")
+    lines = list(summary(complete=False, missing=[gap], outputs=[], still_partial=["a.jsonl"]).lines())
+    assert "  a.jsonl (partial, as an earlier run left it)" in lines
+
+
 def test_a_run_with_gaps_lists_each() -> None:
     gaps = [
         Missing(connection="east", interval="c/d", users=("anna", "bert"), error="[id] POST /x: 504"),

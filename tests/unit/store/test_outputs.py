@@ -159,3 +159,23 @@ def test_files_made_before_a_failure_are_remembered(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="could not be read"), Reader(tmp_path) as reader:
         Outputs(tmp_path).write(targets, reader, Event())
     assert _quick(tmp_path, targets) == [True, False]
+
+
+def test_a_partial_file_is_called_so_until_nothing_is_missing_though_its_bytes_are_the_same(tmp_path: Path) -> None:
+    targets = _targets(tmp_path, _parts(tmp_path))
+    path = targets[0].path
+    for partial in (True, False):
+        with Reader(tmp_path) as reader:
+            Outputs(tmp_path, partial=partial).write(targets, reader, Event())
+        assert Outputs(tmp_path).is_partial(path) == partial
+        assert (Outputs(tmp_path).unchanged(targets[0]) is None) == partial
+    assert Outputs(tmp_path, partial=True).unchanged(targets[0]) is None
+
+
+def test_a_file_that_is_no_longer_written_is_told_once_and_forgotten(tmp_path: Path) -> None:
+    january, february = _targets(tmp_path, _parts(tmp_path))
+    _write(tmp_path, [january, february])
+    assert Outputs(tmp_path).forget_others([february.path]) == [january.path]
+    assert Outputs(tmp_path).forget_others([february.path]) == []
+    assert Outputs(tmp_path).written(january.path) is None
+    assert january.path.exists()
