@@ -23,6 +23,7 @@ from asyncreport.files import all_files, main_files, targets
 from asyncreport.job import Chunk, Connection, Job, Part, Team
 from asyncreport.naming import Naming
 from asyncreport.neighbours import check_owners
+from asyncreport.origin import remember, strangers
 from asyncreport.plan import Freshness, Plan
 from asyncreport.planning import make_plans
 from asyncreport.progress import Screen, counted
@@ -75,6 +76,10 @@ async def run_job(job: Job, *, now: int, screen: Screen, choices: Choices | None
     for line in warnings(job):
         screen.say(line)
     with State.open(job.state_folder) as state:
+        strange = strangers(job, state.standing)
+        for doubt in strange.values():
+            screen.say(f"warning: {doubt}")
+        remember(job, but=strange)
         async with Connections(job, screen.say) as connections:
             known, unknown = await look_up(job, connections)
             members = Members(state.folder)
@@ -84,6 +89,8 @@ async def run_job(job: Job, *, now: int, screen: Screen, choices: Choices | None
             going = _Run(known, state, connections, now, screen, unknown)
             made = await going.bring_up_to_date(choices)
             summary = going.summarise(made, _moved(members, known.teams), elapsed=time.monotonic() - started)
+            if summary.complete:  # until then each run tells of strangers
+                remember(job)
             if made:  # what nobody was shown would be forgotten otherwise
                 members.keep(known.teams, shown=True)
         write_json(state.folder / "summary.json", summary)

@@ -9,6 +9,7 @@ from asyncreport.connect import Connections
 from asyncreport.export import warnings
 from asyncreport.job import USERS_PER_QUERY, Connection, Job
 from asyncreport.net.throttle import pace
+from asyncreport.origin import strangers
 from asyncreport.plan import Freshness, Plan
 from asyncreport.planning import make_plans
 from asyncreport.progress import counted, duration
@@ -27,7 +28,8 @@ async def forecast(job: Job, *, now: int) -> list[str]:
     The server is asked for the members of teams that are looked up and, where everyone is missing, how many that is; for nothing else.
     """
     manifest = Manifest.read(job.state_folder)
-    notes, freshness = warnings(job), Freshness(settle=job.output.settle, now=now)
+    notes = warnings(job) + [f"warning: {doubt}" for doubt in strangers(job, manifest.standing).values()]
+    freshness = Freshness(settle=job.output.settle, now=now)
     async with Connections(job, notes.append) as connections:
         known, unknown = await look_up(job, connections)
         plans = await make_plans(known, manifest.standing, connections, freshness)

@@ -16,6 +16,7 @@ from asyncreport.connect import Connections
 from asyncreport.errors import StoreError
 from asyncreport.job import Job, Part
 from asyncreport.kept import Kept, first, who
+from asyncreport.origin import strangers
 from asyncreport.progress import counted
 from asyncreport.store.disk import reported
 from asyncreport.store.merge import Merged, Target, rehearse
@@ -46,7 +47,7 @@ async def verify(job: Job, *, now: int) -> AsyncIterator[Finding]:
         return
     with held(job.state_folder):
         kept = Kept.read(job, now=now)
-        for finding in _teams(kept):
+        for finding in (*_origin(job, kept), *_teams(kept)):
             yield finding
         sound = True
         with Reader(job.state_folder) as reader:
@@ -61,6 +62,12 @@ async def verify(job: Job, *, now: int) -> AsyncIterator[Finding]:
             async with Connections(job) as connections:
                 async for finding in server_findings(kept, reader, connections, now=now):
                     yield finding
+
+
+def _origin(job: Job, kept: Kept) -> Iterator[Finding]:
+    parts = {job.query.fingerprint(each.identity): kept.standing[each.name] for each in job.connections}
+    for doubt in strangers(job, parts.__getitem__).values():
+        yield Finding("WARN", doubt)
 
 
 def _teams(kept: Kept) -> Iterator[Finding]:

@@ -128,3 +128,27 @@ def test_the_emulator_of_a_job_offers_several_clients(tmp_path: Path) -> None:
         )
     assert [run_here(path).complete for path in paths.values()] == [True, True]
     assert (tmp_path / "1/out.jsonl").read_bytes() == (tmp_path / "2/out.jsonl").read_bytes() != b""
+
+
+def test_other_clients_than_those_that_fetched_are_told_for_they_may_be_another_organisation_s(emulator: Handle, tmp_path: Path) -> None:
+    """Until a run is complete; one client that is still the same is enough to say nothing."""
+    run_here(job(tmp_path, emulator, CLIENTS[:1]))
+    said = (
+        f"default: the parts of {emulator.url} were fetched by other OAuth clients; where that is another organisation, "
+        f"give the job another name or delete {tmp_path}/.asyncreport/job"
+    )
+    both = job(tmp_path, emulator, CLIENTS[:2], teams=[{"name": "sales", "users": USERS[:2]}])
+    assert "OAuth" not in call("plan", str(both), cwd=tmp_path).out
+    path = job(tmp_path, emulator, CLIENTS[1:2])
+    planned, verified = (call(command, str(path), cwd=tmp_path) for command in ("plan", "verify"))
+    assert planned.out.splitlines()[0] == f"warning: {said}"
+    assert f"WARN  {said}" in verified.out.splitlines()
+    longer = job(tmp_path, emulator, CLIENTS[1:2], range={**RANGE, "end": "2024-02-02"}, limits={"max_attempts": 1})
+    emulator.faults([{"match": {"path": "aggregates"}, "do": {"status": 503}}])
+    failed = call("run", str(longer), cwd=tmp_path)
+    emulator.faults([])
+    complete, again = (call("run", str(longer), cwd=tmp_path) for _ in range(2))
+    assert [result.code for result in (failed, complete, again)] == [1, 0, 0]
+    assert [f"warning: {said}" in result.err for result in (failed, complete, again)] == [True, True, False]
+    state = tmp_path / ".asyncreport" / "job"
+    assert not any(client in (state / "clients.json").read_text() for client in IDS)
