@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
@@ -61,18 +61,19 @@ class Sink:
 
 
 @contextmanager
-def reported(path: Path, done: str) -> Iterator[None]:
-    """Turn an OSError into a StoreError that says what could not be `done` and what to do."""
+def reported(path: Path, done: str, needs: Callable[[], int] | None = None) -> Iterator[None]:
+    """Turn an OSError into a StoreError that says what could not be `done`, how many bytes that `needs`, and what to do."""
     try:
         yield
     except OSError as error:
-        raise trouble(path, done, error) from error
+        raise trouble(path, done, error, needs) from error
 
 
-def trouble(path: Path, done: str, error: OSError) -> StoreError:
-    """Say what could not be `done` to a file, why, and what to do."""
+def trouble(path: Path, done: str, error: OSError, needs: Callable[[], int] | None = None) -> StoreError:
+    """Say what could not be `done` to a file, why, and what to do; of a full disk, how many bytes that `needs` and how many are free."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        step = f"free some space on the disk of {path.parent} and run again: what is finished is kept"
+        room = f"about {needs():,} bytes are needed and {_free(path.parent)} free; " if needs else ""
+        step = f"{room}free some space on the disk of {path.parent} and run again: what is finished is kept"
     elif error.errno == errno.EFBIG:
         step = "raise the limit on the size of files (ulimit -f) and run again: what is finished is kept"
     else:
@@ -80,17 +81,27 @@ def trouble(path: Path, done: str, error: OSError) -> StoreError:
     return StoreError(f"{path} could not be {done}: {error.strerror or error}; {step}")
 
 
+def _free(folder: Path) -> str:
+    """Say how much a disk has left, for whom it is counted: a quota may leave less."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return "fewer are"
+    return f"{found.f_bavail * found.f_frsize:,} are"
+
+
 @contextmanager
-def replacing(path: Path, *, owner: Path, mode: int = 0o666) -> Iterator[Sink]:
+def replacing(path: Path, *, owner: Path, mode: int = 0o666, needs: Callable[[], int] | None = None) -> Iterator[Sink]:
     """Take a file's new content and put it in place, whole and durable, when the block ends well; raise StoreError otherwise.
 
     `owner` is the state folder whose lock is held: it keeps two jobs that write the same file out of each other's temporary.
+    `needs` tells, where the disk is full, how many bytes the file would have had.
     """
     # A link stays a link, and what it leads to is replaced.
     path = Path(os.path.realpath(path))
     digest = hashlib.sha256(os.fsencode(owner.absolute()) + b"\0" + os.fsencode(path.name))
     temporary = path.with_name(_TEMPORARY.format(digest.hexdigest()[:16]))
-    with reported(path, "written"):
+    with reported(path, "written", needs):
         temporary.unlink(missing_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
@@ -110,7 +121,7 @@ def replacing(path: Path, *, owner: Path, mode: int = 0o666) -> Iterator[Sink]:
 
 def append(path: Path, data: bytes, *, at: int) -> None:
     """Write at the end of a file, which is at `at`: whatever a broken append left behind it is cut off first; raise StoreError."""
-    with reported(path, "written"):
+    with reported(path, "written", lambda: len(data)):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
         try:
             os.ftruncate(descriptor, at)
@@ -147,8 +158,9 @@ def remove_temporaries(folder: Path) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Replace a JSON file, private to this user; raise StoreError."""
-    with replacing(path, owner=path.parent, mode=PRIVATE) as sink:
-        sink.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    data = msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+    with replacing(path, owner=path.parent, mode=PRIVATE, needs=lambda: len(data)) as sink:
+        sink.write(data)
 
 
 def read_json(path: Path, kind: type[T]) -> T | None:

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from threading import Event
@@ -138,9 +139,15 @@ def merge(target: Target, reader: Reader, stopped: Event) -> Merged:
     Raise StoreError, or Interrupted once `stopped` is set, and the old one stands.
     """
     make_folder(target.path.parent)
-    with replacing(target.path, owner=reader.folder) as sink:
+    with replacing(target.path, owner=reader.folder, needs=partial(_size, target, reader)) as sink:
         records = _pour(target, reader, stopped, sink)
     return Merged(size=sink.size, sha256=sink.sha256, records=records)
+
+
+def _size(target: Target, reader: Reader) -> int:
+    """Add up what a target's lines take, by the indexes alone; names of queues and what is cut away are not counted."""
+    found = walk(target, reader.index)
+    return sum(entry.length + entry.count * (len(stretch.prefix) - 1) for stretch in found for _, entry in stretch.blocks)
 
 
 def rehearse(target: Target, reader: Reader, stopped: Event) -> Merged:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -57,7 +58,9 @@ def write_part(folder: Path, number: int, blocks: Iterable[Block]) -> Facts:
     """Write a part's file, durable under its name when this returns; raise StoreError, and there is no such file."""
     index = []
     queues: set[str] = set()
-    with replacing(folder / part_name(number), owner=folder, mode=PRIVATE) as sink:
+    blocks = list(blocks)
+    needs = partial(sum, [len(block.lines) for block in blocks])
+    with replacing(folder / part_name(number), owner=folder, mode=PRIVATE, needs=needs) as sink:
         for block in blocks:
             queues |= block.queues
             index.append(Entry(block.user, sink.size, len(block.lines), block.count))

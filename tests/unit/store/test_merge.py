@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -280,3 +282,22 @@ def test_a_folder_whose_name_is_no_utf_8_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="has a name that is no UTF-8"):
         check_targets([folder / "out.jsonl"])
     assert not folder.exists()
+
+
+def test_a_full_disk_is_told_with_what_the_file_needs_and_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = written(tmp_path, 1, chunk(hours(0, 9), ["a", "b"]), blocks(["a", "b"], hours(0, 9)))
+    whole, _ = _merge(tmp_path, [part], [_team("t", ["a", "b"])])
+    write = os.write
+
+    def full(descriptor: int, data: memoryview) -> int:
+        write(descriptor, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=3, f_frsize=4096))
+    with pytest.raises(StoreError) as caught:
+        _merge(tmp_path, [part], [_team("t", ["a", "b"])])
+    assert (
+        f"merged.jsonl could not be written: No space left on device; about {len(whole):,} bytes are needed and 12,288 are free; "
+        f"free some space on the disk of {tmp_path}/out and run again"
+    ) in str(caught.value)
