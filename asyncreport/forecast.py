@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 
 from asyncreport.api.contracts import requests
 from asyncreport.connect import Connections
 from asyncreport.export import warnings
-from asyncreport.job import USERS_PER_QUERY, Connection, Job
+from asyncreport.job import USERS_PER_QUERY, Connection, Job, Part
 from asyncreport.net.throttle import pace
 from asyncreport.origin import strangers
 from asyncreport.plan import Freshness, Plan
@@ -16,9 +17,9 @@ from asyncreport.progress import counted, duration
 from asyncreport.records import column
 from asyncreport.store.manifest import Manifest
 from asyncreport.teams import look_up
-from asyncreport.timeline import DAY
+from asyncreport.timeline import DAY, Interval
 
-#: chunks listed, at most
+#: things of one kind listed, at most
 SHOWN = 20
 
 
@@ -43,6 +44,7 @@ def _lines(job: Job, connection: Connection, plan: Plan, freshness: Freshness) -
         f"{connection.name}: {counted(len(plan.standing), 'part')} standing, {len(plan.stale):,} stale, "
         f"{counted(len(plan.chunks), 'chunk')} to fetch"
     )
+    yield from _first([f"stands: {interval}, {_who(users)}" for interval, users in _joined(plan.standing)], "stretches that stand")
     if not plan.chunks:
         return
     limit, lanes = connection.requests_per_minute, connection.lanes
@@ -53,13 +55,32 @@ def _lines(job: Job, connection: Connection, plan: Plan, freshness: Freshness) -
         took = duration(_seconds(daily, limit) / lanes)
         yield f"  instead of {counted(daily, 'request')}, {took}, at one day and {USERS_PER_QUERY} users a request"
     yield f"  {_most(job, plan)}"
-    for part in plan.stale[:SHOWN]:
-        yield f"  stale: part {part.number}, {part.interval}, {_who(part.users)}, {freshness.why(part)}"
-    for chunk in plan.chunks[:SHOWN]:
-        yield f"  fetch: {chunk.interval}, {_who(chunk.users)}"
-    for name, found in (("stale parts", plan.stale), ("chunks", plan.chunks)):
-        if len(found) > SHOWN:
-            yield f"  and {len(found) - SHOWN:,} more {name}"
+    stale = [f"stale: part {part.number}, {part.interval}, {_who(part.users)}, {freshness.why(part)}" for part in plan.stale]
+    yield from _first(stale, "stale parts")
+    again = {part.number for part in plan.stale}
+    chunks = [(chunk, "fetch" if again.isdisjoint(chunk.replaces) else "fetch again") for chunk in plan.chunks]
+    yield from _first([f"{what}: {chunk.interval}, {_who(chunk.users)}" for chunk, what in chunks], "chunks")
+
+
+def _first(lines: Sequence[str], name: str) -> Iterator[str]:
+    """Keep the first of many lines, and say how many more there are."""
+    for line in lines[:SHOWN]:
+        yield f"  {line}"
+    if len(lines) > SHOWN:
+        yield f"  and {len(lines) - SHOWN:,} more {name}"
+
+
+def _joined(parts: Sequence[Part]) -> list[tuple[Interval, tuple[str, ...] | None]]:
+    """Join the intervals of the same users that follow one another, whatever the month; in order of time."""
+    by_users: defaultdict[tuple[str, ...] | None, list[Interval]] = defaultdict(list)
+    for part in sorted(parts, key=lambda part: part.interval):
+        of = by_users[part.users]
+        if of and of[-1].end == part.interval.start:
+            of[-1] = Interval(of[-1].start, part.interval.end)
+        else:
+            of.append(part.interval)
+    found = [(interval, users) for users, intervals in by_users.items() for interval in intervals]
+    return sorted(found, key=lambda each: (each[0], each[1] or ()))
 
 
 def _seconds(requests: int, limit: int) -> float:

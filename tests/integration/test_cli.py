@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from asyncreport.emulator import World
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import call, connection, start, write_job
+from tests.exporting import call, connection, run_here, start, write_job
 
 ROOT = Path(__file__).parent.parent.parent
 RANGE = {"start": "2024-01-01", "end": "2024-02-10", "granularity": "PT1H"}
@@ -101,12 +102,36 @@ def test_a_plan_of_everyone_asks_how_many_that_is(emulator: Handle, tmp_path: Pa
 def test_after_a_run_the_plan_is_empty(emulator: Handle, tmp_path: Path) -> None:
     path = job(tmp_path, emulator)
     call("run", str(path), cwd=tmp_path)
-    assert call("plan", str(path), cwd=tmp_path).out.splitlines()[0] == "default: 2 parts standing, 0 stale, 0 chunks to fetch"
+    assert call("plan", str(path), cwd=tmp_path).out.splitlines() == [
+        "default: 2 parts standing, 0 stale, 0 chunks to fetch",
+        "  stands: 2024-01-01T00:00:00.000Z/2024-02-10T00:00:00.000Z, 6 users",
+    ]
     new = call("plan", str(path), "--set", f"teams=[{{name: one, users: [{USERS[0]}, newcomer]}}]", cwd=tmp_path).out.splitlines()
-    assert new[4:] == [
+    assert new[1] == "  stands: 2024-01-01T00:00:00.000Z/2024-02-10T00:00:00.000Z, 6 users"
+    assert new[5:] == [
         "  fetch: 2024-01-01T00:00:00.000Z/2024-02-01T00:00:00.000Z, user newcomer",
         "  fetch: 2024-02-01T00:00:00.000Z/2024-02-10T00:00:00.000Z, user newcomer",
     ]
+
+
+def test_a_plan_lists_what_stands_what_is_stale_and_what_is_missing(emulator: Handle, tmp_path: Path) -> None:
+    """Parts of the same users that follow one another are one line, and of many lines the first are shown."""
+    path = job(tmp_path, emulator)
+    for day in range(1, 44, 2):
+        start = date(2024, 1, 1) + timedelta(days=day)
+        span = (f"range.start={start}", f"range.end={start + timedelta(days=1)}")
+        run_here(path, *span)
+    run_here(path, "range.start=2024-01-03", "range.end=2024-01-04")
+    lines = call("plan", str(path), "--set", "range.end=2024-02-20", "--set", "output.settle=P330D", cwd=tmp_path).out.splitlines()
+    assert lines[0] == "default: 19 parts standing, 4 stale, 26 chunks to fetch"
+    assert lines[1] == "  stands: 2024-01-02T00:00:00.000Z/2024-01-05T00:00:00.000Z, 6 users"
+    assert lines[2] == "  stands: 2024-01-06T00:00:00.000Z/2024-01-07T00:00:00.000Z, 6 users"
+    stale = [line for line in lines if line.startswith("  stale: ")]
+    assert len(stale) == 4
+    assert all(line.endswith(", 6 users, fetched before the numbers had settled") for line in stale)
+    assert "  fetch: 2024-02-06T00:00:00.000Z/2024-02-07T00:00:00.000Z, 6 users" in lines
+    assert "  fetch again: 2024-02-07T00:00:00.000Z/2024-02-08T00:00:00.000Z, 6 users" in lines
+    assert lines[-1] == "  and 6 more chunks"
 
 
 def test_a_bad_job_file_is_refused_in_one_line(tmp_path: Path) -> None:
