@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import takewhile
@@ -95,6 +96,7 @@ def replacing(path: Path, *, owner: Path, mode: int = 0o666, needs: Callable[[],
     """Take a file's new content and put it in place, whole and durable, when the block ends well; raise StoreError otherwise.
 
     `owner` is the state folder whose lock is held: it keeps two jobs that write the same file out of each other's temporary.
+    A file that is replaced leaves its mode to the new one, unless that is to be PRIVATE.
     `needs` tells, where the disk is full, how many bytes the file would have had.
     """
     # A link stays a link, and what it leads to is replaced.
@@ -105,6 +107,8 @@ def replacing(path: Path, *, owner: Path, mode: int = 0o666, needs: Callable[[],
         temporary.unlink(missing_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
+            if mode != PRIVATE and path.exists():
+                os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))  # whoever closed the old one to others meant the next one too
             sink = Sink(descriptor)
             yield sink
             sink.flush()

@@ -123,3 +123,16 @@ def test_a_damaged_json_file_is_named_with_the_next_step(content: bytes, tmp_pat
     path.write_bytes(content)
     with pytest.raises(StoreError, match=r"value\.json is damaged.*delete it and run again"):
         read_json(path, dict[str, int])
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o440, 0o666])
+def test_a_replaced_file_leaves_its_mode_to_the_new_one(mode: int, tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    with replacing(path, owner=tmp_path) as sink:
+        sink.write(b"new")
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"new", mode)
+    path.chmod(0o644)
+    write_json(path, {})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
