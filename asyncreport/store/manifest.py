@@ -157,6 +157,8 @@ class Manifest:
     def _take(self, line: bytes) -> None:
         if line.startswith(_USERS):
             users = msgspec.json.decode(line, type=_UsersLine)
+            if _digest(users.ids) != users.users:
+                raise ValueError("the ids are not those that were written")
             self._user_sets[users.users] = users.ids
             return
         if line.startswith(_AGAIN):

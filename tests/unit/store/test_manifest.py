@@ -135,6 +135,7 @@ def test_a_tail_of_zeros_is_cut_off(tmp_path: Path) -> None:
         (b'"fetched_at":"2023', b'"fetched_at":"x'),
         (b'"ids"', b'"idz"'),
         (b'{"users":"', b'{"users":"0'),
+        (b'"ids":["a"', b'"ids":["z"'),
     ],
 )
 def test_an_unreadable_line_inside_is_an_error_that_names_file_line_and_next_step(old: bytes, new: bytes, tmp_path: Path) -> None:
