@@ -1,4 +1,4 @@
-"""The command line: commands, messages, exit codes. Owns stdout and the process's end."""
+"""The command line: commands, messages, exit codes. Owns the process's end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +16,7 @@ import click
 
 from asyncreport import __version__
 from asyncreport.errors import AsyncReportError, ConfigError
+from asyncreport.printing import say, show, writing
 from asyncreport.signals import Stopped, drive
 from asyncreport.words import printable
 
@@ -44,20 +45,20 @@ def main() -> None:
         click.echo(f"stopped by {signal.Signals(stop.number).name}", err=True)
         code = 128 + stop.number
     except AsyncReportError as error:
-        if _LOG.isEnabledFor(logging.INFO):
-            _say("".join(traceback.format_exception(error)).splitlines())
-        _say([f"error: {error}"])
+        _trace(error)
+        say([f"error: {error}"])
         code = error.exit_code
     except OSError as error:
-        click.echo(f"error: standard output cannot be written: {error.strerror}; free some space or give it another place", err=True)
+        _trace(error)
+        say([f"error: {error.filename or 'the system'}: {error.strerror or error}; run again with -v to see where"])
         code = 5
     sys.exit(code)
 
 
-def _say(lines: Iterable[str]) -> None:
-    """Write lines to standard error as a terminal may have them: a server's words are in them."""
-    for line in lines:
-        click.echo(printable(line), err=True)
+def _trace(error: Exception) -> None:
+    """Show an error's traceback to whoever asked for it."""
+    if _LOG.isEnabledFor(logging.INFO):
+        say("".join(traceback.format_exception(error)).splitlines())
 
 
 class _Printable(logging.Formatter):
@@ -143,7 +144,7 @@ def plan(job: Path, overrides: tuple[str, ...]) -> None:
 
     loaded, now = _load(job, overrides)
     for line in drive(forecast(loaded, now=now)):
-        click.echo(printable(line))
+        show(printable(line))
 
 
 @cli.command(epilog="Example: asyncreport check configs/demo.yaml")
@@ -154,14 +155,14 @@ def check(job: Path, overrides: tuple[str, ...]) -> int:
 
     loaded, now = _load(job, overrides)
 
-    async def show() -> int:
+    async def worst_of() -> int:
         worst = 0
         async for line in try_connections(loaded, now=now):
-            click.echo(printable(str(line)))
+            show(printable(str(line)))
             worst = max(worst, line.exit_code)
         return worst
 
-    return drive(show())
+    return drive(worst_of())
 
 
 @cli.command(epilog="Example: asyncreport verify configs/demo.yaml --set output.path=exports/mine.jsonl")
@@ -172,14 +173,14 @@ def verify(job: Path, overrides: tuple[str, ...]) -> int:
 
     loaded, now = _load(job, overrides)
 
-    async def show() -> int:
+    async def worst_of() -> int:
         worst = 0
         async for finding in prove(loaded, now=now):
-            click.echo(str(finding))
+            show(str(finding))
             worst = max(worst, finding.exit_code)
         return worst
 
-    return drive(show())
+    return drive(worst_of())
 
 
 @cli.command(epilog="Example: asyncreport status configs/demo.yaml")
@@ -190,7 +191,7 @@ def status(job: Path, overrides: tuple[str, ...]) -> None:
 
     loaded, now = _load(job, overrides)
     for line in look(loaded, now=now):
-        click.echo(line)
+        show(line)
 
 
 @cli.command(epilog="Example: asyncreport query --emulator --start 2024-01-01 --end 2024-01-02")
@@ -226,10 +227,11 @@ def query(**options: Any) -> None:
         for line in hints(job, found.sent, now=now):
             screen.say(line)
     elif sys.stdout.isatty():
-        _draw(job, found.records)
+        with writing():
+            _draw(job, found.records)
     else:
         # sys.stdout may be unbuffered, and would then pass over the rest of a write that was cut short.
-        with open(sys.stdout.fileno(), "wb", closefd=False) as out:
+        with writing(), open(sys.stdout.fileno(), "wb", closefd=False) as out:
             out.write(found.records)
 
 
@@ -255,7 +257,7 @@ def emulate(port: int, agents: int, seed: int, requests_per_minute: int, latency
     from asyncreport import emulator
 
     def up(server: emulator.Emulator) -> None:
-        click.echo(json.dumps({"url": server.url, "client_id": server.client_id, "client_secret": server.client_secret}))
+        show(json.dumps({"url": server.url, "client_id": server.client_id, "client_secret": server.client_secret}))
 
     options = emulator.Options(requests_per_minute=requests_per_minute, latency=latency)
     try:
@@ -273,4 +275,4 @@ def schema() -> None:
     """Print the JSON Schema of a job file, for editors."""
     from asyncreport.config import job_schema
 
-    click.echo(json.dumps(job_schema(), indent=2))
+    show(json.dumps(job_schema(), indent=2))

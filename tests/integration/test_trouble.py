@@ -224,6 +224,19 @@ def test_standard_output_that_is_full_ends_with_5(emulator: Handle, tmp_path: Pa
     )
 
 
+def test_trouble_with_something_else_is_not_laid_to_standard_output(emulator: Handle, tmp_path: Path) -> None:
+    """A current directory that is gone, where a path is relative to it."""
+    path = job(tmp_path, emulator, output={"path": "out.jsonl"})
+    (tmp_path / "gone").mkdir()
+    there = f'cd gone && rmdir ../gone && exec "{sys.executable}" -m asyncreport run "{path}"'
+    command = ["/bin/sh", "-c", there]
+    done = subprocess.run(
+        command, check=False, cwd=tmp_path, env=environ(PYTHONPATH=str(ROOT)), capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.returncode == 5
+    assert done.stderr == "error: the system: No such file or directory; run again with -v to see where\n"
+
+
 @pytest.mark.parametrize("closed", ["out", "out/.asyncreport", "out/.asyncreport/job"])
 def test_a_folder_that_is_closed_to_this_user_is_named_before_any_query(emulator: Handle, tmp_path: Path, closed: str) -> None:
     path = job(tmp_path, emulator, output={"path": str(tmp_path / "out" / "out.jsonl")})
