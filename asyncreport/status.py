@@ -39,6 +39,8 @@ def status(job: Job, *, now: int) -> Iterator[str]:
     if (changes := _changes(folder)) is not None:
         yield f"changes.jsonl: {counted(changes, 'changed value')}"
     yield from _last(kept.last)
+    if kept.last is not None and under_way is None and (broken := _broken_off(folder)) is not None:
+        yield f"a later run began and did not come to its end; it saved last at {iso(broken)}"
 
 
 def _connection(kept: Kept, name: str, *, now: int) -> Iterator[str]:
@@ -90,15 +92,22 @@ def _changes(folder: Path) -> int | None:
             return None
 
 
+def _broken_off(folder: Path) -> int | None:
+    """Tell when the manifest was last touched, as the start of each run and each part does, where that is after the last end."""
+    with reported(folder, "read"):
+        began, ended = ((folder / name).stat().st_mtime_ns for name in ("manifest.jsonl", "summary.json"))
+    return began // 1_000_000 if began > ended else None
+
+
 def _last(last: Last | None) -> Iterator[str]:
     if last is None:
         yield "no run has come to its end yet; run again: nothing that stands is fetched again"
         return
     if last.complete:
-        yield f"last run: {last.started}, complete"
+        yield f"last run that came to its end: {last.started}, complete"
     else:
         gaps = f"{counted(len(last.missing), 'chunk')} and {counted(len(last.unknown), 'team')} missing"
-        yield f"last run: {last.started}, {gaps}; run again: nothing else will be fetched"
+        yield f"last run that came to its end: {last.started}, {gaps}; run again: nothing else will be fetched"
     if last.outputs:
         for team, count in last.records.items():
             yield f"  {team}: {counted(count, 'record')}"

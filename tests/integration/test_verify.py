@@ -310,6 +310,19 @@ def test_the_status_of_a_job_that_never_ran_says_what_to_do(emulator: Handle, tm
     assert not (tmp_path / ".asyncreport").exists()
 
 
+def test_the_status_does_not_take_the_last_end_for_the_last_run(emulator: Handle, tmp_path: Path) -> None:
+    """One that was refused since is told; verify, which takes the lock as well, is no run."""
+    path = exported(tmp_path, emulator)
+    assert verify(path).code == 0
+    assert call("status", str(path), cwd=tmp_path).out.splitlines()[-2].startswith("last run that came to its end: ")
+    wrong = ("--set", "range.end=2024-03-01", "--set", "connections.default.client_secret=wrong")
+    assert call("run", str(path), *wrong, cwd=tmp_path).code == 3
+    last = call("status", str(path), cwd=tmp_path).out.splitlines()[-1]
+    assert re.fullmatch(r"a later run began and did not come to its end; it saved last at \S+Z", last)
+    assert run_here(path).complete
+    assert "a later run" not in call("status", str(path), cwd=tmp_path).out
+
+
 def test_the_status_tells_what_stands_what_is_missing_and_what_changed(emulator: Handle, tmp_path: Path) -> None:
     path = exported(tmp_path, emulator)
     (state(tmp_path) / "changes.jsonl").write_text("{}\n{}\n")
@@ -327,7 +340,7 @@ def test_the_status_tells_what_stands_what_is_missing_and_what_changed(emulator:
     ]
     assert re.fullmatch(r"  fetched 2025-01-01T00:00:00.000Z \([\d,]+ days ago\)", lines[4])
     assert re.fullmatch(rf"{tmp_path}/out.jsonl: [\d,]+ records, [\d,]+ bytes, made \S+, changed since", lines[5])
-    assert lines[6:8] == ["changes.jsonl: 2 changed values", "last run: 2025-01-01T00:00:00.000Z, complete"]
+    assert lines[6:8] == ["changes.jsonl: 2 changed values", "last run that came to its end: 2025-01-01T00:00:00.000Z, complete"]
     assert re.fullmatch(r"  sales: [\d,]+ records", lines[8])
     assert len(emulator.log()) == seen
     assert content(tmp_path) == before
