@@ -22,7 +22,7 @@ from asyncreport.fetch import drive, fetch
 from asyncreport.files import all_files, main_files, targets
 from asyncreport.job import Chunk, Connection, Job, Part, Team
 from asyncreport.naming import Naming
-from asyncreport.neighbours import check_owners
+from asyncreport.neighbours import check_owners, useful_folders
 from asyncreport.origin import remember, strangers
 from asyncreport.plan import Freshness, Plan
 from asyncreport.planning import make_plans
@@ -73,7 +73,7 @@ async def run_job(job: Job, *, now: int, screen: Screen, choices: Choices | None
     started, choices = time.monotonic(), choices or Choices()
     check_targets(file.path for file in all_files(job))
     check_owners(job)
-    for line in warnings(job):
+    for line in (*warnings(job), *useful_folders(job)):
         screen.say(line)
     with State.open(job.state_folder) as state:
         strange = strangers(job, state.standing)

@@ -9,6 +9,7 @@ from asyncreport.api.contracts import requests
 from asyncreport.connect import Connections
 from asyncreport.export import warnings
 from asyncreport.job import USERS_PER_QUERY, Connection, Job, Part
+from asyncreport.neighbours import useful_folders
 from asyncreport.net.throttle import pace
 from asyncreport.origin import strangers
 from asyncreport.plan import Freshness, Plan
@@ -29,7 +30,7 @@ async def forecast(job: Job, *, now: int) -> list[str]:
     The server is asked for the members of teams that are looked up and, where everyone is missing, how many that is; for nothing else.
     """
     manifest = Manifest.read(job.state_folder)
-    notes = warnings(job) + [f"warning: {doubt}" for doubt in strangers(job, manifest.standing).values()]
+    notes = [*warnings(job), *useful_folders(job)] + [f"warning: {doubt}" for doubt in strangers(job, manifest.standing).values()]
     freshness = Freshness(settle=job.output.settle, now=now)
     async with Connections(job, notes.append) as connections:
         known, unknown = await look_up(job, connections)

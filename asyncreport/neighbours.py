@@ -1,4 +1,4 @@
-"""The state folders of other jobs beside a job's own: whose output file is whose. Reads them, changes nothing."""
+"""The state folders of other jobs beside a job's own: whose output file is whose, and whose parts would do. Reads them, changes nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from asyncreport.errors import ConfigError, StoreError
 from asyncreport.files import all_files
 from asyncreport.job import Job
+from asyncreport.progress import counted
+from asyncreport.store.manifest import Manifest
 from asyncreport.store.outputs import Outputs
 
 
@@ -41,6 +43,24 @@ def _taken(job: Job, path: Path, folder: Path) -> str:
         f"{path} is an output file of the job {folder.name!r}, and two jobs would replace each other's; "
         f"give this one another path, or move that file away{renamed}; then run again"
     )
+
+
+def useful_folders(job: Job) -> Iterator[str]:
+    """Say, of a job that has no parts yet, which other job's folder has such as this one would fetch."""
+    if (job.state_folder / "manifest.jsonl").exists():
+        return
+    fingerprints = [job.query.fingerprint(connection.identity) for connection in job.connections]
+    for folder in _others(job, "manifest.jsonl"):
+        try:
+            manifest = Manifest.read(folder)
+            parts = sum(part.interval.overlaps(job.interval) for each in fingerprints for part in manifest.standing(each))
+        except StoreError:
+            continue  # it is that job's run that has to say so
+        if parts:
+            yield (
+                f"warning: {folder} has {counted(parts, 'part')} such as this job fetches; where {folder.name!r} is its old name, "
+                f"rename that folder to {job.state_folder.name} before the run, and nothing in it is fetched again"
+            )
 
 
 def _others(job: Job, file: str) -> list[Path]:
