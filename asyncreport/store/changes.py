@@ -77,10 +77,11 @@ def note_changes(folder: Path, replaced: Iterable[Replaced], stopped: Event, *, 
         first = next(found, None)
         if first is None:
             return Changed()
-        values, parts = 0, set()
-        with replacing(path, owner=folder, mode=PRIVATE) as sink:
+        values, parts, size = 0, set(), path.stat().st_size if path.exists() else 0
+        with replacing(path, owner=folder, mode=PRIVATE, needs=lambda: size) as sink:
             _copy(path, sink, stopped)
             for numbers, line in chain([first], found):
+                size += len(line)
                 sink.write(line)
                 values += 1
                 parts.add(numbers)

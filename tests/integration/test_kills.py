@@ -19,15 +19,18 @@ from typing import Any
 import pytest
 
 from asyncreport.api import query_jobs
+from asyncreport.emulator import World
 from asyncreport.export import clock
 from asyncreport.store.manifest import Manifest
 from asyncreport.timeline import parse_iso
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import PATIENCE, environ, run_here, write_job
+from tests.exporting import PATIENCE, environ, restate, run_here, write_job
 
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("ASYNCREPORT_KILLS", "1"))
 
+#: whose members the team of the settling shape has
+QUEUE = World(agents=4, seed=3).queues[0].id
 #: four chunks of everyone, in two months
 RANGE = {"start": "2024-01-30", "end": "2024-02-03", "granularity": "PT1H", "chunk": "P1D"}
 #: the parts of a run at this time are stale for the next one
@@ -50,9 +53,11 @@ PHASES = {
     "names": (("answer", "/api/v2/"), ("open", "names"), ("write", "names"), ("replace", "names"), ("write", "queues")),
     "merge": (("open", "out"), ("write", "out"), ("fsync", "out"), ("replace", "out")),
     "tidy": (("unlink", "part"),),
+    "members": (("open", "members"), ("write", "members"), ("fsync", "members"), ("replace", "members")),
+    "changes": (("open", "changes"), ("write", "changes"), ("fsync", "changes"), ("replace", "changes")),
     "summary": (("open", "summary"), ("write", "summary"), ("fsync", "summary"), ("replace", "summary")),
 }
-CASES = [(shape, phase) for shape in SHAPES for phase in PHASES if phase != "tidy" or shape == "settling"]
+CASES = [(shape, phase) for shape in SHAPES for phase in PHASES if phase not in ("tidy", "members", "changes") or shape == "settling"]
 
 #: who and when a chunk is: an interval and user ids
 Asked = tuple[str, tuple[str, ...]]
@@ -72,7 +77,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def job(folder: Path, emulator: Handle, shape: str) -> Path:
     out = {"path": str(folder / "out-{month}.jsonl"), "per_team": str(folder / "teams" / "out-{team}-{month}.jsonl")}
-    teams = [{"name": "all"}, {"name": "few", "users": ["0" * 8, *sorted({one["user_id"] for one in emulator.truth(*SPAN)} - {None})[:2]]}]
+    few = {"queue": QUEUE} if shape == "settling" else {"users": ["0" * 8, *workers(emulator)]}
+    teams = [{"name": "all"}, {"name": "few", **few}]
     # One worker: the moments of a run come in the same order each time.
     return write_job(folder, emulator, range=RANGE, output=out, teams=teams, limits={"concurrency": 1}, **SHAPES[shape])
 
@@ -80,13 +86,31 @@ def job(folder: Path, emulator: Handle, shape: str) -> Path:
 SPAN = (parse_iso("2024-01-30T00:00Z"), parse_iso("2024-02-03T00:00Z"))
 
 
+def workers(emulator: Handle) -> list[str]:
+    """Give two users who have records."""
+    return sorted({one["user_id"] for one in emulator.truth(*SPAN)} - {None})[:2]
+
+
 def begun(folder: Path, emulator: Handle, shape: str) -> Path:
-    """Write a job, with what an earlier run left where the shape has one: stale parts, and all files but one."""
+    """Write a job, with what an earlier run left where the shape has one.
+
+    Stale parts, one value of which was another then, all files but one, and a team that somebody has joined since.
+    """
     path = job(folder, emulator, shape)
     if shape == "settling":
+        emulator.members("queue", QUEUE, workers(emulator)[:1])
         run_here(path, now=EARLY)
+        restate(folder / ".asyncreport" / "job", "2024-01-31T00:00:00.000Z")
         (folder / "out-2024-02.jsonl").unlink()
+        emulator.members("queue", QUEUE, workers(emulator))
     return path
+
+
+def changes(folder: Path) -> list[dict[str, Any]]:
+    """Give what was noted of changes, but for the instant and the number of the new part."""
+    path = folder / ".asyncreport" / "job" / "changes.jsonl"
+    lines = map(json.loads, path.read_text().splitlines()) if path.exists() else []
+    return [{key: value for key, value in line.items() if key not in ("at", "part")} for line in lines]
 
 
 def cut(path: Path, **spec: Any) -> subprocess.Popen[str]:
@@ -118,7 +142,7 @@ def asked(emulator: Handle, seen: int) -> list[Asked]:
     return [(entry["interval"], tuple(entry["users"])) for entry in entries if entry["interval"]]
 
 
-Calm = tuple[dict[str, bytes], list[list[str]], list[Asked]]
+Calm = tuple[dict[str, bytes], list[list[str]], list[Asked], list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +155,7 @@ def calm(emulator: Handle, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         seen = len(emulator.log())
         code, err = finished(path, trace=str(folder / "trace"))
         assert code == 0, err
-        found[shape] = outputs(folder), json.loads((folder / "trace").read_text()), asked(emulator, seen)
+        found[shape] = outputs(folder), json.loads((folder / "trace").read_text()), asked(emulator, seen), changes(folder)
     return found
 
 
@@ -143,7 +167,7 @@ def phase_of(moment: list[str]) -> str | None:
 
 def test_a_calm_run_of_each_shape_has_moments_in_every_phase(calm: dict[str, Calm]) -> None:
     """The kills below cannot miss: what they strike is there, and each shape writes what it should."""
-    for shape, (files, trace, chunks) in calm.items():
+    for shape, (files, trace, chunks, changed) in calm.items():
         phases = Counter(map(phase_of, trace))
         assert all(phases[phase] for named, phase in CASES if named == shape), (shape, phases)
         assert sorted(files) == [
@@ -151,6 +175,7 @@ def test_a_calm_run_of_each_shape_has_moments_in_every_phase(calm: dict[str, Cal
             *(f"teams/out-{team}-2024-0{month}.jsonl" for team in ("all", "few") for month in (1, 2)),
         ]
         assert len(chunks) == 4
+        assert len(changed) == (shape == "settling")
 
 
 @pytest.mark.parametrize("seed", range(KILLS))
@@ -159,7 +184,7 @@ def test_a_run_killed_in_any_phase_is_finished_by_the_next(
     emulator: Handle, calm: dict[str, Calm], tmp_path: Path, shape: str, phase: str, seed: int
 ) -> None:
     """No finished chunk is asked for again, the bytes are those of an undisturbed run, and nothing half written is left."""
-    files, trace, chunks = calm[shape]
+    files, trace, chunks, changed = calm[shape]
     rng = random.Random(f"{shape} {phase} {seed}")
     at = rng.choice([number for number, moment in enumerate(trace, 1) if phase_of(moment) == phase])
     deed = rng.choice(["half", "kill"]) if trace[at - 1][0] == "write" else "kill"
@@ -172,7 +197,10 @@ def test_a_run_killed_in_any_phase_is_finished_by_the_next(
     assert summary.complete
     assert Counter(asked(emulator, seen)) + Counter(done) == Counter(chunks)
     assert outputs(tmp_path) == files
+    assert changes(tmp_path) == changed
     assert not [*tmp_path.rglob("*.tmp"), *tmp_path.rglob(".asyncreport-*")]
     kept = {path.name for path in (tmp_path / ".asyncreport" / "job").glob("part-*")}
     assert kept == Manifest.read(tmp_path / ".asyncreport" / "job").files()
-    assert run_here(path, now=clock()).requests == 0
+    seen = len(emulator.log())
+    assert run_here(path, now=clock()).chunks_fetched == 0
+    assert all(shape == "settling" and entry["path"].startswith(("/oauth", "/api/v2/routing/queues")) for entry in emulator.log()[seen:])

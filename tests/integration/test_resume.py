@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import random
 import re
@@ -21,7 +20,7 @@ from asyncreport.store.merge import Interrupted
 from asyncreport.store.state import State
 from asyncreport.timeline import DAY, parse_iso
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import NOW, call, connection, run_here, start, write_job
+from tests.exporting import NOW, call, connection, restate, run_here, start, write_job
 
 #: 16 chunks, asked for two at a time
 RANGE = {"start": "2024-01-01", "end": "2024-01-17", "granularity": "PT30M", "chunk": "P1D"}
@@ -184,19 +183,6 @@ def test_a_refresh_asks_for_an_interval_again_and_lists_what_changed(emulator: H
     assert (state / "changes.jsonl").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "out.jsonl").read_bytes() == calm
     assert call("run", str(path), cwd=tmp_path).err.startswith("job: nothing to do")
-
-
-def restate(state: Path, start: str) -> None:
-    """Let one record of a part be another, its manifest line and hash too: as if the vendor had answered so."""
-    lines = (state / "manifest.jsonl").read_text().splitlines()
-    for n, line in enumerate(lines):
-        said = json.loads(line)
-        if said.get("interval", "").startswith(start):
-            part = state / f"part-{said['part']:08}.jsonl"
-            content = re.sub(rb'"handled_count":[1-9],', b'"handled_count":0,', part.read_bytes(), count=1)
-            part.write_bytes(content)
-            lines[n] = json.dumps({**said, "sha256": hashlib.sha256(content).hexdigest()})
-    (state / "manifest.jsonl").write_text("".join(f"{line}\n" for line in lines))
 
 
 @pytest.mark.parametrize("kill_at", [1, 2, 3])

@@ -15,15 +15,19 @@ from typing import Any
 
 import pytest
 
+from asyncreport.emulator import World
 from asyncreport.export import clock
 from asyncreport.timeline import parse_iso
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import NOW, PATIENCE, call, environ, run_here, start, write_job
+from tests.exporting import NOW, PATIENCE, call, environ, restate, run_here, start, write_job
 
 ROOT = Path(__file__).parents[2]
 RANGE = {"start": "2024-01-01", "end": "2024-01-05", "granularity": "PT1H", "chunk": "P1D"}
 CHUNKS = 4
 QUERY = "aggregates/query"
+#: whose members a team has
+QUEUE = World(agents=4, seed=3).queues[0].id
+USERS = [person.id for person in World(agents=4, seed=3).people]
 STOPPED = [(signal.SIGINT, "SIGINT", 130), (signal.SIGTERM, "SIGTERM", 143)]
 
 
@@ -164,7 +168,7 @@ def test_a_second_signal_does_not_wait_for_what_a_query_job_leaves_behind(emulat
     assert process.returncode == -signal.SIGINT
 
 
-FILES = [("write", "part"), ("write", "manifest"), ("write", "names"), ("write", "out.jsonl"), ("write", "outputs"), ("write", "summary")]
+FILES = [("write", of) for of in ("lock.json", "part", "manifest", "names", "out.jsonl", "outputs", "summary")]
 
 
 @pytest.mark.parametrize(("what", "of"), FILES)
@@ -175,19 +179,62 @@ def test_a_disk_that_fills_up_is_named_and_the_next_run_goes_on(
     with cut(path, at=moment(trace, what, of), deed="full") as process:
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 5
-    (line,) = err.splitlines()
-    assert line.startswith(f"error: {tmp_path}/")
-    assert f"/{of}" in line
-    assert re.search(
-        r"could not be written: No space left on device; about [\d,]+ bytes are needed and [\d,]+ are free; free some space on ",
-        line,
-    )
-    assert line.endswith(" and run again: what is finished is kept")
-    assert not unfinished(tmp_path)
+    assert_full(err, tmp_path, of)
     seen, standing = len(emulator.log()), len(list((tmp_path / ".asyncreport" / "job").glob("part-*")))
     assert run_here(path, now=clock()).complete
     assert queries(emulator, seen) == CHUNKS - (standing if of != "manifest" else 0)
     assert (tmp_path / "out.jsonl").read_bytes() == calm
+
+
+def settling(folder: Path, emulator: Handle) -> Path:
+    """Write a job with a queue's members, stale parts one value of which was another then, and names of queues to be asked for."""
+    emulator.members("queue", QUEUE, USERS[:1])
+    path = job(folder, emulator, split_by=["queue_id"], teams=[{"name": "all"}, {"name": "few", "queue": QUEUE}])
+    state = folder / ".asyncreport" / "job"
+    run_here(path, now=parse_iso("2024-01-05T06:00Z"))
+    restate(state, "2024-01-02T00:00:00.000Z")
+    (state / "queues.json").unlink()
+    emulator.members("queue", QUEUE, USERS[:2])
+    return path
+
+
+@pytest.fixture(scope="module")
+def settled(emulator: Handle, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[list[str]]]:
+    """Give the output and the moments of an undisturbed run of that job."""
+    folder = tmp_path_factory.mktemp("settled")
+    with cut(settling(folder, emulator), trace=str(folder / "trace")) as process:
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err
+    return (folder / "out.jsonl").read_bytes(), json.loads((folder / "trace").read_text())
+
+
+@pytest.mark.parametrize("of", ["queues.json", "members.json", "changes.jsonl"])
+def test_a_disk_that_fills_up_at_a_file_of_what_was_learnt_is_named_and_nothing_is_lost(
+    emulator: Handle, settled: tuple[bytes, list[list[str]]], tmp_path: Path, of: str
+) -> None:
+    output, trace = settled
+    path, state = settling(tmp_path, emulator), tmp_path / ".asyncreport" / "job"
+    with cut(path, at=moment(trace, "write", of), deed="full") as process:
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 5
+    assert_full(err, tmp_path, of)
+    summary = run_here(path, now=clock())
+    assert summary.complete
+    assert summary.members["few"].joined == [max(USERS[:2], key=USERS.index)]
+    assert (tmp_path / "out.jsonl").read_bytes() == output
+    assert (state / "changes.jsonl").read_bytes().count(b"\n") == 1
+
+
+def assert_full(err: str, folder: Path, of: str) -> None:
+    """See that the one line of a run that met a full disk names the file, what it needs and what to do, and that nothing is left of it."""
+    (line,) = err.splitlines()
+    assert line.startswith(f"error: {folder}/")
+    assert f"/{of}" in line
+    assert re.search(
+        r"could not be written: No space left on device; about [\d,]+ bytes are needed and [\d,]+ are free; free some space on", line
+    )
+    assert line.endswith(" and run again: what is finished is kept")
+    assert not unfinished(folder)
 
 
 def test_a_file_that_may_not_grow_so_large_is_named_and_the_next_run_only_merges(emulator: Handle, calm: bytes, tmp_path: Path) -> None:

@@ -62,7 +62,12 @@ class Disk:
 
     def outcomes(self) -> Iterator[dict[str, bytes]]:
         """Give the folders that a power cut might leave; the last is what the death of the process leaves."""
-        for names, survives in product((self.kept, self.now), (_synced, _half, _zeros, _all)):
+        changed = sorted(name for name in self.kept.keys() | self.now.keys() if self.kept.get(name) is not self.now.get(name))
+        # Of the names that were not synced any may survive and any not.
+        for fates, survives in product(product((False, True), repeat=len(changed)), (_synced, _half, _zeros, _all)):
+            lost = {name for name, survived in zip(changed, fates, strict=True) if not survived}
+            names = {name: inode for name, inode in self.now.items() if name not in lost}
+            names |= {name: inode for name, inode in self.kept.items() if name in lost}
             yield {name: survives(inode) for name, inode in names.items()}
 
 
