@@ -19,6 +19,7 @@ from asyncreport.store.manifest import Manifest
 from asyncreport.store.members import Members
 from asyncreport.store.merge import Target
 from asyncreport.store.names import Names
+from asyncreport.summary import Missing
 from asyncreport.teams import Unknown
 
 #: things of one kind told, at most
@@ -31,7 +32,7 @@ class Last(Struct, frozen=True):
     started: str
     complete: bool
     records: dict[str, int]
-    missing: list[object] = []
+    missing: list[Missing] = []
     unknown: list[Unknown] = []
     outputs: list[str] = []
 

@@ -106,7 +106,9 @@ def _last(last: Last | None) -> Iterator[str]:
     if last.complete:
         yield f"last run that came to its end: {last.started}, complete"
     else:
-        gaps = f"{counted(len(last.missing), 'chunk')} and {counted(len(last.unknown), 'team')} missing"
+        old = sum(gap.stands for gap in last.missing)
+        gaps = f"{counted(len(last.missing) - old, 'chunk')} and {counted(len(last.unknown), 'team')} missing"
+        gaps += f", {counted(old, 'chunk')} not fetched again" if old else ""
         yield f"last run that came to its end: {last.started}, {gaps}; run again: nothing else will be fetched"
     if last.outputs:
         for team, count in last.records.items():

@@ -108,8 +108,9 @@ def check_targets(paths: Iterable[Path]) -> None:
         _check_target(path)
         # Some file systems tell neither case nor composed letters apart.
         real = unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
-        if (other := first.setdefault(real, path)) != path:
-            raise ConfigError(f"{path} and {other} lead to one file, {os.path.realpath(path)}; give one of the two another path")
+        if real in first:
+            raise ConfigError(f"{path} and {first[real]} lead to one file, {os.path.realpath(path)}; give one of the two another path")
+        first[real] = path
 
 
 def _check_target(path: Path) -> None:

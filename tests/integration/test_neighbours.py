@@ -40,6 +40,14 @@ def test_a_file_that_another_job_wrote_is_not_replaced(emulator: Handle, tmp_pat
     assert not (tmp_path / ".asyncreport" / "b").exists()
 
 
+def test_a_team_s_file_that_is_the_output_itself_is_refused(emulator: Handle, tmp_path: Path) -> None:
+    """One path relative to the current directory, the other whole."""
+    output, seen = {"path": "all.jsonl", "per_team": str(tmp_path / "{team}.jsonl")}, len(emulator.log())
+    result = call("run", str(job(tmp_path, emulator, "a", output=output)), cwd=tmp_path)
+    assert (result.code, len(emulator.log())) == (2, seen)
+    assert f"lead to one file, {tmp_path}/all.jsonl; give one of the two another path" in result.err
+
+
 def test_a_job_that_was_renamed_goes_on_once_its_folder_is(emulator: Handle, tmp_path: Path) -> None:
     run_here(job(tmp_path, emulator, "a"))
     path = job(tmp_path, emulator, "b")

@@ -266,7 +266,13 @@ def test_targets_that_lead_to_one_file_are_refused(tmp_path: Path, monkeypatch: 
     (tmp_path / "latest").symlink_to("2024")
     (tmp_path / "link.jsonl").symlink_to("2024/out.jsonl")
     here = tmp_path / "2024" / "out.jsonl"
-    for other in (Path("2024/out.jsonl"), tmp_path / "latest" / "out.jsonl", tmp_path / "link.jsonl", tmp_path / "2024" / "OUT.jsonl"):
+    for other in (
+        here,
+        Path("2024/out.jsonl"),
+        tmp_path / "latest" / "out.jsonl",
+        tmp_path / "link.jsonl",
+        tmp_path / "2024" / "OUT.jsonl",
+    ):
         with pytest.raises(ConfigError, match=r"lead to one file, .*/2024/(out|OUT)\.jsonl; give one of the two another path"):
             check_targets([here, tmp_path / "2024" / "more.jsonl", other])
 
