@@ -11,7 +11,7 @@ from asyncreport.files import all_files
 from asyncreport.job import Job
 from asyncreport.progress import counted
 from asyncreport.store.manifest import Manifest
-from asyncreport.store.outputs import Outputs
+from asyncreport.store.outputs import Made, Outputs
 
 
 def check_owners(job: Job) -> None:
@@ -19,19 +19,21 @@ def check_owners(job: Job) -> None:
     others = dict(_remembered(job))
     if not others:
         return
-    own = Outputs(job.state_folder)
+    own = Outputs(job.state_folder).by_real_path()
     for path in (file.path for file in all_files(job) if file.path.exists()):
-        for folder, outputs in others.items():
+        real = os.path.realpath(path)
+        mine = own.get(real)
+        for folder, made in others.items():
             # Of a file that both have written, it is the other's where it is as that one left it.
-            theirs, mine = outputs.claims(path), own.claims(path)
-            if theirs is not None and not mine and (theirs or mine is None):
+            theirs = made.get(real)
+            if theirs is not None and (mine is None or (theirs.stands(path) and not mine.stands(path))):
                 raise ConfigError(_taken(job, path, folder))
 
 
-def _remembered(job: Job) -> Iterator[tuple[Path, Outputs]]:
+def _remembered(job: Job) -> Iterator[tuple[Path, dict[str, Made]]]:
     for folder in _others(job, "outputs.json"):
         try:
-            yield folder, Outputs(folder)
+            yield folder, Outputs(folder).by_real_path()
         except StoreError:
             continue  # it is that job's run that has to say so
 

@@ -36,6 +36,15 @@ class Made(Struct, frozen=True, kw_only=True):
     #: something was missing when it was written
     partial: bool = False
 
+    def stands(self, path: Path) -> bool:
+        """Tell whether a file is there as it was written; raise StoreError."""
+        with reported(path, "read"):
+            try:
+                found = path.stat()
+            except FileNotFoundError:
+                return False
+        return (found.st_size, found.st_mtime_ns) == (self.size, self.mtime_ns)
+
 
 class Outputs:
     """The memory of one state folder; what is written now is `partial` where something is missing."""
@@ -63,7 +72,7 @@ class Outputs:
     def is_partial(self, path: Path) -> bool:
         """Tell whether a file is there as a run wrote it from which something was missing; raise StoreError."""
         made = self.written(path)
-        return made is not None and made.partial and _is(made, path)
+        return made is not None and made.partial and made.stands(path)
 
     def forget_others(self, paths: Container[Path]) -> list[Path]:
         """Forget the files that a job writes no longer, so that another may; list those that are there. Raise StoreError."""
@@ -74,11 +83,9 @@ class Outputs:
             write_json(self._path, self._made)
         return [path for path in others if path.exists()]
 
-    def claims(self, path: Path) -> bool | None:
-        """Tell whether a file, under whatever name, is as it was written last; None: it never was. Raise StoreError."""
-        real = os.path.realpath(path)
-        made = next((made for name, made in self._made.items() if os.path.realpath(name) == real), None)
-        return None if made is None else _is(made, path)
+    def by_real_path(self) -> dict[str, Made]:
+        """Give what is remembered of each file by the path that links lead to."""
+        return {os.path.realpath(name): made for name, made in self._made.items()}
 
     def doubt(self) -> None:
         """Let the next run look closer at every file: something that it is made of could not be had."""
@@ -111,17 +118,7 @@ class Outputs:
     def _standing(self, target: Target) -> Made | None:
         """Find what a file was made from, as long as it is still the file that was written."""
         made = self._made.get(str(target.path))
-        return made if made is not None and _is(made, target.path) else None
-
-
-def _is(made: Made, path: Path) -> bool:
-    """Tell whether a file is there as it was written."""
-    with reported(path, "read"):
-        try:
-            found = path.stat()
-        except FileNotFoundError:
-            return False
-    return (found.st_size, found.st_mtime_ns) == (made.size, made.mtime_ns)
+        return made if made is not None and made.stands(target.path) else None
 
 
 def _quick(target: Target) -> str:
