@@ -224,7 +224,7 @@ def status(job: Path, overrides: tuple[str, ...]) -> None:
 
     loaded, now = _load(job, overrides)
     for line in look(loaded, now=now):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 @cli.command(epilog="Example: asyncreport query --emulator --start 2024-01-01 --end 2024-01-02")

@@ -133,3 +133,34 @@ def test_the_divisions_of_a_check_do_no_harm(script: Handle, tmp_path: Path) -> 
     code, text = on_a_terminal("check", str(path), cwd=tmp_path)
     assert code == 0, text
     assert_harmless(text)
+
+
+def test_the_names_of_users_do_no_harm_to_a_verification(script: Handle, tmp_path: Path) -> None:
+    ids = sorted({one["user_id"] for one in script.truth(1705276800000, 1705363200000)} - {None})
+    names = {"entities": [{"id": user, "name": f"{EVIL} {user[:4]}"} for user in ids], "pageCount": 1}
+    script.faults([{"match": {"path": "/api/v2/users"}, "do": {"body": json.dumps(names)}}])
+    path = write_job(tmp_path, script, range=RANGE, teams=[{"name": "few", "users": ids}])
+    assert call("run", str(path), cwd=tmp_path).code == 0
+    script.faults([{"match": {"path": "aggregates/query"}, "do": {"body": '{"results": []}'}}])
+    code, text = on_a_terminal("verify", str(path), cwd=tmp_path)
+    assert code == 1
+    assert "differ from the parts'" in text
+    assert_harmless(text)
+
+
+def test_the_members_of_a_group_do_no_harm_to_status_and_verification(script: Handle, tmp_path: Path) -> None:
+    members = {"entities": [{"id": EVIL}], "pageCount": 1}
+    groups = {"entities": [{"id": "g1", "name": "Sales"}], "pageCount": 1}
+    script.faults(
+        [
+            {"match": {"path": "/members"}, "do": {"status": 200, "body": json.dumps(members)}},
+            {"match": {"path": "/api/v2/groups"}, "do": {"body": json.dumps(groups)}},
+            {"match": {"path": "aggregates/query"}, "do": {"body": '{"results": []}'}},
+        ]
+    )
+    path = write_job(tmp_path, script, range=RANGE, teams=[{"name": "sales", "group": "Sales"}])
+    assert call("run", str(path), cwd=tmp_path).code == 0
+    for command in ("status", "verify"):
+        code, text = on_a_terminal(command, str(path), cwd=tmp_path)
+        assert code == 0, text
+        assert_harmless(text)
