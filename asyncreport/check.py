@@ -14,7 +14,9 @@ from asyncreport.errors import AsyncReportError, AuthError
 from asyncreport.fetch import drive, fetch
 from asyncreport.job import Chunk, Connection, Job, Secret
 from asyncreport.net import Lane
+from asyncreport.progress import counted
 from asyncreport.records import Accumulator
+from asyncreport.strangers import listed, unknown
 from asyncreport.timeline import HOUR, Granularity, Grid, Interval
 
 
@@ -45,9 +47,14 @@ async def check(job: Job, *, now: int) -> AsyncIterator[Line]:
     async with Connections(job) as connections:
         for connection in job.connections:
             lanes, clients = await connections.lanes(connection.name), await connections.clients(connection.name)
+            reached: Lane | None = None
             for lane, client in zip(lanes, clients, strict=True):
                 called = connection.name if len(lanes) == 1 else f"{connection.name}, client {client}"
                 async for line in _lane(job, msgspec.structs.replace(connection, name=called), lane, now=now):
+                    yield line
+                    reached = reached or (lane if line.error is None else None)
+            if reached is not None:
+                async for line in _people(job, connection, reached):
                     yield line
 
 
@@ -69,6 +76,20 @@ async def _lane(job: Job, connection: Connection, lane: Lane, *, now: int) -> As
         else:
             yield Line(connection.name, text)
     yield await _divisions(connection, lane)
+
+
+async def _people(job: Job, connection: Connection, lane: Lane) -> AsyncIterator[Line]:
+    """Ask the directory for whom the job names."""
+    if ids := listed(job, connection.name):
+        try:
+            names = await drive(users.names(ids), lane.ask)
+        except AsyncReportError as error:
+            yield Line(connection.name, f"the {counted(len(ids), 'listed user')}", error)
+            return
+        if strange := [user for user, name in names.items() if name is None]:
+            yield Line(connection.name, unknown(strange), doubtful=True)
+        else:
+            yield Line(connection.name, f"the directory knows the {counted(len(ids), 'listed user')}")
 
 
 async def _divisions(connection: Connection, lane: Lane) -> Line:

@@ -35,6 +35,7 @@ from asyncreport.store.names import Names
 from asyncreport.store.outputs import Made, Outputs
 from asyncreport.store.parts import Reader
 from asyncreport.store.state import State
+from asyncreport.strangers import listed, strangers, unknown
 from asyncreport.summary import Change, Missing, Summary
 from asyncreport.teams import Unknown, look_up
 from asyncreport.timeline import Interval, iso
@@ -173,7 +174,14 @@ class _Run:
                 await self.drop_damaged(error)
             else:
                 self.changed = await self.state.work(lambda _: self.state.discard_replaced(at=self.now))
+                self.warn_of_strangers()
                 return made
+
+    def warn_of_strangers(self) -> None:
+        """Name the listed users who have no records and whom the directory does not know either."""
+        for connection in self.job.connections:
+            if found := strangers(self.job, connection, self._parts(connection)):
+                self.screen.say(f"warning: {connection.name}: {unknown(found)}; none has records in the range")
 
     async def drop_damaged(self, error: DamagedPartError) -> None:
         """Let go of every part that is not what was saved; raise StoreError where this very run saved it: the disk cannot be trusted."""
@@ -224,13 +232,14 @@ class _Run:
         unchanged = {target.path: outputs.unchanged(target) for target in self._targets(people, queues)}
         kept = [(names, each.identity) for names in (people, queues) for each in self.job.connections]
         expired = any(names.missing(identity, names.of(identity), now=self.now) for names, identity in kept)
+        expired |= any(people.missing(each.identity, listed(self.job, each.name), now=self.now) for each in self.job.connections)
         if not expired and not refresh_names and all(unchanged.values()):
             return {path: made for path, made in unchanged.items() if made}
         with Reader(self.state.folder) as reader:
             for connection in self.job.connections:
                 parts = self._parts(connection)
                 for names, seen, steps in (
-                    (people, reader.users(parts), users.names),
+                    (people, reader.users(parts) | listed(self.job, connection.name), users.names),
                     (queues, reader.queues(parts), directory.queue_names),
                 ):
                     if not await self._learn(connection, names, seen, steps, again=refresh_names):

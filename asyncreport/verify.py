@@ -22,6 +22,7 @@ from asyncreport.store.merge import Merged, Target, rehearse
 from asyncreport.store.outputs import Outputs
 from asyncreport.store.parts import Reader, part_name
 from asyncreport.store.state import held
+from asyncreport.strangers import strangers, unknown
 from asyncreport.timeline import iso
 from asyncreport.totals import server_findings
 from asyncreport.verdict import Finding
@@ -54,6 +55,8 @@ async def verify(job: Job, *, now: int) -> AsyncIterator[Finding]:
                 sound = sound and finding.exit_code == 0
                 yield finding
             async for finding in _outputs(kept, reader):
+                yield finding
+            for finding in _strangers(kept) if sound else ():
                 yield finding
             if not sound:
                 yield Finding("WARN", "the server was not asked: mend the parts first")
@@ -115,6 +118,12 @@ def _tiling(kept: Kept, connection: str) -> Iterator[Finding]:
         told = first([f"{part_name(part.number)}: {part.interval}, fetched {iso(part.fetched_at)}" for part in made.stale])
         again = "fetched before the numbers had settled; the next run asks again"
         yield Finding("WARN", f"{connection}: {counted(len(made.stale), 'part')} {verb} {again}", tuple(told))
+
+
+def _strangers(kept: Kept) -> Iterator[Finding]:
+    for connection in kept.job.connections:
+        if found := strangers(kept.job, connection, kept.useful(connection.name)):
+            yield Finding("WARN", f"{connection.name}: {unknown(found)}", ("none of them has records in the range",))
 
 
 def _overlaps(connection: str, parts: Sequence[Part]) -> Iterator[Finding]:

@@ -201,12 +201,13 @@ def test_a_check_has_one_line_for_each_thing_tried(emulator: Handle, tmp_path: P
         "OK    default: analytics:conversationAggregate:view, for the figures",
         "OK    default: the directory, for names of users",
         "OK    default: the client sees all divisions (2)",
+        "OK    default: the directory knows the 6 listed users",
     ]
 
 
 def test_a_check_warns_of_divisions_that_the_client_does_not_see(tmp_path: Path) -> None:
     with emulator_process(agents=2, seed=5, divisions=["Home"]) as partial:
-        result = call("check", str(job(tmp_path, partial)), cwd=tmp_path)
+        result = call("check", str(job(tmp_path, partial, teams=[{"name": "all"}])), cwd=tmp_path)
     assert result.code == 0
     (warning,) = (line for line in result.out.splitlines() if line.startswith("WARN"))
     assert warning == (

@@ -110,9 +110,10 @@ def test_a_check_tells_of_each_client(emulator: Handle, tmp_path: Path) -> None:
     result = call("check", str(job(tmp_path, emulator, [CLIENTS[1], CLIENTS[2]])), cwd=tmp_path)
     lines = result.out.splitlines()
     assert result.code == 3
-    assert [line for line in lines if line.startswith("FAIL")] == [lines[-1]]
+    assert [line for line in lines if line.startswith("FAIL")] == [lines[-2]]
     assert lines[0].startswith(f"OK    default, client {IDS[1]}: the token was granted")
-    assert lines[-1].startswith(f"FAIL  default, client {IDS[2]}: credentials and hosts")
+    assert lines[-2].startswith(f"FAIL  default, client {IDS[2]}: credentials and hosts")
+    assert lines[-1] == "OK    default: the directory knows the 6 listed users"
 
 
 def test_the_emulator_of_a_job_offers_several_clients(tmp_path: Path) -> None:

@@ -129,6 +129,7 @@ def test_an_empty_result_is_no_failure_and_explains_itself(tmp_path: Path) -> No
     result = query(*RANGE, "--user", "nobody", cwd=tmp_path)
     assert (result.code, result.out) == (0, "")
     assert result.err.splitlines() == [
+        "warning: default: 1 listed user is unknown to the directory: nobody; compare with Admin > People; none has records in the range",
         "nothing found in 2024-01-01T00:00:00.000Z/2024-01-02T00:00:00.000Z",
         'sent: POST /api/v2/analytics/conversations/aggregates/query {"interval":"2024-01-01T00:00:00.000Z/2024-01-02T00:00:00.000Z",'
         '"granularity":"PT1H","groupBy":["userId","mediaType"],"metrics":["tTalkComplete","tHeldComplete","tAcw","tHandle"],'
