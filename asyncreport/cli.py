@@ -183,7 +183,7 @@ def plan(job: Path, overrides: tuple[str, ...]) -> None:
 @cli.command(epilog="Example: asyncreport check configs/demo.yaml")
 @_job_arguments
 def check(job: Path, overrides: tuple[str, ...]) -> int:
-    """Try credentials, permissions, hosts, limits: one OK, WARN or FAIL line each."""
+    """Try credentials, permissions, hosts, limits, teams: one OK, WARN or FAIL line each."""
     from asyncreport.check import check as try_connections
 
     loaded, now = _load(job, overrides)

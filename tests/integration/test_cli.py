@@ -201,7 +201,7 @@ def test_a_check_has_one_line_for_each_thing_tried(emulator: Handle, tmp_path: P
         "OK    default: analytics:conversationAggregate:view, for the figures",
         "OK    default: the directory, for names of users",
         "OK    default: the client sees all divisions (2)",
-        "OK    default: the directory knows the 6 listed users",
+        "OK    default: the directory knows all 6 listed users",
     ]
 
 

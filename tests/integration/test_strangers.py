@@ -41,7 +41,7 @@ def test_check_names_it(emulator: Handle, tmp_path: Path) -> None:
 
 def test_check_says_that_all_are_known(emulator: Handle, tmp_path: Path) -> None:
     path = job(tmp_path, emulator, teams=[{"name": "sales", "users": USERS}])
-    assert "OK    default: the directory knows the 6 listed users\n" in call("check", str(path), cwd=tmp_path).out
+    assert "OK    default: the directory knows all 6 listed users\n" in call("check", str(path), cwd=tmp_path).out
 
 
 def test_every_run_and_every_verification_names_it(emulator: Handle, tmp_path: Path) -> None:
