@@ -61,9 +61,12 @@ async def verify(job: Job, *, now: int) -> AsyncIterator[Finding]:
             if not sound:
                 yield Finding("WARN", "the server was not asked: mend the parts first")
                 return
-            async with Connections(job) as connections:
+            refused: list[str] = []
+            async with Connections(job, refused.append) as connections:
                 async for finding in server_findings(kept, reader, connections, now=now):
                     yield finding
+            for text in refused:
+                yield Finding("WARN", text.removeprefix("warning: "))
 
 
 async def _parts(kept: Kept, reader: Reader) -> AsyncIterator[Finding]:
