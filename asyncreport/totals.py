@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -125,24 +126,29 @@ async def _theirs(kept: Kept, chunk: Chunk, known: Known, lane: Lane) -> Totals:
 def _hold_against(kept: Kept, reader: Reader, chunk: Chunk, theirs: Totals, found: _Compared) -> None:
     columns = reconcile.compared(kept.job.query)
     # On the loop: the reader's descriptors have one user, and a month of a hundred users takes a moment.
-    ours = _ours(kept, reader, chunk, columns)
-    found.differences += [(chunk.interval, each) for each in reconcile.differences(ours, theirs, columns)]
+    ours, buckets = _ours(kept, reader, chunk, columns)
+    # Its seconds may be finer than a ms: each bucket was rounded when it was fetched, and their sum is rounded once.
+    slack = {user: number + 1 for user, number in buckets.items()} if kept.job.query.contract == "entities" else {}
+    found.differences += [(chunk.interval, each) for each in reconcile.differences(ours, theirs, columns, slack=slack)]
     reconcile.merge(found.totals, theirs)
 
 
-def _ours(kept: Kept, reader: Reader, chunk: Chunk, columns: tuple[str, ...]) -> Totals:
-    """Add up the rows of the parts that begin in a chunk's interval, of its users."""
+def _ours(kept: Kept, reader: Reader, chunk: Chunk, columns: tuple[str, ...]) -> tuple[Totals, Counter[str | None]]:
+    """Add up the rows of the parts that begin in a chunk's interval, of its users, and count them."""
     users = None if chunk.users is None else frozenset(chunk.users)
     begin, end = iso(chunk.interval.start), iso(chunk.interval.end)  # instants in UTC sort as their texts do
     totals: Totals = {}
+    counts: Counter[str | None] = Counter()
     for part in _parts(kept, chunk):
         if users is not None and part.users is not None and users.isdisjoint(part.users):
             continue
         for entry in reader.index(part):
             if users is None or entry.user in users:
-                rows = (orjson.loads(line) for line in reader.block(part, entry).splitlines())
-                reconcile.add(totals, entry.user, (row for row in rows if begin <= row["interval_start"] < end), columns)
-    return totals
+                read = (orjson.loads(line) for line in reader.block(part, entry).splitlines())
+                rows = [row for row in read if begin <= row["interval_start"] < end]
+                reconcile.add(totals, entry.user, rows, columns)
+                counts[entry.user] += len(rows)
+    return totals, counts
 
 
 def _parts(kept: Kept, chunk: Chunk) -> Iterable[Part]:

@@ -100,6 +100,33 @@ def test_parts_that_stick_out_of_a_narrower_range_are_cut_line_by_line(emulator:
     assert (result.code, set(levels(result))) == (0, {"OK  "})
 
 
+def entities(buckets: list[tuple[str, float, float]]) -> dict[str, Any]:
+    """Answer in the dialect of gateways: handled, talk and wrap-up of the first user, by the bucket's first instant."""
+    rows = [
+        {
+            "user": {"id": USERS[0]},
+            "interval": {"startTime": at},
+            "metrics": {"handledCount": {"count": handled}, "talkTime": {"sum": talk}, "wrapUpTime": {"sum": talk}},
+        }
+        for at, handled, talk in buckets
+    ]
+    return {"match": {"path": "query"}, "do": {"status": 200, "body": json.dumps({"entities": rows})}}
+
+
+@pytest.mark.parametrize(("total", "code"), [(300.9999, 0), (300.994, 1)])
+def test_seconds_finer_than_a_ms_are_rounded_bucket_by_bucket_and_verify(emulator: Handle, tmp_path: Path, total: float, code: int) -> None:
+    sections = {"contract": "entities", "range": {**RANGE, "end": "2024-01-21"}, "teams": [{"name": "one", "users": USERS[:1]}]}
+    try:
+        emulator.faults([entities([(f"2024-01-20T{hour:02}:00:00.000Z", 1, 100.3333) for hour in range(3)])])
+        path = exported(tmp_path, emulator, **sections)
+        emulator.faults([entities([("2024-01-20T00:00:00.000Z", 3, total)])])
+        result = verify(path)
+    finally:
+        emulator.faults([])
+    assert result.code == code, result.out
+    assert ("total_talk_time_sec 300.999 here, 300.994 at the server" in result.out) == (code == 1)
+
+
 def first_part(folder: Path) -> Path:
     return state(folder) / "part-00000001.jsonl"
 
