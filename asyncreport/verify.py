@@ -13,10 +13,11 @@ from typing import TypeVar
 from msgspec import Struct
 
 from asyncreport.connect import Connections
-from asyncreport.errors import StoreError
-from asyncreport.job import Job, Part
+from asyncreport.errors import DamagedPartError, StoreError
+from asyncreport.job import Job, Part, Query
 from asyncreport.kept import Kept, first, who
 from asyncreport.progress import counted
+from asyncreport.soundness import checking
 from asyncreport.store.disk import reported
 from asyncreport.store.merge import Merged, Target, rehearse
 from asyncreport.store.outputs import Outputs
@@ -72,7 +73,7 @@ async def verify(job: Job, *, now: int) -> AsyncIterator[Finding]:
 async def _parts(kept: Kept, reader: Reader) -> AsyncIterator[Finding]:
     """Try the parts of all connections, and whether they tile what the job wants."""
     for connection in kept.job.connections:
-        yield await _hashes(connection.name, kept.standing[connection.name], reader)
+        yield await _sound(kept.job.query, connection.name, kept.standing[connection.name], reader)
         for finding in (*_tiling(kept, connection.name), *_overlaps(connection.name, kept.standing[connection.name])):
             yield finding
 
@@ -85,12 +86,12 @@ async def _outputs(kept: Kept, reader: Reader) -> AsyncIterator[Finding]:
         yield await _aside(partial(_output, target, reader, outputs, gaps=gaps))
 
 
-async def _hashes(connection: str, parts: Sequence[Part], reader: Reader) -> Finding:
-    """Hash every part again and count its rows."""
+async def _sound(query: Query, connection: str, parts: Sequence[Part], reader: Reader) -> Finding:
+    """Hash every part again, count its rows and look at each."""
     damaged = []
     for part in parts:
         try:
-            await _aside(partial(_read, part, reader))
+            await _aside(partial(_read, query, part, reader))
         except StoreError as error:
             damaged.append(str(error))
     if damaged:
@@ -100,10 +101,24 @@ async def _hashes(connection: str, parts: Sequence[Part], reader: Reader) -> Fin
     return Finding("OK", f"{connection}: {counted(len(parts), 'part')} with {counted(records, 'record')}, each as it was saved")
 
 
-def _read(part: Part, reader: Reader, _: Event) -> None:
-    """Read a whole part, which takes a moment and need not be broken off; raise StoreError where it is not what was saved."""
-    for entry in reader.checked_index(part):
-        reader.block(part, entry)
+def _read(query: Query, part: Part, reader: Reader, stopped: Event) -> None:
+    """Read a whole part, a user's rows at a time; raise StoreError where it is not what was saved, or was saved wrongly."""
+    try:
+        check = checking(query, part.interval)
+    except ValueError as error:
+        raise _wrong(part, reader, str(error)) from error
+    before: str | None = None
+    for number, entry in enumerate(reader.checked_index(part)):
+        if stopped.is_set():
+            return
+        wrong = "stands out of order" if number and (entry.user or "") <= (before or "") else check(reader.block(part, entry))
+        if wrong is not None:
+            raise _wrong(part, reader, f"user {entry.user}: {wrong}")
+        before = entry.user
+
+
+def _wrong(part: Part, reader: Reader, what: str) -> DamagedPartError:
+    return DamagedPartError(f"{reader.folder / part_name(part.number)} ({part.interval}), {what}", number=part.number)
 
 
 def _tiling(kept: Kept, connection: str) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from asyncreport.emulator import World
+from asyncreport.records import average
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import Call, call, run_here, start, write_job
 
@@ -201,18 +202,57 @@ def test_each_kind_of_damage_is_found_and_named(emulator: Handle, tmp_path: Path
         assert text in result.out
 
 
-def forge_a_part(folder: Path) -> str:
-    """Count one interaction more in the first part, with index, hash and manifest to match; give the user."""
-    data = first_part(folder).read_bytes()
-    *lines, index = data.splitlines(keepends=True)
-    old = next(n for n, line in enumerate(lines) if b'"handled_count":1,' in line)
-    lines[old] = lines[old].replace(b'"handled_count":1,', b'"handled_count":2,')
-    owners = [user for user, _, _, count in json.loads(index)["users"] for _ in range(count)]
-    forged = b"".join((*lines, index))
-    first_part(folder).write_bytes(forged)
+def sign(folder: Path, lines: list[bytes]) -> None:
+    """Put these lines into the first part, with its hash in the manifest to match."""
+    old, new = first_part(folder).read_bytes(), b"".join(lines)
+    first_part(folder).write_bytes(new)
     manifest = state(folder) / "manifest.jsonl"
-    manifest.write_text(manifest.read_text().replace(hashlib.sha256(data).hexdigest(), hashlib.sha256(forged).hexdigest()))
+    manifest.write_text(manifest.read_text().replace(hashlib.sha256(old).hexdigest(), hashlib.sha256(new).hexdigest()))
+
+
+def forge_a_part(folder: Path) -> str:
+    """Count one interaction more in the first part, with average, hash and manifest to match; give the user."""
+    *lines, index = first_part(folder).read_bytes().splitlines(keepends=True)
+    old = next(n for n, line in enumerate(lines) if 0 < json.loads(line)["handled_count"] < 9)
+    row = json.loads(lines[old])
+    count = row["handled_count"]
+    forged = {**row, "handled_count": count + 1}
+    forged["avg_handle_time_sec"] = average(round(row["total_handle_time_sec"] * 1000), count + 1)
+    owners = [user for user, _, _, number in json.loads(index)["users"] for _ in range(number)]
+    # As long as it was, so that the index stays true.
+    lines[old] = json.dumps(forged, separators=(",", ":")).encode().ljust(len(lines[old]) - 1) + b"\n"
+    sign(folder, [*lines, index])
     return str(owners[old])
+
+
+def test_records_in_the_wrong_order_are_found_though_hash_and_output_agree(emulator: Handle, tmp_path: Path) -> None:
+    path = exported(tmp_path, emulator)
+    first, second, *rest = first_part(tmp_path).read_bytes().splitlines(keepends=True)
+    index = json.loads(rest[-1])
+    assert index["users"][0][3] > 1, "both are of one user"
+    sign(tmp_path, [second, first, *rest])
+    (tmp_path / "out.jsonl").unlink()
+    assert run_here(path).complete
+    result = verify(path)
+    assert result.code == 1
+    user, start = index["users"][0][0], json.loads(first)["interval_start"]
+    said = f"user {user}: the record of {start} is out of order; delete this file and run again: it is fetched again"
+    assert f"part-00000001.jsonl (2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z), {said}\n" in result.out
+
+
+def test_what_is_said_of_a_damaged_part_mends_it_though_the_output_stands(emulator: Handle, tmp_path: Path) -> None:
+    """A run that has nothing to do hashes nothing."""
+    path = exported(tmp_path, emulator)
+    good = (tmp_path / "out.jsonl").read_bytes()
+    edit_a_part(tmp_path)
+    assert run_here(path).chunks_fetched == 0
+    result = verify(path)
+    assert f"{first_part(tmp_path)} (2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z) is not what was saved: " in result.out
+    assert "; delete this file and run again: it is fetched again\n" in result.out
+    first_part(tmp_path).unlink()
+    assert run_here(path).chunks_fetched == 1
+    assert verify(path).code == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == good
 
 
 def test_a_part_forged_with_its_hash_is_given_away_by_the_server(emulator: Handle, tmp_path: Path) -> None:
