@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -175,6 +175,7 @@ class _Run:
             else:
                 self.changed = await self.state.work(lambda _: self.state.discard_replaced(at=self.now))
                 self.warn_of_strangers()
+                self.tell_unfounded(made)
                 return made
 
     def warn_of_strangers(self) -> None:
@@ -182,6 +183,13 @@ class _Run:
         for connection in self.job.connections:
             if found := strangers(self.job, connection, self._parts(connection)):
                 self.screen.say(f"warning: {connection.name}: {unknown(found)}; none has records in the range")
+
+    def tell_unfounded(self, made: Mapping[Path, Made]) -> None:
+        """Name the files that were not written, for nothing stands of what belongs in them."""
+        left = [str(file.path) for file in all_files(self.job) if file.path not in made]
+        more = f" and {counted(len(left) - 5, 'more file')}" if len(left) > 5 else ""
+        if left:
+            self.screen.say(f"warning: not written, for nothing stands of what belongs in it: {', '.join(left[:5])}{more}")
 
     async def drop_damaged(self, error: DamagedPartError) -> None:
         """Let go of every part that is not what was saved; raise StoreError where this very run saved it: the disk cannot be trusted."""
@@ -256,10 +264,12 @@ class _Run:
             each.name: Source.of(self._parts(each), people.of(each.identity), queues.of(each.identity) if split else None)
             for each in self.job.connections
         }
-        return [
+        targets = [
             Target(path=file.path, interval=self.job.interval, months=file.months, teams=file.teams, sources=sources)
             for file in all_files(self.job)
         ]
+        # With gaps an empty file says nothing, and may stand in the place of a good one.
+        return [target for target in targets if not self.progress.gaps or target.founded]
 
     async def _learn(self, connection: Connection, names: Names, seen: Iterable[str], steps: Lookup, *, again: bool) -> bool:
         """Ask for the names of what has records and is not known; a directory that refuses costs the names, not the run: False."""

@@ -262,6 +262,25 @@ def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(emulator: Hand
     assert (tmp_path / "out.jsonl").read_bytes() == calm
 
 
+def test_a_partial_output_of_nothing_leaves_the_good_one_alone(emulator: Handle, tmp_path: Path) -> None:
+    """Another query, of which no chunk can be had: an empty file would say that nobody worked."""
+    few = {**RANGE, "end": "2024-01-03"}
+    output = {"path": str(tmp_path / "out.jsonl"), "per_team": str(tmp_path / "{team}.jsonl")}
+    path = job(tmp_path, emulator, range=few, output=output, limits={"max_attempts": 1})
+    assert run_here(path).complete
+    good = (tmp_path / "out.jsonl").read_bytes()
+    emulator.faults([{"match": {"path": QUERY}, "do": {"status": 503}}])
+    try:
+        result = call("run", str(path), "--allow-partial", "--set", "range.granularity=PT1H", cwd=tmp_path)
+    finally:
+        emulator.faults([])
+    assert result.code == 1
+    files = [tmp_path / "out.jsonl", tmp_path / "all.jsonl"]
+    assert f"warning: not written, for nothing stands of what belongs in it: {files[0]}, {files[1]}\n" in result.err
+    assert "2 chunks are missing and the output files are as they were" in result.err
+    assert [file.read_bytes() for file in files] == [good, good]
+
+
 def test_a_stormy_wire_gives_the_bytes_of_a_calm_one(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
     """Errors, resets, cut and foreign bodies, throttling and dead tokens in every third answer."""
     storm: list[dict[str, Any]] = [
