@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from asyncreport.api.contracts import requests
@@ -14,7 +15,7 @@ from asyncreport.progress import counted, duration
 from asyncreport.records import column
 from asyncreport.store.manifest import Manifest
 from asyncreport.teams import look_up
-from asyncreport.timeline import DAY
+from asyncreport.timeline import DAY, Interval
 
 #: chunks listed, at most
 SHOWN = 20
@@ -29,7 +30,7 @@ async def forecast(job: Job) -> list[str]:
     notes = warnings(job)
     async with Connections(job, notes.append) as connections:
         known, unknown = await look_up(job, connections)
-        plans = await make_plans(known, manifest.standing, connections, Freshness(settle=job.output.settle))
+        plans = await make_plans(known, manifest.standing, connections, Freshness(settle=job.output.settle), say=notes.append)
     notes += [f"warning: {team}" for team in unknown]
     return notes + [line for connection in job.connections for line in _lines(job, connection, plans[connection.name])]
 
@@ -44,7 +45,9 @@ def _lines(job: Job, connection: Connection, plan: Plan) -> Iterator[str]:
         return
     limit, lanes = connection.requests_per_minute, connection.lanes
     shared = f" with each of {lanes} clients" if lanes > 1 else ""
-    yield f"  {counted(asked, 'request')}, {duration(_seconds(asked, limit) / lanes)} at {limit} a minute{shared}"
+    # Nobody knows how often a query job is polled, nor how many pages its answer has.
+    least = "" if job.query.contract == "aggregates" else "at least "
+    yield f"  {least}{counted(asked, 'request')}, {duration(_seconds(asked, limit) / lanes)} at {limit} a minute{shared}"
     daily = _daily(plan)
     if daily > asked:
         took = duration(_seconds(daily, limit) / lanes)
@@ -66,11 +69,18 @@ def _seconds(requests: int, limit: int) -> float:
 
 
 def _daily(plan: Plan) -> int:
-    """Count the requests that the chunks would cost at one day and as many users as a query may name."""
+    """Count the requests that what is missing would cost at one day and as many users as a query may name."""
+    spans: defaultdict[tuple[str, ...] | None, list[Interval]] = defaultdict(list)
+    for chunk in sorted(plan.chunks, key=lambda chunk: chunk.interval):
+        of = spans[chunk.users]
+        if of and of[-1].end == chunk.interval.start:
+            of[-1] = Interval(of[-1].start, chunk.interval.end)
+        else:
+            of.append(chunk.interval)
     return sum(
-        -(-(chunk.interval.end - chunk.interval.start) // DAY)
-        * -(-(plan.want.population if chunk.users is None else len(chunk.users)) // USERS_PER_QUERY)
-        for chunk in plan.chunks
+        sum(-(-(span.end - span.start) // DAY) for span in of)
+        * -(-(plan.want.population if users is None else len(users)) // USERS_PER_QUERY)
+        for users, of in spans.items()
     )
 
 
@@ -80,7 +90,7 @@ def _most(job: Job, plan: Plan) -> str:
         for chunk in plan.chunks
     )
     each = f" for each combination of {', '.join(map(column, job.query.split_by))}" if job.query.split_by else ""
-    return f"at most {cells:,} records{each}: users x buckets, and fewer where nobody worked"
+    return f"at most {cells:,} records to fetch{each}: users x buckets, and fewer where nobody worked"
 
 
 def _who(users: tuple[str, ...] | None) -> str:

@@ -80,7 +80,7 @@ def test_a_plan_sends_no_request_for_listed_users(emulator: Handle, tmp_path: Pa
         "default: 0 parts standing, 0 stale, 2 chunks to fetch",
         "  2 requests, 0.0 s at 30000 a minute",
         "  instead of 40 requests, 0.0 s, at one day and 100 users a request",
-        "  at most 5,760 records: users x buckets, and fewer where nobody worked",
+        "  at most 5,760 records to fetch: users x buckets, and fewer where nobody worked",
         "  fetch: 2024-01-01T00:00:00.000Z/2024-02-01T00:00:00.000Z, 6 users",
         "  fetch: 2024-02-01T00:00:00.000Z/2024-02-10T00:00:00.000Z, 6 users",
     ]
@@ -93,9 +93,29 @@ def test_a_plan_of_everyone_asks_how_many_that_is(emulator: Handle, tmp_path: Pa
         "plan", str(job(tmp_path, emulator, teams=[{"name": "all"}], split_by=["media_type"])), "--set", "range.chunk=P1D", cwd=tmp_path
     )
     lines = result.out.splitlines()
-    assert lines[2] == "  at most 5,760 records for each combination of media_type: users x buckets, and fewer where nobody worked"
+    assert lines[2] == "  at most 5,760 records to fetch for each combination of media_type: users x buckets, and fewer where nobody worked"
     assert lines[3] == "  fetch: 2024-01-01T00:00:00.000Z/2024-01-02T00:00:00.000Z, everyone"
     assert lines[-1] == "  and 20 more chunks"
+
+
+def test_a_plan_compares_with_days_of_the_whole_gap_and_not_of_each_chunk(emulator: Handle, tmp_path: Path) -> None:
+    """Four chunks a day are no saving, and 47 hours in chunks of 6 are two days."""
+    path = str(job(tmp_path, emulator))
+    days = ("--set", "range.start=2024-01-01T01:00", "--set", "range.end=2024-01-03")
+    assert "instead of" not in call("plan", path, *days, "--set", "range.chunk=PT6H", cwd=tmp_path).out
+    assert "  instead of 2 requests, 0.0 s, at one day" in call("plan", path, *days, cwd=tmp_path).out
+
+
+@pytest.mark.parametrize(("contract", "said"), [("query-jobs", "  at least 8 requests, "), ("entities", "  at least 2 requests, ")])
+def test_a_plan_knows_a_least_number_of_polls_and_pages(emulator: Handle, tmp_path: Path, contract: str, said: str) -> None:
+    assert said in call("plan", str(job(tmp_path, emulator, contract=contract)), cwd=tmp_path).out
+
+
+def test_a_plan_says_where_it_does_not_know_how_many_everyone_is(script: Handle, tmp_path: Path) -> None:
+    script.faults([{"match": {"path": "/api/v2/users"}, "do": {"status": 403}}])
+    result = call("plan", str(job(tmp_path, script, teams=[{"name": "all"}])), cwd=tmp_path)
+    assert result.code == 0
+    assert result.out.startswith("warning: default: the directory does not tell how many users there are; 1,000 are reckoned with\n")
 
 
 def test_after_a_run_the_plan_is_empty(emulator: Handle, tmp_path: Path) -> None:
