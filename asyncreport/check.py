@@ -153,6 +153,7 @@ def _limit(connection: Connection, allowed: int | None) -> Line:
         return Line(
             connection.name,
             f"the server allows {allowed} requests a minute, fewer than the {asked} of the job: set requests_per_minute to {allowed}",
+            doubtful=True,
         )
     return Line(connection.name, f"the server allows {allowed} requests a minute; the job keeps under {asked}")
 

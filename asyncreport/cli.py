@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from asyncreport import __version__
-from asyncreport.errors import AsyncReportError, ConfigError
+from asyncreport.errors import AsyncReportError, ConfigError, StoreError
 from asyncreport.words import printable
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ class _Printable(logging.Formatter):
         return printable(super().format(record))
 
 
-def _drive(command: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine; the first SIGINT or SIGTERM cancels it, a second one kills the process."""
+def _drive(command: Coroutine[Any, Any, T], stopping: Callable[[], None] = lambda: None) -> T:
+    """Run a coroutine; the first SIGINT or SIGTERM cancels it, as `stopping` is told, and a second one kills the process."""
     caught: list[int] = []
 
     async def guarded() -> T:
@@ -90,6 +90,7 @@ def _drive(command: Coroutine[Any, Any, T]) -> T:
                 loop.remove_signal_handler(each)
                 signal.signal(each, signal.SIG_DFL)
             task.cancel()
+            stopping()
 
         for each in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(each, stop, each)
@@ -138,7 +139,20 @@ def _load(path: Path, overrides: tuple[str, ...]) -> tuple[Job, int]:
     return load_job(path, environ=read_environ(Path(), os.environ), overrides=overrides, now=now), now
 
 
-@click.group(context_settings=_CONTEXT, epilog="Example: asyncreport run configs/demo.yaml")
+class _Commands(click.Group):
+    """The commands, whose reader may leave before the end."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; end as what SIGPIPE kills does where nobody reads on: click would end with 1, which means something else."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            with Path(os.devnull).open("wb") as nowhere:  # for what the interpreter still flushes at its end
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            raise click.exceptions.Exit(128 + signal.SIGPIPE) from error
+
+
+@click.group(cls=_Commands, context_settings=_CONTEXT, epilog="Example: asyncreport run configs/demo.yaml")
 @click.version_option(__version__, prog_name="asyncreport")
 def cli() -> None:
     """Export agent handle time from Genesys Cloud: one job file in, one exact JSONL file out."""
@@ -149,8 +163,8 @@ def cli() -> None:
 @click.option("--allow-partial", is_flag=True, help="Write the output though chunks are missing; the summary lists them.")
 @click.option("--refresh-names", is_flag=True, help="Ask for every user's name again.")
 @click.option("--strict", is_flag=True, help="Send no query where a team cannot be looked up.")
-@click.option("--refresh", default="", metavar="START/END", help="Fetch an interval again: 2024-01-01/2024-01-08, yesterday/today.")
-def run(job: Path, overrides: tuple[str, ...], refresh: str, **choices: bool) -> int:
+@click.option("--refresh", metavar="START/END", help="Fetch an interval again: 2024-01-01/2024-01-08, yesterday/today.")
+def run(job: Path, overrides: tuple[str, ...], refresh: str | None, **choices: bool) -> int:
     """Fetch what is missing and write the output files."""
     from asyncreport.config import refreshed
     from asyncreport.export import Choices, run_job
@@ -158,9 +172,9 @@ def run(job: Path, overrides: tuple[str, ...], refresh: str, **choices: bool) ->
 
     loaded, now = _load(job, overrides)
     screen = Screen()
-    interval = refreshed(refresh, loaded, now) if refresh else None
+    interval = None if refresh is None else refreshed(refresh, loaded, now)
     try:
-        summary = _drive(run_job(loaded, now=now, screen=screen, choices=Choices(**choices, refresh=interval)))
+        summary = _drive(run_job(loaded, now=now, screen=screen, choices=Choices(**choices, refresh=interval)), screen.stopping)
     except _Stopped:
         screen.say("what is finished is kept: run again to go on from there")
         raise
@@ -252,10 +266,12 @@ def query(**options: Any) -> None:
     from asyncreport.progress import Screen
     from asyncreport.quick import Asked, hints, job_of, report
 
+    if sys.stdout is None:
+        raise StoreError("standard output is closed; give the records a place: a terminal, a pipe or a file")
     now, screen = clock(), Screen()
     with TemporaryDirectory(prefix="asyncreport-") as folder:
         job = job_of(Asked(**options), Path(folder), environ=read_environ(Path(), os.environ), now=now)
-        found = _drive(report(job, now=now, screen=screen))
+        found = _drive(report(job, now=now, screen=screen), screen.stopping)
     if not found.records:
         for line in hints(job, found.sent, now=now):
             screen.say(line)

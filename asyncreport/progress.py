@@ -22,10 +22,17 @@ class Screen:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, soft_wrap=True)
+        self._bar: Bar | None = None
 
     def say(self, text: str) -> None:
         """Print a line as it is, but for what would move the cursor: a server's words may be in it."""
         self._console.print(printable(text), markup=False, highlight=False, emoji=False)
+
+    def stopping(self) -> None:
+        """Give the cursor back, whatever comes next, and say what a second signal does."""
+        if self._bar is not None:
+            self._bar.stop()
+        self.say("stopping: what is under way is finished; again kills at once")
 
     @asynccontextmanager
     async def watching(self, progress: Progress, wire: Callable[[], tuple[int, float]]) -> AsyncIterator[None]:
@@ -41,6 +48,7 @@ class Screen:
     async def _draw(self, progress: Progress, wire: Callable[[], tuple[int, float]]) -> None:
         start = asyncio.get_running_loop().time()
         with Bar(BarColumn(), TextColumn("{task.description}"), console=self._console, transient=True) as bar:
+            self._bar = bar
             task = bar.add_task("starting", total=None)
             while True:
                 await asyncio.sleep(_BAR)

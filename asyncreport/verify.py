@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -22,7 +24,7 @@ from asyncreport.store.disk import reported
 from asyncreport.store.merge import Merged, Target, rehearse
 from asyncreport.store.outputs import Outputs
 from asyncreport.store.parts import Reader, part_name
-from asyncreport.store.state import held
+from asyncreport.store.state import held, holder
 from asyncreport.strangers import strangers, unknown
 from asyncreport.timeline import iso
 from asyncreport.totals import server_findings
@@ -46,28 +48,44 @@ async def verify(job: Job, *, now: int) -> AsyncIterator[Finding]:
     if not (job.state_folder / "manifest.jsonl").exists():
         yield Finding("FAIL", f"{job.name}: nothing was ever fetched", (f"run it first: there is no {job.state_folder}",))
         return
-    with held(job.state_folder):
-        kept = Kept.read(job)
-        for team in kept.unknown:
-            yield Finding("FAIL", f"team {team!r}: no run has looked it up yet", ("run again, and see what is said of it",))
-        sound = True
-        with Reader(job.state_folder) as reader:
-            async for finding in _parts(kept, reader):
-                sound = sound and finding.exit_code == 0
+    ours = os.access(job.state_folder, os.W_OK)
+    if not ours:
+        yield _unguarded(job.state_folder)
+    with held(job.state_folder) if ours else nullcontext():
+        async for finding in _everything(job, now=now):
+            yield finding
+
+
+def _unguarded(folder: Path) -> Finding:
+    """Say what it means that a folder's lock cannot be taken; raise StoreError where a run holds it."""
+    if (by := holder(folder)) is not None:
+        raise StoreError(f"{folder} is in use {by}; wait until that run ends, or stop it, then run again")
+    told = "what a run writes meanwhile would look like damage"
+    return Finding("WARN", f"{folder} is closed to this user for writing, so that nothing keeps runs out of it", (told,))
+
+
+async def _everything(job: Job, *, now: int) -> AsyncIterator[Finding]:
+    kept = Kept.read(job)
+    for team in kept.unknown:
+        yield Finding("FAIL", f"team {team!r}: no run has looked it up yet", ("run again, and see what is said of it",))
+    sound = True
+    with Reader(job.state_folder) as reader:
+        async for finding in _parts(kept, reader):
+            sound = sound and finding.exit_code == 0
+            yield finding
+        async for finding in _outputs(kept, reader):
+            yield finding
+        for finding in _strangers(kept) if sound else ():
+            yield finding
+        if not sound:
+            yield Finding("WARN", "the server was not asked: mend the parts first")
+            return
+        refused: list[str] = []
+        async with Connections(job, refused.append) as connections:
+            async for finding in server_findings(kept, reader, connections, now=now):
                 yield finding
-            async for finding in _outputs(kept, reader):
-                yield finding
-            for finding in _strangers(kept) if sound else ():
-                yield finding
-            if not sound:
-                yield Finding("WARN", "the server was not asked: mend the parts first")
-                return
-            refused: list[str] = []
-            async with Connections(job, refused.append) as connections:
-                async for finding in server_findings(kept, reader, connections, now=now):
-                    yield finding
-            for text in refused:
-                yield Finding("WARN", text.removeprefix("warning: "))
+        for text in refused:
+            yield Finding("WARN", text.removeprefix("warning: "))
 
 
 async def _parts(kept: Kept, reader: Reader) -> AsyncIterator[Finding]:

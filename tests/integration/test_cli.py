@@ -6,6 +6,8 @@ import json
 import re
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 
 from asyncreport.emulator import World
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import call, connection, start, write_job
+from tests.exporting import call, connection, environ, start, write_job
 
 ROOT = Path(__file__).parent.parent.parent
 RANGE = {"start": "2024-01-01", "end": "2024-02-10", "granularity": "PT1H"}
@@ -264,8 +266,26 @@ def test_a_check_tells_a_limit_below_the_configured_one(tmp_path: Path) -> None:
         lines = call("check", str(job(tmp_path, slow)), cwd=tmp_path).out.splitlines()
     assert (
         lines[1]
-        == "OK    default: the server allows 120 requests a minute, fewer than the 30000 of the job: set requests_per_minute to 120"
+        == "WARN  default: the server allows 120 requests a minute, fewer than the 30000 of the job: set requests_per_minute to 120"
     )
+
+
+def test_a_reader_who_leaves_ends_a_command_as_sigpipe_would(emulator: Handle, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator)
+    for arguments in (("plan", str(path)), ("query", "--emulator", "--start", "2024-01-01", "--end", "2024-01-03")):
+        with start(*arguments, cwd=tmp_path) as process:
+            assert process.stdout is not None
+            process.stdout.close()
+            assert process.wait(timeout=60) == 141
+            assert process.stderr is not None
+            assert process.stderr.read() == ""
+
+
+def test_a_closed_standard_output_is_told_in_one_line(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m asyncreport query --emulator --start 2024-01-01 --end 2024-01-02 >&-"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environ(), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 5
+    assert done.stderr == "error: standard output is closed; give the records a place: a terminal, a pipe or a file\n"
 
 
 def test_an_emulator_tells_its_address_and_serves_until_it_is_stopped(tmp_path: Path) -> None:

@@ -218,6 +218,7 @@ def test_a_refresh_that_is_killed_half_way_leaves_parts_that_do_not_overlap(
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        ("", "--refresh: '' is no START/END; accepted: 2024-01-01/2024-01-08, yesterday/today"),
         ("2024-01-03", "--refresh: '2024-01-03' is no START/END; accepted: 2024-01-01/2024-01-08, yesterday/today"),
         ("2024-01-03/soon", "--refresh: end: 'soon' is no date and no date with a time; accepted: 2023-01-01,"),
         ("2024-01-03/2024-01-03", "--refresh: end: '2024-01-03' is not after the start;"),

@@ -64,3 +64,19 @@ def test_on_a_terminal_a_bar_moves_and_goes() -> None:
     clock.run(main())
     assert "2/4 chunks" in out.getvalue()
     assert "a [warning] of one line" in out.getvalue()
+
+
+def test_a_stop_gives_the_cursor_back_before_anything_is_finished() -> None:
+    out = io.StringIO()
+    screen = Screen(Console(file=out, width=120, force_terminal=True))
+
+    async def main() -> None:
+        async with screen.watching(Progress(chunks=4), lambda: (0, 0.0)):
+            await asyncio.sleep(0.5)
+            assert out.getvalue().rfind("\x1b[?25l") > out.getvalue().rfind("\x1b[?25h")
+            screen.stopping()
+            await asyncio.sleep(0.5)
+            assert out.getvalue().rfind("\x1b[?25h") > out.getvalue().rfind("\x1b[?25l")
+            assert out.getvalue().endswith("stopping: what is under way is finished; again kills at once\n")
+
+    clock.run(main())
