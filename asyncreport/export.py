@@ -317,7 +317,7 @@ class _Run:
             throttled=tally.throttled,
             waiting_sec=round(tally.waiting, 3),
             outputs=[str(path) for path in made],
-            missing=[Missing.of(gap) for gap in self.progress.gaps],
+            missing=Missing.of_all(self.progress.gaps),
             unknown=unknown,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -36,6 +36,11 @@ class Missing(Struct, frozen=True, kw_only=True):
             error=str(gap.error),
             correlation_id=gap.error.correlation_id,
         )
+
+    @classmethod
+    def of_all(cls, gaps: Iterable[Gap]) -> list[Missing]:
+        """Describe gaps in order of time: they come in that of their failing."""
+        return [cls.of(gap) for gap in sorted(gaps, key=lambda gap: (gap.chunk.interval, gap.chunk.connection, gap.chunk.users or ()))]
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -100,7 +105,7 @@ class Summary(Struct, frozen=True, kw_only=True):
                 change = self.members.get(team)
                 moved = f" ({change})" if change and (change.joined or change.left) else ""
                 yield f"  {team}: {counted(count, 'record')}{moved}"
-        retried = f", {self.retries:,} retries" if self.retries else ""
+        retried = f", {self.retries:,} {'retry' if self.retries == 1 else 'retries'}" if self.retries else ""
         yield (
             f"  {counted(self.requests, 'request')}{retried}, {self.throttled:,} times 429, "
             f"{self.waiting_sec:,.1f} s waited for the limit, {self.elapsed_sec:,.1f} s in all"

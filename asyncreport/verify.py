@@ -205,7 +205,7 @@ def _output(target: Target, reader: Reader, outputs: Outputs, stopped: Event, *,
     except FileNotFoundError:
         return Finding("FAIL", f"{target.path}: there is no such file", ("run again: it is written anew",))
     if made is None:
-        return Finding("FAIL", f"{target.path}: no run has written it", ("run again: it is written anew",))
+        return Finding("FAIL", f"{target.path}: no run has written it", (*_elsewhere(outputs), "run again: it is written anew"))
     if found != (made.size, made.sha256):
         was = (
             f"it has {found[0]:,} bytes and had {made.size:,}" if found[0] != made.size else "its size is the same and its SHA-256 another"
@@ -213,7 +213,7 @@ def _output(target: Target, reader: Reader, outputs: Outputs, stopped: Event, *,
         step = "move it away and run again: it is written anew from the parts"
         return Finding("FAIL", f"{target.path}: changed since it was written", (was, step))
     if gaps:
-        return Finding("WARN", f"{target.path}: as it was written, but without what is missing")
+        return Finding("WARN", f"{target.path}: unchanged since it was written, and not held against the parts, for some are missing")
     try:
         merged = rehearse(target, reader, stopped)
     except StoreError as error:
@@ -226,8 +226,19 @@ def _held_against(target: Target, held: tuple[str, dict[str, int]], merged: Merg
         return Finding(
             "OK", f"{target.path}: {counted(sum(merged.records.values()), 'record')}, {merged.size:,} bytes, as the parts make it"
         )
-    told = [f"{team}: {held[1].get(team, 0):,} records, and {count:,} in the parts" for team, count in merged.records.items()]
-    return Finding("FAIL", f"{target.path}: not what the parts make of it", (*first(told), "run again: it is written anew"))
+    told = [
+        f"{team}: {held[1].get(team, 0):,} records, and {count:,} in the parts"
+        for team, count in merged.records.items()
+        if count != held[1].get(team, 0)
+    ]
+    differs = first(told) or ["as many records of each team, and other bytes"]
+    return Finding("FAIL", f"{target.path}: not what the parts make of it", (*differs, "run again: it is written anew"))
+
+
+def _elsewhere(outputs: Outputs) -> Iterator[str]:
+    """Say which paths are remembered: a folder that was moved has another."""
+    if paths := outputs.paths():
+        yield f"the job's state remembers other paths, as of a folder that was moved: {', '.join(paths[:3])}{' ...' if paths[3:] else ''}"
 
 
 def _digest(path: Path) -> tuple[int, str]:

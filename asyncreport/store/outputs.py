@@ -51,6 +51,10 @@ class Outputs:
         """Give what was remembered when a file was last written, whatever became of it since."""
         return self._made.get(str(path))
 
+    def paths(self) -> list[str]:
+        """List the files that are remembered."""
+        return sorted(self._made)
+
     def doubt(self) -> None:
         """Let the next run look closer at every file: something that it is made of could not be had."""
         self._doubted = True

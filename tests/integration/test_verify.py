@@ -182,6 +182,7 @@ def forge_the_output(folder: Path) -> None:
     [
         (edit_a_part, ["FAIL  default: 1 of 2 parts is damaged", "part-00000001.jsonl (2024-01-20", "its SHA-256 is another"]),
         (cut_a_part, ["FAIL  default: the parts do not cover the range", "missing: 2024-01-20", "part-00000001.jsonl (2024-01-20"]),
+        (lose_a_part, ["out.jsonl: unchanged since it was written, and not held against the parts, for some are missing"]),
         (lose_a_part, ["FAIL  default: the parts do not cover the range", "part-00000001.jsonl (2024-01-20", "is gone or was cut"]),
         (edit_the_output, ["out.jsonl: changed since it was written", "its size is the same and its SHA-256 another"]),
         (drop_a_line, ["out.jsonl: changed since it was written", "bytes and had"]),
@@ -190,7 +191,7 @@ def forge_the_output(folder: Path) -> None:
             repeat_a_part,
             ["FAIL  default: parts hold the same time of the same user", "part-00000001.jsonl and part-00000009.jsonl at 2024-01-20"],
         ),
-        (forge_the_output, ["out.jsonl: not what the parts make of it"]),
+        (forge_the_output, ["out.jsonl: not what the parts make of it\n      as many records of each team, and other bytes\n"]),
     ],
 )
 def test_each_kind_of_damage_is_found_and_named(emulator: Handle, tmp_path: Path, damage: Callable[[Path], None], said: list[str]) -> None:
@@ -287,6 +288,18 @@ def test_a_difference_in_what_has_not_settled_says_so(emulator: Handle, tmp_path
     assert "WARN  default: 1 part was fetched before the numbers had settled; the next run asks again" in result.out
     span = "2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z"
     assert f"      not settled: {span}, fetched 2024-02-02T00:00:00.000Z\n" in result.out
+
+
+def test_a_folder_that_was_moved_is_told_so(emulator: Handle, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    exported(tmp_path / "old", emulator)
+    (tmp_path / "old").rename(tmp_path / "new")
+    result = verify(job(tmp_path / "new", emulator))
+    assert result.code == 1
+    title, why, step = result.out.splitlines()[2:5]
+    assert title == f"FAIL  {tmp_path}/new/out.jsonl: no run has written it"
+    assert why == f"      the job's state remembers other paths, as of a folder that was moved: {tmp_path}/old/out.jsonl"
+    assert step == "      run again: it is written anew"
 
 
 def test_a_job_that_never_ran_fails_and_leaves_no_folder(emulator: Handle, tmp_path: Path) -> None:
