@@ -6,9 +6,10 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,16 @@ def script(emulator: Handle) -> Iterator[Handle]:
     emulator.faults([])
 
 
-def on_a_terminal(*arguments: str, cwd: Path, **extra: str) -> tuple[int, str]:
+def on_a_terminal(
+    *arguments: str, cwd: Path, meanwhile: Callable[[subprocess.Popen[bytes]], None] = lambda _: None, **extra: str
+) -> tuple[int, str]:
     """Run the command line on a terminal of its own; give its code and all that the terminal got."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "asyncreport", *arguments]
     there = {**environ(TERM="xterm-256color", **extra), "COLUMNS": "120"}
     with subprocess.Popen(command, cwd=cwd, env=there, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
+        meanwhile(process)
         got = b""
         with suppress(OSError):  # as Linux ends a terminal that nobody holds any more
             while piece := os.read(ours, 1 << 16):
@@ -164,3 +168,21 @@ def test_the_members_of_a_group_do_no_harm_to_status_and_verification(script: Ha
         code, text = on_a_terminal(command, str(path), cwd=tmp_path)
         assert code == 0, text
         assert_harmless(text)
+
+
+def test_a_second_signal_leaves_no_hidden_cursor(script: Handle, tmp_path: Path) -> None:
+    """The first one stops the bar, though the deletion of the query job takes its time; the second one kills."""
+    script.faults([{"match": {"path": "/aggregates/jobs/"}, "do": {"hang": True}}])
+    path = write_job(tmp_path, script, range=RANGE, contract="query-jobs")
+    before = sum(entry["path"].startswith("/api/") for entry in script.log())
+
+    def interrupt(process: subprocess.Popen[bytes]) -> None:
+        script.wait(before + 3)  # how many users, the query job, and its state, which hangs
+        process.send_signal(signal.SIGINT)
+        script.wait(before + 4)  # the deletion, which hangs too
+        process.send_signal(signal.SIGINT)
+
+    code, text = on_a_terminal("run", str(path), cwd=tmp_path, meanwhile=interrupt)
+    assert code == -signal.SIGINT
+    assert "stopping: what is under way is finished; again kills at once" in text
+    assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l") >= 0
