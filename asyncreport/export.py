@@ -256,12 +256,16 @@ class _Run:
         with Reader(self.state.folder) as reader:
             for connection in self.job.connections:
                 parts = self._parts(connection)
-                for names, seen, steps in (
-                    (people, reader.users(parts) | listed(self.job, connection.name), users.names),
-                    (queues, reader.queues(parts), directory.queue_names),
+                for names, seen, beside, steps in (
+                    (people, reader.users(parts), listed(self.job, connection.name), users.names),
+                    (queues, reader.queues(parts), set[str](), directory.queue_names),
                 ):
-                    if not await self._learn(connection, names, seen, steps, again=refresh_names):
-                        outputs.doubt()
+                    names.drop_unseen(connection.identity, seen | beside, now=self.now)
+                    # First who has records: a listed id that the directory takes for none may cost those beside it their answer.
+                    for ids in (seen, beside - seen):
+                        if not await self._learn(connection, names, ids, steps, again=refresh_names):
+                            outputs.doubt()
+                            break
             # Off the loop, and where nothing else writes: hashing and copying gigabytes must not hold up a signal.
             return await self.state.work(lambda stopped: outputs.write(self._targets(people, queues), reader, stopped))
 
@@ -281,10 +285,9 @@ class _Run:
         # With gaps an empty file says nothing, and may stand in the place of a good one.
         return [target for target in targets if not self.progress.gaps or target.founded]
 
-    async def _learn(self, connection: Connection, names: Names, seen: Iterable[str], steps: Lookup, *, again: bool) -> bool:
-        """Ask for the names of what has records and is not known; a directory that refuses costs the names, not the run: False."""
-        names.drop_unseen(connection.identity, seen, now=self.now)
-        asked = sorted(seen) if again else names.missing(connection.identity, seen, now=self.now)
+    async def _learn(self, connection: Connection, names: Names, ids: Iterable[str], steps: Lookup, *, again: bool) -> bool:
+        """Ask for the names of what is not known; a directory that refuses costs the names, not the run: False."""
+        asked = sorted(ids) if again else names.missing(connection.identity, ids, now=self.now)
         if not asked:
             return True
         try:

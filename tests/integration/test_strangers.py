@@ -10,7 +10,7 @@ import pytest
 from asyncreport.emulator import World
 from asyncreport.timeline import DAY
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import NOW, call, run_here, write_job
+from tests.exporting import NOW, call, rows, run_here, write_job
 
 RANGE = {"start": "2024-01-15", "end": "2024-01-16"}
 #: one has the last digits of an id turned round; the other works, though on another day
@@ -62,11 +62,27 @@ def test_a_known_user_without_work_needs_no_word(emulator: Handle, tmp_path: Pat
 
 
 def test_the_directory_is_asked_once_a_month(emulator: Handle, tmp_path: Path) -> None:
+    """For the names of who has records, and for who has none."""
     path = job(tmp_path, emulator)
     before = asked_for_names(emulator)
     run_here(path)
-    assert asked_for_names(emulator) == before + 1
-    run_here(path, now=NOW + 29 * DAY)
-    assert asked_for_names(emulator) == before + 1
-    run_here(path, now=NOW + 31 * DAY)
     assert asked_for_names(emulator) == before + 2
+    run_here(path, now=NOW + 29 * DAY)
+    assert asked_for_names(emulator) == before + 2
+    run_here(path, now=NOW + 31 * DAY)
+    assert asked_for_names(emulator) == before + 4
+
+
+def test_an_id_that_the_directory_refuses_costs_nobody_a_name(emulator: Handle, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator)
+    worked = {one["user_id"] for one in emulator.truth(1705276800000, 1705363200000)} & set(USERS[1:])
+    emulator.faults([{"match": {"path": "/api/v2/users", "after": 1}, "do": {"status": 400}}])
+    try:
+        result = call("run", str(path), cwd=tmp_path)
+    finally:
+        emulator.faults([])
+    assert result.code == 0
+    assert "name" in result.err.partition(" not to be had: [")[0]
+    found = rows(tmp_path / "out.jsonl")
+    assert {row["user_id"] for row in found} == worked
+    assert all(row["user_name"] for row in found)

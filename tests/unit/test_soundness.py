@@ -39,7 +39,7 @@ def made(query: Query, cells: list[tuple[int, str | None, int, int]]) -> bytes:
     return b"".join(block.lines for block in facts.blocks())
 
 
-cell = st.tuples(st.integers(0, 5), st.none() | st.sampled_from(["", "a", "b"]), st.integers(0, 50), st.integers(0, 10**9))
+cell = st.tuples(st.integers(0, 5), st.none() | st.sampled_from(["", "a", "b"]), st.integers(0, 50), st.integers(0, 2**43))
 
 
 @given(st.sampled_from(QUERIES), st.lists(cell, max_size=12))
