@@ -211,7 +211,7 @@ class _Run:
 
         found = {each.number: each for each in (error, *await self.state.work(find))}
         if any(parts[number].fetched_at == self.now for number in found if number in parts):
-            raise StoreError(f"{error.fact}; this run saved it: check the disk, then run again") from error
+            raise StoreError(f"{error.fact}; this run saved it, so check the disk first") from error
         for number, each in found.items():
             self.screen.say(f"warning: {each.fact}; a run fetches it again")
             self.state.drop(number)

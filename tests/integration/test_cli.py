@@ -228,7 +228,7 @@ def test_a_check_has_one_line_for_each_thing_tried(emulator: Handle, tmp_path: P
 
 
 def test_a_check_warns_of_divisions_that_the_client_does_not_see(tmp_path: Path) -> None:
-    with emulator_process(agents=2, seed=5, divisions=["Home"]) as partial:
+    with emulator_process(agents=2, seed=5, divisions=["Home"], requests_per_minute=0) as partial:
         result = call("check", str(job(tmp_path, partial, teams=[{"name": "all"}])), cwd=tmp_path)
     assert result.code == 0
     (warning,) = (line for line in result.out.splitlines() if line.startswith("WARN"))
