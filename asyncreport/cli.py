@@ -147,8 +147,9 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
-            with Path(os.devnull).open("wb") as nowhere:  # for what the interpreter still flushes at its end
-                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            if sys.stdout is not None:
+                with Path(os.devnull).open("wb") as nowhere:  # for what the interpreter still flushes at its end
+                    os.dup2(nowhere.fileno(), sys.stdout.fileno())
             raise click.exceptions.Exit(128 + signal.SIGPIPE) from error
 
 
