@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Iterator
+from functools import partial
 
 import msgspec
 from msgspec import Struct
@@ -11,10 +12,13 @@ from asyncreport.api import divisions, limits, user_aggregates, users
 from asyncreport.api.aggregates import Known
 from asyncreport.connect import Connections
 from asyncreport.errors import AsyncReportError, AuthError
-from asyncreport.fetch import drive, fetch
-from asyncreport.job import Chunk, Connection, Job, Secret
+from asyncreport.fetch import Ask, drive, fetch
+from asyncreport.job import Chunk, Connection, Job, Secret, Team
 from asyncreport.net import Lane
+from asyncreport.progress import counted
 from asyncreport.records import Accumulator
+from asyncreport.strangers import listed, unknown
+from asyncreport.teams import filled
 from asyncreport.timeline import HOUR, Granularity, Grid, Interval
 
 
@@ -41,13 +45,18 @@ class Line(Struct, frozen=True):
 
 
 async def check(job: Job, *, now: int) -> AsyncIterator[Line]:
-    """Try each connection in turn; after a failure of its credentials the rest of it is not tried."""
+    """Try each connection in turn; where none of its clients is let in, its teams are not tried."""
     async with Connections(job) as connections:
         for connection in job.connections:
             lanes, clients = await connections.lanes(connection.name), await connections.clients(connection.name)
+            reached = False
             for lane, client in zip(lanes, clients, strict=True):
                 called = connection.name if len(lanes) == 1 else f"{connection.name}, client {client}"
                 async for line in _lane(job, msgspec.structs.replace(connection, name=called), lane, now=now):
+                    reached |= line.error is None
+                    yield line
+            if reached:
+                async for line in _people(job, connection.name, connections):
                     yield line
 
 
@@ -69,6 +78,34 @@ async def _lane(job: Job, connection: Connection, lane: Lane, *, now: int) -> As
         else:
             yield Line(connection.name, text)
     yield await _divisions(connection, lane)
+
+
+async def _people(job: Job, connection: str, connections: Connections) -> AsyncIterator[Line]:
+    """Ask the directory for whom the job names, as a run does: with whichever client is let in."""
+    for team in (team for team in job.teams if team.connection == connection and team.selector is not None):
+        yield await _team(team, connections)
+    if ids := listed(job, connection):
+        yield await _listed(connection, ids, partial(connections.ask, connection))
+
+
+async def _team(team: Team, connections: Connections) -> Line:
+    assert team.selector is not None
+    text = f"team {team.name!r} ({team.selector.kind} {team.selector.value})"
+    try:
+        members = (await filled(team, connections)).users or ()
+    except AsyncReportError as error:
+        return Line(team.connection, text, error)
+    return Line(team.connection, f"{text} has {counted(len(members), 'member')} today", doubtful=not members)
+
+
+async def _listed(connection: str, ids: set[str], ask: Ask) -> Line:
+    known = f"the directory knows {'the' if len(ids) == 1 else 'all'} {counted(len(ids), 'listed user')}"
+    try:
+        names = await drive(users.names(ids), ask)
+    except AsyncReportError as error:
+        return Line(connection, known, error)
+    strange = [user for user, name in names.items() if name is None]
+    return Line(connection, unknown(strange), doubtful=True) if strange else Line(connection, known)
 
 
 async def _divisions(connection: Connection, lane: Lane) -> Line:
@@ -116,6 +153,7 @@ def _limit(connection: Connection, allowed: int | None) -> Line:
         return Line(
             connection.name,
             f"the server allows {allowed} requests a minute, fewer than the {asked} of the job: set requests_per_minute to {allowed}",
+            doubtful=True,
         )
     return Line(connection.name, f"the server allows {allowed} requests a minute; the job keeps under {asked}")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from asyncreport import __version__
-from asyncreport.errors import AsyncReportError, ConfigError
+from asyncreport.errors import AsyncReportError, ConfigError, StoreError
 from asyncreport.printing import say, show, writing
 from asyncreport.signals import Stopped, drive
 from asyncreport.words import printable
@@ -105,7 +105,21 @@ def _load(path: Path, overrides: tuple[str, ...]) -> tuple[Job, int]:
     return load_job(path, environ=read_environ(Path(), os.environ), overrides=overrides, now=now), now
 
 
-@click.group(context_settings=_CONTEXT, epilog="Example: asyncreport run configs/demo.yaml")
+class _Commands(click.Group):
+    """The commands, whose reader may leave before the end."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; end as what SIGPIPE kills does where nobody reads on: click would end with 1, which means something else."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            if sys.stdout is not None:
+                with Path(os.devnull).open("wb") as nowhere:  # for what the interpreter still flushes at its end
+                    os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            raise click.exceptions.Exit(128 + signal.SIGPIPE) from error
+
+
+@click.group(cls=_Commands, context_settings=_CONTEXT, epilog="Example: asyncreport run configs/demo.yaml")
 @click.version_option(__version__, prog_name="asyncreport")
 def cli() -> None:
     """Export agent handle time from Genesys Cloud: one job file in, one exact JSONL file out."""
@@ -116,8 +130,8 @@ def cli() -> None:
 @click.option("--allow-partial", is_flag=True, help="Write the output though chunks are missing; the summary lists them.")
 @click.option("--refresh-names", is_flag=True, help="Ask for every user's name again.")
 @click.option("--strict", is_flag=True, help="Send no query where a team cannot be looked up.")
-@click.option("--refresh", default="", metavar="START/END", help="Fetch an interval again: 2024-01-01/2024-01-08, yesterday/today.")
-def run(job: Path, overrides: tuple[str, ...], refresh: str, **choices: bool) -> int:
+@click.option("--refresh", metavar="START/END", help="Fetch an interval again: 2024-01-01/2024-01-08, yesterday/today.")
+def run(job: Path, overrides: tuple[str, ...], refresh: str | None, **choices: bool) -> int:
     """Fetch what is missing and write the output files."""
     from asyncreport.config import refreshed
     from asyncreport.export import Choices, run_job
@@ -125,9 +139,9 @@ def run(job: Path, overrides: tuple[str, ...], refresh: str, **choices: bool) ->
 
     loaded, now = _load(job, overrides)
     screen = Screen()
-    interval = refreshed(refresh, loaded, now) if refresh else None
+    interval = None if refresh is None else refreshed(refresh, loaded, now)
     try:
-        summary = drive(run_job(loaded, now=now, screen=screen, choices=Choices(**choices, refresh=interval)))
+        summary = drive(run_job(loaded, now=now, screen=screen, choices=Choices(**choices, refresh=interval)), screen.stopping)
     except Stopped:
         screen.say("what is finished is kept: run again to go on from there")
         raise
@@ -150,7 +164,7 @@ def plan(job: Path, overrides: tuple[str, ...]) -> None:
 @cli.command(epilog="Example: asyncreport check configs/demo.yaml")
 @_job_arguments
 def check(job: Path, overrides: tuple[str, ...]) -> int:
-    """Try credentials, permissions, hosts, limits: one OK, WARN or FAIL line each."""
+    """Try credentials, permissions, hosts, limits, teams: one OK, WARN or FAIL line each."""
     from asyncreport.check import check as try_connections
 
     loaded, now = _load(job, overrides)
@@ -191,7 +205,7 @@ def status(job: Path, overrides: tuple[str, ...]) -> None:
 
     loaded, now = _load(job, overrides)
     for line in look(loaded, now=now):
-        show(line)
+        show(printable(line))
 
 
 @cli.command(epilog="Example: asyncreport query --emulator --start 2024-01-01 --end 2024-01-02")
@@ -219,10 +233,12 @@ def query(**options: Any) -> None:
     from asyncreport.progress import Screen
     from asyncreport.quick import Asked, hints, job_of, report
 
+    if sys.stdout is None:
+        raise StoreError("standard output is closed; give the records a place: a terminal, a pipe or a file")
     now, screen = clock(), Screen()
     with TemporaryDirectory(prefix="asyncreport-") as folder:
         job = job_of(Asked(**options), Path(folder), environ=read_environ(Path(), os.environ), now=now)
-        found = drive(report(job, now=now, screen=screen))
+        found = drive(report(job, now=now, screen=screen), screen.stopping)
     if not found.records:
         for line in hints(job, found.sent, now=now):
             screen.say(line)
@@ -237,11 +253,18 @@ def query(**options: Any) -> None:
 
 def _draw(job: Job, records: bytes) -> None:
     from rich.console import Console
+    from rich.measure import Measurement
 
-    from asyncreport.table import read, table, total
+    from asyncreport.table import plain, read, table, total
 
     rows, console, routing = read(records), Console(emoji=False), job.query.occupancy
-    console.print(table(rows, zone=job.query.grid.zone, teams=len(job.teams) > 1, routing=routing))
+    zone, teams = job.query.grid.zone, len(job.teams) > 1
+    drawn = table(rows, zone=zone, teams=teams, routing=routing)
+    if Measurement.get(console, console.options.update(width=1000), drawn).minimum <= console.width:
+        console.print(drawn)
+    else:
+        for line in plain(rows, zone=zone, teams=teams, routing=routing):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(total(rows, routing=routing), markup=False, highlight=False)
 
 

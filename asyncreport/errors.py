@@ -110,8 +110,9 @@ class StoreError(AsyncReportError):
 
 
 class DamagedPartError(StoreError):
-    """Report a part whose file is not what was saved; `number` is the part's."""
+    """Report a part whose file is not what was saved; `number` is the part's, `fact` the message without its next step."""
 
-    def __init__(self, message: str, *, number: int) -> None:
-        super().__init__(message)
+    def __init__(self, fact: str, *, number: int) -> None:
+        super().__init__(f"{fact}; delete this file and run again: it is fetched again")
+        self.fact = fact
         self.number = number

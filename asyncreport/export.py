@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from threading import Event
 
 from msgspec import Struct
 
+from asyncreport import origin
 from asyncreport.api import directory
 from asyncreport.api.aggregates import Known
 from asyncreport.config import MULTI_VALUED
@@ -23,7 +24,6 @@ from asyncreport.files import all_files, main_files, targets
 from asyncreport.job import Chunk, Connection, Job, Part, Team
 from asyncreport.naming import Naming
 from asyncreport.neighbours import check_owners, useful_folders
-from asyncreport.origin import remember, strangers
 from asyncreport.plan import Freshness, Plan
 from asyncreport.planning import make_plans
 from asyncreport.progress import Screen, counted
@@ -35,6 +35,7 @@ from asyncreport.store.merge import Target, check_targets
 from asyncreport.store.outputs import Made, Outputs
 from asyncreport.store.parts import Reader
 from asyncreport.store.state import State
+from asyncreport.strangers import strangers, unknown
 from asyncreport.summary import Change, Missing, Summary
 from asyncreport.teams import Unknown, look_up
 from asyncreport.timeline import Interval, iso
@@ -76,10 +77,10 @@ async def run_job(job: Job, *, now: int, screen: Screen, choices: Choices | None
     for line in (*warnings(job), *useful_folders(job)):
         screen.say(line)
     with State.open(job.state_folder) as state:
-        strange = strangers(job, state.standing)
+        strange = origin.strangers(job, state.standing)
         for doubt in strange.values():
             screen.say(f"warning: {doubt}")
-        remember(job, but=strange)
+        origin.remember(job, but=strange)
         async with Connections(job, screen.say) as connections:
             known, unknown = await look_up(job, connections)
             members = Members(state.folder)
@@ -90,7 +91,7 @@ async def run_job(job: Job, *, now: int, screen: Screen, choices: Choices | None
             made = await going.bring_up_to_date(choices)
             summary = going.summarise(made, _moved(members, known.teams), elapsed=time.monotonic() - started)
             if summary.complete:  # until then each run tells of strangers
-                remember(job)
+                origin.remember(job)
             if made:  # what nobody was shown would be forgotten otherwise
                 members.keep(known.teams, shown=True)
         write_json(state.folder / "summary.json", summary)
@@ -140,7 +141,7 @@ class _Run:
         """
         freshness = Freshness(settle=self.job.output.settle, refresh=choices.refresh, now=self.now)
         while True:
-            plans = await make_plans(self.job, self.state.standing, self.connections, freshness)
+            plans = await make_plans(self.job, self.state.standing, self.connections, freshness, say=self.screen.say)
             self.standing = sum(part.fetched_at != self.now for made in plans.values() for part in made.standing)
             stale = [part for made in plans.values() for part in made.stale]
             # Before the first answer: a refresh that dies half-way is finished by whichever run comes next.
@@ -153,9 +154,13 @@ class _Run:
             if not self.complete and not (choices.allow_partial and self.job.teams):
                 return {}
             try:
-                return await self.merge(refresh_names=choices.refresh_names)
+                made = await self.merge(refresh_names=choices.refresh_names)
             except DamagedPartError as error:
                 await self.drop_damaged(error)
+            else:
+                self.warn_of_strangers()
+                self.tell_unfounded(made)
+                return made
 
     def tell_of_the_clock(self, stale: Sequence[Part]) -> None:
         """Warn of parts that say that they were fetched after now."""
@@ -163,6 +168,19 @@ class _Run:
             says = "1 part says that it was" if ahead == 1 else f"{ahead:,} parts say that they were"
             again = "it is" if ahead == 1 else "they are"
             self.screen.say(f"warning: {says} fetched after now, {iso(self.now)}: the clock was or is wrong; {again} fetched again")
+
+    def warn_of_strangers(self) -> None:
+        """Name the listed users who have no records and whom the directory does not know either."""
+        for connection in self.job.connections:
+            if found := strangers(self.job, connection, self._parts(connection)):
+                self.screen.say(f"warning: {connection.name}: {unknown(found)}; none has records in the range")
+
+    def tell_unfounded(self, made: Mapping[Path, Made]) -> None:
+        """Name the files that were not written, for nothing stands of what belongs in them."""
+        left = [str(file.path) for file in all_files(self.job) if file.path not in made]
+        more = f" and {counted(len(left) - 5, 'more file')}" if len(left) > 5 else ""
+        if left:
+            self.screen.say(f"warning: not written, for nothing stands of what belongs in it: {', '.join(left[:5])}{more}")
 
     async def drop_damaged(self, error: DamagedPartError) -> None:
         """Let go of every part that is not what was saved; raise StoreError where this very run saved it: the disk cannot be trusted."""
@@ -174,9 +192,9 @@ class _Run:
 
         found = {each.number: each for each in (error, *await self.state.work(find))}
         if any(parts[number].fetched_at == self.now for number in found if number in parts):
-            raise StoreError(f"{error} (but this run saved it, so check the disk first)") from error
+            raise StoreError(f"{error.fact}; this run saved it, so check the disk first") from error
         for number, each in found.items():
-            self.screen.say(f"warning: {each}")
+            self.screen.say(f"warning: {each.fact}; a run fetches it again")
             self.state.drop(number)
 
     @property
@@ -187,7 +205,7 @@ class _Run:
     @property
     def missing(self) -> list[Missing]:
         """Describe the gaps."""
-        return [Missing.of(gap, stands=not self.stale.isdisjoint(gap.chunk.replaces)) for gap in self.progress.gaps]
+        return Missing.of_all(self.progress.gaps, stale=self.stale)
 
     @property
     def partial(self) -> bool:
@@ -238,11 +256,11 @@ class _Run:
 
     async def _made(self, naming: Naming, outputs: Outputs, *, refresh_names: bool) -> dict[Path, Made]:
         unchanged = {target.path: outputs.unchanged(target) for target in self._targets(naming)}
-        if not naming.expired(self.job.connections) and not refresh_names and all(unchanged.values()):
+        if not naming.expired(self.job) and not refresh_names and all(unchanged.values()):
             return {path: made for path, made in unchanged.items() if made}
         with Reader(self.state.folder) as reader:
             for connection in self.job.connections:
-                if not await naming.learn(connection, self._parts(connection), reader, again=refresh_names):
+                if not await naming.learn(self.job, connection, self._parts(connection), reader, again=refresh_names):
                     outputs.doubt()
             # Off the loop, and where nothing else writes: hashing and copying gigabytes must not hold up a signal.
             return await self.state.work(lambda stopped: outputs.write(self._targets(naming), reader, stopped))
@@ -251,7 +269,9 @@ class _Run:
         return self.state.standing(self.job.query.fingerprint(connection.identity))
 
     def _targets(self, naming: Naming) -> list[Target]:
-        return targets(self.job, self._parts, naming.people, naming.queues)
+        found = targets(self.job, self._parts, naming.people, naming.queues)
+        # With gaps an empty file says nothing, and may stand in the place of a good one.
+        return [target for target in found if not self.progress.gaps or target.founded]
 
     def summarise(self, made: dict[Path, Made], members: dict[str, Change], *, elapsed: float) -> Summary:
         """Say what the run did; `elapsed` is in seconds."""

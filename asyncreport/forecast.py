@@ -34,7 +34,7 @@ async def forecast(job: Job, *, now: int) -> list[str]:
     freshness = Freshness(settle=job.output.settle, now=now)
     async with Connections(job, notes.append) as connections:
         known, unknown = await look_up(job, connections)
-        plans = await make_plans(known, manifest.standing, connections, freshness)
+        plans = await make_plans(known, manifest.standing, connections, freshness, say=notes.append)
     notes += [f"warning: {team}" for team in unknown]
     return notes + [line for connection in job.connections for line in _lines(job, connection, plans[connection.name], freshness)]
 
@@ -50,7 +50,9 @@ def _lines(job: Job, connection: Connection, plan: Plan, freshness: Freshness) -
         return
     limit, lanes = connection.requests_per_minute, connection.lanes
     shared = f" with each of {lanes} clients" if lanes > 1 else ""
-    yield f"  {counted(asked, 'request')}, {duration(_seconds(asked, limit) / lanes)} at {limit} a minute{shared}"
+    # Nobody knows how often a query job is polled, nor how many pages its answer has.
+    least = "" if job.query.contract == "aggregates" else "at least "
+    yield f"  {least}{counted(asked, 'request')}, {duration(_seconds(asked, limit) / lanes)} at {limit} a minute{shared}"
     daily = _daily(plan)
     if daily > asked:
         took = duration(_seconds(daily, limit) / lanes)
@@ -91,11 +93,18 @@ def _seconds(requests: int, limit: int) -> float:
 
 
 def _daily(plan: Plan) -> int:
-    """Count the requests that the chunks would cost at one day and as many users as a query may name."""
+    """Count the requests that what is missing would cost at one day and as many users as a query may name."""
+    spans: defaultdict[tuple[str, ...] | None, list[Interval]] = defaultdict(list)
+    for chunk in sorted(plan.chunks, key=lambda chunk: chunk.interval):
+        of = spans[chunk.users]
+        if of and of[-1].end == chunk.interval.start:
+            of[-1] = Interval(of[-1].start, chunk.interval.end)
+        else:
+            of.append(chunk.interval)
     return sum(
-        -(-(chunk.interval.end - chunk.interval.start) // DAY)
-        * -(-(plan.want.population if chunk.users is None else len(chunk.users)) // USERS_PER_QUERY)
-        for chunk in plan.chunks
+        sum(-(-(span.end - span.start) // DAY) for span in of)
+        * -(-(plan.want.population if users is None else len(users)) // USERS_PER_QUERY)
+        for users, of in spans.items()
     )
 
 
@@ -105,7 +114,7 @@ def _most(job: Job, plan: Plan) -> str:
         for chunk in plan.chunks
     )
     each = f" for each combination of {', '.join(map(column, job.query.split_by))}" if job.query.split_by else ""
-    return f"at most {cells:,} records{each}: users x buckets, and fewer where nobody worked"
+    return f"at most {cells:,} records to fetch{each}: users x buckets, and fewer where nobody worked"
 
 
 def _who(users: tuple[str, ...] | None) -> str:

@@ -12,10 +12,11 @@ from asyncreport.api.wire import Request
 from asyncreport.connect import Connections
 from asyncreport.errors import AuthError, RejectedError, RetriesExhausted
 from asyncreport.fetch import drive
-from asyncreport.job import Connection, Part
+from asyncreport.job import Connection, Job, Part
 from asyncreport.progress import counted
 from asyncreport.store.names import Names
 from asyncreport.store.parts import Reader
+from asyncreport.strangers import listed
 
 #: ask for the names of ids
 Lookup = Callable[[Sequence[str]], Generator[Request, Any, dict[str, str | None]]]
@@ -30,20 +31,28 @@ class Naming:
         self._say = say
         self._now = now
 
-    def expired(self, connections: Iterable[Connection]) -> bool:
-        """Tell whether any name is older than it may be."""
-        kept = [(names, each.identity) for names in (self.people, self.queues) for each in connections]
-        return any(names.missing(identity, names.of(identity), now=self._now) for names, identity in kept)
+    def expired(self, job: Job) -> bool:
+        """Tell whether any name is older than it may be, or was never asked for of a user whom the job lists."""
+        kept = [(names, each.identity) for names in (self.people, self.queues) for each in job.connections]
+        never = (self.people.missing(each.identity, listed(job, each.name), now=self._now) for each in job.connections)
+        return any(names.missing(identity, names.of(identity), now=self._now) for names, identity in kept) or any(never)
 
-    async def learn(self, connection: Connection, parts: Sequence[Part], reader: Reader, *, again: bool) -> bool:
-        """Ask for what is not known of whatever has records in the parts, or for all of it `again`; tell whether all could be had."""
-        people = await self._learn(connection, self.people, reader.users(parts), users.names, again=again)
-        return await self._learn(connection, self.queues, reader.queues(parts), directory.queue_names, again=again) and people
+    async def learn(self, job: Job, connection: Connection, parts: Sequence[Part], reader: Reader, *, again: bool) -> bool:
+        """Ask for what is not known of whatever has records in the parts and of whom the job lists, or for all of it `again`.
 
-    async def _learn(self, connection: Connection, names: Names, seen: Iterable[str], steps: Lookup, *, again: bool) -> bool:
+        Tell whether all could be had.
+        """
+        seen, beside, queues = reader.users(parts), listed(job, connection.name), reader.queues(parts)
+        self.people.drop_unseen(connection.identity, seen | beside, now=self._now)
+        self.queues.drop_unseen(connection.identity, queues, now=self._now)
+        # First who has records: a listed id that the directory takes for none may cost those beside it their answer.
+        people = await self._learn(connection, self.people, seen, users.names, again=again)
+        people = people and await self._learn(connection, self.people, beside - seen, users.names, again=again)
+        return await self._learn(connection, self.queues, queues, directory.queue_names, again=again) and people
+
+    async def _learn(self, connection: Connection, names: Names, ids: Iterable[str], steps: Lookup, *, again: bool) -> bool:
         """Ask for names; a directory that refuses costs the names, not the run: False."""
-        names.drop_unseen(connection.identity, seen, now=self._now)
-        asked = sorted(seen) if again else names.missing(connection.identity, seen, now=self._now)
+        asked = sorted(ids) if again else names.missing(connection.identity, ids, now=self._now)
         if not asked:
             return True
         try:

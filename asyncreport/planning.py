@@ -19,9 +19,17 @@ _SOME = 1000
 
 
 async def make_plans(
-    job: Job, standing: Callable[[str], Sequence[Part]], connections: Connections, freshness: Freshness
+    job: Job,
+    standing: Callable[[str], Sequence[Part]],
+    connections: Connections,
+    freshness: Freshness,
+    *,
+    say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Plan]:
-    """Plan each connection by name; a request is sent only where everyone is missing: how many that is."""
+    """Plan each connection by name; a request is sent only where everyone is missing: how many that is.
+
+    `say` is told where that is not to be had.
+    """
     plans = {}
     for connection in job.connections:
         want = Want(
@@ -35,18 +43,20 @@ async def make_plans(
         made = plan(want, parts, freshness)
         if want.users is None and made.chunks:
             population = await _population(partial(connections.ask, connection.name))
-            made = plan(msgspec.structs.replace(want, population=population), parts, freshness)
+            if population is None:
+                say(f"warning: {connection.name}: the directory does not tell how many users there are; {_SOME:,} are reckoned with")
+            made = plan(msgspec.structs.replace(want, population=population or _SOME), parts, freshness)
         plans[connection.name] = made
     return plans
 
 
-async def _population(ask: Ask) -> int:
+async def _population(ask: Ask) -> int | None:
     """Ask how many users there are; a gateway without a directory costs well-filled answers, not the run."""
     try:
         listing: users.Listing = await ask(users.counted())
     except (AuthError, RejectedError, RetriesExhausted):
-        return _SOME
-    return max(1, listing.total or _SOME)
+        return None
+    return listing.total or None
 
 
 def wanted_users(job: Job, connection: str) -> tuple[str, ...] | None:

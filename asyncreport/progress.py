@@ -15,6 +15,8 @@ from asyncreport.words import printable
 
 #: seconds between two looks at the figures
 _BAR, _LINE = 0.2, 10.0
+#: columns of a terminal that has room for a bar beside the figures
+_WIDE = 80
 
 
 class Screen:
@@ -22,10 +24,17 @@ class Screen:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, soft_wrap=True)
+        self._bar: Bar | None = None
 
     def say(self, text: str) -> None:
         """Print a line as it is, but for what would move the cursor: a server's words may be in it."""
         self._console.print(printable(text), markup=False, highlight=False, emoji=False)
+
+    def stopping(self) -> None:
+        """Give the cursor back, whatever comes next, and say what a second signal does."""
+        if self._bar is not None:
+            self._bar.stop()
+        self.say("stopping: what is under way is finished; again kills at once")
 
     @asynccontextmanager
     async def watching(self, progress: Progress, wire: Callable[[], tuple[int, float]]) -> AsyncIterator[None]:
@@ -40,7 +49,9 @@ class Screen:
 
     async def _draw(self, progress: Progress, wire: Callable[[], tuple[int, float]]) -> None:
         start = asyncio.get_running_loop().time()
-        with Bar(BarColumn(), TextColumn("{task.description}"), console=self._console, transient=True) as bar:
+        bars = [BarColumn()] if self._console.width >= _WIDE else []
+        with Bar(*bars, TextColumn("{task.description}"), console=self._console, transient=True) as bar:
+            self._bar = bar
             task = bar.add_task("starting", total=None)
             while True:
                 await asyncio.sleep(_BAR)
@@ -57,16 +68,17 @@ class Screen:
 def describe(progress: Progress, requests: int, waited: float, elapsed: float) -> str:
     """Put the state of a run into one line; `waited` and `elapsed` are in seconds."""
     done = progress.finished + len(progress.gaps)
-    pieces = [
-        f"{done:,}/{progress.chunks:,} chunks",
-        f"{progress.records:,} records",
-        f"{requests / elapsed if elapsed else 0:.1f} requests/s",
-        f"waited {waited:,.0f} s",
-    ]
+    pieces = [f"{done:,}/{progress.chunks:,} chunks"]
+    # A narrow terminal cuts what comes last.
     if progress.gaps:
         pieces.append(f"{len(progress.gaps):,} failed")
     if done:
         pieces.append(f"{duration(elapsed / done * (progress.chunks - done))} left")
+    pieces += [
+        f"{progress.records:,} records",
+        f"{requests / elapsed if elapsed else 0:.1f} requests/s",
+        f"waited {waited:,.0f} s",
+    ]
     return ", ".join(pieces)
 
 

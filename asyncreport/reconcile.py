@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 from msgspec import Struct
@@ -59,14 +60,20 @@ def add(totals: Totals, user: str | None, rows: Iterable[Mapping[str, object]], 
                 sums[name] += round(value * 1000) if name.endswith("_sec") else int(value)
 
 
-def differences(ours: Totals, theirs: Totals, columns: Sequence[str]) -> list[Difference]:
-    """List the users whose totals are not the same, by id, with the columns; who is missing has nothing but zeros."""
+def differences(
+    ours: Totals, theirs: Totals, columns: Sequence[str], *, slack: Mapping[str | None, int] = MappingProxyType({})
+) -> list[Difference]:
+    """List the users whose totals are not the same, by id, with the columns; who is missing has nothing but zeros.
+
+    `slack` is by how many ms a user's seconds may be off.
+    """
     found = []
     nothing: dict[str, int] = {}
     for user in sorted(ours.keys() | theirs.keys(), key=lambda user: (user is not None, user or "")):
         here, there = ours.get(user, nothing), theirs.get(user, nothing)
         pairs = [(name, here.get(name, 0), there.get(name, 0)) for name in columns]
-        if unlike := tuple(pair for pair in pairs if pair[1] != pair[2]):
+        off = slack.get(user, 0)
+        if unlike := tuple(pair for pair in pairs if abs(pair[1] - pair[2]) > (off if pair[0].endswith("_sec") else 0)):
             found.append(Difference(user, unlike))
     return found
 

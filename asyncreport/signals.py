@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -21,8 +21,8 @@ class Stopped(Exception):
         self.number = number
 
 
-def drive(command: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine; the first SIGINT or SIGTERM cancels it, a second one kills the process. Raise Stopped."""
+def drive(command: Coroutine[Any, Any, T], stopping: Callable[[], None] = lambda: None) -> T:
+    """Run a coroutine; the first SIGINT or SIGTERM cancels it, as `stopping` is told, and a second one kills the process. Raise Stopped."""
     caught: list[int] = []
     before = {each: signal.getsignal(each) for each in _SIGNALS}
 
@@ -36,7 +36,11 @@ def drive(command: Coroutine[Any, Any, T]) -> T:
                 signal.signal(each, signal.SIG_DFL)
             caught.append(number)
             if not loop.is_closed():
-                loop.call_soon_threadsafe(task.cancel)  # wakes a loop that sleeps
+                loop.call_soon_threadsafe(cancel)  # wakes a loop that sleeps
+
+        def cancel() -> None:
+            task.cancel()
+            stopping()
 
         for each in _SIGNALS:
             signal.signal(each, stop)

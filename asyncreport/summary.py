@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 from msgspec import Struct
 
@@ -39,6 +40,12 @@ class Missing(Struct, frozen=True, kw_only=True):
             correlation_id=gap.error.correlation_id,
             stands=stands,
         )
+
+    @classmethod
+    def of_all(cls, gaps: Iterable[Gap], *, stale: AbstractSet[int] = frozenset()) -> list[Missing]:
+        """Describe gaps in order of time: they come in that of their failing; the parts numbered `stale` stand, old as they are."""
+        in_order = sorted(gaps, key=lambda gap: (gap.chunk.interval, gap.chunk.connection, gap.chunk.users or ()))
+        return [cls.of(gap, stands=not stale.isdisjoint(gap.chunk.replaces)) for gap in in_order]
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -108,7 +115,7 @@ class Summary(Struct, frozen=True, kw_only=True):
                 change = self.members.get(team)
                 moved = f" ({change})" if change and (change.joined or change.left) else ""
                 yield f"  {team}: {counted(count, 'record')}{moved}"
-        retried = f", {self.retries:,} retries" if self.retries else ""
+        retried = f", {self.retries:,} {'retry' if self.retries == 1 else 'retries'}" if self.retries else ""
         yield (
             f"  {counted(self.requests, 'request')}{retried}, {self.throttled:,} times 429, "
             f"{self.waiting_sec:,.1f} s waited for the limit, {self.elapsed_sec:,.1f} s in all"

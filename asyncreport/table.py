@@ -15,6 +15,9 @@ from asyncreport.records import average, occupancy
 from asyncreport.timeline import from_instant, parse_iso
 from asyncreport.words import printable
 
+#: columns of a terminal that a name must have to be read
+_NAME = 12
+
 
 class Row(Struct, frozen=True, kw_only=True):
     """One record, as far as a table needs it; times in seconds, null where nothing was measured."""
@@ -39,16 +42,31 @@ def read(records: bytes) -> list[Row]:
 
 
 def table(rows: Sequence[Row], *, zone: str, teams: bool, routing: bool) -> Table:
-    """Lay rows out, intervals on the clock of a zone; with the column of teams and that of occupancy where asked for."""
+    """Lay rows out, intervals on the clock of a zone; with the column of teams and that of occupancy where asked for.
+
+    Names fold; its least width, as rich measures it, is that at which they can be read.
+    """
     made = Table()
-    headings = (["team"] if teams else []) + ["user", f"interval ({zone})"]
-    for heading in headings:
-        made.add_column(heading, overflow="fold")
-    for heading in ["handled", "AHT (s)"] + (["occupancy"] if routing else []):
-        made.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        made.add_row(*(Text(cell) for cell in _cells(row, ZoneInfo(zone), teams=teams, routing=routing)))
+    names = (["team"] if teams else []) + ["user"]
+    headings = [*names, f"interval ({zone})", "handled", "AHT (s)"] + (["occupancy"] if routing else [])
+    cells = [list(_cells(row, ZoneInfo(zone), teams=teams, routing=routing)) for row in rows]
+    for number, heading in enumerate(headings):
+        if heading in names:
+            made.add_column(heading, overflow="fold", min_width=_NAME)
+        else:
+            width = max(map(len, (heading, *(row[number] for row in cells))))
+            made.add_column(heading, justify="left" if number == len(names) else "right", no_wrap=True, min_width=width)
+    for row in cells:
+        made.add_row(*map(Text, row))
     return made
+
+
+def plain(rows: Sequence[Row], *, zone: str, teams: bool, routing: bool) -> Iterator[str]:
+    """Write each row in a line, for a terminal that is too narrow for the table."""
+    yield f"intervals in {zone}"
+    for row in rows:
+        *whose, handled, aht = _cells(row, ZoneInfo(zone), teams=teams, routing=False)
+        yield ", ".join((*whose, f"{handled} handled", f"AHT {aht} s", *((f"occupancy {_share(row.occupancy)}",) if routing else ())))
 
 
 def _cells(row: Row, zone: ZoneInfo, *, teams: bool, routing: bool) -> Iterator[str]:

@@ -35,13 +35,17 @@ async def look_up(job: Job, connections: Connections) -> tuple[Job, list[Unknown
     unknown: list[Unknown] = []
     for team in job.teams:
         try:
-            found.append(await _filled(team, connections))
+            found.append(await filled(team, connections))
         except (UnknownTeamError, RejectedError, RetriesExhausted) as error:
             unknown.append(_unknown(team, error))
     return msgspec.structs.replace(job, teams=tuple(found)), unknown
 
 
-async def _filled(team: Team, connections: Connections) -> Team:
+async def filled(team: Team, connections: Connections) -> Team:
+    """Fill in a team's users where they are looked up.
+
+    Raise UnknownTeamError, AuthError, RejectedError or RetriesExhausted where they cannot be had.
+    """
     if team.selector is None:
         return team
     roster = await drive(directory.look_up(team.selector), partial(connections.ask, team.connection))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 import orjson
 
@@ -13,6 +16,7 @@ from asyncreport.api import directory
 from asyncreport.api.aggregates import Known
 from asyncreport.config import MULTI_VALUED
 from asyncreport.connect import Connections
+from asyncreport.errors import AuthError
 from asyncreport.fetch import drive, fetch
 from asyncreport.job import USERS_PER_QUERY, Chunk, Connection, Part
 from asyncreport.kept import Kept, first
@@ -23,6 +27,8 @@ from asyncreport.store.names import Names
 from asyncreport.store.parts import Reader
 from asyncreport.timeline import DAY, Interval, iso
 from asyncreport.verdict import Finding
+
+T = TypeVar("T")
 
 #: the vendor works over again what is so old and older: https://help.mypurecloud.com/faqs/why-can-my-data-change/
 _AT_REST = 2 * DAY
@@ -46,34 +52,57 @@ async def server_findings(kept: Kept, reader: Reader, connections: Connections, 
     for connection in kept.job.connections:
         if kept.plans[connection.name].want.users == ():
             continue
-        found = await _compare(kept, reader, connection, await connections.lanes(connection.name))
+        found = await _compare(kept, reader, connection, connections)
         yield _told(kept, connection, found, now=now)
         if kept.job.query.contract != "entities":  # whose handle time is made from talk and wrap-up here
             yield _handle_time(kept, connection, found.totals)
 
 
-async def _compare(kept: Kept, reader: Reader, connection: Connection, lanes: list[Lane]) -> _Compared:
+async def _compare(kept: Kept, reader: Reader, connection: Connection, connections: Connections) -> _Compared:
     """Share the questions among as many tasks as a run would have at work."""
     known = Known(patience=kept.job.limits.give_up_after)
     if kept.job.query.occupancy and kept.plans[connection.name].want.users is None:
-        known.everyone = await drive(directory.everyone(), lanes[0].ask)
+        known.everyone = await drive(directory.everyone(), partial(connections.ask, connection.name))
     found, questions = _Compared(), _questions(kept, connection)
+    lanes = _Lanes(dict(enumerate(await connections.lanes(connection.name))), partial(connections.lost, connection.name))
     concurrency = min(kept.job.limits.concurrency, connection.requests_per_minute)
 
-    async def work(lane: Lane) -> None:
-        for chunk in questions:
-            await _ask(kept, reader, chunk, lane, known, found)
+    async def work(own: int) -> None:
+        while own in lanes.left and (chunk := next(questions, None)) is not None:
+            _hold_against(kept, reader, chunk, await lanes.ask(own, partial(_theirs, kept, chunk, known)), found)
 
     try:
         async with asyncio.TaskGroup() as group:
-            for lane in lanes:
+            for number in list(lanes.left):
                 for _ in range(concurrency):
-                    group.create_task(work(lane))
+                    group.create_task(work(number))
     except BaseExceptionGroup as errors:
         error = errors.exceptions[0]
         raise error from error.__cause__
     found.differences.sort(key=lambda each: (each[0], each[1].user or ""))
     return found
+
+
+@dataclass(slots=True)
+class _Lanes:
+    """The lanes of a connection, fewer as clients are refused."""
+
+    #: by number
+    left: dict[int, Lane]
+    #: told of a lane that is refused while others go on
+    lost: Callable[[int, AuthError], None]
+
+    async def ask(self, own: int, question: Callable[[Lane], Awaitable[T]]) -> T:
+        """Put a question to a lane, or to another where that one is refused; raise AuthError where none is left."""
+        while True:
+            number = own if own in self.left else min(self.left)
+            try:
+                return await question(self.left[number])
+            except AuthError as error:
+                if self.left.pop(number, None) is not None and self.left:
+                    self.lost(number, error)
+                if not self.left:
+                    raise
 
 
 def _questions(kept: Kept, connection: Connection) -> Iterator[Chunk]:
@@ -86,31 +115,40 @@ def _questions(kept: Kept, connection: Connection) -> Iterator[Chunk]:
             yield Chunk(connection=connection.name, month=slot.month, interval=interval, users=batch)
 
 
-async def _ask(kept: Kept, reader: Reader, chunk: Chunk, lane: Lane, known: Known, found: _Compared) -> None:
+async def _theirs(kept: Kept, chunk: Chunk, known: Known, lane: Lane) -> Totals:
     query = reconcile.summed(kept.job.query, chunk.interval, several=MULTI_VALUED)
     theirs: Totals = {}
     for block in await fetch(chunk, query, lane.ask, known):
         reconcile.add(theirs, block.user, map(orjson.loads, block.lines.splitlines()), reconcile.compared(query))
+    return theirs
+
+
+def _hold_against(kept: Kept, reader: Reader, chunk: Chunk, theirs: Totals, found: _Compared) -> None:
     columns = reconcile.compared(kept.job.query)
     # On the loop: the reader's descriptors have one user, and a month of a hundred users takes a moment.
-    ours = _ours(kept, reader, chunk, columns)
-    found.differences += [(chunk.interval, each) for each in reconcile.differences(ours, theirs, columns)]
+    ours, buckets = _ours(kept, reader, chunk, columns)
+    # Its seconds may be finer than a ms: each bucket was rounded when it was fetched, and their sum is rounded once.
+    slack = {user: number + 1 for user, number in buckets.items()} if kept.job.query.contract == "entities" else {}
+    found.differences += [(chunk.interval, each) for each in reconcile.differences(ours, theirs, columns, slack=slack)]
     reconcile.merge(found.totals, theirs)
 
 
-def _ours(kept: Kept, reader: Reader, chunk: Chunk, columns: tuple[str, ...]) -> Totals:
-    """Add up the rows of the parts that begin in a chunk's interval, of its users."""
+def _ours(kept: Kept, reader: Reader, chunk: Chunk, columns: tuple[str, ...]) -> tuple[Totals, Counter[str | None]]:
+    """Add up the rows of the parts that begin in a chunk's interval, of its users, and count them."""
     users = None if chunk.users is None else frozenset(chunk.users)
     begin, end = iso(chunk.interval.start), iso(chunk.interval.end)  # instants in UTC sort as their texts do
     totals: Totals = {}
+    counts: Counter[str | None] = Counter()
     for part in _parts(kept, chunk):
         if users is not None and part.users is not None and users.isdisjoint(part.users):
             continue
         for entry in reader.index(part):
             if users is None or entry.user in users:
-                rows = (orjson.loads(line) for line in reader.block(part, entry).splitlines())
-                reconcile.add(totals, entry.user, (row for row in rows if begin <= row["interval_start"] < end), columns)
-    return totals
+                read = (orjson.loads(line) for line in reader.block(part, entry).splitlines())
+                rows = [row for row in read if begin <= row["interval_start"] < end]
+                reconcile.add(totals, entry.user, rows, columns)
+                counts[entry.user] += len(rows)
+    return totals, counts
 
 
 def _parts(kept: Kept, chunk: Chunk) -> Iterable[Part]:

@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from asyncreport.words import printable
+
 
 class Finding(Struct, frozen=True):
     """One thing tried, in a line, and what there is to say of it in lines under it."""
@@ -20,4 +22,5 @@ class Finding(Struct, frozen=True):
         return 1 if self.level == "FAIL" else 0
 
     def __str__(self) -> str:
-        return "\n".join((f"{self.level:<4}  {self.text}", *(f"      {line}" for line in self.details)))
+        lines = (f"{self.level:<4}  {self.text}", *(f"      {line}" for line in self.details))
+        return "\n".join(map(printable, lines))  # a server's words may be in them

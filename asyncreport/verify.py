@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -12,17 +14,19 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from asyncreport import origin
 from asyncreport.connect import Connections
-from asyncreport.errors import StoreError
-from asyncreport.job import Job, Part
+from asyncreport.errors import DamagedPartError, StoreError
+from asyncreport.job import Job, Part, Query
 from asyncreport.kept import Kept, first, who
-from asyncreport.origin import strangers
 from asyncreport.progress import counted
+from asyncreport.soundness import checking
 from asyncreport.store.disk import reported
 from asyncreport.store.merge import Merged, Target, rehearse
 from asyncreport.store.outputs import Outputs
 from asyncreport.store.parts import Reader, part_name
-from asyncreport.store.state import held
+from asyncreport.store.state import held, holder
+from asyncreport.strangers import strangers, unknown
 from asyncreport.timeline import iso
 from asyncreport.totals import server_findings
 from asyncreport.verdict import Finding
@@ -45,28 +49,49 @@ async def verify(job: Job, *, now: int) -> AsyncIterator[Finding]:
     if not (job.state_folder / "manifest.jsonl").exists():
         yield Finding("FAIL", f"{job.name}: nothing was ever fetched", (f"run it first: there is no {job.state_folder}",))
         return
-    with held(job.state_folder):
-        kept = Kept.read(job, now=now)
-        for finding in (*_origin(job, kept), *_teams(kept)):
+    ours = os.access(job.state_folder, os.W_OK)
+    if not ours:
+        yield _unguarded(job.state_folder)
+    with held(job.state_folder) if ours else nullcontext():
+        async for finding in _everything(job, now=now):
             yield finding
-        sound = True
-        with Reader(job.state_folder) as reader:
-            async for finding in _parts(kept, reader):
-                sound = sound and finding.exit_code == 0
+
+
+def _unguarded(folder: Path) -> Finding:
+    """Say what it means that a folder's lock cannot be taken; raise StoreError where a run holds it."""
+    if (by := holder(folder)) is not None:
+        raise StoreError(f"{folder} is in use {by}; wait until that run ends, or stop it, then run again")
+    told = "what a run writes meanwhile would look like damage"
+    return Finding("WARN", f"{folder} is closed to this user for writing, so that nothing keeps runs out of it", (told,))
+
+
+async def _everything(job: Job, *, now: int) -> AsyncIterator[Finding]:
+    kept = Kept.read(job, now=now)
+    for finding in (*_origin(job, kept), *_teams(kept)):
+        yield finding
+    sound = True
+    with Reader(job.state_folder) as reader:
+        async for finding in _parts(kept, reader):
+            sound = sound and finding.exit_code == 0
+            yield finding
+        async for finding in _outputs(kept, reader):
+            yield finding
+        for finding in _strangers(kept) if sound else ():
+            yield finding
+        if not sound:
+            yield Finding("WARN", "the server was not asked: mend the parts first")
+            return
+        refused: list[str] = []
+        async with Connections(job, refused.append) as connections:
+            async for finding in server_findings(kept, reader, connections, now=now):
                 yield finding
-            async for finding in _outputs(kept, reader):
-                yield finding
-            if not sound:
-                yield Finding("WARN", "the server was not asked: mend the parts first")
-                return
-            async with Connections(job) as connections:
-                async for finding in server_findings(kept, reader, connections, now=now):
-                    yield finding
+        for text in refused:
+            yield Finding("WARN", text.removeprefix("warning: "))
 
 
 def _origin(job: Job, kept: Kept) -> Iterator[Finding]:
     parts = {job.query.fingerprint(each.identity): kept.standing[each.name] for each in job.connections}
-    for doubt in strangers(job, parts.__getitem__).values():
+    for doubt in origin.strangers(job, parts.__getitem__).values():
         yield Finding("WARN", doubt)
 
 
@@ -81,7 +106,7 @@ def _teams(kept: Kept) -> Iterator[Finding]:
 async def _parts(kept: Kept, reader: Reader) -> AsyncIterator[Finding]:
     """Try the parts of all connections, and whether they tile what the job wants."""
     for connection in kept.job.connections:
-        yield await _hashes(connection.name, kept.standing[connection.name], reader)
+        yield await _sound(kept.job.query, connection.name, kept.standing[connection.name], reader)
         for finding in (*_tiling(kept, connection.name), *_overlaps(connection.name, kept.standing[connection.name])):
             yield finding
 
@@ -94,12 +119,12 @@ async def _outputs(kept: Kept, reader: Reader) -> AsyncIterator[Finding]:
         yield await _aside(partial(_output, target, reader, outputs, gaps=gaps))
 
 
-async def _hashes(connection: str, parts: Sequence[Part], reader: Reader) -> Finding:
-    """Hash every part again and count its rows."""
+async def _sound(query: Query, connection: str, parts: Sequence[Part], reader: Reader) -> Finding:
+    """Hash every part again, count its rows and look at each."""
     damaged = []
     for part in parts:
         try:
-            await _aside(partial(_read, part, reader))
+            await _aside(partial(_read, query, part, reader))
         except StoreError as error:
             damaged.append(str(error))
     if damaged:
@@ -109,10 +134,24 @@ async def _hashes(connection: str, parts: Sequence[Part], reader: Reader) -> Fin
     return Finding("OK", f"{connection}: {counted(len(parts), 'part')} with {counted(records, 'record')}, each as it was saved")
 
 
-def _read(part: Part, reader: Reader, _: Event) -> None:
-    """Read a whole part, which takes a moment and need not be broken off; raise StoreError where it is not what was saved."""
-    for entry in reader.checked_index(part):
-        reader.block(part, entry)
+def _read(query: Query, part: Part, reader: Reader, stopped: Event) -> None:
+    """Read a whole part, a user's rows at a time; raise StoreError where it is not what was saved, or was saved wrongly."""
+    try:
+        check = checking(query, part.interval)
+    except ValueError as error:
+        raise _wrong(part, reader, str(error)) from error
+    before: str | None = None
+    for number, entry in enumerate(reader.checked_index(part)):
+        if stopped.is_set():
+            return
+        wrong = "stands out of order" if number and (entry.user or "") <= (before or "") else check(reader.block(part, entry))
+        if wrong is not None:
+            raise _wrong(part, reader, f"user {entry.user}: {wrong}")
+        before = entry.user
+
+
+def _wrong(part: Part, reader: Reader, what: str) -> DamagedPartError:
+    return DamagedPartError(f"{reader.folder / part_name(part.number)} ({part.interval}), {what}", number=part.number)
 
 
 def _tiling(kept: Kept, connection: str) -> Iterator[Finding]:
@@ -131,6 +170,12 @@ def _tiling(kept: Kept, connection: str) -> Iterator[Finding]:
         verb = "was" if len(parts) == 1 else "were"
         told = first([f"{part_name(part.number)}: {part.interval}, fetched {iso(part.fetched_at)}" for part in parts])
         yield Finding("WARN", f"{connection}: {counted(len(parts), 'part')} {verb} {reason}; the next run asks again", tuple(told))
+
+
+def _strangers(kept: Kept) -> Iterator[Finding]:
+    for connection in kept.job.connections:
+        if found := strangers(kept.job, connection, kept.useful(connection.name)):
+            yield Finding("WARN", f"{connection.name}: {unknown(found)}", ("none of them has records in the range",))
 
 
 def _overlaps(connection: str, parts: Sequence[Part]) -> Iterator[Finding]:
@@ -176,7 +221,7 @@ def _output(target: Target, reader: Reader, outputs: Outputs, stopped: Event, *,
     except FileNotFoundError:
         return Finding("FAIL", f"{target.path}: there is no such file", ("run again: it is written anew",))
     if made is None:
-        return Finding("FAIL", f"{target.path}: no run has written it", ("run again: it is written anew",))
+        return Finding("FAIL", f"{target.path}: no run has written it", (*_elsewhere(outputs), "run again: it is written anew"))
     if found != (made.size, made.sha256):
         was = (
             f"it has {found[0]:,} bytes and had {made.size:,}" if found[0] != made.size else "its size is the same and its SHA-256 another"
@@ -184,7 +229,7 @@ def _output(target: Target, reader: Reader, outputs: Outputs, stopped: Event, *,
         step = "move it away and run again: it is written anew from the parts"
         return Finding("FAIL", f"{target.path}: changed since it was written", (was, step))
     if gaps:
-        return Finding("WARN", f"{target.path}: as it was written, but without what is missing")
+        return Finding("WARN", f"{target.path}: unchanged since it was written, and not held against the parts, for some are missing")
     try:
         merged = rehearse(target, reader, stopped)
     except StoreError as error:
@@ -197,8 +242,19 @@ def _held_against(target: Target, held: tuple[str, dict[str, int]], merged: Merg
         return Finding(
             "OK", f"{target.path}: {counted(sum(merged.records.values()), 'record')}, {merged.size:,} bytes, as the parts make it"
         )
-    told = [f"{team}: {held[1].get(team, 0):,} records, and {count:,} in the parts" for team, count in merged.records.items()]
-    return Finding("FAIL", f"{target.path}: not what the parts make of it", (*first(told), "run again: it is written anew"))
+    told = [
+        f"{team}: {held[1].get(team, 0):,} records, and {count:,} in the parts"
+        for team, count in merged.records.items()
+        if count != held[1].get(team, 0)
+    ]
+    differs = first(told) or ["as many records of each team, and other bytes"]
+    return Finding("FAIL", f"{target.path}: not what the parts make of it", (*differs, "run again: it is written anew"))
+
+
+def _elsewhere(outputs: Outputs) -> Iterator[str]:
+    """Say which paths are remembered: a folder that was moved has another."""
+    if paths := outputs.paths():
+        yield f"the job's state remembers other paths, as of a folder that was moved: {', '.join(paths[:3])}{' ...' if paths[3:] else ''}"
 
 
 def _digest(path: Path) -> tuple[int, str]:

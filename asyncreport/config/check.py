@@ -92,7 +92,8 @@ def _check_text(place: Place, kind: inspect.Type, value: Value, *, example: str)
         quote = "" if isinstance(value, list | dict) else "; put what is meant as text in quotes"
         raise place.wrong(f"is {_name(value)}, not text{such}{quote}")
     if isinstance(kind, inspect.LiteralType) and value not in kind.values:
-        raise place.wrong("is not known", accepted=", ".join(map(str, kind.values)))
+        known = [str(each) for each in kind.values]
+        raise place.wrong(f"is not known{near(value, known)}", accepted=", ".join(known))
 
 
 def _name(value: Value) -> str:

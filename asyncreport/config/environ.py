@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from asyncreport.config.place import Place
 from asyncreport.config.yaml import Node
@@ -18,12 +18,20 @@ def read_environ(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Put the `.env` of a folder, where there is one, under an environment, which always wins; raise ConfigError where it is unreadable."""
     path = folder / ".env"
     try:
-        found = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            lines = list(parse_stream(file))
+    except FileNotFoundError:
+        lines = []
+    except IsADirectoryError as error:
+        raise ConfigError(f"{path}: is a folder; remove it, or put a file of NAME=VALUE lines there") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8; save it as UTF-8") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); mend its permissions or remove it") from error
-    return {**{name: value for name, value in found.items() if value is not None}, **environ}
+    for line in lines:
+        if line.error:  # without its words: a secret may be among them
+            raise ConfigError(f"{path}:{line.original.line}: is no line of the form NAME=VALUE; mend it, or begin it with #")
+    return {**{line.key: line.value for line in lines if line.key is not None and line.value is not None}, **environ}
 
 
 # `$${` stands for itself; a `${` that nothing closes is caught with an empty name.

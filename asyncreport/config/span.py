@@ -55,7 +55,9 @@ def refreshed(text: str, job: Job, now: int) -> Interval:
 
 def _zone(place: Place, name: str) -> str:
     if name not in _zones():
-        raise place.wrong(f"is no time zone of the IANA data base{near(name, _zones())}", accepted="UTC, or names such as Europe/Dublin")
+        # Who writes an offset means that offset, and the nearest name is another one.
+        like = [] if re.search(r"\d", name) else [zone for zone in _zones() if zone[:1] == name[:1].upper() and not re.search(r"\d", zone)]
+        raise place.wrong(f"is no time zone of the IANA data base{near(name, like)}", accepted="UTC, or names such as Europe/Dublin")
     return name
 
 

@@ -55,7 +55,7 @@ def read(text: str, label: str, *, numbered: bool = True) -> Node:
         # What nothing closes ends with the file: the line where it was opened says more.
         mark = error.context_mark if "end of stream" in str(error.problem) else error.problem_mark
         where = f"{label}:{mark.line + 1}" if numbered and mark else label
-        raise ConfigError(f"{where}: is no YAML: {_problem(error)}") from None
+        raise ConfigError(f"{where}: is no YAML: {_problem(error)}{_hint(error, text)}") from None
     except ReaderError as error:
         where = f"{label}:{text.count(chr(10), 0, error.position) + 1}" if numbered else label
         raise ConfigError(f"{where}: is no YAML: it holds the control character {text[error.position]!r}") from None
@@ -68,6 +68,14 @@ def _problem(error: MarkedYAMLError) -> str:
     if "tag handle" in problem:  # it would quote a secret that begins with !
         return "tags are not allowed"
     return re.sub(r"\('(.*)',\)", r"'\1'", problem)
+
+
+def _hint(error: MarkedYAMLError, text: str) -> str:
+    """Say what to do about the two things that people write and YAML does not take."""
+    if r"'\t'" in str(error.problem):
+        return "; use spaces in place of the tab"
+    line = text.splitlines()[error.problem_mark.line] if error.problem_mark and error.problem_mark.line < len(text.splitlines()) else ""
+    return "; put a value that holds { and } in quotes" if re.search(r"\{\w+\}", line) else ""
 
 
 class _Reader:

@@ -11,7 +11,7 @@ from asyncreport.job import Secret
 
 #: seconds before its end at which a token is renewed, or a tenth of its life where that is less; it is sent for half of them more
 _MARGIN = 60.0
-#: seconds for which a token endpoint that could not be had is not tried again
+#: seconds for which a token endpoint that could not be had, or refused the client, is not tried again
 _MEMORY = 60.0
 
 
@@ -25,7 +25,7 @@ class Tokens:
         self._renewal = 0.0
         self._end = 0.0
         self._doubted = False
-        self._failure: RetriesExhausted | None = None
+        self._failure: RetriesExhausted | AuthError | None = None
         self._failed_at = 0.0
 
     def current(self, token: Secret) -> bool:
@@ -56,14 +56,14 @@ class Tokens:
     async def _granted(self) -> Grant:
         now = asyncio.get_running_loop().time
         if self._failure is not None and now() < self._failed_at + _MEMORY:
-            raise RetriesExhausted(str(self._failure)) from self._failure
+            raise type(self._failure)(str(self._failure)) from self._failure
         try:
             return await self._fetch()
-        except RetriesExhausted as error:
+        except (RetriesExhausted, AuthError) as error:
             # Whoever waits for a token behind the lock would try as long again, one after the other.
             self._failure, self._failed_at = error, now()
             # Not the error itself: its cause may be a time-out, and would pass for one of the question that waits for the token.
-            raise RetriesExhausted(str(error)) from error
+            raise type(error)(str(error)) from error
 
     def refuse(self, token: Secret, error: TransientError) -> None:
         """Note that the server refused a token; raise AuthError for the second in a row without another answer in between."""

@@ -76,6 +76,16 @@ class Target(Struct, frozen=True, kw_only=True):
         """List a connection's parts that overlap the range, in order of time."""
         return [part for part in self.sources[connection].months.get(month, ()) if part.interval.overlaps(self.interval)]
 
+    @property
+    def founded(self) -> bool:
+        """Tell whether any part stands that may hold something of it."""
+        return any(
+            part.users is None or team.users is None or not set(part.users).isdisjoint(team.users)
+            for team in self.teams
+            for month in self.months
+            for part in self.parts(team.connection, month)
+        )
+
 
 class Stretch(Struct, frozen=True):
     """What one user did for one team in one month: what every line begins with, and where the lines are."""

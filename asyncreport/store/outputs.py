@@ -87,6 +87,10 @@ class Outputs:
         """Give what is remembered of each file by the path that links lead to."""
         return {os.path.realpath(name): made for name, made in self._made.items()}
 
+    def paths(self) -> list[str]:
+        """List the files that are remembered."""
+        return sorted(self._made)
+
     def doubt(self) -> None:
         """Let the next run look closer at every file: something that it is made of could not be had."""
         self._doubted = True

@@ -160,5 +160,4 @@ class Reader:
         return found
 
     def _damaged(self, part: Part, what: str) -> DamagedPartError:
-        text = f"{self._path(part)} ({part.interval}) is not what was saved: {what}; a run fetches it again"
-        return DamagedPartError(text, number=part.number)
+        return DamagedPartError(f"{self._path(part)} ({part.interval}) is not what was saved: {what}", number=part.number)

@@ -6,6 +6,8 @@ import json
 import re
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 
 from asyncreport.emulator import World
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import call, connection, run_here, start, write_job
+from tests.exporting import call, connection, environ, run_here, start, write_job
 
 ROOT = Path(__file__).parent.parent.parent
 RANGE = {"start": "2024-01-01", "end": "2024-02-10", "granularity": "PT1H"}
@@ -81,7 +83,7 @@ def test_a_plan_sends_no_request_for_listed_users(emulator: Handle, tmp_path: Pa
         "default: 0 parts standing, 0 stale, 2 chunks to fetch",
         "  2 requests, 0.0 s at 30000 a minute",
         "  instead of 40 requests, 0.0 s, at one day and 100 users a request",
-        "  at most 5,760 records: users x buckets, and fewer where nobody worked",
+        "  at most 5,760 records to fetch: users x buckets, and fewer where nobody worked",
         "  fetch: 2024-01-01T00:00:00.000Z/2024-02-01T00:00:00.000Z, 6 users",
         "  fetch: 2024-02-01T00:00:00.000Z/2024-02-10T00:00:00.000Z, 6 users",
     ]
@@ -94,9 +96,29 @@ def test_a_plan_of_everyone_asks_how_many_that_is(emulator: Handle, tmp_path: Pa
         "plan", str(job(tmp_path, emulator, teams=[{"name": "all"}], split_by=["media_type"])), "--set", "range.chunk=P1D", cwd=tmp_path
     )
     lines = result.out.splitlines()
-    assert lines[2] == "  at most 5,760 records for each combination of media_type: users x buckets, and fewer where nobody worked"
+    assert lines[2] == "  at most 5,760 records to fetch for each combination of media_type: users x buckets, and fewer where nobody worked"
     assert lines[3] == "  fetch: 2024-01-01T00:00:00.000Z/2024-01-02T00:00:00.000Z, everyone"
     assert lines[-1] == "  and 20 more chunks"
+
+
+def test_a_plan_compares_with_days_of_the_whole_gap_and_not_of_each_chunk(emulator: Handle, tmp_path: Path) -> None:
+    """Four chunks a day are no saving, and 47 hours in chunks of 6 are two days."""
+    path = str(job(tmp_path, emulator))
+    days = ("--set", "range.start=2024-01-01T01:00", "--set", "range.end=2024-01-03")
+    assert "instead of" not in call("plan", path, *days, "--set", "range.chunk=PT6H", cwd=tmp_path).out
+    assert "  instead of 2 requests, 0.0 s, at one day" in call("plan", path, *days, cwd=tmp_path).out
+
+
+@pytest.mark.parametrize(("contract", "said"), [("query-jobs", "  at least 8 requests, "), ("entities", "  at least 2 requests, ")])
+def test_a_plan_knows_a_least_number_of_polls_and_pages(emulator: Handle, tmp_path: Path, contract: str, said: str) -> None:
+    assert said in call("plan", str(job(tmp_path, emulator, contract=contract)), cwd=tmp_path).out
+
+
+def test_a_plan_says_where_it_does_not_know_how_many_everyone_is(script: Handle, tmp_path: Path) -> None:
+    script.faults([{"match": {"path": "/api/v2/users"}, "do": {"status": 403}}])
+    result = call("plan", str(job(tmp_path, script, teams=[{"name": "all"}])), cwd=tmp_path)
+    assert result.code == 0
+    assert result.out.startswith("warning: default: the directory does not tell how many users there are; 1,000 are reckoned with\n")
 
 
 def test_after_a_run_the_plan_is_empty(emulator: Handle, tmp_path: Path) -> None:
@@ -226,12 +248,13 @@ def test_a_check_has_one_line_for_each_thing_tried(emulator: Handle, tmp_path: P
         "OK    default: analytics:conversationAggregate:view, for the figures",
         "OK    default: the directory, for names of users",
         "OK    default: the client sees all divisions (2)",
+        "OK    default: the directory knows all 6 listed users",
     ]
 
 
 def test_a_check_warns_of_divisions_that_the_client_does_not_see(tmp_path: Path) -> None:
-    with emulator_process(agents=2, seed=5, divisions=["Home"]) as partial:
-        result = call("check", str(job(tmp_path, partial)), cwd=tmp_path)
+    with emulator_process(agents=2, seed=5, divisions=["Home"], requests_per_minute=0) as partial:
+        result = call("check", str(job(tmp_path, partial, teams=[{"name": "all"}])), cwd=tmp_path)
     assert result.code == 0
     (warning,) = (line for line in result.out.splitlines() if line.startswith("WARN"))
     assert warning == (
@@ -268,8 +291,26 @@ def test_a_check_tells_a_limit_below_the_configured_one(tmp_path: Path) -> None:
         lines = call("check", str(job(tmp_path, slow)), cwd=tmp_path).out.splitlines()
     assert (
         lines[1]
-        == "OK    default: the server allows 120 requests a minute, fewer than the 30000 of the job: set requests_per_minute to 120"
+        == "WARN  default: the server allows 120 requests a minute, fewer than the 30000 of the job: set requests_per_minute to 120"
     )
+
+
+def test_a_reader_who_leaves_ends_a_command_as_sigpipe_would(emulator: Handle, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator)
+    for arguments in (("plan", str(path)), ("query", "--emulator", "--start", "2024-01-01", "--end", "2024-01-03")):
+        with start(*arguments, cwd=tmp_path) as process:
+            assert process.stdout is not None
+            process.stdout.close()
+            assert process.wait(timeout=60) == 141
+            assert process.stderr is not None
+            assert process.stderr.read() == ""
+
+
+def test_a_closed_standard_output_is_told_in_one_line(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m asyncreport query --emulator --start 2024-01-01 --end 2024-01-02 >&-"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environ(), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 5
+    assert done.stderr == "error: standard output is closed; give the records a place: a terminal, a pipe or a file\n"
 
 
 def test_an_emulator_tells_its_address_and_serves_until_it_is_stopped(tmp_path: Path) -> None:

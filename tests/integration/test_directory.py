@@ -233,3 +233,28 @@ def test_a_host_that_is_wrong_is_no_unknown_team(moved: Handle, tmp_path: Path) 
     )
     assert result.code == 2
     assert "this is no token endpoint: check the region or login_url" in result.err
+
+
+def test_a_check_tries_each_team_as_a_run_does(emulator: Handle, tmp_path: Path) -> None:
+    care = named("team", "Customer Care")
+    teams = [
+        {"name": "care", "team": "Customer Care"},
+        {"name": "lost", "group": "Everybody"},
+        {"name": "listed", "users": care.members[:1]},
+    ]
+    path = write_job(tmp_path, emulator, range=DAY, teams=teams)
+    result = call("check", str(path), cwd=tmp_path)
+    *_, found, lost, known = result.out.splitlines()
+    assert found == f"OK    default: team 'care' (team Customer Care) has {len(listed(care))} members today"
+    assert lost.startswith("FAIL  default: team 'lost' (group Everybody): group 'Everybody': none of the ")
+    assert "did you mean 'Everyone'?" in lost
+    assert known == "OK    default: the directory knows the 1 listed user"
+    assert result.code == 2 == call("run", "--strict", str(path), cwd=tmp_path).code
+
+
+def test_a_check_and_a_run_end_alike_where_the_directory_refuses_a_team(tmp_path: Path) -> None:
+    with emulator_process(agents=4, seed=4, requests_per_minute=0, denied=["groups:team:view"]) as closed:
+        path = write_job(tmp_path, closed, range=DAY, teams=[{"name": "care", "team": "Customer Care"}])
+        result = call("check", str(path), cwd=tmp_path)
+        assert result.code == 3 == call("run", str(path), cwd=tmp_path).code
+    assert "FAIL  default: team 'care' (team Customer Care): [" in result.out

@@ -85,6 +85,25 @@ def test_the_refusal_of_the_last_client_ends_the_run(emulator: Handle, tmp_path:
     assert "a guess" not in result.err
 
 
+@pytest.mark.parametrize("contract", ["aggregates", "query-jobs"])
+def test_a_verification_goes_on_with_the_clients_that_are_let_in(emulator: Handle, tmp_path: Path, contract: str) -> None:
+    path = job(tmp_path, emulator, [CLIENTS[2], CLIENTS[1]], contract=contract)
+    assert run_here(path).complete
+    result = call("verify", str(path), cwd=tmp_path)
+    *lines, warning = result.out.splitlines()
+    assert (result.code, {line[:4] for line in lines}) == (0, {"OK  "})
+    assert warning.startswith(f"WARN  default: the client {IDS[2]} is refused, and the others are asked instead: ")
+    assert "the server's totals are those of the parts: 6 users" in result.out
+
+
+def test_a_verification_without_a_client_ends_as_a_run_does(emulator: Handle, tmp_path: Path) -> None:
+    assert run_here(job(tmp_path, emulator, CLIENTS[:2])).complete
+    wrong = [{**client, "client_secret": "a guess"} for client in CLIENTS[:2]]
+    result = call("verify", str(job(tmp_path, emulator, wrong)), cwd=tmp_path)
+    assert result.code == 3
+    assert result.err.count("error: ") == 1
+
+
 @pytest.mark.parametrize("contract", ["query-jobs", "entities"])
 def test_other_contracts_go_on_without_a_client_that_is_refused(emulator: Handle, tmp_path: Path, contract: str) -> None:
     span = {**RANGE, "end": "2024-01-08"}
@@ -110,9 +129,10 @@ def test_a_check_tells_of_each_client(emulator: Handle, tmp_path: Path) -> None:
     result = call("check", str(job(tmp_path, emulator, [CLIENTS[1], CLIENTS[2]])), cwd=tmp_path)
     lines = result.out.splitlines()
     assert result.code == 3
-    assert [line for line in lines if line.startswith("FAIL")] == [lines[-1]]
+    assert [line for line in lines if line.startswith("FAIL")] == [lines[-2]]
     assert lines[0].startswith(f"OK    default, client {IDS[1]}: the token was granted")
-    assert lines[-1].startswith(f"FAIL  default, client {IDS[2]}: credentials and hosts")
+    assert lines[-2].startswith(f"FAIL  default, client {IDS[2]}: credentials and hosts")
+    assert lines[-1] == "OK    default: the directory knows all 6 listed users"
 
 
 def test_the_emulator_of_a_job_offers_several_clients(tmp_path: Path) -> None:

@@ -213,6 +213,7 @@ def test_a_refresh_that_is_killed_half_way_leaves_parts_that_do_not_overlap(
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        ("", "--refresh: '' is no START/END; accepted: 2024-01-01/2024-01-08, yesterday/today"),
         ("2024-01-03", "--refresh: '2024-01-03' is no START/END; accepted: 2024-01-01/2024-01-08, yesterday/today"),
         ("2024-01-03/soon", "--refresh: end: 'soon' is no date and no date with a time; accepted: 2023-01-01,"),
         ("2024-01-03/2024-01-03", "--refresh: end: '2024-01-03' is not after the start;"),
@@ -328,6 +329,25 @@ def test_replaced_parts_do_not_pile_up_beside_a_gap_that_lasts(emulator: Handle,
         emulator.faults([])
     assert (state / "changes.jsonl").read_bytes().count(b"\n") == 1
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_partial_output_of_nothing_leaves_the_good_one_alone(emulator: Handle, tmp_path: Path) -> None:
+    """Another query, of which no chunk can be had: an empty file would say that nobody worked."""
+    few = {**RANGE, "end": "2024-01-03"}
+    output = {"path": str(tmp_path / "out.jsonl"), "per_team": str(tmp_path / "{team}.jsonl")}
+    path = job(tmp_path, emulator, range=few, output=output, limits={"max_attempts": 1})
+    assert run_here(path).complete
+    good = (tmp_path / "out.jsonl").read_bytes()
+    emulator.faults([{"match": {"path": QUERY}, "do": {"status": 503}}])
+    try:
+        result = call("run", str(path), "--allow-partial", "--set", "range.granularity=PT1H", cwd=tmp_path)
+    finally:
+        emulator.faults([])
+    assert result.code == 1
+    files = [tmp_path / "out.jsonl", tmp_path / "all.jsonl"]
+    assert f"warning: not written, for nothing stands of what belongs in it: {files[0]}, {files[1]}\n" in result.err
+    assert "2 chunks are missing and the output files are as they were" in result.err
+    assert [file.read_bytes() for file in files] == [good, good]
 
 
 def test_a_stormy_wire_gives_the_bytes_of_a_calm_one(emulator: Handle, calm: bytes, tmp_path: Path) -> None:

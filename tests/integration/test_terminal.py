@@ -6,9 +6,10 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,16 @@ def script(emulator: Handle) -> Iterator[Handle]:
     emulator.faults([])
 
 
-def on_a_terminal(*arguments: str, cwd: Path, **extra: str) -> tuple[int, str]:
+def on_a_terminal(
+    *arguments: str, cwd: Path, meanwhile: Callable[[subprocess.Popen[bytes]], None] = lambda _: None, **extra: str
+) -> tuple[int, str]:
     """Run the command line on a terminal of its own; give its code and all that the terminal got."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "asyncreport", *arguments]
     there = {**environ(TERM="xterm-256color", **extra), "COLUMNS": "120"}
     with subprocess.Popen(command, cwd=cwd, env=there, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
+        meanwhile(process)
         got = b""
         with suppress(OSError):  # as Linux ends a terminal that nobody holds any more
             while piece := os.read(ours, 1 << 16):
@@ -133,3 +137,52 @@ def test_the_divisions_of_a_check_do_no_harm(script: Handle, tmp_path: Path) -> 
     code, text = on_a_terminal("check", str(path), cwd=tmp_path)
     assert code == 0, text
     assert_harmless(text)
+
+
+def test_the_names_of_users_do_no_harm_to_a_verification(script: Handle, tmp_path: Path) -> None:
+    ids = sorted({one["user_id"] for one in script.truth(1705276800000, 1705363200000)} - {None})
+    names = {"entities": [{"id": user, "name": f"{EVIL} {user[:4]}"} for user in ids], "pageCount": 1}
+    script.faults([{"match": {"path": "/api/v2/users"}, "do": {"body": json.dumps(names)}}])
+    path = write_job(tmp_path, script, range=RANGE, teams=[{"name": "few", "users": ids}])
+    assert call("run", str(path), cwd=tmp_path).code == 0
+    script.faults([{"match": {"path": "aggregates/query"}, "do": {"body": '{"results": []}'}}])
+    code, text = on_a_terminal("verify", str(path), cwd=tmp_path)
+    assert code == 1
+    assert "differ from the parts'" in text
+    assert_harmless(text)
+
+
+def test_the_members_of_a_group_do_no_harm_to_status_and_verification(script: Handle, tmp_path: Path) -> None:
+    members = {"entities": [{"id": EVIL}], "pageCount": 1}
+    groups = {"entities": [{"id": "g1", "name": "Sales"}], "pageCount": 1}
+    script.faults(
+        [
+            {"match": {"path": "/members"}, "do": {"status": 200, "body": json.dumps(members)}},
+            {"match": {"path": "/api/v2/groups"}, "do": {"body": json.dumps(groups)}},
+            {"match": {"path": "aggregates/query"}, "do": {"body": '{"results": []}'}},
+        ]
+    )
+    path = write_job(tmp_path, script, range=RANGE, teams=[{"name": "sales", "group": "Sales"}])
+    assert call("run", str(path), cwd=tmp_path).code == 0
+    for command in ("status", "verify"):
+        code, text = on_a_terminal(command, str(path), cwd=tmp_path)
+        assert code == 0, text
+        assert_harmless(text)
+
+
+def test_a_second_signal_leaves_no_hidden_cursor(script: Handle, tmp_path: Path) -> None:
+    """The first one stops the bar, though the deletion of the query job takes its time; the second one kills."""
+    script.faults([{"match": {"path": "/aggregates/jobs/"}, "do": {"hang": True}}])
+    path = write_job(tmp_path, script, range=RANGE, contract="query-jobs")
+    before = sum(entry["path"].startswith("/api/") for entry in script.log())
+
+    def interrupt(process: subprocess.Popen[bytes]) -> None:
+        script.wait(before + 3)  # how many users, the query job, and its state, which hangs
+        process.send_signal(signal.SIGINT)
+        script.wait(before + 4)  # the deletion, which hangs too
+        process.send_signal(signal.SIGINT)
+
+    code, text = on_a_terminal("run", str(path), cwd=tmp_path, meanwhile=interrupt)
+    assert code == -signal.SIGINT
+    assert "stopping: what is under way is finished; again kills at once" in text
+    assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l") >= 0

@@ -60,11 +60,11 @@ def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
 
 
 @contextmanager
-def cut(path: Path, *arguments: str, **spec: Any) -> Iterator[subprocess.Popen[str]]:
+def cut(path: Path, *arguments: str, command: str = "run", **spec: Any) -> Iterator[subprocess.Popen[str]]:
     """Start a job in a process that something befalls."""
-    command = [sys.executable, "-m", "tests.cut", json.dumps(spec), "run", *arguments, str(path)]
+    line = [sys.executable, "-m", "tests.cut", json.dumps(spec), command, *arguments, str(path)]
     there = environ(PYTHONPATH=str(ROOT))
-    with subprocess.Popen(command, cwd=path.parent, env=there, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(line, cwd=path.parent, env=there, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:
@@ -102,7 +102,11 @@ def test_a_signal_during_the_merge_ends_it_cleanly(
         process.send_signal(number)
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (code, "told\n")
-    assert err.splitlines() == ["what is finished is kept: run again to go on from there", f"stopped by {name}"]
+    assert err.splitlines() == [
+        "stopping: what is under way is finished; again kills at once",
+        "what is finished is kept: run again to go on from there",
+        f"stopped by {name}",
+    ]
     assert (tmp_path / "out.jsonl").read_text() == "old"
     assert not unfinished(tmp_path)
     seen = len(emulator.log())
@@ -298,6 +302,21 @@ def test_a_folder_that_is_closed_to_this_user_is_named_before_any_query(emulator
     assert line.startswith(f"error: {tmp_path}/out")
     assert "and what this user may do there, then run again" in line or "is closed to this user; open it or give another path" in line
     assert len(emulator.log()) == seen
+
+
+def test_a_copy_that_cannot_be_written_is_verified_without_its_lock(emulator: Handle, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator)
+    assert run_here(path).complete
+    folder = tmp_path / ".asyncreport" / "job"
+    folder.chmod(0o500)
+    with cut(path, command="verify", as_anyone=True) as process:
+        out, err = process.communicate(timeout=PATIENCE)
+    folder.chmod(0o700)
+    warning, why, *rest = out.splitlines()
+    assert (process.returncode, err) == (0, "")
+    assert warning == f"WARN  {folder} is closed to this user for writing, so that nothing keeps runs out of it"
+    assert why.strip() == "what a run writes meanwhile would look like damage"
+    assert {line[:4] for line in rest} == {"OK  "}
 
 
 @pytest.mark.parametrize("taken", ["out", "out/.asyncreport", "out/.asyncreport/job", "out/.asyncreport/job/lock"])

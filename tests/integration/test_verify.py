@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from asyncreport.emulator import World
+from asyncreport.records import average
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import Call, call, run_here, start, write_job
 
@@ -100,6 +101,33 @@ def test_parts_that_stick_out_of_a_narrower_range_are_cut_line_by_line(emulator:
     assert (result.code, set(levels(result))) == (0, {"OK  "})
 
 
+def entities(buckets: list[tuple[str, float, float]]) -> dict[str, Any]:
+    """Answer in the dialect of gateways: handled, talk and wrap-up of the first user, by the bucket's first instant."""
+    rows = [
+        {
+            "user": {"id": USERS[0]},
+            "interval": {"startTime": at},
+            "metrics": {"handledCount": {"count": handled}, "talkTime": {"sum": talk}, "wrapUpTime": {"sum": talk}},
+        }
+        for at, handled, talk in buckets
+    ]
+    return {"match": {"path": "query"}, "do": {"status": 200, "body": json.dumps({"entities": rows})}}
+
+
+@pytest.mark.parametrize(("total", "code"), [(300.9999, 0), (300.994, 1)])
+def test_seconds_finer_than_a_ms_are_rounded_bucket_by_bucket_and_verify(emulator: Handle, tmp_path: Path, total: float, code: int) -> None:
+    sections = {"contract": "entities", "range": {**RANGE, "end": "2024-01-21"}, "teams": [{"name": "one", "users": USERS[:1]}]}
+    try:
+        emulator.faults([entities([(f"2024-01-20T{hour:02}:00:00.000Z", 1, 100.3333) for hour in range(3)])])
+        path = exported(tmp_path, emulator, **sections)
+        emulator.faults([entities([("2024-01-20T00:00:00.000Z", 3, total)])])
+        result = verify(path)
+    finally:
+        emulator.faults([])
+    assert result.code == code, result.out
+    assert ("total_talk_time_sec 300.999 here, 300.994 at the server" in result.out) == (code == 1)
+
+
 def first_part(folder: Path) -> Path:
     return state(folder) / "part-00000001.jsonl"
 
@@ -154,6 +182,7 @@ def forge_the_output(folder: Path) -> None:
     [
         (edit_a_part, ["FAIL  default: 1 of 2 parts is damaged", "part-00000001.jsonl (2024-01-20", "its SHA-256 is another"]),
         (cut_a_part, ["FAIL  default: the parts do not cover the range", "missing: 2024-01-20", "part-00000001.jsonl (2024-01-20"]),
+        (lose_a_part, ["out.jsonl: unchanged since it was written, and not held against the parts, for some are missing"]),
         (lose_a_part, ["FAIL  default: the parts do not cover the range", "part-00000001.jsonl (2024-01-20", "is gone or was cut"]),
         (edit_the_output, ["out.jsonl: changed since it was written", "its size is the same and its SHA-256 another"]),
         (drop_a_line, ["out.jsonl: changed since it was written", "bytes and had"]),
@@ -162,7 +191,7 @@ def forge_the_output(folder: Path) -> None:
             repeat_a_part,
             ["FAIL  default: parts hold the same time of the same user", "part-00000001.jsonl and part-00000009.jsonl at 2024-01-20"],
         ),
-        (forge_the_output, ["out.jsonl: not what the parts make of it"]),
+        (forge_the_output, ["out.jsonl: not what the parts make of it\n      as many records of each team, and other bytes\n"]),
     ],
 )
 def test_each_kind_of_damage_is_found_and_named(emulator: Handle, tmp_path: Path, damage: Callable[[Path], None], said: list[str]) -> None:
@@ -174,18 +203,57 @@ def test_each_kind_of_damage_is_found_and_named(emulator: Handle, tmp_path: Path
         assert text in result.out
 
 
-def forge_a_part(folder: Path) -> str:
-    """Count one interaction more in the first part, with index, hash and manifest to match; give the user."""
-    data = first_part(folder).read_bytes()
-    *lines, index = data.splitlines(keepends=True)
-    old = next(n for n, line in enumerate(lines) if b'"handled_count":1,' in line)
-    lines[old] = lines[old].replace(b'"handled_count":1,', b'"handled_count":2,')
-    owners = [user for user, _, _, count in json.loads(index)["users"] for _ in range(count)]
-    forged = b"".join((*lines, index))
-    first_part(folder).write_bytes(forged)
+def sign(folder: Path, lines: list[bytes]) -> None:
+    """Put these lines into the first part, with its hash in the manifest to match."""
+    old, new = first_part(folder).read_bytes(), b"".join(lines)
+    first_part(folder).write_bytes(new)
     manifest = state(folder) / "manifest.jsonl"
-    manifest.write_text(manifest.read_text().replace(hashlib.sha256(data).hexdigest(), hashlib.sha256(forged).hexdigest()))
+    manifest.write_text(manifest.read_text().replace(hashlib.sha256(old).hexdigest(), hashlib.sha256(new).hexdigest()))
+
+
+def forge_a_part(folder: Path) -> str:
+    """Count one interaction more in the first part, with average, hash and manifest to match; give the user."""
+    *lines, index = first_part(folder).read_bytes().splitlines(keepends=True)
+    old = next(n for n, line in enumerate(lines) if 0 < json.loads(line)["handled_count"] < 9)
+    row = json.loads(lines[old])
+    count = row["handled_count"]
+    forged = {**row, "handled_count": count + 1}
+    forged["avg_handle_time_sec"] = average(round(row["total_handle_time_sec"] * 1000), count + 1)
+    owners = [user for user, _, _, number in json.loads(index)["users"] for _ in range(number)]
+    # As long as it was, so that the index stays true.
+    lines[old] = json.dumps(forged, separators=(",", ":")).encode().ljust(len(lines[old]) - 1) + b"\n"
+    sign(folder, [*lines, index])
     return str(owners[old])
+
+
+def test_records_in_the_wrong_order_are_found_though_hash_and_output_agree(emulator: Handle, tmp_path: Path) -> None:
+    path = exported(tmp_path, emulator)
+    first, second, *rest = first_part(tmp_path).read_bytes().splitlines(keepends=True)
+    index = json.loads(rest[-1])
+    assert index["users"][0][3] > 1, "both are of one user"
+    sign(tmp_path, [second, first, *rest])
+    (tmp_path / "out.jsonl").unlink()
+    assert run_here(path).complete
+    result = verify(path)
+    assert result.code == 1
+    user, start = index["users"][0][0], json.loads(first)["interval_start"]
+    said = f"user {user}: the record of {start} is out of order; delete this file and run again: it is fetched again"
+    assert f"part-00000001.jsonl (2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z), {said}\n" in result.out
+
+
+def test_what_is_said_of_a_damaged_part_mends_it_though_the_output_stands(emulator: Handle, tmp_path: Path) -> None:
+    """A run that has nothing to do hashes nothing."""
+    path = exported(tmp_path, emulator)
+    good = (tmp_path / "out.jsonl").read_bytes()
+    edit_a_part(tmp_path)
+    assert run_here(path).chunks_fetched == 0
+    result = verify(path)
+    assert f"{first_part(tmp_path)} (2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z) is not what was saved: " in result.out
+    assert "; delete this file and run again: it is fetched again\n" in result.out
+    first_part(tmp_path).unlink()
+    assert run_here(path).chunks_fetched == 1
+    assert verify(path).code == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == good
 
 
 def test_a_part_forged_with_its_hash_is_given_away_by_the_server(emulator: Handle, tmp_path: Path) -> None:
@@ -220,6 +288,18 @@ def test_a_difference_in_what_has_not_settled_says_so(emulator: Handle, tmp_path
     assert "WARN  default: 1 part was fetched before the numbers had settled; the next run asks again" in result.out
     span = "2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z"
     assert f"      not settled: {span}, fetched 2024-02-02T00:00:00.000Z\n" in result.out
+
+
+def test_a_folder_that_was_moved_is_told_so(emulator: Handle, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    exported(tmp_path / "old", emulator)
+    (tmp_path / "old").rename(tmp_path / "new")
+    result = verify(job(tmp_path / "new", emulator))
+    assert result.code == 1
+    title, why, step = result.out.splitlines()[2:5]
+    assert title == f"FAIL  {tmp_path}/new/out.jsonl: no run has written it"
+    assert why == f"      the job's state remembers other paths, as of a folder that was moved: {tmp_path}/old/out.jsonl"
+    assert step == "      run again: it is written anew"
 
 
 def test_a_job_that_never_ran_fails_and_leaves_no_folder(emulator: Handle, tmp_path: Path) -> None:

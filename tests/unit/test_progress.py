@@ -27,7 +27,7 @@ def test_seconds_are_written_as_people_say_them(seconds: float, text: str) -> No
 
 def test_a_line_tells_chunks_records_pace_waiting_failures_and_what_is_left() -> None:
     progress = Progress(chunks=40, finished=9, records=12_345, gaps=[GAP])
-    assert describe(progress, 50, 3.2, 10.0) == "10/40 chunks, 12,345 records, 5.0 requests/s, waited 3 s, 1 failed, 30 s left"
+    assert describe(progress, 50, 3.2, 10.0) == "10/40 chunks, 1 failed, 30 s left, 12,345 records, 5.0 requests/s, waited 3 s"
     assert describe(Progress(chunks=40), 0, 0.0, 0.0) == "0/40 chunks, 0 records, 0.0 requests/s, waited 0 s"
 
 
@@ -43,8 +43,8 @@ def test_away_from_a_terminal_a_line_comes_every_ten_seconds() -> None:
 
     clock.run(main())
     assert out.getvalue().splitlines() == [
-        "1/4 chunks, 0 records, 0.1 requests/s, waited 0 s, 30 s left",
-        "2/4 chunks, 0 records, 0.1 requests/s, waited 0 s, 20 s left",
+        "1/4 chunks, 30 s left, 0 records, 0.1 requests/s, waited 0 s",
+        "2/4 chunks, 20 s left, 0 records, 0.1 requests/s, waited 0 s",
     ]
 
 
@@ -64,3 +64,31 @@ def test_on_a_terminal_a_bar_moves_and_goes() -> None:
     clock.run(main())
     assert "2/4 chunks" in out.getvalue()
     assert "a [warning] of one line" in out.getvalue()
+
+
+def test_a_stop_gives_the_cursor_back_before_anything_is_finished() -> None:
+    out = io.StringIO()
+    screen = Screen(Console(file=out, width=120, force_terminal=True))
+
+    async def main() -> None:
+        async with screen.watching(Progress(chunks=4), lambda: (0, 0.0)):
+            await asyncio.sleep(0.5)
+            assert out.getvalue().rfind("\x1b[?25l") > out.getvalue().rfind("\x1b[?25h")
+            screen.stopping()
+            await asyncio.sleep(0.5)
+            assert out.getvalue().rfind("\x1b[?25h") > out.getvalue().rfind("\x1b[?25l")
+            assert out.getvalue().endswith("stopping: what is under way is finished; again kills at once\n")
+
+    clock.run(main())
+
+
+def test_a_narrow_terminal_tells_what_failed_and_what_is_left() -> None:
+    out = io.StringIO()
+    progress = Progress(chunks=40, finished=9, records=12_345, gaps=[GAP])
+
+    async def main() -> None:
+        async with Screen(Console(file=out, width=40, force_terminal=True)).watching(progress, lambda: (50, 3.2)):
+            await asyncio.sleep(10.1)
+
+    clock.run(main())
+    assert "10/40 chunks, 1 failed, 30 s left" in out.getvalue()

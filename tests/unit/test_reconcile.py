@@ -104,3 +104,13 @@ def test_handle_time_may_miss_its_pieces_by_what_the_ends_of_the_range_cut_and_n
     assert uneven(handled(100_000, 96_999)) == [("ann", 100_000, 96_999)]
     assert uneven(handled(100_000, 103_001)) == [("ann", 100_000, 103_001)]
     assert uneven(handled(0, 1, count=0)) == [("ann", 0, 1)]
+
+
+@given(totals, st.data(), st.integers(1, 1000))
+def test_seconds_alone_may_be_off_and_by_so_much_alone(found: Totals, data: st.DataObject, by: int) -> None:
+    user = data.draw(st.sampled_from(sorted(found, key=str)))
+    name = data.draw(st.sampled_from(COLUMNS))
+    changed = deepcopy(found)
+    changed[user][name] += by
+    assert bool(differences(changed, found, COLUMNS, slack={user: by})) != name.endswith("_sec")
+    assert differences(changed, found, COLUMNS, slack={user: by - 1})

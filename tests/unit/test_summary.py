@@ -146,3 +146,19 @@ def test_chunks_that_had_to_be_cut_are_told() -> None:
         == "  12 chunks were cut smaller, the answers being too large or too late: a shorter range.chunk spares the failed requests"
     )
     assert next(iter(list(summary(chunks_cut=1).lines())[1:])).startswith("  1 chunk was cut smaller, ")
+
+
+def test_gaps_are_told_in_order_of_time_whichever_failed_first() -> None:
+    gaps = [
+        Gap(
+            Chunk(connection=connection, month="1970-01", interval=Interval(at * HOUR, (at + 1) * HOUR), users=users),
+            RetriesExhausted("late"),
+        )
+        for connection, at, users in (("west", 2, None), ("east", 0, ("bert",)), ("west", 1, None), ("east", 0, ("anna",)))
+    ]
+    found = [(each.interval[11:13], each.connection, each.users) for each in Missing.of_all(gaps)]
+    assert found == [("00", "east", ("anna",)), ("00", "east", ("bert",)), ("01", "west", None), ("02", "west", None)]
+
+
+def test_one_retry_is_no_plural() -> None:
+    assert "1,210 requests, 1 retry, 0 times 429" in "".join(summary(retries=1).lines())

@@ -131,6 +131,20 @@ def test_without_dotenv_the_environment_stands_alone(folder: Path) -> None:
     assert read_environ(folder, {"A": "a"}) == {"A": "a"}
 
 
+@pytest.mark.parametrize("line", ["two words=x", "='s3cret'", "A='s3cret", 'A="s3cret'])
+def test_a_line_of_dotenv_that_cannot_be_read_is_told_without_its_words(folder: Path, line: str) -> None:
+    (folder / ".env").write_text(f"# first\nB=1\n{line}\nC=2\n", "utf-8")
+    with pytest.raises(ConfigError) as caught:
+        read_environ(folder, {})
+    assert str(caught.value) == f"{folder / '.env'}:3: is no line of the form NAME=VALUE; mend it, or begin it with #"
+
+
+def test_a_dotenv_that_is_a_folder_is_told(folder: Path) -> None:
+    (folder / ".env").mkdir()
+    with pytest.raises(ConfigError, match=r"\.env: is a folder; remove it, or put a file of NAME=VALUE lines there$"):
+        read_environ(folder, {})
+
+
 def test_a_dotenv_that_is_not_utf8_is_refused(folder: Path) -> None:
     (folder / ".env").write_bytes(b"A=\xff\n")
     with pytest.raises(ConfigError, match=r"\.env: is not UTF-8; save it as UTF-8$"):

@@ -181,3 +181,23 @@ def test_a_token_under_renewal_is_sent_until_half_of_what_is_left_of_it_is_over(
         assert await tokens.get() == await renewing == tokens.usable == Secret("new")
 
     run(main())
+
+
+def test_a_refused_client_is_refused_once_for_all_that_wait_and_again_after_a_minute() -> None:
+    asked = 0
+
+    async def main() -> None:
+        async def fetch() -> Grant:
+            nonlocal asked
+            asked += 1
+            await asyncio.sleep(1)
+            raise AuthError("[c-1] POST /oauth/token: 400 invalid_client")
+
+        tokens = Tokens(fetch)
+        for times in (1, 2):
+            ends = await asyncio.gather(*(tokens.get() for _ in range(16)), return_exceptions=True)
+            assert {str(end) for end in ends if isinstance(end, AuthError)} == {"[c-1] POST /oauth/token: 400 invalid_client"}
+            assert (len(ends), asked) == (16, times)
+            await asyncio.sleep(61)
+
+    run(main())

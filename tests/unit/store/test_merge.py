@@ -215,7 +215,7 @@ def test_an_edited_part_is_refused_and_the_old_output_stands(tmp_path: Path) -> 
     output, _ = _merge(tmp_path, [part], [_team("t", ["a"])])
     path = tmp_path / part_name(1)
     path.write_bytes(path.read_bytes().replace(b'"handled_count":1', b'"handled_count":2'))
-    with pytest.raises(StoreError, match=r"part-00000001\.jsonl .*a run fetches it again"):
+    with pytest.raises(StoreError, match=r"part-00000001\.jsonl .*delete this file and run again"):
         _merge(tmp_path, [part], [_team("t", ["a"])])
     assert [(path.name, path.read_bytes()) for path in (tmp_path / "out").iterdir()] == [("merged.jsonl", output)]
 

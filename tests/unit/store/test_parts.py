@@ -61,7 +61,7 @@ def test_every_changed_byte_is_found_before_a_row_is_used(tmp_path: Path) -> Non
     message = str(caught.value)
     assert part_name(1) in message
     assert str(part.interval) in message
-    assert "a run fetches it again" in message
+    assert "delete this file and run again" in message
 
 
 def test_a_part_is_hashed_once_by_a_reader(tmp_path: Path) -> None:

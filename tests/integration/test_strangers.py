@@ -1,0 +1,88 @@
+"""A listed user whom neither the records nor the directory know is named by check, run and verify, and costs one request a month."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asyncreport.emulator import World
+from asyncreport.timeline import DAY
+from tests.emulator_process import Handle, emulator_process
+from tests.exporting import NOW, call, rows, run_here, write_job
+
+RANGE = {"start": "2024-01-15", "end": "2024-01-16"}
+#: one has the last digits of an id turned round; the other works, though on another day
+USERS = [person.id for person in World(agents=6, seed=5).people]
+MISTYPED = f"{USERS[0][:-2]}{USERS[0][:-3:-1]}"
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Handle]:
+    with emulator_process(agents=6, seed=5, requests_per_minute=0) as handle:
+        yield handle
+
+
+def job(folder: Path, emulator: Handle, **sections: object) -> Path:
+    assert MISTYPED not in USERS
+    return write_job(folder, emulator, **{"range": RANGE, "teams": [{"name": "sales", "users": [MISTYPED, *USERS[1:]]}], **sections})
+
+
+def asked_for_names(emulator: Handle) -> int:
+    return sum(entry["path"].startswith("/api/v2/users") for entry in emulator.log())
+
+
+def test_check_names_it(emulator: Handle, tmp_path: Path) -> None:
+    result = call("check", str(job(tmp_path, emulator)), cwd=tmp_path)
+    assert result.code == 0
+    assert f"WARN  default: 1 listed user is unknown to the directory: {MISTYPED}; compare with Admin > People\n" in result.out
+
+
+def test_check_says_that_all_are_known(emulator: Handle, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator, teams=[{"name": "sales", "users": USERS}])
+    assert "OK    default: the directory knows all 6 listed users\n" in call("check", str(path), cwd=tmp_path).out
+
+
+def test_every_run_and_every_verification_names_it(emulator: Handle, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator)
+    for _ in range(2):
+        result = call("run", str(path), cwd=tmp_path)
+        assert result.code == 0
+        assert f"warning: default: 1 listed user is unknown to the directory: {MISTYPED}; " in result.err
+    result = call("verify", str(path), cwd=tmp_path)
+    assert result.code == 0
+    assert f"WARN  default: 1 listed user is unknown to the directory: {MISTYPED}; " in result.out
+
+
+def test_a_known_user_without_work_needs_no_word(emulator: Handle, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator, range={"start": "2024-01-15T00:00", "end": "2024-01-15T01:00"}, teams=[{"name": "few", "users": USERS}])
+    result = call("run", str(path), cwd=tmp_path)
+    assert (result.code, "warning" in result.err) == (0, False)
+
+
+def test_the_directory_is_asked_once_a_month(emulator: Handle, tmp_path: Path) -> None:
+    """For the names of who has records, and for who has none."""
+    path = job(tmp_path, emulator)
+    before = asked_for_names(emulator)
+    run_here(path)
+    assert asked_for_names(emulator) == before + 2
+    run_here(path, now=NOW + 29 * DAY)
+    assert asked_for_names(emulator) == before + 2
+    run_here(path, now=NOW + 31 * DAY)
+    assert asked_for_names(emulator) == before + 4
+
+
+def test_an_id_that_the_directory_refuses_costs_nobody_a_name(emulator: Handle, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator)
+    worked = {one["user_id"] for one in emulator.truth(1705276800000, 1705363200000)} & set(USERS[1:])
+    emulator.faults([{"match": {"path": "/api/v2/users", "after": 1}, "do": {"status": 400}}])
+    try:
+        result = call("run", str(path), cwd=tmp_path)
+    finally:
+        emulator.faults([])
+    assert result.code == 0
+    assert "name" in result.err.partition(" not to be had: [")[0]
+    found = rows(tmp_path / "out.jsonl")
+    assert {row["user_id"] for row in found} == worked
+    assert all(row["user_name"] for row in found)
