@@ -14,7 +14,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from asyncreport.api.wire import Request, Wait, read
+from asyncreport.api.wire import Request, Wait, check_bare, read
 from asyncreport.errors import OFF_GRID, RejectedError
 from asyncreport.job import Chunk, Query
 from asyncreport.pieces import Bound
@@ -78,6 +78,8 @@ def reader(facts: Accumulator, add: Callable[[Accumulator, msgspec.Raw], None]) 
 
     def decode(body: bytes) -> Page:
         answer = read(_ANSWER, body, _WHAT) or Answer()
+        if answer.results is None:
+            check_bare(body, "results", _WHAT)
         page = facts.blank()
         for raw in answer.results or ():
             add(page, raw)
@@ -135,12 +137,13 @@ def send(body: dict[str, object], reader: Reader) -> Steps:
     return answer.facts
 
 
-def request(path: str, body: dict[str, object], decode: Callable[[bytes], Any]) -> Request:
+def request(path: str, body: dict[str, object], decode: Callable[[bytes], Any], *, at_once: bool = True) -> Request:
     """Make a request of a query; raise RejectedError where it is longer than the platform takes."""
     text = msgspec.json.encode(body)
     if len(text) > REQUEST_BYTES:
         raise RejectedError(f"a query of {len(text):,} bytes is over the vendor's {REQUEST_BYTES:,}; name fewer queues in the filter")
-    return Request(method="POST", path=path, body=text, headers={"Content-Type": "application/json"}, decode=decode)
+    headers = {"Content-Type": "application/json"}
+    return Request(method="POST", path=path, body=text, headers=headers, decode=decode, at_once=at_once)
 
 
 def conversations(query: Query, chunk: Chunk, interval: Interval, whole: bool) -> dict[str, object]:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from asyncreport.api.aggregates import PATH, check_asked, request
 from asyncreport.api.pages import check_pages
-from asyncreport.api.wire import Request, Wait, read
+from asyncreport.api.wire import Request, Wait, check_bare, read
 from asyncreport.errors import RejectedError
 from asyncreport.job import Chunk
 from asyncreport.records import MOST, Accumulator, Datum, Measure, Stats
@@ -64,9 +64,13 @@ class Page(Struct, rename="camel"):
 
 def decode(body: bytes) -> Page:
     """Read a page; raise TransientError for a body that is none."""
-    return read(_DECODER, body, "page of entities") or Page()
+    page = read(_DECODER, body, _WHAT) or Page()
+    if page.entities is None:
+        check_bare(body, "entities", _WHAT)
+    return page
 
 
+_WHAT = "page of entities"
 _DECODER = msgspec.json.Decoder(Page | None)
 
 

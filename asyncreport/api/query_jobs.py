@@ -56,9 +56,9 @@ def send(body: dict[str, object], reader: Reader, closing: list[Request], patien
     Raise RejectedError where the vendor reports that it failed, RetriesExhausted where it takes longer than `patience` seconds.
     """
     for _ in range(SUBMISSIONS):
-        submitted: Submitted = yield request(PATH, {**body, "pageSize": PAGE_SIZE}, _decode_submitted)
+        submitted: Submitted = yield request(PATH, {**body, "pageSize": PAGE_SIZE}, _decode_submitted, at_once=False)
         path = f"{PATH}/{quote(submitted.job_id, safe='')}"
-        deletion = Request(method="DELETE", path=path)
+        deletion = Request(method="DELETE", path=path, at_once=False)
         closing.append(deletion)
         found: Accumulator | None = None
         try:
@@ -81,7 +81,7 @@ def _fulfilled(path: str, patience: float) -> Generator[Request | Wait, Any, boo
     state: str | None = None
     for pause in _pauses(patience):
         yield Wait(pause)
-        status: Status = yield Request(method="GET", path=path, decode=_decode_status)
+        status: Status = yield Request(method="GET", path=path, decode=_decode_status, at_once=False)
         state = status.state
         if state == "FULFILLED":
             return True

@@ -105,7 +105,7 @@ class Lane:
                 return token
 
     def _read(self, request: Request, response: Response, token: Secret | None) -> Any:
-        error = None if 200 <= response.status < 300 else problem(request, response)
+        error = None if request.answered(response.status) else problem(request, response)
         # The token endpoint has a budget of its own, which says nothing about the lane's.
         if token is not None:
             self._learn(response, token, error)

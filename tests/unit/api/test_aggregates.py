@@ -117,10 +117,32 @@ def test_everyone_is_asked_for_without_a_filter() -> None:
         b'{"results": []}',
         b'{"results": [{}]}',
         b'{"results": [{"group": null, "data": null}], "new": 1}',
+        b'{"systemToOrganizationMappings": {"a": "b"}, "results": null}',
+        b'{"systemToOrganizationMappings": {}, "cursor": null}',
     ],
 )
 def test_nothing_comes_in_many_shapes(body: bytes) -> None:
     assert ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)[1] == {}
+
+
+#: what a server says with the status of a success though it has no answer
+NO_ANSWERS = [
+    b'{"message": "The query could not be run", "code": "internal.server.error", "status": 500}',
+    b'{"jobId": "x"}',
+    b'{"Results": [{}]}',
+    b'{"error": {}}',
+    b'{"results": null, "error": "busy"}',
+    b'{"cursor": "c", "status": 500}',
+]
+
+
+@pytest.mark.parametrize("body", NO_ANSWERS)
+@pytest.mark.parametrize("query", [Query(grid=Grid(Granularity.PT1H, "UTC")), Query(grid=Grid(Granularity.PT1H, "UTC"), occupancy=True)])
+def test_a_body_that_says_something_else_in_place_of_results_is_worth_another_attempt(query: Query, body: bytes) -> None:
+    """It is no quiet day, in neither of the two queries."""
+    turns = iter([b"{}", body] if query.occupancy else [body])
+    with pytest.raises(TransientError, match=r"the answer is no aggregates result \(it holds '.*' and no results"):
+        ask(query, DAY, (ANNA,), lambda _: next(turns))
 
 
 def test_media_types_containers_and_entries_of_one_key_are_added_up() -> None:

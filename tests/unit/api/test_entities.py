@@ -171,7 +171,17 @@ def test_the_contract_knows_no_zone_so_local_days_are_one_request_each(
     assert len(rows.get("anna", [])) == (2 if expected[0] is None else 0)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"entities": 5}', b'{"entities": [{"metrics": {"talkTime": {"sum": "1"}}}]}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b'{"entities": 5}',
+        b'{"error": "busy"}',
+        b'{"nextPage": "t", "results": []}',
+        b'{"entities": [{"metrics": {"talkTime": {"sum": "1"}}}]}',
+    ],
+)
 def test_a_foreign_body_is_worth_another_attempt(body: bytes) -> None:
     with pytest.raises(TransientError, match="the answer is no page of entities"):
         decode(body)

@@ -423,6 +423,14 @@ def test_an_answer_that_does_not_decode_names_its_request() -> None:
     assert str(error).startswith("[c-7] POST /query: the answer is no JSON; gave up after 2 attempts")
 
 
+@pytest.mark.parametrize("status", [202, 206])
+def test_what_is_promised_or_a_part_is_no_answer_to_a_query_that_is_answered_at_once(status: int) -> None:
+    server = Server([Response(status=status, headers={}, body=b'"half"'), ok()])
+    assert asked(server) == "data"
+    error = asked(Server([Response(status=status, headers={}, body=b'"half"')]), limits=Limits(max_attempts=2))
+    assert str(error).startswith(f"POST /query: {status} is no whole answer; gave up after 2 attempts")
+
+
 def test_no_error_shows_a_secret() -> None:
     echo = Response(status=400, headers={}, body=b'{"message": "got Authorization: Bearer token-1"}')
     error = asked(Server([echo]))
