@@ -130,8 +130,9 @@ class _Pieces:
             return
         try:
             await self._whole(pieces.least(piece, self.query.grid), _brief(self.ask))
-        except (RejectedError, RetriesExhausted):
-            raise error from error.__cause__
+        except (RejectedError, RetriesExhausted) as other:
+            # Where the lane is at its end, that is what must be told: its siblings may ask for the chunk.
+            raise other if isinstance(other, RetriesExhausted) and other.lane else error from error.__cause__
 
 
 def _brief(ask: Ask) -> Ask:

@@ -76,10 +76,11 @@ class Lane:
                         _LOG.info("%s; attempt %d of %d failed, again in %.1f s", error, trial.attempts, self._limits.max_attempts, delay)
                         trial.failed(error)
         except TimeoutError:
-            raise trial.exhausted("limits.give_up_after is reached") from trial.error
+            raise trial.overdue() from trial.error
 
     async def _attempt(self, request: Request, trial: _Trial) -> Any:
-        token = await self._pass(request)
+        token = await self._pass(request, trial)
+        trial.waits_for = ""
         if token is not None:
             request = replace(request, headers={**request.headers, "Authorization": f"Bearer {token.reveal()}"})
         self._tally.requests += 1
@@ -91,14 +92,17 @@ class Lane:
         self._tally.received += len(response.body)
         return self._read(request, response, token)
 
-    async def _pass(self, request: Request) -> Secret | None:
+    async def _pass(self, request: Request, trial: _Trial) -> Secret | None:
         """Wait for a token, where the request needs one, and for the throttle."""
         if request.host == "login":
+            trial.waits_for = "its turn"
             await self._throttle.enter()
             return None
         while True:
             # The token first: whoever waited for one behind the gate would leave late, and in a crowd.
+            trial.waits_for = "a token"
             await self._tokens.get()
+            trial.waits_for = "its turn"
             await self._throttle.enter()
             # It may have been renewed, or refused, while its turn was waited for.
             if (token := self._tokens.usable) is not None:
@@ -154,6 +158,8 @@ class _Trial:
     #: attempts that timed out
     timeouts: int = 0
     error: TransientError | None = None
+    #: what keeps it from being sent, empty while it is under way
+    waits_for: str = ""
     #: by the loop's clock
     started: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
@@ -174,15 +180,21 @@ class _Trial:
         """Raise RetriesExhausted where a wait is known to outlast the request."""
         left = self.deadline - asyncio.get_running_loop().time()
         if closed_for > left:
-            raise self.exhausted(f"the server's Retry-After of {closed_for:.0f} s outlasts limits.give_up_after") from self.error
+            why = f"the server's Retry-After of {closed_for:.0f} s outlasts limits.give_up_after"
+            raise self.exhausted(why, lane=True) from self.error
         if delay > left:
             raise self.exhausted(f"a wait of {delay:.0f} s would outlast limits.give_up_after") from self.error
 
-    def exhausted(self, why: str) -> RetriesExhausted:
+    def overdue(self) -> RetriesExhausted:
+        """Say what its time was spent on."""
+        return self.exhausted("limits.give_up_after is reached", lane=bool(self.waits_for) and not self.attempts)
+
+    def exhausted(self, why: str, *, lane: bool = False) -> RetriesExhausted:
         """Say what was tried, and why it is over."""
         seconds = asyncio.get_running_loop().time() - self.started
-        fact = self.error or f"{subject(self.request, None)}: no answer"
+        kept = f"it waited for {self.waits_for} and was not sent" if self.waits_for and not self.attempts else "no answer"
+        fact = self.error or f"{subject(self.request, None)}: {kept}"
         tries = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
         slower = ", with fewer requests_per_minute" if self.error is not None and self.error.status == 429 else ""
         text = f"{fact}; gave up after {tries} in {seconds:.0f} s: {why}; run it again later{slower}"
-        return RetriesExhausted(text, answering=self.answering())
+        return RetriesExhausted(text, answering=self.answering(), lane=lane)

@@ -56,14 +56,14 @@ class Tokens:
     async def _granted(self) -> Grant:
         now = asyncio.get_running_loop().time
         if self._failure is not None and now() < self._failed_at + _MEMORY:
-            raise RetriesExhausted(str(self._failure)) from self._failure
+            raise RetriesExhausted(str(self._failure), lane=True) from self._failure
         try:
             return await self._fetch()
         except RetriesExhausted as error:
             # Whoever waits for a token behind the lock would try as long again, one after the other.
             self._failure, self._failed_at = error, now()
             # Not the error itself: its cause may be a time-out, and would pass for one of the question that waits for the token.
-            raise RetriesExhausted(str(error)) from error
+            raise RetriesExhausted(str(error), lane=True) from error
 
     def refuse(self, token: Secret, error: TransientError) -> None:
         """Note that the server refused a token; raise AuthError for the second in a row without another answer in between."""

@@ -194,7 +194,10 @@ def test_an_attempt_that_outlasts_the_time_is_cut() -> None:
     server = Server(latency=1000.0)
     error = asked(server, limits=Limits(give_up_after=10))
     assert isinstance(error, RetriesExhausted)
-    assert str(error) == "POST /query: no answer; gave up after 0 attempts in 10 s: limits.give_up_after is reached; run it again later"
+    assert str(error) == (
+        "POST /query: it waited for a token and was not sent; gave up after 0 attempts in 10 s: limits.give_up_after is reached; "
+        "run it again later"
+    )
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -507,3 +510,27 @@ def test_a_token_endpoint_that_times_out_is_no_question_that_is_too_large() -> N
     assert isinstance(error, RetriesExhausted)
     assert isinstance(error.__cause__, RetriesExhausted)
     assert not error.answering
+
+
+def test_a_request_that_was_kept_from_being_sent_is_told_from_one_that_failed() -> None:
+    """By a token that is not to be had, and by a gate that stays shut; not where an attempt was made."""
+
+    async def failure(one: Lane) -> RetriesExhausted:
+        with pytest.raises(RetriesExhausted) as caught:
+            await one.ask(QUERY)
+        return caught.value
+
+    async def main() -> None:
+        no_token, _ = lane(Server(token_answers=[refused(503)] * 8))
+        assert [(await failure(no_token)).lane for _ in range(2)] == [True, True]
+        shut, _ = lane(Server([refused(503)]), limits=Limits(give_up_after=10))
+        shut._throttle.pause(30)
+        assert (await failure(shut)).lane
+        no_turn, _ = lane(Server(), limits=Limits(give_up_after=10), rate=1)
+        error = await failure(no_turn)
+        assert error.lane
+        assert str(error).startswith("POST /query: it waited for its turn and was not sent; gave up after 0 attempts in 10 s")
+        for server in Server([refused(503)]), Server([refused(504)]), Server([ok()], latency=9):
+            assert not (await failure(lane(server, limits=Limits(give_up_after=10, max_attempts=2))[0])).lane
+
+    run(main())
