@@ -24,6 +24,12 @@ from asyncreport.net.transport import Transport
 
 _LOG = logging.getLogger(__name__)
 
+#: seconds; what a Retry-After counts as that is longer than a request may take: the vendor counts by the minute
+#: (https://developer.genesys.cloud/organization/organization/limits), and its own clients wait for 180 s at most
+_MINUTE = 60.0
+#: seconds that a message shows: a Retry-After may have 309 digits
+_MOST_SHOWN = 1e9
+
 #: carry a request to its host once; raise TransientError where no whole answer came back
 Send = Callable[[Request], Awaitable[Response]]
 
@@ -139,11 +145,19 @@ class Lane:
 
     def _delay(self, error: TransientError, trial: _Trial) -> float:
         """Give the seconds to the next attempt, and hold up the whole lane where the server asked for that."""
-        seconds = wait(trial.attempts - 1, rng=self._rng, retry_after=error.retry_after)
+        longest = self._limits.give_up_after
+        asked = min(_MINUTE, longest) if _unbelieved(error, longest) else error.retry_after
+        seconds = wait(trial.attempts - 1, rng=self._rng, retry_after=asked)
         self._tally.throttled += error.status == 429
-        if error.retry_after is not None or error.status == 429:
-            self._throttle.pause(seconds if error.retry_after is None else error.retry_after)
+        if asked is not None or error.status == 429:
+            self._throttle.pause(seconds if asked is None else asked)
         return seconds
+
+
+def _unbelieved(error: TransientError | None, longest: float) -> float | None:
+    """Give the seconds that the server asks to wait, where a request may not take as long."""
+    asked = None if error is None else error.retry_after
+    return asked if asked is not None and asked > longest else None
 
 
 @dataclass(slots=True)
@@ -180,7 +194,7 @@ class _Trial:
         """Raise RetriesExhausted where a wait is known to outlast the request."""
         left = self.deadline - asyncio.get_running_loop().time()
         if closed_for > left:
-            why = f"the server's Retry-After of {closed_for:.0f} s outlasts limits.give_up_after"
+            why = f"the server asked for a pause, and the {closed_for:.0f} s of it that are left outlast limits.give_up_after"
             raise self.exhausted(why, lane=True) from self.error
         if delay > left:
             raise self.exhausted(f"a wait of {delay:.0f} s would outlast limits.give_up_after") from self.error
@@ -195,6 +209,9 @@ class _Trial:
         kept = f"it waited for {self.waits_for} and was not sent" if self.waits_for and not self.attempts else "no answer"
         fact = self.error or f"{subject(self.request, None)}: {kept}"
         tries = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
+        if (asked := _unbelieved(self.error, self.limits.give_up_after)) is not None:
+            shown = f"{asked:.0f} s" if asked < _MOST_SHOWN else f"more than {_MOST_SHOWN:.0f} s"
+            why += f", and a Retry-After of {shown} was not believed"
         slower = ", with fewer requests_per_minute" if self.error is not None and self.error.status == 429 else ""
         text = f"{fact}; gave up after {tries} in {seconds:.0f} s: {why}; run it again later{slower}"
         return RetriesExhausted(text, answering=self.answering(), lane=lane)

@@ -201,18 +201,49 @@ def test_an_attempt_that_outlasts_the_time_is_cut() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_retry_after_beyond_what_is_left_ends_the_request_at_once_and_says_so(status: int) -> None:
-    server = Server([refused(status, retry_after="3600")])
+@pytest.mark.parametrize("absurd", ["901", "3600", "1e300", "9" * 308, "Tue, 19 Jan 2038 03:14:07 GMT"])
+def test_a_retry_after_longer_than_a_request_may_take_counts_as_a_minute_for_the_whole_lane(status: int, absurd: str) -> None:
+    told = refused(status, retry_after=absurd)
+    told = replace(told, headers={**told.headers, "date": "Wed, 21 Oct 2015 07:28:00 GMT"})
+    server = Server([ok(), told, told, ok()])
 
     async def main() -> None:
         one, _ = lane(server)
-        for _ in range(2):  # the next request does not even knock
-            with pytest.raises(RetriesExhausted, match=r"Retry-After of 3600 s outlasts limits\.give_up_after"):
-                await one.ask(QUERY)
-        assert now() < 1
+        assert await asyncio.gather(*(one.ask(QUERY) for _ in range(3))) == ["data"] * 3
+        assert await one.ask(QUERY) == "data"
 
     run(main())
-    assert len(server.times) == 1
+    assert len(server.times) == 6
+    assert 60 <= server.times[3] - server.times[2] < 61.2
+
+
+@pytest.mark.parametrize(("absurd", "shown"), [("3600", "3600 s"), ("9" * 308, "more than 1000000000 s")])
+@pytest.mark.parametrize(("limits", "attempts"), [(Limits(max_attempts=3), 3), (Limits(give_up_after=30), 1)])
+def test_what_was_not_believed_is_told_at_the_end_in_few_digits(absurd: str, shown: str, limits: Limits, attempts: int) -> None:
+    server = Server([refused(429, retry_after=absurd)])
+    error = asked(server, limits=limits)
+    assert isinstance(error, RetriesExhausted)
+    assert f"a Retry-After of {shown} was not believed; run it again later" in str(error)
+    assert len(str(error)) < 300
+    assert len(server.times) == attempts
+
+
+def test_a_retry_after_beyond_what_is_left_ends_the_request_at_once_as_one_that_its_lane_kept() -> None:
+    """And nobody waits at the gate for longer than a request may take."""
+    server = Server([refused(429, retry_after="80"), ok()])
+
+    async def main() -> None:
+        one, _ = lane(server, limits=Limits(give_up_after=100))
+        server.latency = 30
+        with pytest.raises(RetriesExhausted, match=r"the 80 s of it that are left outlast limits\.give_up_after") as caught:
+            await one.ask(QUERY)
+        assert now() < 61
+        assert caught.value.lane
+        server.latency = 0.1
+        assert await one.ask(QUERY) == "data"
+        assert 139 < now() < 142
+
+    run(main())
 
 
 def test_a_retry_after_within_what_is_left_is_waited_for() -> None:
