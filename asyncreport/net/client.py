@@ -199,11 +199,18 @@ class _Trial:
         if delay > left:
             raise self.exhausted(f"a wait of {delay:.0f} s would outlast limits.give_up_after") from self.error
 
+    @property
+    def late(self) -> bool:
+        """Tell whether a smaller question may be answered."""
+        return self.timeouts > 1 or (self.error is not None and self.error.timed_out)
+
     def overdue(self) -> RetriesExhausted:
         """Say what its time was spent on."""
-        return self.exhausted("limits.give_up_after is reached", lane=bool(self.waits_for) and not self.attempts)
+        under_way = self.attempts > 0 and not self.waits_for
+        self.timeouts += under_way
+        return self.exhausted("limits.give_up_after is reached", late=under_way, lane=not under_way and not self.attempts)
 
-    def exhausted(self, why: str, *, lane: bool = False) -> RetriesExhausted:
+    def exhausted(self, why: str, *, late: bool = False, lane: bool = False) -> RetriesExhausted:
         """Say what was tried, and why it is over."""
         seconds = asyncio.get_running_loop().time() - self.started
         kept = f"it waited for {self.waits_for} and was not sent" if self.waits_for and not self.attempts else "no answer"
@@ -214,4 +221,4 @@ class _Trial:
             why += f", and a Retry-After of {shown} was not believed"
         slower = ", with fewer requests_per_minute" if self.error is not None and self.error.status == 429 else ""
         text = f"{fact}; gave up after {tries} in {seconds:.0f} s: {why}; run it again later{slower}"
-        return RetriesExhausted(text, answering=self.answering(), lane=lane)
+        return RetriesExhausted(text, answering=self.answering(), late=late or self.late, lane=lane)

@@ -125,8 +125,8 @@ TWO_DAYS = Chunk(connection="c", month="1970-01", interval=Interval(0, 2 * DAY),
 
 
 def late(*, answering: bool = True) -> RetriesExhausted:
-    """Give what a lane raises where the last attempt timed out."""
-    error = RetriesExhausted("[id] POST /x: 504; gave up", answering=answering)
+    """Give what a lane raises where an attempt or two timed out."""
+    error = RetriesExhausted("[id] POST /x: 504; gave up", answering=answering, late=True)
     error.__cause__ = TransientError("504", status=504)
     return error
 

@@ -513,6 +513,46 @@ def test_a_request_may_time_out_only_so_often_while_other_trouble_has_all_its_at
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("answers", "late"),
+    [
+        ([refused(503), refused(504), refused(503)], False),
+        ([refused(504), refused(503), refused(408), refused(503)], True),
+        ([refused(503), refused(504)], True),
+        ([refused(429), refused(503)], False),
+        ([refused(504), TransientError("reset"), ok(b"<html>"), refused(504), refused(401), ok(b"<html>")], True),
+    ],
+)
+def test_an_exhausted_request_is_late_that_timed_out_twice_or_last(answers: list[Answer], late: bool) -> None:
+    """Whatever other fault its last attempt met."""
+    error = asked(Server([*answers, ok()]), limits=Limits(max_attempts=len(answers)))
+    assert isinstance(error, RetriesExhausted)
+    assert error.late == late
+
+
+@pytest.mark.parametrize(("spent_on", "late"), [("an answer", True), ("a token", False), ("a turn", False)])
+def test_an_attempt_under_way_when_time_is_up_has_timed_out(spent_on: str, late: bool) -> None:
+    async def main() -> None:
+        server = Server()
+        one, _ = lane(server, limits=Limits(give_up_after=10), rate=1 if spent_on == "a turn" else 3000)
+        if spent_on == "an answer":
+            await one.ask(QUERY)
+        server.latency = 0.0 if spent_on == "a turn" else 1000.0
+        with pytest.raises(RetriesExhausted, match=r"limits\.give_up_after is reached") as caught:
+            await one.ask(QUERY)
+        assert caught.value.late == late
+
+    run(main())
+
+
+def test_a_time_out_of_our_own_is_one() -> None:
+    mine = TransientError("slow")
+    mine.__cause__ = TimeoutError()
+    error = asked(Server([mine]), limits=Limits(max_attempts=1))
+    assert isinstance(error, RetriesExhausted)
+    assert error.late
+
+
 def test_an_exhausted_request_says_whether_the_server_answered_others_not_long_ago() -> None:
     """Not the token endpoint's answers, and not answers that were none."""
     server = Server([refused(503), ok(b"<html>"), refused(503)])
