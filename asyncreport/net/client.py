@@ -169,6 +169,8 @@ class _Trial:
     #: whether the lane had an answer not long ago
     answering: Callable[[], bool]
     attempts: int = 0
+    #: attempts that a dead token cost
+    dead: int = 0
     #: attempts that timed out
     timeouts: int = 0
     error: TransientError | None = None
@@ -185,7 +187,9 @@ class _Trial:
         """Note an attempt's failure; raise RetriesExhausted where it was the last one."""
         self.error = error
         self.timeouts += error.timed_out
-        if self.attempts >= self.limits.max_attempts:
+        self.dead += error.status == 401
+        # A dead token is no fault of the request's: that is bounded by time, and by how many are refused in a row.
+        if self.attempts - self.dead >= self.limits.max_attempts:
             raise self.exhausted("limits.max_attempts is reached") from error
         if error.timed_out and self.timeouts == self.request.timeouts:
             raise self.exhausted(f"{self.timeouts} of them timed out") from error

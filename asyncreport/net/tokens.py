@@ -13,6 +13,10 @@ from asyncreport.job import Secret
 _MARGIN = 60.0
 #: seconds for which a token endpoint that could not be had is not tried again
 _MEMORY = 60.0
+#: tokens refused in a row, with no other answer in between, that refuse the client. Where each fifth request finds its token revoked, a
+#: run of a thousand has five in a row once in three times, and ten once in some thousand; a client that is let in no more has ten within
+#: seconds.
+REFUSALS = 10
 
 
 class Tokens:
@@ -24,7 +28,8 @@ class Tokens:
         self._token: Secret | None = None
         self._renewal = 0.0
         self._end = 0.0
-        self._doubted = False
+        #: tokens refused since the last other answer
+        self._refused = 0
         self._failure: RetriesExhausted | None = None
         self._failed_at = 0.0
 
@@ -66,17 +71,17 @@ class Tokens:
             raise RetriesExhausted(str(error), lane=True) from error
 
     def refuse(self, token: Secret, error: TransientError) -> None:
-        """Note that the server refused a token; raise AuthError for the second in a row without another answer in between."""
+        """Note that the server refused a token; raise AuthError for the last of `REFUSALS` in a row without another answer in between."""
         if token is not self._token:
             return  # the late answer to a token that is gone already
         self._token = None
-        if self._doubted:
+        self._refused += 1
+        if self._refused >= REFUSALS:
             raise AuthError(
-                f"{error}; two tokens in a row were refused: check that the client is active (Admin > Integrations > OAuth) "
+                f"{error}; {REFUSALS} tokens in a row were refused: check that the client is active (Admin > Integrations > OAuth) "
                 "and that api_url and login_url are of one organisation"
             ) from error
-        self._doubted = True
 
     def accepted(self) -> None:
         """Note any other answer: the server took the token."""
-        self._doubted = False
+        self._refused = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 from collections import deque
@@ -18,6 +19,7 @@ from asyncreport.job import Client, Limits, Secret
 from asyncreport.net.client import Lane
 from asyncreport.net.tally import Tally
 from asyncreport.net.throttle import Throttle
+from asyncreport.net.tokens import REFUSALS
 from tests.clock import run
 from tests.unit.net.test_throttle import most_within
 
@@ -396,11 +398,17 @@ def test_sixteen_workers_whose_token_was_revoked_fetch_one_new_token() -> None:
     assert server.grants == 2
 
 
-def test_a_client_whose_every_token_is_refused_is_an_auth_error_after_two() -> None:
+@pytest.mark.parametrize("attempts", [1, 8])
+def test_a_client_whose_every_token_is_refused_is_an_auth_error_after_ten(attempts: int) -> None:
     server = Server([refused(401, "bad.credentials")])
-    error = asked(server)
-    assert isinstance(error, AuthError)
-    assert server.bearers == ["token-1", "token-2"]
+
+    async def main() -> None:
+        with pytest.raises(AuthError, match="10 tokens in a row were refused"):
+            await lane(server, limits=Limits(max_attempts=attempts))[0].ask(QUERY)
+        assert now() < 300
+
+    run(main())
+    assert server.bearers == [f"token-{n}" for n in range(1, REFUSALS + 1)]
 
 
 def test_other_answers_between_two_refusals_keep_the_run_alive() -> None:
@@ -409,10 +417,71 @@ def test_other_answers_between_two_refusals_keep_the_run_alive() -> None:
     assert server.bearers == ["token-1", "token-2", "token-2", "token-3", "token-3"]
 
 
-def test_a_401_is_one_of_the_attempts() -> None:
-    server = Server([refused(401), ok()])
-    assert isinstance(asked(server, limits=Limits(max_attempts=1)), RetriesExhausted)
-    assert len(server.times) == 1
+def test_a_dead_token_costs_none_of_the_attempts() -> None:
+    server = Server([refused(401), refused(503), refused(401), refused(401), refused(503), ok()])
+    assert isinstance(asked(server, limits=Limits(max_attempts=2)), RetriesExhausted)
+    assert len(server.times) == 5
+
+
+@pytest.mark.parametrize("workers", [1, 8, 16])
+@pytest.mark.parametrize("revoked", ["every second", "every third", "a fifth", "a third"])
+def test_tokens_that_are_revoked_every_few_requests_end_no_request(revoked: str, workers: int) -> None:
+    """Nor is the client accused: a thousand requests are answered, each within the attempts that a job has unless it says otherwise."""
+    chance, server, came = random.Random(f"{revoked} {workers}"), Server(latency=0.2), itertools.count(1)
+    strikes = {
+        "every second": lambda: next(came) % 2 == 0,
+        "every third": lambda: next(came) % 3 == 0,
+        "a fifth": lambda: chance.random() < 0.2,
+        "a third": lambda: chance.random() < 1 / 3,
+    }[revoked]
+
+    async def send(request: Request) -> Response:
+        if request.host != "login" and strikes():
+            server.revoked = {f"token-{n}" for n in range(server.grants + 1)}
+        return await server.send(request)
+
+    async def main() -> None:
+        tally = Tally()
+        one = Lane(token_request(CLIENT), send, limits=Limits(), throttle=Throttle(30_000, tally), tally=tally, rng=chance.random)
+        left = iter(range(1000))
+
+        async def worker() -> None:
+            for _ in left:
+                assert await one.ask(QUERY) == "data"
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(worker())
+
+    run(main())
+    assert server.grants > 50
+
+
+def test_a_request_that_alone_is_answered_so_is_given_up_all_the_same() -> None:
+    """The tokens are taken for other requests all the while, so that the client is not accused."""
+    server, odd = Server(), replace(QUERY, path="/odd")
+
+    async def send(request: Request) -> Response:
+        answer = await server.send(request)
+        return refused(401) if request.path == odd.path else answer
+
+    async def main() -> None:
+        tally = Tally()
+        limits = Limits(max_attempts=3)
+        one = Lane(token_request(CLIENT), send, limits=limits, throttle=Throttle(3000, tally), tally=tally, rng=random.Random(1).random)
+
+        async def others() -> None:
+            while True:
+                await one.ask(QUERY)
+
+        going = asyncio.create_task(others())
+        with pytest.raises(RetriesExhausted, match=r"/odd: 401 .* outlast limits\.give_up_after"):
+            await one.ask(odd)
+        assert server.grants < 60
+        going.cancel()
+        await asyncio.gather(going, return_exceptions=True)
+
+    run(main())
 
 
 def test_a_token_that_ends_while_the_lane_is_paused_is_renewed_before_it_is_sent() -> None:
@@ -520,7 +589,7 @@ def test_a_request_may_time_out_only_so_often_while_other_trouble_has_all_its_at
         ([refused(504), refused(503), refused(408), refused(503)], True),
         ([refused(503), refused(504)], True),
         ([refused(429), refused(503)], False),
-        ([refused(504), TransientError("reset"), ok(b"<html>"), refused(504), refused(401), ok(b"<html>")], True),
+        ([refused(504), TransientError("reset"), ok(b"<html>"), refused(504), refused(429), ok(b"<html>")], True),
     ],
 )
 def test_an_exhausted_request_is_late_that_timed_out_twice_or_last(answers: list[Answer], late: bool) -> None:

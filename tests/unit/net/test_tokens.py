@@ -10,7 +10,7 @@ import pytest
 from asyncreport.api.oauth import Grant
 from asyncreport.errors import AuthError, RetriesExhausted, TransientError
 from asyncreport.job import Secret
-from asyncreport.net.tokens import Tokens
+from asyncreport.net.tokens import REFUSALS, Tokens
 from tests.clock import run
 
 REFUSAL = TransientError("[c-1] POST /x: 401 bad.credentials: No", status=401)
@@ -92,13 +92,14 @@ def test_a_server_that_grants_the_same_text_twice_has_granted_two_tokens() -> No
     run(main())
 
 
-def test_two_tokens_refused_in_a_row_refuse_the_client() -> None:
+def test_ten_tokens_refused_in_a_row_refuse_the_client() -> None:
     async def main() -> None:
         tokens = Tokens(granting([]))
-        tokens.refuse(await tokens.get(), REFUSAL)
-        second = await tokens.get()
-        with pytest.raises(AuthError, match=r"^\[c-1\] POST /x: 401 bad.credentials: No; two tokens in a row were refused") as caught:
-            tokens.refuse(second, REFUSAL)
+        for _ in range(REFUSALS - 1):
+            tokens.refuse(await tokens.get(), REFUSAL)
+        last = await tokens.get()
+        with pytest.raises(AuthError, match=r"^\[c-1\] POST /x: 401 bad.credentials: No; 10 tokens in a row were refused") as caught:
+            tokens.refuse(last, REFUSAL)
         assert caught.value.__cause__ is REFUSAL
         assert "token-" not in str(caught.value)
 
@@ -111,12 +112,13 @@ def test_any_other_answer_in_between_makes_it_a_dead_token_again() -> None:
     async def main() -> None:
         tokens = Tokens(granting(fetched))
         for _ in range(5):
-            tokens.refuse(await tokens.get(), REFUSAL)
+            for _ in range(REFUSALS - 1):
+                tokens.refuse(await tokens.get(), REFUSAL)
             await tokens.get()
             tokens.accepted()
 
     run(main())
-    assert len(fetched) == 6
+    assert len(fetched) == 5 * (REFUSALS - 1) + 1
 
 
 def test_a_failed_fetch_is_raised_to_all_who_wait_and_tried_again_a_minute_later() -> None:
