@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api.aggregates import PATH, check_asked, request
+from asyncreport.api import aggregates
+from asyncreport.api.aggregates import PATH, Reader, Steps, check_asked, request
 from asyncreport.api.pages import check_pages
 from asyncreport.api.wire import Request, Wait, check_bare, read
 from asyncreport.errors import RejectedError
@@ -81,8 +82,20 @@ def steps(grid: Grid, chunk: Chunk, facts: Accumulator) -> Generator[Request | W
     """
     users = None if chunk.users is None else frozenset(chunk.users)
     for interval, whole in asked(grid, chunk.interval):
-        for row in (yield from _pages(_body(grid, chunk.users, interval, whole))):
-            _add(row, interval if whole else None, users, facts)
+        reads = reader(facts, interval if whole else None, users)
+        facts.absorb((yield from _pages(_body(grid, chunk.users, interval, whole), reads)))
+
+
+def reader(facts: Accumulator, whole: Interval | None, users: frozenset[str] | None) -> Reader:
+    """Make a reader of pages; `whole`: the interval that was asked for is one bucket."""
+
+    def read_page(body: bytes) -> aggregates.Page:
+        page, found = decode(body), facts.blank()
+        for row in page.entities or ():
+            _add(row, whole, users, found)
+        return aggregates.Page(found, page.next_page)
+
+    return read_page
 
 
 def asked(grid: Grid, interval: Interval) -> list[tuple[Interval, bool]]:
@@ -112,19 +125,22 @@ def _body(grid: Grid, users: Sequence[str] | None, interval: Interval, whole: bo
     return body if whole else {**body, "interval": grid.granularity.value}
 
 
-def _pages(body: dict[str, object]) -> Generator[Request | Wait, Any, list[Row]]:
+def _pages(body: dict[str, object], reads: Reader) -> Steps:
     """Follow `nextPage` to the last page; an empty page is not the end."""
-    rows: list[Row] = []
+    found: Accumulator | None = None
     seen: set[str] = set()
     token: str | None = None
     while True:
-        page: Page = yield request(PATH, {**body, "pageToken": token} if token else body, decode)
-        rows += page.entities or []
-        token = page.next_page
+        page: aggregates.Page = yield request(PATH, {**body, "pageToken": token} if token else body, reads)
+        if found is None:
+            found = page.facts
+        else:
+            found.absorb(page.facts)
+        token = page.cursor
         if not token:
-            return rows
+            return found
         if token in seen:
-            raise RejectedError(f"POST {PATH}: the page token {token[:40]!r} leads back to itself")
+            raise RejectedError(f"POST {PATH}: the page token of page {len(seen) + 1} leads back to a page already read")
         seen.add(token)
         check_pages(f"POST {PATH}", len(seen))
 

@@ -87,17 +87,15 @@ def _fulfilled(path: str, patience: float) -> Generator[Request | Wait, Any, boo
             return True
         if state in _GONE:
             return False
-        if state == "FAILED":
-            raise _failed(path, one_line(status.error_message or "", SHOWN) or "the server does not say why")
         # Any other state, one that is not documented yet among them, is a job under way.
-    shown = one_line(str(state), 40)
+    shown = state if re.fullmatch("[A-Z_]{1,20}", state or "") else "under way"  # a word that is no state may be anything
     raise RetriesExhausted(f"GET {path}: the query job is still {shown} after {patience:.0f} s; run it again later, or raise give_up_after")
 
 
-def _failed(path: str, why: str) -> RejectedError:
+def _failed(why: str) -> RejectedError:
     # No code says why a job failed, and its words are no contract: where they do speak of size, less may be had.
     large = re.search(r"too large|size limit", why, re.IGNORECASE)
-    return RejectedError(f"GET {path}: the query job failed: {why}", code=TOO_LARGE if large else "")
+    return RejectedError(f"the query job failed: {why}", code=TOO_LARGE if large else "")
 
 
 def _pauses(patience: float) -> Iterator[float]:
@@ -124,7 +122,7 @@ def _pages(path: str, reader: Reader) -> Steps:
         if not cursor:
             return found
         if cursor in seen:
-            raise RejectedError(f"GET {path}/results: the cursor {cursor[:40]!r} leads back to itself")
+            raise RejectedError(f"GET {path}/results: the cursor of page {len(seen) + 1} leads back to a page already read")
         seen.add(cursor)
         check_pages(f"GET {path}/results", len(seen))
 
@@ -134,7 +132,11 @@ def _decode_submitted(body: bytes) -> Submitted:
 
 
 def _decode_status(body: bytes) -> Status:
-    return read(_STATUS, body, "state of a query job")
+    status = read(_STATUS, body, "state of a query job")
+    if status.state == "FAILED":
+        # Here, for what the server says may be what it was sent: whoever sent it looks before it is shown.
+        raise _failed(one_line(status.error_message or "", SHOWN) or "the server does not say why")
+    return status
 
 
 _SUBMITTED = msgspec.json.Decoder(Submitted)

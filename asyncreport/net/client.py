@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from asyncreport.api.echoes import credentials, withheld
+from asyncreport.api.echoes import PART, WITHHELD, betrays, credentials, withheld
 from asyncreport.api.oauth import token_request
 from asyncreport.api.problems import budget, problem, subject
 from asyncreport.api.wire import Request, Response
@@ -19,7 +19,7 @@ from asyncreport.errors import AsyncReportError, RejectedError, RetriesExhausted
 from asyncreport.job import Connection, Limits, Secret
 from asyncreport.net.tally import Tally
 from asyncreport.net.throttle import Throttle
-from asyncreport.net.tokens import Tokens
+from asyncreport.net.tokens import REFUSALS, Tokens
 from asyncreport.net.transport import Transport
 
 _LOG = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ _LOG = logging.getLogger(__name__)
 #: seconds; what a Retry-After counts as that is longer than a request may take: the vendor counts by the minute
 #: (https://developer.genesys.cloud/organization/organization/limits), and its own clients wait for 180 s at most
 _MINUTE = 60.0
+#: doublings of the wait after a dead token, until many were
+_DOUBLINGS = 4
 #: seconds that a message shows: a Retry-After may have 309 digits
 _MOST_SHOWN = 1e9
 
@@ -89,6 +91,9 @@ class Lane:
         trial.waits_for = ""
         if token is not None:
             request = replace(request, headers={**request.headers, "Authorization": f"Bearer {token.reveal()}"})
+        if token is not None and len(token.reveal()) >= PART and betrays(request.path, [token.reveal()]):
+            # What a path holds beside our own words is an id of the server's, and every message about the request would show it.
+            raise RejectedError(f"{request.method}: the server gave an id that holds credentials, which is not asked for")
         self._tally.requests += 1
         self._tally.retries += trial.attempts > 0
         self._tally.sent += len(request.body or b"")
@@ -123,10 +128,15 @@ class Lane:
             raise error
         try:
             decoded = request.decode(response.body)
-        except TransientError as cut:
-            raise TransientError(f"{subject(request, response.correlation_id)}: {cut}", status=response.status) from cut
-        except RejectedError as odd:
-            raise RejectedError(f"{subject(request, response.correlation_id)}: {odd}", status=odd.status, code=odd.code) from odd
+        except (TransientError, RejectedError) as odd:
+            quoting = betrays(str(odd), credentials(request))
+            text = f"{subject(request, response.correlation_id)}: {f'the answer is none {WITHHELD}' if quoting else odd}"
+            told = (
+                TransientError(text, status=response.status)
+                if isinstance(odd, TransientError)
+                else RejectedError(text, status=odd.status, code=odd.code)
+            )
+            raise told from (None if quoting else odd)
         if token is not None:
             self._answered = asyncio.get_running_loop().time()
         return decoded
@@ -147,7 +157,7 @@ class Lane:
         """Give the seconds to the next attempt, and hold up the whole lane where the server asked for that."""
         longest = self._limits.give_up_after
         asked = min(_MINUTE, longest) if _unbelieved(error, longest) else error.retry_after
-        seconds = wait(trial.attempts - 1, rng=self._rng, retry_after=asked)
+        seconds = wait(trial.patience(error), rng=self._rng, retry_after=asked)
         self._tally.throttled += error.status == 429
         if asked is not None or error.status == 429:
             self._throttle.pause(seconds if asked is None else asked)
@@ -193,6 +203,12 @@ class _Trial:
             raise self.exhausted("limits.max_attempts is reached") from error
         if error.timed_out and self.timeouts == self.request.timeouts:
             raise self.exhausted(f"{self.timeouts} of them timed out") from error
+
+    def patience(self, error: TransientError) -> int:
+        """Say how often the wait doubles; it stays short after dead tokens, so that a refused client is soon told, and grows after many."""
+        if error.status != 401:
+            return self.attempts - 1
+        return min(self.dead, _DOUBLINGS) + max(0, self.dead - REFUSALS)
 
     def afford(self, delay: float, closed_for: float) -> None:
         """Raise RetriesExhausted where a wait is known to outlast the request."""

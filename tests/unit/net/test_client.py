@@ -405,7 +405,7 @@ def test_a_client_whose_every_token_is_refused_is_an_auth_error_after_ten(attemp
     async def main() -> None:
         with pytest.raises(AuthError, match="10 tokens in a row were refused"):
             await lane(server, limits=Limits(max_attempts=attempts))[0].ask(QUERY)
-        assert now() < 300
+        assert now() < 60
 
     run(main())
     assert server.bearers == [f"token-{n}" for n in range(1, REFUSALS + 1)]
@@ -423,7 +423,7 @@ def test_a_dead_token_costs_none_of_the_attempts() -> None:
     assert len(server.times) == 5
 
 
-@pytest.mark.parametrize("workers", [1, 8, 16])
+@pytest.mark.parametrize("workers", [1, 8])
 @pytest.mark.parametrize("revoked", ["every second", "every third", "a fifth", "a third"])
 def test_tokens_that_are_revoked_every_few_requests_end_no_request(revoked: str, workers: int) -> None:
     """Nor is the client accused: a thousand requests are answered, each within the attempts that a job has unless it says otherwise."""
