@@ -190,7 +190,7 @@ def cut(grid: Grid, interval: Interval, known: Known, facts: Accumulator, ask: A
     """Ask for an interval in as few queries as its granularity allows, and add what they report to `facts`."""
     if grid.granularity is Granularity.P1D and not known.days_alone:
         try:
-            facts.absorb((yield from ask(interval, False)))
+            take(facts, (yield from ask(interval, False)))
         except RejectedError as error:
             # The vendor leaves open how it cuts the days of a clock change: its edges are checked, not trusted.
             if error.code != OFF_GRID:
@@ -199,10 +199,19 @@ def cut(grid: Grid, interval: Interval, known: Known, facts: Accumulator, ask: A
         else:
             return
     if grid.granularity.step is not None:
-        facts.absorb((yield from ask(interval, False)))
+        take(facts, (yield from ask(interval, False)))
         return
     for start, end in pairwise(grid.edges(interval)):
-        facts.absorb((yield from ask(Interval(start, end), True)))
+        take(facts, (yield from ask(Interval(start, end), True)))
+
+
+def take(facts: Accumulator, answer: Accumulator) -> None:
+    """Add what a whole answer reports; raise RejectedError where all of it is of no user though users were asked for."""
+    if answer.ungrouped:
+        raise RejectedError(
+            "the answer reports something and names no user; the server did not group by user, so that whose it is nobody knows"
+        )
+    facts.absorb(answer)
 
 
 def alone(grid: Grid, known: Known) -> bool:
@@ -231,7 +240,8 @@ def adder(query: Query, chunk: Chunk) -> Callable[[Accumulator, msgspec.Raw], No
         group = found.group or {}
         user = text(group, "userId")
         if asked is not None and user is None:
-            return  # of no user, so of none that was asked for
+            facts.pass_over(found.data or ())  # of no user, so of none that was asked for
+            return
         check_asked(user, asked)
         fill(user, tuple(text(group, dimension) for dimension in split_by), found.data or ())
 

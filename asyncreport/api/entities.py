@@ -10,13 +10,13 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.api import aggregates
-from asyncreport.api.aggregates import PATH, Reader, Steps, check_asked, request
+from asyncreport.api.aggregates import PATH, Reader, Steps, check_asked, request, take
 from asyncreport.api.pages import check_pages
 from asyncreport.api.wire import Request, Wait, check_bare, read
 from asyncreport.errors import RejectedError
 from asyncreport.job import Chunk
 from asyncreport.records import MOST, Accumulator, Datum, Measure, Stats
-from asyncreport.timeline import Granularity, Grid, Interval, iso
+from asyncreport.timeline import Granularity, Grid, Interval, iso, parse_iso
 
 _SELECT = (("handledCount", "count"), ("wrapUpTime", "sum"), ("talkTime", "sum"))
 
@@ -83,7 +83,7 @@ def steps(grid: Grid, chunk: Chunk, facts: Accumulator) -> Generator[Request | W
     users = None if chunk.users is None else frozenset(chunk.users)
     for interval, whole in asked(grid, chunk.interval):
         reads = reader(facts, interval if whole else None, users)
-        facts.absorb((yield from _pages(_body(grid, chunk.users, interval, whole), reads)))
+        take(facts, (yield from _pages(_body(grid, chunk.users, interval, whole), reads)))
 
 
 def reader(facts: Accumulator, whole: Interval | None, users: frozenset[str] | None) -> Reader:
@@ -147,13 +147,30 @@ def _pages(body: dict[str, object], reads: Reader) -> Steps:
 
 def _add(row: Row, whole: Interval | None, asked: frozenset[str] | None, facts: Accumulator) -> None:
     user = (row.user.id if row.user else None) or None
-    if asked is not None and user is None:
-        return  # of no user, so of none that was asked for
-    check_asked(user, asked)
     measures = _measures(row.metrics or Metrics())
+    if asked is not None and user is None:
+        facts.pass_over((Datum("", measures),))  # of no user, so of none that was asked for
+        return
+    check_asked(user, asked)
     if measures:
-        interval = str(whole) if whole else facts.beginning(row.interval.start_time if row.interval else None)
-        facts.add(user, (), (Datum(interval, measures),))
+        facts.add(user, (), (Datum(_bucket(row, whole, facts), measures),))
+
+
+def _bucket(row: Row, whole: Interval | None, facts: Accumulator) -> str:
+    """Give the bucket that a row is of; raise RejectedError for one that was not asked for."""
+    start = (row.interval.start_time if row.interval else None) or None
+    if whole is None:
+        return facts.beginning(start)
+    if start is not None and not _within(start, whole):
+        raise facts.foreign(start)
+    return str(whole)
+
+
+def _within(moment: str, interval: Interval) -> bool:
+    try:
+        return interval.start <= parse_iso(moment) < interval.end
+    except (ValueError, OverflowError):
+        return False
 
 
 def _measures(metrics: Metrics) -> list[Measure]:
@@ -166,8 +183,14 @@ def _measures(metrics: Metrics) -> list[Measure]:
     return [
         Measure("tTalkComplete", Stats(sum=talk)),
         Measure("tAcw", Stats(sum=wrap_up)),
-        Measure("tHandle", Stats(round(handled.count or 0) if handled else None, total)),
+        Measure("tHandle", Stats(_whole(handled.count or 0) if handled else None, total)),
     ]
+
+
+def _whole(count: int | float) -> int:
+    if count % 1:
+        raise RejectedError("the answer counts interactions by fractions; its handledCount is no count")
+    return int(count)
 
 
 def _ms(value: Value | None) -> int | None:

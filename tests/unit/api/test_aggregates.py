@@ -145,6 +145,23 @@ def test_a_body_that_says_something_else_in_place_of_results_is_worth_another_at
         ask(query, DAY, (ANNA,), lambda _: next(turns))
 
 
+TEN_TO_ELEVEN = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
+
+
+@pytest.mark.parametrize("occupancy", [False, True])
+def test_groups_that_all_lack_the_user_are_no_answer_for_listed_users(occupancy: bool) -> None:
+    """In either query. Beside a group of one who was asked for, or where they report nothing, they are left out."""
+    nobody, named = ({"mediaType": "voice"}, [(TEN_TO_ELEVEN, 4)]), ({"userId": ANNA, "mediaType": "voice"}, [(TEN_TO_ELEVEN, 1)])
+    query = Query(grid=Grid(Granularity.PT1H, "UTC"), occupancy=occupancy)
+    turns = iter([results(named), results(nobody)] if occupancy else [results(nobody)])
+    with pytest.raises(RejectedError, match="the server did not group by user"):
+        ask(query, DAY, (ANNA,), lambda _: next(turns))
+    plain = Query(grid=Grid(Granularity.PT1H, "UTC"))
+    assert [row["handled_count"] for row in ask(plain, DAY, (ANNA,), lambda _: results(nobody, named))[1][ANNA]] == [1]
+    assert ask(plain, DAY, (ANNA,), lambda _: results(({"mediaType": "voice"}, [])))[1] == {}
+    assert [row["handled_count"] for row in ask(plain, DAY, None, lambda _: results(nobody))[1][None]] == [4]
+
+
 def test_media_types_containers_and_entries_of_one_key_are_added_up() -> None:
     first, second = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z", "2026-03-02T11:00:00.000Z/2026-03-02T12:00:00.000Z"
     body = results(

@@ -133,7 +133,46 @@ def test_a_row_with_nothing_in_it_makes_no_record(row: dict[str, Any]) -> None:
 def test_a_row_without_a_user_belongs_to_everyone_alone() -> None:
     body = page(entity(None, handledCount={"count": 1}), {"interval": {"startTime": TEN}, "metrics": {"handledCount": {"count": 4}}})
     assert [row["handled_count"] for row in ask(lambda _: body, users=None)[1][None]] == [5]
-    assert ask(lambda _: body)[1] == {}
+
+
+def test_rows_that_all_lack_the_user_are_no_answer_for_listed_users() -> None:
+    """Beside a row of one who was asked for, or where they report nothing, they are left out."""
+    nobody, named = entity(None, handledCount={"count": 4}), entity(handledCount={"count": 1})
+    with pytest.raises(RejectedError, match="the server did not group by user"):
+        ask(lambda _: page(nobody))
+    pages = {None: page(nobody, following="t"), "t": page(named)}
+    assert [row["handled_count"] for row in ask(lambda body: pages[body.get("pageToken")])[1]["anna"]] == [1]
+    assert ask(lambda _: page(entity(None)))[1] == {}
+
+
+@pytest.mark.parametrize("count", [2.5, 1e-300, -0.5])
+def test_a_count_that_is_no_whole_number_is_an_error(count: float) -> None:
+    with pytest.raises(RejectedError, match="its handledCount is no count"):
+        ask(lambda _: page(entity(handledCount={"count": count})))
+    assert ask(lambda _: page(entity(handledCount={"count": 2.0})))[1]["anna"][0]["handled_count"] == 2
+
+
+@pytest.mark.parametrize("granularity", [Granularity.P1D, Granularity.P1W, Granularity.NONE])
+@pytest.mark.parametrize(
+    ("start", "sound"),
+    [("2023-10-02T10:00:00+02:00", True), (None, True), ("", True)]
+    + [
+        (start, False) for start in ("2023-10-01T10:00:00Z", "2023-10-09T00:00:00Z", "2024-10-02T00:00:00Z", "soon", "9999-99-99T00:00:00Z")
+    ],
+)
+def test_a_row_of_a_bucket_that_was_asked_for_alone_may_say_so_and_nothing_else(
+    granularity: Granularity, start: str | None, sound: bool
+) -> None:
+    week = Interval(parse_iso("2023-10-01T23:00Z"), parse_iso("2023-10-08T23:00Z"))
+    grid = Grid(granularity, "Europe/Dublin", week if granularity is Granularity.NONE else None)
+    day = Interval(week.start, parse_iso("2023-10-02T23:00Z"))
+    interval = day if granularity is Granularity.P1D else week
+    reply = page(entity(start=start, handledCount={"count": 1}))
+    if sound:
+        assert [row["handled_count"] for row in ask(lambda _: reply, grid=grid, interval=interval)[1]["anna"]] == [1]
+        return
+    with pytest.raises(RejectedError, match="that was not asked for"):
+        ask(lambda _: reply, grid=grid, interval=interval)
 
 
 def test_a_user_who_was_not_asked_for_is_an_error() -> None:
