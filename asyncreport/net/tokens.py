@@ -51,7 +51,13 @@ class Tokens:
         # A lock, because a shared task would die with the first of its waiters that is cancelled: here the next one fetches.
         async with self._fetching:
             if self._token is None or not self.current(self._token):
-                grant = await self._granted()
+                try:
+                    grant = await self._granted()
+                except RetriesExhausted:
+                    # It was time to renew the old one, which is not over yet.
+                    if (token := self.usable) is not None:
+                        return token
+                    raise
                 self._token = grant.access_token
                 margin = min(_MARGIN, grant.expires_in / 10)
                 self._end = asyncio.get_running_loop().time() + grant.expires_in - margin / 2

@@ -143,6 +143,29 @@ def test_a_failed_fetch_is_raised_to_all_who_wait_and_tried_again_a_minute_later
     run(main())
 
 
+def test_a_token_that_could_not_be_renewed_is_sent_while_it_is_usable() -> None:
+    answers: list[Grant | RetriesExhausted] = [Grant(Secret("old"), 600.0), RetriesExhausted("no"), Grant(Secret("new"), 600.0)]
+
+    async def fetch() -> Grant:
+        answer = answers.pop(0)
+        if isinstance(answer, RetriesExhausted):
+            raise answer
+        return answer
+
+    async def main() -> None:
+        tokens = Tokens(fetch)
+        await tokens.get()
+        await asyncio.sleep(541)
+        assert [await tokens.get() for _ in range(2)] == [Secret("old")] * 2
+        await asyncio.sleep(30)
+        with pytest.raises(RetriesExhausted):
+            await tokens.get()
+        await asyncio.sleep(31)
+        assert await tokens.get() == Secret("new")
+
+    run(main())
+
+
 @pytest.mark.parametrize("victim", [0, 1, 2])
 @pytest.mark.parametrize("after", [0.0, 0.5, 1.0, 1.5])
 def test_a_cancelled_waiter_takes_no_token_from_the_others(victim: int, after: float) -> None:
