@@ -18,7 +18,7 @@ from asyncreport.api.aggregates import Page, Reader, Steps, request
 from asyncreport.api.pages import check_pages
 from asyncreport.api.problems import SHOWN
 from asyncreport.api.wire import Request, Wait, read
-from asyncreport.errors import TOO_LARGE, ApiError, RejectedError, RetriesExhausted
+from asyncreport.errors import TOO_LARGE, ApiError, AuthError, RejectedError, RetriesExhausted
 from asyncreport.records import Accumulator
 from asyncreport.words import one_line
 
@@ -68,7 +68,7 @@ def send(body: dict[str, object], reader: Reader, closing: list[Request], patien
             if error.status != 404:
                 raise
         # At once, for its place is wanted by the next; `closing` is for those that a failure or a stop leaves behind.
-        with suppress(ApiError, RetriesExhausted):
+        with suppress(ApiError, AuthError, RetriesExhausted):
             yield deletion
         closing.remove(deletion)
         if found is not None:
