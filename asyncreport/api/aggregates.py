@@ -229,7 +229,7 @@ def queries(grid: Grid, interval: Interval) -> int:
 def adder(query: Query, chunk: Chunk) -> Callable[[Accumulator, msgspec.Raw], None]:
     """Make what reads a group and adds it; that raises RejectedError for a user who was not asked for and a bucket off the grid."""
     asked = None if chunk.users is None else frozenset(chunk.users)
-    sound, split_by = _sound(metrics_of(query)), query.split_by
+    sound, split_by, wanted = _sound(metrics_of(query)), query.split_by, _wanted(query)
 
     def add(facts: Accumulator, raw: msgspec.Raw) -> None:
         found: _Sound[str] | Container
@@ -243,9 +243,25 @@ def adder(query: Query, chunk: Chunk) -> Callable[[Accumulator, msgspec.Raw], No
             facts.pass_over(found.data or ())  # of no user, so of none that was asked for
             return
         check_asked(user, asked)
+        for dimension, values in wanted:
+            _check_wanted(dimension, text(group, dimension), values)
         fill(user, tuple(text(group, dimension) for dimension in split_by), found.data or ())
 
     return add
+
+
+def _wanted(query: Query) -> list[tuple[str, frozenset[str]]]:
+    """List what each group tells of the job's own filter; a division is told of no group, for an interaction has several."""
+    found = [("mediaType", frozenset(query.filter.media_types))]
+    if "queueId" in query.split_by:
+        found.append(("queueId", frozenset(query.filter.queues)))
+    return [(dimension, values) for dimension, values in found if values]
+
+
+def _check_wanted(dimension: str, value: str | None, values: frozenset[str]) -> None:
+    # A group that does not tell is believed: a gateway may leave out a dimension, and nothing says that it is another.
+    if value is not None and value not in values:
+        raise RejectedError(f"the answer holds a {dimension} {value[:80]!r} that was not asked for; the server did not apply the filter")
 
 
 def check_asked(user: str | None, asked: frozenset[str] | None) -> None:

@@ -145,6 +145,28 @@ def test_a_body_that_says_something_else_in_place_of_results_is_worth_another_at
         ask(query, DAY, (ANNA,), lambda _: next(turns))
 
 
+@pytest.mark.parametrize(
+    ("group", "sound"),
+    [
+        ({"userId": ANNA, "mediaType": "voice", "queueId": "q1"}, True),
+        ({"userId": ANNA, "mediaType": "message", "queueId": "q2"}, True),
+        ({"userId": ANNA}, True),
+        ({"userId": ANNA, "mediaType": "chat", "queueId": "q1"}, False),
+        ({"userId": ANNA, "mediaType": "voice", "queueId": "q3"}, False),
+    ],
+)
+def test_a_group_outside_the_jobs_filter_is_an_error(group: dict[str, str], sound: bool) -> None:
+    """So far as the group tells: its medium always, its queue where the records are split by it."""
+    kept = Filter(media_types=("voice", "message"), queues=("q1", "q2"))
+    query = Query(grid=Grid(Granularity.PT1H, "UTC"), split_by=("queueId",), filter=kept)
+    reply = results((group, [("2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z", 1)]))
+    if sound:
+        assert [row["handled_count"] for row in ask(query, DAY, (ANNA,), lambda _: reply)[1][ANNA]] == [1]
+        return
+    with pytest.raises(RejectedError, match="that was not asked for; the server did not apply the filter"):
+        ask(query, DAY, (ANNA,), lambda _: reply)
+
+
 TEN_TO_ELEVEN = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
 
 
