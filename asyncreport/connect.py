@@ -14,7 +14,7 @@ import msgspec
 
 from asyncreport import emulator
 from asyncreport.api.wire import Request
-from asyncreport.errors import AuthError
+from asyncreport.errors import AuthError, RetriesExhausted
 from asyncreport.job import Client, Connection, Job, Secret
 from asyncreport.net import Lane, Tally, open_lanes
 
@@ -55,7 +55,7 @@ class Connections:
         return (await self._opened(name)).clients
 
     async def ask(self, name: str, request: Request) -> Any:
-        """Ask what belongs to no chunk, with whichever client of a connection is let in; raise AuthError where none is."""
+        """Ask what belongs to no chunk, with whichever client of a connection is let in; raise what the last one meets where none is."""
         opened = await self._opened(name)
         for _ in opened.lanes[1:]:
             lane = opened.turns[0]
@@ -63,14 +63,19 @@ class Connections:
                 return await opened.lanes[lane].ask(request)
             except AuthError as error:
                 self.lost(name, lane, error)
+            except RetriesExhausted as error:
+                if not error.lane:
+                    raise
+                self.lost(name, lane, error)
         return await opened.lanes[opened.turns[0]].ask(request)
 
-    def lost(self, name: str, lane: int, error: AuthError) -> None:
-        """Say which client is refused while others go on; it is the last to be asked from now on."""
+    def lost(self, name: str, lane: int, error: AuthError | RetriesExhausted) -> None:
+        """Say which client is refused, or gets nowhere, while others go on; it is the last to be asked from now on."""
         opened = self._open[name]
         opened.turns.remove(lane)
         opened.turns.append(lane)
-        self._say(f"warning: {name}: the client {opened.clients[lane]} is refused, and the others are asked instead: {error}")
+        fate = "is refused" if isinstance(error, AuthError) else "has not got a request through"
+        self._say(f"warning: {name}: the client {opened.clients[lane]} {fate}, and the others are asked instead: {error}")
 
     async def _opened(self, name: str) -> _Opened:
         if name not in self._open:

@@ -96,11 +96,15 @@ class RetriesExhausted(AsyncReportError):
     """Report a request that failed until its attempts or its time were used up.
 
     `answering`: the server gave its client other answers not long ago, so that it is this request that fails and not the server.
+    `late`: it timed out at least twice, or last, so that a smaller one may be answered. `lane`: the request was kept from being sent,
+    for its client got no token or no turn.
     """
 
-    def __init__(self, message: str, *, answering: bool = False) -> None:
+    def __init__(self, message: str, *, answering: bool = False, late: bool = False, lane: bool = False) -> None:
         super().__init__(message)
         self.answering = answering
+        self.late = late
+        self.lane = lane
 
 
 class StoreError(AsyncReportError):

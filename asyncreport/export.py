@@ -230,7 +230,7 @@ class _Run:
         # More workers than the minute has requests would wait at the throttle beyond `give_up_after`.
         concurrency = min(self.job.limits.concurrency, self.job.connection(name).requests_per_minute)
         fetches = [partial(fetch, query=self.job.query, ask=lane.ask, known=known) for lane in lanes]
-        return Work(plan.chunks, fetches, concurrency, partial(self.connections.lost, name))
+        return Work(plan.chunks, fetches, concurrency, partial(self.connections.lost, name), self.job.limits.give_up_after)
 
     async def _save(self, chunk: Chunk, blocks: list[Block]) -> Part:
         fingerprint = self.job.query.fingerprint(self.job.connection(chunk.connection).identity)

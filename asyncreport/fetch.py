@@ -12,7 +12,7 @@ from asyncreport import pieces
 from asyncreport.api import contracts
 from asyncreport.api.aggregates import Known
 from asyncreport.api.wire import Request, Wait
-from asyncreport.errors import ApiError, AsyncReportError, RejectedError, RetriesExhausted
+from asyncreport.errors import ApiError, AsyncReportError, AuthError, RejectedError, RetriesExhausted
 from asyncreport.job import Chunk, Query
 from asyncreport.pieces import Trouble
 from asyncreport.records import Accumulator, Block
@@ -46,7 +46,7 @@ async def drive(steps: Generator[Request | Wait, Any, T], ask: Ask) -> T:
                 continue
             try:
                 answer = await ask(step)
-            except (ApiError, RetriesExhausted) as error:
+            except (ApiError, AuthError, RetriesExhausted) as error:
                 step = steps.throw(error)
             else:
                 step = steps.send(answer)
@@ -130,8 +130,9 @@ class _Pieces:
             return
         try:
             await self._whole(pieces.least(piece, self.query.grid), _brief(self.ask))
-        except (RejectedError, RetriesExhausted):
-            raise error from error.__cause__
+        except (RejectedError, RetriesExhausted) as other:
+            # Where the lane is at its end, that is what must be told: its siblings may ask for the chunk.
+            raise other if isinstance(other, RetriesExhausted) and other.lane else error from error.__cause__
 
 
 def _brief(ask: Ask) -> Ask:

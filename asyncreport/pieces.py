@@ -13,7 +13,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from asyncreport.errors import TOO_LARGE, AsyncReportError, RejectedError, RetriesExhausted, TransientError
+from asyncreport.errors import TOO_LARGE, AsyncReportError, RejectedError, RetriesExhausted
 from asyncreport.job import Chunk
 from asyncreport.records import Block
 from asyncreport.timeline import Grid, Interval
@@ -57,8 +57,7 @@ def trouble(error: AsyncReportError) -> Trouble | None:
     """Tell whether a smaller question may be answered where this error was the answer."""
     if isinstance(error, RejectedError):
         return "large" if error.code == TOO_LARGE else "long" if error.status == 413 else None
-    late = isinstance(error, RetriesExhausted) and isinstance(error.__cause__, TransientError) and error.__cause__.timed_out
-    return "late" if late else None
+    return "late" if isinstance(error, RetriesExhausted) and error.late else None
 
 
 def tile(chunk: Chunk, grid: Grid, bound: Bound, *, alone: bool) -> list[Chunk]:

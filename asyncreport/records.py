@@ -103,11 +103,12 @@ class Accumulator:
         self._queue = query.split_by.index("queueId") if "queueId" in query.split_by else None
         self._cells: dict[str | None, dict[Split, dict[int, _Cell]]] = {}
         self._statuses: dict[str | None, dict[int, list[int]]] = {}
+        self._passed_over = False
 
     def blank(self) -> Accumulator:
         """Give one over the same buckets in which nothing is yet: for an answer that may turn out to be none."""
         other = object.__new__(Accumulator)
-        other.__dict__.update(self.__dict__, _cells={}, _statuses={})
+        other.__dict__.update(self.__dict__, _cells={}, _statuses={}, _passed_over=False)
         return other
 
     def absorb(self, other: Accumulator) -> None:
@@ -118,12 +119,22 @@ class Accumulator:
                 _add_cells(mine.setdefault(split, {}), by_bucket)
         for user, times in other._statuses.items():
             _add_cells(self._statuses.setdefault(user, {}), times)
+        self._passed_over |= other._passed_over
+
+    def pass_over(self, data: Iterable[Any]) -> None:
+        """Leave out a group's buckets, of no user, where certain users were asked for."""
+        self._passed_over |= any(datum.metrics for datum in data)
+
+    @property
+    def ungrouped(self) -> bool:
+        """Tell whether all that was reported was of no user, where certain users were asked for."""
+        return self._passed_over and not self._cells and not self._statuses
 
     def beginning(self, start: str | None) -> str:
         """Give the bucket, `start/end`, that begins at an instant of any offset; raise RejectedError where none does."""
         found = self._begins.get(_canonical(start or ""))
         if found is None:
-            raise self._foreign(start or "")
+            raise self.foreign(start or "")
         return found
 
     def add(self, user: str | None, split: Split, data: Iterable[Datum]) -> None:
@@ -185,10 +196,11 @@ class Accumulator:
         if bucket is None:
             bucket = self._buckets.get("/".join(map(_canonical, interval.split("/"))))
         if bucket is None:
-            raise self._foreign(interval)
+            raise self.foreign(interval)
         return bucket
 
-    def _foreign(self, bucket: str) -> RejectedError:
+    def foreign(self, bucket: str) -> RejectedError:
+        """Give the error that a bucket is which was not asked for."""
         return RejectedError(
             f"the answer holds a bucket {bucket[:80]!r} that was not asked for; "
             f"expected buckets from {self._spans[0][0]} to {self._spans[-1][1]}, the first until {self._spans[0][1]}",

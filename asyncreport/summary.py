@@ -131,9 +131,12 @@ class Summary(Struct, frozen=True, kw_only=True):
     def _gaps(self) -> Iterator[str]:
         for team in self.unknown:
             yield f"missing: {team}"
+        told = ""
         for gap in self.missing[:_SHOWN]:
             who = "everyone" if gap.users is None else f"{counted(len(gap.users), 'user')} from {gap.users[0]} to {gap.users[-1]}"
-            yield f"{'not fetched again' if gap.stands else 'missing'}: {gap.connection} {gap.interval}, {who}: {gap.error}"
+            what = "not fetched again" if gap.stands else "missing"
+            yield f"{what}: {gap.connection} {gap.interval}, {who}: {'as above' if gap.error == told else gap.error}"
+            told = gap.error
         if len(self.missing) > _SHOWN:
             yield f"and {len(self.missing) - _SHOWN:,} more: summary.json in the state folder lists them all"
         if self.unknown:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from asyncreport.api.wire import Request, Wait, read
+from asyncreport.api.wire import Request, Wait, check_bare, read
 from asyncreport.errors import OFF_GRID, RejectedError
 from asyncreport.job import Chunk, Query
 from asyncreport.pieces import Bound
@@ -78,6 +78,8 @@ def reader(facts: Accumulator, add: Callable[[Accumulator, msgspec.Raw], None]) 
 
     def decode(body: bytes) -> Page:
         answer = read(_ANSWER, body, _WHAT) or Answer()
+        if answer.results is None:
+            check_bare(body, "results", _WHAT)
         page = facts.blank()
         for raw in answer.results or ():
             add(page, raw)
@@ -135,12 +137,13 @@ def send(body: dict[str, object], reader: Reader) -> Steps:
     return answer.facts
 
 
-def request(path: str, body: dict[str, object], decode: Callable[[bytes], Any]) -> Request:
+def request(path: str, body: dict[str, object], decode: Callable[[bytes], Any], *, at_once: bool = True) -> Request:
     """Make a request of a query; raise RejectedError where it is longer than the platform takes."""
     text = msgspec.json.encode(body)
     if len(text) > REQUEST_BYTES:
         raise RejectedError(f"a query of {len(text):,} bytes is over the vendor's {REQUEST_BYTES:,}; name fewer queues in the filter")
-    return Request(method="POST", path=path, body=text, headers={"Content-Type": "application/json"}, decode=decode)
+    headers = {"Content-Type": "application/json"}
+    return Request(method="POST", path=path, body=text, headers=headers, decode=decode, at_once=at_once)
 
 
 def conversations(query: Query, chunk: Chunk, interval: Interval, whole: bool) -> dict[str, object]:
@@ -187,7 +190,7 @@ def cut(grid: Grid, interval: Interval, known: Known, facts: Accumulator, ask: A
     """Ask for an interval in as few queries as its granularity allows, and add what they report to `facts`."""
     if grid.granularity is Granularity.P1D and not known.days_alone:
         try:
-            facts.absorb((yield from ask(interval, False)))
+            take(facts, (yield from ask(interval, False)))
         except RejectedError as error:
             # The vendor leaves open how it cuts the days of a clock change: its edges are checked, not trusted.
             if error.code != OFF_GRID:
@@ -196,10 +199,19 @@ def cut(grid: Grid, interval: Interval, known: Known, facts: Accumulator, ask: A
         else:
             return
     if grid.granularity.step is not None:
-        facts.absorb((yield from ask(interval, False)))
+        take(facts, (yield from ask(interval, False)))
         return
     for start, end in pairwise(grid.edges(interval)):
-        facts.absorb((yield from ask(Interval(start, end), True)))
+        take(facts, (yield from ask(Interval(start, end), True)))
+
+
+def take(facts: Accumulator, answer: Accumulator) -> None:
+    """Add what a whole answer reports; raise RejectedError where all of it is of no user though users were asked for."""
+    if answer.ungrouped:
+        raise RejectedError(
+            "the answer reports something and names no user; the server did not group by user, so that whose it is nobody knows"
+        )
+    facts.absorb(answer)
 
 
 def alone(grid: Grid, known: Known) -> bool:
@@ -217,7 +229,7 @@ def queries(grid: Grid, interval: Interval) -> int:
 def adder(query: Query, chunk: Chunk) -> Callable[[Accumulator, msgspec.Raw], None]:
     """Make what reads a group and adds it; that raises RejectedError for a user who was not asked for and a bucket off the grid."""
     asked = None if chunk.users is None else frozenset(chunk.users)
-    sound, split_by = _sound(metrics_of(query)), query.split_by
+    sound, split_by, wanted = _sound(metrics_of(query)), query.split_by, _wanted(query)
 
     def add(facts: Accumulator, raw: msgspec.Raw) -> None:
         found: _Sound[str] | Container
@@ -228,11 +240,28 @@ def adder(query: Query, chunk: Chunk) -> Callable[[Accumulator, msgspec.Raw], No
         group = found.group or {}
         user = text(group, "userId")
         if asked is not None and user is None:
-            return  # of no user, so of none that was asked for
+            facts.pass_over(found.data or ())  # of no user, so of none that was asked for
+            return
         check_asked(user, asked)
+        for dimension, values in wanted:
+            _check_wanted(dimension, text(group, dimension), values)
         fill(user, tuple(text(group, dimension) for dimension in split_by), found.data or ())
 
     return add
+
+
+def _wanted(query: Query) -> list[tuple[str, frozenset[str]]]:
+    """List what each group tells of the job's own filter; a division is told of no group, for an interaction has several."""
+    found = [("mediaType", frozenset(query.filter.media_types))]
+    if "queueId" in query.split_by:
+        found.append(("queueId", frozenset(query.filter.queues)))
+    return [(dimension, values) for dimension, values in found if values]
+
+
+def _check_wanted(dimension: str, value: str | None, values: frozenset[str]) -> None:
+    # A group that does not tell is believed: a gateway may leave out a dimension, and nothing says that it is another.
+    if value is not None and value not in values:
+        raise RejectedError(f"the answer holds a {dimension} {value[:80]!r} that was not asked for; the server did not apply the filter")
 
 
 def check_asked(user: str | None, asked: frozenset[str] | None) -> None:

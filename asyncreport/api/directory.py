@@ -61,6 +61,8 @@ class Page(Struct, rename="camel"):
     #: has no default: a body without it is no empty page
     entities: list[Entity] | None
     page_count: int | None = None
+    #: of any type, for little depends on it
+    page_size: Any = None
     next_uri: str | None = None
     #: of divisions alone
     all_divs_permitted: bool = False
@@ -134,12 +136,18 @@ def numbered(path: str, *query: tuple[str, str], size: int = PAGE_SIZE) -> Steps
         if page.page_count is not None:
             if number >= page.page_count:
                 break
-        elif not entities or (not page.next_uri and len(entities) < size):
+        elif not entities or (not page.next_uri and len(entities) < _full(page, size)):
             break
         elif page.next_uri:
             _mark(path, page.next_uri, seen)
         check_pages(f"GET {path}", number)
     return list(found.values())
+
+
+def _full(page: Page, asked: int) -> int:
+    """Count what a full page holds: a server may give shorter ones than it was asked for, and 25 is the vendor's default."""
+    told = page.page_size
+    return min(told, asked) if isinstance(told, int) and told > 0 else asked
 
 
 def _followed(path: str, *query: tuple[str, str]) -> Steps:

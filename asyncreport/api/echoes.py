@@ -21,6 +21,11 @@ _HEADERS = ("inin-correlation-id", "genesys-correlation-id", "location")
 #: how often words may have been escaped, one way in another
 _DEPTH = 2
 
+#: characters of a credential that are a part of it: fewer may be anything
+PART = 12
+
+_BLANKS = re.compile(r"[\s\0]+")
+
 #: without any of these nothing is escaped
 _MARKS = re.compile(rb"[%+&\\]")
 
@@ -63,10 +68,30 @@ def echoes(body: bytes, secrets: Collection[str]) -> bool:
         return False
     if len(body) > SEARCHED:
         return True
-    texts = {body.decode("utf-8", "surrogateescape"), body.decode("latin-1")}
+    texts = _texts(body)
+    if any(secret in text for text in texts for secret in secrets):
+        return True
+    # A page in UTF-16 is one in which NULs stand between the letters, and blanks once it is shown.
+    bare = set(filter(None, map(_bare, secrets)))
+    return any(secret in text for text in map(_bare, texts) for secret in bare)
+
+
+def betrays(words: str, secrets: Collection[str]) -> bool:
+    """Tell whether words of ours quote a part of any of these, for what we quote is cut."""
+    parts = {bare[at : at + PART] for bare in map(_bare, secrets) for at in range(max(1, len(bare) - PART + 1))} - {""}
+    return any(part in _bare(text) for text in _texts(words.encode("utf-8", "surrogatepass")) for part in parts)
+
+
+def _texts(body: bytes) -> set[str]:
+    """Read a body in every way that it may be meant."""
+    texts = {text for raw in {body, body.replace(b"\0", b"")} for text in (raw.decode("utf-8", "surrogateescape"), raw.decode("latin-1"))}
     for _ in range(_DEPTH if _MARKS.search(body) else 0):
         texts |= {unescaped(text) for text in texts for unescaped in _UNESCAPED}
-    return any(secret in text for text in texts for secret in secrets)
+    return texts
+
+
+def _bare(text: str) -> str:
+    return _BLANKS.sub("", text)
 
 
 def _unescape_json(text: str) -> str:
@@ -83,7 +108,10 @@ def withheld(response: Response, secrets: Collection[str]) -> Response:
     telling = {name for name in _HEADERS if echoes(response.headers.get(name, "").encode("utf-8", "surrogateescape"), secrets)}
     headers = {name: value for name, value in response.headers.items() if name not in telling} if telling else response.headers
     spoken = not 200 <= response.status < 300 and echoes(response.body, secrets)
-    return replace(response, headers=headers, body=_WITHHELD if spoken else response.body) if telling or spoken else response
+    words = _TOO_LONG if len(response.body) > SEARCHED else WITHHELD.encode()
+    return replace(response, headers=headers, body=words if spoken else response.body) if telling or spoken else response
 
 
-_WITHHELD = b"(its words are not shown: they hold credentials)"
+#: what stands in place of words that a message must not show
+WITHHELD = "(its words are not shown: they hold credentials)"
+_TOO_LONG = b"(its words are not shown: they are too long)"

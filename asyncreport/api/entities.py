@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api.aggregates import PATH, check_asked, request
+from asyncreport.api import aggregates
+from asyncreport.api.aggregates import PATH, Reader, Steps, check_asked, request, take
 from asyncreport.api.pages import check_pages
-from asyncreport.api.wire import Request, Wait, read
+from asyncreport.api.wire import Request, Wait, check_bare, read
 from asyncreport.errors import RejectedError
 from asyncreport.job import Chunk
 from asyncreport.records import MOST, Accumulator, Datum, Measure, Stats
-from asyncreport.timeline import Granularity, Grid, Interval, iso
+from asyncreport.timeline import Granularity, Grid, Interval, iso, parse_iso
 
 _SELECT = (("handledCount", "count"), ("wrapUpTime", "sum"), ("talkTime", "sum"))
 
@@ -64,9 +65,13 @@ class Page(Struct, rename="camel"):
 
 def decode(body: bytes) -> Page:
     """Read a page; raise TransientError for a body that is none."""
-    return read(_DECODER, body, "page of entities") or Page()
+    page = read(_DECODER, body, _WHAT) or Page()
+    if page.entities is None:
+        check_bare(body, "entities", _WHAT)
+    return page
 
 
+_WHAT = "page of entities"
 _DECODER = msgspec.json.Decoder(Page | None)
 
 
@@ -77,8 +82,20 @@ def steps(grid: Grid, chunk: Chunk, facts: Accumulator) -> Generator[Request | W
     """
     users = None if chunk.users is None else frozenset(chunk.users)
     for interval, whole in asked(grid, chunk.interval):
-        for row in (yield from _pages(_body(grid, chunk.users, interval, whole))):
-            _add(row, interval if whole else None, users, facts)
+        reads = reader(facts, interval if whole else None, users)
+        take(facts, (yield from _pages(_body(grid, chunk.users, interval, whole), reads)))
+
+
+def reader(facts: Accumulator, whole: Interval | None, users: frozenset[str] | None) -> Reader:
+    """Make a reader of pages; `whole`: the interval that was asked for is one bucket."""
+
+    def read_page(body: bytes) -> aggregates.Page:
+        page, found = decode(body), facts.blank()
+        for row in page.entities or ():
+            _add(row, whole, users, found)
+        return aggregates.Page(found, page.next_page)
+
+    return read_page
 
 
 def asked(grid: Grid, interval: Interval) -> list[tuple[Interval, bool]]:
@@ -108,32 +125,52 @@ def _body(grid: Grid, users: Sequence[str] | None, interval: Interval, whole: bo
     return body if whole else {**body, "interval": grid.granularity.value}
 
 
-def _pages(body: dict[str, object]) -> Generator[Request | Wait, Any, list[Row]]:
+def _pages(body: dict[str, object], reads: Reader) -> Steps:
     """Follow `nextPage` to the last page; an empty page is not the end."""
-    rows: list[Row] = []
+    found: Accumulator | None = None
     seen: set[str] = set()
     token: str | None = None
     while True:
-        page: Page = yield request(PATH, {**body, "pageToken": token} if token else body, decode)
-        rows += page.entities or []
-        token = page.next_page
+        page: aggregates.Page = yield request(PATH, {**body, "pageToken": token} if token else body, reads)
+        if found is None:
+            found = page.facts
+        else:
+            found.absorb(page.facts)
+        token = page.cursor
         if not token:
-            return rows
+            return found
         if token in seen:
-            raise RejectedError(f"POST {PATH}: the page token {token[:40]!r} leads back to itself")
+            raise RejectedError(f"POST {PATH}: the page token of page {len(seen) + 1} leads back to a page already read")
         seen.add(token)
         check_pages(f"POST {PATH}", len(seen))
 
 
 def _add(row: Row, whole: Interval | None, asked: frozenset[str] | None, facts: Accumulator) -> None:
     user = (row.user.id if row.user else None) or None
-    if asked is not None and user is None:
-        return  # of no user, so of none that was asked for
-    check_asked(user, asked)
     measures = _measures(row.metrics or Metrics())
+    if asked is not None and user is None:
+        facts.pass_over((Datum("", measures),))  # of no user, so of none that was asked for
+        return
+    check_asked(user, asked)
     if measures:
-        interval = str(whole) if whole else facts.beginning(row.interval.start_time if row.interval else None)
-        facts.add(user, (), (Datum(interval, measures),))
+        facts.add(user, (), (Datum(_bucket(row, whole, facts), measures),))
+
+
+def _bucket(row: Row, whole: Interval | None, facts: Accumulator) -> str:
+    """Give the bucket that a row is of; raise RejectedError for one that was not asked for."""
+    start = (row.interval.start_time if row.interval else None) or None
+    if whole is None:
+        return facts.beginning(start)
+    if start is not None and not _within(start, whole):
+        raise facts.foreign(start)
+    return str(whole)
+
+
+def _within(moment: str, interval: Interval) -> bool:
+    try:
+        return interval.start <= parse_iso(moment) < interval.end
+    except (ValueError, OverflowError):
+        return False
 
 
 def _measures(metrics: Metrics) -> list[Measure]:
@@ -146,8 +183,14 @@ def _measures(metrics: Metrics) -> list[Measure]:
     return [
         Measure("tTalkComplete", Stats(sum=talk)),
         Measure("tAcw", Stats(sum=wrap_up)),
-        Measure("tHandle", Stats(round(handled.count or 0) if handled else None, total)),
+        Measure("tHandle", Stats(_whole(handled.count or 0) if handled else None, total)),
     ]
+
+
+def _whole(count: int | float) -> int:
+    if count % 1:
+        raise RejectedError("the answer counts interactions by fractions; its handledCount is no count")
+    return int(count)
 
 
 def _ms(value: Value | None) -> int | None:

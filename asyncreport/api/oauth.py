@@ -58,8 +58,13 @@ def decode(body: bytes) -> Grant:
 
 def _lifetime(given: object) -> float:
     """Believe a lifetime that is one; a token that dies sooner than the usual one is renewed on its first 401."""
-    usable = isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given) and given > 0
-    return float(given) if usable else USUAL_LIFETIME  # type: ignore[arg-type]  # `usable` says that it is a number
+    if not isinstance(given, int | float) or isinstance(given, bool):
+        return USUAL_LIFETIME
+    try:
+        seconds = float(given)
+    except OverflowError:  # a whole number of hundreds of digits
+        return USUAL_LIFETIME
+    return seconds if math.isfinite(seconds) and seconds > 0 else USUAL_LIFETIME
 
 
 class _Answer(Struct):

@@ -86,11 +86,13 @@ def subject(request: Request, correlation_id: str | None) -> str:
 
 
 def problem(request: Request, response: Response) -> AsyncReportError:
-    """Give the error that an answer outside 200-299 stands for.
+    """Give the error that an answer stands for which does not hold what was asked for.
 
     Credentials that came back are to be gone from it, see `echoes`. A 401 of the platform is a TransientError, for another
     token may mend it; who counts the tokens knows when none will.
     """
+    if 200 <= response.status < 300:
+        return TransientError(f"{subject(request, response.correlation_id)}: {response.status} is no whole answer", status=response.status)
     said = _said(response.body)
     status = f"{response.status} {said.code}".strip()
     fact = ": ".join(filter(None, (subject(request, response.correlation_id or said.id), status, said.text)))

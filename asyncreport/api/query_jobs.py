@@ -18,7 +18,7 @@ from asyncreport.api.aggregates import Page, Reader, Steps, request
 from asyncreport.api.pages import check_pages
 from asyncreport.api.problems import SHOWN
 from asyncreport.api.wire import Request, Wait, read
-from asyncreport.errors import TOO_LARGE, ApiError, RejectedError, RetriesExhausted
+from asyncreport.errors import TOO_LARGE, ApiError, AuthError, RejectedError, RetriesExhausted
 from asyncreport.records import Accumulator
 from asyncreport.words import one_line
 
@@ -56,9 +56,9 @@ def send(body: dict[str, object], reader: Reader, closing: list[Request], patien
     Raise RejectedError where the vendor reports that it failed, RetriesExhausted where it takes longer than `patience` seconds.
     """
     for _ in range(SUBMISSIONS):
-        submitted: Submitted = yield request(PATH, {**body, "pageSize": PAGE_SIZE}, _decode_submitted)
+        submitted: Submitted = yield request(PATH, {**body, "pageSize": PAGE_SIZE}, _decode_submitted, at_once=False)
         path = f"{PATH}/{quote(submitted.job_id, safe='')}"
-        deletion = Request(method="DELETE", path=path)
+        deletion = Request(method="DELETE", path=path, at_once=False)
         closing.append(deletion)
         found: Accumulator | None = None
         try:
@@ -68,7 +68,7 @@ def send(body: dict[str, object], reader: Reader, closing: list[Request], patien
             if error.status != 404:
                 raise
         # At once, for its place is wanted by the next; `closing` is for those that a failure or a stop leaves behind.
-        with suppress(ApiError, RetriesExhausted):
+        with suppress(ApiError, AuthError, RetriesExhausted):
             yield deletion
         closing.remove(deletion)
         if found is not None:
@@ -81,23 +81,21 @@ def _fulfilled(path: str, patience: float) -> Generator[Request | Wait, Any, boo
     state: str | None = None
     for pause in _pauses(patience):
         yield Wait(pause)
-        status: Status = yield Request(method="GET", path=path, decode=_decode_status)
+        status: Status = yield Request(method="GET", path=path, decode=_decode_status, at_once=False)
         state = status.state
         if state == "FULFILLED":
             return True
         if state in _GONE:
             return False
-        if state == "FAILED":
-            raise _failed(path, one_line(status.error_message or "", SHOWN) or "the server does not say why")
         # Any other state, one that is not documented yet among them, is a job under way.
-    shown = one_line(str(state), 40)
+    shown = state if re.fullmatch("[A-Z_]{1,20}", state or "") else "under way"  # a word that is no state may be anything
     raise RetriesExhausted(f"GET {path}: the query job is still {shown} after {patience:.0f} s; run it again later, or raise give_up_after")
 
 
-def _failed(path: str, why: str) -> RejectedError:
+def _failed(why: str) -> RejectedError:
     # No code says why a job failed, and its words are no contract: where they do speak of size, less may be had.
     large = re.search(r"too large|size limit", why, re.IGNORECASE)
-    return RejectedError(f"GET {path}: the query job failed: {why}", code=TOO_LARGE if large else "")
+    return RejectedError(f"the query job failed: {why}", code=TOO_LARGE if large else "")
 
 
 def _pauses(patience: float) -> Iterator[float]:
@@ -124,7 +122,7 @@ def _pages(path: str, reader: Reader) -> Steps:
         if not cursor:
             return found
         if cursor in seen:
-            raise RejectedError(f"GET {path}/results: the cursor {cursor[:40]!r} leads back to itself")
+            raise RejectedError(f"GET {path}/results: the cursor of page {len(seen) + 1} leads back to a page already read")
         seen.add(cursor)
         check_pages(f"GET {path}/results", len(seen))
 
@@ -134,7 +132,11 @@ def _decode_submitted(body: bytes) -> Submitted:
 
 
 def _decode_status(body: bytes) -> Status:
-    return read(_STATUS, body, "state of a query job")
+    status = read(_STATUS, body, "state of a query job")
+    if status.state == "FAILED":
+        # Here, for what the server says may be what it was sent: whoever sent it looks before it is shown.
+        raise _failed(one_line(status.error_message or "", SHOWN) or "the server does not say why")
+    return status
 
 
 _SUBMITTED = msgspec.json.Decoder(Submitted)

@@ -44,9 +44,11 @@ def _adder(asked: frozenset[str]) -> Callable[[Accumulator, msgspec.Raw], None]:
     def add(facts: Accumulator, raw: msgspec.Raw) -> None:
         found = container(raw)
         user = text(found.group or {}, "userId")
-        if user is not None:
-            check_asked(user, asked)
-            facts.add_statuses(user, found.data or ())
+        if user is None:
+            facts.pass_over(found.data or ())
+            return
+        check_asked(user, asked)
+        facts.add_statuses(user, found.data or ())
 
     return add
 

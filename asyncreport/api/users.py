@@ -27,7 +27,8 @@ class User(Struct):
 class Listing(Struct, rename="camel"):
     """One page of users."""
 
-    entities: list[User] | None = None
+    #: has no default: a body without it is no empty page
+    entities: list[User] | None
     total: int | None = None
     page_count: int | None = None
 

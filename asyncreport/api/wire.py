@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from asyncreport.errors import TransientError
+from asyncreport.words import one_line
 
 T = TypeVar("T")
 
@@ -19,6 +20,21 @@ def read(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:
         return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TransientError(f"the answer is no {what} ({error})") from error
+
+
+#: what answers hold beside what they report: https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/conversation-query
+_BESIDE = frozenset(
+    {"systemToOrganizationMappings", "cursor", "nextPage", "dataAvailabilityDate", "total", "pageSize", "pageNumber", "pageCount"}
+    | {"firstUri", "previousUri", "selfUri", "nextUri", "lastUri"}
+)
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+
+
+def check_bare(body: bytes, key: str, what: str) -> None:
+    """Raise TransientError for a body without its `key` that says something else: an error with a success's status is no quiet day."""
+    for name in read(_OBJECT, body, what) or ():
+        if name != key and name not in _BESIDE:
+            raise TransientError(f"the answer is no {what} (it holds {one_line(name, 40)!r} and no {key})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +58,12 @@ class Request:
     decode: Callable[[bytes], Any] = bytes
     #: attempts that may time out before a smaller question is the better one; None: all that the limits allow
     timeouts: int | None = None
+    #: 202 and 206 are no answer to it: it is answered whole, and now
+    at_once: bool = True
+
+    def answered(self, status: int) -> bool:
+        """Tell whether an answer of this status may hold what was asked for."""
+        return 200 <= status < 300 and not (self.at_once and status in {202, 206})
 
 
 @dataclass(frozen=True, slots=True)

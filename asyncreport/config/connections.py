@@ -139,7 +139,7 @@ def _loopback(url: SplitResult) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        return host == "localhost"  # a name under it may be resolved to anything
 
 
 _PROXIES = "http://[USER:PASSWORD@]HOST:PORT"

@@ -198,11 +198,21 @@ def _check_connections(place: Place, teams: Sequence[Team], reached: Sequence[Co
 
 
 def _limits(place: Place, given: LimitsFile) -> Limits:
+    give_up_after = _duration(place.at("give_up_after"), given.give_up_after, least=1000)
+    request_timeout = _duration(place.at("request_timeout"), given.request_timeout, least=1000)
+    if request_timeout >= give_up_after:  # no request would have a second attempt
+        if place.at("request_timeout").node is None:
+            raise place.at("give_up_after").wrong(
+                "is no longer than one attempt", accepted=f"more than request_timeout, {request_timeout / 1000:g} s"
+            )
+        raise place.at("request_timeout").wrong(
+            "leaves no time for another attempt", accepted=f"less than give_up_after, {give_up_after / 1000:g} s"
+        )
     return Limits(
         concurrency=given.concurrency,
         max_attempts=given.max_attempts,
-        give_up_after=_duration(place.at("give_up_after"), given.give_up_after, least=1000) / 1000,
-        request_timeout=_duration(place.at("request_timeout"), given.request_timeout, least=1000) / 1000,
+        give_up_after=give_up_after / 1000,
+        request_timeout=request_timeout / 1000,
     )
 
 

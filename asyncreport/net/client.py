@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from asyncreport.api.echoes import credentials, withheld
+from asyncreport.api.echoes import PART, WITHHELD, betrays, credentials, withheld
 from asyncreport.api.oauth import token_request
 from asyncreport.api.problems import budget, problem, subject
 from asyncreport.api.wire import Request, Response
@@ -19,10 +19,18 @@ from asyncreport.errors import AsyncReportError, RejectedError, RetriesExhausted
 from asyncreport.job import Connection, Limits, Secret
 from asyncreport.net.tally import Tally
 from asyncreport.net.throttle import Throttle
-from asyncreport.net.tokens import Tokens
+from asyncreport.net.tokens import REFUSALS, Tokens
 from asyncreport.net.transport import Transport
 
 _LOG = logging.getLogger(__name__)
+
+#: seconds; what a Retry-After counts as that is longer than a request may take: the vendor counts by the minute
+#: (https://developer.genesys.cloud/organization/organization/limits), and its own clients wait for 180 s at most
+_MINUTE = 60.0
+#: doublings of the wait after a dead token, until many were
+_DOUBLINGS = 4
+#: seconds that a message shows: a Retry-After may have 309 digits
+_MOST_SHOWN = 1e9
 
 #: carry a request to its host once; raise TransientError where no whole answer came back
 Send = Callable[[Request], Awaitable[Response]]
@@ -76,12 +84,16 @@ class Lane:
                         _LOG.info("%s; attempt %d of %d failed, again in %.1f s", error, trial.attempts, self._limits.max_attempts, delay)
                         trial.failed(error)
         except TimeoutError:
-            raise trial.exhausted("limits.give_up_after is reached") from trial.error
+            raise trial.overdue() from trial.error
 
     async def _attempt(self, request: Request, trial: _Trial) -> Any:
-        token = await self._pass(request)
+        token = await self._pass(request, trial)
+        trial.waits_for = ""
         if token is not None:
             request = replace(request, headers={**request.headers, "Authorization": f"Bearer {token.reveal()}"})
+        if token is not None and len(token.reveal()) >= PART and betrays(request.path, [token.reveal()]):
+            # What a path holds beside our own words is an id of the server's, and every message about the request would show it.
+            raise RejectedError(f"{request.method}: the server gave an id that holds credentials, which is not asked for")
         self._tally.requests += 1
         self._tally.retries += trial.attempts > 0
         self._tally.sent += len(request.body or b"")
@@ -91,21 +103,24 @@ class Lane:
         self._tally.received += len(response.body)
         return self._read(request, response, token)
 
-    async def _pass(self, request: Request) -> Secret | None:
+    async def _pass(self, request: Request, trial: _Trial) -> Secret | None:
         """Wait for a token, where the request needs one, and for the throttle."""
         if request.host == "login":
+            trial.waits_for = "its turn"
             await self._throttle.enter()
             return None
         while True:
             # The token first: whoever waited for one behind the gate would leave late, and in a crowd.
+            trial.waits_for = "a token"
             await self._tokens.get()
+            trial.waits_for = "its turn"
             await self._throttle.enter()
             # It may have been renewed, or refused, while its turn was waited for.
             if (token := self._tokens.usable) is not None:
                 return token
 
     def _read(self, request: Request, response: Response, token: Secret | None) -> Any:
-        error = None if 200 <= response.status < 300 else problem(request, response)
+        error = None if request.answered(response.status) else problem(request, response)
         # The token endpoint has a budget of its own, which says nothing about the lane's.
         if token is not None:
             self._learn(response, token, error)
@@ -113,10 +128,15 @@ class Lane:
             raise error
         try:
             decoded = request.decode(response.body)
-        except TransientError as cut:
-            raise TransientError(f"{subject(request, response.correlation_id)}: {cut}", status=response.status) from cut
-        except RejectedError as odd:
-            raise RejectedError(f"{subject(request, response.correlation_id)}: {odd}", status=odd.status, code=odd.code) from odd
+        except (TransientError, RejectedError) as odd:
+            quoting = betrays(str(odd), credentials(request))
+            text = f"{subject(request, response.correlation_id)}: {f'the answer is none {WITHHELD}' if quoting else odd}"
+            told = (
+                TransientError(text, status=response.status)
+                if isinstance(odd, TransientError)
+                else RejectedError(text, status=odd.status, code=odd.code)
+            )
+            raise told from (None if quoting else odd)
         if token is not None:
             self._answered = asyncio.get_running_loop().time()
         return decoded
@@ -135,11 +155,19 @@ class Lane:
 
     def _delay(self, error: TransientError, trial: _Trial) -> float:
         """Give the seconds to the next attempt, and hold up the whole lane where the server asked for that."""
-        seconds = wait(trial.attempts - 1, rng=self._rng, retry_after=error.retry_after)
+        longest = self._limits.give_up_after
+        asked = min(_MINUTE, longest) if _unbelieved(error, longest) else error.retry_after
+        seconds = wait(trial.patience(error), rng=self._rng, retry_after=asked)
         self._tally.throttled += error.status == 429
-        if error.retry_after is not None or error.status == 429:
-            self._throttle.pause(seconds if error.retry_after is None else error.retry_after)
+        if asked is not None or error.status == 429:
+            self._throttle.pause(seconds if asked is None else asked)
         return seconds
+
+
+def _unbelieved(error: TransientError | None, longest: float) -> float | None:
+    """Give the seconds that the server asks to wait, where a request may not take as long."""
+    asked = None if error is None else error.retry_after
+    return asked if asked is not None and asked > longest else None
 
 
 @dataclass(slots=True)
@@ -151,9 +179,13 @@ class _Trial:
     #: whether the lane had an answer not long ago
     answering: Callable[[], bool]
     attempts: int = 0
+    #: attempts that a dead token cost
+    dead: int = 0
     #: attempts that timed out
     timeouts: int = 0
     error: TransientError | None = None
+    #: what keeps it from being sent, empty while it is under way
+    waits_for: str = ""
     #: by the loop's clock
     started: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
@@ -165,24 +197,48 @@ class _Trial:
         """Note an attempt's failure; raise RetriesExhausted where it was the last one."""
         self.error = error
         self.timeouts += error.timed_out
-        if self.attempts >= self.limits.max_attempts:
+        self.dead += error.status == 401
+        # A dead token is no fault of the request's: that is bounded by time, and by how many are refused in a row.
+        if self.attempts - self.dead >= self.limits.max_attempts:
             raise self.exhausted("limits.max_attempts is reached") from error
         if error.timed_out and self.timeouts == self.request.timeouts:
             raise self.exhausted(f"{self.timeouts} of them timed out") from error
+
+    def patience(self, error: TransientError) -> int:
+        """Say how often the wait doubles; it stays short after dead tokens, so that a refused client is soon told, and grows after many."""
+        if error.status != 401:
+            return self.attempts - 1
+        return min(self.dead, _DOUBLINGS) + max(0, self.dead - REFUSALS)
 
     def afford(self, delay: float, closed_for: float) -> None:
         """Raise RetriesExhausted where a wait is known to outlast the request."""
         left = self.deadline - asyncio.get_running_loop().time()
         if closed_for > left:
-            raise self.exhausted(f"the server's Retry-After of {closed_for:.0f} s outlasts limits.give_up_after") from self.error
+            why = f"the server asked for a pause, and the {closed_for:.0f} s of it that are left outlast limits.give_up_after"
+            raise self.exhausted(why, lane=True) from self.error
         if delay > left:
             raise self.exhausted(f"a wait of {delay:.0f} s would outlast limits.give_up_after") from self.error
 
-    def exhausted(self, why: str) -> RetriesExhausted:
+    @property
+    def late(self) -> bool:
+        """Tell whether a smaller question may be answered."""
+        return self.timeouts > 1 or (self.error is not None and self.error.timed_out)
+
+    def overdue(self) -> RetriesExhausted:
+        """Say what its time was spent on."""
+        under_way = self.attempts > 0 and not self.waits_for
+        self.timeouts += under_way
+        return self.exhausted("limits.give_up_after is reached", late=under_way, lane=not under_way and not self.attempts)
+
+    def exhausted(self, why: str, *, late: bool = False, lane: bool = False) -> RetriesExhausted:
         """Say what was tried, and why it is over."""
         seconds = asyncio.get_running_loop().time() - self.started
-        fact = self.error or f"{subject(self.request, None)}: no answer"
+        kept = f"it waited for {self.waits_for} and was not sent" if self.waits_for and not self.attempts else "no answer"
+        fact = self.error or f"{subject(self.request, None)}: {kept}"
         tries = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
+        if (asked := _unbelieved(self.error, self.limits.give_up_after)) is not None:
+            shown = f"{asked:.0f} s" if asked < _MOST_SHOWN else f"more than {_MOST_SHOWN:.0f} s"
+            why += f", and a Retry-After of {shown} was not believed"
         slower = ", with fewer requests_per_minute" if self.error is not None and self.error.status == 429 else ""
         text = f"{fact}; gave up after {tries} in {seconds:.0f} s: {why}; run it again later{slower}"
-        return RetriesExhausted(text, answering=self.answering())
+        return RetriesExhausted(text, answering=self.answering(), late=late or self.late, lane=lane)

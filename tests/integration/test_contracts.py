@@ -126,7 +126,7 @@ def test_a_page_token_that_leads_back_ends_the_run(tmp_path: Path) -> None:
     with emulator_process(agents=16, seed=11, requests_per_minute=0, most_per_page=5, repeat_cursor=True) as emulator:
         result = call("run", str(write_job(tmp_path, emulator, range=RANGE, contract="entities")), cwd=tmp_path)
     assert result.code == 4
-    assert "leads back to itself" in result.err
+    assert "leads back to a page already read" in result.err
 
 
 @pytest.mark.parametrize("contract", ["query-jobs", "entities"])

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -111,6 +112,34 @@ def test_other_contracts_go_on_without_a_client_that_is_refused(emulator: Handle
     summary = run_here(job(tmp_path / "two", emulator, [CLIENTS[2], CLIENTS[1]], contract=contract, range=span))
     assert summary.complete
     assert (tmp_path / "one/out.jsonl").read_bytes() == (tmp_path / "two/out.jsonl").read_bytes() != b""
+
+
+def test_a_client_whose_tokens_are_not_to_be_had_costs_no_record(emulator: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in look-ups nor in the pull; it is accused of nothing."""
+    monkeypatch.setattr("asyncreport.connect.random", SimpleNamespace(random=lambda: 0.0))
+    # This contract alone says in the body who asks for a token.
+    sections = {"contract": "entities", "teams": [{"name": "everyone"}]}
+    run_here(job(tmp_path / "one", emulator, CLIENTS[:1], **sections))
+    emulator.faults([{"match": {"path": "/oauth/token", "body": IDS[0]}, "do": {"status": 503}}])
+    before = len(emulator.log())
+    summary = run_here(job(tmp_path / "two", emulator, CLIENTS[:2], **sections))
+    assert summary.complete
+    assert (tmp_path / "one/out.jsonl").read_bytes() == (tmp_path / "two/out.jsonl").read_bytes() != b""
+    assert set(by_client(emulator, before)) == {IDS[1]}
+    assert sum(entry["status"] == 503 for entry in emulator.log()[before:]) == 8, "it was tried once, with all its attempts"
+
+
+def test_without_any_token_the_chunks_are_missing_for_one_reason(emulator: Handle, tmp_path: Path) -> None:
+    """It is told once, and the server is left alone meanwhile."""
+    emulator.faults([{"match": {"path": "/oauth/token"}, "do": {"status": 503}}])
+    before = len(emulator.log())
+    limits = {"give_up_after": "PT2S", "request_timeout": "PT1S", "max_attempts": 1}
+    path = job(tmp_path, emulator, CLIENTS[:2], contract="entities", limits=limits)
+    result = call("run", str(path), cwd=tmp_path)
+    assert result.code == 1
+    assert result.err.count("POST /oauth/token: 503") == 2, "in the warning of the first client that is lost, and for what is missing"
+    assert "30 chunks are missing" in result.err
+    assert len(emulator.log()) - before < 20
 
 
 def test_look_ups_are_asked_of_a_client_that_is_let_in(emulator: Handle, tmp_path: Path) -> None:

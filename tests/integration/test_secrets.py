@@ -13,6 +13,7 @@ import io
 import json
 import logging
 import os
+import re
 import shlex
 import shutil
 import ssl
@@ -24,6 +25,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -248,6 +250,55 @@ def test_a_server_that_sends_the_request_back_reveals_nothing(
             assert_clean(text)
     assert any(BASIC in came or quote_plus(SECRET) in came for came in gateway.seen), "the secret never travelled"
     assert any(BEARER in came for came in gateway.seen), "the token never travelled"
+
+
+@pytest.fixture(autouse=True)
+def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no backoff wait."""
+    monkeypatch.setattr("asyncreport.connect.random", SimpleNamespace(random=lambda: 0.0))
+
+
+#: successes that quote what they answer, by the path that is asked
+QUOTES: dict[str, Callable[[str], Any]] = {
+    "a user": lambda came: {"results": [{"group": {"userId": came}, "data": []}]},
+    "a bucket": lambda came: {"results": [{"group": {"userId": "anna"}, "data": [{"interval": came, "metrics": [{"metric": "tHandle"}]}]}]},
+    "a dimension": lambda came: {"results": [{"group": {"userId": [came]}}]},
+    "a key": lambda came: {came: 1},
+    "an entity's user": lambda came: {"entities": [{"user": {"id": came}, "metrics": {"handledCount": {"count": 1}}}]},
+    "an entity's bucket": lambda came: {
+        "entities": [{"user": {"id": "anna"}, "interval": {"startTime": came}, "metrics": {"handledCount": {"count": 1}}}]
+    },
+    "a page token": lambda came: {"entities": [], "nextPage": came},
+    "a failed query job": lambda came: {"jobId": "j", "state": "FAILED", "errorMessage": came},
+    "the id of a query job": lambda came: {"jobId": came, "state": came},
+    "a state": lambda came: {"jobId": "j", "state": came},
+    "a cursor": lambda came: {"jobId": "j", "state": "FULFILLED", "results": [], "cursor": came},
+}
+
+
+@pytest.mark.parametrize("name", QUOTES)
+@pytest.mark.parametrize("bearer", [BEARER, "long-" + "0123456789abcdef" * 8])
+def test_a_success_that_sends_the_token_back_reveals_nothing(gateway: Gateway, tmp_path: Path, name: str, bearer: str) -> None:
+    """Whatever of it our own words would quote."""
+    sample = QUOTES[name]("x")
+    contract = "entities" if "entities" in sample else "query-jobs" if "jobId" in sample else "aggregates"
+    limits_ = {"max_attempts": 1, "give_up_after": "PT2S", "request_timeout": "PT1S"}
+    path = job(tmp_path, gateway.url, contract=contract, limits=limits_, teams=[{"name": "t", "users": ["anna"]}])
+
+    def answer(token: bool, came: str) -> tuple[int, dict[str, str], bytes]:
+        if token:
+            return 200, {}, json.dumps({"access_token": bearer, "expires_in": 3600}).encode()
+        quoted = re.search("(?i)authorization: Bearer (.*)", came)
+        assert quoted
+        return 200, {}, json.dumps(QUOTES[name](quoted[1].strip())).encode()
+
+    gateway.answer = answer
+    result = loud("run", "-v", str(path), cwd=tmp_path)
+    assert result.code in (1, 4), result.err
+    for text in (result.out, result.err, kept(tmp_path)):
+        assert_clean(text)
+        assert bearer[:40] not in text
+        assert bearer[-12:] not in text
 
 
 NO_HTTP: dict[str, Callable[[str], bytes]] = {

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from asyncreport.api import query_jobs
+from asyncreport.emulator.limits import credentials
+from asyncreport.net import client
 from asyncreport.summary import Summary
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import run_here, write_job
+from tests.exporting import connection, run_here, write_job
 
 SIZE = {"agents": 10, "seed": 8, "requests_per_minute": 0, "tokens_per_minute": 0, "job_polls": 0}
 RANGE = {"start": "2024-01-01", "end": "2024-01-29", "granularity": "PT1H", "chunk": "PT6H"}
@@ -46,6 +48,10 @@ TROUBLES: list[dict[str, Any]] = [
     {"revoke_tokens": True},
     {"status": 204},
     {"status": 429, "headers": {"date": FAR}, "retry_after": PAST},
+    {"status": 200, "body": '{"message": "Internal", "code": "internal.server.error", "status": 500}'},
+    {"status": 202, "body": '{"jobId": "of-another-query"}'},
+    {"status": 429, "retry_after": 86_400},
+    {"status": 503, "retry_after": "9" * 308},
 ]
 #: answers that are odd, and good
 ODDITIES: list[dict[str, Any]] = [
@@ -89,13 +95,22 @@ JOBS: dict[str, dict[str, Any]] = {
     "query-jobs": {"contract": "query-jobs", "range": {**RANGE, "chunk": "P1D"}},
     "entities": {"contract": "entities"},
     "cut": {"range": {**RANGE, "chunk": "P7D"}},
+    "late": {"range": {**RANGE, "chunk": "P7D"}},
+    "two clients": {},
 }
 
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[Handle]:
     """Serve short pages, and refuse what is beyond a few hours."""
-    with emulator_process(**SIZE, most_per_page=50, max_rows=100) as handle:
+    with emulator_process(**SIZE, most_per_page=50, max_rows=100, clients=2) as handle:
+        yield handle
+
+
+@pytest.fixture(scope="module")
+def slow_emulator() -> Iterator[Handle]:
+    """Give no answer in time to what is beyond two days of everyone."""
+    with emulator_process(**SIZE, slow_above=10 * 48) as handle:
         yield handle
 
 
@@ -113,7 +128,8 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no backoff wait and polls follow soon: the unit tests look at how long they are."""
+    """Let no backoff wait, not for the minute that an absurd Retry-After counts as, and polls follow soon: the unit tests look at that."""
+    monkeypatch.setattr(client, "_MINUTE", 0.0)
     monkeypatch.setattr("asyncreport.connect.random", SimpleNamespace(random=lambda: 0.0))
     monkeypatch.setattr(query_jobs, "_FIRST", 0.01)
 
@@ -124,11 +140,17 @@ def export(folder: Path, emulator: Handle, sections: dict[str, Any]) -> Summary:
 
 @pytest.mark.parametrize("name", JOBS)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_storm_changes_no_byte(emulator: Handle, calm: dict[str, bytes], tmp_path: Path, name: str, seed: int) -> None:
+def test_a_storm_changes_no_byte(
+    emulator: Handle, slow_emulator: Handle, calm: dict[str, bytes], tmp_path: Path, name: str, seed: int
+) -> None:
+    emulator, job = slow_emulator if name == "late" else emulator, JOBS[name]
+    if name == "two clients":
+        reached = connection(emulator, clients=[{"client_id": each, "client_secret": secret} for each, secret in credentials(2)])
+        job = {"connections": {"default": {key: value for key, value in reached.items() if key not in ("client_id", "client_secret")}}}
     before = len(emulator.log())
     emulator.faults(storm(seed))
     try:
-        summary = export(tmp_path, emulator, JOBS[name])
+        summary = export(tmp_path, emulator, job)
     finally:
         emulator.faults([])
     assert summary.complete
@@ -137,7 +159,8 @@ def test_a_storm_changes_no_byte(emulator: Handle, calm: dict[str, bytes], tmp_p
     assert len(faults) / 4 < sum(fault in TROUBLES + LOGIN for fault in faults) < len(faults) / 2
     assert [each for each in TROUBLES if each not in faults] == []
     assert any(each in faults for each in ODDITIES)
-    assert name != "cut" or summary.chunks_cut > 0
+    assert name not in ("cut", "late") or summary.chunks_cut > 0
+    assert name != "two clients" or len({seen["client"] for seen in emulator.log()[before:] if seen["client"]}) == 2
 
 
 @pytest.mark.parametrize(("life", "told"), [(1, 86_400), (86_400, 1)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -220,3 +221,87 @@ def test_a_lane_lost_while_all_others_were_refused_the_query_ends_the_run() -> N
 
     with pytest.raises(RejectedError, match="no such metric"):
         clock.run(run([Work(chunks(9), [refused.fetch, fetch], 2)], save, Progress()))
+
+
+def test_a_chunk_that_comes_back_is_tried_by_the_lane_that_is_left_before_the_query_is_given_up() -> None:
+    """All other chunks were refused, and their workers wait for its word; it is answered, so the refusals are gaps."""
+    good, progress = Server({1: RejectedError("odd"), 2: RejectedError("odd")}), Progress()
+
+    async def fetch(_: Chunk) -> list[Block]:
+        await asyncio.sleep(5)
+        raise AuthError("no")
+
+    clock.run(run([Work(chunks(3), [fetch, good.fetch], 2)], save, progress))
+    assert (progress.finished, len(progress.gaps)) == (1, 2)
+    assert sorted(good.asked) == [0, 1, 2]
+
+
+class Kept(Server):
+    """Fail soon for want of a token, from one instant to another."""
+
+    def __init__(self, since: float, until: float) -> None:
+        super().__init__()
+        self.since, self.until = since, until
+        self.tried: list[float] = []
+        self.error = RetriesExhausted("no token", lane=True)
+
+    async def fetch(self, chunk: Chunk) -> list[Block]:
+        now = asyncio.get_running_loop().time()
+        self.tried.append(now)
+        if self.since <= now < self.until:
+            await asyncio.sleep(0.1)
+            raise self.error
+        return await super().fetch(chunk)
+
+
+def test_a_lane_that_gets_nothing_through_leaves_the_chunks_to_the_others_and_is_not_accused() -> None:
+    kept, good, progress, told = Kept(0, 1e9), Server(), Progress(), list[object]()
+    clock.run(run([Work(chunks(200), [kept.fetch, good.fetch], 4, lambda *lost: told.append(lost))], save, progress))
+    assert (progress.finished, progress.gaps, told) == (200, [], [])
+    assert sorted(good.asked) == list(range(200))
+    assert len(kept.tried) == 4, "its workers once each; the run is over before it is tried again"
+
+
+def test_a_lane_that_does_not_recover_is_lost_and_told_once() -> None:
+    kept, good, progress, told = Kept(3, 1e9), Server(), Progress(), list[object]()
+    clock.run(run([Work(chunks(2000), [kept.fetch, good.fetch], 2, lambda *lost: told.append(lost), patience=300)], save, progress))
+    assert (progress.finished, progress.gaps, told) == (2000, [], [(0, kept.error)])
+    assert len(kept.tried) == 6 + 2 + 5, "what was answered, its two workers, and then one of them a minute"
+
+
+@pytest.mark.parametrize("concurrency", [1, 16])
+def test_a_single_lane_rides_out_what_keeps_it_from_asking(concurrency: int) -> None:
+    """One worker a minute finds out whether it is over; then all go on."""
+    kept, progress = Kept(2, 500), Progress()
+    clock.run(run([Work(chunks(100), [kept.fetch], concurrency)], save, progress))
+    assert (progress.finished, progress.gaps) == (100, [])
+    assert len(kept.tried) == 100 + concurrency + 8
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_when_the_last_lane_is_lost_what_is_left_is_missing_for_one_reason(others: int) -> None:
+    """Though others were refused before it: nobody knows whether the query is at fault."""
+    kept, progress = Kept(2, 1e9), Progress()
+    dead = [Server(dict.fromkeys(range(100), AuthError("no"))).fetch for _ in range(others)]
+
+    async def main() -> float:
+        await run([Work(chunks(100), [*dead, kept.fetch], 16)], save, progress)
+        return asyncio.get_running_loop().time()
+
+    assert clock.run(main()) == pytest.approx(902, abs=1)
+    assert progress.finished + len(progress.gaps) == 100
+    assert len({gap.chunk for gap in progress.gaps}) == len(progress.gaps) > 50
+    assert {id(gap.error) for gap in progress.gaps} == {id(kept.error)}
+    assert len(kept.tried) - progress.finished <= 16 + 15
+
+
+def test_a_lane_that_now_and_then_gets_something_through_is_not_lost() -> None:
+    progress, turns = Progress(), itertools.count()
+
+    async def fetch(_: Chunk) -> list[Block]:
+        if next(turns) % 10:
+            raise RetriesExhausted("no turn", lane=True)
+        return []
+
+    clock.run(run([Work(chunks(20), [fetch], 1)], save, progress))
+    assert (progress.finished, progress.gaps) == (20, [])

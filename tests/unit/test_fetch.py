@@ -12,11 +12,11 @@ import pytest
 from asyncreport.api.aggregates import Known
 from asyncreport.api.query_jobs import PATH
 from asyncreport.api.wire import Request, Wait
-from asyncreport.errors import TOO_LARGE, AuthError, RejectedError, RetriesExhausted, TransientError
+from asyncreport.errors import TOO_LARGE, AuthError, ConfigError, RejectedError, RetriesExhausted, TransientError
 from asyncreport.fetch import drive, fetch
 from asyncreport.job import Chunk, Query
 from asyncreport.records import Block
-from asyncreport.timeline import DAY, HOUR, Granularity, Grid, Interval, parse_iso
+from asyncreport.timeline import DAY, HOUR, Granularity, Grid, Interval, iso, parse_iso
 from tests import clock
 
 CHUNK = Chunk(connection="c", month="1970-01", interval=Interval(0, HOUR), users=("anna",))
@@ -74,7 +74,7 @@ def test_answers_errors_and_time_reach_the_contract() -> None:
 
 
 def test_what_a_contract_cannot_mend_goes_past_it() -> None:
-    error = AuthError("who")
+    error = ConfigError("the proxy")
 
     def contract() -> Generator[Request | Wait, Any, None]:
         try:
@@ -125,8 +125,8 @@ TWO_DAYS = Chunk(connection="c", month="1970-01", interval=Interval(0, 2 * DAY),
 
 
 def late(*, answering: bool = True) -> RetriesExhausted:
-    """Give what a lane raises where the last attempt timed out."""
-    error = RetriesExhausted("[id] POST /x: 504; gave up", answering=answering)
+    """Give what a lane raises where an attempt or two timed out."""
+    error = RetriesExhausted("[id] POST /x: 504; gave up", answering=answering, late=True)
     error.__cause__ = TransientError("504", status=504)
     return error
 
@@ -228,6 +228,22 @@ def test_a_question_that_is_too_long_is_asked_of_fewer_users() -> None:
     assert known.bound.users == 2
     with pytest.raises(RejectedError, match=r"^\[id\] long; this was .* of user anna, which cannot be cut smaller$"):
         pulled(Bounded(RejectedError("[id] long", status=413), most=10))
+
+
+@pytest.mark.parametrize("error", [AuthError("403"), RejectedError("400", status=400), RetriesExhausted("503")])
+def test_a_query_job_that_may_not_be_deleted_has_its_answer_all_the_same(error: Exception) -> None:
+    async def ask(request: Request) -> Any:
+        if request.method == "DELETE":
+            raise error
+        answers = {"POST": b'{"jobId": "j1"}', "GET": b'{"state": "FULFILLED"}'}
+        hour = f"{iso(0)}/{iso(HOUR)}"
+        measure = {"metric": "tHandle", "stats": {"count": 1, "sum": 1000}}
+        results = {"results": [{"group": {"userId": "anna"}, "data": [{"interval": hour, "metrics": [measure]}]}]}
+        return request.decode(json.dumps(results).encode() if request.path.endswith("/results") else answers[request.method])
+
+    chunk = Chunk(connection="c", month="1970-01", interval=Interval(0, HOUR), users=("anna",))
+    (block,) = clock.run(fetch(chunk, JOBS, ask, Known()))
+    assert (block.user, block.count) == ("anna", 1)
 
 
 def test_a_query_job_of_a_piece_is_deleted_before_the_next_one_is_submitted() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncreport.errors import TOO_LARGE, AsyncReportError, AuthError, RejectedError, RetriesExhausted, TransientError
+from asyncreport.errors import TOO_LARGE, AsyncReportError, AuthError, RejectedError, RetriesExhausted
 from asyncreport.job import Chunk
 from asyncreport.pieces import Bound, Trouble, halves, join, least, next_step, size, tile, told, trouble
 from asyncreport.records import Block
@@ -92,25 +92,12 @@ def test_the_least_part_of_a_piece_is_a_bucket_of_a_user() -> None:
         (RejectedError("", status=400, code="bad.request"), None),
         (AuthError(""), None),
         (RetriesExhausted(""), None),
+        (RetriesExhausted("", answering=True, lane=True), None),
+        (RetriesExhausted("", late=True), "late"),
     ],
 )
 def test_only_what_a_smaller_question_may_mend_is_cut(error: AsyncReportError, why: Trouble | None) -> None:
     assert trouble(error) == why
-
-
-@pytest.mark.parametrize(("status", "why"), [(408, "late"), (504, "late"), (503, None), (429, None), (None, None)])
-def test_time_outs_are_cut_and_other_trouble_is_not(status: int | None, why: Trouble | None) -> None:
-    exhausted = RetriesExhausted("")
-    exhausted.__cause__ = TransientError("", status=status)
-    assert trouble(exhausted) == why
-
-
-def test_a_time_out_of_our_own_is_cut() -> None:
-    exhausted, mine = RetriesExhausted(""), TransientError("")
-    exhausted.__cause__, mine.__cause__ = mine, TimeoutError()
-    assert trouble(exhausted) == "late"
-    exhausted.__cause__ = RetriesExhausted("no token")
-    assert trouble(exhausted) is None
 
 
 def test_a_bound_is_the_largest_piece_that_was_answered_and_never_rises() -> None:

@@ -117,10 +117,71 @@ def test_everyone_is_asked_for_without_a_filter() -> None:
         b'{"results": []}',
         b'{"results": [{}]}',
         b'{"results": [{"group": null, "data": null}], "new": 1}',
+        b'{"systemToOrganizationMappings": {"a": "b"}, "results": null}',
+        b'{"systemToOrganizationMappings": {}, "cursor": null}',
     ],
 )
 def test_nothing_comes_in_many_shapes(body: bytes) -> None:
     assert ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)[1] == {}
+
+
+#: what a server says with the status of a success though it has no answer
+NO_ANSWERS = [
+    b'{"message": "The query could not be run", "code": "internal.server.error", "status": 500}',
+    b'{"jobId": "x"}',
+    b'{"Results": [{}]}',
+    b'{"error": {}}',
+    b'{"results": null, "error": "busy"}',
+    b'{"cursor": "c", "status": 500}',
+]
+
+
+@pytest.mark.parametrize("body", NO_ANSWERS)
+@pytest.mark.parametrize("query", [Query(grid=Grid(Granularity.PT1H, "UTC")), Query(grid=Grid(Granularity.PT1H, "UTC"), occupancy=True)])
+def test_a_body_that_says_something_else_in_place_of_results_is_worth_another_attempt(query: Query, body: bytes) -> None:
+    """It is no quiet day, in neither of the two queries."""
+    turns = iter([b"{}", body] if query.occupancy else [body])
+    with pytest.raises(TransientError, match=r"the answer is no aggregates result \(it holds '.*' and no results"):
+        ask(query, DAY, (ANNA,), lambda _: next(turns))
+
+
+@pytest.mark.parametrize(
+    ("group", "sound"),
+    [
+        ({"userId": ANNA, "mediaType": "voice", "queueId": "q1"}, True),
+        ({"userId": ANNA, "mediaType": "message", "queueId": "q2"}, True),
+        ({"userId": ANNA}, True),
+        ({"userId": ANNA, "mediaType": "chat", "queueId": "q1"}, False),
+        ({"userId": ANNA, "mediaType": "voice", "queueId": "q3"}, False),
+    ],
+)
+def test_a_group_outside_the_jobs_filter_is_an_error(group: dict[str, str], sound: bool) -> None:
+    """So far as the group tells: its medium always, its queue where the records are split by it."""
+    kept = Filter(media_types=("voice", "message"), queues=("q1", "q2"))
+    query = Query(grid=Grid(Granularity.PT1H, "UTC"), split_by=("queueId",), filter=kept)
+    reply = results((group, [("2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z", 1)]))
+    if sound:
+        assert [row["handled_count"] for row in ask(query, DAY, (ANNA,), lambda _: reply)[1][ANNA]] == [1]
+        return
+    with pytest.raises(RejectedError, match="that was not asked for; the server did not apply the filter"):
+        ask(query, DAY, (ANNA,), lambda _: reply)
+
+
+TEN_TO_ELEVEN = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
+
+
+@pytest.mark.parametrize("occupancy", [False, True])
+def test_groups_that_all_lack_the_user_are_no_answer_for_listed_users(occupancy: bool) -> None:
+    """In either query. Beside a group of one who was asked for, or where they report nothing, they are left out."""
+    nobody, named = ({"mediaType": "voice"}, [(TEN_TO_ELEVEN, 4)]), ({"userId": ANNA, "mediaType": "voice"}, [(TEN_TO_ELEVEN, 1)])
+    query = Query(grid=Grid(Granularity.PT1H, "UTC"), occupancy=occupancy)
+    turns = iter([results(named), results(nobody)] if occupancy else [results(nobody)])
+    with pytest.raises(RejectedError, match="the server did not group by user"):
+        ask(query, DAY, (ANNA,), lambda _: next(turns))
+    plain = Query(grid=Grid(Granularity.PT1H, "UTC"))
+    assert [row["handled_count"] for row in ask(plain, DAY, (ANNA,), lambda _: results(nobody, named))[1][ANNA]] == [1]
+    assert ask(plain, DAY, (ANNA,), lambda _: results(({"mediaType": "voice"}, [])))[1] == {}
+    assert [row["handled_count"] for row in ask(plain, DAY, None, lambda _: results(nobody))[1][None]] == [4]
 
 
 def test_media_types_containers_and_entries_of_one_key_are_added_up() -> None:

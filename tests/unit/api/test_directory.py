@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncreport.api.directory import Roster, decode, everyone, look_up, queue_names
+from asyncreport.api.directory import Roster, decode, everyone, look_up, numbered, queue_names
 from asyncreport.api.wire import Request
 from asyncreport.errors import AsyncReportError, ConfigError, RejectedError, TransientError
 from asyncreport.job import Selector
@@ -278,6 +278,20 @@ def test_queue_names_are_asked_for_a_hundred_ids_a_call_and_a_deleted_queue_has_
     names, asked = play(queue_names(f"queue-{n:03}" for n in [*range(130), 0]), answers)
     assert [sum(key == "id" for key, _ in request.query) for request in asked] == [100, 100, 30]
     assert names == {f"queue-{n:03}": None if n == 7 else f"Queue-{n:03}" for n in range(130)}
+
+
+@pytest.mark.parametrize(("told", "pages"), [(25, 5), (500, 2), (None, 1), ("25", 1), (-1, 1)])
+def test_a_page_is_full_by_its_own_size_where_it_tells_one(told: object, pages: int) -> None:
+    """A server that gives 25 though it was asked for 100, and says neither how many pages there are nor where the next one is."""
+
+    def answers(request: Request) -> object:
+        number, size = int(dict(request.query)["pageNumber"]), 100 if told == 500 else 25
+        ids = [f"user-{n:03}" for n in range(101)][(number - 1) * size : number * size]
+        return {"entities": [entity(value) for value in ids], "pageSize": told}
+
+    listed, asked = play(numbered("/api/v2/users"), answers)
+    assert len(asked) == pages
+    assert len(listed) == (101 if pages > 1 else 25)
 
 
 def test_no_queues_are_asked_for_where_there_are_none() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncreport.api.echoes import SEARCHED, credentials, echoes, proxy_credentials, withheld
+from asyncreport.api.echoes import PART, SEARCHED, betrays, credentials, echoes, proxy_credentials, withheld
 from asyncreport.api.oauth import token_request
 from asyncreport.api.problems import problem
 from asyncreport.api.wire import Request, Response
@@ -79,8 +79,31 @@ def test_the_target_of_a_redirect_that_holds_a_credential_is_not_shown() -> None
     assert "this one goes to https://elsewhere.example/" in words(QUERY, b"", 302, location="https://elsewhere.example/")
 
 
-def test_an_answer_too_long_to_be_searched_is_not_shown() -> None:
-    assert "its words are not shown" in words(QUERY, b"x" * (SEARCHED + 1))
+def test_an_answer_too_long_to_be_searched_is_not_shown_and_not_accused() -> None:
+    told = words(QUERY, b"x" * (SEARCHED + 1))
+    assert "(its words are not shown: they are too long)" in told
+    assert "credentials" not in told
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("request_", [QUERY, *LOGIN.values()], ids=["token", "header", "form"])
+def test_a_page_in_another_encoding_is_searched_too(request_: Request, encoding: str) -> None:
+    """Decoded as what it is not, it would show the secret with a blank after each letter."""
+    known = TOKEN if request_ is QUERY else "s3cr\u00e9t of mine"
+    if request_ is not QUERY:
+        client = Client(client_id="the client", client_secret=Secret(known))
+        request_ = token_request(client, in_form=request_ is LOGIN[True])
+    for echo in (known, quote(known, safe="")):
+        told = words(request_, f"<html>you sent {echo}</html>".encode(encoding))
+        assert "its words are not shown: they hold credentials" in told
+    assert "its words are not shown: they hold credentials" in words(request_, f"you sent {'&nbsp;'.join(known)}".encode())
+
+
+@given(st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=PART, max_size=100), st.integers(0, 90), st.integers(PART, 80))
+def test_a_part_of_a_credential_is_found_in_our_own_words(secret: str, start: int, length: int) -> None:
+    part = secret[start : start + length]
+    assert betrays(f"the answer holds a user {part!r} who was not asked for", [secret]) == (len(part) >= PART)
+    assert not betrays("the answer holds a user 'zoe' who was not asked for", ["a-token-that-is-not-there"])
 
 
 def test_the_data_of_a_success_are_left_alone() -> None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncreport.api.aggregates import PATH, Known
+from asyncreport.api.aggregates import PATH, Known, Page
 from asyncreport.api.contracts import steps
-from asyncreport.api.entities import Page, decode
+from asyncreport.api.entities import Page as Wire
+from asyncreport.api.entities import decode
 from asyncreport.api.wire import Request
 from asyncreport.errors import RejectedError, TransientError
 from asyncreport.job import Chunk, Query
@@ -113,7 +114,7 @@ def test_pages_are_followed_by_their_token_and_an_empty_one_is_not_the_end() -> 
 
 
 def test_a_token_that_leads_back_is_an_error() -> None:
-    with pytest.raises(RejectedError, match="the page token 't1' leads back to itself"):
+    with pytest.raises(RejectedError, match="the page token of page 2 leads back to a page already read"):
         ask(lambda _: page(following="t1"))
 
 
@@ -132,7 +133,46 @@ def test_a_row_with_nothing_in_it_makes_no_record(row: dict[str, Any]) -> None:
 def test_a_row_without_a_user_belongs_to_everyone_alone() -> None:
     body = page(entity(None, handledCount={"count": 1}), {"interval": {"startTime": TEN}, "metrics": {"handledCount": {"count": 4}}})
     assert [row["handled_count"] for row in ask(lambda _: body, users=None)[1][None]] == [5]
-    assert ask(lambda _: body)[1] == {}
+
+
+def test_rows_that_all_lack_the_user_are_no_answer_for_listed_users() -> None:
+    """Beside a row of one who was asked for, or where they report nothing, they are left out."""
+    nobody, named = entity(None, handledCount={"count": 4}), entity(handledCount={"count": 1})
+    with pytest.raises(RejectedError, match="the server did not group by user"):
+        ask(lambda _: page(nobody))
+    pages = {None: page(nobody, following="t"), "t": page(named)}
+    assert [row["handled_count"] for row in ask(lambda body: pages[body.get("pageToken")])[1]["anna"]] == [1]
+    assert ask(lambda _: page(entity(None)))[1] == {}
+
+
+@pytest.mark.parametrize("count", [2.5, 1e-300, -0.5])
+def test_a_count_that_is_no_whole_number_is_an_error(count: float) -> None:
+    with pytest.raises(RejectedError, match="its handledCount is no count"):
+        ask(lambda _: page(entity(handledCount={"count": count})))
+    assert ask(lambda _: page(entity(handledCount={"count": 2.0})))[1]["anna"][0]["handled_count"] == 2
+
+
+@pytest.mark.parametrize("granularity", [Granularity.P1D, Granularity.P1W, Granularity.NONE])
+@pytest.mark.parametrize(
+    ("start", "sound"),
+    [("2023-10-02T10:00:00+02:00", True), (None, True), ("", True)]
+    + [
+        (start, False) for start in ("2023-10-01T10:00:00Z", "2023-10-09T00:00:00Z", "2024-10-02T00:00:00Z", "soon", "9999-99-99T00:00:00Z")
+    ],
+)
+def test_a_row_of_a_bucket_that_was_asked_for_alone_may_say_so_and_nothing_else(
+    granularity: Granularity, start: str | None, sound: bool
+) -> None:
+    week = Interval(parse_iso("2023-10-01T23:00Z"), parse_iso("2023-10-08T23:00Z"))
+    grid = Grid(granularity, "Europe/Dublin", week if granularity is Granularity.NONE else None)
+    day = Interval(week.start, parse_iso("2023-10-02T23:00Z"))
+    interval = day if granularity is Granularity.P1D else week
+    reply = page(entity(start=start, handledCount={"count": 1}))
+    if sound:
+        assert [row["handled_count"] for row in ask(lambda _: reply, grid=grid, interval=interval)[1]["anna"]] == [1]
+        return
+    with pytest.raises(RejectedError, match="that was not asked for"):
+        ask(lambda _: reply, grid=grid, interval=interval)
 
 
 def test_a_user_who_was_not_asked_for_is_an_error() -> None:
@@ -171,7 +211,17 @@ def test_the_contract_knows_no_zone_so_local_days_are_one_request_each(
     assert len(rows.get("anna", [])) == (2 if expected[0] is None else 0)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"entities": 5}', b'{"entities": [{"metrics": {"talkTime": {"sum": "1"}}}]}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b'{"entities": 5}',
+        b'{"error": "busy"}',
+        b'{"nextPage": "t", "results": []}',
+        b'{"entities": [{"metrics": {"talkTime": {"sum": "1"}}}]}',
+    ],
+)
 def test_a_foreign_body_is_worth_another_attempt(body: bytes) -> None:
     with pytest.raises(TransientError, match="the answer is no page of entities"):
         decode(body)
@@ -183,4 +233,4 @@ def test_any_bytes_give_a_page_or_our_error(body: bytes) -> None:
         found = decode(body)
     except TransientError:
         return
-    assert isinstance(found, Page)
+    assert isinstance(found, Wire)

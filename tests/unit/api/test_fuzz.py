@@ -11,7 +11,7 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -171,6 +171,30 @@ def test_spoiled_answers_make_records_that_hold_or_an_error_of_ours(name: str) -
         spoiled = lambda good, rng=rng: mutated(good, rng) if good and rng.random() < 0.5 else good  # noqa: E731
         outcomes[fetched(name, Server(spoiled)) is None] += 1
     assert min(outcomes[True], outcomes[False]) > 50 * FACTOR
+
+
+@pytest.mark.parametrize("name", CHUNKS)
+@pytest.mark.parametrize("instead", ["Results", "RESULTS", "", "\u202e", "id", "interval", "message", "error", "jobId", None])
+def test_an_answer_that_says_something_else_in_place_of_what_it_reports_takes_no_row_away(name: str, instead: str | None) -> None:
+    """Of whichever answer the key was renamed, or gave way to an error's words: the records are all there, or there is an error."""
+    told = {"message": "Internal", "code": "internal.server.error", "status": 500}
+    spoilt = 1
+    for victim in itertools.count(1):
+        turns = itertools.count(1)
+
+        def spoil(good: bytes, victim: int = victim, turns: Iterator[int] = turns) -> bytes:
+            answer = json.loads(good) if good else {}
+            if not answer.keys() & {"results", "entities"} or next(turns) != victim:
+                return good
+            value = [answer.pop(key) for key in ("results", "entities") if key in answer]
+            return json.dumps({**answer, **({instead: value[0]} if instead is not None else told)}).encode()
+
+        blocks = fetched(name, Server(spoil))
+        if blocks == _calm(name) and next(turns) <= victim:
+            break  # there are no more answers than that
+        assert blocks is None
+        spoilt += 1
+    assert spoilt > 1
 
 
 @pytest.mark.parametrize("name", LISTINGS)

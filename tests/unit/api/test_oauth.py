@@ -41,6 +41,11 @@ def test_an_odd_lifetime_is_taken_for_the_usual_one(odd: str) -> None:
     assert decode(f'{{"access_token": "t", "expires_in": {odd}}}'.encode()).expires_in == USUAL_LIFETIME
 
 
+@pytest.mark.parametrize("digits", [308, 309, 400, 4300])
+def test_a_lifetime_of_hundreds_of_digits_is_one_or_the_usual_one(digits: int) -> None:
+    assert decode(b'{"access_token": "t", "expires_in": %s}' % (b"9" * digits)).expires_in >= USUAL_LIFETIME
+
+
 def test_a_missing_lifetime_is_taken_for_the_usual_one() -> None:
     assert decode(b'{"access_token": "t"}').expires_in == USUAL_LIFETIME
 

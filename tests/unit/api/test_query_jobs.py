@@ -102,6 +102,14 @@ def test_an_unknown_state_is_a_job_under_way() -> None:
     assert users(play([ACCEPTED, b'{"state": "PONDERING"}', b"{}", DONE, page("a")])[2]) == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("state", "shown"), [("PONDERING", "PONDERING"), ("Bearer abc", "under way"), ("A" * 21, "under way"), ("", "under way")]
+)
+def test_a_state_is_shown_that_can_be_one(state: str, shown: str) -> None:
+    with pytest.raises(RetriesExhausted, match=f"the query job is still {shown} after 60 s"):
+        play([ACCEPTED, *[b'{"state": "%s"}' % state.encode()] * 50], patience=60)
+
+
 def test_a_failed_job_is_told_in_the_servers_words() -> None:
     with pytest.raises(RejectedError, match="the query job failed: too much"):
         play([ACCEPTED, b'{"state": "FAILED", "errorMessage": "too much"}'])
@@ -133,8 +141,29 @@ def test_a_page_without_results_is_not_the_end() -> None:
     assert users(play([ACCEPTED, DONE, b'{"cursor": "c1"}', page("a", cursor="c2"), b"{}"])[2]) == ["a"]
 
 
+def test_a_page_that_says_something_else_does_not_end_the_answer() -> None:
+    with pytest.raises(TransientError, match="the answer is no aggregates result"):
+        play([ACCEPTED, DONE, page("a", cursor="c1"), b'{"message": "Internal", "status": 500}'])
+
+
+def test_a_query_job_alone_may_be_answered_later() -> None:
+    """Its results may not."""
+    running, later = send({}, reader(), [], 900), {}
+    step = next(running)
+    while True:
+        if isinstance(step, Wait):
+            step = running.send(None)
+            continue
+        later[step.method, step.path.removeprefix(PATH)] = step.answered(202)
+        if step.method == "DELETE":
+            break
+        answers = {"": ACCEPTED, "/j1": DONE, "/j1/results": page("a")}
+        step = running.send(step.decode(answers[step.path.removeprefix(PATH)]))
+    assert later == {("POST", ""): True, ("GET", "/j1"): True, ("GET", "/j1/results"): False, ("DELETE", "/j1"): True}
+
+
 def test_a_cursor_that_leads_back_is_an_error() -> None:
-    with pytest.raises(RejectedError, match="the cursor 'c1' leads back to itself"):
+    with pytest.raises(RejectedError, match="the cursor of page 3 leads back to a page already read"):
         play([ACCEPTED, DONE, page("a", cursor="c1"), page("b", cursor="c2"), page("c", cursor="c1")])
 
 

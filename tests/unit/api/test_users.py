@@ -29,7 +29,7 @@ def test_the_total_of_users_is_read_from_one_short_page() -> None:
     assert decode(b'{"entities": [], "total": 812, "pageCount": 812}').total == 812
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"entities": 5}', b'{"entities": [{"name": "no id"}]}'])
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"entities": 5}', b'{"entities": [{"name": "no id"}]}', b'{"message": "no"}'])
 def test_a_body_that_is_no_page_is_worth_another_attempt(body: bytes) -> None:
     with pytest.raises(TransientError, match="the answer is no page of users"):
         decode(body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 from collections import deque
@@ -18,6 +19,7 @@ from asyncreport.job import Client, Limits, Secret
 from asyncreport.net.client import Lane
 from asyncreport.net.tally import Tally
 from asyncreport.net.throttle import Throttle
+from asyncreport.net.tokens import REFUSALS
 from tests.clock import run
 from tests.unit.net.test_throttle import most_within
 
@@ -194,22 +196,56 @@ def test_an_attempt_that_outlasts_the_time_is_cut() -> None:
     server = Server(latency=1000.0)
     error = asked(server, limits=Limits(give_up_after=10))
     assert isinstance(error, RetriesExhausted)
-    assert str(error) == "POST /query: no answer; gave up after 0 attempts in 10 s: limits.give_up_after is reached; run it again later"
+    assert str(error) == (
+        "POST /query: it waited for a token and was not sent; gave up after 0 attempts in 10 s: limits.give_up_after is reached; "
+        "run it again later"
+    )
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_retry_after_beyond_what_is_left_ends_the_request_at_once_and_says_so(status: int) -> None:
-    server = Server([refused(status, retry_after="3600")])
+@pytest.mark.parametrize("absurd", ["901", "3600", "1e300", "9" * 308, "Tue, 19 Jan 2038 03:14:07 GMT"])
+def test_a_retry_after_longer_than_a_request_may_take_counts_as_a_minute_for_the_whole_lane(status: int, absurd: str) -> None:
+    told = refused(status, retry_after=absurd)
+    told = replace(told, headers={**told.headers, "date": "Wed, 21 Oct 2015 07:28:00 GMT"})
+    server = Server([ok(), told, told, ok()])
 
     async def main() -> None:
         one, _ = lane(server)
-        for _ in range(2):  # the next request does not even knock
-            with pytest.raises(RetriesExhausted, match=r"Retry-After of 3600 s outlasts limits\.give_up_after"):
-                await one.ask(QUERY)
-        assert now() < 1
+        assert await asyncio.gather(*(one.ask(QUERY) for _ in range(3))) == ["data"] * 3
+        assert await one.ask(QUERY) == "data"
 
     run(main())
-    assert len(server.times) == 1
+    assert len(server.times) == 6
+    assert 60 <= server.times[3] - server.times[2] < 61.2
+
+
+@pytest.mark.parametrize(("absurd", "shown"), [("3600", "3600 s"), ("9" * 308, "more than 1000000000 s")])
+@pytest.mark.parametrize(("limits", "attempts"), [(Limits(max_attempts=3), 3), (Limits(give_up_after=30), 1)])
+def test_what_was_not_believed_is_told_at_the_end_in_few_digits(absurd: str, shown: str, limits: Limits, attempts: int) -> None:
+    server = Server([refused(429, retry_after=absurd)])
+    error = asked(server, limits=limits)
+    assert isinstance(error, RetriesExhausted)
+    assert f"a Retry-After of {shown} was not believed; run it again later" in str(error)
+    assert len(str(error)) < 300
+    assert len(server.times) == attempts
+
+
+def test_a_retry_after_beyond_what_is_left_ends_the_request_at_once_as_one_that_its_lane_kept() -> None:
+    """And nobody waits at the gate for longer than a request may take."""
+    server = Server([refused(429, retry_after="80"), ok()])
+
+    async def main() -> None:
+        one, _ = lane(server, limits=Limits(give_up_after=100))
+        server.latency = 30
+        with pytest.raises(RetriesExhausted, match=r"the 80 s of it that are left outlast limits\.give_up_after") as caught:
+            await one.ask(QUERY)
+        assert now() < 61
+        assert caught.value.lane
+        server.latency = 0.1
+        assert await one.ask(QUERY) == "data"
+        assert 139 < now() < 142
+
+    run(main())
 
 
 def test_a_retry_after_within_what_is_left_is_waited_for() -> None:
@@ -362,11 +398,17 @@ def test_sixteen_workers_whose_token_was_revoked_fetch_one_new_token() -> None:
     assert server.grants == 2
 
 
-def test_a_client_whose_every_token_is_refused_is_an_auth_error_after_two() -> None:
+@pytest.mark.parametrize("attempts", [1, 8])
+def test_a_client_whose_every_token_is_refused_is_an_auth_error_after_ten(attempts: int) -> None:
     server = Server([refused(401, "bad.credentials")])
-    error = asked(server)
-    assert isinstance(error, AuthError)
-    assert server.bearers == ["token-1", "token-2"]
+
+    async def main() -> None:
+        with pytest.raises(AuthError, match="10 tokens in a row were refused"):
+            await lane(server, limits=Limits(max_attempts=attempts))[0].ask(QUERY)
+        assert now() < 60
+
+    run(main())
+    assert server.bearers == [f"token-{n}" for n in range(1, REFUSALS + 1)]
 
 
 def test_other_answers_between_two_refusals_keep_the_run_alive() -> None:
@@ -375,10 +417,71 @@ def test_other_answers_between_two_refusals_keep_the_run_alive() -> None:
     assert server.bearers == ["token-1", "token-2", "token-2", "token-3", "token-3"]
 
 
-def test_a_401_is_one_of_the_attempts() -> None:
-    server = Server([refused(401), ok()])
-    assert isinstance(asked(server, limits=Limits(max_attempts=1)), RetriesExhausted)
-    assert len(server.times) == 1
+def test_a_dead_token_costs_none_of_the_attempts() -> None:
+    server = Server([refused(401), refused(503), refused(401), refused(401), refused(503), ok()])
+    assert isinstance(asked(server, limits=Limits(max_attempts=2)), RetriesExhausted)
+    assert len(server.times) == 5
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+@pytest.mark.parametrize("revoked", ["every second", "every third", "a fifth", "a third"])
+def test_tokens_that_are_revoked_every_few_requests_end_no_request(revoked: str, workers: int) -> None:
+    """Nor is the client accused: a thousand requests are answered, each within the attempts that a job has unless it says otherwise."""
+    chance, server, came = random.Random(f"{revoked} {workers}"), Server(latency=0.2), itertools.count(1)
+    strikes = {
+        "every second": lambda: next(came) % 2 == 0,
+        "every third": lambda: next(came) % 3 == 0,
+        "a fifth": lambda: chance.random() < 0.2,
+        "a third": lambda: chance.random() < 1 / 3,
+    }[revoked]
+
+    async def send(request: Request) -> Response:
+        if request.host != "login" and strikes():
+            server.revoked = {f"token-{n}" for n in range(server.grants + 1)}
+        return await server.send(request)
+
+    async def main() -> None:
+        tally = Tally()
+        one = Lane(token_request(CLIENT), send, limits=Limits(), throttle=Throttle(30_000, tally), tally=tally, rng=chance.random)
+        left = iter(range(1000))
+
+        async def worker() -> None:
+            for _ in left:
+                assert await one.ask(QUERY) == "data"
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(worker())
+
+    run(main())
+    assert server.grants > 50
+
+
+def test_a_request_that_alone_is_answered_so_is_given_up_all_the_same() -> None:
+    """The tokens are taken for other requests all the while, so that the client is not accused."""
+    server, odd = Server(), replace(QUERY, path="/odd")
+
+    async def send(request: Request) -> Response:
+        answer = await server.send(request)
+        return refused(401) if request.path == odd.path else answer
+
+    async def main() -> None:
+        tally = Tally()
+        limits = Limits(max_attempts=3)
+        one = Lane(token_request(CLIENT), send, limits=limits, throttle=Throttle(3000, tally), tally=tally, rng=random.Random(1).random)
+
+        async def others() -> None:
+            while True:
+                await one.ask(QUERY)
+
+        going = asyncio.create_task(others())
+        with pytest.raises(RetriesExhausted, match=r"/odd: 401 .* outlast limits\.give_up_after"):
+            await one.ask(odd)
+        assert server.grants < 60
+        going.cancel()
+        await asyncio.gather(going, return_exceptions=True)
+
+    run(main())
 
 
 def test_a_token_that_ends_while_the_lane_is_paused_is_renewed_before_it_is_sent() -> None:
@@ -421,6 +524,14 @@ def test_an_answer_that_does_not_decode_names_its_request() -> None:
     cut = Response(status=200, headers={"inin-correlation-id": "c-7"}, body=b'{"results": [')
     error = asked(Server([cut]), limits=Limits(max_attempts=2))
     assert str(error).startswith("[c-7] POST /query: the answer is no JSON; gave up after 2 attempts")
+
+
+@pytest.mark.parametrize("status", [202, 206])
+def test_what_is_promised_or_a_part_is_no_answer_to_a_query_that_is_answered_at_once(status: int) -> None:
+    server = Server([Response(status=status, headers={}, body=b'"half"'), ok()])
+    assert asked(server) == "data"
+    error = asked(Server([Response(status=status, headers={}, body=b'"half"')]), limits=Limits(max_attempts=2))
+    assert str(error).startswith(f"POST /query: {status} is no whole answer; gave up after 2 attempts")
 
 
 def test_no_error_shows_a_secret() -> None:
@@ -471,6 +582,46 @@ def test_a_request_may_time_out_only_so_often_while_other_trouble_has_all_its_at
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("answers", "late"),
+    [
+        ([refused(503), refused(504), refused(503)], False),
+        ([refused(504), refused(503), refused(408), refused(503)], True),
+        ([refused(503), refused(504)], True),
+        ([refused(429), refused(503)], False),
+        ([refused(504), TransientError("reset"), ok(b"<html>"), refused(504), refused(429), ok(b"<html>")], True),
+    ],
+)
+def test_an_exhausted_request_is_late_that_timed_out_twice_or_last(answers: list[Answer], late: bool) -> None:
+    """Whatever other fault its last attempt met."""
+    error = asked(Server([*answers, ok()]), limits=Limits(max_attempts=len(answers)))
+    assert isinstance(error, RetriesExhausted)
+    assert error.late == late
+
+
+@pytest.mark.parametrize(("spent_on", "late"), [("an answer", True), ("a token", False), ("a turn", False)])
+def test_an_attempt_under_way_when_time_is_up_has_timed_out(spent_on: str, late: bool) -> None:
+    async def main() -> None:
+        server = Server()
+        one, _ = lane(server, limits=Limits(give_up_after=10), rate=1 if spent_on == "a turn" else 3000)
+        if spent_on == "an answer":
+            await one.ask(QUERY)
+        server.latency = 0.0 if spent_on == "a turn" else 1000.0
+        with pytest.raises(RetriesExhausted, match=r"limits\.give_up_after is reached") as caught:
+            await one.ask(QUERY)
+        assert caught.value.late == late
+
+    run(main())
+
+
+def test_a_time_out_of_our_own_is_one() -> None:
+    mine = TransientError("slow")
+    mine.__cause__ = TimeoutError()
+    error = asked(Server([mine]), limits=Limits(max_attempts=1))
+    assert isinstance(error, RetriesExhausted)
+    assert error.late
+
+
 def test_an_exhausted_request_says_whether_the_server_answered_others_not_long_ago() -> None:
     """Not the token endpoint's answers, and not answers that were none."""
     server = Server([refused(503), ok(b"<html>"), refused(503)])
@@ -499,3 +650,27 @@ def test_a_token_endpoint_that_times_out_is_no_question_that_is_too_large() -> N
     assert isinstance(error, RetriesExhausted)
     assert isinstance(error.__cause__, RetriesExhausted)
     assert not error.answering
+
+
+def test_a_request_that_was_kept_from_being_sent_is_told_from_one_that_failed() -> None:
+    """By a token that is not to be had, and by a gate that stays shut; not where an attempt was made."""
+
+    async def failure(one: Lane) -> RetriesExhausted:
+        with pytest.raises(RetriesExhausted) as caught:
+            await one.ask(QUERY)
+        return caught.value
+
+    async def main() -> None:
+        no_token, _ = lane(Server(token_answers=[refused(503)] * 8))
+        assert [(await failure(no_token)).lane for _ in range(2)] == [True, True]
+        shut, _ = lane(Server([refused(503)]), limits=Limits(give_up_after=10))
+        shut._throttle.pause(30)
+        assert (await failure(shut)).lane
+        no_turn, _ = lane(Server(), limits=Limits(give_up_after=10), rate=1)
+        error = await failure(no_turn)
+        assert error.lane
+        assert str(error).startswith("POST /query: it waited for its turn and was not sent; gave up after 0 attempts in 10 s")
+        for server in Server([refused(503)]), Server([refused(504)]), Server([ok()], latency=9):
+            assert not (await failure(lane(server, limits=Limits(give_up_after=10, max_attempts=2))[0])).lane
+
+    run(main())

@@ -10,7 +10,7 @@ import pytest
 from asyncreport.api.oauth import Grant
 from asyncreport.errors import AuthError, RetriesExhausted, TransientError
 from asyncreport.job import Secret
-from asyncreport.net.tokens import Tokens
+from asyncreport.net.tokens import REFUSALS, Tokens
 from tests.clock import run
 
 REFUSAL = TransientError("[c-1] POST /x: 401 bad.credentials: No", status=401)
@@ -92,13 +92,14 @@ def test_a_server_that_grants_the_same_text_twice_has_granted_two_tokens() -> No
     run(main())
 
 
-def test_two_tokens_refused_in_a_row_refuse_the_client() -> None:
+def test_ten_tokens_refused_in_a_row_refuse_the_client() -> None:
     async def main() -> None:
         tokens = Tokens(granting([]))
-        tokens.refuse(await tokens.get(), REFUSAL)
-        second = await tokens.get()
-        with pytest.raises(AuthError, match=r"^\[c-1\] POST /x: 401 bad.credentials: No; two tokens in a row were refused") as caught:
-            tokens.refuse(second, REFUSAL)
+        for _ in range(REFUSALS - 1):
+            tokens.refuse(await tokens.get(), REFUSAL)
+        last = await tokens.get()
+        with pytest.raises(AuthError, match=r"^\[c-1\] POST /x: 401 bad.credentials: No; 10 tokens in a row were refused") as caught:
+            tokens.refuse(last, REFUSAL)
         assert caught.value.__cause__ is REFUSAL
         assert "token-" not in str(caught.value)
 
@@ -111,12 +112,13 @@ def test_any_other_answer_in_between_makes_it_a_dead_token_again() -> None:
     async def main() -> None:
         tokens = Tokens(granting(fetched))
         for _ in range(5):
-            tokens.refuse(await tokens.get(), REFUSAL)
+            for _ in range(REFUSALS - 1):
+                tokens.refuse(await tokens.get(), REFUSAL)
             await tokens.get()
             tokens.accepted()
 
     run(main())
-    assert len(fetched) == 6
+    assert len(fetched) == 5 * (REFUSALS - 1) + 1
 
 
 def test_a_failed_fetch_is_raised_to_all_who_wait_and_tried_again_a_minute_later() -> None:
@@ -137,6 +139,29 @@ def test_a_failed_fetch_is_raised_to_all_who_wait_and_tried_again_a_minute_later
         assert asyncio.get_running_loop().time() < 1.1
         await asyncio.sleep(60)
         assert await tokens.get() == Secret("good")
+
+    run(main())
+
+
+def test_a_token_that_could_not_be_renewed_is_sent_while_it_is_usable() -> None:
+    answers: list[Grant | RetriesExhausted] = [Grant(Secret("old"), 600.0), RetriesExhausted("no"), Grant(Secret("new"), 600.0)]
+
+    async def fetch() -> Grant:
+        answer = answers.pop(0)
+        if isinstance(answer, RetriesExhausted):
+            raise answer
+        return answer
+
+    async def main() -> None:
+        tokens = Tokens(fetch)
+        await tokens.get()
+        await asyncio.sleep(541)
+        assert [await tokens.get() for _ in range(2)] == [Secret("old")] * 2
+        await asyncio.sleep(30)
+        with pytest.raises(RetriesExhausted):
+            await tokens.get()
+        await asyncio.sleep(31)
+        assert await tokens.get() == Secret("new")
 
     run(main())
 
