@@ -15,6 +15,7 @@ from msgspec import Struct
 from asyncreport import origin
 from asyncreport.api import directory
 from asyncreport.api.aggregates import Known
+from asyncreport.columns import column
 from asyncreport.config import MULTI_VALUED
 from asyncreport.connect import Connections
 from asyncreport.engine import Progress, Work, run
@@ -27,7 +28,7 @@ from asyncreport.neighbours import check_owners, useful_folders
 from asyncreport.plan import Freshness, Plan
 from asyncreport.planning import make_plans
 from asyncreport.progress import Screen, counted
-from asyncreport.records import Block, column
+from asyncreport.records import Block
 from asyncreport.store.changes import Changed
 from asyncreport.store.disk import write_json
 from asyncreport.store.members import Members

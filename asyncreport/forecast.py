@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from asyncreport.api.contracts import requests
+from asyncreport.columns import column
 from asyncreport.connect import Connections
 from asyncreport.export import warnings
 from asyncreport.job import USERS_PER_QUERY, Connection, Job, Part
@@ -15,7 +16,6 @@ from asyncreport.origin import strangers
 from asyncreport.plan import Freshness, Plan
 from asyncreport.planning import make_plans
 from asyncreport.progress import counted, duration
-from asyncreport.records import column
 from asyncreport.store.manifest import Manifest
 from asyncreport.teams import look_up
 from asyncreport.timeline import DAY, Interval

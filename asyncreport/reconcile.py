@@ -8,8 +8,8 @@ from types import MappingProxyType
 import msgspec
 from msgspec import Struct
 
+from asyncreport.columns import STATUSES, column
 from asyncreport.job import Query
-from asyncreport.records import STATUSES, column
 from asyncreport.timeline import Granularity, Grid, Interval
 
 #: by user (None: what no user handled), then by column; counts, and ms

@@ -6,7 +6,6 @@ arrive unasked, a group may come in several containers and a bucket in several e
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise, repeat
@@ -15,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from asyncreport.columns import METRICS, STATUSES, TIMES, average, columns, metrics_of, occupancy
 from asyncreport.errors import OFF_GRID, RejectedError
 from asyncreport.job import Query
 from asyncreport.timeline import iso, parse_iso
@@ -64,18 +64,7 @@ class Datum(Struct, gc=False):
 #: the largest count, or sum in ms, of one measure: 278 years; a thousand of them still add up exactly in a float
 MOST = 2**43
 
-#: what every query asks for; per session, not per segment: https://help.mypurecloud.com/glossary/average-handle-time-aht/
-METRICS = ("tTalkComplete", "tHeldComplete", "tAcw", "tHandle")
 _HANDLE = METRICS[-1]
-#: the columns of every record, after those of the split
-_COLUMNS = (
-    *("interval_start", "interval_end", "handled_count", "total_talk_time_sec", "total_hold_time_sec"),
-    *("total_wrap_up_sec", "total_handle_time_sec", "avg_handle_time_sec"),
-)
-
-#: routing statuses in the order of their columns: https://help.mypurecloud.com/glossary/agent-status/
-STATUSES = ("INTERACTING", "COMMUNICATING", "IDLE", "NOT_RESPONDING", "OFF_QUEUE")
-_TIMES = tuple(f"{status.lower()}_sec" for status in STATUSES)
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -286,41 +275,10 @@ def _add_cells(into: dict[int, list[Any]], other: dict[int, list[Any]]) -> None:
         into[bucket] = cell if mine is None else [one + another for one, another in zip(mine, cell, strict=True)]
 
 
-def columns(query: Query) -> list[str]:
-    """List the columns that a part's rows have, in their order."""
-    found = [*map(column, query.split_by), *_COLUMNS]
-    found += [f"{column(metric)}_{what}" for metric in query.metrics for what in ("count", "sum_ms")]
-    return [*found, *_TIMES, "occupancy"] if query.occupancy else found
-
-
-def metrics_of(query: Query) -> tuple[str, ...]:
-    """List what to ask for: what every record needs, and what the job adds."""
-    return tuple(dict.fromkeys((*METRICS, *query.metrics)))
-
-
-def average(total_ms: float, count: int) -> float | None:
-    """Divide whole ms by a count into seconds with 2 places, half up; None where nothing was handled."""
-    return (total_ms + 5 * count) // (10 * count) / 100 if count else None
-
-
-def occupancy(interacting: int, communicating: int, idle: int) -> float | None:
-    """Give the share of the time on queue that was spent interacting, with 4 places, half up; None for no time on queue.
-
-    https://community.genesys.com/discussion/does-occupancy-include-all-busy-time
-    """
-    on_queue = interacting + communicating + idle
-    return (20_000 * interacting + on_queue) // (2 * on_queue) / 10_000 if on_queue else None
-
-
-def column(name: str) -> str:
-    """Name the column of a dimension or a metric: `mediaType` is `media_type`."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-
-
 def _routing(times: list[int] | None) -> Iterator[object]:
     """Walk the values of the routing columns; all null where no status was reported."""
     if times is None:
-        yield from [None] * (len(_TIMES) + 1)
+        yield from [None] * (len(TIMES) + 1)
         return
     for time in times:
         yield time / 1000

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from asyncreport.columns import STATUSES, average, column, columns, occupancy
 from asyncreport.job import Query
-from asyncreport.records import STATUSES, average, column, columns, occupancy
 from asyncreport.timeline import Interval, iso
 
 #: say what is wrong with one user's rows, JSON lines; None: nothing

@@ -11,7 +11,7 @@ from msgspec import Struct
 from rich.table import Table
 from rich.text import Text
 
-from asyncreport.records import average, occupancy
+from asyncreport.columns import average, occupancy
 from asyncreport.timeline import from_instant, parse_iso
 from asyncreport.words import printable
 

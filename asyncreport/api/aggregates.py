@@ -15,10 +15,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from asyncreport.api.wire import Request, Wait, check_bare, read
+from asyncreport.columns import metrics_of
 from asyncreport.errors import OFF_GRID, RejectedError
 from asyncreport.job import Chunk, Query
 from asyncreport.pieces import Bound
-from asyncreport.records import MOST, Accumulator, Datum, metrics_of
+from asyncreport.records import MOST, Accumulator, Datum
 from asyncreport.timeline import Granularity, Grid, Interval
 
 PATH = "/api/v2/analytics/conversations/aggregates/query"

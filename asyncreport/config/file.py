@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, inspect
 
+from asyncreport.columns import column
 from asyncreport.config.check import check
 from asyncreport.config.metrics import METRICS
 from asyncreport.config.place import Place
 from asyncreport.config.regions import NAMES
 from asyncreport.config.yaml import Node
 from asyncreport.job import Secret
-from asyncreport.records import column
 from asyncreport.timeline import Granularity
 
 #: what records can be split by besides the user, as the vendor spells it:

@@ -20,10 +20,11 @@ import orjson
 from asyncreport.api import aggregates
 from asyncreport.api.aggregates import Known
 from asyncreport.api.wire import Request
+from asyncreport.columns import METRICS, average
 from asyncreport.errors import RejectedError
 from asyncreport.fetch import fetch
 from asyncreport.job import Chunk, Query
-from asyncreport.records import METRICS, MOST, Accumulator, average
+from asyncreport.records import MOST, Accumulator
 from asyncreport.timeline import MINUTE, Granularity, Grid, Interval, iso, parse_iso
 from tests.bench.table import Line
 

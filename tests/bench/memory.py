@@ -22,7 +22,7 @@ from aiohttp import web
 
 from asyncreport import plan
 from asyncreport.cli import cli
-from asyncreport.records import METRICS
+from asyncreport.columns import METRICS
 from asyncreport.timeline import DAY, HOUR, Granularity, Grid, Interval, iso, parse_iso
 from tests.bench.table import Line
 from tests.exporting import environ

@@ -175,7 +175,8 @@ def test_missing_credentials_are_named(tmp_path: Path) -> None:
     assert "GENESYS_CLIENT_ID" in result.err
     (tmp_path / ".env").write_text("GENESYS_CLIENT_ID=id\nGENESYS_CLIENT_SECRET=secret\n")
     assert (
-        "GENESYS_CLIENT_ID" not in call("plan", "job.yaml", "--set", "limits.max_attempts=1", cwd=tmp_path, HTTPS_PROXY="http://127.0.0.1:9").err
+        "GENESYS_CLIENT_ID"
+        not in call("plan", "job.yaml", "--set", "limits.max_attempts=1", cwd=tmp_path, HTTPS_PROXY="http://127.0.0.1:9").err
     )
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from asyncreport.columns import average
 from asyncreport.emulator import World
-from asyncreport.records import average
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import Call, call, run_here, start, write_job
 

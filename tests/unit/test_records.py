@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncreport.columns import METRICS, average, column
 from asyncreport.errors import RejectedError
 from asyncreport.job import Query
-from asyncreport.records import METRICS, Accumulator, Datum, Measure, Stats, average, column
+from asyncreport.records import Accumulator, Datum, Measure, Stats
 from asyncreport.timeline import HOUR, Granularity, Grid, iso
 from tests.rows import rows
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncreport.columns import STATUSES
 from asyncreport.job import Query
-from asyncreport.records import STATUSES, Accumulator, Datum, Measure, Stats
+from asyncreport.records import Accumulator, Datum, Measure, Stats
 from asyncreport.soundness import checking
 from asyncreport.timeline import HOUR, Granularity, Grid, Interval, iso
 

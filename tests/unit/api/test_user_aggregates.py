@@ -15,9 +15,10 @@ from asyncreport.api import aggregates, user_aggregates
 from asyncreport.api.aggregates import Known
 from asyncreport.api.contracts import requests, steps
 from asyncreport.api.wire import Request, Wait
+from asyncreport.columns import occupancy
 from asyncreport.errors import TOO_LARGE, RejectedError
 from asyncreport.job import Chunk, Query
-from asyncreport.records import Accumulator, occupancy
+from asyncreport.records import Accumulator
 from asyncreport.timeline import Granularity, Grid, Interval, parse_iso
 from tests.rows import rows
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from asyncreport.columns import column
 from asyncreport.config import MULTI_VALUED
 from asyncreport.config.file import DIMENSIONS
 from asyncreport.config.metrics import METRICS, REFUSED
 from asyncreport.emulator import vocabulary
 from asyncreport.errors import ConfigError
 from asyncreport.job import ChunkLength, Client, Connection, Filter, Limits, Output, Secret, Selector, Team
-from asyncreport.records import column
 from asyncreport.timeline import DAY, Granularity, Interval, instant, iso
 from tests.unit.config.good_job import GOOD, SECRET, load
 
