@@ -105,6 +105,10 @@ class _Deal:
         self._work = work
         self._left = deque(work.chunks)
         self._lanes = [_Health() for _ in work.lanes]
+        #: why the last lane was lost
+        self._end: RetriesExhausted | None = None
+        #: a request of some lane's got through
+        self._worked = False
         self._change = asyncio.Event()
 
     async def take(self, lane: int) -> Chunk | None:
@@ -122,7 +126,7 @@ class _Deal:
 
     def settled(self, lane: int) -> None:
         """Note a chunk that will not come back."""
-        mine = self._lanes[lane]
+        mine, self._worked = self._lanes[lane], True
         mine.under_way -= 1
         if asyncio.get_running_loop().time() >= mine.rests_until:  # else it was asked for before the trouble began
             mine.ailing = None
@@ -135,23 +139,26 @@ class _Deal:
         if all(each.lost for each in self._lanes):
             raise error
 
-    def kept(self, lane: int, chunk: Chunk, error: RetriesExhausted) -> list[Chunk]:
-        """Take a chunk back from a lane that was kept from asking for it; give the chunks that nobody is left for.
+    def kept(self, lane: int, chunk: Chunk, error: RetriesExhausted) -> list[Gap]:
+        """Take a chunk back from a lane that was kept from asking for it; give what nobody is left for, for one reason.
 
-        The lane rests, is tried again from time to time, and is lost once it has got nothing through for as long as it may.
+        The lane rests, is tried again from time to time, and is lost once it has got nothing through for as long as it may. Where none
+        ever did, a host is not there rather than out for a while, and all are lost at once.
         """
         self._come_back(lane, chunk)
         mine, now = self._lanes[lane], asyncio.get_running_loop().time()
         mine.ailing = now if mine.ailing is None else mine.ailing
         left = mine.ailing + self._work.patience - now
         mine.rests_until = now + min(_REST, left)
-        if left <= 0:
-            self._lose(lane, error)
+        hopeless = not self._worked and all(each.lost or each.ailing is not None for each in self._lanes)
+        for each in range(len(self._lanes)) if hopeless else [lane] * (left <= 0):
+            self._lose(each, error)
         if not all(each.lost for each in self._lanes):
             return []
-        abandoned = list(self._left)
+        self._end = self._end or error
+        gaps = [Gap(chunk, self._end) for chunk in self._left]
         self._left.clear()
-        return abandoned
+        return gaps
 
     def _come_back(self, lane: int, chunk: Chunk) -> None:
         self._lanes[lane].under_way -= 1
@@ -219,14 +226,14 @@ async def _worker(lane: int, deal: _Deal, fetch: Fetch, save: Save, trial: _Tria
             trial.came_back(chunk)
             deal.refused(lane, chunk, error)
         except (RetriesExhausted, RejectedError) as error:
-            gone = [chunk]
+            gaps = [Gap(chunk, error)]
             if isinstance(error, RetriesExhausted) and error.lane:
                 trial.came_back(chunk)
-                gone = deal.kept(lane, chunk, error)
+                gaps = deal.kept(lane, chunk, error)
             else:
                 deal.settled(lane)
-            for each in gone:
-                await trial.failed(Gap(each, error))
+            for gap in gaps:
+                await trial.failed(gap)
         else:
             deal.settled(lane)
             trial.succeeded(chunk, part)

@@ -133,8 +133,7 @@ def test_without_any_token_the_chunks_are_missing_for_one_reason(emulator: Handl
     """It is told once, and the server is left alone meanwhile."""
     emulator.faults([{"match": {"path": "/oauth/token"}, "do": {"status": 503}}])
     before = len(emulator.log())
-    limits = {"give_up_after": "PT2S", "request_timeout": "PT1S", "max_attempts": 1}
-    path = job(tmp_path, emulator, CLIENTS[:2], contract="entities", limits=limits)
+    path = job(tmp_path, emulator, CLIENTS[:2], contract="entities", limits={"max_attempts": 1})
     result = call("run", str(path), cwd=tmp_path)
     assert result.code == 1
     assert result.err.count("POST /oauth/token: 503") == 2, "in the warning of the first client that is lost, and for what is missing"

@@ -295,6 +295,20 @@ def test_when_the_last_lane_is_lost_what_is_left_is_missing_for_one_reason(other
     assert len(kept.tried) - progress.finished <= 16 + 15
 
 
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_where_no_lane_ever_got_anything_through_nobody_waits(lanes: int) -> None:
+    """A host that is not there is told within seconds."""
+    kept, progress = [Kept(0, 1e9) for _ in range(lanes)], Progress()
+
+    async def main() -> float:
+        await run([Work(chunks(100), [each.fetch for each in kept], 16)], save, progress)
+        return asyncio.get_running_loop().time()
+
+    assert clock.run(main()) < 1
+    assert (progress.finished, len(progress.gaps)) == (0, 100)
+    assert len({gap.chunk for gap in progress.gaps}) == 100
+
+
 def test_a_lane_that_now_and_then_gets_something_through_is_not_lost() -> None:
     progress, turns = Progress(), itertools.count()
 
