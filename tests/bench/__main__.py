@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tests.bench.contest import Terms
 from tests.bench.load import Load, Server, ceiling, serving
 from tests.bench.peers.__main__ import FOLDER
 from tests.bench.sides import sides
-from tests.bench.table import machine, markdown
+from tests.bench.table import Line, machine, markdown
 
 #: some 210,000 rows in 224 queries
 LOAD = Load(agents=100, days=224)
@@ -64,10 +65,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _budgets(load: Load, server: Server, asked: argparse.Namespace, runs: int) -> None:
-    lines = list(budgets.lines(load, server, runs=runs, latency=asked.latency or 0.2))
+    """Print a table as soon as it is there: what is measured takes minutes."""
+    _table(budgets.lines(load, server, runs=runs, latency=asked.latency or 0.2))
     if not asked.quick:
-        for module in (hot, memory, state, pace, lanes):
-            lines += module.lines()
+        for module in (hot, state, memory, pace, lanes):
+            _table(module.lines())
+
+
+def _table(lines: Iterable[Line]) -> None:
     _say(markdown(("what", "budget", "measured", "met"), [line.cells() for line in lines]))
 
 
