@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -16,7 +16,7 @@ from asyncreport import emulator
 from asyncreport.api.wire import Request
 from asyncreport.errors import AuthError, RetriesExhausted
 from asyncreport.job import Client, Connection, Job, Secret
-from asyncreport.net import Lane, Tally, open_lanes
+from asyncreport.net import Lane, Tally, at_once, open_lanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,14 @@ class _Opened:
 
 
 class Connections:
-    """Lanes by connection; an async context manager that closes what was opened. `say` is told of a client that is refused."""
+    """Lanes by connection; an async context manager that closes what was opened. `say` is told of a client that is refused.
 
-    def __init__(self, job: Job, say: Callable[[str], None] = lambda _: None) -> None:
+    `room` waits until there is room for what one more large answer becomes.
+    """
+
+    def __init__(self, job: Job, say: Callable[[str], None] = lambda _: None, *, room: Callable[[], Awaitable[None]] = at_once) -> None:
         self._job = job
+        self._room = room
         self._say = say
         self._open: dict[str, _Opened] = {}
         self._stack = AsyncExitStack()
@@ -80,7 +84,9 @@ class Connections:
     async def _opened(self, name: str) -> _Opened:
         if name not in self._open:
             connection = self._hosted(self._job.connection(name))
-            lanes, tally = await self._stack.enter_async_context(open_lanes(connection, self._job.limits, rng=random.random))
+            lanes, tally = await self._stack.enter_async_context(
+                open_lanes(connection, self._job.limits, rng=random.random, room=self._room)
+            )
             ids = [client.client_id for client in connection.clients]
             self._open[name] = _Opened(lanes, ids, tally, deque(range(len(lanes))))
         return self._open[name]

@@ -82,7 +82,7 @@ async def run_job(job: Job, *, now: int, screen: Screen, choices: Choices | None
         for doubt in strange.values():
             screen.say(f"warning: {doubt}")
         origin.remember(job, but=strange)
-        async with Connections(job, screen.say) as connections:
+        async with Connections(job, screen.say, room=state.room) as connections:
             known, unknown = await look_up(job, connections)
             members = Members(state.folder)
             # Before the pull, so that whoever looks at what it leaves knows whose parts it was to fetch.

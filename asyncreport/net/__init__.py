@@ -2,5 +2,6 @@
 
 from asyncreport.net.client import Lane, open_lanes
 from asyncreport.net.tally import Tally
+from asyncreport.net.transport import at_once
 
-__all__ = ["Lane", "Tally", "open_lanes"]
+__all__ = ["Lane", "Tally", "at_once", "open_lanes"]

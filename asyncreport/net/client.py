@@ -20,7 +20,7 @@ from asyncreport.job import Connection, Limits, Secret
 from asyncreport.net.tally import Tally
 from asyncreport.net.throttle import Throttle
 from asyncreport.net.tokens import REFUSALS, Tokens
-from asyncreport.net.transport import Transport
+from asyncreport.net.transport import Transport, at_once
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,10 +37,12 @@ Send = Callable[[Request], Awaitable[Response]]
 
 
 @asynccontextmanager
-async def open_lanes(connection: Connection, limits: Limits, *, rng: Callable[[], float]) -> AsyncIterator[tuple[list[Lane], Tally]]:
+async def open_lanes(
+    connection: Connection, limits: Limits, *, rng: Callable[[], float], room: Callable[[], Awaitable[None]] = at_once
+) -> AsyncIterator[tuple[list[Lane], Tally]]:
     """Open a connection: one lane for each of its clients, over one transport; `rng` draws from [0, 1)."""
     tally = Tally()
-    async with Transport(connection, limits) as transport:
+    async with Transport(connection, limits, room) as transport:
         yield (
             [
                 Lane(grant, transport.send, limits=limits, throttle=Throttle(connection.requests_per_minute, tally), tally=tally, rng=rng)

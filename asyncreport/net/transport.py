@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Self
@@ -33,15 +33,23 @@ _READERS = 2
 MOST_BYTES = 64 * 2**20
 
 
-class Transport:
-    """Talk to the two hosts of one connection; to be made inside a running loop, and closed by `async with`."""
+async def at_once() -> None:
+    """Wait for nothing."""
 
-    def __init__(self, connection: Connection, limits: Limits) -> None:
+
+class Transport:
+    """Talk to the two hosts of one connection; to be made inside a running loop, and closed by `async with`.
+
+    `room` waits until there is room for what one more large answer becomes.
+    """
+
+    def __init__(self, connection: Connection, limits: Limits, room: Callable[[], Awaitable[None]] = at_once) -> None:
         self._hosts = {"api": connection.api_url, "login": connection.login_url}
         self._proxy = None if connection.proxy is None else connection.proxy.reveal()
         self._proxy_secrets = proxy_credentials(self._proxy or "")
         self._timeout = limits.request_timeout
         self._reading = asyncio.Semaphore(_READERS)
+        self._room = room
         self._session = aiohttp.ClientSession(
             # The standard library's own trust store, which honours SSL_CERT_FILE.
             connector=aiohttp.TCPConnector(limit=limits.concurrency * max(1, len(connection.clients)), ssl=ssl.create_default_context()),
@@ -120,6 +128,7 @@ class Transport:
         left = deadline - loop.time()
         clock.reschedule(None)
         async with self._reading:
+            await self._room()
             clock.reschedule(loop.time() + left)
             yield
 

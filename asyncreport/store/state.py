@@ -29,6 +29,9 @@ from asyncreport.timeline import iso
 
 T = TypeVar("T")
 
+#: parts that may wait for the disk before whoever brings more is to wait
+_WAITING = 2
+
 _PART = re.compile(r"part-\d{8,}\.jsonl")
 
 
@@ -48,6 +51,8 @@ class State:
         self._manifest = manifest
         # One thread: numbers, manifest and files have a single writer, and a cancelled task leaves no commit half done.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="asyncreport-store")
+        self._saving = 0
+        self._saved = asyncio.Event()
 
     @classmethod
     def open(cls, folder: Path) -> State:
@@ -88,7 +93,18 @@ class State:
         `blocks` are in their final order, the rows of no user first; `fetched_at` is the instant at which the run began.
         """
         commit = partial(self._commit, chunk, blocks, fingerprint=fingerprint, fetched_at=fetched_at)
-        return await asyncio.get_running_loop().run_in_executor(self._writer, commit)
+        self._saving += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._writer, commit)
+        finally:
+            self._saving -= 1
+            self._saved.set()
+
+    async def room(self) -> None:
+        """Wait while many parts wait for the disk: rows that pile up before it were a third of a run's memory."""
+        while self._saving > _WAITING:
+            self._saved.clear()
+            await self._saved.wait()
 
     async def ask_again(self, numbers: Sequence[int]) -> None:
         """Keep in mind which parts are to be replaced: they are stale until they are; raise StoreError."""

@@ -21,7 +21,7 @@ from tests.bench.sides import UNLIMITED, Pull, Side, environ
 
 #: seconds that one pull may take
 PATIENCE = 600
-_LAUNCHER = (sys.executable, "-S", "-E", str(Path(__file__).with_name("measured.py")))
+LAUNCHER = (sys.executable, "-S", "-E", str(Path(__file__).with_name("measured.py")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ def must(side: Side, terms: Terms) -> Run:
 
 def again(side: Side, terms: Terms, pull: Pull) -> Run:
     """Let one contender pull into a folder, whatever is in it."""
-    command = [*_LAUNCHER, str(PATIENCE), *side.command(pull)]
+    command = [*LAUNCHER, str(PATIENCE), *side.command(pull)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=pull.folder, env=environ(pull.folder))
     verdict = terms.load.judge(side.output(pull.folder), terms.days)
     return Run(**json.loads(done.stdout), said=done.stderr[-2000:], counts=terms.server.counts(), verdict=verdict)

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -24,6 +22,7 @@ from asyncreport import plan
 from asyncreport.cli import cli
 from asyncreport.columns import METRICS
 from asyncreport.timeline import DAY, HOUR, Granularity, Grid, Interval, iso, parse_iso
+from tests.bench.contest import LAUNCHER
 from tests.bench.table import Line
 from tests.exporting import environ
 
@@ -115,18 +114,14 @@ def peak(
     """Export some days of 1,000 agents by the half hour in a process of its own; give its peak in MB, records, and seconds."""
     with _server(hours) as url, tempfile.TemporaryDirectory() as name:
         job = _job(Path(name), url, days=days, users=users, limit=limit)
-        command = [sys.executable, "-m", "tests.bench.memory", "run", str(steps), str(job)]
-        began = time.perf_counter()
-        with subprocess.Popen(command, env=environ(), stderr=subprocess.PIPE) as process:
-            assert process.stderr is not None
-            said = process.stderr.read().decode()
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise RuntimeError(said)
+        run = [sys.executable, "-m", "tests.bench.memory", "run", str(steps), str(job)]
+        done = subprocess.run([*LAUNCHER, "3600", *run], env=environ(), capture_output=True, text=True, check=True)
+        told = json.loads(done.stdout)
+        if told["code"]:
+            raise RuntimeError(done.stderr)
         summary = json.loads((Path(name) / ".asyncreport" / "job" / "summary.json").read_text())
         assert summary["records"]["all"] == days * 2 * hours * len(USERS)
-        return {"peak_mb": usage.ru_maxrss / 1024, "records": summary["records"]["all"], "seconds": time.perf_counter() - began}
+        return {"peak_mb": told["rss_mb"], "records": summary["records"]["all"], "seconds": told["seconds"]}
 
 
 def lines() -> Iterator[Line]:

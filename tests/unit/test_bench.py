@@ -135,7 +135,7 @@ def test_a_contender_that_fails_is_told_with_its_own_words(server: Server) -> No
 
 def test_the_measure_of_a_command_is_its_own() -> None:
     """Its exit code, and a peak that is not the one of whoever asks."""
-    command = [sys.executable, "-S", "-E", contest._LAUNCHER[-1], "60", sys.executable, "-S", "-E", "-c", "raise SystemExit(3)"]
+    command = [sys.executable, "-S", "-E", contest.LAUNCHER[-1], "60", sys.executable, "-S", "-E", "-c", "raise SystemExit(3)"]
     told = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
     assert told["code"] == 3
     assert 0 < told["cpu"] < told["seconds"] * 4

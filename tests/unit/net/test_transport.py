@@ -296,6 +296,24 @@ def test_slow_large_bodies_hold_up_the_next_one_but_no_small_one_and_a_cancelled
 
 
 @pytest.mark.usefixtures("large")
+def test_a_large_answer_is_read_when_there_is_room_for_what_becomes_of_it_and_a_small_one_at_once() -> None:
+    async def main() -> None:
+        room = asyncio.Event()
+
+        async def roomy() -> None:
+            await room.wait()
+
+        async with asyncio.timeout(10), listening(halves) as port, Transport(connection(port), Limits(), roomy) as transport:
+            large = asyncio.create_task(transport.send(Request(method="GET", path="/fast")))
+            assert (await transport.send(Request(method="GET", path="/small"))).body == b"ok"
+            assert not large.done()
+            room.set()
+            assert (await large).body == b"whole"
+
+    asyncio.run(main())
+
+
+@pytest.mark.usefixtures("large")
 def test_waiting_for_a_turn_to_read_is_not_held_against_the_server() -> None:
     """Large bodies that never end are given up; the answer that came whole at once and stood behind them is read."""
 

@@ -12,11 +12,13 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
 from asyncreport.errors import StoreError
 from asyncreport.job import Chunk, Part
+from asyncreport.records import Block
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.parts import Reader, part_name
 from asyncreport.store.state import State
@@ -231,3 +233,34 @@ def test_a_lock_that_cannot_be_signed_is_let_go(tmp_path: Path) -> None:
         State.open(tmp_path)
     (tmp_path / "lock.json").rmdir()
     State.open(tmp_path).close()
+
+
+def test_whoever_brings_more_waits_while_parts_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two may wait; with a third nobody is let in until one of them is saved."""
+    go = threading.Semaphore(0)
+    commit = State._commit
+
+    def slow(state: State, of: Chunk, found: list[Block], **rest: Any) -> Part:
+        go.acquire()
+        return commit(state, of, found, **rest)
+
+    async def main() -> None:
+        with State.open(tmp_path / "state") as state:
+            monkeypatch.setattr(State, "_commit", slow)
+            saves = [asyncio.create_task(_one(state, chunk(hours(n, n + 1), ["a"]))) for n in range(3)]
+            waiter = asyncio.create_task(state.room())
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert not waiter.done()
+            go.release()
+            await waiter
+            assert sum(save.done() for save in saves) == 1
+            go.release(2)
+            await asyncio.gather(*saves)
+            await state.room()
+
+    asyncio.run(main())
+
+
+async def _one(state: State, of: Chunk) -> Part:
+    return await state.save(of, blocks(of.users or [None], of.interval), fingerprint=FINGERPRINT, fetched_at=START)
