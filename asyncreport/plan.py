@@ -13,7 +13,7 @@ from asyncreport.job import USERS_PER_QUERY, Chunk, ChunkLength, Part
 from asyncreport.timeline import DAY, HOUR, Granularity, Grid, Interval, Slot
 
 #: users x buckets in one answer, where the job leaves the chunk's length open: as large as memory allows. A month of 1,000 agents who
-#: work in every half hour peaks at 102-134 MB with 20,000, and at 148 and more with 40,000; the budget is 150 (`tests/bench/memory.py`)
+#: work in every half hour peaks at 130 MB with 20,000, and at 148 and more with 40,000; the budget is 150 (`tests/bench/memory.py`)
 STEPS = 20_000
 
 
