@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asyncreport.config import load_job, read_environ
-    from asyncreport.errors import AsyncReportError
-    from asyncreport.export import clock, run_job
-    from asyncreport.job import Job
-    from asyncreport.progress import Screen
-    from asyncreport.summary import Summary
+    from asyncreport.core.errors import AsyncReportError
+    from asyncreport.core.job import Job
+    from asyncreport.export.run import clock, run_job
+    from asyncreport.export.summary import Summary
+    from asyncreport.terminal.progress import Screen
 
 __version__ = "0.1.0"
 
 __all__ = ["AsyncReportError", "Job", "Screen", "Summary", "clock", "load_job", "read_environ", "run_job"]
 
 _HOMES = {
-    "AsyncReportError": "errors",
-    "Job": "job",
-    "Screen": "progress",
-    "Summary": "summary",
-    "clock": "export",
+    "AsyncReportError": "core.errors",
+    "Job": "core.job",
+    "Screen": "terminal.progress",
+    "Summary": "export.summary",
+    "clock": "export.run",
     "load_job": "config",
     "read_environ": "config",
-    "run_job": "export",
+    "run_job": "export.run",
 }
 
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from asyncreport import __version__
-from asyncreport.errors import AsyncReportError, ConfigError, StoreError
-from asyncreport.printing import say, show, writing
-from asyncreport.signals import Stopped, drive
-from asyncreport.words import printable
+from asyncreport.core.errors import AsyncReportError, ConfigError, StoreError
+from asyncreport.core.text import printable
+from asyncreport.terminal.signals import Stopped, drive
+from asyncreport.terminal.stdout import say, show, writing
 
 if TYPE_CHECKING:
-    from asyncreport.job import Job
+    from asyncreport.core.job import Job
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -99,7 +99,7 @@ def _job_arguments(command: F) -> F:
 def _load(path: Path, overrides: tuple[str, ...]) -> tuple[Job, int]:
     """Read a job file with the environment, `.env` and the clock; give the job and the run's start."""
     from asyncreport.config import load_job, read_environ
-    from asyncreport.export import clock
+    from asyncreport.export.run import clock
 
     now = clock()
     return load_job(path, environ=read_environ(Path(), os.environ), overrides=overrides, now=now), now
@@ -134,8 +134,8 @@ def cli() -> None:
 def run(job: Path, overrides: tuple[str, ...], refresh: str | None, **choices: bool) -> int:
     """Fetch what is missing and write the output files."""
     from asyncreport.config import refreshed
-    from asyncreport.export import Choices, run_job
-    from asyncreport.progress import Screen
+    from asyncreport.export.run import Choices, run_job
+    from asyncreport.terminal.progress import Screen
 
     loaded, now = _load(job, overrides)
     screen = Screen()
@@ -154,7 +154,7 @@ def run(job: Path, overrides: tuple[str, ...], refresh: str | None, **choices: b
 @_job_arguments
 def plan(job: Path, overrides: tuple[str, ...]) -> None:
     """Show what a run would fetch, and what stands already."""
-    from asyncreport.forecast import forecast
+    from asyncreport.commands.plan import forecast
 
     loaded, now = _load(job, overrides)
     for line in drive(forecast(loaded, now=now)):
@@ -165,7 +165,7 @@ def plan(job: Path, overrides: tuple[str, ...]) -> None:
 @_job_arguments
 def check(job: Path, overrides: tuple[str, ...]) -> int:
     """Try credentials, permissions, hosts, limits, teams: one OK, WARN or FAIL line each."""
-    from asyncreport.check import check as try_connections
+    from asyncreport.commands.check import check as try_connections
 
     loaded, now = _load(job, overrides)
 
@@ -183,7 +183,7 @@ def check(job: Path, overrides: tuple[str, ...]) -> int:
 @_job_arguments
 def verify(job: Path, overrides: tuple[str, ...]) -> int:
     """Prove that an export is complete and right: parts, output files, and the server's own totals; change nothing."""
-    from asyncreport.verify import verify as prove
+    from asyncreport.export.verify import verify as prove
 
     loaded, now = _load(job, overrides)
 
@@ -201,7 +201,7 @@ def verify(job: Path, overrides: tuple[str, ...]) -> int:
 @_job_arguments
 def status(job: Path, overrides: tuple[str, ...]) -> None:
     """Show what is on disk, what is missing, and whether a run is under way; send no request."""
-    from asyncreport.status import status as look
+    from asyncreport.commands.status import status as look
 
     loaded, now = _load(job, overrides)
     for line in look(loaded, now=now):
@@ -228,10 +228,10 @@ def query(**options: Any) -> None:
     """
     from tempfile import TemporaryDirectory
 
+    from asyncreport.commands.query import Asked, hints, job_of, report
     from asyncreport.config import read_environ
-    from asyncreport.export import clock
-    from asyncreport.progress import Screen
-    from asyncreport.quick import Asked, hints, job_of, report
+    from asyncreport.export.run import clock
+    from asyncreport.terminal.progress import Screen
 
     if sys.stdout is None:
         raise StoreError("standard output is closed; give the records a place: a terminal, a pipe or a file")
@@ -255,7 +255,7 @@ def _draw(job: Job, records: bytes) -> None:
     from rich.console import Console
     from rich.measure import Measurement
 
-    from asyncreport.table import plain, read, table, total
+    from asyncreport.terminal.table import plain, read, table, total
 
     rows, console, routing = read(records), Console(emoji=False), job.query.occupancy
     zone, teams = job.query.grid.zone, len(job.teams) > 1

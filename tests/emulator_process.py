@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from asyncreport.timeline import iso
+from asyncreport.core.timeline import iso
 
 _ROOT = Path(__file__).parent.parent
 #: seconds for any control call, and for the process to come up or go

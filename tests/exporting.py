@@ -19,10 +19,10 @@ from typing import Any
 from rich.console import Console
 
 from asyncreport.config import load_job
-from asyncreport.export import Choices, run_job
-from asyncreport.progress import Screen
-from asyncreport.summary import Summary
-from asyncreport.timeline import parse_iso
+from asyncreport.core.timeline import parse_iso
+from asyncreport.export.run import Choices, run_job
+from asyncreport.export.summary import Summary
+from asyncreport.terminal.progress import Screen
 from tests.emulator_process import Handle
 
 #: a run long after the ranges of the tests: everything has settled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from asyncreport.records import Accumulator
+from asyncreport.core.records import Accumulator
 
 
 def rows(facts: Accumulator) -> dict[str | None, list[dict[str, object]]]:

@@ -15,12 +15,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from asyncreport.api.wire import Request, Wait, check_bare, read
-from asyncreport.columns import metrics_of
-from asyncreport.errors import OFF_GRID, RejectedError
-from asyncreport.job import Chunk, Query
-from asyncreport.pieces import Bound
-from asyncreport.records import MOST, Accumulator, Datum
-from asyncreport.timeline import Granularity, Grid, Interval
+from asyncreport.core.columns import metrics_of
+from asyncreport.core.errors import OFF_GRID, RejectedError
+from asyncreport.core.job import Chunk, Query
+from asyncreport.core.records import MOST, Accumulator, Datum
+from asyncreport.core.splitting import Bound
+from asyncreport.core.timeline import Granularity, Grid, Interval
 
 PATH = "/api/v2/analytics/conversations/aggregates/query"
 

@@ -8,9 +8,9 @@ from typing import Any
 from asyncreport.api import aggregates, entities, query_jobs, user_aggregates
 from asyncreport.api.aggregates import Known, Steps
 from asyncreport.api.wire import Request, Wait
-from asyncreport.job import USERS_PER_QUERY, Chunk, Query
-from asyncreport.records import Accumulator
-from asyncreport.timeline import Interval
+from asyncreport.core.job import USERS_PER_QUERY, Chunk, Query
+from asyncreport.core.records import Accumulator
+from asyncreport.core.timeline import Interval
 
 
 def steps(query: Query, chunk: Chunk, facts: Accumulator, known: Known, closing: list[Request]) -> Generator[Request | Wait, Any, None]:

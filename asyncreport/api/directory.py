@@ -18,9 +18,9 @@ from msgspec import Struct
 from asyncreport.api.pages import check_pages
 from asyncreport.api.users import IDS_PER_CALL
 from asyncreport.api.wire import Request, read
-from asyncreport.errors import RejectedError, UnknownTeamError
-from asyncreport.job import Selector
-from asyncreport.words import one_line
+from asyncreport.core.errors import RejectedError, UnknownTeamError
+from asyncreport.core.job import Selector
+from asyncreport.core.text import one_line
 
 Kind = Literal["group", "team", "queue"]
 Query = tuple[tuple[str, str], ...]

@@ -11,7 +11,7 @@ from typing import Any
 
 from asyncreport.api.directory import Entity, Page, decode, numbered
 from asyncreport.api.wire import Request
-from asyncreport.errors import RejectedError
+from asyncreport.core.errors import RejectedError
 
 #: of the figures
 PERMISSION = "analytics:conversationAggregate:view"

@@ -13,10 +13,10 @@ from asyncreport.api import aggregates
 from asyncreport.api.aggregates import PATH, Reader, Steps, check_asked, request, take
 from asyncreport.api.pages import check_pages
 from asyncreport.api.wire import Request, Wait, check_bare, read
-from asyncreport.errors import RejectedError
-from asyncreport.job import Chunk
-from asyncreport.records import MOST, Accumulator, Datum, Measure, Stats
-from asyncreport.timeline import Granularity, Grid, Interval, iso, parse_iso
+from asyncreport.core.errors import RejectedError
+from asyncreport.core.job import Chunk
+from asyncreport.core.records import MOST, Accumulator, Datum, Measure, Stats
+from asyncreport.core.timeline import Granularity, Grid, Interval, iso, parse_iso
 
 _SELECT = (("handledCount", "count"), ("wrapUpTime", "sum"), ("talkTime", "sum"))
 

@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.api.wire import Request
-from asyncreport.errors import TransientError
-from asyncreport.job import Client, Secret
+from asyncreport.core.errors import TransientError
+from asyncreport.core.job import Client, Secret
 
 #: seconds; the lifetime that a client has unless its owner changed it: https://help.mypurecloud.com/articles/create-an-oauth-client/
 USUAL_LIFETIME = 86_400.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncreport.errors import RejectedError
+from asyncreport.core.errors import RejectedError
 
 #: pages of one listing; a million entities and ten million groups fit into so many
 MOST = 10_000

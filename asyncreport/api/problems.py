@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.api.wire import Request, Response
-from asyncreport.errors import TOO_LARGE, ApiError, AsyncReportError, AuthError, ConfigError, RejectedError, TransientError
-from asyncreport.words import one_line
+from asyncreport.core.errors import TOO_LARGE, ApiError, AsyncReportError, AuthError, ConfigError, RejectedError, TransientError
+from asyncreport.core.text import one_line
 
 #: another attempt may mend these: a query changes nothing, so that sending it twice does no harm
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})

@@ -18,9 +18,9 @@ from asyncreport.api.aggregates import Page, Reader, Steps, request
 from asyncreport.api.pages import check_pages
 from asyncreport.api.problems import SHOWN
 from asyncreport.api.wire import Request, Wait, read
-from asyncreport.errors import TOO_LARGE, ApiError, AuthError, RejectedError, RetriesExhausted
-from asyncreport.records import Accumulator
-from asyncreport.words import one_line
+from asyncreport.core.errors import TOO_LARGE, ApiError, AuthError, RejectedError, RetriesExhausted
+from asyncreport.core.records import Accumulator
+from asyncreport.core.text import one_line
 
 PATH = "/api/v2/analytics/conversations/aggregates/jobs"
 

@@ -12,10 +12,10 @@ import msgspec
 
 from asyncreport.api.aggregates import Known, Page, Reader, Steps, check_asked, container, cut, one_of, reader, request, text, timed
 from asyncreport.api.wire import Request, Wait
-from asyncreport.errors import TOO_LARGE, RejectedError
-from asyncreport.job import USERS_PER_QUERY, Query
-from asyncreport.records import Accumulator
-from asyncreport.timeline import Granularity, Interval
+from asyncreport.core.errors import TOO_LARGE, RejectedError
+from asyncreport.core.job import USERS_PER_QUERY, Query
+from asyncreport.core.records import Accumulator
+from asyncreport.core.timeline import Granularity, Interval
 
 PATH = "/api/v2/analytics/users/aggregates/query"
 

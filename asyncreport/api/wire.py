@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from asyncreport.errors import TransientError
-from asyncreport.words import one_line
+from asyncreport.core.errors import TransientError
+from asyncreport.core.text import one_line
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 from msgspec import UNSET, UnsetType
 
 from asyncreport.config import regions
-from asyncreport.config.file import ClientFile, ConnectionFile, EmulatorFile
 from asyncreport.config.place import Place, near
-from asyncreport.job import Client, Connection, EmulatorSize, Secret
+from asyncreport.config.schema import ClientFile, ConnectionFile, EmulatorFile
+from asyncreport.core.job import Client, Connection, EmulatorSize, Secret
 
 #: the connection of a job that names none
 DEFAULT = "default"

@@ -11,7 +11,7 @@ from dotenv.parser import parse_stream
 
 from asyncreport.config.place import Place
 from asyncreport.config.yaml import Node
-from asyncreport.errors import ConfigError
+from asyncreport.core.errors import ConfigError
 
 
 def read_environ(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:

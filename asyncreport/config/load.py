@@ -10,12 +10,12 @@ from typing import Any
 
 from asyncreport.config import yaml
 from asyncreport.config.environ import expand
-from asyncreport.config.file import convert
 from asyncreport.config.place import Place
 from asyncreport.config.resolve import resolve
+from asyncreport.config.schema import convert
 from asyncreport.config.yaml import Node
-from asyncreport.errors import ConfigError
-from asyncreport.job import Job
+from asyncreport.core.errors import ConfigError
+from asyncreport.core.job import Job
 
 #: of a job file; 20,000 listed users take less
 BYTES = 1 << 20

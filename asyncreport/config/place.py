@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from asyncreport.config.yaml import Node
-from asyncreport.errors import ConfigError
+from asyncreport.core.errors import ConfigError
 
 #: characters of a value or a key that a message shows
 SHOWN = 60

@@ -13,12 +13,12 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from asyncreport.config.connections import DEFAULT, connections
-from asyncreport.config.file import DIMENSIONS, MEDIA_TYPES, FilterFile, JobFile, LimitsFile, OutputFile, TeamFile
+from asyncreport.config.dates import chunk_length, span
 from asyncreport.config.metrics import METRICS, refusal
 from asyncreport.config.place import Place, near
-from asyncreport.config.span import chunk_length, span
-from asyncreport.job import FORMATS, Connection, Filter, Job, Limits, Output, Query, Selector, Team
-from asyncreport.timeline import Grid, parse_duration
+from asyncreport.config.schema import DIMENSIONS, MEDIA_TYPES, FilterFile, JobFile, LimitsFile, OutputFile, TeamFile
+from asyncreport.core.job import FORMATS, Connection, Filter, Job, Limits, Output, Query, Selector, Team
+from asyncreport.core.timeline import Grid, parse_duration
 
 #: of a name that becomes part of a file's: most file systems end at 255
 NAME_BYTES = 100

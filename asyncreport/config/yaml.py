@@ -21,7 +21,7 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
-from asyncreport.errors import ConfigError
+from asyncreport.core.errors import ConfigError
 
 #: values that aliases may add to a file: a few anchored lines can stand for billions
 ALIASED = 10_000

@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from asyncreport.api.echoes import PART, WITHHELD, betrays, credentials, withheld
 from asyncreport.api.oauth import token_request
 from asyncreport.api.problems import budget, problem, subject
+from asyncreport.api.redaction import PART, WITHHELD, betrays, credentials, withheld
 from asyncreport.api.wire import Request, Response
-from asyncreport.backoff import wait
-from asyncreport.errors import AsyncReportError, RejectedError, RetriesExhausted, TransientError
-from asyncreport.job import Connection, Limits, Secret
-from asyncreport.net.tally import Tally
+from asyncreport.core.backoff import wait
+from asyncreport.core.errors import AsyncReportError, RejectedError, RetriesExhausted, TransientError
+from asyncreport.core.job import Connection, Limits, Secret
+from asyncreport.net.counts import Tally
 from asyncreport.net.throttle import Throttle
 from asyncreport.net.tokens import REFUSALS, Tokens
 from asyncreport.net.transport import Transport, at_once

@@ -12,7 +12,7 @@ import asyncio
 from aiolimiter import AsyncLimiter
 
 from asyncreport.api.problems import Budget
-from asyncreport.net.tally import Tally
+from asyncreport.net.counts import Tally
 
 #: seconds in which requests must leave that may arrive in one minute
 _WINDOW = 61.0

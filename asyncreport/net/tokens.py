@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from asyncreport.api.oauth import Grant
-from asyncreport.errors import AuthError, RetriesExhausted, TransientError
-from asyncreport.job import Secret
+from asyncreport.core.errors import AuthError, RetriesExhausted, TransientError
+from asyncreport.core.job import Secret
 
 #: seconds before its end at which a token is renewed, or a tenth of its life where that is less; it is sent for half of them more
 _MARGIN = 60.0

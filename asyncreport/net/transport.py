@@ -13,11 +13,11 @@ from typing import Self
 import aiohttp
 
 from asyncreport import __version__
-from asyncreport.api.echoes import proxy_credentials, withheld
 from asyncreport.api.problems import TRANSIENT, subject
+from asyncreport.api.redaction import proxy_credentials, withheld
 from asyncreport.api.wire import Request, Response
-from asyncreport.errors import TOO_LARGE, AsyncReportError, ConfigError, RejectedError, TransientError
-from asyncreport.job import Connection, Limits
+from asyncreport.core.errors import TOO_LARGE, AsyncReportError, ConfigError, RejectedError, TransientError
+from asyncreport.core.job import Connection, Limits
 
 #: bytes of an answer that wait in the session until somebody reads on; its default of four times as much, for each of 16 workers, showed
 _BUFFER = 2**16

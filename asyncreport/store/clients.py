@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from asyncreport.job import Connection
-from asyncreport.store.disk import read_json, write_json
+from asyncreport.core.job import Connection
+from asyncreport.store.atomic import read_json, write_json
 
 
 class Clients:

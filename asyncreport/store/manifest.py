@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, structs
 
-from asyncreport.errors import StoreError
-from asyncreport.job import Part
-from asyncreport.store.changes import Replaced
-from asyncreport.store.disk import append, reported
+from asyncreport.core.errors import StoreError
+from asyncreport.core.job import Part
+from asyncreport.core.timeline import Interval, iso, parse_iso
+from asyncreport.store.atomic import append, reported
 from asyncreport.store.parts import part_name
-from asyncreport.timeline import Interval, iso, parse_iso
+from asyncreport.store.restatements import Replaced
 
 _NAME = "manifest.jsonl"
 _USERS = b'{"users":'

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from asyncreport.job import Selector, Team
-from asyncreport.store.disk import read_json, write_json
+from asyncreport.core.job import Selector, Team
+from asyncreport.store.atomic import read_json, write_json
 
 
 class _Seen(Struct, frozen=True, kw_only=True):

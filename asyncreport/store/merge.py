@@ -15,11 +15,11 @@ from threading import Event
 import orjson
 from msgspec import Struct
 
-from asyncreport.errors import ConfigError, StoreError
-from asyncreport.job import Part, Team
-from asyncreport.store.disk import Sink, make_folder, replacing, reported
+from asyncreport.core.errors import ConfigError, StoreError
+from asyncreport.core.job import Part, Team
+from asyncreport.core.timeline import Interval, iso
+from asyncreport.store.atomic import Sink, make_folder, replacing, reported
 from asyncreport.store.parts import Entry, Reader, part_name
-from asyncreport.timeline import Interval, iso
 
 #: how a part's index is read
 ReadIndex = Callable[[Part], Sequence[Entry]]

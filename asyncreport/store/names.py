@@ -7,8 +7,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from asyncreport.store.disk import read_json, write_json
-from asyncreport.timeline import DAY, iso
+from asyncreport.core.timeline import DAY, iso
+from asyncreport.store.atomic import read_json, write_json
 
 #: how long a name is believed, ms
 KEPT = 30 * DAY

@@ -12,10 +12,10 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
-from asyncreport.errors import DamagedPartError
-from asyncreport.job import Part
-from asyncreport.records import Block
-from asyncreport.store.disk import PRIVATE, replacing, reported, trouble
+from asyncreport.core.errors import DamagedPartError
+from asyncreport.core.job import Part
+from asyncreport.core.records import Block
+from asyncreport.store.atomic import PRIVATE, replacing, reported, trouble
 
 #: descriptors that a reader keeps open, at most
 OPEN_FILES = 64

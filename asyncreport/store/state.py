@@ -18,14 +18,14 @@ from typing import Self, TypeVar
 from filelock import FileLock, Timeout
 from msgspec import Struct
 
-from asyncreport.errors import StoreError
-from asyncreport.job import Chunk, Part
-from asyncreport.records import Block
-from asyncreport.store.changes import Changed, note_changes
-from asyncreport.store.disk import PRIVATE, make_folder, read_json, remove_temporaries, reported, sync_folder, write_json
+from asyncreport.core.errors import StoreError
+from asyncreport.core.job import Chunk, Part
+from asyncreport.core.records import Block
+from asyncreport.core.timeline import iso
+from asyncreport.store.atomic import PRIVATE, make_folder, read_json, remove_temporaries, reported, sync_folder, write_json
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.parts import part_name, write_part
-from asyncreport.timeline import iso
+from asyncreport.store.restatements import Changed, note_changes
 
 T = TypeVar("T")
 

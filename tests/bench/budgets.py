@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from asyncreport.export import clock
+from asyncreport.export.run import clock
 from asyncreport.store import outputs
 from tests.bench.board import score
 from tests.bench.contest import PATIENCE, Terms, again, middle

@@ -20,12 +20,12 @@ import orjson
 from asyncreport.api import aggregates
 from asyncreport.api.aggregates import Known
 from asyncreport.api.wire import Request
-from asyncreport.columns import METRICS, average
-from asyncreport.errors import RejectedError
-from asyncreport.fetch import fetch
-from asyncreport.job import Chunk, Query
-from asyncreport.records import MOST, Accumulator
-from asyncreport.timeline import MINUTE, Granularity, Grid, Interval, iso, parse_iso
+from asyncreport.core.columns import METRICS, average
+from asyncreport.core.errors import RejectedError
+from asyncreport.core.job import Chunk, Query
+from asyncreport.core.records import MOST, Accumulator
+from asyncreport.core.timeline import MINUTE, Granularity, Grid, Interval, iso, parse_iso
+from asyncreport.engine.fetch import fetch
 from tests.bench.table import Line
 
 RUNS = 9

@@ -18,10 +18,10 @@ from typing import Any
 
 from aiohttp import web
 
-from asyncreport import plan
 from asyncreport.cli import cli
-from asyncreport.columns import METRICS
-from asyncreport.timeline import DAY, HOUR, Granularity, Grid, Interval, iso, parse_iso
+from asyncreport.core import plan
+from asyncreport.core.columns import METRICS
+from asyncreport.core.timeline import DAY, HOUR, Granularity, Grid, Interval, iso, parse_iso
 from tests.bench.contest import LAUNCHER
 from tests.bench.table import Line
 from tests.exporting import environ

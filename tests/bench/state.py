@@ -16,12 +16,12 @@ from pathlib import Path
 from statistics import median
 
 from asyncreport.config import load_job
-from asyncreport.export import clock
-from asyncreport.job import Chunk
-from asyncreport.kept import Kept
-from asyncreport.records import Block
+from asyncreport.core.job import Chunk
+from asyncreport.core.records import Block
+from asyncreport.core.timeline import DAY, HOUR, Interval, iso, parse_iso
+from asyncreport.export.run import clock
+from asyncreport.export.snapshot import Kept
 from asyncreport.store.state import State
-from asyncreport.timeline import DAY, HOUR, Interval, iso, parse_iso
 from tests.bench.table import Line, markdown
 from tests.exporting import environ
 

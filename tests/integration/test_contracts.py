@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from asyncreport.core.timeline import DAY, parse_iso
 from asyncreport.emulator import World
-from asyncreport.timeline import DAY, parse_iso
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import call, rows, run_here, start, write_job
 from tests.truth import bucket, canonical, ms, records, text

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from asyncreport.core.timeline import DAY, iso, parse_iso
 from asyncreport.emulator import Emulator, Options, World, running, serve
-from asyncreport.timeline import DAY, iso, parse_iso
 from tests.emulator_process import Handle, emulator_process
 
 MONDAY = parse_iso("2023-10-02T00:00Z")

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from asyncreport.api import query_jobs
+from asyncreport.core.timeline import parse_iso
 from asyncreport.emulator import World
-from asyncreport.export import clock
+from asyncreport.export.run import clock
 from asyncreport.store.manifest import Manifest
-from asyncreport.timeline import parse_iso
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import PATIENCE, environ, restate, run_here, write_job
 

@@ -116,7 +116,7 @@ def test_other_contracts_go_on_without_a_client_that_is_refused(emulator: Handle
 
 def test_a_client_whose_tokens_are_not_to_be_had_costs_no_record(emulator: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither in look-ups nor in the pull; it is accused of nothing."""
-    monkeypatch.setattr("asyncreport.connect.random", SimpleNamespace(random=lambda: 0.0))
+    monkeypatch.setattr("asyncreport.export.lanes.random", SimpleNamespace(random=lambda: 0.0))
     # This contract alone says in the body who asks for a token.
     sections = {"contract": "entities", "teams": [{"name": "everyone"}]}
     run_here(job(tmp_path / "one", emulator, CLIENTS[:1], **sections))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asyncreport.errors import ConfigError
+from asyncreport.core.errors import ConfigError
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import call, run_here, write_job
 

@@ -18,12 +18,12 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from asyncreport.commands.query import Asked, Report, job_of, report
 from asyncreport.config import load_job
+from asyncreport.core.errors import AuthError, RetriesExhausted
+from asyncreport.core.job import Job, Limits
 from asyncreport.emulator import World
-from asyncreport.errors import AuthError, RetriesExhausted
-from asyncreport.job import Job, Limits
-from asyncreport.progress import Screen
-from asyncreport.quick import Asked, Report, job_of, report
+from asyncreport.terminal.progress import Screen
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, Call, call, connection, environ, rows, run_here, write_job
 

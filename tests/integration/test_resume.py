@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from asyncreport.errors import StoreError
-from asyncreport.job import Part
+from asyncreport.core.errors import StoreError
+from asyncreport.core.job import Part
+from asyncreport.core.timeline import DAY, parse_iso
 from asyncreport.store.merge import Interrupted
 from asyncreport.store.state import State
-from asyncreport.timeline import DAY, parse_iso
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, call, connection, restate, run_here, start, write_job
 

@@ -34,11 +34,11 @@ from rich.console import Console
 
 from asyncreport.api import limits, users
 from asyncreport.config import load_job
-from asyncreport.connect import Connections
-from asyncreport.errors import AsyncReportError
-from asyncreport.export import run_job
+from asyncreport.core.errors import AsyncReportError
+from asyncreport.export.lanes import Connections
+from asyncreport.export.run import run_job
 from asyncreport.net.transport import Transport
-from asyncreport.progress import Screen
+from asyncreport.terminal.progress import Screen
 from tests.emulator_process import Handle
 from tests.exporting import NOW, PATIENCE, Call, connection, environ, write_job
 
@@ -255,7 +255,7 @@ def test_a_server_that_sends_the_request_back_reveals_nothing(
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no backoff wait."""
-    monkeypatch.setattr("asyncreport.connect.random", SimpleNamespace(random=lambda: 0.0))
+    monkeypatch.setattr("asyncreport.export.lanes.random", SimpleNamespace(random=lambda: 0.0))
 
 
 #: successes that quote what they answer, by the path that is asked

@@ -11,8 +11,8 @@ import pytest
 
 from asyncreport.api import query_jobs
 from asyncreport.emulator.limits import credentials
+from asyncreport.export.summary import Summary
 from asyncreport.net import client
-from asyncreport.summary import Summary
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import connection, run_here, write_job
 
@@ -130,7 +130,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no backoff wait, not for the minute that an absurd Retry-After counts as, and polls follow soon: the unit tests look at that."""
     monkeypatch.setattr(client, "_MINUTE", 0.0)
-    monkeypatch.setattr("asyncreport.connect.random", SimpleNamespace(random=lambda: 0.0))
+    monkeypatch.setattr("asyncreport.export.lanes.random", SimpleNamespace(random=lambda: 0.0))
     monkeypatch.setattr(query_jobs, "_FIRST", 0.01)
 
 

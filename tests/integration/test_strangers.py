@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from asyncreport.core.timeline import DAY
 from asyncreport.emulator import World
-from asyncreport.timeline import DAY
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, call, rows, run_here, write_job
 

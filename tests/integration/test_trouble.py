@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from asyncreport.core.timeline import parse_iso
 from asyncreport.emulator import World
-from asyncreport.export import clock
-from asyncreport.timeline import parse_iso
+from asyncreport.export.run import clock
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, PATIENCE, call, environ, restate, run_here, start, write_job
 

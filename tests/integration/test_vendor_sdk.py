@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
+from asyncreport.core.timeline import parse_iso
 from asyncreport.emulator import World
-from asyncreport.timeline import parse_iso
 from tests.emulator_process import Handle, emulator_process
 
 _PYTHON = os.environ.get("ASYNCREPORT_SDK_PYTHON", "")

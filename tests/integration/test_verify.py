@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asyncreport.columns import average
+from asyncreport.core.columns import average
 from asyncreport.emulator import World
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import Call, call, run_here, start, write_job

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from asyncreport.config import load_job
-from asyncreport.plan import Freshness, Want, plan
-from asyncreport.planning import wanted_users
-from asyncreport.timeline import parse_iso
+from asyncreport.core.plan import Freshness, Want, plan
+from asyncreport.core.timeline import parse_iso
+from asyncreport.export.plans import wanted_users
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 NOW = parse_iso("2024-06-01T12:00Z")

@@ -6,11 +6,11 @@ import json
 import re
 from pathlib import Path
 
-from asyncreport import errors
 from asyncreport.config import load_job
-from asyncreport.job import Query
-from asyncreport.records import Accumulator, Datum, Measure
-from asyncreport.timeline import HOUR, Granularity, Grid, iso, parse_iso
+from asyncreport.core import errors
+from asyncreport.core.job import Query
+from asyncreport.core.records import Accumulator, Datum, Measure
+from asyncreport.core.timeline import HOUR, Granularity, Grid, iso, parse_iso
 from tests.rows import rows
 
 README = (Path(__file__).parents[2] / "README.md").read_text()

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from asyncreport.api.aggregates import Known, Page
 from asyncreport.api.contracts import requests, steps
 from asyncreport.api.wire import Request
-from asyncreport.errors import RejectedError, TransientError
-from asyncreport.job import Chunk, Filter, Query
-from asyncreport.records import Accumulator
-from asyncreport.timeline import Granularity, Grid, Interval, parse_iso
+from asyncreport.core.errors import RejectedError, TransientError
+from asyncreport.core.job import Chunk, Filter, Query
+from asyncreport.core.records import Accumulator
+from asyncreport.core.timeline import Granularity, Grid, Interval, parse_iso
 from tests.rows import rows
 
 ANNA, BERT = "aaaaaaaa-0000-4000-8000-000000000000", "bbbbbbbb-0000-4000-8000-000000000000"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from asyncreport.api.directory import Roster, decode, everyone, look_up, numbered, queue_names
 from asyncreport.api.wire import Request
-from asyncreport.errors import AsyncReportError, ConfigError, RejectedError, TransientError
-from asyncreport.job import Selector
+from asyncreport.core.errors import AsyncReportError, ConfigError, RejectedError, TransientError
+from asyncreport.core.job import Selector
 
 T = TypeVar("T")
 

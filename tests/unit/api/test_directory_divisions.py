@@ -6,7 +6,7 @@ import pytest
 
 from asyncreport.api.divisions import PERMISSION, visible_divisions
 from asyncreport.api.wire import Request
-from asyncreport.errors import RejectedError
+from asyncreport.core.errors import RejectedError
 from tests.unit.api.test_directory import Answers, counted, entity, play
 
 THREE = [entity("west"), entity("home"), {"id": "nameless"}]

@@ -15,10 +15,10 @@ from asyncreport.api.contracts import steps
 from asyncreport.api.entities import Page as Wire
 from asyncreport.api.entities import decode
 from asyncreport.api.wire import Request
-from asyncreport.errors import RejectedError, TransientError
-from asyncreport.job import Chunk, Query
-from asyncreport.records import Accumulator
-from asyncreport.timeline import Granularity, Grid, Interval, parse_iso
+from asyncreport.core.errors import RejectedError, TransientError
+from asyncreport.core.job import Chunk, Query
+from asyncreport.core.records import Accumulator
+from asyncreport.core.timeline import Granularity, Grid, Interval, parse_iso
 from tests.rows import rows
 
 DAY = Interval(parse_iso("2023-10-01T00:00Z"), parse_iso("2023-10-02T00:00Z"))

@@ -22,16 +22,16 @@ from asyncreport.api import contracts, directory, divisions, limits, oauth, page
 from asyncreport.api.aggregates import Known
 from asyncreport.api.problems import problem
 from asyncreport.api.wire import Request, Response
+from asyncreport.core.errors import AsyncReportError, RetriesExhausted, TransientError
+from asyncreport.core.job import Chunk, Client, Query, Secret, Selector
+from asyncreport.core.records import Accumulator, Block
+from asyncreport.core.timeline import Granularity, Grid, Interval, parse_iso
 from asyncreport.emulator.answers import Ask
 from asyncreport.emulator.cloud import Cloud
 from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.world import World
-from asyncreport.errors import AsyncReportError, RetriesExhausted, TransientError
-from asyncreport.fetch import drive, fetch
-from asyncreport.job import Chunk, Client, Query, Secret, Selector
-from asyncreport.records import Accumulator, Block
-from asyncreport.timeline import Granularity, Grid, Interval, parse_iso
+from asyncreport.engine.fetch import drive, fetch
 from tests import clock
 from tests.unit.api.mutations import mutated
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncreport.api.oauth import USUAL_LIFETIME, decode, token_request
-from asyncreport.errors import TransientError
-from asyncreport.job import Client, Secret
+from asyncreport.core.errors import TransientError
+from asyncreport.core.job import Client, Secret
 
 CLIENT = Client(client_id="the-client", client_secret=Secret("s3cret:with/colon"))
 

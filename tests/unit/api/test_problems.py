@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from asyncreport.api.oauth import token_request
 from asyncreport.api.problems import Budget, budget, problem, retry_after, subject
 from asyncreport.api.wire import Request, Response
-from asyncreport.errors import AsyncReportError, AuthError, ConfigError, RejectedError, TransientError
-from asyncreport.job import Client, Secret
+from asyncreport.core.errors import AsyncReportError, AuthError, ConfigError, RejectedError, TransientError
+from asyncreport.core.job import Client, Secret
 
 QUERY = Request(method="POST", path="/api/v2/analytics/conversations/aggregates/query")
 TOKEN = token_request(Client(client_id="c", client_secret=Secret("pa55word")))

@@ -10,10 +10,10 @@ import pytest
 from asyncreport.api import aggregates
 from asyncreport.api.query_jobs import PAGE_SIZE, PATH, SUBMISSIONS, send
 from asyncreport.api.wire import Request, Wait
-from asyncreport.errors import TOO_LARGE, RejectedError, RetriesExhausted, TransientError
-from asyncreport.job import Query
-from asyncreport.records import Accumulator, Datum, Measure, Stats
-from asyncreport.timeline import HOUR, Granularity, Grid, iso
+from asyncreport.core.errors import TOO_LARGE, RejectedError, RetriesExhausted, TransientError
+from asyncreport.core.job import Query
+from asyncreport.core.records import Accumulator, Datum, Measure, Stats
+from asyncreport.core.timeline import HOUR, Granularity, Grid, iso
 from tests.rows import rows
 
 #: answers in order: a body, or an error that the road to the server raised

@@ -15,11 +15,11 @@ from asyncreport.api import aggregates, user_aggregates
 from asyncreport.api.aggregates import Known
 from asyncreport.api.contracts import requests, steps
 from asyncreport.api.wire import Request, Wait
-from asyncreport.columns import occupancy
-from asyncreport.errors import TOO_LARGE, RejectedError
-from asyncreport.job import Chunk, Query
-from asyncreport.records import Accumulator
-from asyncreport.timeline import Granularity, Grid, Interval, parse_iso
+from asyncreport.core.columns import occupancy
+from asyncreport.core.errors import TOO_LARGE, RejectedError
+from asyncreport.core.job import Chunk, Query
+from asyncreport.core.records import Accumulator
+from asyncreport.core.timeline import Granularity, Grid, Interval, parse_iso
 from tests.rows import rows
 
 DAY = Interval(parse_iso("2023-10-01T00:00Z"), parse_iso("2023-10-02T00:00Z"))

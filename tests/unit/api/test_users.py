@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asyncreport.api.users import Listing, User, counted, decode, names
-from asyncreport.errors import TransientError
+from asyncreport.core.errors import TransientError
 
 
 def test_names_are_asked_for_a_hundred_ids_a_call_in_any_state() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from asyncreport.config import load_job
-from asyncreport.job import Job
+from asyncreport.core.job import Job
 
 GOOD = """\
 name: aht

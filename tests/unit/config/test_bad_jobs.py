@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from asyncreport.config import load_job
-from asyncreport.errors import ConfigError
+from asyncreport.core.errors import ConfigError
 from tests.unit.config.good_job import ENVIRON, GOOD, NOW, SECRET, load
 
 TABLE = Path(__file__).with_name("bad_jobs.txt")

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from asyncreport.config import load_job
-from asyncreport.errors import ConfigError
+from asyncreport.core.errors import ConfigError
 from tests.unit.config.good_job import ENVIRON, GOOD, NOW, SECRET, load
 
 CASES = 1000 * int(os.environ.get("ASYNCREPORT_FUZZ", "1"))

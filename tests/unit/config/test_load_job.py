@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from asyncreport.columns import column
 from asyncreport.config import MULTI_VALUED
-from asyncreport.config.file import DIMENSIONS
 from asyncreport.config.metrics import METRICS, REFUSED
+from asyncreport.config.schema import DIMENSIONS
+from asyncreport.core.columns import column
+from asyncreport.core.errors import ConfigError
+from asyncreport.core.job import ChunkLength, Client, Connection, Filter, Limits, Output, Secret, Selector, Team
+from asyncreport.core.timeline import DAY, Granularity, Interval, instant, iso
 from asyncreport.emulator import vocabulary
-from asyncreport.errors import ConfigError
-from asyncreport.job import ChunkLength, Client, Connection, Filter, Limits, Output, Secret, Selector, Team
-from asyncreport.timeline import DAY, Granularity, Interval, instant, iso
 from tests.unit.config.good_job import GOOD, SECRET, load
 
 UUID = "0f0e0d0c-0b0a-4908-8706-050403020100"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from asyncreport.config import load_options
-from asyncreport.errors import ConfigError
-from asyncreport.job import Job, Selector
+from asyncreport.core.errors import ConfigError
+from asyncreport.core.job import Job, Selector
 from tests.unit.config.good_job import GOOD, NOW, SECRET, load
 
 LABELS = {

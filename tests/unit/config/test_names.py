@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asyncreport.errors import ConfigError
-from asyncreport.files import all_files
-from asyncreport.job import Job
+from asyncreport.core.errors import ConfigError
+from asyncreport.core.job import Job
+from asyncreport.export.targets import all_files
 from tests.unit.config.good_job import GOOD, load
 
 PIECES = [

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from asyncreport.config import job_schema, load_job
-from asyncreport.config.file import DIMENSIONS, GRANULARITIES, MEDIA_TYPES, EmulatorFile, JobFile, LimitsFile
 from asyncreport.config.metrics import METRICS
 from asyncreport.config.regions import NAMES
+from asyncreport.config.schema import DIMENSIONS, GRANULARITIES, MEDIA_TYPES, EmulatorFile, JobFile, LimitsFile
 from asyncreport.config.yaml import Node, read
+from asyncreport.core.job import Connection, EmulatorSize, Limits
+from asyncreport.core.timeline import parse_duration
 from asyncreport.emulator.world import World
-from asyncreport.job import Connection, EmulatorSize, Limits
-from asyncreport.timeline import parse_duration
 from tests.unit.config.good_job import NOW
 
 ROOT = Path(__file__).parents[3]

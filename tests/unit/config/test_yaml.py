@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncreport.config.yaml import ALIASED, Node, Value, read
-from asyncreport.errors import ConfigError
+from asyncreport.core.errors import ConfigError
 
 
 def plain(node: Node) -> object:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from asyncreport.core.timeline import DAY, HOUR, MINUTE, iso, parse_iso
 from asyncreport.emulator.analytics import evaluate
 from asyncreport.emulator.answers import Refused
 from asyncreport.emulator.query import parse_query
 from asyncreport.emulator.work import Session
 from asyncreport.emulator.world import Emission, World
-from asyncreport.timeline import DAY, HOUR, MINUTE, iso, parse_iso
 
 MONDAY = parse_iso("2023-10-02T00:00Z")
 WORLD = World(12)

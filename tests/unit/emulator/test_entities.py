@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from asyncreport.core.timeline import DAY, HOUR, iso, parse_iso
 from asyncreport.emulator.answers import Refused
 from asyncreport.emulator.directory import Directory
 from asyncreport.emulator.entities import Entities, is_entities
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.world import World
-from asyncreport.timeline import DAY, HOUR, iso, parse_iso
 
 MONDAY = parse_iso("2023-10-02T00:00Z")
 WORLD = World(20)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncreport.core.timeline import HOUR, iso, parse_iso
 from asyncreport.emulator.answers import Refused
 from asyncreport.emulator.periods import Period, parse_interval, parse_period, split, written
-from asyncreport.timeline import HOUR, iso, parse_iso
 
 
 def _edges(interval: str, granularity: str | None, zone: str = "UTC") -> list[str]:

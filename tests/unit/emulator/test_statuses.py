@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asyncreport.core.timeline import DAY, HOUR, parse_iso
 from asyncreport.emulator.statuses import STATUSES, statuses
 from asyncreport.emulator.work import Session, Stretch, Workday
 from asyncreport.emulator.world import Span, World
-from asyncreport.timeline import DAY, HOUR, parse_iso
 
 MONDAY = parse_iso("2023-10-02T00:00Z")
 WORLD = World(40)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from asyncreport.core.timeline import DAY, HOUR, MINUTE, iso, parse_iso
 from asyncreport.emulator.answers import Refused
 from asyncreport.emulator.user_aggregates import evaluate_users, parse_user_query
 from asyncreport.emulator.world import Span, World
-from asyncreport.timeline import DAY, HOUR, MINUTE, iso, parse_iso
 
 MONDAY = parse_iso("2023-10-02T00:00Z")
 WORLD = World(12)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asyncreport.core.timeline import DAY, parse_iso
 from asyncreport.emulator.world import Emission, World
-from asyncreport.timeline import DAY, parse_iso
 
 MONDAY = parse_iso("2023-10-02T00:00Z")
 WORLD = World(40)

@@ -14,10 +14,10 @@ import pytest
 
 from asyncreport.api.oauth import token_request
 from asyncreport.api.wire import Request, Response
-from asyncreport.errors import AsyncReportError, AuthError, ConfigError, RejectedError, RetriesExhausted, TransientError
-from asyncreport.job import Client, Limits, Secret
+from asyncreport.core.errors import AsyncReportError, AuthError, ConfigError, RejectedError, RetriesExhausted, TransientError
+from asyncreport.core.job import Client, Limits, Secret
 from asyncreport.net.client import Lane
-from asyncreport.net.tally import Tally
+from asyncreport.net.counts import Tally
 from asyncreport.net.throttle import Throttle
 from asyncreport.net.tokens import REFUSALS
 from tests.clock import run

@@ -13,20 +13,20 @@ from typing import Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.test_engine import chunks, save
 
 from asyncreport.api.oauth import token_request
 from asyncreport.api.wire import Request, Response
-from asyncreport.engine import Progress, Work, run
-from asyncreport.errors import RetriesExhausted
-from asyncreport.job import Chunk, Limits
+from asyncreport.core.errors import RetriesExhausted
+from asyncreport.core.job import Chunk, Limits
+from asyncreport.core.records import Block
+from asyncreport.engine.scheduler import Progress, Work, run
 from asyncreport.net.client import Lane
-from asyncreport.net.tally import Tally
+from asyncreport.net.counts import Tally
 from asyncreport.net.throttle import Throttle
-from asyncreport.records import Block
 from tests import clock
 from tests.unit.net.test_client import CLIENT, QUERY, now, ok, refused
 from tests.unit.net.test_throttle import most_within
-from tests.unit.test_engine import chunks, save
 
 Kind = Literal["sliding", "fixed", "bucket"]
 KINDS: tuple[Kind, ...] = ("sliding", "fixed", "bucket")

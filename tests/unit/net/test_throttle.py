@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from asyncreport.api.problems import Budget
-from asyncreport.net.tally import Tally
+from asyncreport.net.counts import Tally
 from asyncreport.net.throttle import Throttle
 from tests.clock import run
 

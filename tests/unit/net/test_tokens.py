@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from asyncreport.api.oauth import Grant
-from asyncreport.errors import AuthError, RetriesExhausted, TransientError
-from asyncreport.job import Secret
+from asyncreport.core.errors import AuthError, RetriesExhausted, TransientError
+from asyncreport.core.job import Secret
 from asyncreport.net.tokens import REFUSALS, Tokens
 from tests.clock import run
 

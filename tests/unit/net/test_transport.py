@@ -16,8 +16,8 @@ import pytest
 
 from asyncreport import __version__
 from asyncreport.api.wire import Request, Response
-from asyncreport.errors import TOO_LARGE, AsyncReportError, ConfigError, RejectedError, TransientError
-from asyncreport.job import Client, Connection, Limits, Secret
+from asyncreport.core.errors import TOO_LARGE, AsyncReportError, ConfigError, RejectedError, TransientError
+from asyncreport.core.job import Client, Connection, Limits, Secret
 from asyncreport.net import transport
 from asyncreport.net.client import open_lanes
 from asyncreport.net.transport import Transport

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import orjson
 
-from asyncreport.job import Chunk, Part
-from asyncreport.records import Block
+from asyncreport.core.job import Chunk, Part
+from asyncreport.core.records import Block
+from asyncreport.core.timeline import HOUR, Interval, iso, parse_iso
 from asyncreport.store.parts import write_part
-from asyncreport.timeline import HOUR, Interval, iso, parse_iso
 
 START = parse_iso("2023-01-01T00:00:00Z")
 FINGERPRINT = "f" * 32

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from asyncreport.errors import StoreError
-from asyncreport.job import Part
+from asyncreport.core.errors import StoreError
+from asyncreport.core.job import Part
 from asyncreport.store.parts import Reader
 from asyncreport.store.state import State
 from tests.unit.store.facts import FINGERPRINT, START, block, blocks, chunk, hours, row

@@ -15,10 +15,10 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from asyncreport.job import Team
+from asyncreport.core.job import Team
+from asyncreport.core.timeline import HOUR, iso
 from asyncreport.store.merge import Source, Target, merge
 from asyncreport.store.parts import Reader
-from asyncreport.timeline import HOUR, iso
 from tests.unit.store.facts import START, block, chunk, hours, row, written
 
 HOSTILE = [

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from asyncreport.errors import StoreError
-from asyncreport.job import Part
+from asyncreport.core.errors import StoreError
+from asyncreport.core.job import Part
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.parts import part_name
 from tests.unit.store.facts import FINGERPRINT, blocks, chunk, hours, written

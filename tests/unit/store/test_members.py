@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncreport.errors import StoreError
-from asyncreport.job import Selector, Team
+from asyncreport.core.errors import StoreError
+from asyncreport.core.job import Selector, Team
 from asyncreport.store.members import Members
 
 

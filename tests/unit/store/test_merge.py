@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncreport.errors import ConfigError, StoreError
-from asyncreport.job import Part, Team
+from asyncreport.core.errors import ConfigError, StoreError
+from asyncreport.core.job import Part, Team
+from asyncreport.core.timeline import Interval
 from asyncreport.store.merge import Merged, Source, Target, check_targets, merge
 from asyncreport.store.parts import Reader, part_name
-from asyncreport.timeline import Interval
 from tests.unit.store.facts import block, blocks, chunk, hours, row, written
 
 #: what breaks whoever builds JSON out of bytes

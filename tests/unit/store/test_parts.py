@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from asyncreport.errors import StoreError
-from asyncreport.job import Part
-from asyncreport.records import Block
+from asyncreport.core.errors import StoreError
+from asyncreport.core.job import Part
+from asyncreport.core.records import Block
 from asyncreport.store.parts import OPEN_FILES, Entry, Reader, part_name
 from tests.unit.store.facts import blocks, chunk, hours, row, written
 

@@ -9,10 +9,10 @@ from threading import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncreport.job import Team
+from asyncreport.core.job import Team
 from asyncreport.store.merge import Source, Target, merge
-from asyncreport.store.outputs import Outputs
 from asyncreport.store.parts import Reader
+from asyncreport.store.written import Outputs
 from tests.unit.store.facts import block, chunk, hours, row, written
 
 texts = st.one_of(st.text(max_size=12), st.sampled_from(['"queue_id":"', '","queue_id":null,"x":"', "\\", '\\"', "\n{", "\u202e"]))

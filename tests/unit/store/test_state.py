@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from asyncreport.errors import StoreError
-from asyncreport.job import Chunk, Part
-from asyncreport.records import Block
+from asyncreport.core.errors import StoreError
+from asyncreport.core.job import Chunk, Part
+from asyncreport.core.records import Block
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.parts import Reader, part_name
 from asyncreport.store.state import State

@@ -1,0 +1,1 @@
+"""The commands: options into one call each; what the command line prints."""

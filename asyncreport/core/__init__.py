@@ -1,0 +1,1 @@
+"""The rules of an export. Pure: no I/O, no clock, no environment."""

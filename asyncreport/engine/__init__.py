@@ -1,0 +1,1 @@
+"""The engine: chunks to lanes, one chunk to rows."""

@@ -1,0 +1,1 @@
+"""One export from job to files: what the commands and the Python API share."""

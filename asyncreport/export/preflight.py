@@ -1,0 +1,71 @@
+"""The state folders of other jobs beside a job's own: whose output file is whose, and whose parts would do. Reads them, changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from asyncreport.core.errors import ConfigError, StoreError
+from asyncreport.core.job import Job
+from asyncreport.export.targets import all_files
+from asyncreport.store.manifest import Manifest
+from asyncreport.store.written import Made, Outputs
+from asyncreport.terminal.progress import counted
+
+
+def check_owners(job: Job) -> None:
+    """See that no output file that a run would replace is another job's; raise ConfigError before any work is done."""
+    others = dict(_remembered(job))
+    if not others:
+        return
+    own = Outputs(job.state_folder).by_real_path()
+    for path in (file.path for file in all_files(job) if file.path.exists()):
+        real = os.path.realpath(path)
+        mine = own.get(real)
+        for folder, made in others.items():
+            # Of a file that both have written, it is the other's where it is as that one left it.
+            theirs = made.get(real)
+            if theirs is not None and (mine is None or (theirs.stands(path) and not mine.stands(path))):
+                raise ConfigError(_taken(job, path, folder))
+
+
+def _remembered(job: Job) -> Iterator[tuple[Path, dict[str, Made]]]:
+    for folder in _others(job, "outputs.json"):
+        try:
+            yield folder, Outputs(folder).by_real_path()
+        except StoreError:
+            continue  # it is that job's run that has to say so
+
+
+def _taken(job: Job, path: Path, folder: Path) -> str:
+    own = job.state_folder
+    renamed = "" if own.exists() else f", or, where {folder.name!r} is this job's old name, rename {folder} to {own.name}"
+    return (
+        f"{path} is an output file of the job {folder.name!r}, and two jobs would replace each other's; "
+        f"give this one another path, or move that file away{renamed}; then run again"
+    )
+
+
+def useful_folders(job: Job) -> Iterator[str]:
+    """Say, of a job that has no parts yet, which other job's folder has such as this one would fetch."""
+    if (job.state_folder / "manifest.jsonl").exists():
+        return
+    fingerprints = [job.query.fingerprint(connection.identity) for connection in job.connections]
+    for folder in _others(job, "manifest.jsonl"):
+        try:
+            manifest = Manifest.read(folder)
+            parts = sum(part.interval.overlaps(job.interval) for each in fingerprints for part in manifest.standing(each))
+        except StoreError:
+            continue  # it is that job's run that has to say so
+        if parts:
+            yield (
+                f"warning: {folder} has {counted(parts, 'part')} such as this job fetches; where {folder.name!r} is its old name, "
+                f"rename that folder to {job.state_folder.name} before the run, and nothing in it is fetched again"
+            )
+
+
+def _others(job: Job, file: str) -> list[Path]:
+    """List the folders beside the job's own that hold a file of a name."""
+    own = job.state_folder
+    return sorted(found.parent for found in own.parent.glob(f"*/{file}") if os.path.realpath(found.parent) != os.path.realpath(own))

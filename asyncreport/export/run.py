@@ -1,0 +1,305 @@
+"""One export from clock to merge: members, plan, engine, names, output files, summary. Owns the order of things and the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from threading import Event
+
+from msgspec import Struct
+
+from asyncreport.api import directory
+from asyncreport.api.aggregates import Known
+from asyncreport.config import MULTI_VALUED
+from asyncreport.core.columns import column
+from asyncreport.core.errors import ConfigError, DamagedPartError, StoreError
+from asyncreport.core.job import Chunk, Connection, Job, Part, Team
+from asyncreport.core.plan import Freshness, Plan
+from asyncreport.core.records import Block
+from asyncreport.core.timeline import Interval, iso
+from asyncreport.engine.fetch import drive, fetch
+from asyncreport.engine.scheduler import Progress, Work, run
+from asyncreport.export import origin
+from asyncreport.export.lanes import Connections
+from asyncreport.export.names import Naming
+from asyncreport.export.plans import make_plans
+from asyncreport.export.preflight import check_owners, useful_folders
+from asyncreport.export.strangers import strangers, unknown
+from asyncreport.export.summary import Change, Missing, Summary
+from asyncreport.export.targets import all_files, main_files, targets
+from asyncreport.export.teams import Unknown, look_up
+from asyncreport.store.atomic import write_json
+from asyncreport.store.members import Members
+from asyncreport.store.merge import Target, check_targets
+from asyncreport.store.parts import Reader
+from asyncreport.store.restatements import Changed
+from asyncreport.store.state import State
+from asyncreport.store.written import Made, Outputs
+from asyncreport.terminal.progress import Screen, counted
+
+
+class Choices(Struct, frozen=True, kw_only=True):
+    """What the person who runs a job decides."""
+
+    #: write the output files though something is missing
+    allow_partial: bool = False
+    #: ask for every name again
+    refresh_names: bool = False
+    #: send no query where a team cannot be looked up
+    strict: bool = False
+    #: ask again for the parts that overlap it
+    refresh: Interval | None = None
+
+
+def clock() -> int:
+    """Read the wall clock, once per run: an instant."""
+    return time.time_ns() // 1_000_000
+
+
+def warnings(job: Job) -> list[str]:
+    """Say what a reader of the records may get wrong."""
+    several = [column(dimension) for dimension in job.query.split_by if dimension in MULTI_VALUED]
+    return [f"warning: an interaction can have several values of {name}: its records do not add up to the total" for name in several]
+
+
+async def run_job(job: Job, *, now: int, screen: Screen, choices: Choices | None = None) -> Summary:
+    """Bring a job's output files up to date; `now` is the run's start.
+
+    Raise AuthError, RejectedError, StoreError and ConfigError where nothing more can be done; chunks that failed and teams
+    that are unknown are in the summary, and the output files are left as they were unless `choices.allow_partial`.
+    """
+    started, choices = time.monotonic(), choices or Choices()
+    check_targets(file.path for file in all_files(job))
+    check_owners(job)
+    for line in (*warnings(job), *useful_folders(job)):
+        screen.say(line)
+    with State.open(job.state_folder) as state:
+        strange = origin.strangers(job, state.standing)
+        for doubt in strange.values():
+            screen.say(f"warning: {doubt}")
+        origin.remember(job, but=strange)
+        async with Connections(job, screen.say, room=state.room) as connections:
+            known, unknown = await look_up(job, connections)
+            members = Members(state.folder)
+            # Before the pull, so that whoever looks at what it leaves knows whose parts it was to fetch.
+            members.keep(known.teams)
+            _report(unknown, screen, strict=choices.strict)
+            going = _Run(known, state, connections, now, screen, unknown)
+            made = await going.bring_up_to_date(choices)
+            summary = going.summarise(made, _moved(members, known.teams), elapsed=time.monotonic() - started)
+            if summary.complete:  # until then each run tells of strangers
+                origin.remember(job)
+            if made:  # what nobody was shown would be forgotten otherwise
+                members.keep(known.teams, shown=True)
+        write_json(state.folder / "summary.json", summary)
+    return summary
+
+
+def _report(unknown: Sequence[Unknown], screen: Screen, *, strict: bool) -> None:
+    """Tell the teams that are unknown before anything is pulled; raise ConfigError where that is not to be."""
+    if unknown and strict:
+        raise ConfigError("; ".join(map(str, unknown)))
+    for team in unknown:
+        screen.say(f"warning: {team}")
+
+
+def _moved(members: Members, teams: Sequence[Team]) -> dict[str, Change]:
+    """Tell who joined and who left the teams that were looked up, since a run last told."""
+    changes = {team.name: members.changes(team) for team in teams if team.selector is not None}
+    return {team: Change(joined=list(change[0]), left=list(change[1])) for team, change in changes.items() if change}
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run of a job: what its steps share."""
+
+    job: Job
+    state: State
+    connections: Connections
+    now: int
+    screen: Screen
+    #: teams that are not in `job`, for nobody could look them up
+    unknown: list[Unknown]
+    progress: Progress = field(default_factory=Progress)
+    #: parts of earlier runs that are used as they are
+    standing: int = 0
+    #: numbers of the parts that this run was to replace
+    stale: frozenset[int] = frozenset()
+    #: output files that came out other than they were
+    written: int = 0
+    changed: Changed = field(default_factory=Changed)
+    #: what was learnt of each connection that something was pulled from
+    known: list[Known] = field(default_factory=list)
+
+    async def bring_up_to_date(self, choices: Choices) -> dict[Path, Made]:
+        """Fetch what is missing and write the output files; a part found damaged on the way is fetched again.
+
+        For want of a team, or with gaps, the files are written only where `choices` allow that.
+        """
+        freshness = Freshness(settle=self.job.output.settle, refresh=choices.refresh, now=self.now)
+        while True:
+            plans = await make_plans(self.job, self.state.standing, self.connections, freshness, say=self.screen.say)
+            self.standing = sum(part.fetched_at != self.now for made in plans.values() for part in made.standing)
+            stale = [part for made in plans.values() for part in made.stale]
+            # Before the first answer: a refresh that dies half-way is finished by whichever run comes next.
+            await self.state.ask_again([part.number for part in stale if freshness.refreshed(part)])
+            self.tell_of_the_clock(stale)
+            self.stale = frozenset(part.number for part in stale)
+            await self.pull(plans)
+            # Whether or not the files are written: with a gap that lasts for weeks, parts would pile up beside those that replaced them.
+            self.changed += await self.state.work(lambda stopped: self.state.discard_replaced(stopped, at=self.now))
+            if not self.complete and not (choices.allow_partial and self.job.teams):
+                return {}
+            try:
+                made = await self.merge(refresh_names=choices.refresh_names)
+            except DamagedPartError as error:
+                await self.drop_damaged(error)
+            else:
+                self.warn_of_strangers()
+                self.tell_unfounded(made)
+                return made
+
+    def tell_of_the_clock(self, stale: Sequence[Part]) -> None:
+        """Warn of parts that say that they were fetched after now."""
+        if ahead := sum(part.fetched_at > self.now for part in stale):
+            says = "1 part says that it was" if ahead == 1 else f"{ahead:,} parts say that they were"
+            again = "it is" if ahead == 1 else "they are"
+            self.screen.say(f"warning: {says} fetched after now, {iso(self.now)}: the clock was or is wrong; {again} fetched again")
+
+    def warn_of_strangers(self) -> None:
+        """Name the listed users who have no records and whom the directory does not know either."""
+        for connection in self.job.connections:
+            if found := strangers(self.job, connection, self._parts(connection)):
+                self.screen.say(f"warning: {connection.name}: {unknown(found)}; none has records in the range")
+
+    def tell_unfounded(self, made: Mapping[Path, Made]) -> None:
+        """Name the files that were not written, for nothing stands of what belongs in them."""
+        left = [str(file.path) for file in all_files(self.job) if file.path not in made]
+        more = f" and {counted(len(left) - 5, 'more file')}" if len(left) > 5 else ""
+        if left:
+            self.screen.say(f"warning: not written, for nothing stands of what belongs in it: {', '.join(left[:5])}{more}")
+
+    async def drop_damaged(self, error: DamagedPartError) -> None:
+        """Let go of every part that is not what was saved; raise StoreError where this very run saved it: the disk cannot be trusted."""
+        parts = {part.number: part for each in self.job.connections for part in self._parts(each)}
+
+        def find(_: Event) -> list[DamagedPartError]:
+            with Reader(self.state.folder) as reader:
+                return reader.damaged(parts.values())
+
+        found = {each.number: each for each in (error, *await self.state.work(find))}
+        if any(parts[number].fetched_at == self.now for number in found if number in parts):
+            raise StoreError(f"{error.fact}; this run saved it, so check the disk first") from error
+        for number, each in found.items():
+            self.screen.say(f"warning: {each.fact}; a run fetches it again")
+            self.state.drop(number)
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether all that was asked for is there, and is as new as it was to be."""
+        return not self.unknown and not self.progress.gaps
+
+    @property
+    def missing(self) -> list[Missing]:
+        """Describe the gaps."""
+        return Missing.of_all(self.progress.gaps, stale=self.stale)
+
+    @property
+    def partial(self) -> bool:
+        """Tell whether output files, were they written now, would lack anything."""
+        return bool(self.unknown) or not all(gap.stands for gap in self.missing)
+
+    async def pull(self, plans: dict[str, Plan]) -> None:
+        """Fetch what the plans list, connection by connection at once."""
+        self.progress.begin_again()
+        works = [await self._work(name, made) for name, made in plans.items() if made.chunks]
+        if works:
+            self.progress.proven = self.progress.finished > 0 or any(made.standing or made.stale for made in plans.values())
+            async with self.screen.watching(self.progress, self._wire):
+                await run(works, self._save, self.progress)
+
+    async def _work(self, name: str, plan: Plan) -> Work:
+        lanes = await self.connections.lanes(name)
+        known = Known(patience=self.job.limits.give_up_after)
+        self.known.append(known)
+        if self.job.query.occupancy and any(chunk.users is None for chunk in plan.chunks):
+            known.everyone = await drive(directory.everyone(), partial(self.connections.ask, name))
+        # More workers than the minute has requests would wait at the throttle beyond `give_up_after`.
+        concurrency = min(self.job.limits.concurrency, self.job.connection(name).requests_per_minute)
+        fetches = [partial(fetch, query=self.job.query, ask=lane.ask, known=known) for lane in lanes]
+        return Work(plan.chunks, fetches, concurrency, partial(self.connections.lost, name), self.job.limits.give_up_after)
+
+    async def _save(self, chunk: Chunk, blocks: list[Block]) -> Part:
+        fingerprint = self.job.query.fingerprint(self.job.connection(chunk.connection).identity)
+        return await self.state.save(chunk, blocks, fingerprint=fingerprint, fetched_at=self.now)
+
+    def _wire(self) -> tuple[int, float]:
+        tally = self.connections.tally
+        return tally.requests, tally.waited(asyncio.get_running_loop().time())
+
+    async def merge(self, *, refresh_names: bool) -> dict[Path, Made]:
+        """Write the output files that are not what the parts and names make of them."""
+        naming = Naming(self.state.folder, self.connections, self.screen.say, now=self.now)
+        outputs = Outputs(self.state.folder, partial=self.partial)
+        before = outputs.mtimes()
+        made = await self._made(naming, outputs, refresh_names=refresh_names)
+        self.written = sum(before.get(path) != each.mtime_ns for path, each in made.items())
+        if not self.partial and (left := outputs.forget_others(made)):
+            more = f" and {counted(len(left) - 1, 'more file')}" if len(left) > 1 else ""
+            self.screen.say(
+                f"{left[0]}{more}: written by an earlier run, by this job no longer, and left as {'they are' if more else 'it is'}"
+            )
+        return made
+
+    async def _made(self, naming: Naming, outputs: Outputs, *, refresh_names: bool) -> dict[Path, Made]:
+        unchanged = {target.path: outputs.unchanged(target) for target in self._targets(naming)}
+        if not naming.expired(self.job) and not refresh_names and all(unchanged.values()):
+            return {path: made for path, made in unchanged.items() if made}
+        with Reader(self.state.folder) as reader:
+            for connection in self.job.connections:
+                if not await naming.learn(self.job, connection, self._parts(connection), reader, again=refresh_names):
+                    outputs.doubt()
+            # Off the loop, and where nothing else writes: hashing and copying gigabytes must not hold up a signal.
+            return await self.state.work(lambda stopped: outputs.write(self._targets(naming), reader, stopped))
+
+    def _parts(self, connection: Connection) -> list[Part]:
+        return self.state.standing(self.job.query.fingerprint(connection.identity))
+
+    def _targets(self, naming: Naming) -> list[Target]:
+        found = targets(self.job, self._parts, naming.people, naming.queues)
+        # With gaps an empty file says nothing, and may stand in the place of a good one.
+        return [target for target in found if not self.progress.gaps or target.founded]
+
+    def summarise(self, made: dict[Path, Made], members: dict[str, Change], *, elapsed: float) -> Summary:
+        """Say what the run did; `elapsed` is in seconds."""
+        tally = self.connections.tally
+        known = Outputs(self.state.folder)
+        main = [made[file.path] for file in main_files(self.job) if file.path in made]
+        return Summary(
+            job=self.job.name,
+            range=str(self.job.interval),
+            started=iso(self.now),
+            elapsed_sec=round(elapsed, 3),
+            complete=self.complete,
+            partial=bool(made) and self.partial,
+            records={team.name: sum(each.records.get(team.name, 0) for each in main) for team in self.job.teams},
+            members=members,
+            chunks_fetched=self.progress.finished,
+            chunks_cut=sum(known.cut for known in self.known),
+            chunks_standing=self.standing,
+            changed=self.changed,
+            records_fetched=self.progress.records,
+            requests=tally.requests,
+            retries=tally.retries,
+            throttled=tally.throttled,
+            waiting_sec=round(tally.waiting, 3),
+            outputs=[str(path) for path in made],
+            outputs_written=self.written,
+            still_partial=[str(file.path) for file in all_files(self.job) if file.path not in made and known.is_partial(file.path)],
+            missing=self.missing,
+            unknown=self.unknown,
+        )

@@ -1,0 +1,167 @@
+"""Answers that are too large or too late: chunks are cut until the server answers, and the output is that of a server without bounds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from asyncreport.api import query_jobs
+from asyncreport.emulator import World
+from asyncreport.export.summary import Summary
+from tests.emulator_process import Handle, emulator_process
+from tests.exporting import call, run_here, write_job
+
+SIZE = {"agents": 12, "seed": 5, "requests_per_minute": 0, "job_polls": 0}
+USERS = [person.id for person in World(agents=12, seed=5).people]
+#: two chunks of 168 hours
+RANGE = {"start": "2024-01-08", "end": "2024-01-22", "granularity": "PT1H", "chunk": "P7D"}
+LISTED = {"teams": [{"name": "all", "users": USERS}]}
+QUERY = "aggregates/query"
+
+
+@pytest.fixture(autouse=True)
+def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no backoff wait and polls follow soon; which waits there are is the unit tests' matter."""
+    monkeypatch.setattr("asyncreport.export.lanes.random", SimpleNamespace(random=lambda: 0.0))
+    monkeypatch.setattr(query_jobs, "_FIRST", 0.01)
+
+
+@pytest.fixture(scope="module")
+def boundless() -> Iterator[Handle]:
+    with emulator_process(**SIZE) as handle:
+        yield handle
+
+
+def export(folder: Path, emulator: Handle, **sections: Any) -> Summary:
+    folder.mkdir(exist_ok=True)
+    return run_here(write_job(folder, emulator, **{"range": RANGE, **sections}))
+
+
+@contextmanager
+def bounded(**options: Any) -> Iterator[Handle]:
+    with emulator_process(**SIZE, **options) as handle:
+        yield handle
+
+
+def queries(emulator: Handle) -> list[dict[str, Any]]:
+    return [seen for seen in emulator.log() if QUERY in seen["path"]]
+
+
+def neighbours(one: str, other: str) -> str:
+    """Write what a query holds that names two users one after the other."""
+    return json.dumps([{"value": one}, {"type": "dimension", "dimension": "userId", "operator": "matches", "value": other}])[2:-2].replace(
+        " ", ""
+    )
+
+
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "everyone-large": ({"max_rows": 150}, {}),
+    "everyone-late": ({"slow_above": 12 * 50}, {}),
+    "listed-large": ({"max_rows": 100}, LISTED),
+    "listed-late": ({"slow_above": 12 * 50}, LISTED),
+    "users-late": ({"slow_above": 5}, {**LISTED, "range": {**RANGE, "end": "2024-01-10", "granularity": "P1D"}}),
+    "occupancy-large": ({"max_rows": 100}, {**LISTED, "occupancy": True}),
+    "occupancy-everyone-late": ({"slow_above": 12 * 40}, {"occupancy": True}),
+    "split-large": ({"max_rows": 100}, {"split_by": ["media_type", "queue_id"]}),
+    "entities-large": ({"max_rows": 100}, {"contract": "entities"}),
+    "entities-late": ({"slow_above": 12 * 50}, {"contract": "entities", **LISTED}),
+    "jobs-large": ({"job_rows": 150}, {"contract": "query-jobs", **LISTED}),
+    "weeks-large": ({"max_rows": 9}, {**LISTED, "range": {**RANGE, "start": "2024-01-01", "end": "2024-01-29", "granularity": "P1W"}}),
+    "days-large": ({"max_rows": 60}, {"range": {**RANGE, "time_zone": "Europe/Dublin", "granularity": "P1D"}}),
+    "one-bucket-late": ({"slow_above": 3}, {**LISTED, "range": {"start": "2024-01-08", "end": "2024-01-22", "granularity": "none"}}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_not_had_at_once_is_had_in_pieces(boundless: Handle, tmp_path: Path, case: str) -> None:
+    """To the same bytes, with no query job left behind and in a bounded number of requests."""
+    options, sections = CASES[case]
+    assert export(tmp_path / "calm", boundless, **sections).chunks_cut == 0
+    with bounded(**options) as emulator:
+        cut = export(tmp_path / "cut", emulator, **sections)
+        assert emulator.jobs() == []
+    assert cut.complete
+    assert 1 <= cut.chunks_cut <= cut.chunks_fetched
+    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (tmp_path / "calm" / "out.jsonl").read_bytes()
+    assert cut.records["all"] > 0
+
+
+def test_later_chunks_are_asked_for_in_pieces_that_worked(tmp_path: Path) -> None:
+    """After the first chunk no request fails; each time-out of a piece that can be cut is tried three times."""
+    late = {"slow_above": 12 * 50}
+    with bounded(**late) as emulator:
+        summary = export(tmp_path, emulator, **LISTED, limits={"concurrency": 1})
+        seen = queries(emulator)
+    failed = [number for number, each in enumerate(seen) if each["status"] == 504]
+    # The whole week eight times; one bucket, to see that the server answers at all; each half three times, whose halves are had.
+    assert failed == [*range(8), *range(9, 12), *range(14, 17)]
+    assert len(seen) == 19 + 4
+    assert [each["interval"][:13] for each in seen[19:]] == ["2024-01-15T00", "2024-01-16T18", "2024-01-18T12", "2024-01-20T06"]
+    assert summary.chunks_cut == 1
+
+
+def test_a_server_that_answers_nothing_is_not_asked_for_every_piece(tmp_path: Path) -> None:
+    with bounded() as emulator:
+        emulator.faults([{"match": {"path": QUERY}, "do": {"status": 504}}])
+        summary = export(tmp_path, emulator, **LISTED, limits={"max_attempts": 4})
+        assert len(queries(emulator)) == 2 * (4 + 3)
+    assert [gap.error.count("gave up after 4 attempts") for gap in summary.missing] == [1, 1]
+    assert summary.chunks_cut == 0
+
+
+def test_a_chunk_is_cut_where_no_answer_comes_in_time(boundless: Handle, tmp_path: Path) -> None:
+    """Within `request_timeout`, that is."""
+    few = {"range": {**RANGE, "end": "2024-01-09", "chunk": "P1D"}, "limits": {"request_timeout": "PT1S", "max_attempts": 1}}
+    export(tmp_path / "calm", boundless, **few)
+    with bounded() as emulator:
+        emulator.faults([{"match": {"path": QUERY, "body": "2024-01-08T00:00:00.000Z/2024-01-09T"}, "do": {"hang": True}}])
+        cut = export(tmp_path / "cut", emulator, **few)
+    assert (cut.complete, cut.chunks_cut) == (True, 1)
+    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (tmp_path / "calm" / "out.jsonl").read_bytes()
+
+
+def test_an_answer_that_would_not_fit_into_memory_is_asked_for_in_pieces(boundless: Handle, tmp_path: Path) -> None:
+    export(tmp_path / "calm", boundless)
+    with bounded() as emulator:
+        emulator.faults([{"match": {"path": QUERY, "times": 1}, "do": {"gzip": "bomb"}}])
+        cut = export(tmp_path / "cut", emulator)
+    assert (cut.complete, cut.chunks_cut) == (True, 1)
+    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (tmp_path / "calm" / "out.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("sections", "end"),
+    [
+        (LISTED, f"2024-01-08T00:00:00.000Z/2024-01-15T00:00:00.000Z of user {min(USERS)}, which cannot be cut smaller"),
+        (
+            {},
+            "2024-01-08T00:00:00.000Z/2024-01-15T00:00:00.000Z of everyone, which cannot be cut smaller: "
+            "list users or teams, or set contract: query-jobs",
+        ),
+    ],
+    ids=["listed", "everyone"],
+)
+def test_what_cannot_be_cut_any_more_is_told_with_the_servers_words(tmp_path: Path, sections: dict[str, Any], end: str) -> None:
+    week = {**RANGE, "granularity": "P1W"}
+    with bounded(max_rows=1) as emulator:
+        result = call("run", str(write_job(tmp_path, emulator, range=week, split_by=["queue_id"], **sections)), cwd=tmp_path)
+    assert result.code == 4
+    assert "400 response.entity.too.large: The response is over the size limit" in result.err
+    assert f"; this was {end}" in result.err.replace("\n", "")
+
+
+def test_a_question_that_is_too_long_names_fewer_users(boundless: Handle, tmp_path: Path) -> None:
+    """And so do all later ones of the run."""
+    export(tmp_path / "calm", boundless, **LISTED)
+    with bounded() as emulator:
+        emulator.faults([{"match": {"path": QUERY, "body": neighbours(*sorted(USERS)[5:7])}, "do": {"status": 413}}])
+        cut = export(tmp_path / "cut", emulator, **LISTED, limits={"concurrency": 1})
+        assert [seen["status"] for seen in queries(emulator)] == [413, 200, 200, 200, 200]
+    assert (cut.complete, cut.chunks_cut) == (True, 1)
+    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (tmp_path / "calm" / "out.jsonl").read_bytes()

@@ -1,0 +1,154 @@
+"""The quick report: options and environment into a job, and the likely causes of finding nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncreport.commands.query import Asked, hints, job_of
+from asyncreport.core.errors import ConfigError
+from asyncreport.core.job import Job, Selector
+from asyncreport.core.timeline import Granularity, Interval, iso, parse_iso
+
+NOW = parse_iso("2024-06-01T12:00Z")
+RANGE: dict[str, Any] = {"start": "2024-01-01", "end": "2024-01-02"}
+CREDENTIALS = {"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": "secret"}
+INSTANT = parse_iso("2024-01-01T00:00Z")
+
+
+def job(environ: Mapping[str, str] = CREDENTIALS, **asked: Any) -> Job:
+    options = {"granularity": "PT1H", "time_zone": "UTC", "contract": "aggregates", **asked}
+    return job_of(Asked(**options), Path("/folder"), environ=environ, now=NOW)
+
+
+def refusal(environ: Mapping[str, str] = CREDENTIALS, **asked: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        job(environ, **asked)
+    return str(caught.value)
+
+
+def test_options_become_a_job_in_the_folder() -> None:
+    made = job(**RANGE, users=("a", "b"), granularity="P1D", time_zone="Europe/Dublin", occupancy=True, contract="query-jobs")
+    assert made.interval == Interval(INSTANT, parse_iso("2024-01-02T00:00Z"))
+    assert (made.query.grid.granularity, made.query.grid.zone) == (Granularity.P1D, "Europe/Dublin")
+    assert (made.query.contract, made.query.occupancy) == ("query-jobs", True)
+    assert [(team.name, team.users) for team in made.teams] == [("users", ("a", "b"))]
+    assert made.output.path == "/folder/records.jsonl"
+    assert made.state_folder == Path("/folder/.asyncreport/query")
+    assert made.connections[0].clients[0].client_id == "id"
+
+
+def test_the_environment_fills_in_what_the_options_leave_out() -> None:
+    environ = {
+        **CREDENTIALS,
+        "QUERY_START_DATE": "2024-01-01",
+        "QUERY_END_DATE": "2024-01-03",
+        "GENESYS_USER_ID": "a, b,",
+        "GENESYS_ENV": "mypurecloud.ie",
+    }
+    made = job(environ)
+    assert made.interval == Interval(INSTANT, parse_iso("2024-01-03T00:00Z"))
+    assert made.teams[0].users == ("a", "b")
+    assert made.connections[0].api_url == "https://api.mypurecloud.ie"
+
+
+def test_options_win_over_the_environment() -> None:
+    environ = {**CREDENTIALS, "QUERY_START_DATE": "2020-01-01", "QUERY_END_DATE": "2020-01-03", "GENESYS_USER_ID": "a"}
+    made = job(environ, **RANGE, users=("b,c", "d"))
+    assert made.interval.start == INSTANT
+    assert made.teams[0].users == ("b", "c", "d")
+    assert [team.selector for team in job(environ, **RANGE, teams=("Sales",)).teams] == [Selector(kind="team", value="Sales")]
+
+
+def test_teams_are_looked_up_and_stand_beside_users() -> None:
+    made = job(**RANGE, teams=("Sales", "North/South {2}"), users=("a",))
+    assert [team.name for team in made.teams] == ["Sales", "North-South -2-", "users"]
+    assert [team.selector and team.selector.value for team in made.teams] == ["Sales", "North/South {2}", None]
+
+
+def test_the_emulator_is_asked_for_everyone_unless_somebody_is_named() -> None:
+    everyone = job({"GENESYS_USER_ID": "of another organisation"}, **RANGE, emulator=True)
+    assert everyone.connections[0].emulator is not None
+    assert [(team.name, team.users, team.selector) for team in everyone.teams] == [("everyone", None, None)]
+    assert job({}, **RANGE, emulator=True, users=("a",)).teams[0].users == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("environ", "asked", "message"),
+    [
+        ({}, {"start": "2024-1-1"}, "--start: range.start: '2024-1-1' is no date and no date with a time; accepted: "),
+        ({"QUERY_START_DATE": "soon"}, {"start": ""}, "QUERY_START_DATE: range.start: 'soon' is no date "),
+        ({}, {"end": ""}, "--end or QUERY_END_DATE: range.end: is empty; expected: the first instant after the range, "),
+        ({}, {"end": "2023-01-01"}, "--end: range.end: '2023-01-01' is not after range.start"),
+        ({}, {"granularity": "1h"}, "--granularity: range.granularity: '1h' is no ISO 8601 duration"),
+        ({}, {"time_zone": "Dublin"}, "--time-zone: range.time_zone: 'Dublin' is no time zone"),
+        ({}, {"users": ("a", "a")}, "--user: teams[0].users[1]: 'a' is listed twice"),
+        ({"GENESYS_USER_ID": "a,a"}, {"users": ()}, "GENESYS_USER_ID: teams[0].users[1]: 'a' is listed twice"),
+        ({}, {"teams": ("",)}, "--team: teams[0].name: '' is no usable name"),
+        ({}, {"teams": ("x", "x")}, "--team: teams[1].name: 'x' is the name of teams[0] too"),
+        ({}, {"contract": "entities", "occupancy": True}, "--occupancy: occupancy: has no meaning with contract: entities"),
+        (
+            {"GENESYS_CLIENT_ID": ""},
+            {},
+            "asyncreport query: connections: is left out and the variable GENESYS_CLIENT_ID is not set or empty;",
+        ),
+        (
+            {},
+            {"users": ()},
+            "--user or GENESYS_USER_ID: names nobody; give user ids, or --team with a team's id or exact name",
+        ),
+    ],
+)
+def test_a_mistake_is_named_by_what_the_person_wrote(environ: dict[str, str], asked: dict[str, Any], message: str) -> None:
+    assert refusal({**CREDENTIALS, **environ}, **{**RANGE, "users": ("a",), **asked}).startswith(message)
+
+
+NO_WORK = "- no work in the range: an interaction counts when its after-call work ends; widen --start and --end"
+WRONG_USER = "- a user id is wrong, or its user inactive in the range: compare the ids with Admin > People"
+NARROW = "- the filter is too narrow: name more users or another team"
+DIVISION = (
+    "- the OAuth client's role does not cover the users' division, which is no error to the server: "
+    "Admin > Integrations > OAuth > the client > Roles"
+)
+
+
+def test_an_empty_result_tells_what_was_sent_and_the_likely_causes() -> None:
+    assert list(hints(job(**RANGE, users=("a",)), ("POST /x {}",), now=NOW)) == [
+        "nothing found in 2024-01-01T00:00:00.000Z/2024-01-02T00:00:00.000Z",
+        "sent: POST /x {}",
+        "likely causes:",
+        WRONG_USER,
+        NO_WORK,
+        NARROW,
+        DIVISION,
+    ]
+
+
+def test_causes_that_cannot_be_are_not_told() -> None:
+    lines = list(hints(job(**RANGE, emulator=True), ("POST /x {}",), now=NOW))
+    assert lines[3:] == [NO_WORK, DIVISION]
+
+
+@pytest.mark.parametrize(("start", "part"), [("2024-06-01", "a part of the range"), ("2024-06-02", "the range")])
+def test_a_future_range_is_told_for_certain(start: str, part: str) -> None:
+    lines = list(hints(job(start=start, end="2024-06-03", users=("a",)), (), now=NOW))
+    assert lines[3] == f"- {part} is in the future: now is {iso(NOW)}"
+
+
+def test_a_team_without_members_sends_nothing_and_says_so() -> None:
+    lines = list(hints(job(**RANGE, teams=("Sales",)), (), now=NOW))
+    assert lines[1:5] == [
+        "sent: no query, for nobody is in the team today",
+        "likely causes:",
+        "- the team's members did other work then, or were others: the directory knows today's members alone",
+        NO_WORK,
+    ]
+
+
+def test_a_long_query_is_cut_and_further_ones_are_counted() -> None:
+    lines = list(hints(job(**RANGE, users=("a",)), ("x" * 1000, "y", "z"), now=NOW))
+    assert lines[1] == f"sent: {'x' * 599}…"
+    assert lines[2] == "  and 2 more like it"

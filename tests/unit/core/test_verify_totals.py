@@ -1,0 +1,116 @@
+"""Totals by user: what differs is found, and nothing else is."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncreport.core.job import Query
+from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval
+from asyncreport.core.verify_totals import Totals, add, compared, differences, merge, summed, uneven
+
+GRID = Grid(Granularity.PT1H, "UTC")
+QUERY = Query(grid=GRID, metrics=("tAnswered",))
+COLUMNS = compared(QUERY)
+
+numbers = st.integers(0, 2**40)
+sums = st.fixed_dictionaries(dict.fromkeys(COLUMNS, numbers))
+users = st.none() | st.sampled_from(["ann", "bob", "cyd"])
+totals = st.dictionaries(users, sums, min_size=1)
+
+
+def row(values: dict[str, int]) -> dict[str, object]:
+    """Write a record as a part holds it."""
+    return {name: value / 1000 if name.endswith("_sec") else value for name, value in values.items()}
+
+
+@given(totals)
+def test_the_same_totals_do_not_differ(found: Totals) -> None:
+    assert differences(found, deepcopy(found), COLUMNS) == []
+
+
+@given(totals, st.data(), st.integers(1, 1000), st.booleans())
+def test_any_single_change_is_found_with_user_and_column(found: Totals, data: st.DataObject, by: int, here: bool) -> None:
+    user = data.draw(st.sampled_from(sorted(found, key=str)))
+    name = data.draw(st.sampled_from(COLUMNS))
+    changed = deepcopy(found)
+    changed[user][name] += by
+    (difference,) = differences(changed, found, COLUMNS) if here else differences(found, changed, COLUMNS)
+    before, after = found[user][name], found[user][name] + by
+    assert (difference.user, difference.columns) == (user, ((name, after, before) if here else (name, before, after),))
+
+
+@given(totals, st.data())
+def test_a_user_who_is_missing_on_one_side_is_found_unless_all_is_zero(found: Totals, data: st.DataObject) -> None:
+    user = data.draw(st.sampled_from(sorted(found, key=str)))
+    rest = {other: values for other, values in found.items() if other != user}
+    expected = [user] if any(found[user].values()) else []
+    assert [each.user for each in differences(found, rest, COLUMNS)] == expected
+    assert [each.user for each in differences(rest, found, COLUMNS)] == expected
+
+
+@given(st.lists(sums, max_size=6), st.integers(0, 6))
+def test_rows_add_up_to_the_ms_they_were_made_from_however_they_are_dealt_out(rows: list[dict[str, int]], cut: int) -> None:
+    one: Totals = {}
+    two: Totals = {}
+    add(one, "ann", map(row, rows[:cut]), COLUMNS)
+    add(two, "ann", map(row, rows[cut:]), COLUMNS)
+    merge(one, two)
+    assert one["ann"] == {name: sum(values[name] for values in rows) for name in COLUMNS}
+
+
+def test_what_nobody_measured_counts_as_nothing() -> None:
+    found: Totals = {}
+    add(found, None, [{**row(dict.fromkeys(COLUMNS, 1)), "total_hold_time_sec": None}], COLUMNS)
+    assert found[None]["total_hold_time_sec"] == 0
+    assert found[None]["total_talk_time_sec"] == 1
+
+
+def test_time_off_queue_and_averages_are_not_compared() -> None:
+    names = compared(Query(grid=GRID, occupancy=True))
+    assert "idle_sec" in names
+    assert not {"off_queue_sec", "occupancy", "avg_handle_time_sec"}.intersection(names)
+
+
+def test_the_question_keeps_the_dimensions_that_do_not_add_up_and_leaves_the_others_out() -> None:
+    query = Query(grid=GRID, split_by=("queueId", "divisionId"), metrics=("tDialing",))
+    asked = summed(query, Interval(0, HOUR), several=["divisionId"])
+    assert asked.split_by == ("divisionId",)
+    assert asked.metrics == ("tDialing", "tContacting")
+    assert asked.grid.whole == Interval(0, HOUR)
+
+
+def test_entities_are_asked_for_no_further_metric() -> None:
+    assert summed(Query(contract="entities", grid=GRID), Interval(0, HOUR), several=()).metrics == ()
+
+
+def handled(handle: int, pieces: int, count: int = 100) -> Totals:
+    given = {
+        "handled_count": count,
+        "total_handle_time_sec": handle,
+        "total_talk_time_sec": pieces,
+        "total_hold_time_sec": 0,
+        "total_wrap_up_sec": 0,
+    }
+    return {"ann": {**given, "t_contacting_sum_ms": 0, "t_dialing_sum_ms": 0}}
+
+
+def test_handle_time_may_miss_its_pieces_by_what_the_ends_of_the_range_cut_and_no_more() -> None:
+    """100 interactions of 1 s: two of them and 1 % are 3 s."""
+    assert uneven(handled(100_000, 97_000)) == []
+    assert uneven(handled(100_000, 103_000)) == []
+    assert uneven(handled(100_000, 96_999)) == [("ann", 100_000, 96_999)]
+    assert uneven(handled(100_000, 103_001)) == [("ann", 100_000, 103_001)]
+    assert uneven(handled(0, 1, count=0)) == [("ann", 0, 1)]
+
+
+@given(totals, st.data(), st.integers(1, 1000))
+def test_seconds_alone_may_be_off_and_by_so_much_alone(found: Totals, data: st.DataObject, by: int) -> None:
+    user = data.draw(st.sampled_from(sorted(found, key=str)))
+    name = data.draw(st.sampled_from(COLUMNS))
+    changed = deepcopy(found)
+    changed[user][name] += by
+    assert bool(differences(changed, found, COLUMNS, slack={user: by})) != name.endswith("_sec")
+    assert differences(changed, found, COLUMNS, slack={user: by - 1})

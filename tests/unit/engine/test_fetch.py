@@ -1,0 +1,263 @@
+"""One chunk driven to its end: answers in, errors in, time passing, and what is left to be asked when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from asyncreport.api.aggregates import Known
+from asyncreport.api.query_jobs import PATH
+from asyncreport.api.wire import Request, Wait
+from asyncreport.core.errors import TOO_LARGE, AuthError, ConfigError, RejectedError, RetriesExhausted, TransientError
+from asyncreport.core.job import Chunk, Query
+from asyncreport.core.records import Block
+from asyncreport.core.timeline import DAY, HOUR, Granularity, Grid, Interval, iso, parse_iso
+from asyncreport.engine.fetch import drive, fetch
+from tests import clock
+
+CHUNK = Chunk(connection="c", month="1970-01", interval=Interval(0, HOUR), users=("anna",))
+JOBS = Query(grid=Grid(Granularity.PT1H, "UTC"), contract="query-jobs")
+GET = Request(method="GET", path="/x")
+
+
+class Server:
+    """Answer a query job: accepted, then under way for ever, or fulfilled at the first poll."""
+
+    def __init__(self, *, fulfilled: bool = True, slow_delete: bool = False) -> None:
+        self.fulfilled = fulfilled
+        self.slow_delete = slow_delete
+        self.asked: list[str] = []
+
+    async def ask(self, request: Request) -> Any:
+        self.asked.append(f"{request.method} {request.path.removeprefix(PATH)}")
+        await asyncio.sleep(3600 if self.slow_delete and request.method == "DELETE" else 0.1)
+        if request.method == "POST":
+            return request.decode(b'{"jobId": "j1"}')
+        if request.path.endswith("/results"):
+            return request.decode(b"{}")
+        if request.method == "DELETE":
+            return request.decode(b"")
+        return request.decode(b'{"state": "FULFILLED"}' if self.fulfilled else b'{"state": "PENDING"}')
+
+
+def test_answers_errors_and_time_reach_the_contract() -> None:
+    heard: list[object] = []
+
+    def contract() -> Generator[Request | Wait, Any, str]:
+        heard.append((yield GET))
+        yield Wait(90)
+        try:
+            yield GET
+        except RejectedError as error:
+            heard.append(str(error))
+        heard.append((yield GET))
+        return "made"
+
+    answers = iter([1, RejectedError("no"), 3])
+
+    async def ask(_: Request) -> Any:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def main() -> tuple[str, float]:
+        return await drive(contract(), ask), asyncio.get_running_loop().time()
+
+    result, elapsed = clock.run(main())
+    assert (result, heard) == ("made", [1, "no", 3])
+    assert elapsed == pytest.approx(90, abs=0.01)
+
+
+def test_what_a_contract_cannot_mend_goes_past_it() -> None:
+    error = ConfigError("the proxy")
+
+    def contract() -> Generator[Request | Wait, Any, None]:
+        try:
+            yield GET
+        except Exception as reached:
+            raise AssertionError from reached
+
+    async def ask(_: Request) -> Any:
+        raise error
+
+    with pytest.raises(type(error), match=str(error)):
+        clock.run(drive(contract(), ask))
+
+
+def test_a_query_job_is_deleted_when_its_chunk_is_done() -> None:
+    server = Server()
+    assert clock.run(fetch(CHUNK, JOBS, server.ask, Known())) == []
+    assert server.asked == ["POST ", "GET /j1", "GET /j1/results", "DELETE /j1"]
+
+
+def test_a_query_job_is_deleted_when_its_chunk_fails() -> None:
+    server = Server(fulfilled=False)
+    with pytest.raises(RetriesExhausted, match="is still PENDING after 30 s"):
+        clock.run(fetch(CHUNK, JOBS, server.ask, Known(patience=30)))
+    assert server.asked[-1] == "DELETE /j1"
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_query_job_is_deleted_when_its_run_is_broken_off(slow: bool) -> None:
+    """And a server that does not answer the DELETE holds nobody up for more than a few seconds."""
+    server = Server(fulfilled=False, slow_delete=slow)
+
+    async def main() -> float:
+        task = asyncio.create_task(fetch(CHUNK, JOBS, server.ask, Known()))
+        await asyncio.sleep(10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(asyncio.all_tasks()) == 1
+        return asyncio.get_running_loop().time()
+
+    assert clock.run(main()) == pytest.approx(15 if slow else 10.1, abs=0.01)
+    assert server.asked[-1] == "DELETE /j1"
+
+
+HOURS = Query(grid=Grid(Granularity.PT1H, "UTC"))
+TWO_DAYS = Chunk(connection="c", month="1970-01", interval=Interval(0, 2 * DAY), users=("anna", "bert", "carl", "dora"))
+
+
+def late(*, answering: bool = True) -> RetriesExhausted:
+    """Give what a lane raises where an attempt or two timed out."""
+    error = RetriesExhausted("[id] POST /x: 504; gave up", answering=answering, late=True)
+    error.__cause__ = TransientError("504", status=504)
+    return error
+
+
+class Bounded:
+    """Answer one interaction for each user and hour, and nothing to a query about more than so many users x hours."""
+
+    def __init__(self, error: Exception, *, most: int, statuses: int = 10**9) -> None:
+        self.error, self.most, self.statuses = error, most, statuses
+        #: users x hours of each query, and how many time-outs it may have
+        self.asked: list[tuple[int, int | None]] = []
+        self.failed = 0
+
+    async def ask(self, request: Request) -> Any:
+        body = json.loads(request.body or b"")
+        start, end = map(parse_iso, body["interval"].split("/"))
+        users = [each["value"] for clause in body["filter"].get("clauses", [body["filter"]]) for each in clause["predicates"]]
+        self.asked.append((len(users) * (end - start) // HOUR, request.timeouts))
+        if self.asked[-1][0] > (self.statuses if "/users/" in request.path else self.most):
+            self.failed += 1
+            raise self.error
+        stats = {"metric": "tHandle", "stats": {"count": 1, "sum": 1000}}
+        if "/users/" in request.path:
+            stats = {"metric": "tAgentRoutingStatus", "qualifier": "IDLE", "stats": {"sum": 1000}}
+        hours = [str(Interval(at, at + HOUR)) for at in range(start, end, HOUR)]
+        results = [{"group": {"userId": user}, "data": [{"interval": hour, "metrics": [stats]} for hour in hours]} for user in users]
+        return request.decode(json.dumps({"results": results}).encode())
+
+
+def pulled(server: Bounded, chunk: Chunk = TWO_DAYS, query: Query = HOURS, known: Known | None = None) -> list[Block]:
+    return clock.run(fetch(chunk, query, server.ask, known or Known()))
+
+
+WHOLE = pulled(Bounded(late(), most=10**9))
+
+
+@pytest.mark.parametrize("most", [1, 3, 4, 17, 95, 96, 191, 192])
+@pytest.mark.parametrize("error", [RejectedError("big", status=400, code=TOO_LARGE), late()], ids=["large", "late"])
+def test_a_chunk_is_had_whole_whatever_the_server_answers_at_once(error: Exception, most: int) -> None:
+    """Each hour of each user once; where answers come late, up to 64 pieces."""
+    server, known = Bounded(error, most=most), Known()
+    if isinstance(error, RetriesExhausted) and most < 4:
+        with pytest.raises(RetriesExhausted, match=r"one of 64 pieces of its chunk: set a shorter range\.chunk"):
+            pulled(server, known=known)
+        assert len(server.asked) <= 2 * 64
+        return
+    assert pulled(server, known=known) == WHOLE
+    assert known.cut == (most < 192)
+    assert (known.bound.cells or 192) <= most
+    again = Bounded(error, most=most)
+    assert pulled(again, known=known) == WHOLE
+    assert again.failed == 0
+
+
+def test_pieces_that_can_be_cut_may_time_out_three_times_and_others_as_often_as_any_request() -> None:
+    server = Bounded(late(), most=1)
+    chunk = Chunk(connection="c", month="1970-01", interval=Interval(0, 2 * HOUR), users=("anna", "bert"))
+    assert len(pulled(server, chunk)) == 2
+    assert server.asked == [(4, None), (2, 3), (1, None), (1, None), (2, 3), (1, None), (1, None)]
+
+
+def test_pieces_of_an_answer_that_was_too_large_are_tried_as_often_as_any_request() -> None:
+    """A refusal costs one request, and in a storm each needs its attempts."""
+    server = Bounded(RejectedError("big", code=TOO_LARGE), most=50)
+    assert pulled(server) == WHOLE
+    assert {timeouts for _, timeouts in server.asked} == {None}
+
+
+def test_a_piece_that_fails_midway_has_added_nothing() -> None:
+    """Interactions are had, the statuses beside them are too large: both are asked for again, and counted once."""
+    query = Query(grid=HOURS.grid, occupancy=True)
+    calm = pulled(Bounded(late(), most=10**9), query=query)
+    assert pulled(Bounded(RejectedError("big", code=TOO_LARGE), most=100, statuses=30), query=query) == calm
+    assert [block.count for block in calm] == [48] * 4
+
+
+def test_a_server_that_answered_nobody_is_asked_for_one_bucket_before_a_chunk_is_cut() -> None:
+    silent = Bounded(late(answering=False), most=0)
+    with pytest.raises(RetriesExhausted, match="gave up") as caught:
+        pulled(silent)
+    assert caught.value is silent.error
+    assert silent.asked == [(192, None), (1, 3)]
+    slow = Bounded(late(answering=False), most=100)
+    assert pulled(slow) == WHOLE
+    assert slow.asked == [(192, None), (1, 3), (96, 3), (96, 3)]
+
+
+@pytest.mark.parametrize("error", [RejectedError("no such metric", status=400), RetriesExhausted("503"), AuthError("who")])
+def test_what_a_smaller_question_cannot_mend_fails_the_chunk_at_once(error: Exception) -> None:
+    server = Bounded(error, most=100)
+    with pytest.raises(type(error), match=str(error)):
+        pulled(server)
+    assert len(server.asked) == 1
+
+
+def test_a_question_that_is_too_long_is_asked_of_fewer_users() -> None:
+    server, known = Bounded(RejectedError("[id] long", status=413), most=100), Known()
+    assert pulled(server, known=known) == WHOLE
+    assert known.bound.users == 2
+    with pytest.raises(RejectedError, match=r"^\[id\] long; this was .* of user anna, which cannot be cut smaller$"):
+        pulled(Bounded(RejectedError("[id] long", status=413), most=10))
+
+
+@pytest.mark.parametrize("error", [AuthError("403"), RejectedError("400", status=400), RetriesExhausted("503")])
+def test_a_query_job_that_may_not_be_deleted_has_its_answer_all_the_same(error: Exception) -> None:
+    async def ask(request: Request) -> Any:
+        if request.method == "DELETE":
+            raise error
+        answers = {"POST": b'{"jobId": "j1"}', "GET": b'{"state": "FULFILLED"}'}
+        hour = f"{iso(0)}/{iso(HOUR)}"
+        measure = {"metric": "tHandle", "stats": {"count": 1, "sum": 1000}}
+        results = {"results": [{"group": {"userId": "anna"}, "data": [{"interval": hour, "metrics": [measure]}]}]}
+        return request.decode(json.dumps(results).encode() if request.path.endswith("/results") else answers[request.method])
+
+    chunk = Chunk(connection="c", month="1970-01", interval=Interval(0, HOUR), users=("anna",))
+    (block,) = clock.run(fetch(chunk, JOBS, ask, Known()))
+    assert (block.user, block.count) == ("anna", 1)
+
+
+def test_a_query_job_of_a_piece_is_deleted_before_the_next_one_is_submitted() -> None:
+    asked: list[str] = []
+
+    async def ask(request: Request) -> Any:
+        asked.append(f"{request.method} {request.path.removeprefix(PATH)}")
+        if request.method == "POST":
+            return request.decode(b'{"jobId": "j1"}')
+        if request.path.endswith("/results"):
+            return request.decode(b"{}")
+        text = b'{"state": "FAILED", "errorMessage": "Result too large"}' if asked.count("POST ") == 1 else b'{"state": "FULFILLED"}'
+        return request.decode(b"" if request.method == "DELETE" else text)
+
+    chunk = Chunk(connection="c", month="1970-01", interval=Interval(0, 2 * HOUR), users=("anna",))
+    assert clock.run(fetch(chunk, JOBS, ask, Known())) == []
+    assert asked == ["POST ", "GET /j1", "DELETE /j1", *["POST ", "GET /j1", "GET /j1/results", "DELETE /j1"] * 2]

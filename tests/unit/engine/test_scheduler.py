@@ -1,0 +1,321 @@
+"""The engine: every chunk is fetched once, failures are noted, and what cannot go on stops at once."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+from asyncreport.core.errors import AuthError, RejectedError, RetriesExhausted, StoreError
+from asyncreport.core.job import Chunk, Part
+from asyncreport.core.records import Block
+from asyncreport.core.timeline import DAY, Interval
+from asyncreport.engine.scheduler import Progress, Work, run
+from tests import clock
+
+
+def chunks(count: int) -> list[Chunk]:
+    return [Chunk(connection="c", month="1970-01", interval=Interval(n * DAY, (n + 1) * DAY), users=None) for n in range(count)]
+
+
+async def save(chunk: Chunk, blocks: list[Block]) -> Part:
+    await asyncio.sleep(0.01)
+    return Part(
+        number=1,
+        fingerprint="f",
+        month=chunk.month,
+        interval=chunk.interval,
+        users=None,
+        fetched_at=0,
+        count=sum(block.count for block in blocks),
+        size=0,
+        index_at=0,
+        sha256="",
+    )
+
+
+class Server:
+    """Answer each chunk after a second; some fail."""
+
+    def __init__(self, errors: dict[int, Exception] | None = None) -> None:
+        self.errors = errors or {}
+        self.asked: list[int] = []
+        self.under_way = self.most = 0
+
+    async def fetch(self, chunk: Chunk) -> list[Block]:
+        number = chunk.interval.start // DAY
+        self.asked.append(number)
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            await asyncio.sleep(1)
+        finally:
+            self.under_way -= 1
+        if number in self.errors:
+            raise self.errors[number]
+        return [Block(None, b"{}\n{}\n", 2)]
+
+
+def test_each_chunk_is_fetched_once_by_whichever_worker_is_free() -> None:
+    """40 chunks, two lanes of 4 workers, a second each: five seconds."""
+    one, two, progress = Server(), Server(), Progress()
+
+    async def main() -> float:
+        await run([Work(chunks(40), [one.fetch, two.fetch], 4)], save, progress)
+        return asyncio.get_running_loop().time()
+
+    assert clock.run(main()) == pytest.approx(5, abs=0.1)
+    assert sorted(one.asked + two.asked) == list(range(40))
+    assert (one.most, two.most) == (4, 4)
+    assert (progress.chunks, progress.finished, progress.records, progress.gaps) == (40, 40, 80, [])
+
+
+def test_connections_do_not_wait_for_each_other() -> None:
+    slow, quick, progress = Server(), Server(), Progress()
+
+    async def main() -> float:
+        await run([Work(chunks(4), [slow.fetch], 1), Work(chunks(4), [quick.fetch], 4)], save, progress)
+        return asyncio.get_running_loop().time()
+
+    assert clock.run(main()) == pytest.approx(4, abs=0.1)
+    assert progress.finished == 8
+
+
+def test_a_failed_chunk_does_not_stop_the_others() -> None:
+    exhausted, rejected = RetriesExhausted("late"), RejectedError("odd")
+    server, progress = Server({2: exhausted, 5: rejected}), Progress()
+    clock.run(run([Work(chunks(8), [server.fetch], 2)], save, progress))
+    assert progress.finished == 6
+    assert [(gap.chunk.interval.start // DAY, gap.error) for gap in progress.gaps] == [(2, exhausted), (5, rejected)]
+
+
+@pytest.mark.parametrize("error", [AuthError("who are you"), StoreError("full")])
+def test_what_would_fail_every_chunk_stops_the_run_at_once(error: Exception) -> None:
+    """The other workers are cancelled."""
+    server, progress = Server({0: error}), Progress()
+
+    async def main() -> None:
+        with pytest.raises(type(error), match=str(error)):
+            await run([Work(chunks(100), [server.fetch], 3)], save, progress)
+        assert len(asyncio.all_tasks()) == 1
+
+    clock.run(main())
+    assert len(server.asked) <= 6
+    assert server.under_way == 0
+
+
+def test_cancelling_a_run_leaves_no_task_behind() -> None:
+    server, progress = Server(), Progress()
+
+    async def main() -> None:
+        task = asyncio.create_task(run([Work(chunks(100), [server.fetch], 3)], save, progress))
+        await asyncio.sleep(2.5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(asyncio.all_tasks()) == 1
+
+    clock.run(main())
+    assert progress.finished == 6
+
+
+def test_a_query_that_is_refused_wherever_it_is_asked_stops_the_run() -> None:
+    """Each worker has asked once by then, and no more."""
+    server, progress = Server(dict.fromkeys(range(100), RejectedError("no such metric"))), Progress()
+    with pytest.raises(RejectedError, match="no such metric"):
+        clock.run(run([Work(chunks(100), [server.fetch], 3)], save, progress))
+    assert server.asked == [0, 1, 2]
+
+
+def test_one_refused_chunk_among_the_first_is_a_gap_like_any_other() -> None:
+    server, progress = Server({0: RejectedError("odd")}), Progress()
+    clock.run(run([Work(chunks(10), [server.fetch], 3)], save, progress))
+    assert (progress.finished, len(progress.gaps)) == (9, 1)
+
+
+def test_a_refused_chunk_of_a_query_that_parts_stand_of_is_a_gap() -> None:
+    server, progress = Server({0: RejectedError("odd")}), Progress(proven=True)
+    clock.run(run([Work(chunks(1), [server.fetch], 1)], save, progress))
+    assert [str(gap.error) for gap in progress.gaps] == ["odd"]
+
+
+def test_the_only_chunk_refused_stops_the_run_though_others_could_not_be_had() -> None:
+    server, progress = Server({0: RejectedError("odd"), 1: RetriesExhausted("late")}), Progress()
+    with pytest.raises(RejectedError, match="odd"):
+        clock.run(run([Work(chunks(2), [server.fetch], 2)], save, progress))
+
+
+def test_few_chunks_are_shared_by_the_lanes() -> None:
+    one, two, progress = Server(), Server(), Progress()
+    clock.run(run([Work(chunks(4), [one.fetch, two.fetch], 16)], save, progress))
+    assert (len(one.asked), len(two.asked)) == (2, 2)
+
+
+def test_a_lane_that_stands_still_leaves_the_chunks_to_the_others() -> None:
+    quick, progress = Server(), Progress()
+    held: list[Chunk] = []
+
+    async def stuck(chunk: Chunk) -> list[Block]:
+        held.append(chunk)
+        await asyncio.sleep(60)
+        return []
+
+    async def main() -> float:
+        await run([Work(chunks(100), [stuck, quick.fetch], 2)], save, progress)
+        return asyncio.get_running_loop().time()
+
+    assert clock.run(main()) == pytest.approx(60, abs=0.1)
+    assert (len(held), len(quick.asked), progress.finished) == (2, 98, 100)
+
+
+@pytest.mark.parametrize("dies_at", [0, 1, 7, 19])
+@pytest.mark.parametrize("count", [1, 5, 20])
+def test_what_a_lost_lane_had_is_asked_again_by_the_others(dies_at: int, count: int) -> None:
+    """It is told once, whichever of its workers were at work; the others finish what is left, and it is given nothing more."""
+    dying, good, progress = Server(), Server(), Progress()
+    refusal, told = AuthError("deactivated"), list[tuple[int, AuthError]]()
+
+    async def fetch(chunk: Chunk) -> list[Block]:
+        found = await dying.fetch(chunk)
+        if len(dying.asked) > dies_at:
+            raise refusal
+        return found
+
+    work = Work(chunks(count), [fetch, good.fetch], 4, lambda lane, error: told.append((lane, error)))
+    clock.run(run([work], save, progress))
+    assert (progress.finished, progress.gaps, progress.records) == (count, [], 2 * count)
+    assert told == ([(0, refusal)] if len(dying.asked) > dies_at else [])
+    assert set(good.asked + dying.asked) == set(range(count))
+    assert len(set(good.asked)) == len(good.asked)
+    assert len(dying.asked) <= dies_at + 4
+
+
+def test_a_chunk_of_a_lane_lost_at_the_very_end_finds_the_others_waiting() -> None:
+    good, progress = Server(), Progress()
+
+    async def fetch(_: Chunk) -> list[Block]:
+        await asyncio.sleep(100)
+        raise AuthError("no")
+
+    clock.run(run([Work(chunks(3), [fetch, good.fetch], 1)], save, progress))
+    assert (progress.finished, good.asked) == (3, [1, 2, 0])
+
+
+def test_the_run_ends_with_the_refusal_of_the_last_lane() -> None:
+    first, second = Server(dict.fromkeys(range(50), AuthError("first"))), Server({9: AuthError("second")})
+    elsewhere, progress = Server(), Progress()
+    works = [Work(chunks(50), [first.fetch, second.fetch], 1), Work(chunks(50), [elsewhere.fetch], 1)]
+    with pytest.raises(AuthError, match="second"):
+        clock.run(run(works, save, progress))
+    assert len(first.asked) == 1
+    assert len(elsewhere.asked) < 50
+
+
+def test_a_lane_lost_while_all_others_were_refused_the_query_ends_the_run() -> None:
+    refused = Server(dict.fromkeys(range(9), RejectedError("no such metric")))
+
+    async def fetch(_: Chunk) -> list[Block]:
+        await asyncio.sleep(5)
+        raise AuthError("no")
+
+    with pytest.raises(RejectedError, match="no such metric"):
+        clock.run(run([Work(chunks(9), [refused.fetch, fetch], 2)], save, Progress()))
+
+
+def test_a_chunk_that_comes_back_is_tried_by_the_lane_that_is_left_before_the_query_is_given_up() -> None:
+    """All other chunks were refused, and their workers wait for its word; it is answered, so the refusals are gaps."""
+    good, progress = Server({1: RejectedError("odd"), 2: RejectedError("odd")}), Progress()
+
+    async def fetch(_: Chunk) -> list[Block]:
+        await asyncio.sleep(5)
+        raise AuthError("no")
+
+    clock.run(run([Work(chunks(3), [fetch, good.fetch], 2)], save, progress))
+    assert (progress.finished, len(progress.gaps)) == (1, 2)
+    assert sorted(good.asked) == [0, 1, 2]
+
+
+class Kept(Server):
+    """Fail soon for want of a token, from one instant to another."""
+
+    def __init__(self, since: float, until: float) -> None:
+        super().__init__()
+        self.since, self.until = since, until
+        self.tried: list[float] = []
+        self.error = RetriesExhausted("no token", lane=True)
+
+    async def fetch(self, chunk: Chunk) -> list[Block]:
+        now = asyncio.get_running_loop().time()
+        self.tried.append(now)
+        if self.since <= now < self.until:
+            await asyncio.sleep(0.1)
+            raise self.error
+        return await super().fetch(chunk)
+
+
+def test_a_lane_that_gets_nothing_through_leaves_the_chunks_to_the_others_and_is_not_accused() -> None:
+    kept, good, progress, told = Kept(0, 1e9), Server(), Progress(), list[object]()
+    clock.run(run([Work(chunks(200), [kept.fetch, good.fetch], 4, lambda *lost: told.append(lost))], save, progress))
+    assert (progress.finished, progress.gaps, told) == (200, [], [])
+    assert sorted(good.asked) == list(range(200))
+    assert len(kept.tried) == 4, "its workers once each; the run is over before it is tried again"
+
+
+def test_a_lane_that_does_not_recover_is_lost_and_told_once() -> None:
+    kept, good, progress, told = Kept(3, 1e9), Server(), Progress(), list[object]()
+    clock.run(run([Work(chunks(2000), [kept.fetch, good.fetch], 2, lambda *lost: told.append(lost), patience=300)], save, progress))
+    assert (progress.finished, progress.gaps, told) == (2000, [], [(0, kept.error)])
+    assert len(kept.tried) == 6 + 2 + 5, "what was answered, its two workers, and then one of them a minute"
+
+
+@pytest.mark.parametrize("concurrency", [1, 16])
+def test_a_single_lane_rides_out_what_keeps_it_from_asking(concurrency: int) -> None:
+    """One worker a minute finds out whether it is over; then all go on."""
+    kept, progress = Kept(2, 500), Progress()
+    clock.run(run([Work(chunks(100), [kept.fetch], concurrency)], save, progress))
+    assert (progress.finished, progress.gaps) == (100, [])
+    assert len(kept.tried) == 100 + concurrency + 8
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_when_the_last_lane_is_lost_what_is_left_is_missing_for_one_reason(others: int) -> None:
+    """Though others were refused before it: nobody knows whether the query is at fault."""
+    kept, progress = Kept(2, 1e9), Progress()
+    dead = [Server(dict.fromkeys(range(100), AuthError("no"))).fetch for _ in range(others)]
+
+    async def main() -> float:
+        await run([Work(chunks(100), [*dead, kept.fetch], 16)], save, progress)
+        return asyncio.get_running_loop().time()
+
+    assert clock.run(main()) == pytest.approx(902, abs=1)
+    assert progress.finished + len(progress.gaps) == 100
+    assert len({gap.chunk for gap in progress.gaps}) == len(progress.gaps) > 50
+    assert {id(gap.error) for gap in progress.gaps} == {id(kept.error)}
+    assert len(kept.tried) - progress.finished <= 16 + 15
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_where_no_lane_ever_got_anything_through_nobody_waits(lanes: int) -> None:
+    """A host that is not there is told within seconds."""
+    kept, progress = [Kept(0, 1e9) for _ in range(lanes)], Progress()
+
+    async def main() -> float:
+        await run([Work(chunks(100), [each.fetch for each in kept], 16)], save, progress)
+        return asyncio.get_running_loop().time()
+
+    assert clock.run(main()) < 1
+    assert (progress.finished, len(progress.gaps)) == (0, 100)
+    assert len({gap.chunk for gap in progress.gaps}) == 100
+
+
+def test_a_lane_that_now_and_then_gets_something_through_is_not_lost() -> None:
+    progress, turns = Progress(), itertools.count()
+
+    async def fetch(_: Chunk) -> list[Block]:
+        if next(turns) % 10:
+            raise RetriesExhausted("no turn", lane=True)
+        return []
+
+    clock.run(run([Work(chunks(20), [fetch], 1)], save, progress))
+    assert (progress.finished, progress.gaps) == (20, [])

@@ -1,0 +1,10 @@
+"""The tally: what several connections did adds up."""
+
+from __future__ import annotations
+
+from asyncreport.net.counts import Tally
+
+
+def test_tallies_add_up_field_by_field() -> None:
+    one, two = Tally(1, 2, 3, 4.5, 5, 6), Tally(10, 20, 30, 40.0, 50, 60)
+    assert sum((one, two), start=Tally()) == Tally(11, 22, 33, 44.5, 55, 66)

@@ -1,0 +1,138 @@
+"""Files are replaced whole or not at all, and whoever reads the error knows what to do."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from asyncreport.core.errors import StoreError
+from asyncreport.store.atomic import append, make_folder, read_json, remove_temporaries, replacing, write_json
+
+
+def test_a_replaced_file_holds_everything_that_was_written(tmp_path: Path) -> None:
+    pieces = [bytes([n % 251]) * 50_001 for n in range(20)]
+    with replacing(tmp_path / "out", owner=tmp_path) as sink:
+        for piece in pieces:
+            sink.write(piece)
+    whole = b"".join(pieces)
+    assert (tmp_path / "out").read_bytes() == whole
+    assert (sink.size, sink.sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
+
+
+def test_the_old_file_stands_when_the_new_one_fails(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"old")
+
+    def interrupted() -> None:
+        with replacing(tmp_path / "out", owner=tmp_path) as sink:
+            sink.write(b"new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("out", b"old")]
+
+
+def test_two_jobs_that_write_one_file_have_temporaries_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    with replacing(path, owner=tmp_path / "a") as one, replacing(path, owner=tmp_path / "b") as other:
+        one.write(b"one")
+        other.write(b"other")
+    assert path.read_bytes() == b"one"
+
+
+def test_a_temporary_that_someone_else_planted_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    with replacing(tmp_path / "out", owner=tmp_path):
+        (temporary,) = tmp_path.glob(".asyncreport-*.tmp")
+    temporary.symlink_to(victim)
+    with replacing(tmp_path / "out", owner=tmp_path) as sink:
+        sink.write(b"mine")
+    assert (victim.read_bytes(), (tmp_path / "out").read_bytes()) == (b"precious", b"mine")
+
+
+def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
+    with replacing(tmp_path / "out", owner=tmp_path) as sink:
+        sink.write(b"0123456789" * 10)
+    assert (tmp_path / "out").read_bytes() == b"0123456789" * 10
+
+
+def test_append_cuts_off_what_lies_behind_the_end(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"one\ntw")
+    append(tmp_path / "log", b"TWO\n", at=4)
+    assert (tmp_path / "log").read_bytes() == b"one\nTWO\n"
+
+
+@pytest.mark.parametrize(("number", "step"), [(errno.ENOSPC, "free some space"), (errno.EACCES, "what this user may do")])
+def test_a_failed_write_names_the_file_the_fact_and_the_next_step(
+    number: int, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "write", refuse)
+    with pytest.raises(StoreError) as caught, replacing(tmp_path / "out", owner=tmp_path) as sink:
+        sink.write(b"new")
+    message = str(caught.value)
+    assert str(tmp_path / "out") in message
+    assert os.strerror(number) in message
+    assert step in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_last_of_new_folders_gets_the_mode(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b", mode=0o700)
+    make_folder(tmp_path / "a" / "b", mode=0o700)
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "a", tmp_path / "a" / "b")]
+    assert modes[0] != 0o700
+    assert modes[1] == 0o700
+
+
+def test_a_folder_cannot_be_made_under_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="could not be made"):
+        make_folder(tmp_path / "file" / "folder")
+
+
+def test_only_temporaries_of_our_own_pattern_are_removed(tmp_path: Path) -> None:
+    names = {".asyncreport-0123456789abcdef.tmp", "notes.tmp", ".asyncreport-notes", "part-00000001.jsonl"}
+    for name in names:
+        (tmp_path / name).touch()
+    remove_temporaries(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == names - {".asyncreport-0123456789abcdef.tmp"}
+
+
+def test_json_is_read_as_it_was_written_and_is_private(tmp_path: Path) -> None:
+    path = tmp_path / "value.json"
+    assert read_json(path, dict[str, int]) is None
+    write_json(path, {"a": 1})
+    assert read_json(path, dict[str, int]) == {"a": 1}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"a": "1"}', b"\xff"])
+def test_a_damaged_json_file_is_named_with_the_next_step(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "value.json"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"value\.json is damaged.*delete it and run again"):
+        read_json(path, dict[str, int])
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o440, 0o666])
+def test_a_replaced_file_leaves_its_mode_to_the_new_one(mode: int, tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    with replacing(path, owner=tmp_path) as sink:
+        sink.write(b"new")
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"new", mode)
+    path.chmod(0o644)
+    write_json(path, {})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

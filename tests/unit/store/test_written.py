@@ -1,0 +1,181 @@
+"""An output that would come out the same is not touched, and one that would not is never left as it was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from asyncreport.core.errors import StoreError
+from asyncreport.core.job import Part, Team
+from asyncreport.core.timeline import Interval
+from asyncreport.store.merge import Source, Target
+from asyncreport.store.parts import Reader, part_name
+from asyncreport.store.written import Outputs
+from tests.unit.store.facts import blocks, chunk, hours, written
+
+JANUARY, FEBRUARY = hours(0, 2), hours(800, 802)
+EVERYONE = (Team(name="all", connection="default"),)
+
+
+def _parts(folder: Path, users: Sequence[str] = ("a",)) -> list[Part]:
+    """Give January to everyone and February to some."""
+    return [
+        written(folder, 1, chunk(JANUARY, None), blocks([None, "a"], JANUARY)),
+        written(folder, 2, chunk(FEBRUARY, None, month="2023-02"), blocks(users, FEBRUARY)),
+    ]
+
+
+def _targets(
+    folder: Path,
+    parts: Sequence[Part],
+    *,
+    names: Mapping[str, str | None] | None = None,
+    teams: Sequence[Team] = EVERYONE,
+    interval: Interval | None = None,
+) -> list[Target]:
+    """Give a file to each month."""
+    sources = {"default": Source.of(parts, {"a": "Ann"} if names is None else names)}
+    return [
+        Target(
+            path=folder / "out" / f"{month}.jsonl", interval=interval or hours(0, 900), months=(month,), teams=tuple(teams), sources=sources
+        )
+        for month in ("2023-01", "2023-02")
+    ]
+
+
+def _write(folder: Path, targets: Sequence[Target]) -> list[str]:
+    """Bring the files up to date and tell which were written anew."""
+    before = {target.path: target.path.stat().st_ino if target.path.exists() else None for target in targets}
+    kept = {target.path: target.path.read_bytes() if target.path.exists() else b"" for target in targets}
+    links = [target.path.with_suffix(".kept") for target in targets if target.path.exists()]
+    for link in links:
+        link.hardlink_to(link.with_suffix(".jsonl"))  # keeps the number of the old file from being used for the new one
+    with Reader(folder) as reader:
+        made = Outputs(folder).write(targets, reader, Event())
+    for link in links:
+        link.unlink()
+    touched = [path for path, number in before.items() if path.stat().st_ino != number]
+    assert all(path.read_bytes() == kept[path] for path in before if path not in touched)
+    assert {path: one.size for path, one in made.items()} == {path: path.stat().st_size for path in before}
+    return [path.stem for path in touched]
+
+
+def _quick(folder: Path, targets: Sequence[Target]) -> list[bool]:
+    outputs = Outputs(folder)
+    return [outputs.unchanged(target) is not None for target in targets]
+
+
+def test_nothing_new_is_known_without_reading_a_part(tmp_path: Path) -> None:
+    targets = _targets(tmp_path, _parts(tmp_path))
+    assert _quick(tmp_path, targets) == [False, False]
+    assert _write(tmp_path, targets) == ["2023-01", "2023-02"]
+    for number in (1, 2):
+        (tmp_path / part_name(number)).unlink()
+    assert _quick(tmp_path, targets) == [True, True]
+    before = (tmp_path / "outputs.json").stat().st_mtime_ns
+    assert _write(tmp_path, targets) == []
+    assert (tmp_path / "outputs.json").stat().st_mtime_ns == before
+    made = Outputs(tmp_path).unchanged(targets[0])
+    assert made is not None
+    assert made.records == {"all": 4}
+
+
+def test_a_new_agent_does_not_touch_the_months_without_records_of_his(tmp_path: Path) -> None:
+    _write(tmp_path, _targets(tmp_path, _parts(tmp_path)))
+    targets = _targets(tmp_path, _parts(tmp_path, ["a", "b"]), names={"a": "Ann", "b": "Bob"})
+    assert _quick(tmp_path, targets) == [False, False]
+    assert _write(tmp_path, targets) == ["2023-02"]
+    assert _quick(tmp_path, targets) == [True, True]
+
+
+def test_a_renamed_agent_changes_the_months_he_is_in(tmp_path: Path) -> None:
+    parts = _parts(tmp_path, ["b"])
+    _write(tmp_path, _targets(tmp_path, parts))
+    assert _write(tmp_path, _targets(tmp_path, parts, names={"a": "Anne"})) == ["2023-01"]
+
+
+@pytest.mark.parametrize(
+    "teams",
+    [
+        (Team(name="renamed", connection="default"),),
+        (*EVERYONE, Team(name="a", connection="default", users=("a",))),
+        (Team(name="all", connection="default", users=("a", "b")),),
+    ],
+)
+def test_other_teams_are_other_outputs(teams: tuple[Team, ...], tmp_path: Path) -> None:
+    parts = _parts(tmp_path)
+    _write(tmp_path, _targets(tmp_path, parts))
+    assert "2023-01" in _write(tmp_path, _targets(tmp_path, parts, teams=teams))
+
+
+def test_a_renamed_team_without_records_is_counted_under_its_new_name(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        targets = _targets(tmp_path, _parts(tmp_path), teams=[Team(name=name, connection="default", users=("x",))])
+        _write(tmp_path, targets)
+    made = Outputs(tmp_path).unchanged(targets[0])
+    assert made is not None
+    assert made.records == {"new": 0}
+
+
+def test_a_range_that_grows_or_shrinks_touches_the_month_that_it_cuts(tmp_path: Path) -> None:
+    parts = _parts(tmp_path)
+    _write(tmp_path, _targets(tmp_path, parts))
+    grown = _targets(tmp_path, parts, interval=hours(0, 10_000))
+    assert _quick(tmp_path, grown) == [True, True]
+    assert _write(tmp_path, _targets(tmp_path, parts, interval=hours(0, 801))) == ["2023-02"]
+
+
+def test_facts_fetched_again_and_found_the_same_touch_nothing(tmp_path: Path) -> None:
+    old, other = _parts(tmp_path)
+    _write(tmp_path, _targets(tmp_path, [old, other]))
+    again = written(tmp_path, 3, chunk(JANUARY, None), blocks([None, "a"], JANUARY))
+    assert _quick(tmp_path, _targets(tmp_path, [again, other])) == [True, True]
+
+
+@pytest.mark.parametrize("change", ["deleted", "edited", "touched"])
+def test_a_file_that_is_not_as_it_was_left_is_written_again(change: str, tmp_path: Path) -> None:
+    targets = _targets(tmp_path, _parts(tmp_path))
+    _write(tmp_path, targets)
+    path = targets[1].path
+    content = path.read_bytes()
+    if change == "deleted":
+        path.unlink()
+    elif change == "edited":
+        path.write_bytes(b"mine")
+    else:
+        os.utime(path, ns=(0, 0))
+    assert _quick(tmp_path, targets) == [True, False]
+    assert _write(tmp_path, targets) == ["2023-02"]
+    assert path.read_bytes() == content
+
+
+def test_files_made_before_a_failure_are_remembered(tmp_path: Path) -> None:
+    targets = _targets(tmp_path, _parts(tmp_path))
+    (tmp_path / part_name(2)).unlink()
+    with pytest.raises(StoreError, match="could not be read"), Reader(tmp_path) as reader:
+        Outputs(tmp_path).write(targets, reader, Event())
+    assert _quick(tmp_path, targets) == [True, False]
+
+
+def test_a_partial_file_is_called_so_until_nothing_is_missing_though_its_bytes_are_the_same(tmp_path: Path) -> None:
+    targets = _targets(tmp_path, _parts(tmp_path))
+    path = targets[0].path
+    for partial in (True, False):
+        with Reader(tmp_path) as reader:
+            Outputs(tmp_path, partial=partial).write(targets, reader, Event())
+        assert Outputs(tmp_path).is_partial(path) == partial
+        assert (Outputs(tmp_path).unchanged(targets[0]) is None) == partial
+    assert Outputs(tmp_path, partial=True).unchanged(targets[0]) is None
+
+
+def test_a_file_that_is_no_longer_written_is_told_once_and_forgotten(tmp_path: Path) -> None:
+    january, february = _targets(tmp_path, _parts(tmp_path))
+    _write(tmp_path, [january, february])
+    assert Outputs(tmp_path).forget_others([february.path]) == [january.path]
+    assert Outputs(tmp_path).forget_others([february.path]) == []
+    assert Outputs(tmp_path).written(january.path) is None
+    assert january.path.exists()
