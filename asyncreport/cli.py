@@ -141,7 +141,7 @@ def run(job: Path, overrides: tuple[str, ...], refresh: str | None, **choices: b
     screen = Screen()
     interval = None if refresh is None else refreshed(refresh, loaded, now)
     try:
-        summary = drive(run_job(loaded, now=now, screen=screen, choices=Choices(**choices, refresh=interval)), screen.stopping)
+        summary = drive(run_job(loaded, now=now, say=screen.say, watch=screen.watching, choices=Choices(**choices, refresh=interval)), screen.stopping)
     except Stopped:
         screen.say("what is finished is kept: run again to go on from there")
         raise
@@ -238,7 +238,7 @@ def query(**options: Any) -> None:
     now, screen = clock(), Screen()
     with TemporaryDirectory(prefix="asyncreport-") as folder:
         job = job_of(Asked(**options), Path(folder), environ=read_environ(Path(), os.environ), now=now)
-        found = drive(report(job, now=now, screen=screen), screen.stopping)
+        found = drive(report(job, now=now, say=screen.say, watch=screen.watching), screen.stopping)
     if not found.records:
         for line in hints(job, found.sent, now=now):
             screen.say(line)

@@ -62,7 +62,7 @@ def run_here(path: Path, *overrides: str, now: int = NOW, **choices: bool) -> Su
     """Run a job file in this process."""
     job = load_job(path, environ={}, overrides=overrides, now=now)
     screen = Screen(Console(file=io.StringIO()))
-    return asyncio.run(run_job(job, now=now, screen=screen, choices=Choices(**choices)))
+    return asyncio.run(run_job(job, now=now, say=screen.say, watch=screen.watching, choices=Choices(**choices)))
 
 
 def restate(state: Path, start: str) -> None:

@@ -13,13 +13,13 @@ from asyncreport.api.aggregates import Known
 from asyncreport.core.errors import AsyncReportError, AuthError
 from asyncreport.core.job import Chunk, Connection, Job, Secret, Team
 from asyncreport.core.records import Accumulator
+from asyncreport.core.text import counted
 from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval
 from asyncreport.engine.fetch import Ask, drive, fetch
 from asyncreport.export.lanes import Connections
 from asyncreport.export.strangers import listed, unknown
 from asyncreport.export.teams import filled
 from asyncreport.net import Lane
-from asyncreport.terminal.progress import counted
 
 
 class Line(Struct, frozen=True):

@@ -9,6 +9,7 @@ from asyncreport.api.contracts import requests
 from asyncreport.core.columns import column
 from asyncreport.core.job import USERS_PER_QUERY, Connection, Job, Part
 from asyncreport.core.plan import Freshness, Plan
+from asyncreport.core.text import counted, duration
 from asyncreport.core.timeline import DAY, Interval
 from asyncreport.export.lanes import Connections
 from asyncreport.export.origin import strangers
@@ -18,7 +19,6 @@ from asyncreport.export.run import warnings
 from asyncreport.export.teams import look_up
 from asyncreport.net.throttle import pace
 from asyncreport.store.manifest import Manifest
-from asyncreport.terminal.progress import counted, duration
 
 #: things of one kind listed, at most
 SHOWN = 20

@@ -17,9 +17,8 @@ from asyncreport.core.errors import ConfigError, RetriesExhausted
 from asyncreport.core.job import Chunk, Job, Part
 from asyncreport.core.records import Accumulator
 from asyncreport.core.timeline import iso
-from asyncreport.export.run import Choices, run_job
+from asyncreport.export.run import Choices, Say, Watch, run_job, silent, unwatched
 from asyncreport.store.manifest import Manifest
-from asyncreport.terminal.progress import Screen
 
 #: characters of a query that are shown
 SHOWN = 600
@@ -111,11 +110,11 @@ def _split(texts: tuple[str, ...] | list[str]) -> list[str]:
     return [part.strip() for text in texts for part in text.split(",") if part.strip()]
 
 
-async def report(job: Job, *, now: int, screen: Screen) -> Report:
+async def report(job: Job, *, now: int, say: Say = silent, watch: Watch = unwatched) -> Report:
     """Run a job and give its records; raise ConfigError for an unknown team and RetriesExhausted where a query failed."""
-    summary = await run_job(job, now=now, screen=screen, choices=Choices(strict=True))
+    summary = await run_job(job, now=now, say=say, watch=watch, choices=Choices(strict=True))
     for gap in summary.missing:
-        screen.say(f"missing: {gap.interval}: {gap.error}")
+        say(f"missing: {gap.interval}: {gap.error}")
     if summary.missing:
         raise RetriesExhausted(f"{len(summary.missing):,} of the queries failed, so nothing is shown; run it again")
     return _found(job)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from asyncreport.core.job import Job
+from asyncreport.core.job import Job, who
+from asyncreport.core.text import counted, duration, first
 from asyncreport.core.timeline import iso
-from asyncreport.export.snapshot import Kept, Last, first, who
+from asyncreport.export.snapshot import Kept, Last
 from asyncreport.store.atomic import reported
 from asyncreport.store.state import holder
 from asyncreport.store.written import Outputs
-from asyncreport.terminal.progress import counted, duration
 
 #: seconds
 _DAY = 86_400

@@ -12,7 +12,6 @@ from typing import Any, Self
 
 import msgspec
 
-from asyncreport import emulator
 from asyncreport.api.wire import Request
 from asyncreport.core.errors import AuthError, RetriesExhausted
 from asyncreport.core.job import Client, Connection, Job, Secret
@@ -95,6 +94,8 @@ class Connections:
         """Start the emulator where one stands in for an organisation."""
         if connection.emulator is None:
             return connection
+        from asyncreport import emulator  # only where a job needs it: it brings aiohttp's server along
+
         world = emulator.World(agents=connection.emulator.agents, seed=connection.emulator.seed)
         options = emulator.Options(requests_per_minute=connection.requests_per_minute, clients=connection.emulator.clients)
         server = self._stack.enter_context(emulator.running(world, options))

@@ -11,12 +11,12 @@ from asyncreport.api import directory, users
 from asyncreport.api.wire import Request
 from asyncreport.core.errors import AuthError, RejectedError, RetriesExhausted
 from asyncreport.core.job import Connection, Job, Part
+from asyncreport.core.text import counted
 from asyncreport.engine.fetch import drive
 from asyncreport.export.lanes import Connections
 from asyncreport.export.strangers import listed
 from asyncreport.store.names import Names
 from asyncreport.store.parts import Reader
-from asyncreport.terminal.progress import counted
 
 #: ask for the names of ids
 Lookup = Callable[[Sequence[str]], Generator[Request, Any, dict[str, str | None]]]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from asyncreport.core.errors import ConfigError, StoreError
 from asyncreport.core.job import Job
+from asyncreport.core.text import counted
 from asyncreport.export.targets import all_files
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.written import Made, Outputs
-from asyncreport.terminal.progress import counted
 
 
 def check_owners(job: Job) -> None:

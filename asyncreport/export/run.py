@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from asyncreport.core.errors import ConfigError, DamagedPartError, StoreError
 from asyncreport.core.job import Chunk, Connection, Job, Part, Team
 from asyncreport.core.plan import Freshness, Plan
 from asyncreport.core.records import Block
+from asyncreport.core.text import counted
 from asyncreport.core.timeline import Interval, iso
 from asyncreport.engine.fetch import drive, fetch
 from asyncreport.engine.scheduler import Progress, Work, run
@@ -39,7 +41,20 @@ from asyncreport.store.parts import Reader
 from asyncreport.store.restatements import Changed
 from asyncreport.store.state import State
 from asyncreport.store.written import Made, Outputs
-from asyncreport.terminal.progress import Screen, counted
+
+#: print one line for the person who runs the job
+Say = Callable[[str], None]
+#: show progress while a block runs; the function gives the requests sent so far and the seconds that all workers waited
+Watch = Callable[[Progress, Callable[[], tuple[int, float]]], AbstractAsyncContextManager[None]]
+
+
+def silent(_: str) -> None:
+    """Print nothing."""
+
+
+def unwatched(_: Progress, __: Callable[[], tuple[int, float]]) -> AbstractAsyncContextManager[None]:
+    """Show no progress."""
+    return nullcontext()
 
 
 class Choices(Struct, frozen=True, kw_only=True):
@@ -66,7 +81,9 @@ def warnings(job: Job) -> list[str]:
     return [f"warning: an interaction can have several values of {name}: its records do not add up to the total" for name in several]
 
 
-async def run_job(job: Job, *, now: int, screen: Screen, choices: Choices | None = None) -> Summary:
+async def run_job(
+    job: Job, *, now: int, say: Say = silent, watch: Watch = unwatched, choices: Choices | None = None
+) -> Summary:
     """Bring a job's output files up to date; `now` is the run's start.
 
     Raise AuthError, RejectedError, StoreError and ConfigError where nothing more can be done; chunks that failed and teams
@@ -76,19 +93,19 @@ async def run_job(job: Job, *, now: int, screen: Screen, choices: Choices | None
     check_targets(file.path for file in all_files(job))
     check_owners(job)
     for line in (*warnings(job), *useful_folders(job)):
-        screen.say(line)
+        say(line)
     with State.open(job.state_folder) as state:
         strange = origin.strangers(job, state.standing)
         for doubt in strange.values():
-            screen.say(f"warning: {doubt}")
+            say(f"warning: {doubt}")
         origin.remember(job, but=strange)
-        async with Connections(job, screen.say, room=state.room) as connections:
+        async with Connections(job, say, room=state.room) as connections:
             known, unknown = await look_up(job, connections)
             members = Members(state.folder)
             # Before the pull, so that whoever looks at what it leaves knows whose parts it was to fetch.
             members.keep(known.teams)
-            _report(unknown, screen, strict=choices.strict)
-            going = _Run(known, state, connections, now, screen, unknown)
+            _report(unknown, say, strict=choices.strict)
+            going = _Run(known, state, connections, now, say, watch, unknown)
             made = await going.bring_up_to_date(choices)
             summary = going.summarise(made, _moved(members, known.teams), elapsed=time.monotonic() - started)
             if summary.complete:  # until then each run tells of strangers
@@ -99,12 +116,12 @@ async def run_job(job: Job, *, now: int, screen: Screen, choices: Choices | None
     return summary
 
 
-def _report(unknown: Sequence[Unknown], screen: Screen, *, strict: bool) -> None:
+def _report(unknown: Sequence[Unknown], say: Say, *, strict: bool) -> None:
     """Tell the teams that are unknown before anything is pulled; raise ConfigError where that is not to be."""
     if unknown and strict:
         raise ConfigError("; ".join(map(str, unknown)))
     for team in unknown:
-        screen.say(f"warning: {team}")
+        say(f"warning: {team}")
 
 
 def _moved(members: Members, teams: Sequence[Team]) -> dict[str, Change]:
@@ -121,7 +138,8 @@ class _Run:
     state: State
     connections: Connections
     now: int
-    screen: Screen
+    say: Say
+    watch: Watch
     #: teams that are not in `job`, for nobody could look them up
     unknown: list[Unknown]
     progress: Progress = field(default_factory=Progress)
@@ -142,7 +160,7 @@ class _Run:
         """
         freshness = Freshness(settle=self.job.output.settle, refresh=choices.refresh, now=self.now)
         while True:
-            plans = await make_plans(self.job, self.state.standing, self.connections, freshness, say=self.screen.say)
+            plans = await make_plans(self.job, self.state.standing, self.connections, freshness, say=self.say)
             self.standing = sum(part.fetched_at != self.now for made in plans.values() for part in made.standing)
             stale = [part for made in plans.values() for part in made.stale]
             # Before the first answer: a refresh that dies half-way is finished by whichever run comes next.
@@ -168,20 +186,20 @@ class _Run:
         if ahead := sum(part.fetched_at > self.now for part in stale):
             says = "1 part says that it was" if ahead == 1 else f"{ahead:,} parts say that they were"
             again = "it is" if ahead == 1 else "they are"
-            self.screen.say(f"warning: {says} fetched after now, {iso(self.now)}: the clock was or is wrong; {again} fetched again")
+            self.say(f"warning: {says} fetched after now, {iso(self.now)}: the clock was or is wrong; {again} fetched again")
 
     def warn_of_strangers(self) -> None:
         """Name the listed users who have no records and whom the directory does not know either."""
         for connection in self.job.connections:
             if found := strangers(self.job, connection, self._parts(connection)):
-                self.screen.say(f"warning: {connection.name}: {unknown(found)}; none has records in the range")
+                self.say(f"warning: {connection.name}: {unknown(found)}; none has records in the range")
 
     def tell_unfounded(self, made: Mapping[Path, Made]) -> None:
         """Name the files that were not written, for nothing stands of what belongs in them."""
         left = [str(file.path) for file in all_files(self.job) if file.path not in made]
         more = f" and {counted(len(left) - 5, 'more file')}" if len(left) > 5 else ""
         if left:
-            self.screen.say(f"warning: not written, for nothing stands of what belongs in it: {', '.join(left[:5])}{more}")
+            self.say(f"warning: not written, for nothing stands of what belongs in it: {', '.join(left[:5])}{more}")
 
     async def drop_damaged(self, error: DamagedPartError) -> None:
         """Let go of every part that is not what was saved; raise StoreError where this very run saved it: the disk cannot be trusted."""
@@ -195,7 +213,7 @@ class _Run:
         if any(parts[number].fetched_at == self.now for number in found if number in parts):
             raise StoreError(f"{error.fact}; this run saved it, so check the disk first") from error
         for number, each in found.items():
-            self.screen.say(f"warning: {each.fact}; a run fetches it again")
+            self.say(f"warning: {each.fact}; a run fetches it again")
             self.state.drop(number)
 
     @property
@@ -219,7 +237,7 @@ class _Run:
         works = [await self._work(name, made) for name, made in plans.items() if made.chunks]
         if works:
             self.progress.proven = self.progress.finished > 0 or any(made.standing or made.stale for made in plans.values())
-            async with self.screen.watching(self.progress, self._wire):
+            async with self.watch(self.progress, self._wire):
                 await run(works, self._save, self.progress)
 
     async def _work(self, name: str, plan: Plan) -> Work:
@@ -243,14 +261,14 @@ class _Run:
 
     async def merge(self, *, refresh_names: bool) -> dict[Path, Made]:
         """Write the output files that are not what the parts and names make of them."""
-        naming = Naming(self.state.folder, self.connections, self.screen.say, now=self.now)
+        naming = Naming(self.state.folder, self.connections, self.say, now=self.now)
         outputs = Outputs(self.state.folder, partial=self.partial)
         before = outputs.mtimes()
         made = await self._made(naming, outputs, refresh_names=refresh_names)
         self.written = sum(before.get(path) != each.mtime_ns for path, each in made.items())
         if not self.partial and (left := outputs.forget_others(made)):
             more = f" and {counted(len(left) - 1, 'more file')}" if len(left) > 1 else ""
-            self.screen.say(
+            self.say(
                 f"{left[0]}{more}: written by an earlier run, by this job no longer, and left as {'they are' if more else 'it is'}"
             )
         return made

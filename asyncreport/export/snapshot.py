@@ -20,10 +20,6 @@ from asyncreport.store.manifest import Manifest
 from asyncreport.store.members import Members
 from asyncreport.store.merge import Target
 from asyncreport.store.names import Names
-from asyncreport.terminal.progress import counted
-
-#: things of one kind told, at most
-SHOWN = 20
 
 
 class Last(Struct, frozen=True):
@@ -116,16 +112,3 @@ def _plan(job: Job, connection: Connection, parts: Sequence[Part], freshness: Fr
     users = wanted_users(job, connection.name)
     want = Want(connection=connection.name, grid=job.query.grid, interval=job.interval, users=users, length=ChunkLength())
     return plan(want, parts, freshness)
-
-
-def who(users: tuple[str, ...] | None) -> str:
-    """Say whose a chunk or a part is."""
-    if users is None:
-        return "everyone"
-    return counted(len(users), "user") if len(users) > 1 else f"user {users[0]}"
-
-
-def first(lines: Sequence[str]) -> list[str]:
-    """Keep the first of many lines, and say how many more there are."""
-    more = [f"and {len(lines) - SHOWN:,} more"] if len(lines) > SHOWN else []
-    return [*lines[:SHOWN], *more]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from asyncreport.core.job import Connection, Job, Part
+from asyncreport.core.text import counted
 from asyncreport.store.names import Names
 from asyncreport.store.parts import Reader
-from asyncreport.terminal.progress import counted
 
 #: ids told, at most
 _SHOWN = 20

@@ -7,10 +7,10 @@ from collections.abc import Set as AbstractSet
 
 from msgspec import Struct
 
+from asyncreport.core.text import counted
 from asyncreport.engine.scheduler import Gap
 from asyncreport.export.teams import Unknown
 from asyncreport.store.restatements import Changed
-from asyncreport.terminal.progress import counted
 
 #: gaps told to people, at most
 _SHOWN = 20

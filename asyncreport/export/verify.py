@@ -16,12 +16,13 @@ from msgspec import Struct
 
 from asyncreport.core.errors import DamagedPartError, StoreError
 from asyncreport.core.finding import Finding
-from asyncreport.core.job import Job, Part, Query
+from asyncreport.core.job import Job, Part, Query, who
+from asyncreport.core.text import counted, first
 from asyncreport.core.timeline import iso
 from asyncreport.core.verify_rows import checking
 from asyncreport.export import origin
 from asyncreport.export.lanes import Connections
-from asyncreport.export.snapshot import Kept, first, who
+from asyncreport.export.snapshot import Kept
 from asyncreport.export.strangers import strangers, unknown
 from asyncreport.export.verify_server import server_findings
 from asyncreport.store.atomic import reported
@@ -29,7 +30,6 @@ from asyncreport.store.merge import Merged, Target, rehearse
 from asyncreport.store.parts import Reader, part_name
 from asyncreport.store.state import held, holder
 from asyncreport.store.written import Outputs
-from asyncreport.terminal.progress import counted
 
 T = TypeVar("T")
 

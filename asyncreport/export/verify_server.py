@@ -18,15 +18,15 @@ from asyncreport.core import verify_totals
 from asyncreport.core.errors import AuthError
 from asyncreport.core.finding import Finding
 from asyncreport.core.job import USERS_PER_QUERY, Chunk, Connection, Part
+from asyncreport.core.text import counted, first
 from asyncreport.core.timeline import DAY, Interval, iso
 from asyncreport.core.verify_totals import Difference, Totals
 from asyncreport.engine.fetch import drive, fetch
 from asyncreport.export.lanes import Connections
-from asyncreport.export.snapshot import Kept, first
+from asyncreport.export.snapshot import Kept
 from asyncreport.net import Lane
 from asyncreport.store.names import Names
 from asyncreport.store.parts import Reader
-from asyncreport.terminal.progress import counted
 
 T = TypeVar("T")
 

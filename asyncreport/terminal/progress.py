@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from asyncreport.core.text import printable
+from asyncreport.core.text import duration, printable
 from asyncreport.engine.scheduler import Progress
 
 #: seconds between two looks at the figures
@@ -80,16 +80,3 @@ def describe(progress: Progress, requests: int, waited: float, elapsed: float) -
         f"waited {waited:,.0f} s",
     ]
     return ", ".join(pieces)
-
-
-def counted(number: int, noun: str) -> str:
-    """Write a number of things: `1 chunk`, `1,200 chunks`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def duration(seconds: float) -> str:
-    """Write seconds as people say them: `42 s`, `3 min 5 s`, `2 h 10 min`."""
-    if seconds < 60:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -190,7 +190,7 @@ def reported(folder: Path, emulator: Handle, screen: io.StringIO, **limits: Any)
     real = load_job(write_job(folder, emulator, connections={"default": connection(emulator)}, range=_RANGE), environ={}, now=NOW)
     job: Job = job_of(asked, folder, environ={}, now=NOW)
     job = msgspec.structs.replace(job, connections=real.connections, limits=Limits(**limits))
-    return asyncio.run(report(job, now=NOW, screen=Screen(Console(file=screen, width=500))))
+    return asyncio.run(report(job, now=NOW, say=Screen(Console(file=screen, width=500)).say))
 
 
 _RANGE = {"start": "2024-01-01", "end": "2024-03-01"}

@@ -499,7 +499,7 @@ def test_no_repr_of_any_object_of_ours_shows_a_secret(gateway: Gateway, tmp_path
 
     monkeypatch.setattr(Transport, "send", send)
     given = load_job(path, environ={"SECRET": SECRET, "PROXY": proxy, "OTHER": OTHER}, now=NOW)
-    summary = asyncio.run(run_job(given, now=NOW, screen=Screen(Console(file=io.StringIO()))))
+    summary = asyncio.run(run_job(given, now=NOW, say=Screen(Console(file=io.StringIO())).say))
     assert summary.complete
     assert {"Job", "Connection", "Client", "Secret", "Lane", "Tokens", "Transport", "Request", "Response", "Chunk"} <= set(looked)
     assert any(BASIC in came for came in gateway.seen)

@@ -10,9 +10,10 @@ from rich.console import Console
 
 from asyncreport.core.errors import RetriesExhausted
 from asyncreport.core.job import Chunk
+from asyncreport.core.text import duration
 from asyncreport.core.timeline import DAY, Interval
 from asyncreport.engine.scheduler import Gap, Progress
-from asyncreport.terminal.progress import Screen, describe, duration
+from asyncreport.terminal.progress import Screen, describe
 from tests import clock
 
 GAP = Gap(Chunk(connection="c", month="1970-01", interval=Interval(0, DAY), users=None), RetriesExhausted("late"))
