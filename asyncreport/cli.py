@@ -228,7 +228,7 @@ def query(**options: Any) -> None:
     """
     from tempfile import TemporaryDirectory
 
-    from asyncreport.commands.query import Asked, hints, job_of, report
+    from asyncreport.commands.query import QueryOptions, hints, job_of, report
     from asyncreport.config import read_environ
     from asyncreport.export.run import clock
     from asyncreport.terminal.progress import Screen
@@ -237,7 +237,7 @@ def query(**options: Any) -> None:
         raise StoreError("standard output is closed; give the records a place: a terminal, a pipe or a file")
     now, screen = clock(), Screen()
     with TemporaryDirectory(prefix="asyncreport-") as folder:
-        job = job_of(Asked(**options), Path(folder), environ=read_environ(Path(), os.environ), now=now)
+        job = job_of(QueryOptions(**options), Path(folder), environ=read_environ(Path(), os.environ), now=now)
         found = drive(report(job, now=now, say=screen.say, watch=screen.watching), screen.stopping)
     if not found.records:
         for line in hints(job, found.sent, now=now):

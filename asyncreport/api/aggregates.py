@@ -59,7 +59,7 @@ Ask = Callable[[Interval, bool], Steps]
 
 
 @dataclass(slots=True)
-class Known:
+class ConnectionState:
     """What a run knows of a connection beside its plan."""
 
     #: its server does not cut days at local midnight, so each is asked for by itself
@@ -187,7 +187,7 @@ def one_of(dimension: str, values: Iterable[str]) -> dict[str, object] | None:
     return {"type": "or", "predicates": predicates} if predicates else None
 
 
-def cut(grid: Grid, interval: Interval, known: Known, facts: Accumulator, ask: Ask) -> Generator[Request | Wait, Any, None]:
+def cut(grid: Grid, interval: Interval, known: ConnectionState, facts: Accumulator, ask: Ask) -> Generator[Request | Wait, Any, None]:
     """Ask for an interval in as few queries as its granularity allows, and add what they report to `facts`."""
     if grid.granularity is Granularity.P1D and not known.days_alone:
         try:
@@ -208,14 +208,14 @@ def cut(grid: Grid, interval: Interval, known: Known, facts: Accumulator, ask: A
 
 def take(facts: Accumulator, answer: Accumulator) -> None:
     """Add what a whole answer reports; raise RejectedError where all of it is of no user though users were asked for."""
-    if answer.ungrouped:
+    if answer.only_ungrouped:
         raise RejectedError(
             "the answer reports something and names no user; the server did not group by user, so that whose it is nobody knows"
         )
     facts.absorb(answer)
 
 
-def alone(grid: Grid, known: Known) -> bool:
+def alone(grid: Grid, known: ConnectionState) -> bool:
     """Tell whether `cut` makes a query of each bucket."""
     return grid.granularity.step is None and (grid.granularity is not Granularity.P1D or known.days_alone)
 
@@ -235,13 +235,13 @@ def adder(query: Query, chunk: Chunk) -> Callable[[Accumulator, msgspec.Raw], No
     def add(facts: Accumulator, raw: msgspec.Raw) -> None:
         found: _Sound[str] | Container
         try:
-            found, fill = sound.decode(raw), facts.add_sound
+            found, fill = sound.decode(raw), facts.add_validated
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             found, fill = container(raw), facts.add
         group = found.group or {}
         user = text(group, "userId")
         if asked is not None and user is None:
-            facts.pass_over(found.data or ())  # of no user, so of none that was asked for
+            facts.skip_ungrouped(found.data or ())  # of no user, so of none that was asked for
             return
         check_asked(user, asked)
         for dimension, values in wanted:

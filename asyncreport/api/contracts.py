@@ -6,14 +6,14 @@ from collections.abc import Generator
 from typing import Any
 
 from asyncreport.api import aggregates, entities, query_jobs, user_aggregates
-from asyncreport.api.aggregates import Known, Steps
+from asyncreport.api.aggregates import ConnectionState, Steps
 from asyncreport.api.wire import Request, Wait
 from asyncreport.core.job import USERS_PER_QUERY, Chunk, Query
 from asyncreport.core.records import Accumulator
 from asyncreport.core.timeline import Interval
 
 
-def steps(query: Query, chunk: Chunk, facts: Accumulator, known: Known, closing: list[Request]) -> Generator[Request | Wait, Any, None]:
+def steps(query: Query, chunk: Chunk, facts: Accumulator, known: ConnectionState, closing: list[Request]) -> Generator[Request | Wait, Any, None]:
     """Ask for everything in a chunk and add it to `facts`; what must still be asked when this ends, however it does, is in `closing`.
 
     Raise RejectedError for what the server refuses or answers in another form, RetriesExhausted for a query job that never ends.
@@ -36,7 +36,7 @@ def steps(query: Query, chunk: Chunk, facts: Accumulator, known: Known, closing:
         yield from user_aggregates.steps(query, chunk.interval, users, facts, known)
 
 
-def alone(query: Query, known: Known) -> bool:
+def alone(query: Query, known: ConnectionState) -> bool:
     """Tell whether each bucket of a chunk is a query of its own."""
     return entities.alone(query.grid) if query.contract == "entities" else aggregates.alone(query.grid, known)
 

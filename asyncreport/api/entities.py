@@ -149,7 +149,7 @@ def _add(row: Row, whole: Interval | None, asked: frozenset[str] | None, facts: 
     user = (row.user.id if row.user else None) or None
     measures = _measures(row.metrics or Metrics())
     if asked is not None and user is None:
-        facts.pass_over((Datum("", measures),))  # of no user, so of none that was asked for
+        facts.skip_ungrouped((Datum("", measures),))  # of no user, so of none that was asked for
         return
     check_asked(user, asked)
     if measures:
@@ -160,9 +160,9 @@ def _bucket(row: Row, whole: Interval | None, facts: Accumulator) -> str:
     """Give the bucket that a row is of; raise RejectedError for one that was not asked for."""
     start = (row.interval.start_time if row.interval else None) or None
     if whole is None:
-        return facts.beginning(start)
+        return facts.bucket_starting(start)
     if start is not None and not _within(start, whole):
-        raise facts.foreign(start)
+        raise facts.off_grid_error(start)
     return str(whole)
 
 

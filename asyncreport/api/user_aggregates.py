@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from asyncreport.api.aggregates import Known, Page, Reader, Steps, check_asked, container, cut, one_of, reader, request, text, timed
+from asyncreport.api.aggregates import ConnectionState, Page, Reader, Steps, check_asked, container, cut, one_of, reader, request, text, timed
 from asyncreport.api.wire import Request, Wait
 from asyncreport.core.errors import TOO_LARGE, RejectedError
 from asyncreport.core.job import USERS_PER_QUERY, Query
@@ -20,7 +20,7 @@ from asyncreport.core.timeline import Granularity, Interval
 PATH = "/api/v2/analytics/users/aggregates/query"
 
 
-def steps(query: Query, interval: Interval, users: Sequence[str], facts: Accumulator, known: Known) -> Generator[Request | Wait, Any, None]:
+def steps(query: Query, interval: Interval, users: Sequence[str], facts: Accumulator, known: ConnectionState) -> Generator[Request | Wait, Any, None]:
     """Ask for the routing statuses of users, 100 a query as the vendor demands, and add them to `facts`.
 
     Raise RejectedError for a bucket off the grid, a foreign user, and, naming PT30M, for quarter hours where those are refused.
@@ -45,7 +45,7 @@ def _adder(asked: frozenset[str]) -> Callable[[Accumulator, msgspec.Raw], None]:
         found = container(raw)
         user = text(found.group or {}, "userId")
         if user is None:
-            facts.pass_over(found.data or ())
+            facts.skip_ungrouped(found.data or ())
             return
         check_asked(user, asked)
         facts.add_statuses(user, found.data or ())

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.api import divisions, limits, user_aggregates, users
-from asyncreport.api.aggregates import Known
+from asyncreport.api.aggregates import ConnectionState
 from asyncreport.core.errors import AsyncReportError, AuthError
 from asyncreport.core.job import Chunk, Connection, Job, Secret, Team
 from asyncreport.core.records import Accumulator
@@ -132,7 +132,7 @@ def _trials(job: Job, connection: Connection, lane: Lane, now: int) -> Iterator[
     hour = Interval(now // HOUR * HOUR - 2 * HOUR, now // HOUR * HOUR - HOUR)
     chunk = Chunk(connection=connection.name, month="", interval=hour, users=_NOBODY)
     query = msgspec.structs.replace(job.query, grid=Grid(Granularity.NONE, "UTC", hour), occupancy=False)
-    known = Known(patience=job.limits.give_up_after)
+    known = ConnectionState(patience=job.limits.give_up_after)
     yield "analytics:conversationAggregate:view, for the figures", fetch(chunk, query, lane.ask, known)
     if job.query.occupancy:
         facts = Accumulator((hour.start, hour.end), query)

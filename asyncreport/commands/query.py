@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from asyncreport.api import contracts
-from asyncreport.api.aggregates import Known
+from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.wire import Request
 from asyncreport.config import load_options
 from asyncreport.core.errors import ConfigError, RetriesExhausted
@@ -24,7 +24,7 @@ from asyncreport.store.manifest import Manifest
 SHOWN = 600
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class QueryOptions(Struct, frozen=True, kw_only=True):
     """What the options of `asyncreport query` say; an empty one is left out."""
 
     start: str = ""
@@ -51,7 +51,7 @@ class Report(Struct, frozen=True):
     sent: tuple[str, ...] = ()
 
 
-def job_of(asked: Asked, folder: Path, *, environ: Mapping[str, str], now: int) -> Job:
+def job_of(asked: QueryOptions, folder: Path, *, environ: Mapping[str, str], now: int) -> Job:
     """Make a job with output and state in a folder; what the options leave out comes from the environment. `now` is an instant.
 
     Raise ConfigError, naming the option or the variable, for anything wrong.
@@ -90,7 +90,7 @@ def _given(option: str, value: str, variable: str, environ: Mapping[str, str]) -
     return (found, variable) if found else (None, f"{option} or {variable}")
 
 
-def _teams(asked: Asked, environ: Mapping[str, str]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def _teams(asked: QueryOptions, environ: Mapping[str, str]) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """List the teams, and what a message calls each by; raise ConfigError where nobody is asked for."""
     # A name that becomes a file's must not hold these; a team's name in the directory may.
     teams: list[dict[str, Any]] = [{"name": re.sub(r"[/\\{}]", "-", team), "team": team} for team in asked.teams]
@@ -135,7 +135,7 @@ def _sent(job: Job) -> Iterator[str]:
 def _first_query(job: Job, part: Part) -> str:
     chunk = Chunk(connection=job.connections[0].name, month=part.month, interval=part.interval, users=part.users)
     facts = Accumulator(job.query.grid.edges(part.interval), job.query)
-    steps = contracts.steps(job.query, chunk, facts, Known(), [])
+    steps = contracts.steps(job.query, chunk, facts, ConnectionState(), [])
     query = next(steps)
     steps.close()
     assert isinstance(query, Request)

@@ -8,8 +8,8 @@ from pathlib import Path
 from asyncreport.core.job import Job, who
 from asyncreport.core.text import counted, duration, first
 from asyncreport.core.timeline import iso
-from asyncreport.export.snapshot import Kept, Last
-from asyncreport.store.atomic import reported
+from asyncreport.export.snapshot import Snapshot, Last
+from asyncreport.store.atomic import oserror_as_store_error
 from asyncreport.store.state import holder
 from asyncreport.store.written import Outputs
 
@@ -28,7 +28,7 @@ def status(job: Job, *, now: int) -> Iterator[str]:
         return
     if under_way is None:
         yield f"{job.name}: no run is under way"
-    kept = Kept.read(job, now=now)
+    kept = Snapshot.read(job, now=now)
     for connection in job.connections:
         yield from _connection(kept, connection.name, now=now)
     for team in kept.unknown:
@@ -43,7 +43,7 @@ def status(job: Job, *, now: int) -> Iterator[str]:
         yield f"a later run began and did not come to its end; it saved last at {iso(broken)}"
 
 
-def _connection(kept: Kept, name: str, *, now: int) -> Iterator[str]:
+def _connection(kept: Snapshot, name: str, *, now: int) -> Iterator[str]:
     parts, missing = kept.useful(name), kept.missing(name)
     records, size = sum(part.count for part in parts), sum(part.size for part in parts)
     stale = len(kept.plans[name].stale)
@@ -62,11 +62,11 @@ def _connection(kept: Kept, name: str, *, now: int) -> Iterator[str]:
         )
 
 
-def _outputs(kept: Kept) -> Iterator[str]:
+def _outputs(kept: Snapshot) -> Iterator[str]:
     outputs, lines = Outputs(kept.job.state_folder), []
     for target in kept.targets():
         made = outputs.written(target.path)
-        with reported(target.path, "read"):
+        with oserror_as_store_error(target.path, "read"):
             try:
                 found = target.path.stat()
             except FileNotFoundError:
@@ -84,7 +84,7 @@ def _outputs(kept: Kept) -> Iterator[str]:
 
 def _changes(folder: Path) -> int | None:
     path = folder / "changes.jsonl"
-    with reported(path, "read"):
+    with oserror_as_store_error(path, "read"):
         try:
             with path.open("rb") as file:
                 return sum(1 for _ in file)
@@ -94,7 +94,7 @@ def _changes(folder: Path) -> int | None:
 
 def _broken_off(folder: Path) -> int | None:
     """Tell when the manifest was last touched, as the start of each run and each part does, where that is after the last end."""
-    with reported(folder, "read"):
+    with oserror_as_store_error(folder, "read"):
         began, ended = ((folder / name).stat().st_mtime_ns for name in ("manifest.jsonl", "summary.json"))
     return began // 1_000_000 if began > ended else None
 

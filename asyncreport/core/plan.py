@@ -17,7 +17,7 @@ from asyncreport.core.timeline import DAY, HOUR, Granularity, Grid, Interval, Sl
 STEPS = 20_000
 
 
-class Want(Struct, frozen=True, kw_only=True):
+class Demand(Struct, frozen=True, kw_only=True):
     """What a job wants of one connection."""
 
     connection: str
@@ -35,7 +35,7 @@ class Want(Struct, frozen=True, kw_only=True):
 class Plan(Struct, frozen=True, kw_only=True):
     """One connection's work: what to fetch, and what stands already."""
 
-    want: Want
+    want: Demand
     chunks: tuple[Chunk, ...]
     #: parts that cover something wanted and are not asked again
     standing: tuple[Part, ...]
@@ -73,7 +73,7 @@ class Freshness(Struct, frozen=True, kw_only=True):
         return self.refresh is not None and part.interval.overlaps(self.refresh)
 
 
-def plan(want: Want, parts: Sequence[Part], freshness: Freshness) -> Plan:
+def plan(want: Demand, parts: Sequence[Part], freshness: Freshness) -> Plan:
     """Tile what no part covers; `parts` are the standing ones of the want's fingerprint.
 
     A stale part is asked again whole, together with those beside it as far as one chunk may reach. Where everyone is wanted,
@@ -81,26 +81,26 @@ def plan(want: Want, parts: Sequence[Part], freshness: Freshness) -> Plan:
     never overlap.
     """
     useful: defaultdict[str, list[Part]] = defaultdict(list)
-    outdone: defaultdict[str, list[Part]] = defaultdict(list)
+    superseded: defaultdict[str, list[Part]] = defaultdict(list)
     for part in parts:
         if _useful(part, want):
             useful[part.month].append(part)
         elif want.users is None and part.users is not None:
-            outdone[part.month].append(part)
+            superseded[part.month].append(part)
     chunks: list[Chunk] = []
     standing: list[Part] = []
     stale: list[Part] = []
     for slot in want.grid.slots(want.interval):
         again = [part for part in useful[slot.month] if freshness.stale(part)]
         here = list(_again(want, slot, again))
-        here += _missing(want, slot, useful[slot.month], outdone[slot.month])
+        here += _missing(want, slot, useful[slot.month], superseded[slot.month])
         chunks += sorted(here, key=lambda chunk: (chunk.interval, chunk.users or ()))
         stale += again
         standing += [part for part in useful[slot.month] if not freshness.stale(part)]
     return Plan(want=want, chunks=tuple(chunks), standing=tuple(standing), stale=tuple(stale))
 
 
-def _useful(part: Part, want: Want) -> bool:
+def _useful(part: Part, want: Demand) -> bool:
     if not part.interval.overlaps(want.interval) or want.users == ():
         return False
     if part.users is None:
@@ -113,7 +113,7 @@ def _holds(users: tuple[str, ...], user: str) -> bool:
     return at < len(users) and users[at] == user
 
 
-def _again(want: Want, slot: Slot, parts: Sequence[Part]) -> Iterator[Chunk]:
+def _again(want: Demand, slot: Slot, parts: Sequence[Part]) -> Iterator[Chunk]:
     """Ask for parts again: those of the same users that follow one another become one chunk, no longer than a chunk may be.
 
     A job that runs every half hour would otherwise keep, and ask for, a part of each run.
@@ -148,14 +148,14 @@ def _instead(connection: str, parts: Sequence[Part]) -> Chunk:
     )
 
 
-def _missing(want: Want, slot: Slot, parts: Sequence[Part], outdone: Sequence[Part]) -> Iterator[Chunk]:
+def _missing(want: Demand, slot: Slot, parts: Sequence[Part], superseded: Sequence[Part]) -> Iterator[Chunk]:
     """Cut what is missing in one slot into chunks."""
     wanted = Interval(max(slot.edges[0], want.interval.start), min(slot.edges[-1], want.interval.end))
     for gaps, users in _gaps(want.users, wanted, parts).items():
         for batch in _batches(users):
             cuts = slot.edges[:: buckets_in_chunk(want, slot, len(batch) if batch else want.population)]
             for interval in (piece for gap in gaps for piece in _cut(gap, cuts)):
-                replaces = tuple(part.number for part in outdone if part.interval.overlaps(interval))
+                replaces = tuple(part.number for part in superseded if part.interval.overlaps(interval))
                 yield Chunk(connection=want.connection, month=slot.month, interval=interval, users=batch, replaces=replaces)
 
 
@@ -213,7 +213,7 @@ def _cut(gap: Interval, cuts: Sequence[int]) -> Iterator[Interval]:
         yield Interval(start, end)
 
 
-def buckets_in_chunk(want: Want, slot: Slot, users: int) -> int:
+def buckets_in_chunk(want: Demand, slot: Slot, users: int) -> int:
     """Say how many buckets a chunk holds: the job's length rounded down to whole buckets, or what `STEPS` allow."""
     whole = len(slot.edges) - 1
     step = want.grid.granularity.step or {Granularity.P1D: DAY, Granularity.P1W: 7 * DAY}.get(want.grid.granularity)

@@ -110,27 +110,27 @@ class Accumulator:
             _add_cells(self._statuses.setdefault(user, {}), times)
         self._passed_over |= other._passed_over
 
-    def pass_over(self, data: Iterable[Any]) -> None:
+    def skip_ungrouped(self, data: Iterable[Any]) -> None:
         """Leave out a group's buckets, of no user, where certain users were asked for."""
         self._passed_over |= any(datum.metrics for datum in data)
 
     @property
-    def ungrouped(self) -> bool:
+    def only_ungrouped(self) -> bool:
         """Tell whether all that was reported was of no user, where certain users were asked for."""
         return self._passed_over and not self._cells and not self._statuses
 
-    def beginning(self, start: str | None) -> str:
+    def bucket_starting(self, start: str | None) -> str:
         """Give the bucket, `start/end`, that begins at an instant of any offset; raise RejectedError where none does."""
         found = self._begins.get(_canonical(start or ""))
         if found is None:
-            raise self.foreign(start or "")
+            raise self.off_grid_error(start or "")
         return found
 
     def add(self, user: str | None, split: Split, data: Iterable[Datum]) -> None:
         """Add one group's buckets, whatever they hold; raise RejectedError for a bucket off the grid, and for what cannot be."""
-        self.add_sound(user, split, [self._sound(datum) for datum in data])
+        self.add_validated(user, split, [self._sound(datum) for datum in data])
 
-    def add_sound(self, user: str | None, split: Split, data: Iterable[Any]) -> None:
+    def add_validated(self, user: str | None, split: Split, data: Iterable[Any]) -> None:
         """Add one group's buckets, of which is known that they hold metrics that were asked for, whole ms and counts up to `MOST`.
 
         `data` are like `Datum`s, without None in place of a list or a number. Raise RejectedError for a bucket that is not on the grid.
@@ -185,10 +185,10 @@ class Accumulator:
         if bucket is None:
             bucket = self._buckets.get("/".join(map(_canonical, interval.split("/"))))
         if bucket is None:
-            raise self.foreign(interval)
+            raise self.off_grid_error(interval)
         return bucket
 
-    def foreign(self, bucket: str) -> RejectedError:
+    def off_grid_error(self, bucket: str) -> RejectedError:
         """Give the error that a bucket is which was not asked for."""
         return RejectedError(
             f"the answer holds a bucket {bucket[:80]!r} that was not asked for; "

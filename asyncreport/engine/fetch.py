@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from asyncreport.api import contracts
-from asyncreport.api.aggregates import Known
+from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.wire import Request, Wait
 from asyncreport.core import splitting
 from asyncreport.core.errors import ApiError, AsyncReportError, AuthError, RejectedError, RetriesExhausted
@@ -57,7 +57,7 @@ async def drive(steps: Generator[Request | Wait, Any, T], ask: Ask) -> T:
         steps.close()
 
 
-async def fetch(chunk: Chunk, query: Query, ask: Ask, known: Known) -> list[Block]:
+async def fetch(chunk: Chunk, query: Query, ask: Ask, known: ConnectionState) -> list[Block]:
     """Ask for everything in a chunk, in pieces where the server gives no answer to the whole or gave none to its like.
 
     Raise RejectedError, AuthError or RetriesExhausted where it cannot be had.
@@ -71,7 +71,7 @@ class _Pieces:
 
     query: Query
     ask: Ask
-    known: Known
+    known: ConnectionState
     #: why it was cut
     troubles: set[Trouble] = field(default_factory=set)
     #: cuts for answers that came too late
@@ -96,7 +96,7 @@ class _Pieces:
 
     def _ask_for(self, piece: Chunk) -> Ask:
         """Choose how long to ask for a piece: what can still be cut is not waited for as often as what cannot."""
-        return _brief(self.ask) if self.late and splitting.halves(piece, self.query.grid, "late") else self.ask
+        return with_few_timeouts(self.ask) if self.late and splitting.halves(piece, self.query.grid, "late") else self.ask
 
     async def _whole(self, piece: Chunk, ask: Ask) -> list[Block]:
         """Ask for a piece at once; a piece that fails midway has added nothing to the others."""
@@ -129,13 +129,13 @@ class _Pieces:
         if isinstance(error, RetriesExhausted) and error.answering:
             return
         try:
-            await self._whole(splitting.least(piece, self.query.grid), _brief(self.ask))
+            await self._whole(splitting.least(piece, self.query.grid), with_few_timeouts(self.ask))
         except (RejectedError, RetriesExhausted) as other:
             # Where the lane is at its end, that is what must be told: its siblings may ask for the chunk.
             raise other if isinstance(other, RetriesExhausted) and other.lane else error from error.__cause__
 
 
-def _brief(ask: Ask) -> Ask:
+def with_few_timeouts(ask: Ask) -> Ask:
     """Ask with few time-outs."""
     return lambda request: ask(replace(request, timeouts=_TIMEOUTS))
 

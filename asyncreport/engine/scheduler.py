@@ -68,11 +68,11 @@ async def run(works: Sequence[Work], save: Save, progress: Progress) -> None:
     the last one is refused, StoreError at once, and RejectedError where no chunk has ever succeeded: the rest would fare no better.
     """
     progress.chunks += sum(len(work.chunks) for work in works)
-    trial = _Trial(progress)
+    trial = FirstSuccess(progress)
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:
-                deal = _Deal(work)
+                deal = ChunkQueue(work)
                 # Lane by lane in turns, so that few chunks are shared too.
                 for _ in range(min(work.concurrency, len(work.chunks))):
                     for lane, fetch in enumerate(work.lanes):
@@ -83,7 +83,7 @@ async def run(works: Sequence[Work], save: Save, progress: Progress) -> None:
 
 
 @dataclass(slots=True)
-class _Health:
+class LaneState:
     """How a lane is doing."""
 
     under_way: int = 0
@@ -98,13 +98,13 @@ class _Health:
         return now >= self.rests_until and (self.ailing is None or not self.under_way)
 
 
-class _Deal:
+class ChunkQueue:
     """Deal a connection's chunks to whichever worker is free, and again what comes back. Owns what is left, and the lanes' health."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
         self._left = deque(work.chunks)
-        self._lanes = [_Health() for _ in work.lanes]
+        self._lanes = [LaneState() for _ in work.lanes]
         #: why the last lane was lost
         self._end: RetriesExhausted | None = None
         #: a request of some lane's got through
@@ -124,7 +124,7 @@ class _Deal:
                     await self._change.wait()
         return None
 
-    def settled(self, lane: int) -> None:
+    def finished(self, lane: int) -> None:
         """Note a chunk that will not come back."""
         mine, self._worked = self._lanes[lane], True
         mine.under_way -= 1
@@ -139,7 +139,7 @@ class _Deal:
         if all(each.lost for each in self._lanes):
             raise error
 
-    def kept(self, lane: int, chunk: Chunk, error: RetriesExhausted) -> list[Gap]:
+    def stalled(self, lane: int, chunk: Chunk, error: RetriesExhausted) -> list[Gap]:
         """Take a chunk back from a lane that was kept from asking for it; give what nobody is left for, for one reason.
 
         The lane rests, is tried again from time to time, and is lost once it has got nothing through for as long as it may. Where none
@@ -171,7 +171,7 @@ class _Deal:
             self._work.lost(lane, error)
 
 
-class _Trial:
+class FirstSuccess:
     """Find out whether the query can be answered at all, while the first chunks are under way. Owns the verdict."""
 
     def __init__(self, progress: Progress) -> None:
@@ -217,7 +217,7 @@ class _Trial:
             await self._news.wait()
 
 
-async def _worker(lane: int, deal: _Deal, fetch: Fetch, save: Save, trial: _Trial) -> None:
+async def _worker(lane: int, deal: ChunkQueue, fetch: Fetch, save: Save, trial: FirstSuccess) -> None:
     while (chunk := await deal.take(lane)) is not None:
         trial.begin(chunk)
         try:
@@ -229,11 +229,11 @@ async def _worker(lane: int, deal: _Deal, fetch: Fetch, save: Save, trial: _Tria
             gaps = [Gap(chunk, error)]
             if isinstance(error, RetriesExhausted) and error.lane:
                 trial.came_back(chunk)
-                gaps = deal.kept(lane, chunk, error)
+                gaps = deal.stalled(lane, chunk, error)
             else:
-                deal.settled(lane)
+                deal.finished(lane)
             for gap in gaps:
                 await trial.failed(gap)
         else:
-            deal.settled(lane)
+            deal.finished(lane)
             trial.succeeded(chunk, part)

@@ -15,7 +15,7 @@ import msgspec
 from asyncreport.api.wire import Request
 from asyncreport.core.errors import AuthError, RetriesExhausted
 from asyncreport.core.job import Client, Connection, Job, Secret
-from asyncreport.net import Lane, Tally, at_once, open_lanes
+from asyncreport.net import Lane, RequestCounts, at_once, open_lanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class _Opened:
     lanes: list[Lane]
     #: the client's id, by lane
     clients: list[str]
-    tally: Tally
+    counts: RequestCounts
     #: numbers of the lanes, the one to be asked next first
     turns: deque[int]
 
@@ -83,11 +83,11 @@ class Connections:
     async def _opened(self, name: str) -> _Opened:
         if name not in self._open:
             connection = self._hosted(self._job.connection(name))
-            lanes, tally = await self._stack.enter_async_context(
+            lanes, counts = await self._stack.enter_async_context(
                 open_lanes(connection, self._job.limits, rng=random.random, room=self._room)
             )
             ids = [client.client_id for client in connection.clients]
-            self._open[name] = _Opened(lanes, ids, tally, deque(range(len(lanes))))
+            self._open[name] = _Opened(lanes, ids, counts, deque(range(len(lanes))))
         return self._open[name]
 
     def _hosted(self, connection: Connection) -> Connection:
@@ -103,6 +103,6 @@ class Connections:
         return msgspec.structs.replace(connection, api_url=server.url, login_url=server.url, clients=clients)
 
     @property
-    def tally(self) -> Tally:
+    def counts(self) -> RequestCounts:
         """Add up what all connections did so far."""
-        return sum((opened.tally for opened in self._open.values()), start=Tally())
+        return sum((opened.counts for opened in self._open.values()), start=RequestCounts())

@@ -10,7 +10,7 @@ import msgspec
 from asyncreport.api import users
 from asyncreport.core.errors import AuthError, RejectedError, RetriesExhausted
 from asyncreport.core.job import Job, Part
-from asyncreport.core.plan import Freshness, Plan, Want, plan
+from asyncreport.core.plan import Freshness, Plan, Demand, plan
 from asyncreport.engine.fetch import Ask
 from asyncreport.export.lanes import Connections
 
@@ -32,7 +32,7 @@ async def make_plans(
     """
     plans = {}
     for connection in job.connections:
-        want = Want(
+        want = Demand(
             connection=connection.name,
             grid=job.query.grid,
             interval=job.interval,

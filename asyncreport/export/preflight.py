@@ -11,7 +11,7 @@ from asyncreport.core.job import Job
 from asyncreport.core.text import counted
 from asyncreport.export.targets import all_files
 from asyncreport.store.manifest import Manifest
-from asyncreport.store.written import Made, Outputs
+from asyncreport.store.written import WrittenFile, Outputs
 
 
 def check_owners(job: Job) -> None:
@@ -30,7 +30,7 @@ def check_owners(job: Job) -> None:
                 raise ConfigError(_taken(job, path, folder))
 
 
-def _remembered(job: Job) -> Iterator[tuple[Path, dict[str, Made]]]:
+def _remembered(job: Job) -> Iterator[tuple[Path, dict[str, WrittenFile]]]:
     for folder in _others(job, "outputs.json"):
         try:
             yield folder, Outputs(folder).by_real_path()

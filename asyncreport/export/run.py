@@ -14,7 +14,7 @@ from threading import Event
 from msgspec import Struct
 
 from asyncreport.api import directory
-from asyncreport.api.aggregates import Known
+from asyncreport.api.aggregates import ConnectionState
 from asyncreport.config import MULTI_VALUED
 from asyncreport.core.columns import column
 from asyncreport.core.errors import ConfigError, DamagedPartError, StoreError
@@ -40,7 +40,7 @@ from asyncreport.store.merge import Target, check_targets
 from asyncreport.store.parts import Reader
 from asyncreport.store.restatements import Changed
 from asyncreport.store.state import State
-from asyncreport.store.written import Made, Outputs
+from asyncreport.store.written import WrittenFile, Outputs
 
 #: print one line for the person who runs the job
 Say = Callable[[str], None]
@@ -96,8 +96,8 @@ async def run_job(
         say(line)
     with State.open(job.state_folder) as state:
         strange = origin.strangers(job, state.standing)
-        for doubt in strange.values():
-            say(f"warning: {doubt}")
+        for line in strange.values():
+            say(f"warning: {line}")
         origin.remember(job, but=strange)
         async with Connections(job, say, room=state.room) as connections:
             known, unknown = await look_up(job, connections)
@@ -151,9 +151,9 @@ class _Run:
     written: int = 0
     changed: Changed = field(default_factory=Changed)
     #: what was learnt of each connection that something was pulled from
-    known: list[Known] = field(default_factory=list)
+    known: list[ConnectionState] = field(default_factory=list)
 
-    async def bring_up_to_date(self, choices: Choices) -> dict[Path, Made]:
+    async def bring_up_to_date(self, choices: Choices) -> dict[Path, WrittenFile]:
         """Fetch what is missing and write the output files; a part found damaged on the way is fetched again.
 
         For want of a team, or with gaps, the files are written only where `choices` allow that.
@@ -194,7 +194,7 @@ class _Run:
             if found := strangers(self.job, connection, self._parts(connection)):
                 self.say(f"warning: {connection.name}: {unknown(found)}; none has records in the range")
 
-    def tell_unfounded(self, made: Mapping[Path, Made]) -> None:
+    def tell_unfounded(self, made: Mapping[Path, WrittenFile]) -> None:
         """Name the files that were not written, for nothing stands of what belongs in them."""
         left = [str(file.path) for file in all_files(self.job) if file.path not in made]
         more = f" and {counted(len(left) - 5, 'more file')}" if len(left) > 5 else ""
@@ -242,7 +242,7 @@ class _Run:
 
     async def _work(self, name: str, plan: Plan) -> Work:
         lanes = await self.connections.lanes(name)
-        known = Known(patience=self.job.limits.give_up_after)
+        known = ConnectionState(patience=self.job.limits.give_up_after)
         self.known.append(known)
         if self.job.query.occupancy and any(chunk.users is None for chunk in plan.chunks):
             known.everyone = await drive(directory.everyone(), partial(self.connections.ask, name))
@@ -256,10 +256,10 @@ class _Run:
         return await self.state.save(chunk, blocks, fingerprint=fingerprint, fetched_at=self.now)
 
     def _wire(self) -> tuple[int, float]:
-        tally = self.connections.tally
-        return tally.requests, tally.waited(asyncio.get_running_loop().time())
+        counts = self.connections.counts
+        return counts.requests, counts.waited(asyncio.get_running_loop().time())
 
-    async def merge(self, *, refresh_names: bool) -> dict[Path, Made]:
+    async def merge(self, *, refresh_names: bool) -> dict[Path, WrittenFile]:
         """Write the output files that are not what the parts and names make of them."""
         naming = Naming(self.state.folder, self.connections, self.say, now=self.now)
         outputs = Outputs(self.state.folder, partial=self.partial)
@@ -273,14 +273,14 @@ class _Run:
             )
         return made
 
-    async def _made(self, naming: Naming, outputs: Outputs, *, refresh_names: bool) -> dict[Path, Made]:
+    async def _made(self, naming: Naming, outputs: Outputs, *, refresh_names: bool) -> dict[Path, WrittenFile]:
         unchanged = {target.path: outputs.unchanged(target) for target in self._targets(naming)}
         if not naming.expired(self.job) and not refresh_names and all(unchanged.values()):
             return {path: made for path, made in unchanged.items() if made}
         with Reader(self.state.folder) as reader:
             for connection in self.job.connections:
                 if not await naming.learn(self.job, connection, self._parts(connection), reader, again=refresh_names):
-                    outputs.doubt()
+                    outputs.mark_stale()
             # Off the loop, and where nothing else writes: hashing and copying gigabytes must not hold up a signal.
             return await self.state.work(lambda stopped: outputs.write(self._targets(naming), reader, stopped))
 
@@ -290,11 +290,11 @@ class _Run:
     def _targets(self, naming: Naming) -> list[Target]:
         found = targets(self.job, self._parts, naming.people, naming.queues)
         # With gaps an empty file says nothing, and may stand in the place of a good one.
-        return [target for target in found if not self.progress.gaps or target.founded]
+        return [target for target in found if not self.progress.gaps or target.has_data]
 
-    def summarise(self, made: dict[Path, Made], members: dict[str, Change], *, elapsed: float) -> Summary:
+    def summarise(self, made: dict[Path, WrittenFile], members: dict[str, Change], *, elapsed: float) -> Summary:
         """Say what the run did; `elapsed` is in seconds."""
-        tally = self.connections.tally
+        counts = self.connections.counts
         known = Outputs(self.state.folder)
         main = [made[file.path] for file in main_files(self.job) if file.path in made]
         return Summary(
@@ -311,10 +311,10 @@ class _Run:
             chunks_standing=self.standing,
             changed=self.changed,
             records_fetched=self.progress.records,
-            requests=tally.requests,
-            retries=tally.retries,
-            throttled=tally.throttled,
-            waiting_sec=round(tally.waiting, 3),
+            requests=counts.requests,
+            retries=counts.retries,
+            throttled=counts.throttled,
+            waiting_sec=round(counts.waiting, 3),
             outputs=[str(path) for path in made],
             outputs_written=self.written,
             still_partial=[str(file.path) for file in all_files(self.job) if file.path not in made and known.is_partial(file.path)],

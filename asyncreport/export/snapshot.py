@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.core.job import Chunk, ChunkLength, Connection, Job, Part, Team
-from asyncreport.core.plan import Freshness, Plan, Want, plan
+from asyncreport.core.plan import Freshness, Plan, Demand, plan
 from asyncreport.export.plans import wanted_users
 from asyncreport.export.summary import Missing
 from asyncreport.export.targets import targets
@@ -39,7 +39,7 @@ def read_last(job: Job) -> Last | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Snapshot:
     """A job's state folder as it stood when it was read."""
 
     freshness: Freshness
@@ -110,5 +110,5 @@ def _last_seen(job: Job) -> tuple[Job, tuple[str, ...]]:
 
 def _plan(job: Job, connection: Connection, parts: Sequence[Part], freshness: Freshness) -> Plan:
     users = wanted_users(job, connection.name)
-    want = Want(connection=connection.name, grid=job.query.grid, interval=job.interval, users=users, length=ChunkLength())
+    want = Demand(connection=connection.name, grid=job.query.grid, interval=job.interval, users=users, length=ChunkLength())
     return plan(want, parts, freshness)

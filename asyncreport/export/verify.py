@@ -22,11 +22,11 @@ from asyncreport.core.timeline import iso
 from asyncreport.core.verify_rows import checking
 from asyncreport.export import origin
 from asyncreport.export.lanes import Connections
-from asyncreport.export.snapshot import Kept
+from asyncreport.export.snapshot import Snapshot
 from asyncreport.export.strangers import strangers, unknown
 from asyncreport.export.verify_server import server_findings
-from asyncreport.store.atomic import reported
-from asyncreport.store.merge import Merged, Target, rehearse
+from asyncreport.store.atomic import oserror_as_store_error
+from asyncreport.store.merge import Merged, Target, dry_run
 from asyncreport.store.parts import Reader, part_name
 from asyncreport.store.state import held, holder
 from asyncreport.store.written import Outputs
@@ -66,7 +66,7 @@ def _unguarded(folder: Path) -> Finding:
 
 
 async def _everything(job: Job, *, now: int) -> AsyncIterator[Finding]:
-    kept = Kept.read(job, now=now)
+    kept = Snapshot.read(job, now=now)
     for finding in (*_origin(job, kept), *_teams(kept)):
         yield finding
     sound = True
@@ -89,13 +89,13 @@ async def _everything(job: Job, *, now: int) -> AsyncIterator[Finding]:
             yield Finding("WARN", text.removeprefix("warning: "))
 
 
-def _origin(job: Job, kept: Kept) -> Iterator[Finding]:
+def _origin(job: Job, kept: Snapshot) -> Iterator[Finding]:
     parts = {job.query.fingerprint(each.identity): kept.standing[each.name] for each in job.connections}
     for doubt in origin.strangers(job, parts.__getitem__).values():
         yield Finding("WARN", doubt)
 
 
-def _teams(kept: Kept) -> Iterator[Finding]:
+def _teams(kept: Snapshot) -> Iterator[Finding]:
     """Tell the teams whose members nobody knows today."""
     for name in kept.unknown:
         yield Finding("FAIL", f"team {name!r}: no run has looked it up yet", ("run again, and see what is said of it",))
@@ -103,7 +103,7 @@ def _teams(kept: Kept) -> Iterator[Finding]:
         yield Finding("FAIL", f"team {team.team!r} ({team.selector}): the last run could not look it up", (team.error, "run again"))
 
 
-async def _parts(kept: Kept, reader: Reader) -> AsyncIterator[Finding]:
+async def _parts(kept: Snapshot, reader: Reader) -> AsyncIterator[Finding]:
     """Try the parts of all connections, and whether they tile what the job wants."""
     for connection in kept.job.connections:
         yield await _sound(kept.job.query, connection.name, kept.standing[connection.name], reader)
@@ -111,7 +111,7 @@ async def _parts(kept: Kept, reader: Reader) -> AsyncIterator[Finding]:
             yield finding
 
 
-async def _outputs(kept: Kept, reader: Reader) -> AsyncIterator[Finding]:
+async def _outputs(kept: Snapshot, reader: Reader) -> AsyncIterator[Finding]:
     """Try every output file."""
     outputs = Outputs(kept.job.state_folder)
     gaps = any(kept.missing(connection.name) for connection in kept.job.connections)
@@ -154,7 +154,7 @@ def _wrong(part: Part, reader: Reader, what: str) -> DamagedPartError:
     return DamagedPartError(f"{reader.folder / part_name(part.number)} ({part.interval}), {what}", number=part.number)
 
 
-def _tiling(kept: Kept, connection: str) -> Iterator[Finding]:
+def _tiling(kept: Snapshot, connection: str) -> Iterator[Finding]:
     missing, made = kept.missing(connection), kept.plans[connection]
     if missing:
         lost = [part for part in kept.lost[connection] if any(part.interval.overlaps(chunk.interval) for chunk in missing)]
@@ -172,7 +172,7 @@ def _tiling(kept: Kept, connection: str) -> Iterator[Finding]:
         yield Finding("WARN", f"{connection}: {counted(len(parts), 'part')} {verb} {reason}; the next run asks again", tuple(told))
 
 
-def _strangers(kept: Kept) -> Iterator[Finding]:
+def _strangers(kept: Snapshot) -> Iterator[Finding]:
     for connection in kept.job.connections:
         if found := strangers(kept.job, connection, kept.useful(connection.name)):
             yield Finding("WARN", f"{connection.name}: {unknown(found)}", ("none of them has records in the range",))
@@ -231,7 +231,7 @@ def _output(target: Target, reader: Reader, outputs: Outputs, stopped: Event, *,
     if gaps:
         return Finding("WARN", f"{target.path}: unchanged since it was written, and not held against the parts, for some are missing")
     try:
-        merged = rehearse(target, reader, stopped)
+        merged = dry_run(target, reader, stopped)
     except StoreError as error:
         return Finding("FAIL", f"{target.path}: cannot be held against the parts", (str(error),))
     return _held_against(target, (found[1], made.records), merged)
@@ -261,6 +261,6 @@ def _digest(path: Path) -> tuple[int, str]:
     """Give a file's size and SHA-256; raise FileNotFoundError, and StoreError where it cannot be read."""
     if not path.exists():
         raise FileNotFoundError(path)
-    with reported(path, "read"), path.open("rb") as file:
+    with oserror_as_store_error(path, "read"), path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return file.tell(), digest

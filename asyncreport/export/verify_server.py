@@ -12,7 +12,7 @@ from typing import TypeVar
 import orjson
 
 from asyncreport.api import directory
-from asyncreport.api.aggregates import Known
+from asyncreport.api.aggregates import ConnectionState
 from asyncreport.config import MULTI_VALUED
 from asyncreport.core import verify_totals
 from asyncreport.core.errors import AuthError
@@ -23,7 +23,7 @@ from asyncreport.core.timeline import DAY, Interval, iso
 from asyncreport.core.verify_totals import Difference, Totals
 from asyncreport.engine.fetch import drive, fetch
 from asyncreport.export.lanes import Connections
-from asyncreport.export.snapshot import Kept
+from asyncreport.export.snapshot import Snapshot
 from asyncreport.net import Lane
 from asyncreport.store.names import Names
 from asyncreport.store.parts import Reader
@@ -44,7 +44,7 @@ class _Compared:
     totals: Totals = field(default_factory=dict)
 
 
-async def server_findings(kept: Kept, reader: Reader, connections: Connections, *, now: int) -> AsyncIterator[Finding]:
+async def server_findings(kept: Snapshot, reader: Reader, connections: Connections, *, now: int) -> AsyncIterator[Finding]:
     """Ask each connection for totals by user and month, and tell what differs; raise as a run does where it refuses.
 
     Month by month, because the vendor states no longest interval, and so that a difference says what to fetch again.
@@ -58,9 +58,9 @@ async def server_findings(kept: Kept, reader: Reader, connections: Connections, 
             yield _handle_time(kept, connection, found.totals)
 
 
-async def _compare(kept: Kept, reader: Reader, connection: Connection, connections: Connections) -> _Compared:
+async def _compare(kept: Snapshot, reader: Reader, connection: Connection, connections: Connections) -> _Compared:
     """Share the questions among as many tasks as a run would have at work."""
-    known = Known(patience=kept.job.limits.give_up_after)
+    known = ConnectionState(patience=kept.job.limits.give_up_after)
     if kept.job.query.occupancy and kept.plans[connection.name].want.users is None:
         known.everyone = await drive(directory.everyone(), partial(connections.ask, connection.name))
     found, questions = _Compared(), _questions(kept, connection)
@@ -105,7 +105,7 @@ class _Lanes:
                     raise
 
 
-def _questions(kept: Kept, connection: Connection) -> Iterator[Chunk]:
+def _questions(kept: Snapshot, connection: Connection) -> Iterator[Chunk]:
     """Cut the range at the months and the users by a hundred."""
     users, whole = kept.plans[connection.name].want.users, kept.job.interval
     for slot in kept.job.query.grid.slots(whole):
@@ -115,7 +115,7 @@ def _questions(kept: Kept, connection: Connection) -> Iterator[Chunk]:
             yield Chunk(connection=connection.name, month=slot.month, interval=interval, users=batch)
 
 
-async def _theirs(kept: Kept, chunk: Chunk, known: Known, lane: Lane) -> Totals:
+async def _theirs(kept: Snapshot, chunk: Chunk, known: ConnectionState, lane: Lane) -> Totals:
     query = verify_totals.summed(kept.job.query, chunk.interval, several=MULTI_VALUED)
     theirs: Totals = {}
     for block in await fetch(chunk, query, lane.ask, known):
@@ -123,7 +123,7 @@ async def _theirs(kept: Kept, chunk: Chunk, known: Known, lane: Lane) -> Totals:
     return theirs
 
 
-def _hold_against(kept: Kept, reader: Reader, chunk: Chunk, theirs: Totals, found: _Compared) -> None:
+def _hold_against(kept: Snapshot, reader: Reader, chunk: Chunk, theirs: Totals, found: _Compared) -> None:
     columns = verify_totals.compared(kept.job.query)
     # On the loop: the reader's descriptors have one user, and a month of a hundred users takes a moment.
     ours, buckets = _ours(kept, reader, chunk, columns)
@@ -133,7 +133,7 @@ def _hold_against(kept: Kept, reader: Reader, chunk: Chunk, theirs: Totals, foun
     verify_totals.merge(found.totals, theirs)
 
 
-def _ours(kept: Kept, reader: Reader, chunk: Chunk, columns: tuple[str, ...]) -> tuple[Totals, Counter[str | None]]:
+def _ours(kept: Snapshot, reader: Reader, chunk: Chunk, columns: tuple[str, ...]) -> tuple[Totals, Counter[str | None]]:
     """Add up the rows of the parts that begin in a chunk's interval, of its users, and count them."""
     users = None if chunk.users is None else frozenset(chunk.users)
     begin, end = iso(chunk.interval.start), iso(chunk.interval.end)  # instants in UTC sort as their texts do
@@ -151,11 +151,11 @@ def _ours(kept: Kept, reader: Reader, chunk: Chunk, columns: tuple[str, ...]) ->
     return totals, counts
 
 
-def _parts(kept: Kept, chunk: Chunk) -> Iterable[Part]:
+def _parts(kept: Snapshot, chunk: Chunk) -> Iterable[Part]:
     return (part for part in kept.useful(chunk.connection) if part.month == chunk.month and part.interval.overlaps(chunk.interval))
 
 
-def _told(kept: Kept, connection: Connection, found: _Compared, *, now: int) -> Finding:
+def _told(kept: Snapshot, connection: Connection, found: _Compared, *, now: int) -> Finding:
     whole = kept.job.interval
     if not found.differences:
         handled = sum(sums["handled_count"] for sums in found.totals.values())
@@ -171,7 +171,7 @@ def _told(kept: Kept, connection: Connection, found: _Compared, *, now: int) -> 
     return Finding("FAIL", f"{connection.name}: the server's totals of {counted(number, 'user')} differ from the parts'", (*told, step))
 
 
-def _unsettled(kept: Kept, connection: Connection, found: _Compared, *, now: int) -> Iterator[str]:
+def _unsettled(kept: Snapshot, connection: Connection, found: _Compared, *, now: int) -> Iterator[str]:
     """Name the parts whose numbers may rightly have changed since: fetched before the vendor had worked them over."""
     rest = max(_AT_REST, kept.job.output.settle)
     spans: dict[Interval, set[str | None]] = {}
@@ -201,7 +201,7 @@ def _name(user: str | None, names: dict[str, str | None]) -> str:
     return f"{name} ({user})" if name else user
 
 
-def _handle_time(kept: Kept, connection: Connection, totals: Totals) -> Finding:
+def _handle_time(kept: Snapshot, connection: Connection, totals: Totals) -> Finding:
     names = Names(kept.job.state_folder / "names.json").of(connection.identity)
     if uneven := verify_totals.uneven(totals):
         told = [

@@ -17,7 +17,7 @@ from asyncreport.api.wire import Request, Response
 from asyncreport.core.backoff import wait
 from asyncreport.core.errors import AsyncReportError, RejectedError, RetriesExhausted, TransientError
 from asyncreport.core.job import Connection, Limits, Secret
-from asyncreport.net.counts import Tally
+from asyncreport.net.counts import RequestCounts
 from asyncreport.net.throttle import Throttle
 from asyncreport.net.tokens import REFUSALS, Tokens
 from asyncreport.net.transport import Transport, at_once
@@ -39,27 +39,27 @@ Send = Callable[[Request], Awaitable[Response]]
 @asynccontextmanager
 async def open_lanes(
     connection: Connection, limits: Limits, *, rng: Callable[[], float], room: Callable[[], Awaitable[None]] = at_once
-) -> AsyncIterator[tuple[list[Lane], Tally]]:
+) -> AsyncIterator[tuple[list[Lane], RequestCounts]]:
     """Open a connection: one lane for each of its clients, over one transport; `rng` draws from [0, 1)."""
-    tally = Tally()
+    counts = RequestCounts()
     async with Transport(connection, limits, room) as transport:
         yield (
             [
-                Lane(grant, transport.send, limits=limits, throttle=Throttle(connection.requests_per_minute, tally), tally=tally, rng=rng)
+                Lane(grant, transport.send, limits=limits, throttle=Throttle(connection.requests_per_minute, counts), counts=counts, rng=rng)
                 for grant in (token_request(client, in_form=connection.credentials_in_form) for client in connection.clients)
             ],
-            tally,
+            counts,
         )
 
 
 class Lane:
     """Ask as one OAuth client, within its rate budget and with its token; `grant` is the request for one."""
 
-    def __init__(self, grant: Request, send: Send, *, limits: Limits, throttle: Throttle, tally: Tally, rng: Callable[[], float]) -> None:
+    def __init__(self, grant: Request, send: Send, *, limits: Limits, throttle: Throttle, counts: RequestCounts, rng: Callable[[], float]) -> None:
         self._send = send
         self._limits = limits
         self._throttle = throttle
-        self._tally = tally
+        self._tally = counts
         self._rng = rng
         # A request for a token is asked like any other; it alone goes without one, so that this ends.
         self._tokens = Tokens(lambda: self.ask(grant))
@@ -72,7 +72,7 @@ class Lane:
         Raise AuthError, RejectedError and ConfigError at once, and RetriesExhausted once attempts or time are used up; its
         cause is the last attempt's TransientError.
         """
-        trial = _Trial(request, self._limits, self._answering)
+        trial = Attempts(request, self._limits, self._answering)
         delay = 0.0
         try:
             async with asyncio.timeout_at(trial.deadline):
@@ -88,7 +88,7 @@ class Lane:
         except TimeoutError:
             raise trial.overdue() from trial.error
 
-    async def _attempt(self, request: Request, trial: _Trial) -> Any:
+    async def _attempt(self, request: Request, trial: Attempts) -> Any:
         token = await self._pass(request, trial)
         trial.waits_for = ""
         if token is not None:
@@ -105,7 +105,7 @@ class Lane:
         self._tally.received += len(response.body)
         return self._read(request, response, token)
 
-    async def _pass(self, request: Request, trial: _Trial) -> Secret | None:
+    async def _pass(self, request: Request, trial: Attempts) -> Secret | None:
         """Wait for a token, where the request needs one, and for the throttle."""
         if request.host == "login":
             trial.waits_for = "its turn"
@@ -155,7 +155,7 @@ class Lane:
         else:
             self._tokens.accepted()
 
-    def _delay(self, error: TransientError, trial: _Trial) -> float:
+    def _delay(self, error: TransientError, trial: Attempts) -> float:
         """Give the seconds to the next attempt, and hold up the whole lane where the server asked for that."""
         longest = self._limits.give_up_after
         asked = min(_MINUTE, longest) if _unbelieved(error, longest) else error.retry_after
@@ -173,7 +173,7 @@ def _unbelieved(error: TransientError | None, longest: float) -> float | None:
 
 
 @dataclass(slots=True)
-class _Trial:
+class Attempts:
     """What one request has cost so far, and what it may cost."""
 
     request: Request

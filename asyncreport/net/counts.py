@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass
 
 
 @dataclass(slots=True)
-class Tally:
+class RequestCounts:
     """Counts of a connection, over all of its lanes."""
 
     #: attempts sent, for tokens too
@@ -37,5 +37,5 @@ class Tally:
         """Give the seconds waited so far, those of who stands there included."""
         return self.waiting + self.standing * now
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+    def __add__(self, other: RequestCounts) -> RequestCounts:
+        return RequestCounts(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))

@@ -12,7 +12,7 @@ import asyncio
 from aiolimiter import AsyncLimiter
 
 from asyncreport.api.problems import Budget
-from asyncreport.net.counts import Tally
+from asyncreport.net.counts import RequestCounts
 
 #: seconds in which requests must leave that may arrive in one minute
 _WINDOW = 61.0
@@ -21,10 +21,10 @@ _WINDOW = 61.0
 class Throttle:
     """Let requests pass at a pace that keeps any 60 s at the server within a limit per minute."""
 
-    def __init__(self, requests_per_minute: int, tally: Tally) -> None:
+    def __init__(self, requests_per_minute: int, counts: RequestCounts) -> None:
         self._configured = self._limit = requests_per_minute
         self._limiter: AsyncLimiter | None = _bucket(requests_per_minute)
-        self._tally = tally
+        self._tally = counts
         self._turn = asyncio.Lock()
         self._opens = 0.0
 

@@ -62,7 +62,7 @@ class Sink:
 
 
 @contextmanager
-def reported(path: Path, done: str, needs: Callable[[], int] | None = None) -> Iterator[None]:
+def oserror_as_store_error(path: Path, done: str, needs: Callable[[], int] | None = None) -> Iterator[None]:
     """Turn an OSError into a StoreError that says what could not be `done`, how many bytes that `needs`, and what to do."""
     try:
         yield
@@ -92,7 +92,7 @@ def _free(folder: Path) -> str:
 
 
 @contextmanager
-def replacing(path: Path, *, owner: Path, mode: int = 0o666, needs: Callable[[], int] | None = None) -> Iterator[Sink]:
+def atomic_write(path: Path, *, owner: Path, mode: int = 0o666, needs: Callable[[], int] | None = None) -> Iterator[Sink]:
     """Take a file's new content and put it in place, whole and durable, when the block ends well; raise StoreError otherwise.
 
     `owner` is the state folder whose lock is held: it keeps two jobs that write the same file out of each other's temporary.
@@ -103,7 +103,7 @@ def replacing(path: Path, *, owner: Path, mode: int = 0o666, needs: Callable[[],
     path = Path(os.path.realpath(path))
     digest = hashlib.sha256(os.fsencode(owner.absolute()) + b"\0" + os.fsencode(path.name))
     temporary = path.with_name(_TEMPORARY.format(digest.hexdigest()[:16]))
-    with reported(path, "written", needs):
+    with oserror_as_store_error(path, "written", needs):
         temporary.unlink(missing_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
@@ -125,7 +125,7 @@ def replacing(path: Path, *, owner: Path, mode: int = 0o666, needs: Callable[[],
 
 def append(path: Path, data: bytes, *, at: int) -> None:
     """Write at the end of a file, which is at `at`: whatever a broken append left behind it is cut off first; raise StoreError."""
-    with reported(path, "written", lambda: len(data)):
+    with oserror_as_store_error(path, "written", lambda: len(data)):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
         try:
             os.ftruncate(descriptor, at)
@@ -137,7 +137,7 @@ def append(path: Path, data: bytes, *, at: int) -> None:
 
 def make_folder(folder: Path, *, mode: int = 0o777) -> None:
     """Make a folder that outlives a power cut, and plain ones above it; raise StoreError."""
-    with reported(folder, "made"):
+    with oserror_as_store_error(folder, "made"):
         missing = list(takewhile(lambda each: not each.is_dir(), (folder, *folder.parents)))
         for new in reversed(missing):
             new.mkdir(mode if new == folder else 0o777, exist_ok=True)
@@ -155,7 +155,7 @@ def sync_folder(folder: Path) -> None:
 
 def remove_temporaries(folder: Path) -> None:
     """Remove what a killed run left half written in a folder of its own; raise StoreError."""
-    with reported(folder, "tidied"):
+    with oserror_as_store_error(folder, "tidied"):
         for path in folder.glob(_TEMPORARY.format("*")):
             path.unlink()
 
@@ -163,13 +163,13 @@ def remove_temporaries(folder: Path) -> None:
 def write_json(path: Path, value: object) -> None:
     """Replace a JSON file, private to this user; raise StoreError."""
     data = msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
-    with replacing(path, owner=path.parent, mode=PRIVATE, needs=lambda: len(data)) as sink:
+    with atomic_write(path, owner=path.parent, mode=PRIVATE, needs=lambda: len(data)) as sink:
         sink.write(data)
 
 
 def read_json(path: Path, kind: type[T]) -> T | None:
     """Read what `write_json` wrote, or None where there is no such file; raise StoreError where it is something else."""
-    with reported(path, "read"):
+    with oserror_as_store_error(path, "read"):
         try:
             return msgspec.json.decode(path.read_bytes(), type=kind)
         except FileNotFoundError:

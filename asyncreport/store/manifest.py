@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part
 from asyncreport.core.timeline import Interval, iso, parse_iso
-from asyncreport.store.atomic import append, reported
+from asyncreport.store.atomic import append, oserror_as_store_error
 from asyncreport.store.parts import part_name
 from asyncreport.store.restatements import Replaced
 
@@ -185,7 +185,7 @@ class Manifest:
 
 
 def _content(path: Path) -> bytes:
-    with reported(path, "read"):
+    with oserror_as_store_error(path, "read"):
         try:
             return path.read_bytes()
         except FileNotFoundError:
@@ -193,7 +193,7 @@ def _content(path: Path) -> bytes:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    with reported(folder, "listed"):
+    with oserror_as_store_error(folder, "listed"):
         try:
             with os.scandir(folder) as entries:
                 return {entry.name: entry.stat().st_size for entry in entries}

@@ -18,7 +18,7 @@ from msgspec import Struct
 from asyncreport.core.errors import ConfigError, StoreError
 from asyncreport.core.job import Part, Team
 from asyncreport.core.timeline import Interval, iso
-from asyncreport.store.atomic import Sink, make_folder, replacing, reported
+from asyncreport.store.atomic import Sink, make_folder, atomic_write, oserror_as_store_error
 from asyncreport.store.parts import Entry, Reader, part_name
 
 #: how a part's index is read
@@ -77,7 +77,7 @@ class Target(Struct, frozen=True, kw_only=True):
         return [part for part in self.sources[connection].months.get(month, ()) if part.interval.overlaps(self.interval)]
 
     @property
-    def founded(self) -> bool:
+    def has_data(self) -> bool:
         """Tell whether any part stands that may hold something of it."""
         return any(
             part.users is None or team.users is None or not set(part.users).isdisjoint(team.users)
@@ -87,7 +87,7 @@ class Target(Struct, frozen=True, kw_only=True):
         )
 
 
-class Stretch(Struct, frozen=True):
+class UserRun(Struct, frozen=True):
     """What one user did for one team in one month: what every line begins with, and where the lines are."""
 
     team: str
@@ -128,7 +128,7 @@ def _check_target(path: Path) -> None:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise StoreError(f"{path} has a name that is no UTF-8, and cannot be remembered; give the output another folder") from error
-    with reported(path, "reached"):
+    with oserror_as_store_error(path, "reached"):
         if path.exists() and not path.is_file():
             raise StoreError(f"{path} is a folder or a device; give the output the path of a file")
     make_folder(path.parent)
@@ -150,7 +150,7 @@ def merge(target: Target, reader: Reader, stopped: Event) -> Merged:
     Raise StoreError, or Interrupted once `stopped` is set, and the old one stands.
     """
     make_folder(target.path.parent)
-    with replacing(target.path, owner=reader.folder, needs=partial(_size, target, reader)) as sink:
+    with atomic_write(target.path, owner=reader.folder, needs=partial(_size, target, reader)) as sink:
         records = _pour(target, reader, stopped, sink)
     return Merged(size=sink.size, sha256=sink.sha256, records=records)
 
@@ -161,7 +161,7 @@ def _size(target: Target, reader: Reader) -> int:
     return sum(entry.length + entry.count * (len(stretch.prefix) - 1) for stretch in found for _, entry in stretch.blocks)
 
 
-def rehearse(target: Target, reader: Reader, stopped: Event) -> Merged:
+def dry_run(target: Target, reader: Reader, stopped: Event) -> Merged:
     """Tell what `merge` would write, and write nothing; raise StoreError, and Interrupted once `stopped` is set."""
     with Path(os.devnull).open("wb", buffering=0) as nowhere:
         sink = Sink(nowhere.fileno())
@@ -179,14 +179,14 @@ def _pour(target: Target, reader: Reader, stopped: Event, sink: Sink) -> dict[st
     return dict(records)
 
 
-def walk(target: Target, read_index: ReadIndex) -> Iterator[Stretch]:
+def walk(target: Target, read_index: ReadIndex) -> Iterator[UserRun]:
     """Go through what belongs in a target in the order of its lines: month, team, user, time."""
     for month in target.months:
         indexes = {name: _index(target.parts(name, month), read_index) for name in {team.connection for team in target.teams}}
         for team in target.teams:
             index, names = indexes[team.connection], target.sources[team.connection].names
             for user in _members(team, index):
-                yield Stretch(team.name, target.sources[team.connection], _prefix(team.name, user, names), index[user])
+                yield UserRun(team.name, target.sources[team.connection], _prefix(team.name, user, names), index[user])
         # Before the next month's are read: two months' indexes at once were a third of the peak.
         indexes, index = {}, {}
 
@@ -218,7 +218,7 @@ def _prefix(team: str, user: str | None, names: Mapping[str, str | None]) -> byt
     return orjson.dumps({"team": team, "user_id": user, "user_name": name})[:-1] + b","
 
 
-def _copy(stretch: Stretch, interval: Interval, reader: Reader, sink: Sink) -> int:
+def _copy(stretch: UserRun, interval: Interval, reader: Reader, sink: Sink) -> int:
     """Copy one stretch and count its lines: the brace that opens a line, and only that, follows a newline."""
     copied = 0
     between = b"\n" + stretch.prefix  # split and joined: twice as fast as bytes.replace, whose search is for longer texts

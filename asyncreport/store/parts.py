@@ -15,7 +15,7 @@ from msgspec import Struct
 from asyncreport.core.errors import DamagedPartError
 from asyncreport.core.job import Part
 from asyncreport.core.records import Block
-from asyncreport.store.atomic import PRIVATE, replacing, reported, trouble
+from asyncreport.store.atomic import PRIVATE, atomic_write, oserror_as_store_error, trouble
 
 #: descriptors that a reader keeps open, at most
 OPEN_FILES = 64
@@ -40,7 +40,7 @@ class _Index(Struct, frozen=True, omit_defaults=True):
     queues: list[str] = []
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class PartStats(Struct, frozen=True, kw_only=True):
     """What a manifest line says of a part's file; the fields mean what `Part`'s do."""
 
     count: int
@@ -54,20 +54,20 @@ def part_name(number: int) -> str:
     return f"part-{number:08}.jsonl"
 
 
-def write_part(folder: Path, number: int, blocks: Iterable[Block]) -> Facts:
+def write_part(folder: Path, number: int, blocks: Iterable[Block]) -> PartStats:
     """Write a part's file, durable under its name when this returns; raise StoreError, and there is no such file."""
     index = []
     queues: set[str] = set()
     blocks = list(blocks)
     needs = partial(sum, [len(block.lines) for block in blocks])
-    with replacing(folder / part_name(number), owner=folder, mode=PRIVATE, needs=needs) as sink:
+    with atomic_write(folder / part_name(number), owner=folder, mode=PRIVATE, needs=needs) as sink:
         for block in blocks:
             queues |= block.queues
             index.append(Entry(block.user, sink.size, len(block.lines), block.count))
             sink.write(block.lines)
         index_at = sink.size
         sink.write(msgspec.json.encode(_Index(index, sorted(queues))) + b"\n")
-    return Facts(count=sum(entry.count for entry in index), size=sink.size, index_at=index_at, sha256=sink.sha256)
+    return PartStats(count=sum(entry.count for entry in index), size=sink.size, index_at=index_at, sha256=sink.sha256)
 
 
 class Reader:
@@ -106,7 +106,7 @@ class Reader:
     def checked_index(self, part: Part) -> list[Entry]:
         """Read who has rows in a part once its hash is right; raise StoreError."""
         if part.number not in self._checked:
-            with reported(self._path(part), "read"), open(self._descriptor(part), "rb", buffering=0, closefd=False) as file:
+            with oserror_as_store_error(self._path(part), "read"), open(self._descriptor(part), "rb", buffering=0, closefd=False) as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
             if found != part.sha256:
                 raise self._damaged(part, "its SHA-256 is another")

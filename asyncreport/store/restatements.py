@@ -15,7 +15,7 @@ from msgspec import Struct
 from asyncreport.core.errors import DamagedPartError
 from asyncreport.core.job import Part
 from asyncreport.core.timeline import Interval, iso
-from asyncreport.store.atomic import PRIVATE, Sink, replacing, reported
+from asyncreport.store.atomic import PRIVATE, Sink, atomic_write, oserror_as_store_error
 from asyncreport.store.merge import Interrupted
 from asyncreport.store.parts import Entry, Reader
 
@@ -78,7 +78,7 @@ def note_changes(folder: Path, replaced: Iterable[Replaced], stopped: Event, *, 
         if first is None:
             return Changed()
         values, parts, size = 0, set(), path.stat().st_size if path.exists() else 0
-        with replacing(path, owner=folder, mode=PRIVATE, needs=lambda: size) as sink:
+        with atomic_write(path, owner=folder, mode=PRIVATE, needs=lambda: size) as sink:
             _copy(path, sink, stopped)
             for numbers, line in chain([first], found):
                 size += len(line)
@@ -109,7 +109,7 @@ def _copy(path: Path, sink: Sink, stopped: Event) -> None:
 
 
 def _blocks(path: Path, stopped: Event) -> Iterator[bytes]:
-    with reported(path, "read"):
+    with oserror_as_store_error(path, "read"):
         try:
             file = path.open("rb", buffering=0)
         except FileNotFoundError:

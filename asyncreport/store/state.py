@@ -22,7 +22,7 @@ from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
 from asyncreport.core.timeline import iso
-from asyncreport.store.atomic import PRIVATE, make_folder, read_json, remove_temporaries, reported, sync_folder, write_json
+from asyncreport.store.atomic import PRIVATE, make_folder, read_json, remove_temporaries, oserror_as_store_error, sync_folder, write_json
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.parts import part_name, write_part
 from asyncreport.store.restatements import Changed, note_changes
@@ -60,12 +60,12 @@ class State:
         make_folder(folder, mode=0o700)
         lock = _take_lock(folder)
         try:
-            with reported(folder, "made private"):
+            with oserror_as_store_error(folder, "made private"):
                 folder.chmod(0o700)
             remove_temporaries(folder)
             manifest = Manifest.read(folder)
             manifest.mend()
-            with reported(folder, "written"):
+            with oserror_as_store_error(folder, "written"):
                 sync_folder(folder)
         except BaseException:
             lock.release()
@@ -127,7 +127,7 @@ class State:
     def drop(self, number: int) -> None:
         """Delete the file of a part that is not what was saved, so that it stands no more; raise StoreError."""
         path = self.folder / part_name(number)
-        with reported(path, "deleted"):
+        with oserror_as_store_error(path, "deleted"):
             path.unlink(missing_ok=True)
             sync_folder(self.folder)
 
@@ -138,7 +138,7 @@ class State:
         """
         changed = note_changes(self.folder, self._manifest.replaced(), stopped, at=at)
         wanted = self._manifest.files()
-        with reported(self.folder, "tidied"):
+        with oserror_as_store_error(self.folder, "tidied"):
             for path in self.folder.iterdir():
                 if _PART.fullmatch(path.name) and path.name not in wanted:
                     path.unlink()
@@ -179,7 +179,7 @@ def holder(folder: Path) -> str | None:
     found = read_json(folder / "lock.json", _Holder)
     if found is None or (found.host == socket.gethostname() and not _alive(found.pid)):
         return None
-    with reported(folder / "lock", "read"):
+    with oserror_as_store_error(folder / "lock", "read"):
         try:
             descriptor = os.open(folder / "lock", os.O_RDONLY)
         except FileNotFoundError:
@@ -209,7 +209,7 @@ def _take_lock(folder: Path) -> FileLock:
     lock = FileLock(folder / "lock", mode=PRIVATE, thread_local=False)
     # Beside the lock and not in it: on some systems nobody else can read a locked file.
     holder = folder / "lock.json"
-    with reported(folder / "lock", "taken"):
+    with oserror_as_store_error(folder / "lock", "taken"):
         try:
             lock.acquire(blocking=False)
         except Timeout as error:
@@ -226,6 +226,6 @@ def _by_whom(holder: Path) -> str:
     found = read_json(holder, _Holder)
     if found is None:
         return "by another process"
-    with reported(holder, "read"):
+    with oserror_as_store_error(holder, "read"):
         since = int(holder.stat().st_mtime * 1000)
     return f"by process {found.pid} on {found.host} since {iso(since)}"

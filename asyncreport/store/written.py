@@ -14,12 +14,12 @@ from msgspec import Struct
 
 from asyncreport.core.job import LAYOUT, Part
 from asyncreport.core.timeline import Interval
-from asyncreport.store.atomic import read_json, reported, write_json
+from asyncreport.store.atomic import read_json, oserror_as_store_error, write_json
 from asyncreport.store.merge import Target, merge, walk
 from asyncreport.store.parts import Reader
 
 
-class Made(Struct, frozen=True, kw_only=True):
+class WrittenFile(Struct, frozen=True, kw_only=True):
     """An output file and what it was made from."""
 
     #: digest of all that might shape it, known without reading a part
@@ -38,7 +38,7 @@ class Made(Struct, frozen=True, kw_only=True):
 
     def stands(self, path: Path) -> bool:
         """Tell whether a file is there as it was written; raise StoreError."""
-        with reported(path, "read"):
+        with oserror_as_store_error(path, "read"):
             try:
                 found = path.stat()
             except FileNotFoundError:
@@ -51,17 +51,17 @@ class Outputs:
 
     def __init__(self, folder: Path, *, partial: bool = False) -> None:
         self._path = folder / "outputs.json"
-        self._made = read_json(self._path, dict[str, Made]) or {}
+        self._made = read_json(self._path, dict[str, WrittenFile]) or {}
         self._doubted = False
         self._partial = partial
 
-    def unchanged(self, target: Target) -> Made | None:
+    def unchanged(self, target: Target) -> WrittenFile | None:
         """Give what is known of a file that surely needs no work, without reading a part; raise StoreError."""
         made = self._standing(target)
         same = made is not None and made.partial == self._partial and made.quick == _quick(target)
         return made if same else None
 
-    def written(self, path: Path) -> Made | None:
+    def written(self, path: Path) -> WrittenFile | None:
         """Give what was remembered when a file was last written, whatever became of it since."""
         return self._made.get(str(path))
 
@@ -83,7 +83,7 @@ class Outputs:
             write_json(self._path, self._made)
         return [path for path in others if path.exists()]
 
-    def by_real_path(self) -> dict[str, Made]:
+    def by_real_path(self) -> dict[str, WrittenFile]:
         """Give what is remembered of each file by the path that links lead to."""
         return {os.path.realpath(name): made for name, made in self._made.items()}
 
@@ -91,11 +91,11 @@ class Outputs:
         """List the files that are remembered."""
         return sorted(self._made)
 
-    def doubt(self) -> None:
+    def mark_stale(self) -> None:
         """Let the next run look closer at every file: something that it is made of could not be had."""
         self._doubted = True
 
-    def write(self, targets: Iterable[Target], reader: Reader, stopped: Event) -> dict[Path, Made]:
+    def write(self, targets: Iterable[Target], reader: Reader, stopped: Event) -> dict[Path, WrittenFile]:
         """Bring files up to date, touching only those that change; raise StoreError, and Interrupted once `stopped` is set."""
         results = {}
         before = dict(self._made)
@@ -109,17 +109,17 @@ class Outputs:
                 write_json(self._path, self._made)
         return results
 
-    def _make(self, target: Target, reader: Reader, stopped: Event) -> Made:
+    def _make(self, target: Target, reader: Reader, stopped: Event) -> WrittenFile:
         quick, exact = _quick(target), _exact(target, reader)
         made = self._standing(target)
         if made is None or made.exact != exact:
             merged = merge(target, reader, stopped)
-            with reported(target.path, "read"):
+            with oserror_as_store_error(target.path, "read"):
                 mtime_ns = target.path.stat().st_mtime_ns
-            made = Made(quick=quick, exact=exact, size=merged.size, mtime_ns=mtime_ns, sha256=merged.sha256, records=merged.records)
+            made = WrittenFile(quick=quick, exact=exact, size=merged.size, mtime_ns=mtime_ns, sha256=merged.sha256, records=merged.records)
         return msgspec.structs.replace(made, quick=quick, partial=self._partial)
 
-    def _standing(self, target: Target) -> Made | None:
+    def _standing(self, target: Target) -> WrittenFile | None:
         """Find what a file was made from, as long as it is still the file that was written."""
         made = self._made.get(str(target.path))
         return made if made is not None and made.stands(target.path) else None

@@ -18,7 +18,7 @@ import msgspec
 import orjson
 
 from asyncreport.api import aggregates
-from asyncreport.api.aggregates import Known
+from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.wire import Request
 from asyncreport.core.columns import METRICS, average
 from asyncreport.core.errors import RejectedError
@@ -141,7 +141,7 @@ async def _longest_hold(chunk: Chunk, body: bytes) -> float:
 
     task = asyncio.create_task(probe())
     await asyncio.sleep(0.05)
-    await fetch(chunk, QUERY, ask, Known())
+    await fetch(chunk, QUERY, ask, ConnectionState())
     await asyncio.sleep(0.01)  # for the probe to see the last stretch
     task.cancel()
     return longest

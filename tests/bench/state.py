@@ -20,7 +20,7 @@ from asyncreport.core.job import Chunk
 from asyncreport.core.records import Block
 from asyncreport.core.timeline import DAY, HOUR, Interval, iso, parse_iso
 from asyncreport.export.run import clock
-from asyncreport.export.snapshot import Kept
+from asyncreport.export.snapshot import Snapshot
 from asyncreport.store.state import State
 from tests.bench.table import Line, markdown
 from tests.exporting import environ
@@ -83,7 +83,7 @@ def lines() -> Iterator[Line]:
         yield Line(f"the same, with all {CHUNKS:,} parts to be merged", "", f"{merged:.2f} s")
         longer = load_job(path, environ={}, overrides=[f"range.end={iso(START + (CHUNKS + 100) * HOUR)}"], now=clock())
         began = time.perf_counter()
-        kept = Kept.read(longer, now=clock())
+        kept = Snapshot.read(longer, now=clock())
         took = time.perf_counter() - began
         assert kept.missing("default")
         yield Line(f"{CHUNKS:,} parts read and 100 more hours planned", "under 1 s", f"{took:.2f} s", took < 1)

@@ -60,7 +60,7 @@ PHASES = {
 CASES = [(shape, phase) for shape in SHAPES for phase in PHASES if phase not in ("tidy", "members", "changes") or shape == "settling"]
 
 #: who and when a chunk is: an interval and user ids
-Asked = tuple[str, tuple[str, ...]]
+QueryOptions = tuple[str, tuple[str, ...]]
 
 
 @pytest.fixture(scope="module")
@@ -130,19 +130,19 @@ def outputs(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("out-*.jsonl")}
 
 
-def committed(folder: Path, since: int) -> list[Asked]:
+def committed(folder: Path, since: int) -> list[QueryOptions]:
     """List the chunks of the standing parts from a number on."""
     parts = Manifest.read(folder / ".asyncreport" / "job")._standing()
     return [(str(part.interval), part.users or ()) for part in parts if part.number > since]
 
 
-def asked(emulator: Handle, seen: int) -> list[Asked]:
+def asked(emulator: Handle, seen: int) -> list[QueryOptions]:
     """List the chunks that were asked for since so many log entries."""
     entries = [entry for entry in emulator.log()[seen:] if "conversations/aggregates" in entry["path"]]
     return [(entry["interval"], tuple(entry["users"])) for entry in entries if entry["interval"]]
 
 
-Calm = tuple[dict[str, bytes], list[list[str]], list[Asked], list[dict[str, Any]]]
+Calm = tuple[dict[str, bytes], list[list[str]], list[QueryOptions], list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from asyncreport.commands.query import Asked, Report, job_of, report
+from asyncreport.commands.query import QueryOptions, Report, job_of, report
 from asyncreport.config import load_job
 from asyncreport.core.errors import AuthError, RetriesExhausted
 from asyncreport.core.job import Job, Limits
@@ -186,7 +186,7 @@ def emulator() -> Iterator[Handle]:
 
 def reported(folder: Path, emulator: Handle, screen: io.StringIO, **limits: Any) -> Report:
     """Ask an emulator's process for everyone in January and February, a query a month."""
-    asked = Asked(start="2024-01-01", end="2024-03-01", granularity="P1D", time_zone="UTC", contract="aggregates", emulator=True)
+    asked = QueryOptions(start="2024-01-01", end="2024-03-01", granularity="P1D", time_zone="UTC", contract="aggregates", emulator=True)
     real = load_job(write_job(folder, emulator, connections={"default": connection(emulator)}, range=_RANGE), environ={}, now=NOW)
     job: Job = job_of(asked, folder, environ={}, now=NOW)
     job = msgspec.structs.replace(job, connections=real.connections, limits=Limits(**limits))

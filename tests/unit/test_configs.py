@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from asyncreport.config import load_job
-from asyncreport.core.plan import Freshness, Want, plan
+from asyncreport.core.plan import Freshness, Demand, plan
 from asyncreport.core.timeline import parse_iso
 from asyncreport.export.plans import wanted_users
 
@@ -30,7 +30,7 @@ def test_a_shipped_job_file_is_planned(path: Path) -> None:
         # Teams that are looked up have no members until a run asks.
         users = wanted_users(job, connection.name)
         users = ("looked-up",) if users == () else users
-        want = Want(connection=connection.name, grid=job.query.grid, interval=job.interval, users=users, length=job.chunk, population=500)
+        want = Demand(connection=connection.name, grid=job.query.grid, interval=job.interval, users=users, length=job.chunk, population=500)
         asked = Counter(
             (edge, user)
             for chunk in plan(want, [], Freshness(settle=job.output.settle, now=NOW)).chunks

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncreport.api.aggregates import Known, Page
+from asyncreport.api.aggregates import ConnectionState, Page
 from asyncreport.api.contracts import requests, steps
 from asyncreport.api.wire import Request
 from asyncreport.core.errors import RejectedError, TransientError
@@ -34,13 +34,13 @@ def ask(
     interval: Interval,
     users: tuple[str, ...] | None,
     reply: Callable[[dict[str, Any]], bytes],
-    learned: Known | None = None,
+    learned: ConnectionState | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str | None, list[dict[str, object]]]]:
     """Run a contract against a server that is a function; give what was asked and the rows."""
     chunk = Chunk(connection="c", month="2026-03", interval=interval, users=users)
     facts = Accumulator(query.grid.edges(interval), query)
     asked: list[dict[str, Any]] = []
-    running = steps(query, chunk, facts, learned or Known(), [])
+    running = steps(query, chunk, facts, learned or ConnectionState(), [])
     answer: Page | RejectedError | None = None
     while True:
         try:
@@ -261,7 +261,7 @@ def test_days_are_asked_for_at_once_while_the_server_cuts_them_at_local_midnight
 
 def test_after_a_first_mismatch_each_day_is_asked_for_by_itself() -> None:
     """And the connection's later chunks do not try again; nothing of the mismatching answer is kept."""
-    query, learned = Query(grid=Grid(Granularity.P1D, "Europe/Dublin")), Known()
+    query, learned = Query(grid=Grid(Granularity.P1D, "Europe/Dublin")), ConnectionState()
     interval = span("2026-03-28T00:00Z", "2026-03-30T23:00Z")
 
     def reply(body: dict[str, Any]) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncreport.api.aggregates import PATH, Known, Page
+from asyncreport.api.aggregates import PATH, ConnectionState, Page
 from asyncreport.api.contracts import steps
 from asyncreport.api.entities import Page as Wire
 from asyncreport.api.entities import decode
@@ -36,7 +36,7 @@ def ask(
     """Run the contract against a server that is a function; give the bodies and the rows."""
     query = Query(grid=grid, contract="entities")
     facts = Accumulator(grid.edges(interval), query)
-    running = steps(query, Chunk(connection="c", month="2023-10", interval=interval, users=users), facts, Known(), [])
+    running = steps(query, Chunk(connection="c", month="2023-10", interval=interval, users=users), facts, ConnectionState(), [])
     asked: list[dict[str, Any]] = []
     answer: Page | None = None
     while True:

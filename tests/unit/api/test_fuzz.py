@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncreport.api import contracts, directory, divisions, limits, oauth, pages, users
-from asyncreport.api.aggregates import Known
+from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.problems import problem
 from asyncreport.api.wire import Request, Response
 from asyncreport.core.errors import AsyncReportError, RetriesExhausted, TransientError
@@ -134,7 +134,7 @@ class Server:
 def fetched(name: str, server: Server) -> list[Block] | None:
     """Fetch a chunk; give its blocks, checked, or None where it ended in an error of ours, checked too."""
     query, chunk = CHUNKS[name]
-    blocks = ended(lambda: fetch(chunk, query, server.ask, Known(everyone=USERS)))
+    blocks = ended(lambda: fetch(chunk, query, server.ask, ConnectionState(everyone=USERS)))
     if blocks is not None:
         spans = {str(Interval(*pair)) for pair in itertools.pairwise(query.grid.edges(chunk.interval))}
         assert [block.user for block in blocks] == sorted((block.user for block in blocks), key=lambda user: user or "")
@@ -332,7 +332,7 @@ def _halves(stats: dict[str, Any], rng: random.Random) -> list[dict[str, Any]]:
 def test_the_contracts_ask_as_they_are_asked() -> None:
     """The driver of these tests is the product's own: what a contract yields first is what is sent."""
     query, chunk = CHUNKS["days"]
-    steps = contracts.steps(query, chunk, Accumulator(query.grid.edges(chunk.interval), query), Known(), [])
+    steps = contracts.steps(query, chunk, Accumulator(query.grid.edges(chunk.interval), query), ConnectionState(), [])
     first = next(steps)
     assert isinstance(first, Request)
     assert b"timeZone" in (first.body or b"")

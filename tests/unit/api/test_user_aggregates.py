@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncreport.api import aggregates, user_aggregates
-from asyncreport.api.aggregates import Known
+from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.contracts import requests, steps
 from asyncreport.api.wire import Request, Wait
 from asyncreport.core.columns import occupancy
@@ -38,7 +38,7 @@ def ask(
     """Run a chunk with occupancy; give the bodies of the user queries and the rows."""
     query = Query(grid=Grid(granularity, "UTC"), occupancy=True)
     facts = Accumulator(query.grid.edges(DAY), query)
-    running = steps(query, Chunk(connection="c", month="2023-10", interval=DAY, users=users), facts, Known(everyone=everyone), [])
+    running = steps(query, Chunk(connection="c", month="2023-10", interval=DAY, users=users), facts, ConnectionState(everyone=everyone), [])
     asked: list[dict[str, Any]] = []
     step = next(running)
     while True:

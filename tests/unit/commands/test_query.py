@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asyncreport.commands.query import Asked, hints, job_of
+from asyncreport.commands.query import QueryOptions, hints, job_of
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.job import Job, Selector
 from asyncreport.core.timeline import Granularity, Interval, iso, parse_iso
@@ -21,7 +21,7 @@ INSTANT = parse_iso("2024-01-01T00:00Z")
 
 def job(environ: Mapping[str, str] = CREDENTIALS, **asked: Any) -> Job:
     options = {"granularity": "PT1H", "time_zone": "UTC", "contract": "aggregates", **asked}
-    return job_of(Asked(**options), Path("/folder"), environ=environ, now=NOW)
+    return job_of(QueryOptions(**options), Path("/folder"), environ=environ, now=NOW)
 
 
 def refusal(environ: Mapping[str, str] = CREDENTIALS, **asked: Any) -> str:

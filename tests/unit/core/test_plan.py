@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.test_timeline import ZONES
 
 from asyncreport.core.job import Chunk, ChunkLength, Part
-from asyncreport.core.plan import STEPS, Freshness, Want, plan
+from asyncreport.core.plan import STEPS, Freshness, Demand, plan
 from asyncreport.core.timeline import DAY, Granularity, Grid, Interval, local_instant
 
 #: a run after every range of these tests
@@ -31,8 +31,8 @@ def ids(count: int) -> tuple[str, ...]:
 
 def want(
     interval: Interval, users: tuple[str, ...] | None, *, zone: str = "UTC", granularity: Granularity = Granularity.PT30M, **rest: object
-) -> Want:
-    return Want(connection="c", grid=Grid(granularity, zone), interval=interval, users=users, **rest)  # type: ignore[arg-type]
+) -> Demand:
+    return Demand(connection="c", grid=Grid(granularity, zone), interval=interval, users=users, **rest)  # type: ignore[arg-type]
 
 
 def parts_of(chunks: Iterable[Chunk], *, first: int = 1, fetched_at: int = LATER) -> list[Part]:
@@ -91,12 +91,12 @@ def test_chunks_tile_exactly_what_no_standing_part_covers(
     for _ in range(data.draw(st.integers(0, 2))):
         earlier = data.draw(ranges(grid))
         some = tuple(sorted(data.draw(st.sets(st.sampled_from(ids(4)), min_size=1))))
-        asked = Want(connection="c", grid=grid, interval=earlier, users=some, length=data.draw(lengths))
+        asked = Demand(connection="c", grid=grid, interval=earlier, users=some, length=data.draw(lengths))
         done = [chunk for chunk in plan(asked, standing, SETTLED).chunks if data.draw(st.booleans())]
         standing += parts_of(done, first=len(standing) + 1)
     interval = data.draw(ranges(grid))
     wanted = ids(4)[: users + 1]
-    made = plan(Want(connection="c", grid=grid, interval=interval, users=wanted, length=length), standing, SETTLED)
+    made = plan(Demand(connection="c", grid=grid, interval=interval, users=wanted, length=length), standing, SETTLED)
     covered = cells(grid, [*made.chunks, *standing])
     assert {(edge, user) for edge in grid.edges(interval)[:-1] for user in wanted} <= covered.keys()
     assert set(covered.values()) == {1}
@@ -112,12 +112,12 @@ def test_everyone_is_tiled_once_and_replaces_parts_of_listed_users(
 ) -> None:
     grid = Grid(*calendar)
     interval = data.draw(ranges(grid))
-    listed = parts_of(plan(Want(connection="c", grid=grid, interval=interval, users=ids(2), length=length), [], SETTLED).chunks)
-    made = plan(Want(connection="c", grid=grid, interval=interval, users=None, population=5, length=length), listed, SETTLED)
+    listed = parts_of(plan(Demand(connection="c", grid=grid, interval=interval, users=ids(2), length=length), [], SETTLED).chunks)
+    made = plan(Demand(connection="c", grid=grid, interval=interval, users=None, population=5, length=length), listed, SETTLED)
     assert cells(grid, made.chunks) == Counter((edge, None) for edge in grid.edges(interval)[:-1])
     assert {number for chunk in made.chunks for number in chunk.replaces} == {part.number for part in listed}
     again = parts_of(made.chunks)
-    assert plan(Want(connection="c", grid=grid, interval=interval, users=ids(2)), again, SETTLED).chunks == ()
+    assert plan(Demand(connection="c", grid=grid, interval=interval, users=ids(2)), again, SETTLED).chunks == ()
 
 
 def test_chunks_of_a_slot_begin_in_it_and_at_its_own_edges() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asyncreport.api.aggregates import Known
+from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.query_jobs import PATH
 from asyncreport.api.wire import Request, Wait
 from asyncreport.core.errors import TOO_LARGE, AuthError, ConfigError, RejectedError, RetriesExhausted, TransientError
@@ -91,14 +91,14 @@ def test_what_a_contract_cannot_mend_goes_past_it() -> None:
 
 def test_a_query_job_is_deleted_when_its_chunk_is_done() -> None:
     server = Server()
-    assert clock.run(fetch(CHUNK, JOBS, server.ask, Known())) == []
+    assert clock.run(fetch(CHUNK, JOBS, server.ask, ConnectionState())) == []
     assert server.asked == ["POST ", "GET /j1", "GET /j1/results", "DELETE /j1"]
 
 
 def test_a_query_job_is_deleted_when_its_chunk_fails() -> None:
     server = Server(fulfilled=False)
     with pytest.raises(RetriesExhausted, match="is still PENDING after 30 s"):
-        clock.run(fetch(CHUNK, JOBS, server.ask, Known(patience=30)))
+        clock.run(fetch(CHUNK, JOBS, server.ask, ConnectionState(patience=30)))
     assert server.asked[-1] == "DELETE /j1"
 
 
@@ -108,7 +108,7 @@ def test_a_query_job_is_deleted_when_its_run_is_broken_off(slow: bool) -> None:
     server = Server(fulfilled=False, slow_delete=slow)
 
     async def main() -> float:
-        task = asyncio.create_task(fetch(CHUNK, JOBS, server.ask, Known()))
+        task = asyncio.create_task(fetch(CHUNK, JOBS, server.ask, ConnectionState()))
         await asyncio.sleep(10)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -156,8 +156,8 @@ class Bounded:
         return request.decode(json.dumps({"results": results}).encode())
 
 
-def pulled(server: Bounded, chunk: Chunk = TWO_DAYS, query: Query = HOURS, known: Known | None = None) -> list[Block]:
-    return clock.run(fetch(chunk, query, server.ask, known or Known()))
+def pulled(server: Bounded, chunk: Chunk = TWO_DAYS, query: Query = HOURS, known: ConnectionState | None = None) -> list[Block]:
+    return clock.run(fetch(chunk, query, server.ask, known or ConnectionState()))
 
 
 WHOLE = pulled(Bounded(late(), most=10**9))
@@ -167,7 +167,7 @@ WHOLE = pulled(Bounded(late(), most=10**9))
 @pytest.mark.parametrize("error", [RejectedError("big", status=400, code=TOO_LARGE), late()], ids=["large", "late"])
 def test_a_chunk_is_had_whole_whatever_the_server_answers_at_once(error: Exception, most: int) -> None:
     """Each hour of each user once; where answers come late, up to 64 pieces."""
-    server, known = Bounded(error, most=most), Known()
+    server, known = Bounded(error, most=most), ConnectionState()
     if isinstance(error, RetriesExhausted) and most < 4:
         with pytest.raises(RetriesExhausted, match=r"one of 64 pieces of its chunk: set a shorter range\.chunk"):
             pulled(server, known=known)
@@ -223,7 +223,7 @@ def test_what_a_smaller_question_cannot_mend_fails_the_chunk_at_once(error: Exce
 
 
 def test_a_question_that_is_too_long_is_asked_of_fewer_users() -> None:
-    server, known = Bounded(RejectedError("[id] long", status=413), most=100), Known()
+    server, known = Bounded(RejectedError("[id] long", status=413), most=100), ConnectionState()
     assert pulled(server, known=known) == WHOLE
     assert known.bound.users == 2
     with pytest.raises(RejectedError, match=r"^\[id\] long; this was .* of user anna, which cannot be cut smaller$"):
@@ -242,7 +242,7 @@ def test_a_query_job_that_may_not_be_deleted_has_its_answer_all_the_same(error: 
         return request.decode(json.dumps(results).encode() if request.path.endswith("/results") else answers[request.method])
 
     chunk = Chunk(connection="c", month="1970-01", interval=Interval(0, HOUR), users=("anna",))
-    (block,) = clock.run(fetch(chunk, JOBS, ask, Known()))
+    (block,) = clock.run(fetch(chunk, JOBS, ask, ConnectionState()))
     assert (block.user, block.count) == ("anna", 1)
 
 
@@ -259,5 +259,5 @@ def test_a_query_job_of_a_piece_is_deleted_before_the_next_one_is_submitted() ->
         return request.decode(b"" if request.method == "DELETE" else text)
 
     chunk = Chunk(connection="c", month="1970-01", interval=Interval(0, 2 * HOUR), users=("anna",))
-    assert clock.run(fetch(chunk, JOBS, ask, Known())) == []
+    assert clock.run(fetch(chunk, JOBS, ask, ConnectionState())) == []
     assert asked == ["POST ", "GET /j1", "DELETE /j1", *["POST ", "GET /j1", "GET /j1/results", "DELETE /j1"] * 2]

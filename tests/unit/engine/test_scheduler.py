@@ -236,7 +236,7 @@ def test_a_chunk_that_comes_back_is_tried_by_the_lane_that_is_left_before_the_qu
     assert sorted(good.asked) == [0, 1, 2]
 
 
-class Kept(Server):
+class Snapshot(Server):
     """Fail soon for want of a token, from one instant to another."""
 
     def __init__(self, since: float, until: float) -> None:
@@ -255,7 +255,7 @@ class Kept(Server):
 
 
 def test_a_lane_that_gets_nothing_through_leaves_the_chunks_to_the_others_and_is_not_accused() -> None:
-    kept, good, progress, told = Kept(0, 1e9), Server(), Progress(), list[object]()
+    kept, good, progress, told = Snapshot(0, 1e9), Server(), Progress(), list[object]()
     clock.run(run([Work(chunks(200), [kept.fetch, good.fetch], 4, lambda *lost: told.append(lost))], save, progress))
     assert (progress.finished, progress.gaps, told) == (200, [], [])
     assert sorted(good.asked) == list(range(200))
@@ -263,7 +263,7 @@ def test_a_lane_that_gets_nothing_through_leaves_the_chunks_to_the_others_and_is
 
 
 def test_a_lane_that_does_not_recover_is_lost_and_told_once() -> None:
-    kept, good, progress, told = Kept(3, 1e9), Server(), Progress(), list[object]()
+    kept, good, progress, told = Snapshot(3, 1e9), Server(), Progress(), list[object]()
     clock.run(run([Work(chunks(2000), [kept.fetch, good.fetch], 2, lambda *lost: told.append(lost), patience=300)], save, progress))
     assert (progress.finished, progress.gaps, told) == (2000, [], [(0, kept.error)])
     assert len(kept.tried) == 6 + 2 + 5, "what was answered, its two workers, and then one of them a minute"
@@ -272,7 +272,7 @@ def test_a_lane_that_does_not_recover_is_lost_and_told_once() -> None:
 @pytest.mark.parametrize("concurrency", [1, 16])
 def test_a_single_lane_rides_out_what_keeps_it_from_asking(concurrency: int) -> None:
     """One worker a minute finds out whether it is over; then all go on."""
-    kept, progress = Kept(2, 500), Progress()
+    kept, progress = Snapshot(2, 500), Progress()
     clock.run(run([Work(chunks(100), [kept.fetch], concurrency)], save, progress))
     assert (progress.finished, progress.gaps) == (100, [])
     assert len(kept.tried) == 100 + concurrency + 8
@@ -281,7 +281,7 @@ def test_a_single_lane_rides_out_what_keeps_it_from_asking(concurrency: int) -> 
 @pytest.mark.parametrize("others", [0, 1, 2])
 def test_when_the_last_lane_is_lost_what_is_left_is_missing_for_one_reason(others: int) -> None:
     """Though others were refused before it: nobody knows whether the query is at fault."""
-    kept, progress = Kept(2, 1e9), Progress()
+    kept, progress = Snapshot(2, 1e9), Progress()
     dead = [Server(dict.fromkeys(range(100), AuthError("no"))).fetch for _ in range(others)]
 
     async def main() -> float:
@@ -298,7 +298,7 @@ def test_when_the_last_lane_is_lost_what_is_left_is_missing_for_one_reason(other
 @pytest.mark.parametrize("lanes", [1, 2])
 def test_where_no_lane_ever_got_anything_through_nobody_waits(lanes: int) -> None:
     """A host that is not there is told within seconds."""
-    kept, progress = [Kept(0, 1e9) for _ in range(lanes)], Progress()
+    kept, progress = [Snapshot(0, 1e9) for _ in range(lanes)], Progress()
 
     async def main() -> float:
         await run([Work(chunks(100), [each.fetch for each in kept], 16)], save, progress)

@@ -17,7 +17,7 @@ from asyncreport.api.wire import Request, Response
 from asyncreport.core.errors import AsyncReportError, AuthError, ConfigError, RejectedError, RetriesExhausted, TransientError
 from asyncreport.core.job import Client, Limits, Secret
 from asyncreport.net.client import Lane
-from asyncreport.net.counts import Tally
+from asyncreport.net.counts import RequestCounts
 from asyncreport.net.throttle import Throttle
 from asyncreport.net.tokens import REFUSALS
 from tests.clock import run
@@ -93,12 +93,12 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def lane(server: Server, *, limits: Limits | None = None, rate: int = 3000, rng: Callable[[], float] | None = None) -> tuple[Lane, Tally]:
-    tally = Tally()
-    throttle = Throttle(rate, tally)
+def lane(server: Server, *, limits: Limits | None = None, rate: int = 3000, rng: Callable[[], float] | None = None) -> tuple[Lane, RequestCounts]:
+    counts = RequestCounts()
+    throttle = Throttle(rate, counts)
     return Lane(
-        token_request(CLIENT), server.send, limits=limits or Limits(), throttle=throttle, tally=tally, rng=rng or random.Random(1).random
-    ), tally
+        token_request(CLIENT), server.send, limits=limits or Limits(), throttle=throttle, counts=counts, rng=rng or random.Random(1).random
+    ), counts
 
 
 def asked(server: Server, **options: object) -> object:
@@ -126,12 +126,12 @@ def test_a_second_request_uses_the_same_token() -> None:
     server = Server()
 
     async def main() -> None:
-        one, tally = lane(server)
+        one, counts = lane(server)
         await one.ask(QUERY)
         await one.ask(QUERY)
-        assert (tally.requests, tally.retries, tally.throttled) == (3, 0, 0)
-        assert tally.sent == 2 * len(b"{}") + len(b"grant_type=client_credentials")
-        assert tally.received == 2 * len(b'"data"') + len(b'{"access_token": "token-1", "expires_in": 86400}')
+        assert (counts.requests, counts.retries, counts.throttled) == (3, 0, 0)
+        assert counts.sent == 2 * len(b"{}") + len(b"grant_type=client_credentials")
+        assert counts.received == 2 * len(b'"data"') + len(b'{"access_token": "token-1", "expires_in": 86400}')
 
     run(main())
     assert server.bearers == ["token-1", "token-1"]
@@ -258,10 +258,10 @@ def test_a_429_holds_the_whole_lane() -> None:
     server = Server([ok(), refused(429, retry_after="20"), ok()], latency=0.01)
 
     async def main() -> None:
-        one, tally = lane(server, rate=300)
+        one, counts = lane(server, rate=300)
         await asyncio.gather(*(one.ask(QUERY) for _ in range(16)))
-        assert tally.throttled == 1
-        assert tally.retries == 1
+        assert counts.throttled == 1
+        assert counts.retries == 1
 
     run(main())
     limited = server.times[1]
@@ -284,11 +284,11 @@ def test_the_429_of_a_last_attempt_holds_the_lane_for_the_others() -> None:
     server = Server([refused(429, retry_after="30"), ok()])
 
     async def main() -> None:
-        one, tally = lane(server, limits=Limits(max_attempts=1))
+        one, counts = lane(server, limits=Limits(max_attempts=1))
         with pytest.raises(RetriesExhausted, match="with fewer requests_per_minute"):
             await one.ask(QUERY)
         await one.ask(QUERY)
-        assert tally.throttled == 1
+        assert counts.throttled == 1
 
     run(main())
     assert server.times[1] - server.times[0] > 30
@@ -339,11 +339,11 @@ def test_every_attempt_pays_the_throttle() -> None:
     server = Server([refused(500)], latency=0.0)
 
     async def main() -> None:
-        one, tally = lane(server, rate=60, limits=Limits(max_attempts=50, give_up_after=1e6), rng=lambda: 0.0)
+        one, counts = lane(server, rate=60, limits=Limits(max_attempts=50, give_up_after=1e6), rng=lambda: 0.0)
         errors = await asyncio.gather(*(one.ask(QUERY) for _ in range(6)), return_exceptions=True)
         assert {type(error) for error in errors} == {RetriesExhausted}
-        assert tally.requests == 301
-        assert tally.retries == 6 * 49
+        assert counts.requests == 301
+        assert counts.retries == 6 * 49
 
     run(main())
     assert len(server.times) == 300
@@ -367,8 +367,8 @@ def test_a_strict_server_behind_a_trembling_network_never_says_429_and_its_budge
         return ok(b'{"access_token": "t", "expires_in": 86400}' if request.host == "login" else b"1")
 
     async def main() -> None:
-        tally = Tally()
-        one = Lane(token_request(CLIENT), send, limits=Limits(), throttle=Throttle(300, tally), tally=tally, rng=chance.random)
+        counts = RequestCounts()
+        one = Lane(token_request(CLIENT), send, limits=Limits(), throttle=Throttle(300, counts), counts=counts, rng=chance.random)
         left = iter(range(3000))
 
         async def worker() -> None:
@@ -378,9 +378,9 @@ def test_a_strict_server_behind_a_trembling_network_never_says_429_and_its_budge
         async with asyncio.TaskGroup() as group:
             for _ in range(16):
                 group.create_task(worker())
-        assert (tally.requests, tally.throttled) == (3001, 0)
+        assert (counts.requests, counts.throttled) == (3001, 0)
         assert now() <= 1.03 * 600 + 3
-        assert tally.waiting >= 0.9 * now()
+        assert counts.waiting >= 0.9 * now()
 
     run(main())
 
@@ -441,8 +441,8 @@ def test_tokens_that_are_revoked_every_few_requests_end_no_request(revoked: str,
         return await server.send(request)
 
     async def main() -> None:
-        tally = Tally()
-        one = Lane(token_request(CLIENT), send, limits=Limits(), throttle=Throttle(30_000, tally), tally=tally, rng=chance.random)
+        counts = RequestCounts()
+        one = Lane(token_request(CLIENT), send, limits=Limits(), throttle=Throttle(30_000, counts), counts=counts, rng=chance.random)
         left = iter(range(1000))
 
         async def worker() -> None:
@@ -466,9 +466,9 @@ def test_a_request_that_alone_is_answered_so_is_given_up_all_the_same() -> None:
         return refused(401) if request.path == odd.path else answer
 
     async def main() -> None:
-        tally = Tally()
+        counts = RequestCounts()
         limits = Limits(max_attempts=3)
-        one = Lane(token_request(CLIENT), send, limits=limits, throttle=Throttle(3000, tally), tally=tally, rng=random.Random(1).random)
+        one = Lane(token_request(CLIENT), send, limits=limits, throttle=Throttle(3000, counts), counts=counts, rng=random.Random(1).random)
 
         async def others() -> None:
             while True:

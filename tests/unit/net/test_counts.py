@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from asyncreport.net.counts import Tally
+from asyncreport.net.counts import RequestCounts
 
 
 def test_tallies_add_up_field_by_field() -> None:
-    one, two = Tally(1, 2, 3, 4.5, 5, 6), Tally(10, 20, 30, 40.0, 50, 60)
-    assert sum((one, two), start=Tally()) == Tally(11, 22, 33, 44.5, 55, 66)
+    one, two = RequestCounts(1, 2, 3, 4.5, 5, 6), RequestCounts(10, 20, 30, 40.0, 50, 60)
+    assert sum((one, two), start=RequestCounts()) == RequestCounts(11, 22, 33, 44.5, 55, 66)

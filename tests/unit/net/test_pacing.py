@@ -22,7 +22,7 @@ from asyncreport.core.job import Chunk, Limits
 from asyncreport.core.records import Block
 from asyncreport.engine.scheduler import Progress, Work, run
 from asyncreport.net.client import Lane
-from asyncreport.net.counts import Tally
+from asyncreport.net.counts import RequestCounts
 from asyncreport.net.throttle import Throttle
 from tests import clock
 from tests.unit.net.test_client import CLIENT, QUERY, now, ok, refused
@@ -100,10 +100,10 @@ class Server:
         return Response(status=200, headers=said, body=b"1")
 
 
-def lane(server: Server, rate: int, tally: Tally | None = None) -> Lane:
-    tally = tally or Tally()
-    throttle = Throttle(rate, tally)
-    return Lane(token_request(CLIENT), server.send, limits=Limits(), throttle=throttle, tally=tally, rng=random.Random(server.seed).random)
+def lane(server: Server, rate: int, counts: RequestCounts | None = None) -> Lane:
+    counts = counts or RequestCounts()
+    throttle = Throttle(rate, counts)
+    return Lane(token_request(CLIENT), server.send, limits=Limits(), throttle=throttle, counts=counts, rng=random.Random(server.seed).random)
 
 
 def pull(server: Server, rate: int, *, seconds: float, workers: int = 16, events: dict[float, Callable[[], None]] | None = None) -> None:
@@ -217,7 +217,7 @@ def test_a_token_that_ends_costs_the_lane_its_renewal_and_not_the_turn_of_each_w
 def test_a_lane_that_waits_out_a_retry_after_leaves_the_work_to_its_sibling_at_full_pace() -> None:
     """Lane one is sent away for a minute by its first answers; the two of them share 200 chunks."""
     paused, free = Server("sliding", 0, told=False), Server("sliding", 300)
-    progress, tally = Progress(), Tally()
+    progress, counts = Progress(), RequestCounts()
 
     def fetch(one: Lane) -> Callable[[Chunk], object]:
         async def ask(_: Chunk) -> list[Block]:
@@ -228,7 +228,7 @@ def test_a_lane_that_waits_out_a_retry_after_leaves_the_work_to_its_sibling_at_f
 
     async def main() -> float:
         asyncio.get_running_loop().call_at(50, setattr, paused, "allowed", 300)
-        lanes = [lane(paused, 300, tally), lane(free, 300, tally)]
+        lanes = [lane(paused, 300, counts), lane(free, 300, counts)]
         await run([Work(chunks(200), [fetch(one) for one in lanes], 8)], save, progress)  # type: ignore[misc]
         return now()
 
@@ -242,33 +242,33 @@ def test_a_lane_that_waits_out_a_retry_after_leaves_the_work_to_its_sibling_at_f
 
 
 def test_waiting_is_told_while_it_lasts() -> None:
-    tally = Tally()
+    counts = RequestCounts()
 
     async def main() -> None:
-        one, other = Throttle(300, tally), Throttle(300, tally)
+        one, other = Throttle(300, counts), Throttle(300, counts)
         for throttle, pause in ((one, 60.0), (other, 20.0)):
             throttle.pause(pause)
         tasks = [asyncio.create_task(throttle.enter()) for throttle in (one, one, other)]
         await asyncio.sleep(10)
-        assert tally.waited(now()) == pytest.approx(20, abs=0.1), "once for each lane"
+        assert counts.waited(now()) == pytest.approx(20, abs=0.1), "once for each lane"
         await asyncio.sleep(20)
-        assert tally.waited(now()) == pytest.approx(50, abs=0.1)
+        assert counts.waited(now()) == pytest.approx(50, abs=0.1)
         await asyncio.gather(*tasks)
-        assert (tally.waited(now() + 99), tally.standing) == (pytest.approx(80, abs=0.5), 0)
+        assert (counts.waited(now() + 99), counts.standing) == (pytest.approx(80, abs=0.5), 0)
 
     clock.run(main())
 
 
 def test_who_is_cancelled_at_the_gate_waits_no_longer() -> None:
-    tally = Tally()
+    counts = RequestCounts()
 
     async def main() -> None:
-        throttle = Throttle(300, tally)
+        throttle = Throttle(300, counts)
         throttle.pause(60)
         task = asyncio.create_task(throttle.enter())
         await asyncio.sleep(10)
         task.cancel()
         await asyncio.wait([task])
-        assert tally.waited(now() + 99) == pytest.approx(10, abs=0.1)
+        assert counts.waited(now() + 99) == pytest.approx(10, abs=0.1)
 
     clock.run(main())

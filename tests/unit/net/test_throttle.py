@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from asyncreport.api.problems import Budget
-from asyncreport.net.counts import Tally
+from asyncreport.net.counts import RequestCounts
 from asyncreport.net.throttle import Throttle
 from tests.clock import run
 
@@ -28,7 +28,7 @@ def departures(limit: int, count: int, *, workers: int = 16) -> list[float]:
             times.append(now())
 
     async def main() -> None:
-        throttle = Throttle(limit, Tally())
+        throttle = Throttle(limit, RequestCounts())
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(worker(throttle))
@@ -94,7 +94,7 @@ def test_workers_leave_in_the_order_in_which_they_came() -> None:
     order: list[int] = []
 
     async def main() -> None:
-        throttle = Throttle(60, Tally())
+        throttle = Throttle(60, RequestCounts())
 
         async def worker(number: int) -> None:
             await throttle.enter()
@@ -113,7 +113,7 @@ def passing(act: Callable[[Throttle], Awaitable[None]], *, limit: int = 300, unt
     times: list[float] = []
 
     async def main() -> None:
-        throttle = Throttle(limit, Tally())
+        throttle = Throttle(limit, RequestCounts())
 
         async def worker() -> None:
             while True:
@@ -213,17 +213,17 @@ def test_a_limit_that_changes_with_every_answer_neither_stops_the_lane_nor_lets_
 
 
 def test_the_time_at_the_gate_is_counted_once_however_many_stand_there() -> None:
-    tally = Tally()
+    counts = RequestCounts()
 
     async def main() -> None:
-        throttle = Throttle(300, tally)
+        throttle = Throttle(300, counts)
         await throttle.enter()
-        assert tally.waiting == pytest.approx(0, abs=1e-3)
+        assert counts.waiting == pytest.approx(0, abs=1e-3)
         throttle.pause(10)
         await asyncio.gather(*(throttle.enter() for _ in range(2)))
 
     run(main())
-    assert tally.waiting == pytest.approx(10, abs=0.5)
+    assert counts.waiting == pytest.approx(10, abs=0.5)
 
 
 @pytest.mark.parametrize("turns", range(12))
@@ -231,7 +231,7 @@ def test_a_cancelled_waiter_leaves_the_gate_open_to_the_next(turns: int) -> None
     """Cancel one waiter after some turns of the loop, at the lock, in the bucket or in a pause; the others pass as if it had not come."""
 
     async def main() -> None:
-        throttle = Throttle(60, Tally())
+        throttle = Throttle(60, RequestCounts())
         throttle.pause(5)
         waiters = [asyncio.create_task(throttle.enter()) for _ in range(4)]
         for _ in range(turns):

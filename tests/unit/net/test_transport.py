@@ -420,9 +420,9 @@ def test_lanes_open_one_per_client_over_one_transport_and_close_with_it() -> Non
     async def main() -> None:
         async with listening(saying(grant, http(b"one"), grant, http(b"two"))) as port:
             clients = tuple(Client(client_id=f"c{n}", client_secret=Secret("s")) for n in range(2))
-            async with open_lanes(connection(port, clients=clients), Limits(), rng=lambda: 0.5) as (lanes, tally):
+            async with open_lanes(connection(port, clients=clients), Limits(), rng=lambda: 0.5) as (lanes, counts):
                 assert [await lane.ask(POST) for lane in lanes] == [b"one", b"two"]
-                assert tally.requests == 4
+                assert counts.requests == 4
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(main())

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from asyncreport.core.errors import StoreError
-from asyncreport.store.atomic import append, make_folder, read_json, remove_temporaries, replacing, write_json
+from asyncreport.store.atomic import append, make_folder, read_json, remove_temporaries, atomic_write, write_json
 
 
 def test_a_replaced_file_holds_everything_that_was_written(tmp_path: Path) -> None:
     pieces = [bytes([n % 251]) * 50_001 for n in range(20)]
-    with replacing(tmp_path / "out", owner=tmp_path) as sink:
+    with atomic_write(tmp_path / "out", owner=tmp_path) as sink:
         for piece in pieces:
             sink.write(piece)
     whole = b"".join(pieces)
@@ -28,7 +28,7 @@ def test_the_old_file_stands_when_the_new_one_fails(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"old")
 
     def interrupted() -> None:
-        with replacing(tmp_path / "out", owner=tmp_path) as sink:
+        with atomic_write(tmp_path / "out", owner=tmp_path) as sink:
             sink.write(b"new")
             raise KeyboardInterrupt
 
@@ -39,7 +39,7 @@ def test_the_old_file_stands_when_the_new_one_fails(tmp_path: Path) -> None:
 
 def test_two_jobs_that_write_one_file_have_temporaries_of_their_own(tmp_path: Path) -> None:
     path = tmp_path / "out"
-    with replacing(path, owner=tmp_path / "a") as one, replacing(path, owner=tmp_path / "b") as other:
+    with atomic_write(path, owner=tmp_path / "a") as one, atomic_write(path, owner=tmp_path / "b") as other:
         one.write(b"one")
         other.write(b"other")
     assert path.read_bytes() == b"one"
@@ -48,10 +48,10 @@ def test_two_jobs_that_write_one_file_have_temporaries_of_their_own(tmp_path: Pa
 def test_a_temporary_that_someone_else_planted_is_not_followed(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
-    with replacing(tmp_path / "out", owner=tmp_path):
+    with atomic_write(tmp_path / "out", owner=tmp_path):
         (temporary,) = tmp_path.glob(".asyncreport-*.tmp")
     temporary.symlink_to(victim)
-    with replacing(tmp_path / "out", owner=tmp_path) as sink:
+    with atomic_write(tmp_path / "out", owner=tmp_path) as sink:
         sink.write(b"mine")
     assert (victim.read_bytes(), (tmp_path / "out").read_bytes()) == (b"precious", b"mine")
 
@@ -59,7 +59,7 @@ def test_a_temporary_that_someone_else_planted_is_not_followed(tmp_path: Path) -
 def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
-    with replacing(tmp_path / "out", owner=tmp_path) as sink:
+    with atomic_write(tmp_path / "out", owner=tmp_path) as sink:
         sink.write(b"0123456789" * 10)
     assert (tmp_path / "out").read_bytes() == b"0123456789" * 10
 
@@ -78,7 +78,7 @@ def test_a_failed_write_names_the_file_the_fact_and_the_next_step(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "write", refuse)
-    with pytest.raises(StoreError) as caught, replacing(tmp_path / "out", owner=tmp_path) as sink:
+    with pytest.raises(StoreError) as caught, atomic_write(tmp_path / "out", owner=tmp_path) as sink:
         sink.write(b"new")
     message = str(caught.value)
     assert str(tmp_path / "out") in message
@@ -130,7 +130,7 @@ def test_a_replaced_file_leaves_its_mode_to_the_new_one(mode: int, tmp_path: Pat
     path = tmp_path / "out"
     path.write_bytes(b"old")
     path.chmod(mode)
-    with replacing(path, owner=tmp_path) as sink:
+    with atomic_write(path, owner=tmp_path) as sink:
         sink.write(b"new")
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"new", mode)
     path.chmod(0o644)

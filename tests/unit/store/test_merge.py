@@ -73,23 +73,23 @@ def _keys(output: bytes) -> list[tuple[str, str | None, str]]:
     return [(line["team"], line["user_id"], line["interval_start"][:13]) for line in map(json.loads, output.splitlines())]
 
 
-Facts = dict[str | None, list[dict[str, object]]]
+PartStats = dict[str | None, list[dict[str, object]]]
 
 _texts = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 _users = st.lists(_texts.filter(bool), max_size=6, unique=True)
 
 
 @st.composite
-def _facts(draw: st.DrawFn) -> Facts:
+def _facts(draw: st.DrawFn) -> PartStats:
     """Draw rows of several users, in order of time and split value."""
-    found: Facts = {}
+    found: PartStats = {}
     for user in [None, *draw(_users)]:
         keys = draw(st.lists(st.tuples(st.integers(0, HOURS - 1), _texts), max_size=8, unique=True))
         found[user] = [row(hour, handled=n, queue_id=split) for n, (hour, split) in enumerate(sorted(keys))]
     return found
 
 
-def _slice(facts: Facts, users: Sequence[str | None], interval: Interval) -> list[tuple[str | None, list[dict[str, object]]]]:
+def _slice(facts: PartStats, users: Sequence[str | None], interval: Interval) -> list[tuple[str | None, list[dict[str, object]]]]:
     start, end = str(interval).split("/")
     cut = [(user, [one for one in facts.get(user, []) if start <= str(one["interval_start"]) < end]) for user in users]
     return [(user, rows) for user, rows in cut if rows]
@@ -105,7 +105,7 @@ def _tiles(data: st.DataObject, first: int, end: int) -> list[Interval]:
     return data.draw(st.permutations([hours(*pair) for pair in pairwise(sorted(cuts))]))
 
 
-def _stored(data: st.DataObject, facts: Facts, listed_from: int, folder: Path) -> list[Part]:
+def _stored(data: st.DataObject, facts: PartStats, listed_from: int, folder: Path) -> list[Part]:
     """Write the facts as parts of everyone up to an hour, and after it as parts of batches that are each cut elsewhere."""
     users = data.draw(st.permutations(sorted(user for user in facts if user is not None)))
     size = data.draw(st.integers(1, 4))
@@ -118,7 +118,7 @@ def _stored(data: st.DataObject, facts: Facts, listed_from: int, folder: Path) -
     ]
 
 
-def _expected(facts: Facts, teams: Sequence[Team], names: Mapping[str, str | None], range_: Interval) -> bytes:
+def _expected(facts: PartStats, teams: Sequence[Team], names: Mapping[str, str | None], range_: Interval) -> bytes:
     """Say what the output is, without bytes of parts: row by row through the JSON writer."""
     lines = []
     for team in teams:
@@ -131,7 +131,7 @@ def _expected(facts: Facts, teams: Sequence[Team], names: Mapping[str, str | Non
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), facts=_facts(), everyone=st.booleans())
-def test_the_same_facts_give_the_same_bytes_however_they_are_stored(data: st.DataObject, facts: Facts, everyone: bool) -> None:
+def test_the_same_facts_give_the_same_bytes_however_they_are_stored(data: st.DataObject, facts: PartStats, everyone: bool) -> None:
     known = [user for user in facts if user is not None]
     first, end = sorted(data.draw(st.lists(st.integers(0, HOURS), min_size=2, max_size=2, unique=True)))
     listed = data.draw(st.lists(st.sampled_from([*known, "stranger"]), max_size=4))
