@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["AsyncReportError", "Job", "Screen", "Summary", "clock", "load_job", "read_environ", "run_job"]
+__all__ = [
+    "AsyncReportError",
+    "Job",
+    "Screen",
+    "Summary",
+    "clock",
+    "load_job",
+    "read_environ",
+    "run_job",
+]
 
 _HOMES = {
     "AsyncReportError": "core.errors",

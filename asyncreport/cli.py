@@ -50,7 +50,11 @@ def main() -> None:
         code = error.exit_code
     except OSError as error:
         _trace(error)
-        say([f"error: {error.filename or 'the system'}: {error.strerror or error}; run again with -v to see where"])
+        say(
+            [
+                f"error: {error.filename or 'the system'}: {error.strerror or error}; run again with -v to see where"
+            ]
+        )
         code = 5
     sys.exit(code)
 
@@ -90,9 +94,15 @@ _verbose = click.option(
 
 def _job_arguments(command: F) -> F:
     """Give a command the arguments that all commands on a job share."""
-    command = click.argument("job", metavar="JOB", type=click.Path(path_type=Path))(_verbose(command))
+    command = click.argument("job", metavar="JOB", type=click.Path(path_type=Path))(
+        _verbose(command)
+    )
     return click.option(
-        "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a key of the job file: --set range.end=today."
+        "--set",
+        "overrides",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Override a key of the job file: --set range.end=today.",
     )(command)
 
 
@@ -102,7 +112,9 @@ def _load(path: Path, overrides: tuple[str, ...]) -> tuple[Job, int]:
     from asyncreport.export.run import clock
 
     now = clock()
-    return load_job(path, environ=read_environ(Path(), os.environ), overrides=overrides, now=now), now
+    return load_job(
+        path, environ=read_environ(Path(), os.environ), overrides=overrides, now=now
+    ), now
 
 
 class _Commands(click.Group):
@@ -114,23 +126,37 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError as error:
             if sys.stdout is not None:
-                with Path(os.devnull).open("wb") as nowhere:  # for what the interpreter still flushes at its end
+                with Path(os.devnull).open(
+                    "wb"
+                ) as nowhere:  # for what the interpreter still flushes at its end
                     os.dup2(nowhere.fileno(), sys.stdout.fileno())
             raise click.exceptions.Exit(128 + signal.SIGPIPE) from error
 
 
-@click.group(cls=_Commands, context_settings=_CONTEXT, epilog="Example: asyncreport run configs/demo.yaml")
+@click.group(
+    cls=_Commands, context_settings=_CONTEXT, epilog="Example: asyncreport run configs/demo.yaml"
+)
 @click.version_option(__version__, prog_name="asyncreport")
 def cli() -> None:
     """Export agent handle time from Genesys Cloud: one job file in, one exact JSONL file out."""
 
 
-@cli.command(epilog="Example: asyncreport run configs/demo.yaml --set output.path=exports/mine.jsonl")
+@cli.command(
+    epilog="Example: asyncreport run configs/demo.yaml --set output.path=exports/mine.jsonl"
+)
 @_job_arguments
-@click.option("--allow-partial", is_flag=True, help="Write the output though chunks are missing; the summary lists them.")
+@click.option(
+    "--allow-partial",
+    is_flag=True,
+    help="Write the output though chunks are missing; the summary lists them.",
+)
 @click.option("--refresh-names", is_flag=True, help="Ask for every user's name again.")
 @click.option("--strict", is_flag=True, help="Send no query where a team cannot be looked up.")
-@click.option("--refresh", metavar="START/END", help="Fetch an interval again: 2024-01-01/2024-01-08, yesterday/today.")
+@click.option(
+    "--refresh",
+    metavar="START/END",
+    help="Fetch an interval again: 2024-01-01/2024-01-08, yesterday/today.",
+)
 def run(job: Path, overrides: tuple[str, ...], refresh: str | None, **choices: bool) -> int:
     """Fetch what is missing and write the output files."""
     from asyncreport.config import refreshed
@@ -141,7 +167,16 @@ def run(job: Path, overrides: tuple[str, ...], refresh: str | None, **choices: b
     screen = Screen()
     interval = None if refresh is None else refreshed(refresh, loaded, now)
     try:
-        summary = drive(run_job(loaded, now=now, say=screen.say, watch=screen.watching, choices=Choices(**choices, refresh=interval)), screen.stopping)
+        summary = drive(
+            run_job(
+                loaded,
+                now=now,
+                say=screen.say,
+                watch=screen.watching,
+                choices=Choices(**choices, refresh=interval),
+            ),
+            screen.stopping,
+        )
     except Stopped:
         screen.say("what is finished is kept: run again to go on from there")
         raise
@@ -179,7 +214,9 @@ def check(job: Path, overrides: tuple[str, ...]) -> int:
     return drive(worst_of())
 
 
-@cli.command(epilog="Example: asyncreport verify configs/demo.yaml --set output.path=exports/mine.jsonl")
+@cli.command(
+    epilog="Example: asyncreport verify configs/demo.yaml --set output.path=exports/mine.jsonl"
+)
 @_job_arguments
 def verify(job: Path, overrides: tuple[str, ...]) -> int:
     """Prove that an export is complete and right: parts, output files, and the server's own totals; change nothing."""
@@ -210,17 +247,63 @@ def status(job: Path, overrides: tuple[str, ...]) -> None:
 
 @cli.command(epilog="Example: asyncreport query --emulator --start 2024-01-01 --end 2024-01-02")
 @_verbose
-@click.option("--start", default="", metavar="WHEN", help="The first instant: 2024-01-01, yesterday. [env: QUERY_START_DATE]")
-@click.option("--end", default="", metavar="WHEN", help="The first instant that is left out. [env: QUERY_END_DATE]")
-@click.option("--granularity", default="PT1H", show_default=True, metavar="LENGTH", help="Of a bucket: PT15M to P1M, or none.")
-@click.option("--time-zone", default="UTC", show_default=True, metavar="ZONE", help="An IANA name, such as Europe/Dublin.")
-@click.option("--user", "users", multiple=True, metavar="ID", help="A user's id; repeat it for several. [env: GENESYS_USER_ID]")
-@click.option("--team", "teams", multiple=True, metavar="NAME-OR-ID", help="A Genesys team, by id or exact name; repeat it for several.")
-@click.option("--occupancy", is_flag=True, help="Add the share of the time on queue that was spent interacting.")
 @click.option(
-    "--contract", type=click.Choice(["aggregates", "query-jobs", "entities"]), default="aggregates", show_default=True, help="The dialect."
+    "--start",
+    default="",
+    metavar="WHEN",
+    help="The first instant: 2024-01-01, yesterday. [env: QUERY_START_DATE]",
 )
-@click.option("--emulator", is_flag=True, help="Ask an invented organisation, and everyone in it unless users or teams are named.")
+@click.option(
+    "--end",
+    default="",
+    metavar="WHEN",
+    help="The first instant that is left out. [env: QUERY_END_DATE]",
+)
+@click.option(
+    "--granularity",
+    default="PT1H",
+    show_default=True,
+    metavar="LENGTH",
+    help="Of a bucket: PT15M to P1M, or none.",
+)
+@click.option(
+    "--time-zone",
+    default="UTC",
+    show_default=True,
+    metavar="ZONE",
+    help="An IANA name, such as Europe/Dublin.",
+)
+@click.option(
+    "--user",
+    "users",
+    multiple=True,
+    metavar="ID",
+    help="A user's id; repeat it for several. [env: GENESYS_USER_ID]",
+)
+@click.option(
+    "--team",
+    "teams",
+    multiple=True,
+    metavar="NAME-OR-ID",
+    help="A Genesys team, by id or exact name; repeat it for several.",
+)
+@click.option(
+    "--occupancy",
+    is_flag=True,
+    help="Add the share of the time on queue that was spent interacting.",
+)
+@click.option(
+    "--contract",
+    type=click.Choice(["aggregates", "query-jobs", "entities"]),
+    default="aggregates",
+    show_default=True,
+    help="The dialect.",
+)
+@click.option(
+    "--emulator",
+    is_flag=True,
+    help="Ask an invented organisation, and everyone in it unless users or teams are named.",
+)
 def query(**options: Any) -> None:
     """Show handled interactions and AHT at once: a table on a terminal, JSON lines in a pipe.
 
@@ -234,10 +317,14 @@ def query(**options: Any) -> None:
     from asyncreport.terminal.progress import Screen
 
     if sys.stdout is None:
-        raise StoreError("standard output is closed; give the records a place: a terminal, a pipe or a file")
+        raise StoreError(
+            "standard output is closed; give the records a place: a terminal, a pipe or a file"
+        )
     now, screen = clock(), Screen()
     with TemporaryDirectory(prefix="asyncreport-") as folder:
-        job = job_of(QueryOptions(**options), Path(folder), environ=read_environ(Path(), os.environ), now=now)
+        job = job_of(
+            QueryOptions(**options), Path(folder), environ=read_environ(Path(), os.environ), now=now
+        )
         found = drive(report(job, now=now, say=screen.say, watch=screen.watching), screen.stopping)
     if not found.records:
         for line in hints(job, found.sent, now=now):
@@ -270,17 +357,51 @@ def _draw(job: Job, records: bytes) -> None:
 
 @cli.command(epilog="Example: asyncreport emulate --port 8080 --agents 200")
 @_verbose
-@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="The port on 127.0.0.1; 0 is any free one.")
-@click.option("--agents", type=click.IntRange(1, 10_000), default=40, show_default=True, help="How many users the organisation has.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Another seed, another organisation.")
-@click.option("--requests-per-minute", type=click.IntRange(0), default=300, show_default=True, help="The limit of one token; 0 is none.")
-@click.option("--latency", type=click.FloatRange(0), default=0.0, show_default=True, help="Seconds before each answer.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="The port on 127.0.0.1; 0 is any free one.",
+)
+@click.option(
+    "--agents",
+    type=click.IntRange(1, 10_000),
+    default=40,
+    show_default=True,
+    help="How many users the organisation has.",
+)
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Another seed, another organisation."
+)
+@click.option(
+    "--requests-per-minute",
+    type=click.IntRange(0),
+    default=300,
+    show_default=True,
+    help="The limit of one token; 0 is none.",
+)
+@click.option(
+    "--latency",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Seconds before each answer.",
+)
 def emulate(port: int, agents: int, seed: int, requests_per_minute: int, latency: float) -> None:
     """Serve an invented Genesys Cloud on loopback; a JSON line on stdout tells its url, client_id and client_secret."""
     from asyncreport import emulator
 
     def up(server: emulator.Emulator) -> None:
-        show(json.dumps({"url": server.url, "client_id": server.client_id, "client_secret": server.client_secret}))
+        show(
+            json.dumps(
+                {
+                    "url": server.url,
+                    "client_id": server.client_id,
+                    "client_secret": server.client_secret,
+                }
+            )
+        )
 
     options = emulator.Options(requests_per_minute=requests_per_minute, latency=latency)
     try:

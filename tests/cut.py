@@ -147,7 +147,9 @@ def humble() -> None:
             raise OSError(ctypes.get_errno(), "capset")
 
 
-def run(at: int = 0, deed: str = "", trace: str = "", file_size: int = 0, as_anyone: bool = False) -> None:
+def run(
+    at: int = 0, deed: str = "", trace: str = "", file_size: int = 0, as_anyone: bool = False
+) -> None:
     """Run the command line under a cut; `trace` is the file for its moments, `file_size` the most bytes that a file may have."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_size or limits[0], limits[1]))
@@ -162,7 +164,14 @@ def run(at: int = 0, deed: str = "", trace: str = "", file_size: int = 0, as_any
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         if trace:
-            Path(trace).write_text(json.dumps([[what, re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", of)] for what, of in cut.trace]))
+            Path(trace).write_text(
+                json.dumps(
+                    [
+                        [what, re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", of)]
+                        for what, of in cut.trace
+                    ]
+                )
+            )
 
 
 if __name__ == "__main__":

@@ -40,7 +40,12 @@ class Handle:
 
     def truth(self, start_ms: int, end_ms: int) -> list[dict[str, Any]]:
         """Give every emission in `[start_ms, end_ms)`."""
-        return [json.loads(line) for line in self._call("GET", "truth", start=iso(start_ms), end=iso(end_ms)).splitlines()]
+        return [
+            json.loads(line)
+            for line in self._call(
+                "GET", "truth", start=iso(start_ms), end=iso(end_ms)
+            ).splitlines()
+        ]
 
     def statuses(self, start_ms: int, end_ms: int) -> list[dict[str, Any]]:
         """Give every routing status within `[start_ms, end_ms)`, cut at its ends: user_id, status, start, end."""
@@ -74,7 +79,9 @@ class Handle:
 
     def _call(self, method: str, what: str, *, body: bytes | None = None, **query: str) -> bytes:
         url = f"{self.url}/emulator/{what}" + (f"?{urlencode(query)}" if query else "")
-        with _OPENER.open(urllib.request.Request(url, data=body, method=method), timeout=_PATIENCE) as answer:
+        with _OPENER.open(
+            urllib.request.Request(url, data=body, method=method), timeout=_PATIENCE
+        ) as answer:
             found: bytes = answer.read()
             return found
 
@@ -84,12 +91,16 @@ def emulator_process(agents: int = 40, seed: int = 1, **options: Any) -> Iterato
     """Start an emulator with these `Options` and end it; raise RuntimeError where it does not come up."""
     settings = json.dumps({"agents": agents, "seed": seed, **options})
     command = [sys.executable, "-m", "tests.emulator_serve", settings]
-    with subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         try:
             line = process.stdout.readline()
             if not line:
-                raise RuntimeError(f"the emulator did not come up with {settings}; its own words are on standard error")
+                raise RuntimeError(
+                    f"the emulator did not come up with {settings}; its own words are on standard error"
+                )
             yield Handle(**json.loads(line))
         finally:
             process.terminate()

@@ -11,7 +11,16 @@ from asyncreport.emulator import Emulator, Options, World, serve
 
 
 def _tell(emulator: Emulator) -> None:
-    print(json.dumps({"url": emulator.url, "client_id": emulator.client_id, "client_secret": emulator.client_secret}), flush=True)  # noqa: T201
+    print(
+        json.dumps(
+            {
+                "url": emulator.url,
+                "client_id": emulator.client_id,
+                "client_secret": emulator.client_secret,
+            }
+        ),
+        flush=True,
+    )  # noqa: T201
 
 
 async def main(agents: int, seed: int, options: Options) -> None:
@@ -19,7 +28,9 @@ async def main(agents: int, seed: int, options: Options) -> None:
     serving = asyncio.ensure_future(serve(World(agents, seed), options, up=_tell))
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, serving.cancel)
-    loop.add_reader(sys.stdin, serving.cancel)  # end of file: the test's process is gone, however it went
+    loop.add_reader(
+        sys.stdin, serving.cancel
+    )  # end of file: the test's process is gone, however it went
     try:
         await serving
     except asyncio.CancelledError:

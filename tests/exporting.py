@@ -62,7 +62,9 @@ def run_here(path: Path, *overrides: str, now: int = NOW, **choices: bool) -> Su
     """Run a job file in this process."""
     job = load_job(path, environ={}, overrides=overrides, now=now)
     screen = Screen(Console(file=io.StringIO()))
-    return asyncio.run(run_job(job, now=now, say=screen.say, watch=screen.watching, choices=Choices(**choices)))
+    return asyncio.run(
+        run_job(job, now=now, say=screen.say, watch=screen.watching, choices=Choices(**choices))
+    )
 
 
 def restate(state: Path, start: str) -> None:
@@ -72,7 +74,9 @@ def restate(state: Path, start: str) -> None:
         said = json.loads(line)
         if said.get("interval", "").startswith(start):
             part = state / f"part-{said['part']:08}.jsonl"
-            content = re.sub(rb'"handled_count":[1-9],', b'"handled_count":0,', part.read_bytes(), count=1)
+            content = re.sub(
+                rb'"handled_count":[1-9],', b'"handled_count":0,', part.read_bytes(), count=1
+            )
             part.write_bytes(content)
             lines[n] = json.dumps({**said, "sha256": hashlib.sha256(content).hexdigest()})
     (state / "manifest.jsonl").write_text("".join(f"{line}\n" for line in lines))
@@ -94,7 +98,11 @@ class Call:
 def environ(**extra: str) -> dict[str, str]:
     """Give a process's environment without what would change a message or a road; dev mode writes of slow callbacks to stderr."""
     strange = ("GENESYS_", "QUERY_", "PYTHONDEVMODE")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(strange) and "proxy" not in name.lower()}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(strange) and "proxy" not in name.lower()
+    }
     return {**kept, "COLUMNS": "200", "NO_COLOR": "1", **extra}
 
 
@@ -102,7 +110,14 @@ def environ(**extra: str) -> dict[str, str]:
 def start(*arguments: str, cwd: Path, **extra: str) -> Iterator[subprocess.Popen[str]]:
     """Start the command line; it is killed where the block leaves it running."""
     command = [sys.executable, "-m", "asyncreport", *arguments]
-    with subprocess.Popen(command, cwd=cwd, env=environ(**extra), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=environ(**extra),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         try:
             yield process
         finally:

@@ -64,7 +64,11 @@ def records(
     for emission in world.truth(ms(start), ms(end)):
         if emission.metric in _COLUMNS:
             at = datetime.fromtimestamp(emission.at / 1000, UTC)
-            key = (emission.user_id, *bucket(at, granularity, zone), *(getattr(emission, name) for name in split_by))
+            key = (
+                emission.user_id,
+                *bucket(at, granularity, zone),
+                *(getattr(emission, name) for name in split_by),
+            )
             cells[key][_COLUMNS[emission.metric]] += emission.value or 0
             cells[key]["count"] += emission.metric == "tHandle"
     names = {person.id: person.name for person in world.people}
@@ -73,7 +77,11 @@ def records(
     for (user, begin, until, *values), cell in cells.items():
         average = None
         if cell["count"]:
-            average = float((Decimal(cell["handle"]) / cell["count"] / 1000).quantize(Decimal("0.01"), ROUND_HALF_UP))
+            average = float(
+                (Decimal(cell["handle"]) / cell["count"] / 1000).quantize(
+                    Decimal("0.01"), ROUND_HALF_UP
+                )
+            )
         for team, users in teams:
             if users is None or user in users:
                 found.append(
@@ -82,7 +90,11 @@ def records(
                         "user_id": user,
                         "user_name": names.get(user),
                         **dict(zip(split_by, values, strict=True)),
-                        **({"queue_name": queues.get(values[split_by.index("queue_id")])} if "queue_id" in split_by else {}),
+                        **(
+                            {"queue_name": queues.get(values[split_by.index("queue_id")])}
+                            if "queue_id" in split_by
+                            else {}
+                        ),
                         "interval_start": text(begin),
                         "interval_end": text(until),
                         "handled_count": cell["count"],

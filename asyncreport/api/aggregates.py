@@ -138,13 +138,19 @@ def send(body: dict[str, object], reader: Reader) -> Steps:
     return answer.facts
 
 
-def request(path: str, body: dict[str, object], decode: Callable[[bytes], Any], *, at_once: bool = True) -> Request:
+def request(
+    path: str, body: dict[str, object], decode: Callable[[bytes], Any], *, at_once: bool = True
+) -> Request:
     """Make a request of a query; raise RejectedError where it is longer than the platform takes."""
     text = msgspec.json.encode(body)
     if len(text) > REQUEST_BYTES:
-        raise RejectedError(f"a query of {len(text):,} bytes is over the vendor's {REQUEST_BYTES:,}; name fewer queues in the filter")
+        raise RejectedError(
+            f"a query of {len(text):,} bytes is over the vendor's {REQUEST_BYTES:,}; name fewer queues in the filter"
+        )
     headers = {"Content-Type": "application/json"}
-    return Request(method="POST", path=path, body=text, headers=headers, decode=decode, at_once=at_once)
+    return Request(
+        method="POST", path=path, body=text, headers=headers, decode=decode, at_once=at_once
+    )
 
 
 def conversations(query: Query, chunk: Chunk, interval: Interval, whole: bool) -> dict[str, object]:
@@ -183,11 +189,16 @@ def _clauses(query: Query, chunk: Chunk) -> Iterator[dict[str, object]]:
 
 def one_of(dimension: str, values: Iterable[str]) -> dict[str, object] | None:
     """Write a clause that any of the values fulfils: a predicate holds a single one, so that a list is an `or` of them."""
-    predicates = [{"type": "dimension", "dimension": dimension, "operator": "matches", "value": value} for value in values]
+    predicates = [
+        {"type": "dimension", "dimension": dimension, "operator": "matches", "value": value}
+        for value in values
+    ]
     return {"type": "or", "predicates": predicates} if predicates else None
 
 
-def cut(grid: Grid, interval: Interval, known: ConnectionState, facts: Accumulator, ask: Ask) -> Generator[Request | Wait, Any, None]:
+def cut(
+    grid: Grid, interval: Interval, known: ConnectionState, facts: Accumulator, ask: Ask
+) -> Generator[Request | Wait, Any, None]:
     """Ask for an interval in as few queries as its granularity allows, and add what they report to `facts`."""
     if grid.granularity is Granularity.P1D and not known.days_alone:
         try:
@@ -217,7 +228,9 @@ def take(facts: Accumulator, answer: Accumulator) -> None:
 
 def alone(grid: Grid, known: ConnectionState) -> bool:
     """Tell whether `cut` makes a query of each bucket."""
-    return grid.granularity.step is None and (grid.granularity is not Granularity.P1D or known.days_alone)
+    return grid.granularity.step is None and (
+        grid.granularity is not Granularity.P1D or known.days_alone
+    )
 
 
 def queries(grid: Grid, interval: Interval) -> int:
@@ -262,18 +275,24 @@ def _wanted(query: Query) -> list[tuple[str, frozenset[str]]]:
 def _check_wanted(dimension: str, value: str | None, values: frozenset[str]) -> None:
     # A group that does not tell is believed: a gateway may leave out a dimension, and nothing says that it is another.
     if value is not None and value not in values:
-        raise RejectedError(f"the answer holds a {dimension} {value[:80]!r} that was not asked for; the server did not apply the filter")
+        raise RejectedError(
+            f"the answer holds a {dimension} {value[:80]!r} that was not asked for; the server did not apply the filter"
+        )
 
 
 def check_asked(user: str | None, asked: frozenset[str] | None) -> None:
     """Raise RejectedError for a user who was not asked for: a server that does not filter would be believed otherwise."""
     if asked is not None and user not in asked:
-        raise RejectedError(f"the answer holds a user {str(user)[:80]!r} who was not asked for; the server did not apply the filter")
+        raise RejectedError(
+            f"the answer holds a user {str(user)[:80]!r} who was not asked for; the server did not apply the filter"
+        )
 
 
 def text(group: dict[str, Any], dimension: str) -> str | None:
     """Read a group's value; raise RejectedError where it is no text."""
     value = group.get(dimension)
     if value is not None and not isinstance(value, str):
-        raise RejectedError(f"the answer groups by a {dimension} that is no text: {str(value)[:80]}")
+        raise RejectedError(
+            f"the answer groups by a {dimension} that is no text: {str(value)[:80]}"
+        )
     return value or None

@@ -13,7 +13,9 @@ from asyncreport.core.records import Accumulator
 from asyncreport.core.timeline import Interval
 
 
-def steps(query: Query, chunk: Chunk, facts: Accumulator, known: ConnectionState, closing: list[Request]) -> Generator[Request | Wait, Any, None]:
+def steps(
+    query: Query, chunk: Chunk, facts: Accumulator, known: ConnectionState, closing: list[Request]
+) -> Generator[Request | Wait, Any, None]:
     """Ask for everything in a chunk and add it to `facts`; what must still be asked when this ends, however it does, is in `closing`.
 
     Raise RejectedError for what the server refuses or answers in another form, RetriesExhausted for a query job that never ends.
@@ -38,7 +40,11 @@ def steps(query: Query, chunk: Chunk, facts: Accumulator, known: ConnectionState
 
 def alone(query: Query, known: ConnectionState) -> bool:
     """Tell whether each bucket of a chunk is a query of its own."""
-    return entities.alone(query.grid) if query.contract == "entities" else aggregates.alone(query.grid, known)
+    return (
+        entities.alone(query.grid)
+        if query.contract == "entities"
+        else aggregates.alone(query.grid, known)
+    )
 
 
 def requests(query: Query, chunk: Chunk, population: int) -> int:

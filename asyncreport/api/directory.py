@@ -83,7 +83,9 @@ def look_up(selector: Selector) -> Generator[Request, Any, Roster]:
         if error.status != 404:
             raise
         raise _unknown(selector.kind, found.id) from error
-    return Roster(id=found.id, name=found.name or found.id, users=tuple(sorted(user.id for user in users)))
+    return Roster(
+        id=found.id, name=found.name or found.id, users=tuple(sorted(user.id for user in users))
+    )
 
 
 def queue_names(ids: Iterable[str]) -> Generator[Request, Any, dict[str, str | None]]:
@@ -130,7 +132,9 @@ def numbered(path: str, *query: tuple[str, str], size: int = PAGE_SIZE) -> Steps
     seen: set[str] = set()
     narrowed = (*query, ("pageSize", str(size)))
     for number in count(1):
-        page: Page = yield Request(method="GET", path=path, query=(*narrowed, ("pageNumber", str(number))), decode=decode)
+        page: Page = yield Request(
+            method="GET", path=path, query=(*narrowed, ("pageNumber", str(number))), decode=decode
+        )
         entities = page.entities or []
         found.update((entity.id, entity) for entity in entities)
         if page.page_count is not None:
@@ -178,14 +182,18 @@ def _onward(query: Query, next_uri: str) -> Query:
 def _mark(path: str, next_uri: str, seen: set[str]) -> None:
     place = next_uri.partition("?")[2]
     if place in seen:
-        raise RejectedError(f"GET {path}: page {len(seen) + 1} leads back to one already read; run it again later, or tell the vendor")
+        raise RejectedError(
+            f"GET {path}: page {len(seen) + 1} leads back to one already read; run it again later, or tell the vendor"
+        )
     seen.add(place)
     check_pages(f"GET {path}", len(seen))
 
 
 def _by_id(selector: Selector) -> Generator[Request, Any, Entity]:
     try:
-        entity: Entity = yield Request(method="GET", path=f"{_PATHS[selector.kind]}/{selector.value}", decode=_decode_one)
+        entity: Entity = yield Request(
+            method="GET", path=f"{_PATHS[selector.kind]}/{selector.value}", decode=_decode_one
+        )
     except RejectedError as error:
         if error.status != 404:
             raise
@@ -205,7 +213,9 @@ def _by_name(selector: Selector) -> Generator[Request, Any, Entity]:
             raise _unnamed(kind, name, everything)
         case several:
             ids = one_line(", ".join(sorted(entity.id for entity in several)), _SHOWN)
-            raise UnknownTeamError(f"{kind} {name!r}: {len(several)} {kind}s bear this name ({ids}); give the id of the one that is meant")
+            raise UnknownTeamError(
+                f"{kind} {name!r}: {len(several)} {kind}s bear this name ({ids}); give the id of the one that is meant"
+            )
 
 
 def _listed(kind: Kind, name: str = "") -> Steps:
@@ -215,7 +225,9 @@ def _listed(kind: Kind, name: str = "") -> Steps:
 
 
 def _members(kind: Kind, entity_id: str) -> Steps:
-    return (_followed if kind == "team" else numbered)(f"{_PATHS[kind]}/{quote(entity_id, safe='')}/members")
+    return (_followed if kind == "team" else numbered)(
+        f"{_PATHS[kind]}/{quote(entity_id, safe='')}/members"
+    )
 
 
 def _unknown(kind: str, entity_id: str) -> UnknownTeamError:
@@ -228,7 +240,11 @@ def _unknown(kind: str, entity_id: str) -> UnknownTeamError:
 def _unnamed(kind: str, name: str, seen: Sequence[Entity]) -> UnknownTeamError:
     by_folded = {entity.name.casefold(): entity.name for entity in seen if entity.name}
     close = [by_folded[folded] for folded in get_close_matches(name.casefold(), by_folded)]
-    hint = f"did you mean {one_line(' or '.join(map(repr, close)), _SHOWN)}?" if close else f"check the name, or give the {kind}'s id"
+    hint = (
+        f"did you mean {one_line(' or '.join(map(repr, close)), _SHOWN)}?"
+        if close
+        else f"check the name, or give the {kind}'s id"
+    )
     return UnknownTeamError(
         f"{kind} {name!r}: none of the {len(seen):,} {kind}s that the OAuth client sees bears exactly this name, case included; {hint}"
     )

@@ -20,7 +20,9 @@ _ALL = "/api/v2/authorization/divisions"
 _PERMITTED = "/api/v2/authorization/divisionspermitted/paged/me"
 
 
-def visible_divisions(permission: str = PERMISSION) -> Generator[Request, Any, tuple[tuple[str, ...], tuple[str, ...] | None]]:
+def visible_divisions(
+    permission: str = PERMISSION,
+) -> Generator[Request, Any, tuple[tuple[str, ...], tuple[str, ...] | None]]:
     """Give the names of all divisions and of those in which the client has a permission, sorted; None where the server does not tell.
 
     Neither request needs a permission; the second one speaks of a current user, and the vendor does not say whether a client is one.
@@ -28,7 +30,9 @@ def visible_divisions(permission: str = PERMISSION) -> Generator[Request, Any, t
     everything = _names((yield from numbered(_ALL)))
     asked = ("permission", permission)
     try:
-        page: Page = yield Request(method="GET", path=_PERMITTED, query=(asked, ("pageSize", "1")), decode=decode)
+        page: Page = yield Request(
+            method="GET", path=_PERMITTED, query=(asked, ("pageSize", "1")), decode=decode
+        )
         if page.all_divs_permitted:
             return everything, everything
         return everything, _names((yield from numbered(_PERMITTED, asked)))

@@ -107,10 +107,14 @@ def asked(grid: Grid, interval: Interval) -> list[tuple[Interval, bool]]:
 
 def alone(grid: Grid) -> bool:
     """Tell whether each bucket is a query of its own: the contract knows no zone and no calendar."""
-    return grid.granularity.step is None and (grid.granularity is not Granularity.P1D or grid.zone != "UTC")
+    return grid.granularity.step is None and (
+        grid.granularity is not Granularity.P1D or grid.zone != "UTC"
+    )
 
 
-def _body(grid: Grid, users: Sequence[str] | None, interval: Interval, whole: bool) -> dict[str, object]:
+def _body(
+    grid: Grid, users: Sequence[str] | None, interval: Interval, whole: bool
+) -> dict[str, object]:
     predicates: list[dict[str, object]] = [
         {"type": "date", "path": "conversation.startTime", "operator": operator, "value": iso(at)}
         for operator, at in (("gte", interval.start), ("lt", interval.end))
@@ -131,7 +135,9 @@ def _pages(body: dict[str, object], reads: Reader) -> Steps:
     seen: set[str] = set()
     token: str | None = None
     while True:
-        page: aggregates.Page = yield request(PATH, {**body, "pageToken": token} if token else body, reads)
+        page: aggregates.Page = yield request(
+            PATH, {**body, "pageToken": token} if token else body, reads
+        )
         if found is None:
             found = page.facts
         else:
@@ -140,12 +146,16 @@ def _pages(body: dict[str, object], reads: Reader) -> Steps:
         if not token:
             return found
         if token in seen:
-            raise RejectedError(f"POST {PATH}: the page token of page {len(seen) + 1} leads back to a page already read")
+            raise RejectedError(
+                f"POST {PATH}: the page token of page {len(seen) + 1} leads back to a page already read"
+            )
         seen.add(token)
         check_pages(f"POST {PATH}", len(seen))
 
 
-def _add(row: Row, whole: Interval | None, asked: frozenset[str] | None, facts: Accumulator) -> None:
+def _add(
+    row: Row, whole: Interval | None, asked: frozenset[str] | None, facts: Accumulator
+) -> None:
     user = (row.user.id if row.user else None) or None
     measures = _measures(row.metrics or Metrics())
     if asked is not None and user is None:
@@ -189,7 +199,9 @@ def _measures(metrics: Metrics) -> list[Measure]:
 
 def _whole(count: int | float) -> int:
     if count % 1:
-        raise RejectedError("the answer counts interactions by fractions; its handledCount is no count")
+        raise RejectedError(
+            "the answer counts interactions by fractions; its handledCount is no count"
+        )
     return int(count)
 
 

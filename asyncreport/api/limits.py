@@ -34,7 +34,9 @@ class Limits(Struct):
 
 def asked() -> Request:
     """Ask for the limits of the platform's API, which needs no permission."""
-    return Request(method="GET", path="/api/v2/organizations/limits/namespaces/platform.api", decode=decode)
+    return Request(
+        method="GET", path="/api/v2/organizations/limits/namespaces/platform.api", decode=decode
+    )
 
 
 def decode(body: bytes) -> Limits:

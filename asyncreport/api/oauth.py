@@ -36,10 +36,14 @@ def token_request(client: Client, *, in_form: bool = False) -> Request:
     if in_form:
         form |= {"client_id": client.client_id, "client_secret": client.client_secret.reveal()}
     else:
-        credentials = f"{client.client_id}:{client.client_secret.reveal()}".encode("utf-8", "surrogateescape")
+        credentials = f"{client.client_id}:{client.client_secret.reveal()}".encode(
+            "utf-8", "surrogateescape"
+        )
         headers["Authorization"] = f"Basic {base64.b64encode(credentials).decode('ascii')}"
     body = urlencode(form, errors="surrogateescape").encode()
-    return Request(method="POST", host="login", path="/oauth/token", body=body, headers=headers, decode=decode)
+    return Request(
+        method="POST", host="login", path="/oauth/token", body=body, headers=headers, decode=decode
+    )
 
 
 def decode(body: bytes) -> Grant:

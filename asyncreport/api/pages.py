@@ -11,4 +11,6 @@ MOST = 10_000
 def check_pages(listing: str, read: int) -> None:
     """Raise RejectedError where one more page is to be read of a listing, `GET /path`, of which so many were."""
     if read >= MOST:
-        raise RejectedError(f"{listing}: more than {MOST:,} pages, and still no end; run it again later, or tell the vendor")
+        raise RejectedError(
+            f"{listing}: more than {MOST:,} pages, and still no end; run it again later, or tell the vendor"
+        )

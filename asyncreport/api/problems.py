@@ -17,7 +17,15 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.api.wire import Request, Response
-from asyncreport.core.errors import TOO_LARGE, ApiError, AsyncReportError, AuthError, ConfigError, RejectedError, TransientError
+from asyncreport.core.errors import (
+    TOO_LARGE,
+    ApiError,
+    AsyncReportError,
+    AuthError,
+    ConfigError,
+    RejectedError,
+    TransientError,
+)
 from asyncreport.core.text import one_line
 
 #: another attempt may mend these: a query changes nothing, so that sending it twice does no harm
@@ -42,14 +50,26 @@ _FIELDS = (
     (r"groupBy", "check split_by: not every metric can be split by every dimension"),
     (r"metrics?", "check metrics: remove the one it names"),
     # The entities contract calls the granularity so.
-    (r"interval|dates?|startTime", "check range: dates such as 2024-01-01, and a granularity such as `PT1H`, which `1h` is not"),
-    (r"select|where", "check contract: entities for a gateway that speaks select and where, aggregates or query-jobs for Genesys Cloud"),
-    (r"filter|clauses?|predicates?|dimension|userId|queueId|divisionId|mediaType", "check filter, and the ids of users and queues"),
+    (
+        r"interval|dates?|startTime",
+        "check range: dates such as 2024-01-01, and a granularity such as `PT1H`, which `1h` is not",
+    ),
+    (
+        r"select|where",
+        "check contract: entities for a gateway that speaks select and where, aggregates or query-jobs for Genesys Cloud",
+    ),
+    (
+        r"filter|clauses?|predicates?|dimension|userId|queueId|divisionId|mediaType",
+        "check filter, and the ids of users and queues",
+    ),
 )
 
 #: what a client needs where an answer does not say it, as the vendor's SDK documents each call: https://mypurecloud.github.io/platform-client-sdk-python/
 _PERMISSIONS = (
-    ("/analytics/conversations/aggregates/", "analytics:conversationAggregate:view (with contract: entities, the scope api:query)"),
+    (
+        "/analytics/conversations/aggregates/",
+        "analytics:conversationAggregate:view (with contract: entities, the scope api:query)",
+    ),
     ("/analytics/users/aggregates/", "analytics:userAggregate:view"),
     ("/api/v2/teams", "groups:team:view"),
     ("/api/v2/routing/queues", "routing:queue:view"),
@@ -92,21 +112,34 @@ def problem(request: Request, response: Response) -> AsyncReportError:
     token may mend it; who counts the tokens knows when none will.
     """
     if 200 <= response.status < 300:
-        return TransientError(f"{subject(request, response.correlation_id)}: {response.status} is no whole answer", status=response.status)
+        return TransientError(
+            f"{subject(request, response.correlation_id)}: {response.status} is no whole answer",
+            status=response.status,
+        )
     said = _said(response.body)
     status = f"{response.status} {said.code}".strip()
-    fact = ": ".join(filter(None, (subject(request, response.correlation_id or said.id), status, said.text)))
+    fact = ": ".join(
+        filter(None, (subject(request, response.correlation_id or said.id), status, said.text))
+    )
     # A query job's status and results may be asked for again; why there is a conflict is documented nowhere.
     if response.status in TRANSIENT or (response.status == 409 and "/jobs" in request.path):
-        return TransientError(fact, status=response.status, retry_after=retry_after(response.headers))
+        return TransientError(
+            fact, status=response.status, retry_after=retry_after(response.headers)
+        )
     if response.status == 400 and response.correlation_id and not said.clear:
         # The platform says in JSON what is wrong, and it matters (`TOO_LARGE`): this was spoilt on its way.
         return TransientError(fact, status=400)
     if 300 <= response.status < 400:
         return _redirected(fact, request, response)
     if response.status == 407:
-        return ConfigError(f"{fact}; the proxy wants credentials: check the connection's proxy, or HTTPS_PROXY")
-    return _no_token(fact, said, response) if request.host == "login" else _refused(fact, said, request, response)
+        return ConfigError(
+            f"{fact}; the proxy wants credentials: check the connection's proxy, or HTTPS_PROXY"
+        )
+    return (
+        _no_token(fact, said, response)
+        if request.host == "login"
+        else _refused(fact, said, request, response)
+    )
 
 
 def _redirected(fact: str, request: Request, response: Response) -> ConfigError:
@@ -130,7 +163,9 @@ def _no_token(fact: str, said: _Said, response: Response) -> AsyncReportError:
 
 def _refused(fact: str, said: _Said, request: Request, response: Response) -> AuthError | ApiError:
     if response.status == 401 and said.code == "ip.not.authorized":
-        return AuthError(f"{fact}; add this machine's address to the addresses that the organisation allows")
+        return AuthError(
+            f"{fact}; add this machine's address to the addresses that the organisation allows"
+        )
     if response.status == 401:
         return TransientError(fact, status=401)
     if response.status == 403:
@@ -138,20 +173,28 @@ def _refused(fact: str, said: _Said, request: Request, response: Response) -> Au
             f"{fact}; grant {_permission(said, request)} to a role of the OAuth client, in all divisions: "
             "Admin > Integrations > OAuth > the client > Roles"
         )
-    return RejectedError(f"{fact}; {_next_step(said, response.status)}", status=response.status, code=said.code)
+    return RejectedError(
+        f"{fact}; {_next_step(said, response.status)}", status=response.status, code=said.code
+    )
 
 
 def _permission(said: _Said, request: Request) -> str:
     """Name what a client lacks: as the answer does, or as the documentation of the path does."""
     named = dict.fromkeys(_PERMISSION.findall(said.text))
-    return " or ".join(named) or next((name for path, name in _PERMISSIONS if path in request.path), "what is missing")
+    return " or ".join(named) or next(
+        (name for path, name in _PERMISSIONS if path in request.path), "what is missing"
+    )
 
 
 def _next_step(said: _Said, status: int) -> str:
     if said.code == TOO_LARGE:
         return "ask for less at once, or set contract: query-jobs"
     words = f"{said.code} {said.text}"
-    fields = (step for field, step in _FIELDS if status == 400 and re.search(rf"\b(?:{field})\b", words, re.IGNORECASE))
+    fields = (
+        step
+        for field, step in _FIELDS
+        if status == 400 and re.search(rf"\b(?:{field})\b", words, re.IGNORECASE)
+    )
     return next(fields, _NEXT_STEPS.get(status, "check the region or api_url"))
 
 
@@ -185,7 +228,11 @@ def budget(headers: Mapping[str, str]) -> Budget | None:
     allowed = _number(headers, "inin-ratelimit-allowed")
     if not allowed:
         return None
-    return Budget(allowed, _number(headers, "inin-ratelimit-count"), min(_WINDOW, _number(headers, "inin-ratelimit-reset")))
+    return Budget(
+        allowed,
+        _number(headers, "inin-ratelimit-count"),
+        min(_WINDOW, _number(headers, "inin-ratelimit-reset")),
+    )
 
 
 def _number(headers: Mapping[str, str], name: str) -> int:
@@ -202,9 +249,21 @@ def _said(body: bytes) -> _Said:
 
 
 def _platform(said: dict[str, Any]) -> _Said:
-    code, text = _first(said, "code", "error"), one_line(_first(said, "message", "error_description", "description"), SHOWN)
-    named = one_line(", ".join(dict.fromkeys(f"{name}: {value}" for name, value in _named(said) if value not in text)), SHOWN)
-    return _Said(one_line(code, 80), " ".join(filter(None, (text, f"({named})" if named else ""))), _first(said, "contextId"))
+    code, text = (
+        _first(said, "code", "error"),
+        one_line(_first(said, "message", "error_description", "description"), SHOWN),
+    )
+    named = one_line(
+        ", ".join(
+            dict.fromkeys(f"{name}: {value}" for name, value in _named(said) if value not in text)
+        ),
+        SHOWN,
+    )
+    return _Said(
+        one_line(code, 80),
+        " ".join(filter(None, (text, f"({named})" if named else ""))),
+        _first(said, "contextId"),
+    )
 
 
 def _first(said: dict[str, Any], *keys: str) -> str:

@@ -56,7 +56,9 @@ def send(body: dict[str, object], reader: Reader, closing: list[Request], patien
     Raise RejectedError where the vendor reports that it failed, RetriesExhausted where it takes longer than `patience` seconds.
     """
     for _ in range(SUBMISSIONS):
-        submitted: Submitted = yield request(PATH, {**body, "pageSize": PAGE_SIZE}, _decode_submitted, at_once=False)
+        submitted: Submitted = yield request(
+            PATH, {**body, "pageSize": PAGE_SIZE}, _decode_submitted, at_once=False
+        )
         path = f"{PATH}/{quote(submitted.job_id, safe='')}"
         deletion = Request(method="DELETE", path=path, at_once=False)
         closing.append(deletion)
@@ -73,7 +75,9 @@ def send(body: dict[str, object], reader: Reader, closing: list[Request], patien
         closing.remove(deletion)
         if found is not None:
             return found
-    raise RetriesExhausted(f"POST {PATH}: the query job was gone before it was read, {SUBMISSIONS} times; run it again later")
+    raise RetriesExhausted(
+        f"POST {PATH}: the query job was gone before it was read, {SUBMISSIONS} times; run it again later"
+    )
 
 
 def _fulfilled(path: str, patience: float) -> Generator[Request | Wait, Any, bool]:
@@ -81,15 +85,21 @@ def _fulfilled(path: str, patience: float) -> Generator[Request | Wait, Any, boo
     state: str | None = None
     for pause in _pauses(patience):
         yield Wait(pause)
-        status: Status = yield Request(method="GET", path=path, decode=_decode_status, at_once=False)
+        status: Status = yield Request(
+            method="GET", path=path, decode=_decode_status, at_once=False
+        )
         state = status.state
         if state == "FULFILLED":
             return True
         if state in _GONE:
             return False
         # Any other state, one that is not documented yet among them, is a job under way.
-    shown = state if re.fullmatch("[A-Z_]{1,20}", state or "") else "under way"  # a word that is no state may be anything
-    raise RetriesExhausted(f"GET {path}: the query job is still {shown} after {patience:.0f} s; run it again later, or raise give_up_after")
+    shown = (
+        state if re.fullmatch("[A-Z_]{1,20}", state or "") else "under way"
+    )  # a word that is no state may be anything
+    raise RetriesExhausted(
+        f"GET {path}: the query job is still {shown} after {patience:.0f} s; run it again later, or raise give_up_after"
+    )
 
 
 def _failed(why: str) -> RejectedError:
@@ -122,7 +132,9 @@ def _pages(path: str, reader: Reader) -> Steps:
         if not cursor:
             return found
         if cursor in seen:
-            raise RejectedError(f"GET {path}/results: the cursor of page {len(seen) + 1} leads back to a page already read")
+            raise RejectedError(
+                f"GET {path}/results: the cursor of page {len(seen) + 1} leads back to a page already read"
+            )
         seen.add(cursor)
         check_pages(f"GET {path}/results", len(seen))
 

@@ -47,8 +47,13 @@ def proxy_credentials(proxy: str) -> frozenset[str]:
     url = urlsplit(proxy)
     pair = f"{unquote(url.username or '')}:{unquote(url.password or '')}"
     # It travels as Latin-1, wherever that can spell it.
-    tokens = {base64.b64encode(pair.encode(encoding, "replace")).decode().rstrip("=") for encoding in ("latin-1", "utf-8")}
-    return frozenset({url.password, unquote(url.password), *tokens}) if url.password else frozenset()
+    tokens = {
+        base64.b64encode(pair.encode(encoding, "replace")).decode().rstrip("=")
+        for encoding in ("latin-1", "utf-8")
+    }
+    return (
+        frozenset({url.password, unquote(url.password), *tokens}) if url.password else frozenset()
+    )
 
 
 def _of_header(value: str) -> Iterator[str]:
@@ -78,13 +83,25 @@ def echoes(body: bytes, secrets: Collection[str]) -> bool:
 
 def betrays(words: str, secrets: Collection[str]) -> bool:
     """Tell whether words of ours quote a part of any of these, for what we quote is cut."""
-    parts = {bare[at : at + PART] for bare in map(_bare, secrets) for at in range(max(1, len(bare) - PART + 1))} - {""}
-    return any(part in _bare(text) for text in _texts(words.encode("utf-8", "surrogatepass")) for part in parts)
+    parts = {
+        bare[at : at + PART]
+        for bare in map(_bare, secrets)
+        for at in range(max(1, len(bare) - PART + 1))
+    } - {""}
+    return any(
+        part in _bare(text)
+        for text in _texts(words.encode("utf-8", "surrogatepass"))
+        for part in parts
+    )
 
 
 def _texts(body: bytes) -> set[str]:
     """Read a body in every way that it may be meant."""
-    texts = {text for raw in {body, body.replace(b"\0", b"")} for text in (raw.decode("utf-8", "surrogateescape"), raw.decode("latin-1"))}
+    texts = {
+        text
+        for raw in {body, body.replace(b"\0", b"")}
+        for text in (raw.decode("utf-8", "surrogateescape"), raw.decode("latin-1"))
+    }
     for _ in range(_DEPTH if _MARKS.search(body) else 0):
         texts |= {unescaped(text) for text in texts for unescaped in _UNESCAPED}
     return texts
@@ -95,7 +112,12 @@ def _bare(text: str) -> str:
 
 
 def _unescape_json(text: str) -> str:
-    plain = _ESCAPE.sub(lambda found: chr(int(found[1][1:], 16)) if len(found[1]) > 1 else _SHORT.get(found[1], found[1]), text)
+    plain = _ESCAPE.sub(
+        lambda found: (
+            chr(int(found[1][1:], 16)) if len(found[1]) > 1 else _SHORT.get(found[1], found[1])
+        ),
+        text,
+    )
     # What lies beyond U+FFFF is escaped as two halves.
     return plain.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
@@ -105,11 +127,23 @@ _UNESCAPED: tuple[Callable[[str], str], ...] = (unquote, unquote_plus, unescape,
 
 def withheld(response: Response, secrets: Collection[str]) -> Response:
     """Leave out of an answer what a message might show of these: some headers, and the body of one that is no success."""
-    telling = {name for name in _HEADERS if echoes(response.headers.get(name, "").encode("utf-8", "surrogateescape"), secrets)}
-    headers = {name: value for name, value in response.headers.items() if name not in telling} if telling else response.headers
+    telling = {
+        name
+        for name in _HEADERS
+        if echoes(response.headers.get(name, "").encode("utf-8", "surrogateescape"), secrets)
+    }
+    headers = (
+        {name: value for name, value in response.headers.items() if name not in telling}
+        if telling
+        else response.headers
+    )
     spoken = not 200 <= response.status < 300 and echoes(response.body, secrets)
     words = _TOO_LONG if len(response.body) > SEARCHED else WITHHELD.encode()
-    return replace(response, headers=headers, body=words if spoken else response.body) if telling or spoken else response
+    return (
+        replace(response, headers=headers, body=words if spoken else response.body)
+        if telling or spoken
+        else response
+    )
 
 
 #: what stands in place of words that a message must not show

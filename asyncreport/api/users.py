@@ -43,13 +43,23 @@ _DECODER = msgspec.json.Decoder(Listing)
 
 def named(ids: Sequence[str], page: int = 1) -> Request:
     """Ask for the users of at most 100 ids; leavers and deleted ones too, who did handle calls once."""
-    query = (*(("id", user) for user in ids), ("pageSize", "100"), ("pageNumber", str(page)), ("state", "any"))
+    query = (
+        *(("id", user) for user in ids),
+        ("pageSize", "100"),
+        ("pageNumber", str(page)),
+        ("state", "any"),
+    )
     return Request(method="GET", path="/api/v2/users", query=query, decode=decode)
 
 
 def counted() -> Request:
     """Ask how many users there are, in any state."""
-    return Request(method="GET", path="/api/v2/users", query=(("pageSize", "1"), ("state", "any")), decode=decode)
+    return Request(
+        method="GET",
+        path="/api/v2/users",
+        query=(("pageSize", "1"), ("state", "any")),
+        decode=decode,
+    )
 
 
 def names(ids: Iterable[str]) -> Generator[Request, Listing, dict[str, str | None]]:
@@ -65,5 +75,7 @@ def names(ids: Iterable[str]) -> Generator[Request, Listing, dict[str, str | Non
             listing = yield named(batch, page)
             # However many it says there are: each page but an empty one holds one of them at least.
             pages = min(listing.page_count or 1, len(batch))
-            found.update((user.id, user.name) for user in listing.entities or () if user.id in found)
+            found.update(
+                (user.id, user.name) for user in listing.entities or () if user.id in found
+            )
     return found

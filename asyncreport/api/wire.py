@@ -24,7 +24,16 @@ def read(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:
 
 #: what answers hold beside what they report: https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/conversation-query
 _BESIDE = frozenset(
-    {"systemToOrganizationMappings", "cursor", "nextPage", "dataAvailabilityDate", "total", "pageSize", "pageNumber", "pageCount"}
+    {
+        "systemToOrganizationMappings",
+        "cursor",
+        "nextPage",
+        "dataAvailabilityDate",
+        "total",
+        "pageSize",
+        "pageNumber",
+        "pageCount",
+    }
     | {"firstUri", "previousUri", "selfUri", "nextUri", "lastUri"}
 )
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
@@ -34,7 +43,9 @@ def check_bare(body: bytes, key: str, what: str) -> None:
     """Raise TransientError for a body without its `key` that says something else: an error with a success's status is no quiet day."""
     for name in read(_OBJECT, body, what) or ():
         if name != key and name not in _BESIDE:
-            raise TransientError(f"the answer is no {what} (it holds {one_line(name, 40)!r} and no {key})")
+            raise TransientError(
+                f"the answer is no {what} (it holds {one_line(name, 40)!r} and no {key})"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

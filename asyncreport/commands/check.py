@@ -48,11 +48,18 @@ async def check(job: Job, *, now: int) -> AsyncIterator[Line]:
     """Try each connection in turn; where none of its clients is let in, its teams are not tried."""
     async with Connections(job) as connections:
         for connection in job.connections:
-            lanes, clients = await connections.lanes(connection.name), await connections.clients(connection.name)
+            lanes, clients = (
+                await connections.lanes(connection.name),
+                await connections.clients(connection.name),
+            )
             reached = False
             for lane, client in zip(lanes, clients, strict=True):
-                called = connection.name if len(lanes) == 1 else f"{connection.name}, client {client}"
-                async for line in _lane(job, msgspec.structs.replace(connection, name=called), lane, now=now):
+                called = (
+                    connection.name if len(lanes) == 1 else f"{connection.name}, client {client}"
+                )
+                async for line in _lane(
+                    job, msgspec.structs.replace(connection, name=called), lane, now=now
+                ):
                     reached |= line.error is None
                     yield line
             if reached:
@@ -82,7 +89,9 @@ async def _lane(job: Job, connection: Connection, lane: Lane, *, now: int) -> As
 
 async def _people(job: Job, connection: str, connections: Connections) -> AsyncIterator[Line]:
     """Ask the directory for whom the job names, as a run does: with whichever client is let in."""
-    for team in (team for team in job.teams if team.connection == connection and team.selector is not None):
+    for team in (
+        team for team in job.teams if team.connection == connection and team.selector is not None
+    ):
         yield await _team(team, connections)
     if ids := listed(job, connection):
         yield await _listed(connection, ids, partial(connections.ask, connection))
@@ -95,7 +104,9 @@ async def _team(team: Team, connections: Connections) -> Line:
         members = (await filled(team, connections)).users or ()
     except AsyncReportError as error:
         return Line(team.connection, text, error)
-    return Line(team.connection, f"{text} has {counted(len(members), 'member')} today", doubtful=not members)
+    return Line(
+        team.connection, f"{text} has {counted(len(members), 'member')} today", doubtful=not members
+    )
 
 
 async def _listed(connection: str, ids: set[str], ask: Ask) -> Line:
@@ -118,22 +129,35 @@ async def _divisions(connection: Connection, lane: Lane) -> Line:
         return Line(connection.name, "the divisions", error)
     if seen is None:
         told = "the server does not tell which divisions the client sees"
-        return Line(connection.name, f"{told}: grant its roles in all of them, or the numbers are smaller", doubtful=True)
+        return Line(
+            connection.name,
+            f"{told}: grant its roles in all of them, or the numbers are smaller",
+            doubtful=True,
+        )
     if hidden := sorted(set(every) - set(seen)):
         told = f"the client does not see the divisions {', '.join(hidden)}: their interactions are left out, and no error tells"
         return Line(
-            connection.name, f"{told}; grant its roles in all divisions: Admin > Integrations > OAuth > the client > Roles", doubtful=True
+            connection.name,
+            f"{told}; grant its roles in all divisions: Admin > Integrations > OAuth > the client > Roles",
+            doubtful=True,
         )
     return Line(connection.name, f"the client sees all divisions ({len(every)})")
 
 
-def _trials(job: Job, connection: Connection, lane: Lane, now: int) -> Iterator[tuple[str, Awaitable[object]]]:
+def _trials(
+    job: Job, connection: Connection, lane: Lane, now: int
+) -> Iterator[tuple[str, Awaitable[object]]]:
     """Walk what a run of the job will need, each with a request that answers little."""
     hour = Interval(now // HOUR * HOUR - 2 * HOUR, now // HOUR * HOUR - HOUR)
     chunk = Chunk(connection=connection.name, month="", interval=hour, users=_NOBODY)
-    query = msgspec.structs.replace(job.query, grid=Grid(Granularity.NONE, "UTC", hour), occupancy=False)
+    query = msgspec.structs.replace(
+        job.query, grid=Grid(Granularity.NONE, "UTC", hour), occupancy=False
+    )
     known = ConnectionState(patience=job.limits.give_up_after)
-    yield "analytics:conversationAggregate:view, for the figures", fetch(chunk, query, lane.ask, known)
+    yield (
+        "analytics:conversationAggregate:view, for the figures",
+        fetch(chunk, query, lane.ask, known),
+    )
     if job.query.occupancy:
         facts = Accumulator((hour.start, hour.end), query)
         statuses = user_aggregates.steps(query, hour, _NOBODY, facts, known)
@@ -148,14 +172,20 @@ _NOBODY = ("00000000-0000-4000-8000-000000000000",)
 def _limit(connection: Connection, allowed: int | None) -> Line:
     asked = connection.requests_per_minute
     if not allowed:
-        return Line(connection.name, f"the server names no limit for a token; the job keeps under {asked} requests a minute")
+        return Line(
+            connection.name,
+            f"the server names no limit for a token; the job keeps under {asked} requests a minute",
+        )
     if allowed < asked:
         return Line(
             connection.name,
             f"the server allows {allowed} requests a minute, fewer than the {asked} of the job: set requests_per_minute to {allowed}",
             doubtful=True,
         )
-    return Line(connection.name, f"the server allows {allowed} requests a minute; the job keeps under {asked}")
+    return Line(
+        connection.name,
+        f"the server allows {allowed} requests a minute; the job keeps under {asked}",
+    )
 
 
 def _shown(proxy: Secret) -> str:

@@ -30,13 +30,19 @@ async def forecast(job: Job, *, now: int) -> list[str]:
     The server is asked for the members of teams that are looked up and, where everyone is missing, how many that is; for nothing else.
     """
     manifest = Manifest.read(job.state_folder)
-    notes = [*warnings(job), *useful_folders(job)] + [f"warning: {doubt}" for doubt in strangers(job, manifest.standing).values()]
+    notes = [*warnings(job), *useful_folders(job)] + [
+        f"warning: {doubt}" for doubt in strangers(job, manifest.standing).values()
+    ]
     freshness = Freshness(settle=job.output.settle, now=now)
     async with Connections(job, notes.append) as connections:
         known, unknown = await look_up(job, connections)
         plans = await make_plans(known, manifest.standing, connections, freshness, say=notes.append)
     notes += [f"warning: {team}" for team in unknown]
-    return notes + [line for connection in job.connections for line in _lines(job, connection, plans[connection.name], freshness)]
+    return notes + [
+        line
+        for connection in job.connections
+        for line in _lines(job, connection, plans[connection.name], freshness)
+    ]
 
 
 def _lines(job: Job, connection: Connection, plan: Plan, freshness: Freshness) -> Iterator[str]:
@@ -45,7 +51,10 @@ def _lines(job: Job, connection: Connection, plan: Plan, freshness: Freshness) -
         f"{connection.name}: {counted(len(plan.standing), 'part')} standing, {len(plan.stale):,} stale, "
         f"{counted(len(plan.chunks), 'chunk')} to fetch"
     )
-    yield from _first([f"stands: {interval}, {_who(users)}" for interval, users in _joined(plan.standing)], "stretches that stand")
+    yield from _first(
+        [f"stands: {interval}, {_who(users)}" for interval, users in _joined(plan.standing)],
+        "stretches that stand",
+    )
     if not plan.chunks:
         return
     limit, lanes = connection.requests_per_minute, connection.lanes
@@ -58,11 +67,19 @@ def _lines(job: Job, connection: Connection, plan: Plan, freshness: Freshness) -
         took = duration(_seconds(daily, limit) / lanes)
         yield f"  instead of {counted(daily, 'request')}, {took}, at one day and {USERS_PER_QUERY} users a request"
     yield f"  {_most(job, plan)}"
-    stale = [f"stale: part {part.number}, {part.interval}, {_who(part.users)}, {freshness.why(part)}" for part in plan.stale]
+    stale = [
+        f"stale: part {part.number}, {part.interval}, {_who(part.users)}, {freshness.why(part)}"
+        for part in plan.stale
+    ]
     yield from _first(stale, "stale parts")
     again = {part.number for part in plan.stale}
-    chunks = [(chunk, "fetch" if again.isdisjoint(chunk.replaces) else "fetch again") for chunk in plan.chunks]
-    yield from _first([f"{what}: {chunk.interval}, {_who(chunk.users)}" for chunk, what in chunks], "chunks")
+    chunks = [
+        (chunk, "fetch" if again.isdisjoint(chunk.replaces) else "fetch again")
+        for chunk in plan.chunks
+    ]
+    yield from _first(
+        [f"{what}: {chunk.interval}, {_who(chunk.users)}" for chunk, what in chunks], "chunks"
+    )
 
 
 def _first(lines: Sequence[str], name: str) -> Iterator[str]:
@@ -110,11 +127,18 @@ def _daily(plan: Plan) -> int:
 
 def _most(job: Job, plan: Plan) -> str:
     cells = sum(
-        (plan.want.population if chunk.users is None else len(chunk.users)) * (len(job.query.grid.edges(chunk.interval)) - 1)
+        (plan.want.population if chunk.users is None else len(chunk.users))
+        * (len(job.query.grid.edges(chunk.interval)) - 1)
         for chunk in plan.chunks
     )
-    each = f" for each combination of {', '.join(map(column, job.query.split_by))}" if job.query.split_by else ""
-    return f"at most {cells:,} records to fetch{each}: users x buckets, and fewer where nobody worked"
+    each = (
+        f" for each combination of {', '.join(map(column, job.query.split_by))}"
+        if job.query.split_by
+        else ""
+    )
+    return (
+        f"at most {cells:,} records to fetch{each}: users x buckets, and fewer where nobody worked"
+    )
 
 
 def _who(users: tuple[str, ...] | None) -> str:

@@ -62,7 +62,12 @@ def job_of(asked: QueryOptions, folder: Path, *, environ: Mapping[str, str], now
     values: dict[str, Any] = {
         "name": "query",
         "contract": asked.contract,
-        "range": {"start": start, "end": end, "granularity": asked.granularity, "time_zone": asked.time_zone},
+        "range": {
+            "start": start,
+            "end": end,
+            "granularity": asked.granularity,
+            "time_zone": asked.time_zone,
+        },
         "occupancy": asked.occupancy,
         "teams": teams,
         "output": {"path": str(folder / "records.jsonl")},
@@ -82,7 +87,9 @@ def job_of(asked: QueryOptions, folder: Path, *, environ: Mapping[str, str], now
     return load_options(values, labels=labels, environ=environ, now=now)
 
 
-def _given(option: str, value: str, variable: str, environ: Mapping[str, str]) -> tuple[str | None, str]:
+def _given(
+    option: str, value: str, variable: str, environ: Mapping[str, str]
+) -> tuple[str | None, str]:
     """Give a value, or the variable's in its place, and the name that a message calls it by."""
     if value:
         return value, option
@@ -90,16 +97,22 @@ def _given(option: str, value: str, variable: str, environ: Mapping[str, str]) -
     return (found, variable) if found else (None, f"{option} or {variable}")
 
 
-def _teams(asked: QueryOptions, environ: Mapping[str, str]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def _teams(
+    asked: QueryOptions, environ: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """List the teams, and what a message calls each by; raise ConfigError where nobody is asked for."""
     # A name that becomes a file's must not hold these; a team's name in the directory may.
-    teams: list[dict[str, Any]] = [{"name": re.sub(r"[/\\{}]", "-", team), "team": team} for team in asked.teams]
+    teams: list[dict[str, Any]] = [
+        {"name": re.sub(r"[/\\{}]", "-", team), "team": team} for team in asked.teams
+    ]
     labels = {f"teams[{n}]": "--team" for n in range(len(teams))}
     users, label = _split(asked.users), "--user"
     if not teams and not users and not asked.emulator:
         users, label = _split([environ.get("GENESYS_USER_ID", "")]), "GENESYS_USER_ID"
         if not users:
-            raise ConfigError("--user or GENESYS_USER_ID: names nobody; give user ids, or --team with a team's id or exact name")
+            raise ConfigError(
+                "--user or GENESYS_USER_ID: names nobody; give user ids, or --team with a team's id or exact name"
+            )
     if users or not teams:
         labels[f"teams[{len(teams)}]"] = label
         teams.append({"name": "users", "users": users} if users else {"name": "everyone"})
@@ -116,7 +129,9 @@ async def report(job: Job, *, now: int, say: Say = silent, watch: Watch = unwatc
     for gap in summary.missing:
         say(f"missing: {gap.interval}: {gap.error}")
     if summary.missing:
-        raise RetriesExhausted(f"{len(summary.missing):,} of the queries failed, so nothing is shown; run it again")
+        raise RetriesExhausted(
+            f"{len(summary.missing):,} of the queries failed, so nothing is shown; run it again"
+        )
     return _found(job)
 
 
@@ -133,7 +148,12 @@ def _sent(job: Job) -> Iterator[str]:
 
 
 def _first_query(job: Job, part: Part) -> str:
-    chunk = Chunk(connection=job.connections[0].name, month=part.month, interval=part.interval, users=part.users)
+    chunk = Chunk(
+        connection=job.connections[0].name,
+        month=part.month,
+        interval=part.interval,
+        users=part.users,
+    )
     facts = Accumulator(job.query.grid.edges(part.interval), job.query)
     steps = contracts.steps(job.query, chunk, facts, ConnectionState(), [])
     query = next(steps)

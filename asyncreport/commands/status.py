@@ -54,11 +54,16 @@ def _connection(kept: Snapshot, name: str, *, now: int) -> Iterator[str]:
     elif kept.plans[name].want.users != ():
         yield f"  covers {kept.job.interval}, {who(kept.plans[name].want.users)}"
     if parts:
-        oldest, newest = min(part.fetched_at for part in parts), max(part.fetched_at for part in parts)
+        oldest, newest = (
+            min(part.fetched_at for part in parts),
+            max(part.fetched_at for part in parts),
+        )
         yield (
             f"  fetched {iso(oldest)} ({age(now - oldest)})"
             if oldest == newest
-            else (f"  fetched from {iso(oldest)} ({age(now - oldest)}) to {iso(newest)} ({age(now - newest)})")
+            else (
+                f"  fetched from {iso(oldest)} ({age(now - oldest)}) to {iso(newest)} ({age(now - newest)})"
+            )
         )
 
 
@@ -70,7 +75,9 @@ def _outputs(kept: Snapshot) -> Iterator[str]:
             try:
                 found = target.path.stat()
             except FileNotFoundError:
-                lines.append(f"{target.path}: not written yet" if made is None else f"{target.path}: gone")
+                lines.append(
+                    f"{target.path}: not written yet" if made is None else f"{target.path}: gone"
+                )
                 continue
         if made is None:
             lines.append(f"{target.path}: not written by this job")
@@ -78,7 +85,9 @@ def _outputs(kept: Snapshot) -> Iterator[str]:
         same = (found.st_size, found.st_mtime_ns) == (made.size, made.mtime_ns)
         records = counted(sum(made.records.values()), "record")
         since = f"{' (partial)' if made.partial else ''}{'' if same else ', changed since'}"
-        lines.append(f"{target.path}: {records}, {found.st_size:,} bytes, made {iso(made.mtime_ns // 1_000_000)}{since}")
+        lines.append(
+            f"{target.path}: {records}, {found.st_size:,} bytes, made {iso(made.mtime_ns // 1_000_000)}{since}"
+        )
     yield from first(lines)
 
 
@@ -95,7 +104,9 @@ def _changes(folder: Path) -> int | None:
 def _broken_off(folder: Path) -> int | None:
     """Tell when the manifest was last touched, as the start of each run and each part does, where that is after the last end."""
     with oserror_as_store_error(folder, "read"):
-        began, ended = ((folder / name).stat().st_mtime_ns for name in ("manifest.jsonl", "summary.json"))
+        began, ended = (
+            (folder / name).stat().st_mtime_ns for name in ("manifest.jsonl", "summary.json")
+        )
     return began // 1_000_000 if began > ended else None
 
 

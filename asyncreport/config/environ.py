@@ -23,15 +23,28 @@ def read_environ(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     except FileNotFoundError:
         lines = []
     except IsADirectoryError as error:
-        raise ConfigError(f"{path}: is a folder; remove it, or put a file of NAME=VALUE lines there") from error
+        raise ConfigError(
+            f"{path}: is a folder; remove it, or put a file of NAME=VALUE lines there"
+        ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8; save it as UTF-8") from error
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); mend its permissions or remove it") from error
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); mend its permissions or remove it"
+        ) from error
     for line in lines:
         if line.error:  # without its words: a secret may be among them
-            raise ConfigError(f"{path}:{line.original.line}: is no line of the form NAME=VALUE; mend it, or begin it with #")
-    return {**{line.key: line.value for line in lines if line.key is not None and line.value is not None}, **environ}
+            raise ConfigError(
+                f"{path}:{line.original.line}: is no line of the form NAME=VALUE; mend it, or begin it with #"
+            )
+    return {
+        **{
+            line.key: line.value
+            for line in lines
+            if line.key is not None and line.value is not None
+        },
+        **environ,
+    }
 
 
 # `$${` stands for itself; a `${` that nothing closes is caught with an empty name.
@@ -49,7 +62,9 @@ def expand(place: Place, environ: Mapping[str, str]) -> Node:
         case list(items):
             return replace(node, value=[expand(place.at(n), environ) for n in range(len(items))])
         case str(text):
-            return replace(node, value=_REFERENCE.sub(lambda match: _expanded(place, match, environ), text))
+            return replace(
+                node, value=_REFERENCE.sub(lambda match: _expanded(place, match, environ), text)
+            )
         case _:
             return node
 
@@ -59,7 +74,11 @@ def _expanded(place: Place, match: re.Match[str], environ: Mapping[str, str]) ->
         return "${"
     name = match[1] or ""
     if not _VARIABLE.fullmatch(name):
-        raise place.wrong("holds a ${ without a variable's name and }; write ${VARIABLE}, or $${ for the characters themselves")
+        raise place.wrong(
+            "holds a ${ without a variable's name and }; write ${VARIABLE}, or $${ for the characters themselves"
+        )
     if name not in environ:
-        raise place.error(f"the variable {name[:60]} is not set; set it in the environment or in .env")
+        raise place.error(
+            f"the variable {name[:60]} is not set; set it in the environment or in .env"
+        )
     return environ[name]

@@ -21,7 +21,9 @@ from asyncreport.core.job import Job
 BYTES = 1 << 20
 
 
-def load_job(path: Path, *, environ: Mapping[str, str], overrides: Sequence[str] = (), now: int) -> Job:
+def load_job(
+    path: Path, *, environ: Mapping[str, str], overrides: Sequence[str] = (), now: int
+) -> Job:
     """Load a job file with `KEY=VALUE` overrides put over it; `now` is an instant.
 
     Raise ConfigError for anything wrong, with file and line (or the override), key, value and what is accepted.
@@ -35,7 +37,9 @@ def load_job(path: Path, *, environ: Mapping[str, str], overrides: Sequence[str]
     return resolve(Place(root), convert(root), environ=environ, now=now)
 
 
-def load_options(values: Mapping[str, Any], *, labels: Mapping[str, str], environ: Mapping[str, str], now: int) -> Job:
+def load_options(
+    values: Mapping[str, Any], *, labels: Mapping[str, str], environ: Mapping[str, str], now: int
+) -> Job:
     """Load a tree of plain values shaped like a job file; `now` is an instant. Nothing is expanded, and None is "left empty".
 
     Raise ConfigError as `load_job` does, with the label of the key, or of the nearest one around it, in place of file and line:
@@ -49,9 +53,17 @@ def _labelled(value: Any, place: Place, labels: Mapping[str, str], around: str) 
     where = labels.get(place.spelled, around)
     match value:
         case Mapping():
-            return Node(where, {key: _labelled(member, place.at(key), labels, where) for key, member in value.items()})
+            return Node(
+                where,
+                {
+                    key: _labelled(member, place.at(key), labels, where)
+                    for key, member in value.items()
+                },
+            )
         case list() | tuple():
-            return Node(where, [_labelled(item, place.at(n), labels, where) for n, item in enumerate(value)])
+            return Node(
+                where, [_labelled(item, place.at(n), labels, where) for n, item in enumerate(value)]
+            )
         case _:
             return Node(where, value, str(value))
 
@@ -61,11 +73,17 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(BYTES + 1)
     except FileNotFoundError as error:
-        raise ConfigError(f"{path}: there is no such file; name a job file such as configs/demo.yaml") from error
+        raise ConfigError(
+            f"{path}: there is no such file; name a job file such as configs/demo.yaml"
+        ) from error
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a readable job file") from error
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); name a readable job file"
+        ) from error
     if len(content) > BYTES:
-        raise ConfigError(f"{path}: is larger than 1 MiB; a job file lists users, and 20,000 of them fit")
+        raise ConfigError(
+            f"{path}: is larger than 1 MiB; a job file lists users, and 20,000 of them fit"
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -74,15 +92,22 @@ def _text(path: Path) -> str:
 
 
 # Keys are spelled as the messages spell them: `teams[0].name`.
-_OPTION = re.compile(r"([^=.\[\]]+(?:\[[0-9]{1,6}\])*(?:\.[^=.\[\]]+(?:\[[0-9]{1,6}\])*)*)=(.*)", re.DOTALL)
+_OPTION = re.compile(
+    r"([^=.\[\]]+(?:\[[0-9]{1,6}\])*(?:\.[^=.\[\]]+(?:\[[0-9]{1,6}\])*)*)=(.*)", re.DOTALL
+)
 
 
 def _override(root: Node, option: str) -> Node:
     match = _OPTION.fullmatch(option)
     if match is None:
-        raise ConfigError(f"--set {re.split('[=:]', option)[0][:60]}: is no KEY=VALUE; write for example --set range.end=2024-02-01")
+        raise ConfigError(
+            f"--set {re.split('[=:]', option)[0][:60]}: is no KEY=VALUE; write for example --set range.end=2024-02-01"
+        )
     label = f"--set {match[1][:60]}"
-    keys = [int(index) if index else key for index, key in re.findall(r"\[([0-9]+)\]|([^.\[\]]+)", match[1])]
+    keys = [
+        int(index) if index else key
+        for index, key in re.findall(r"\[([0-9]+)\]|([^.\[\]]+)", match[1])
+    ]
     return _put(root, keys, yaml.read(match[2].strip() or "null", label, numbered=False))
 
 
@@ -95,5 +120,12 @@ def _put(node: Node, keys: Sequence[str | int], new: Node) -> Node:
         below = node.value.get(key, Node(new.where, {}))
         return replace(node, value={**node.value, key: _put(below, rest, new)})
     if isinstance(node.value, list) and isinstance(key, int) and key < len(node.value):
-        return replace(node, value=[_put(item, rest, new) if n == key else item for n, item in enumerate(node.value)])
-    raise ConfigError(f"{new.where}: there is no {key} to set at {node.where}; name a key that the job file can have")
+        return replace(
+            node,
+            value=[
+                _put(item, rest, new) if n == key else item for n, item in enumerate(node.value)
+            ],
+        )
+    raise ConfigError(
+        f"{new.where}: there is no {key} to set at {node.where}; name a key that the job file can have"
+    )

@@ -43,7 +43,9 @@ REFUSED = {
     "avgHandle": "is no metric of the vendor's; remove it: every record has it as avg_handle_time_sec",
 }
 
-_ACCEPTED = f"names such as tAnswered, tDialing, nTransferred (asyncreport schema lists all {len(METRICS)})"
+_ACCEPTED = (
+    f"names such as tAnswered, tDialing, nTransferred (asyncreport schema lists all {len(METRICS)})"
+)
 
 _PERCENTILE = re.compile(r"(\w+\.)?p\d+")
 

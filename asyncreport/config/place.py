@@ -35,7 +35,10 @@ class Place:
     def error(self, fact: str, *, accepted: str = "") -> ConfigError:
         """Describe what is wrong here without showing the value."""
         where, key = self._walk()[0].where, self.spelled
-        return ConfigError(f"{where}: {f'{key}: ' if key else ''}{fact}" + (f"; accepted: {accepted}" if accepted else ""))
+        return ConfigError(
+            f"{where}: {f'{key}: ' if key else ''}{fact}"
+            + (f"; accepted: {accepted}" if accepted else "")
+        )
 
     def wrong(self, fact: str, *, accepted: str = "") -> ConfigError:
         """Describe what is wrong with the value here, as the file spells it; a secret is left out."""
@@ -43,12 +46,17 @@ class Place:
         if node is None or isinstance(node.value, list | dict) or "client_secret" in self.path:
             return self.error(fact, accepted=accepted)
         text = node.text
-        if self.path[-1:] == ("proxy",) and "@" not in text:  # what stands for the password cannot be told
+        if (
+            self.path[-1:] == ("proxy",) and "@" not in text
+        ):  # what stands for the password cannot be told
             return self.error(fact, accepted=accepted)
         if "@" in text and self.path[-1] in _URLS:  # a password may stand before it
             text = "***@" + text.rpartition("@")[2]
         text = text[:SHOWN]
-        return self.error(f"{text!r} {fact}" if isinstance(node.value, str) else f"{text} {fact}", accepted=accepted)
+        return self.error(
+            f"{text!r} {fact}" if isinstance(node.value, str) else f"{text} {fact}",
+            accepted=accepted,
+        )
 
     def _walk(self) -> tuple[Node, bool]:
         """Give the deepest node on the way here, and whether the way goes on."""
@@ -67,7 +75,9 @@ class Place:
     @property
     def spelled(self) -> str:
         """Spell the path: `teams[0].users[3]`."""
-        return "".join(f"[{key}]" if isinstance(key, int) else f".{_spelled(key)}" for key in self.path).removeprefix(".")
+        return "".join(
+            f"[{key}]" if isinstance(key, int) else f".{_spelled(key)}" for key in self.path
+        ).removeprefix(".")
 
 
 def _spelled(key: str) -> str:

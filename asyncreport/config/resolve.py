@@ -16,8 +16,26 @@ from asyncreport.config.connections import DEFAULT, connections
 from asyncreport.config.dates import chunk_length, span
 from asyncreport.config.metrics import METRICS, refusal
 from asyncreport.config.place import Place, near
-from asyncreport.config.schema import DIMENSIONS, MEDIA_TYPES, FilterFile, JobFile, LimitsFile, OutputFile, TeamFile
-from asyncreport.core.job import FORMATS, Connection, Filter, Job, Limits, Output, Query, Selector, Team
+from asyncreport.config.schema import (
+    DIMENSIONS,
+    MEDIA_TYPES,
+    FilterFile,
+    JobFile,
+    LimitsFile,
+    OutputFile,
+    TeamFile,
+)
+from asyncreport.core.job import (
+    FORMATS,
+    Connection,
+    Filter,
+    Job,
+    Limits,
+    Output,
+    Query,
+    Selector,
+    Team,
+)
 from asyncreport.core.timeline import Grid, parse_duration
 
 #: of a name that becomes part of a file's: most file systems end at 255
@@ -39,24 +57,32 @@ def resolve(place: Place, given: JobFile, *, environ: Mapping[str, str], now: in
         connections=reached,
         interval=interval,
         query=_query(place, given, grid),
-        chunk=None if isinstance(chunk, UnsetType) else chunk_length(place.at("range", "chunk"), chunk),
+        chunk=None
+        if isinstance(chunk, UnsetType)
+        else chunk_length(place.at("range", "chunk"), chunk),
         teams=teams,
         limits=_limits(place.at("limits"), given.limits),
         output=output,
     )
 
 
-def _connections(place: Place, given: JobFile, environ: Mapping[str, str]) -> tuple[Connection, ...]:
+def _connections(
+    place: Place, given: JobFile, environ: Mapping[str, str]
+) -> tuple[Connection, ...]:
     in_form = given.contract == "entities"
     reached = connections(place, given.connections, environ)
-    return tuple(msgspec.structs.replace(connection, credentials_in_form=in_form) for connection in reached)
+    return tuple(
+        msgspec.structs.replace(connection, credentials_in_form=in_form) for connection in reached
+    )
 
 
 def _query(place: Place, given: JobFile, grid: Grid) -> Query:
     query = Query(
         contract=given.contract,
         grid=grid,
-        split_by=tuple(DIMENSIONS[name] for name in _known(place.at("split_by"), given.split_by, DIMENSIONS)),
+        split_by=tuple(
+            DIMENSIONS[name] for name in _known(place.at("split_by"), given.split_by, DIMENSIONS)
+        ),
         filter=_filter(place.at("filter"), given.filter),
         occupancy=given.occupancy,
         metrics=_metrics(place.at("metrics"), given.metrics),
@@ -85,7 +111,9 @@ def _metrics(place: Place, given: Sequence[str]) -> tuple[str, ...]:
 def _name(place: Place, text: str) -> str:
     """Check a name that becomes a file's: it must neither leave its folder nor break a path or a placeholder."""
     if not text or text != text.strip() or text.startswith("."):
-        raise place.wrong("is no usable name; it must not be empty, begin with a dot, or begin or end with a blank")
+        raise place.wrong(
+            "is no usable name; it must not be empty, begin with a dot, or begin or end with a blank"
+        )
     if not text.isprintable() or set(text) & set("/\\{}"):
         raise place.wrong("is no usable name; it must not hold / \\ { } or control characters")
     if len(text.encode()) > NAME_BYTES:
@@ -99,7 +127,9 @@ def _distinct(place: Place, values: Iterable[str]) -> None:
     for n, value in enumerate(values):
         first = seen.setdefault(value, n)
         if first != n:
-            raise place.at(n).wrong(f"is listed twice; remove one (the first is {place.at(first).spelled})")
+            raise place.at(n).wrong(
+                f"is listed twice; remove one (the first is {place.at(first).spelled})"
+            )
 
 
 def _known(place: Place, values: Sequence[str], known: Iterable[str]) -> Sequence[str]:
@@ -122,7 +152,9 @@ def _ids(place: Place, values: Sequence[str]) -> tuple[str, ...]:
 def _id(place: Place, text: str, called: str = "id") -> str:
     """Check an id and write a UUID in lower case: some data bases print them in upper case, the vendor never does."""
     if not text or text != text.strip() or not text.isprintable():
-        raise place.wrong(f"is no {called}; it must not be empty, begin or end with a blank, or hold control characters")
+        raise place.wrong(
+            f"is no {called}; it must not be empty, begin or end with a blank, or hold control characters"
+        )
     return text.lower() if _UUID.fullmatch(text) else text
 
 
@@ -137,15 +169,23 @@ def _filter(place: Place, given: FilterFile) -> Filter:
     )
 
 
-def _teams(place: Place, given: Sequence[TeamFile], reached: Sequence[Connection]) -> tuple[Team, ...]:
+def _teams(
+    place: Place, given: Sequence[TeamFile], reached: Sequence[Connection]
+) -> tuple[Team, ...]:
     teams = tuple(_team(place.at(n), team, reached) for n, team in enumerate(given))
     names: dict[str, int] = {}
     everyone: dict[str, int] = {}
     for n, team in enumerate(teams):
         if names.setdefault(team.name, n) != n:
-            raise place.at(n, "name").wrong(f"is the name of teams[{names[team.name]}] too; give each team its own")
+            raise place.at(n, "name").wrong(
+                f"is the name of teams[{names[team.name]}] too; give each team its own"
+            )
         # Two would only write every record twice.
-        if team.users is None and team.selector is None and everyone.setdefault(team.connection, n) != n:
+        if (
+            team.users is None
+            and team.selector is None
+            and everyone.setdefault(team.connection, n) != n
+        ):
             raise place.at(n).error(
                 f"means everyone, as teams[{everyone[team.connection]}] does; give it users, group, team or queue, or remove one"
             )
@@ -170,7 +210,9 @@ def _selector(place: Place, given: TeamFile) -> Selector | None:
         raise place.at(said[1]).error(f"has no meaning beside {said[0]}; remove one of the two")
     for kind in _KINDS:
         if kind in said:
-            return Selector(kind=kind, value=_id(place.at(kind), getattr(given, kind), "id or name"))
+            return Selector(
+                kind=kind, value=_id(place.at(kind), getattr(given, kind), "id or name")
+            )
     return None
 
 
@@ -178,10 +220,14 @@ def _connection_of(place: Place, given: TeamFile, reached: Sequence[Connection])
     names = [connection.name for connection in reached]
     if isinstance(given.connection, UnsetType):
         if DEFAULT not in names and len(names) > 1:
-            raise place.at("connection").error("is missing, and no connection is named default", accepted=", ".join(names))
+            raise place.at("connection").error(
+                "is missing, and no connection is named default", accepted=", ".join(names)
+            )
         return DEFAULT if DEFAULT in names else names[0]
     if given.connection not in names:
-        raise place.at("connection").wrong(f"is no connection{near(given.connection, names)}", accepted=", ".join(names))
+        raise place.at("connection").wrong(
+            f"is no connection{near(given.connection, names)}", accepted=", ".join(names)
+        )
     return given.connection
 
 
@@ -190,11 +236,15 @@ def _check_connections(place: Place, teams: Sequence[Team], reached: Sequence[Co
     for connection in reached:
         _name(place.at(connection.name), connection.name)
         if all(team.connection != connection.name for team in teams):
-            raise place.at(connection.name).error("is used by no team; name it in a team's connection, or remove it")
+            raise place.at(connection.name).error(
+                "is used by no team; name it in a team's connection, or remove it"
+            )
         other = first.setdefault(connection.identity, connection.name)
         if other != connection.name:
             # Their parts would be one another's: what both ask for would be fetched, and stand, twice.
-            raise place.at(connection.name).error(f"is the organisation of {other} too; give its teams the connection {other}")
+            raise place.at(connection.name).error(
+                f"is the organisation of {other} too; give its teams the connection {other}"
+            )
 
 
 def _limits(place: Place, given: LimitsFile) -> Limits:
@@ -203,10 +253,12 @@ def _limits(place: Place, given: LimitsFile) -> Limits:
     if request_timeout >= give_up_after:  # no request would have a second attempt
         if place.at("request_timeout").node is None:
             raise place.at("give_up_after").wrong(
-                "is no longer than one attempt", accepted=f"more than request_timeout, {request_timeout / 1000:g} s"
+                "is no longer than one attempt",
+                accepted=f"more than request_timeout, {request_timeout / 1000:g} s",
             )
         raise place.at("request_timeout").wrong(
-            "leaves no time for another attempt", accepted=f"less than give_up_after, {give_up_after / 1000:g} s"
+            "leaves no time for another attempt",
+            accepted=f"less than give_up_after, {give_up_after / 1000:g} s",
         )
     return Limits(
         concurrency=given.concurrency,
@@ -221,16 +273,24 @@ def _duration(place: Place, text: str, *, least: int) -> int:
     try:
         length = parse_duration(text)
     except ValueError:  # no cause: it would show what a ${VARIABLE} holds
-        raise place.wrong("is no ISO 8601 duration", accepted="durations such as PT30S, PT15M, PT12H, P4D") from None
+        raise place.wrong(
+            "is no ISO 8601 duration", accepted="durations such as PT30S, PT15M, PT12H, P4D"
+        ) from None
     if length < least:
         raise place.wrong("is too short", accepted="PT1S and longer")
     return length
 
 
 def _output(place: Place, given: OutputFile) -> Output:
-    per_team = None if isinstance(given.per_team, UnsetType) else _template(place.at("per_team"), given.per_team, "month", "team")
+    per_team = (
+        None
+        if isinstance(given.per_team, UnsetType)
+        else _template(place.at("per_team"), given.per_team, "month", "team")
+    )
     if per_team is not None and "{team}" not in per_team:
-        raise place.at("per_team").wrong("holds no {team}, so the teams would share one file; write for example exports/{team}.jsonl")
+        raise place.at("per_team").wrong(
+            "holds no {team}, so the teams would share one file; write for example exports/{team}.jsonl"
+        )
     return Output(
         path=_template(place.at("path"), given.path, "month"),
         per_team=per_team,
@@ -241,13 +301,23 @@ def _output(place: Place, given: OutputFile) -> Output:
 def _template(place: Place, text: str, *placeholders: str) -> str:
     bare = re.sub("|".join(rf"\{{{name}\}}" for name in placeholders), "x", text)
     if set(bare) & set("{}"):
-        raise place.wrong("holds a { or } that stands for nothing", accepted=" and ".join(f"{{{name}}}" for name in placeholders))
+        raise place.wrong(
+            "holds a { or } that stands for nothing",
+            accepted=" and ".join(f"{{{name}}}" for name in placeholders),
+        )
     if text.startswith("~"):
-        raise place.wrong("begins with ~, which only a shell expands; write for example ${HOME}/exports/aht.jsonl")
+        raise place.wrong(
+            "begins with ~, which only a shell expands; write for example ${HOME}/exports/aht.jsonl"
+        )
     if ".asyncreport" in map(str.casefold, Path(text).parts):
-        raise place.wrong("lies in a folder of state, whose files it might replace; give another path")
+        raise place.wrong(
+            "lies in a folder of state, whose files it might replace; give another path"
+        )
     if not text.isprintable() or Path(bare).suffix not in FORMATS:
-        raise place.wrong("is no file of a known format", accepted=", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items()))
+        raise place.wrong(
+            "is no file of a known format",
+            accepted=", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items()),
+        )
     return text
 
 
@@ -259,9 +329,13 @@ def _check_files(place: Place, teams: Sequence[Team], output: Output) -> None:
     for n, team in enumerate(teams):
         if first.setdefault(_folded(team.name), n) != n:
             other = first[_folded(team.name)]
-            raise place.at("teams", n, "name").wrong(f"would share a file with teams[{other}]; give it another name")
+            raise place.at("teams", n, "name").wrong(
+                f"would share a file with teams[{other}]; give it another name"
+            )
         if _clash(output.per_team.replace("{team}", team.name), output.path):
-            raise place.at("output", "per_team").wrong(f"gives teams[{n}] the file of output.path; change one of the two")
+            raise place.at("output", "per_team").wrong(
+                f"gives teams[{n}] the file of output.path; change one of the two"
+            )
 
 
 def _folded(text: str) -> str:
@@ -272,6 +346,9 @@ def _clash(one: str, other: str) -> bool:
     """Tell whether two paths are the same file in some month."""
     first, second = (_folded(os.path.normpath(path)) for path in (one, other))
     return any(
-        re.fullmatch(re.escape(a).replace(re.escape("{month}"), r"\d{4}-\d\d"), b.replace("{month}", "2000-01"))
+        re.fullmatch(
+            re.escape(a).replace(re.escape("{month}"), r"\d{4}-\d\d"),
+            b.replace("{month}", "2000-01"),
+        )
         for a, b in ((first, second), (second, first))
     )

@@ -18,7 +18,9 @@ def check(place: Place, kind: inspect.Type) -> None:
     node = place.node
     assert node is not None
     meta, kind = (kind, kind.type) if isinstance(kind, inspect.Metadata) else (None, kind)
-    if node.value is None or (node.value == [] and isinstance(kind, inspect.ListType) and kind.min_length):
+    if node.value is None or (
+        node.value == [] and isinstance(kind, inspect.ListType) and kind.min_length
+    ):
         raise place.error(f"is empty; expected: {_described(meta) or 'a value'}")
     if isinstance(kind, inspect.UnionType):
         if not isinstance(node.value, bool | dict):
@@ -57,7 +59,9 @@ def _check_struct(place: Place, kind: inspect.StructType, value: Value) -> None:
     members = _members(place, value)
     for key in members:
         if key not in fields:
-            raise place.at(key).error(f"is no known key{near(key, fields)}", accepted=", ".join(fields))
+            raise place.at(key).error(
+                f"is no known key{near(key, fields)}", accepted=", ".join(fields)
+            )
     for key, field in fields.items():
         if key in members:
             check(place.at(key), field.type)
@@ -73,7 +77,9 @@ def _members(place: Place, value: Value) -> dict[str, Node]:
 
 def _check_list(place: Place, kind: inspect.ListType, value: Value) -> None:
     if not isinstance(value, list):
-        raise place.error(f"is {_name(value)}, not a list; write [...] or lines that begin with a dash")
+        raise place.error(
+            f"is {_name(value)}, not a list; write [...] or lines that begin with a dash"
+        )
     for n in range(len(value)):
         check(place.at(n), kind.item_type)
 
@@ -81,7 +87,9 @@ def _check_list(place: Place, kind: inspect.ListType, value: Value) -> None:
 def _check_number(place: Place, kind: inspect.IntType | inspect.BoolType, value: Value) -> None:
     if isinstance(kind, inspect.IntType):
         if type(value) is not int or not (kind.ge or 0) <= value <= (kind.le or value):
-            raise place.wrong("is no whole number within the limits", accepted=f"{kind.ge} to {kind.le}")
+            raise place.wrong(
+                "is no whole number within the limits", accepted=f"{kind.ge} to {kind.le}"
+            )
     elif not isinstance(value, bool):
         raise place.wrong("is neither true nor false", accepted="true, false")
 
@@ -97,5 +105,12 @@ def _check_text(place: Place, kind: inspect.Type, value: Value, *, example: str)
 
 
 def _name(value: Value) -> str:
-    names = {bool: "a truth value", int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
+    names = {
+        bool: "a truth value",
+        int: "a number",
+        float: "a number",
+        str: "text",
+        list: "a list",
+        dict: "a mapping",
+    }
     return names[type(value)]

@@ -58,9 +58,18 @@ def read(text: str, label: str, *, numbered: bool = True) -> Node:
         raise ConfigError(f"{where}: is no YAML: {_problem(error)}{_hint(error, text)}") from None
     except ReaderError as error:
         where = f"{label}:{text.count(chr(10), 0, error.position) + 1}" if numbered else label
-        raise ConfigError(f"{where}: is no YAML: it holds the control character {text[error.position]!r}") from None
-    except (YAMLError, ValueError, OverflowError, AssertionError):  # the last two for "\\UFFFFFFFF" and %YAML 1.3
-        raise ConfigError(f"{label}: is no YAML: it holds an escape or a directive that is not allowed") from None
+        raise ConfigError(
+            f"{where}: is no YAML: it holds the control character {text[error.position]!r}"
+        ) from None
+    except (
+        YAMLError,
+        ValueError,
+        OverflowError,
+        AssertionError,
+    ):  # the last two for "\\UFFFFFFFF" and %YAML 1.3
+        raise ConfigError(
+            f"{label}: is no YAML: it holds an escape or a directive that is not allowed"
+        ) from None
 
 
 def _problem(error: MarkedYAMLError) -> str:
@@ -74,7 +83,11 @@ def _hint(error: MarkedYAMLError, text: str) -> str:
     """Say what to do about the two things that people write and YAML does not take."""
     if r"'\t'" in str(error.problem):
         return "; use spaces in place of the tab"
-    line = text.splitlines()[error.problem_mark.line] if error.problem_mark and error.problem_mark.line < len(text.splitlines()) else ""
+    line = (
+        text.splitlines()[error.problem_mark.line]
+        if error.problem_mark and error.problem_mark.line < len(text.splitlines())
+        else ""
+    )
     return "; put a value that holds { and } in quotes" if re.search(r"\{\w+\}", line) else ""
 
 
@@ -105,7 +118,10 @@ class _Reader:
             return self._alias(event, depth)
         assert isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent)
         if event.tag is not None:
-            raise self._error(event, "tags are not allowed; write the plain value, or put a text that begins with ! in quotes")
+            raise self._error(
+                event,
+                "tags are not allowed; write the plain value, or put a text that begins with ! in quotes",
+            )
         if depth > DEPTH:
             raise self._error(event, f"is nested more than {DEPTH} deep")
         before = self._count
@@ -123,7 +139,9 @@ class _Reader:
             return Node(self._where(event), self._sequence(depth + 1))
         assert isinstance(event, ScalarEvent)
         plain = event.implicit[0]
-        return Node(self._where(event), _resolve(event.value) if plain else event.value, event.value)
+        return Node(
+            self._where(event), _resolve(event.value) if plain else event.value, event.value
+        )
 
     def _sequence(self, depth: int) -> list[Node]:
         items: list[Node] = []
@@ -136,7 +154,10 @@ class _Reader:
         while not isinstance(event := next(self._events), MappingEndEvent):
             key = self._key(event)
             if key in found:
-                raise self._error(event, f"the key {key.partition(':')[0][:60]!r} is written twice; the first is at {found[key].where}")
+                raise self._error(
+                    event,
+                    f"the key {key.partition(':')[0][:60]!r} is written twice; the first is at {found[key].where}",
+                )
             # A key's line is where a person looks, even if its value begins below or stands at an anchor.
             found[key] = replace(self._node(next(self._events), depth), where=self._where(event))
         return found
@@ -145,7 +166,10 @@ class _Reader:
         if not isinstance(event, ScalarEvent) or event.tag is not None:
             raise self._error(event, "a key must be plain text")
         if event.implicit[0] and event.value == "<<":
-            raise self._error(event, "merge keys (<<) are not supported; write the keys out, or use an alias for a whole value")
+            raise self._error(
+                event,
+                "merge keys (<<) are not supported; write the keys out, or use an alias for a whole value",
+            )
         if event.implicit[0] and not isinstance(_resolve(event.value), str):
             raise self._error(event, f"the key {event.value[:60]!r} is not text; put it in quotes")
         key: str = event.value
@@ -153,13 +177,18 @@ class _Reader:
 
     def _alias(self, event: AliasEvent, depth: int) -> Node:
         if event.anchor not in self._anchors:
-            raise self._error(event, "the alias refers to nothing that ends above it; put a text that begins with * in quotes")
+            raise self._error(
+                event,
+                "the alias refers to nothing that ends above it; put a text that begins with * in quotes",
+            )
         node, size = self._anchors[event.anchor]
         # The nodes are shared and only counted, before anything walks them.
         self._count += size
         self._aliased += size
         if self._aliased > ALIASED:
-            raise self._error(event, f"aliases stand for more than {ALIASED:,} values; write fewer of them")
+            raise self._error(
+                event, f"aliases stand for more than {ALIASED:,} values; write fewer of them"
+            )
         if depth + _depth(node) > DEPTH:
             raise self._error(event, f"is nested more than {DEPTH} deep")
         return node

@@ -10,7 +10,13 @@ from asyncreport.core.job import Query
 METRICS = ("tTalkComplete", "tHeldComplete", "tAcw", "tHandle")
 #: the columns of every record, after those of the split
 _COLUMNS = (
-    *("interval_start", "interval_end", "handled_count", "total_talk_time_sec", "total_hold_time_sec"),
+    *(
+        "interval_start",
+        "interval_end",
+        "handled_count",
+        "total_talk_time_sec",
+        "total_hold_time_sec",
+    ),
     *("total_wrap_up_sec", "total_handle_time_sec", "avg_handle_time_sec"),
 )
 
@@ -22,7 +28,9 @@ TIMES = tuple(f"{status.lower()}_sec" for status in STATUSES)
 def columns(query: Query) -> list[str]:
     """List the columns that a part's rows have, in their order."""
     found = [*map(column, query.split_by), *_COLUMNS]
-    found += [f"{column(metric)}_{what}" for metric in query.metrics for what in ("count", "sum_ms")]
+    found += [
+        f"{column(metric)}_{what}" for metric in query.metrics for what in ("count", "sum_ms")
+    ]
     return [*found, *TIMES, "occupancy"] if query.occupancy else found
 
 

@@ -69,7 +69,9 @@ class TransientError(ApiError):
 
     exit_code = 1
 
-    def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
@@ -100,7 +102,9 @@ class RetriesExhausted(AsyncReportError):
     for its client got no token or no turn.
     """
 
-    def __init__(self, message: str, *, answering: bool = False, late: bool = False, lane: bool = False) -> None:
+    def __init__(
+        self, message: str, *, answering: bool = False, late: bool = False, lane: bool = False
+    ) -> None:
         super().__init__(message)
         self.answering = answering
         self.late = late

@@ -66,7 +66,11 @@ class Freshness(Struct, frozen=True, kw_only=True):
             return "fetched after now: the clock was or is wrong"
         if part.again or self.refreshed(part):
             return "to be fetched again by a refresh"
-        return "fetched before the numbers had settled" if part.fetched_at < part.interval.end + self.settle else None
+        return (
+            "fetched before the numbers had settled"
+            if part.fetched_at < part.interval.end + self.settle
+            else None
+        )
 
     def refreshed(self, part: Part) -> bool:
         """Tell whether a part is to be asked again on purpose."""
@@ -148,18 +152,34 @@ def _instead(connection: str, parts: Sequence[Part]) -> Chunk:
     )
 
 
-def _missing(want: Demand, slot: Slot, parts: Sequence[Part], superseded: Sequence[Part]) -> Iterator[Chunk]:
+def _missing(
+    want: Demand, slot: Slot, parts: Sequence[Part], superseded: Sequence[Part]
+) -> Iterator[Chunk]:
     """Cut what is missing in one slot into chunks."""
-    wanted = Interval(max(slot.edges[0], want.interval.start), min(slot.edges[-1], want.interval.end))
+    wanted = Interval(
+        max(slot.edges[0], want.interval.start), min(slot.edges[-1], want.interval.end)
+    )
     for gaps, users in _gaps(want.users, wanted, parts).items():
         for batch in _batches(users):
-            cuts = slot.edges[:: buckets_in_chunk(want, slot, len(batch) if batch else want.population)]
+            cuts = slot.edges[
+                :: buckets_in_chunk(want, slot, len(batch) if batch else want.population)
+            ]
             for interval in (piece for gap in gaps for piece in _cut(gap, cuts)):
-                replaces = tuple(part.number for part in superseded if part.interval.overlaps(interval))
-                yield Chunk(connection=want.connection, month=slot.month, interval=interval, users=batch, replaces=replaces)
+                replaces = tuple(
+                    part.number for part in superseded if part.interval.overlaps(interval)
+                )
+                yield Chunk(
+                    connection=want.connection,
+                    month=slot.month,
+                    interval=interval,
+                    users=batch,
+                    replaces=replaces,
+                )
 
 
-def _gaps(users: tuple[str, ...] | None, wanted: Interval, parts: Sequence[Part]) -> dict[tuple[Interval, ...], list[str] | None]:
+def _gaps(
+    users: tuple[str, ...] | None, wanted: Interval, parts: Sequence[Part]
+) -> dict[tuple[Interval, ...], list[str] | None]:
     """Group the users by what is missing of them: disjoint intervals in order of time."""
     by_set: defaultdict[tuple[str, ...] | None, list[Interval]] = defaultdict(list)
     for part in parts:
@@ -178,7 +198,9 @@ def _gaps(users: tuple[str, ...] | None, wanted: Interval, parts: Sequence[Part]
     for user, numbers in member_of.items():
         key = tuple(numbers)
         if key not in seen:
-            seen[key] = _subtract(wanted, everyone + [interval for number in key for interval in covered[number]])
+            seen[key] = _subtract(
+                wanted, everyone + [interval for number in key for interval in covered[number]]
+            )
         batch = gaps.setdefault(seen[key], [])
         assert batch is not None
         batch.append(user)
@@ -216,7 +238,9 @@ def _cut(gap: Interval, cuts: Sequence[int]) -> Iterator[Interval]:
 def buckets_in_chunk(want: Demand, slot: Slot, users: int) -> int:
     """Say how many buckets a chunk holds: the job's length rounded down to whole buckets, or what `STEPS` allow."""
     whole = len(slot.edges) - 1
-    step = want.grid.granularity.step or {Granularity.P1D: DAY, Granularity.P1W: 7 * DAY}.get(want.grid.granularity)
+    step = want.grid.granularity.step or {Granularity.P1D: DAY, Granularity.P1W: 7 * DAY}.get(
+        want.grid.granularity
+    )
     if step is None:
         return 1
     if want.length is None:

@@ -14,7 +14,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from asyncreport.core.columns import METRICS, STATUSES, TIMES, average, columns, metrics_of, occupancy
+from asyncreport.core.columns import (
+    METRICS,
+    STATUSES,
+    TIMES,
+    average,
+    columns,
+    metrics_of,
+    occupancy,
+)
 from asyncreport.core.errors import OFF_GRID, RejectedError
 from asyncreport.core.job import Query
 from asyncreport.core.timeline import iso, parse_iso
@@ -86,7 +94,9 @@ class Accumulator:
         self._begins = {interval[: len(texts[0])]: interval for interval in self._buckets}
         self._query = query
         self._places, self._counted = _places(query)
-        self._nothing: _Cell = [0.0] * self._counted + [0.0, 0] * (len(self._places) - self._counted)
+        self._nothing: _Cell = [0.0] * self._counted + [0.0, 0] * (
+            len(self._places) - self._counted
+        )
         # A row of known columns is made and encoded in half the time that a dict takes.
         self._row = msgspec.defstruct("Row", columns(query), gc=False)
         self._queue = query.split_by.index("queueId") if "queueId" in query.split_by else None
@@ -136,7 +146,12 @@ class Accumulator:
         `data` are like `Datum`s, without None in place of a list or a number. Raise RejectedError for a bucket that is not on the grid.
         """
         # The hot loop: every lookup less shows in the whole run.
-        buckets, places, counted, nothing = self._buckets, self._places, self._counted, self._nothing
+        buckets, places, counted, nothing = (
+            self._buckets,
+            self._places,
+            self._counted,
+            self._nothing,
+        )
         cells = self._cells.setdefault(user, {}).setdefault(split, {})
         for datum in data:
             bucket = buckets.get(datum.interval)
@@ -165,7 +180,9 @@ class Accumulator:
         return Datum(datum.interval, measures)
 
     def _beyond(self, interval: str) -> RejectedError:
-        return RejectedError(f"the answer counts less than nothing, or beyond all measure, in the bucket {interval[:80]!r}")
+        return RejectedError(
+            f"the answer counts less than nothing, or beyond all measure, in the bucket {interval[:80]!r}"
+        )
 
     def add_statuses(self, user: str, data: Iterable[Datum]) -> None:
         """Add one user's routing-status times; raise RejectedError for a bucket off the grid, and for a time that cannot be."""
@@ -199,15 +216,26 @@ class Accumulator:
     def blocks(self) -> Iterator[Block]:
         """Walk the users, the one that is none first, each with its rows."""
         makes: dict[Split, _Make] = {
-            split: partial(self._row, *split) if split else self._row for by in self._cells.values() for split in by
+            split: partial(self._row, *split) if split else self._row
+            for by in self._cells.values()
+            for split in by
         }
         for user in sorted(self._cells.keys() | self._statuses.keys(), key=lambda user: user or ""):
             by_split = self._cells.get(user, {})
             cells = self._in_order(user, by_split, makes)
             if cells:
-                queues = () if self._queue is None else (split[self._queue] for split, by_bucket in by_split.items() if by_bucket)
+                queues = (
+                    ()
+                    if self._queue is None
+                    else (split[self._queue] for split, by_bucket in by_split.items() if by_bucket)
+                )
                 lines = _ENCODER.encode_lines(self._rows(cells, self._statuses.get(user)))
-                yield Block(user, lines, len(cells), frozenset(queue for queue in queues if queue is not None))
+                yield Block(
+                    user,
+                    lines,
+                    len(cells),
+                    frozenset(queue for queue in queues if queue is not None),
+                )
 
     def _in_order(
         self, user: str | None, by_split: dict[Split, dict[int, _Cell]], makes: dict[Split, _Make]
@@ -215,7 +243,14 @@ class Accumulator:
         """List a user's cells by bucket and split values, each with how its row is made."""
         if len(by_split) == 1 and user not in self._statuses:
             ((split, by_bucket),) = by_split.items()
-            return list(zip(repeat(makes[split]), (ordered := sorted(by_bucket)), map(by_bucket.__getitem__, ordered), strict=False))
+            return list(
+                zip(
+                    repeat(makes[split]),
+                    (ordered := sorted(by_bucket)),
+                    map(by_bucket.__getitem__, ordered),
+                    strict=False,
+                )
+            )
         found = [
             (bucket, order, split, cell)
             for split, by_bucket in by_split.items()
@@ -224,7 +259,9 @@ class Accumulator:
         ]
         found += ((bucket, (), (), self._nothing) for bucket in self._idle(user))
         # Bucket and split values are a key, so that a comparison never reaches what follows them.
-        return [(makes.get(split, self._row), bucket, cell) for bucket, _, split, cell in sorted(found)]
+        return [
+            (makes.get(split, self._row), bucket, cell) for bucket, _, split, cell in sorted(found)
+        ]
 
     def _idle(self, user: str | None) -> Iterator[int]:
         """Walk the buckets in which a user was on queue and handled nothing; off queue alone is no work."""
@@ -233,13 +270,27 @@ class Accumulator:
             if bucket not in handled and any(times[:-1]):
                 yield bucket
 
-    def _rows(self, cells: Iterable[tuple[_Make, int, _Cell]], statuses: dict[int, list[int]] | None) -> list[object]:
+    def _rows(
+        self, cells: Iterable[tuple[_Make, int, _Cell]], statuses: dict[int, list[int]] | None
+    ) -> list[object]:
         spans = self._spans
         if self._query.metrics or self._query.occupancy or self._query.contract == "entities":
-            return [make(*spans[bucket], *self._values(cell, (statuses or {}).get(bucket))) for make, bucket, cell in cells]
+            return [
+                make(*spans[bucket], *self._values(cell, (statuses or {}).get(bucket)))
+                for make, bucket, cell in cells
+            ]
         # The same at half the price: nothing further, so that a cell holds the sums of `METRICS` and how many were handled.
         return [
-            make(start, end, handled, talk / 1000, held / 1000, acw / 1000, handle / 1000, average(handle, handled))
+            make(
+                start,
+                end,
+                handled,
+                talk / 1000,
+                held / 1000,
+                acw / 1000,
+                handle / 1000,
+                average(handle, handled),
+            )
             for make, bucket, (talk, held, acw, handle, handled) in cells
             for start, end in (spans[bucket],)
         ]
@@ -249,7 +300,13 @@ class Accumulator:
         talk, held, acw, handle = (cell[self._places[metric]] / 1000 for metric in METRICS)
         handled = cell[self._places[_HANDLE] + 1]
         # The entities contract knows no hold: null, for nobody measured it.
-        yield from (handled, talk, None if self._query.contract == "entities" else held, acw, handle)
+        yield from (
+            handled,
+            talk,
+            None if self._query.contract == "entities" else held,
+            acw,
+            handle,
+        )
         yield average(cell[self._places[_HANDLE]], handled)
         for metric in self._query.metrics:
             place = self._places[metric]
@@ -260,7 +317,9 @@ class Accumulator:
 
 def _places(query: Query) -> tuple[dict[str, int], int]:
     """Say where each metric's sum is in a cell, and from which place on its count follows: only some counts are in a record."""
-    counted = [metric for metric in metrics_of(query) if metric == _HANDLE or metric in query.metrics]
+    counted = [
+        metric for metric in metrics_of(query) if metric == _HANDLE or metric in query.metrics
+    ]
     others = [metric for metric in METRICS if metric not in counted]
     places = {metric: n for n, metric in enumerate(others)}
     return places | {metric: len(others) + 2 * n for n, metric in enumerate(counted)}, len(others)
@@ -272,7 +331,11 @@ def _add_cells(into: dict[int, list[Any]], other: dict[int, list[Any]]) -> None:
         return
     for bucket, cell in other.items():
         mine = into.get(bucket)
-        into[bucket] = cell if mine is None else [one + another for one, another in zip(mine, cell, strict=True)]
+        into[bucket] = (
+            cell
+            if mine is None
+            else [one + another for one, another in zip(mine, cell, strict=True)]
+        )
 
 
 def _routing(times: list[int] | None) -> Iterator[object]:

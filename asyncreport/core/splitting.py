@@ -65,12 +65,18 @@ def tile(chunk: Chunk, grid: Grid, bound: Bound, *, alone: bool) -> list[Chunk]:
     edges = grid.edges(chunk.interval)
     most, batches = bound.buckets, [chunk.users]
     if chunk.users is not None:
-        together = min(limit for limit in (len(chunk.users), bound.users, bound.cells) if limit is not None)
+        together = min(
+            limit for limit in (len(chunk.users), bound.users, bound.cells) if limit is not None
+        )
         batches = [chunk.users[at : at + together] for at in range(0, len(chunk.users), together)]
         most = None if bound.cells is None else bound.cells // together
     step = 1 if alone else min(most or len(edges), len(edges))
     cuts = (*edges[:-1:step], edges[-1])
-    return [replace(chunk, interval=Interval(start, end), users=users) for start, end in pairwise(cuts) for users in batches]
+    return [
+        replace(chunk, interval=Interval(start, end), users=users)
+        for start, end in pairwise(cuts)
+        for users in batches
+    ]
 
 
 def halves(piece: Chunk, grid: Grid, trouble: Trouble) -> Sequence[Chunk]:
@@ -93,7 +99,9 @@ def halves(piece: Chunk, grid: Grid, trouble: Trouble) -> Sequence[Chunk]:
 def least(piece: Chunk, grid: Grid) -> Chunk:
     """Give the smallest part of a piece that can be asked for: its first bucket, of its first user."""
     start, end = grid.edges(piece.interval)[:2]
-    return replace(piece, interval=Interval(start, end), users=None if piece.users is None else piece.users[:1])
+    return replace(
+        piece, interval=Interval(start, end), users=None if piece.users is None else piece.users[:1]
+    )
 
 
 def join(answers: Iterable[Sequence[Block]]) -> list[Block]:
@@ -106,14 +114,21 @@ def join(answers: Iterable[Sequence[Block]]) -> list[Block]:
 
 
 def _joined(user: str | None, blocks: Sequence[Block]) -> Block:
-    lines, queues = b"".join(block.lines for block in blocks), frozenset[str]().union(*(block.queues for block in blocks))
+    lines, queues = (
+        b"".join(block.lines for block in blocks),
+        frozenset[str]().union(*(block.queues for block in blocks)),
+    )
     return Block(user, lines, sum(block.count for block in blocks), queues)
 
 
 def next_step(piece: Chunk, trouble: Trouble) -> str:
     """Say what is left to do about a piece that cannot be cut."""
     # No cut by users would hold what is of no user.
-    everyone = ": list users or teams, or set contract: query-jobs" if piece.users is None and trouble != "long" else ""
+    everyone = (
+        ": list users or teams, or set contract: query-jobs"
+        if piece.users is None and trouble != "long"
+        else ""
+    )
     return f"which cannot be cut smaller{everyone}"
 
 
@@ -128,4 +143,8 @@ def told(error: AsyncReportError, piece: Chunk, fact: str) -> AsyncReportError:
 def _who(users: Sequence[str] | None) -> str:
     if users is None:
         return "everyone"
-    return f"user {users[0]}" if len(users) == 1 else f"{len(users)} users from {users[0]} to {users[-1]}"
+    return (
+        f"user {users[0]}"
+        if len(users) == 1
+        else f"{len(users)} users from {users[0]} to {users[-1]}"
+    )

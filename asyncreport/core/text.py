@@ -10,7 +10,11 @@ SHOWN = 20
 
 def printable(text: str) -> str:
     """Put a blank in place of every character that is not printable, line breaks and marks of direction among them."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(char if char.isprintable() else " " for char in text)
+    )
 
 
 def one_line(text: str, longest: int) -> str:

@@ -89,12 +89,16 @@ class Grid(Struct, frozen=True):
     def slot(self, instant: int) -> Slot:
         """Give the slot of the bucket that holds an instant; raise ValueError where the slot is no whole number of steps."""
         if self.whole is not None:
-            return Slot(_month(_local_date(self.whole.start, self.zone)), (self.whole.start, self.whole.end))
+            return Slot(
+                _month(_local_date(self.whole.start, self.zone)), (self.whole.start, self.whole.end)
+            )
         first = _local_date(instant, self.zone).replace(day=1)
         slot = _slot(self.granularity, self.zone, first)
         if instant < slot.edges[0]:  # a week that began in the month before
             return _slot(self.granularity, self.zone, _month_before(first))
-        if instant >= slot.edges[-1]:  # clocks set back over midnight: this month has begun, and the local date is the old one again
+        if (
+            instant >= slot.edges[-1]
+        ):  # clocks set back over midnight: this month has begun, and the local date is the old one again
             return _slot(self.granularity, self.zone, _month_after(first))
         return slot
 
@@ -114,7 +118,9 @@ class Grid(Struct, frozen=True):
             high = bisect_right(slot.edges, interval.end)
             found += slot.edges[low + (1 if found else 0) : high]
         if not found or found[0] != interval.start or found[-1] != interval.end:
-            raise ValueError(f"{interval} does not lie on the edges of {self.granularity.value} buckets in {self.zone}")
+            raise ValueError(
+                f"{interval} does not lie on the edges of {self.granularity.value} buckets in {self.zone}"
+            )
         return tuple(found)
 
     def around(self, instant: int) -> tuple[int, int]:
@@ -140,7 +146,10 @@ def _slot(granularity: Granularity, zone: str, first: date) -> Slot:
         edges = _distinct([day_start(first + timedelta(days=n), zone) for n in range(days + 1)])
     elif granularity is Granularity.P1W:
         monday, last = _monday(first), _monday(following)
-        edges = [day_start(monday + timedelta(days=n), zone) for n in range(0, (last - monday).days + 1, 7)]
+        edges = [
+            day_start(monday + timedelta(days=n), zone)
+            for n in range(0, (last - monday).days + 1, 7)
+        ]
     else:
         edges = [start, end]
     return Slot(_month(first), edges)
@@ -216,7 +225,10 @@ def day_start(day: date, zone: str) -> int:
 def local_instant(moment: datetime, zone: str) -> int:
     """Convert a naive local time; raise ValueError where a clock change skips or repeats it."""
     info = ZoneInfo(zone)
-    first, second = instant(moment.replace(tzinfo=info, fold=0)), instant(moment.replace(tzinfo=info, fold=1))
+    first, second = (
+        instant(moment.replace(tzinfo=info, fold=0)),
+        instant(moment.replace(tzinfo=info, fold=1)),
+    )
     if first == second:
         return first
     verb = "skips" if first > second else "repeats"
@@ -225,7 +237,9 @@ def local_instant(moment: datetime, zone: str) -> int:
     raise ValueError(f"a clock change in {zone} {verb} it; write it with an offset: {readings}")
 
 
-_DURATION = re.compile(r"P(?!$)(?:(\d{1,4})W)?(?:(\d{1,5})D)?(?:T(?=\d)(?:(\d{1,6})H)?(?:(\d{1,7})M)?(?:(\d{1,8})S)?)?")
+_DURATION = re.compile(
+    r"P(?!$)(?:(\d{1,4})W)?(?:(\d{1,5})D)?(?:T(?=\d)(?:(\d{1,6})H)?(?:(\d{1,7})M)?(?:(\d{1,8})S)?)?"
+)
 
 
 def parse_duration(text: str) -> int:

@@ -15,7 +15,13 @@ from asyncreport.core.timeline import Granularity, Grid, Interval
 #: by user (None: what no user handled), then by column; counts, and ms
 Totals = dict[str | None, dict[str, int]]
 
-_OF_ALL = ("handled_count", "total_talk_time_sec", "total_hold_time_sec", "total_wrap_up_sec", "total_handle_time_sec")
+_OF_ALL = (
+    "handled_count",
+    "total_talk_time_sec",
+    "total_hold_time_sec",
+    "total_wrap_up_sec",
+    "total_handle_time_sec",
+)
 #: in handle time beside talk, hold and wrap-up: https://help.mypurecloud.com/glossary/handle-time/
 _BESIDE = ("tContacting", "tDialing")
 _PIECES = (*_OF_ALL[1:4], *(f"{column(metric)}_sum_ms" for metric in _BESIDE))
@@ -31,8 +37,14 @@ class Difference(Struct, frozen=True):
 
 def compared(query: Query) -> tuple[str, ...]:
     """Name the columns that add up: no averages, and no time off queue, which is lost where nothing else was in the bucket."""
-    further = [f"{column(metric)}_{what}" for metric in query.metrics for what in ("count", "sum_ms")]
-    statuses = [f"{status.lower()}_sec" for status in STATUSES if status != "OFF_QUEUE"] if query.occupancy else []
+    further = [
+        f"{column(metric)}_{what}" for metric in query.metrics for what in ("count", "sum_ms")
+    ]
+    statuses = (
+        [f"{status.lower()}_sec" for status in STATUSES if status != "OFF_QUEUE"]
+        if query.occupancy
+        else []
+    )
     return (*_OF_ALL, *further, *statuses)
 
 
@@ -41,7 +53,11 @@ def summed(query: Query, interval: Interval, *, several: Iterable[str]) -> Query
 
     Of the dimensions that records are split by, those that have `several` values for one interaction stay: the others add up.
     """
-    beside = () if query.contract == "entities" else tuple(metric for metric in _BESIDE if metric not in query.metrics)
+    beside = (
+        ()
+        if query.contract == "entities"
+        else tuple(metric for metric in _BESIDE if metric not in query.metrics)
+    )
     return msgspec.structs.replace(
         query,
         grid=Grid(Granularity.NONE, "UTC", interval),
@@ -50,7 +66,9 @@ def summed(query: Query, interval: Interval, *, several: Iterable[str]) -> Query
     )
 
 
-def add(totals: Totals, user: str | None, rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> None:
+def add(
+    totals: Totals, user: str | None, rows: Iterable[Mapping[str, object]], columns: Sequence[str]
+) -> None:
     """Add one user's rows in whole counts and ms: seconds have 3 places, so that rounding gives back what they were made from."""
     sums = totals.setdefault(user, dict.fromkeys(columns, 0))
     for row in rows:
@@ -61,7 +79,11 @@ def add(totals: Totals, user: str | None, rows: Iterable[Mapping[str, object]], 
 
 
 def differences(
-    ours: Totals, theirs: Totals, columns: Sequence[str], *, slack: Mapping[str | None, int] = MappingProxyType({})
+    ours: Totals,
+    theirs: Totals,
+    columns: Sequence[str],
+    *,
+    slack: Mapping[str | None, int] = MappingProxyType({}),
 ) -> list[Difference]:
     """List the users whose totals are not the same, by id, with the columns; who is missing has nothing but zeros.
 
@@ -69,11 +91,17 @@ def differences(
     """
     found = []
     nothing: dict[str, int] = {}
-    for user in sorted(ours.keys() | theirs.keys(), key=lambda user: (user is not None, user or "")):
+    for user in sorted(
+        ours.keys() | theirs.keys(), key=lambda user: (user is not None, user or "")
+    ):
         here, there = ours.get(user, nothing), theirs.get(user, nothing)
         pairs = [(name, here.get(name, 0), there.get(name, 0)) for name in columns]
         off = slack.get(user, 0)
-        if unlike := tuple(pair for pair in pairs if abs(pair[1] - pair[2]) > (off if pair[0].endswith("_sec") else 0)):
+        if unlike := tuple(
+            pair
+            for pair in pairs
+            if abs(pair[1] - pair[2]) > (off if pair[0].endswith("_sec") else 0)
+        ):
             found.append(Difference(user, unlike))
     return found
 

@@ -16,12 +16,20 @@ Cells = dict[int, dict[str, Stats]]
 
 
 def evaluate(
-    query: Query, world: World, *, divisions: frozenset[str] | None = None, max_rows: int = 0, split_groups: bool = True
+    query: Query,
+    world: World,
+    *,
+    divisions: frozenset[str] | None = None,
+    max_rows: int = 0,
+    split_groups: bool = True,
 ) -> dict[str, Any]:
     """Count what a query asks for within these divisions (None: all); raise Refused beyond `max_rows` rows (0: no bound)."""
     groups = count(query, world, divisions)
     refuse_beyond(max_rows, groups)
-    rows = {key: {bucket: _metrics(query, cell) for bucket, cell in cells.items()} for key, cells in groups.items()}
+    rows = {
+        key: {bucket: _metrics(query, cell) for bucket, cell in cells.items()}
+        for key, cells in groups.items()
+    }
     return results(query, rows, split_groups=split_groups)
 
 
@@ -33,8 +41,14 @@ def count(query: Query, world: World, divisions: frozenset[str] | None = None) -
     users = None if query.filter.users is None else sorted(query.filter.users)
     start, end, keep, index = query.start, query.end, query.filter.passes, query.buckets.index
     for session in world.sessions(start, end, users):
-        events = [event for event in session.events if event[1] in wanted and start <= event[0] < end]
-        if not events or not keep(session) or (divisions is not None and session.division_id not in divisions):
+        events = [
+            event for event in session.events if event[1] in wanted and start <= event[0] < end
+        ]
+        if (
+            not events
+            or not keep(session)
+            or (divisions is not None and session.division_id not in divisions)
+        ):
             continue
         cells = groups.setdefault(tuple([read(session) for read in readers]), {})
         for at, metric, value in events:
@@ -55,7 +69,11 @@ def _add(cell: dict[str, Stats], metric: str, value: int | None) -> None:
 
 
 def _metrics(query: Query, cell: dict[str, Stats]) -> list[dict[str, Any]]:
-    return [{"metric": name, "stats": _stats(name, cell[name])} for name in query.metrics if name in cell]
+    return [
+        {"metric": name, "stats": _stats(name, cell[name])}
+        for name in query.metrics
+        if name in cell
+    ]
 
 
 def _stats(metric: str, stats: Stats) -> dict[str, Any]:

@@ -26,13 +26,17 @@ class Ask:
 
     def many(self, name: str) -> list[str]:
         """Give the values of a query parameter that may repeat or hold a list with commas."""
-        return [part for key, value in self.query if key == name for part in value.split(",") if part]
+        return [
+            part for key, value in self.query if key == name for part in value.split(",") if part
+        ]
 
     def number(self, name: str, default: int) -> int:
         """Give a query parameter that is a whole number; raise Refused where it is none."""
         text = self.one(name, str(default))
         if not text.isdecimal() or len(text) > 9:
-            raise bad_request("The value [{value}] of {field} is no whole number", field=name, value=text)
+            raise bad_request(
+                "The value [{value}] of {field} is no whole number", field=name, value=text
+            )
         return int(text)
 
 
@@ -49,8 +53,15 @@ class Answer:
 class Refused(Exception):
     """Carry the error that the emulated API answers with."""
 
-    def __init__(self, status: int, code: str, template: str, params: Mapping[str, str] | None = None) -> None:
-        self.status, self.code, self.template, self.params = status, code, template, dict(params or {})
+    def __init__(
+        self, status: int, code: str, template: str, params: Mapping[str, str] | None = None
+    ) -> None:
+        self.status, self.code, self.template, self.params = (
+            status,
+            code,
+            template,
+            dict(params or {}),
+        )
         super().__init__(self.message)
 
     @property
@@ -74,12 +85,18 @@ def not_found() -> Refused:
 
 def as_json(value: object, status: int = 200) -> Answer:
     """Answer with a JSON body."""
-    return Answer(status=status, headers={"content-type": "application/json"}, body=orjson.dumps(value))
+    return Answer(
+        status=status, headers={"content-type": "application/json"}, body=orjson.dumps(value)
+    )
 
 
 def error_body(refused: Refused, correlation_id: str) -> dict[str, Any]:
     """Write the platform's error body: `ErrorBody` of the vendor's SDKs; contextId is the correlation id."""
-    body: dict[str, Any] = {"message": refused.message, "code": refused.code, "status": refused.status}
+    body: dict[str, Any] = {
+        "message": refused.message,
+        "code": refused.code,
+        "status": refused.status,
+    }
     if refused.params:
         body |= {"messageWithParams": refused.template, "messageParams": refused.params}
     return body | {"contextId": correlation_id, "details": [], "errors": []}

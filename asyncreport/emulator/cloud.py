@@ -10,7 +10,15 @@ from functools import partial
 from typing import Any
 
 from asyncreport.emulator.analytics import evaluate
-from asyncreport.emulator.answers import Answer, Ask, Refused, as_json, bad_request, error_body, not_found
+from asyncreport.emulator.answers import (
+    Answer,
+    Ask,
+    Refused,
+    as_json,
+    bad_request,
+    error_body,
+    not_found,
+)
 from asyncreport.emulator.containers import refuse_late
 from asyncreport.emulator.directory import Directory
 from asyncreport.emulator.entities import Entities, is_entities
@@ -53,22 +61,39 @@ class Cloud:
         )
         self.rosters = Rosters(world, deleted_queues=self.options.deleted_queues)
         directory = Directory(world, self.options)
-        self._divisions = frozenset(division.id for division in directory.visible) if self.options.divisions else None
+        self._divisions = (
+            frozenset(division.id for division in directory.visible)
+            if self.options.divisions
+            else None
+        )
         self.jobs = QueryJobs(world, self.options, divisions=self._divisions, epoch=epoch)
         self._entities = Entities(world, self.options, directory, divisions=self._divisions)
         self._ids = random.Random(world.seed)
         listings = Listings(directory, self.rosters, most_per_page=self.options.most_per_page)
         self._routes = tuple(
             (methods, re.compile(path), permissions, route)
-            for methods, path, permissions, route in (*self._computed(), *_looked_up(directory, listings))
+            for methods, path, permissions, route in (
+                *self._computed(),
+                *_looked_up(directory, listings),
+            )
         )
 
     def _computed(self) -> Iterator[tuple[str, str, tuple[str, ...], Route]]:
         """List the routes that are more than a look at the directory: methods, path, permissions of which one is needed, route."""
         conversations = ("analytics:conversationAggregate:view",)
         yield "POST", AGGREGATES, conversations, self._aggregates
-        yield "POST", JOBS, conversations, lambda ask, _, now: as_json(self.jobs.submit(_body(ask), now), 202)
-        yield "GET", f"{JOBS}/[^/]+", conversations, lambda ask, _, now: as_json(self.jobs.status(_last(ask.path), now))
+        yield (
+            "POST",
+            JOBS,
+            conversations,
+            lambda ask, _, now: as_json(self.jobs.submit(_body(ask), now), 202),
+        )
+        yield (
+            "GET",
+            f"{JOBS}/[^/]+",
+            conversations,
+            lambda ask, _, now: as_json(self.jobs.status(_last(ask.path), now)),
+        )
         yield "DELETE", f"{JOBS}/[^/]+", conversations, self._delete_job
         yield "GET", f"{JOBS}/[^/]+/results", conversations, self._results
         yield "POST", USER_AGGREGATES, ("analytics:userAggregate:view",), self._user_aggregates
@@ -84,7 +109,9 @@ class Cloud:
             answer = self._answer(ask, now, headers)
         except Refused as refused:
             answer = as_json(error_body(refused, correlation_id), refused.status)
-            if refused.status == 429:  # since 2021 none goes without: forum/t/normalized-platform-api-429-responses/12028
+            if (
+                refused.status == 429
+            ):  # since 2021 none goes without: forum/t/normalized-platform-api-429-responses/12028
                 headers.setdefault("retry-after", "1")
         return Answer(status=answer.status, headers={**answer.headers, **headers}, body=answer.body)
 
@@ -104,7 +131,11 @@ class Cloud:
         return self._route(ask)(ask, token, now)
 
     def _route(self, ask: Ask) -> Route:
-        fitting = [(methods, needed, route) for methods, path, needed, route in self._routes if path.fullmatch(ask.path)]
+        fitting = [
+            (methods, needed, route)
+            for methods, path, needed, route in self._routes
+            if path.fullmatch(ask.path)
+        ]
         if not fitting:
             raise not_found()
         for methods, needed, route in fitting:
@@ -125,21 +156,35 @@ class Cloud:
             return as_json(self._entities.answer(asked))
         query = parse_query(asked)
         refuse_late(options.slow_above, query, len(self.world.people))
-        found = evaluate(query, self.world, divisions=self._divisions, max_rows=options.max_rows, split_groups=options.split_groups)
+        found = evaluate(
+            query,
+            self.world,
+            divisions=self._divisions,
+            max_rows=options.max_rows,
+            split_groups=options.split_groups,
+        )
         return as_json(found)
 
     def _user_aggregates(self, ask: Ask, _: Token, __: float) -> Answer:
         options = self.options
         query = parse_user_query(_body(ask), half_hours_only=options.half_hours_only)
         refuse_late(options.slow_above, query, len(self.world.people))
-        found = evaluate_users(query, self.world, divisions=self._divisions, max_rows=options.max_rows, split_groups=options.split_groups)
+        found = evaluate_users(
+            query,
+            self.world,
+            divisions=self._divisions,
+            max_rows=options.max_rows,
+            split_groups=options.split_groups,
+        )
         return as_json(found)
 
     def _results(self, ask: Ask, _: Token, now: float) -> Answer:
         for name, _value in ask.query:
             if name != "cursor":
                 raise bad_request("The parameter {field} is unknown", field=name)
-        return as_json(self.jobs.results(_last(ask.path.removesuffix("/results")), ask.one("cursor"), now))
+        return as_json(
+            self.jobs.results(_last(ask.path.removesuffix("/results")), ask.one("cursor"), now)
+        )
 
     def _delete_job(self, ask: Ask, _: Token, __: float) -> Answer:
         self.jobs.delete(_last(ask.path))
@@ -160,21 +205,42 @@ class Cloud:
         }
         if namespace not in known:
             raise not_found()
-        return as_json({"entities": [{"key": key, "namespace": namespace, "value": value} for key, value in known[namespace].items()]})
+        return as_json(
+            {
+                "entities": [
+                    {"key": key, "namespace": namespace, "value": value}
+                    for key, value in known[namespace].items()
+                ]
+            }
+        )
 
     def _token(self, _: Ask, token: Token, __: float) -> Answer:
         home = {"id": self.world.id, "name": "Emulated"}
         client: dict[str, Any] = {"id": token.client, "name": "asyncreport", "organization": home}
-        return as_json({"organization": home, "homeOrganization": home, "authorizedScope": [], "OAuthClient": client})
+        return as_json(
+            {
+                "organization": home,
+                "homeOrganization": home,
+                "authorizedScope": [],
+                "OAuthClient": client,
+            }
+        )
 
     def _revoke(self, _: Ask, token: Token, __: float) -> Answer:
         token.revoked = True
         return Answer()
 
 
-def _looked_up(directory: Directory, listings: Listings) -> Iterator[tuple[str, str, tuple[str, ...], Route]]:
+def _looked_up(
+    directory: Directory, listings: Listings
+) -> Iterator[tuple[str, str, tuple[str, ...], Route]]:
     """List the routes of the directory; `.../queues/{id}/members` needs any one of its permissions."""
-    members = ("routing:queue:view", "routing:queue:edit", "routing:queue:readonly", "routing:queueMember:manage")
+    members = (
+        "routing:queue:view",
+        "routing:queue:edit",
+        "routing:queue:readonly",
+        "routing:queueMember:manage",
+    )
     looks: tuple[tuple[str, tuple[str, ...], Look], ...] = (
         ("users", (), directory.users),
         ("users/[^/]+", (), directory.user),
@@ -214,10 +280,15 @@ def _last(path: str) -> str:
 
 def _check(world: World, options: Options) -> None:
     """Refuse options that would silently do nothing."""
-    for kind, named, known in (("division", options.divisions, world.divisions), ("queue", options.deleted_queues, world.queues)):
+    for kind, named, known in (
+        ("division", options.divisions, world.divisions),
+        ("queue", options.deleted_queues, world.queues),
+    ):
         for name in named:
             if name not in {one.name for one in known}:
-                raise ValueError(f"the emulated organisation has no {kind} {name!r}; it has {', '.join(one.name for one in known)}")
+                raise ValueError(
+                    f"the emulated organisation has no {kind} {name!r}; it has {', '.join(one.name for one in known)}"
+                )
 
 
 def _too_many(verdict: Verdict) -> Refused:

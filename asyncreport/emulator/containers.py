@@ -18,7 +18,11 @@ Row = Mapping[int, Sequence[dict[str, Any]]]
 def refuse_beyond(most: int, groups: Mapping[Key, Mapping[int, Any]]) -> None:
     """Raise Refused beyond so many rows (0: no bound), a row being a group's bucket."""
     if most and sum(map(len, groups.values())) > most:
-        raise Refused(400, "response.entity.too.large", "The response is over the size limit, reduce pageSize or the interval")
+        raise Refused(
+            400,
+            "response.entity.too.large",
+            "The response is over the size limit, reduce pageSize or the interval",
+        )
 
 
 def refuse_late(most: int, query: Query, population: int) -> None:
@@ -36,7 +40,11 @@ def results(query: Query, groups: Mapping[Key, Row], *, split_groups: bool) -> d
     if not groups:
         return {} if query.start // 86_400_000 % 2 else {"results": []}  # both have been seen
     texts = _Texts(query)
-    containers = [part for key, row in groups.items() for part in _containers(query, key, row, texts, split_groups=split_groups)]
+    containers = [
+        part
+        for key, row in groups.items()
+        for part in _containers(query, key, row, texts, split_groups=split_groups)
+    ]
     return {"results": [container for _, container in sorted(containers, key=lambda part: part[0])]}
 
 
@@ -52,20 +60,32 @@ class _Texts(dict[int, str]):
         return text
 
 
-def _containers(query: Query, key: Key, row: Row, texts: _Texts, *, split_groups: bool) -> Iterator[tuple[int, dict[str, Any]]]:
+def _containers(
+    query: Query, key: Key, row: Row, texts: _Texts, *, split_groups: bool
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Write a group as one container or two, each with its place in the answer."""
-    group = {dimension: value for dimension, value in zip(query.group_by, key, strict=True) if value is not None}
+    group = {
+        dimension: value
+        for dimension, value in zip(query.group_by, key, strict=True)
+        if value is not None
+    }
     place = crc32(repr(key).encode())
     buckets = sorted(row)
     cut = len(buckets) // 2 if split_groups and place % 4 == 0 else 0
     halved = split_groups and place % 4 == 1
     for part, indexes in enumerate((buckets[cut:], buckets[:cut])):
-        data = [entry for index in indexes for entry in _entries(texts[index], row[index], halved=halved)]
+        data = [
+            entry
+            for index in indexes
+            for entry in _entries(texts[index], row[index], halved=halved)
+        ]
         if data:
             yield crc32(repr((place, part)).encode()), {"group": group, "data": data}
 
 
-def _entries(interval: str, metrics: Sequence[dict[str, Any]], *, halved: bool) -> Iterator[dict[str, Any]]:
+def _entries(
+    interval: str, metrics: Sequence[dict[str, Any]], *, halved: bool
+) -> Iterator[dict[str, Any]]:
     """Write one bucket of a group, in two entries where it is to be halved."""
     middle = len(metrics) // 2 if halved else 0
     for part in (metrics[middle:], metrics[:middle]):

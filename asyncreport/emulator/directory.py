@@ -22,9 +22,15 @@ class Directory:
 
     def __init__(self, world: World, options: Options) -> None:
         self._world, self._options = world, options
-        self.people = [person for person in world.people if not (options.purged and person.state == "deleted")]
+        self.people = [
+            person for person in world.people if not (options.purged and person.state == "deleted")
+        ]
         self._by_id = {person.id: person for person in self.people}
-        self.visible = [division for division in world.divisions if not options.divisions or division.name in options.divisions]
+        self.visible = [
+            division
+            for division in world.divisions
+            if not options.divisions or division.name in options.divisions
+        ]
 
     def person(self, user_id: str) -> Person | None:
         """Find a user by id, whatever the state."""
@@ -34,18 +40,33 @@ class Directory:
         """Answer `GET /api/v2/users`: state (active), id (repeated), sortOrder, pageSize (25), pageNumber (1)."""
         ids, state = asked_ids(ask), ask.one("state", "active")
         if state not in ("active", "inactive", "deleted", "any"):
-            raise bad_request("The value [{value}] of {field} is unknown", field="state", value=state)
-        found = [person for person in self.people if state in (person.state, "any") and (not ids or person.id in ids)]
-        found.sort(key=lambda person: (person.name, person.id), reverse=ask.one("sortOrder").lower().startswith("desc"))
+            raise bad_request(
+                "The value [{value}] of {field} is unknown", field="state", value=state
+            )
+        found = [
+            person
+            for person in self.people
+            if state in (person.state, "any") and (not ids or person.id in ids)
+        ]
+        found.sort(
+            key=lambda person: (person.name, person.id),
+            reverse=ask.one("sortOrder").lower().startswith("desc"),
+        )
         size, number = self.paging(ask)
         if state != "active" and size * number > LAST_INACTIVE:
-            raise bad_request("Users of {field} [{value}] cannot be listed beyond the first 10000", field="state", value=state)
+            raise bad_request(
+                "Users of {field} [{value}] cannot be listed beyond the first 10000",
+                field="state",
+                value=state,
+            )
         return page(ask, [user_entity(person) for person in found], size, number)
 
     def user(self, ask: Ask) -> dict[str, Any]:
         """Answer `GET /api/v2/users/{id}`; a deleted user is found with `state=deleted` only."""
         person = self.person(ask.path.rpartition("/")[2])
-        if person is None or (person.state == "deleted" and ask.one("state") not in ("deleted", "any")):
+        if person is None or (
+            person.state == "deleted" and ask.one("state") not in ("deleted", "any")
+        ):
             raise not_found()
         return user_entity(person)
 
@@ -62,18 +83,35 @@ class Directory:
             raise bad_request("The {field} is missing", field="permission")
         found = [] if permission in self._options.denied else self.visible
         every = len(found) == len(self._world.divisions)
-        return page(ask, [self._authorized(division) for division in found], *self.paging(ask)) | {"allDivsPermitted": every}
+        return page(ask, [self._authorized(division) for division in found], *self.paging(ask)) | {
+            "allDivsPermitted": every
+        }
 
     def subject(self) -> dict[str, Any]:
         """Answer `GET /api/v2/authorization/subjects/me`: one role, granted in every division that the client may see. Believed."""
         role = {"id": shaped_id(self._world.seed, "role"), "name": "Exporter"}
-        grants = [{"subjectId": CLIENT_ID, "division": self._authorized(division), "role": role} for division in self.visible]
-        return {"id": CLIENT_ID, "name": "asyncreport", "grants": grants, "selfUri": f"/api/v2/authorization/subjects/{CLIENT_ID}"}
+        grants = [
+            {"subjectId": CLIENT_ID, "division": self._authorized(division), "role": role}
+            for division in self.visible
+        ]
+        return {
+            "id": CLIENT_ID,
+            "name": "asyncreport",
+            "grants": grants,
+            "selfUri": f"/api/v2/authorization/subjects/{CLIENT_ID}",
+        }
 
     def organization(self) -> dict[str, Any]:
         """Answer `GET /api/v2/organizations/me`."""
         path = "/api/v2/organizations/me"
-        return {"id": self._world.id, "name": "Emulated", "defaultLanguage": "en-IE", "state": "active", "version": 1, "selfUri": path}
+        return {
+            "id": self._world.id,
+            "name": "Emulated",
+            "defaultLanguage": "en-IE",
+            "state": "active",
+            "version": 1,
+            "selfUri": path,
+        }
 
     def paging(self, ask: Ask, most: int = MOST_PER_PAGE) -> tuple[int, int]:
         """Read which page is asked for; its size is as asked, or the smaller one that the options allow."""
@@ -88,7 +126,9 @@ def asked_ids(ask: Ask) -> set[str]:
     """Read the ids that a listing is narrowed to; raise Refused beyond `MOST_IDS`."""
     ids = set(ask.many("id"))
     if len(ids) > MOST_IDS:
-        raise bad_request("At most {max} values of {field} are allowed", field="id", max=str(MOST_IDS))
+        raise bad_request(
+            "At most {max} values of {field} are allowed", field="id", max=str(MOST_IDS)
+        )
     return ids
 
 
@@ -110,4 +150,8 @@ def user_entity(person: Person) -> dict[str, Any]:
 
 def division_entity(division: Division) -> dict[str, Any]:
     """Write a division as other entities refer to it."""
-    return {"id": division.id, "name": division.name, "selfUri": f"/api/v2/authorization/divisions/{division.id}"}
+    return {
+        "id": division.id,
+        "name": division.name,
+        "selfUri": f"/api/v2/authorization/divisions/{division.id}",
+    }

@@ -33,7 +33,11 @@ _KEPT = 8
 
 _FIELDS = frozenset(("select", "where", "groupBy", "interval", "pageToken"))
 #: what can be selected: the type it has, the metric behind it, and which of its stats
-_SELECT = {"handledCount": ("count", "tHandle", 0), "talkTime": ("sum", "tTalkComplete", 1), "wrapUpTime": ("sum", "tAcw", 1)}
+_SELECT = {
+    "handledCount": ("count", "tHandle", 0),
+    "talkTime": ("sum", "tTalkComplete", 1),
+    "wrapUpTime": ("sum", "tAcw", 1),
+}
 _START, _USER = "conversation.startTime", "conversation.user.id"
 
 
@@ -45,8 +49,20 @@ def is_entities(asked: dict[str, Any]) -> bool:
 class Entities:
     """The queries of this contract, each kept for as long as its pages are likely to be asked for."""
 
-    def __init__(self, world: World, options: Options, directory: Directory, *, divisions: frozenset[str] | None = None) -> None:
-        self._world, self._options, self._directory, self._divisions = world, options, directory, divisions
+    def __init__(
+        self,
+        world: World,
+        options: Options,
+        directory: Directory,
+        *,
+        divisions: frozenset[str] | None = None,
+    ) -> None:
+        self._world, self._options, self._directory, self._divisions = (
+            world,
+            options,
+            directory,
+            divisions,
+        )
         self._pages = lru_cache(maxsize=_KEPT)(self._made)
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +91,9 @@ class Entities:
                     row["interval"] = {"startTime": written(query.buckets.edges[bucket])}
                 found.append((crc32(f"{user}/{bucket}".encode()), row))
         rows = [row for _, row in sorted(found, key=lambda pair: pair[0])]
-        return pages_of(rows, self._options.most_per_page or PAGE_SIZE, empty=self._options.empty_pages)
+        return pages_of(
+            rows, self._options.most_per_page or PAGE_SIZE, empty=self._options.empty_pages
+        )
 
     def _user(self, user: str | None) -> dict[str, Any]:
         person = self._directory.person(user or "")
@@ -107,7 +125,12 @@ def _selected(item: object) -> str:
     if not isinstance(name, str) or name not in _SELECT:
         raise shape.unknown("select", name)
     if given.get("type") != _SELECT[name][0]:
-        raise bad_request("The value [{value}] of {field} is not the type of {name}", field="type", value=str(given.get("type")), name=name)
+        raise bad_request(
+            "The value [{value}] of {field} is not the type of {name}",
+            field="type",
+            value=str(given.get("type")),
+            name=name,
+        )
     return name
 
 
@@ -126,7 +149,12 @@ def _where(asked: object) -> tuple[int, int, frozenset[str] | None]:
             raise shape.unknown("where", " ".join(map(str, kind)))
     for operator in ("gte", "lt"):
         if operator not in dates:
-            raise bad_request("The {field} has no predicate {operator} on {path}", field="where", operator=operator, path=_START)
+            raise bad_request(
+                "The {field} has no predicate {operator} on {path}",
+                field="where",
+                operator=operator,
+                path=_START,
+            )
     return *_range(dates), users
 
 
@@ -135,7 +163,11 @@ def _range(dates: dict[str, object]) -> tuple[int, int]:
         return parse_interval(f"{dates['gte']}/{dates['lt']}")
     except Refused as refused:
         value = f"{dates['gte']} to {dates['lt']}"
-        raise bad_request("The value [{value}] of {field} is no range of two ISO-8601 instants", field=_START, value=value) from refused
+        raise bad_request(
+            "The value [{value}] of {field} is no range of two ISO-8601 instants",
+            field=_START,
+            value=value,
+        ) from refused
 
 
 def _metrics(given: dict[str, Any], cell: dict[str, Stats]) -> dict[str, Any]:

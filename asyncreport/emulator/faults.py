@@ -128,7 +128,9 @@ class _Counter:
         if match.path not in path or match.body not in body:
             return None
         self._seen += 1
-        lucky = self._rng.random() >= match.probability  # drawn each time, so that chance depends on nothing but the order of requests
+        lucky = (
+            self._rng.random() >= match.probability
+        )  # drawn each time, so that chance depends on nothing but the order of requests
         spent = match.times is not None and self._struck >= match.times
         listed = match.nth is None or self._seen in match.nth
         if lucky or spent or not listed or self._seen <= match.after or self._seen % match.every:
@@ -152,14 +154,24 @@ class Faults:
 
     def choose(self, path: str, body: str = "") -> Do | None:
         """Count a request and give the fault that it meets, if any."""
-        return next((do for do in [counter.choose(path, body) for counter in self._counters] if do is not None), None)
+        return next(
+            (
+                do
+                for do in [counter.choose(path, body) for counter in self._counters]
+                if do is not None
+            ),
+            None,
+        )
 
 
 def spoil(do: Do, answer: Answer) -> Answer:
     """Change what an answer says."""
     status, headers, body = answer.status, dict(answer.headers), answer.body
     if do.status is not None:
-        status, body = do.status, b"" if do.status == 204 else _error(do, headers.get("inin-correlation-id", ""))
+        status, body = (
+            do.status,
+            b"" if do.status == 204 else _error(do, headers.get("inin-correlation-id", "")),
+        )
         headers["content-type"] = "application/json"
         headers.pop("retry-after", None)
     if do.html:
@@ -172,10 +184,18 @@ def spoil(do: Do, answer: Answer) -> Answer:
         body = body[: len(body) // 2]
     if do.gzip is not None:
         packed = _bomb() if do.gzip == "bomb" else gzip.compress(body, mtime=0)
-        body, headers["content-encoding"] = packed[: len(packed) // 2] if do.gzip == "broken" else packed, "gzip"
+        body, headers["content-encoding"] = (
+            packed[: len(packed) // 2] if do.gzip == "broken" else packed,
+            "gzip",
+        )
     if do.drop_headers:
-        headers = {name: value for name, value in headers.items() if not name.startswith("inin-ratelimit")}
-    changes = {"content-type": do.content_type, "retry-after": None if do.retry_after is None else str(do.retry_after)}
+        headers = {
+            name: value for name, value in headers.items() if not name.startswith("inin-ratelimit")
+        }
+    changes = {
+        "content-type": do.content_type,
+        "retry-after": None if do.retry_after is None else str(do.retry_after),
+    }
     headers |= {name: value for name, value in changes.items() if value is not None}
     return Answer(status=status, headers=_with(headers, do.headers), body=body)
 
@@ -186,13 +206,21 @@ def delivery(do: Do, answer: Answer) -> Delivery | None:
     if do.hang:
         return Delivery(pieces=(), end="hang")
     if do.reset is not None:
-        pieces = {"before": (), "headers": (head[: len(head) // 2],), "body": (head, body[: len(body) // 2])}[do.reset]
+        pieces = {
+            "before": (),
+            "headers": (head[: len(head) // 2],),
+            "body": (head, body[: len(body) // 2]),
+        }[do.reset]
         return Delivery(pieces=pieces, end="reset")
     if do.truncate == "length":
         return Delivery(pieces=(head, body[: len(body) // 2]), end="close")
     if do.drip is not None:
         step = len(body) // 10 + 1
-        return Delivery(pieces=(head, *(body[at : at + step] for at in range(0, len(body), step))), pause=do.drip, end="close")
+        return Delivery(
+            pieces=(head, *(body[at : at + step] for at in range(0, len(body), step))),
+            pause=do.drip,
+            end="close",
+        )
     return None
 
 
@@ -206,17 +234,25 @@ def _bomb() -> bytes:
 def _error(do: Do, correlation_id: str) -> bytes:
     status = do.status or 500
     code = do.code or _CODES.get(status, "internal.server.error")
-    return orjson.dumps(error_body(Refused(status, code, do.message or "A fault by script"), correlation_id))
+    return orjson.dumps(
+        error_body(Refused(status, code, do.message or "A fault by script"), correlation_id)
+    )
 
 
 def _with(headers: dict[str, str], changes: dict[str, str | None]) -> dict[str, str]:
-    changed = headers | {name.lower(): value for name, value in changes.items() if value is not None}
+    changed = headers | {
+        name.lower(): value for name, value in changes.items() if value is not None
+    }
     return {name: value for name, value in changed.items() if changes.get(name, "") is not None}
 
 
 def _head(answer: Answer) -> bytes:
     """Write a status line and headers as HTTP/1.1 does."""
     phrase = next((status.phrase for status in HTTPStatus if status == answer.status), "Unknown")
-    lines = [f"HTTP/1.1 {answer.status} {phrase}", f"content-length: {len(answer.body)}", "connection: close"]
+    lines = [
+        f"HTTP/1.1 {answer.status} {phrase}",
+        f"content-length: {len(answer.body)}",
+        "connection: close",
+    ]
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]
     return "\r\n".join([*lines, "", ""]).encode()

@@ -93,7 +93,15 @@ class Token:
 class Tokens:
     """Hands out tokens and knows them again."""
 
-    def __init__(self, *, life: int, told: int = 0, per_minute: int, window: Literal["sliding", "fixed"], clients: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        life: int,
+        told: int = 0,
+        per_minute: int,
+        window: Literal["sliding", "fixed"],
+        clients: int = 1,
+    ) -> None:
         self._clients = dict(credentials(clients))
         self._life = life
         self._told = told or life
@@ -109,20 +117,30 @@ class Tokens:
         if client_id not in self._clients:
             return _oauth_error(400, "invalid_client", f"client not found: {client_id}")
         if self._per_minute and self._issued[client_id].count(now, self._per_minute).refused:
-            return _oauth_error(400, "invalid_request", "rate limit exceeded; please wait before requesting another token")
+            return _oauth_error(
+                400,
+                "invalid_request",
+                "rate limit exceeded; please wait before requesting another token",
+            )
         if secret != self._clients[client_id]:
             return _oauth_error(401, "invalid_client", "authentication failed")
         grant = form.get("grant_type", [""])[0]
         if grant != "client_credentials":
             return _oauth_error(400, "unsupported_grant_type", f"grant type not supported: {grant}")
         token = self._issue(client_id, now)
-        return as_json({"access_token": token.text, "token_type": "bearer", "expires_in": self._told})
+        return as_json(
+            {"access_token": token.text, "token_type": "bearer", "expires_in": self._told}
+        )
 
     def check(self, ask: Ask, now: float) -> Token:
         """Find the token of a request; raise Refused where it has none or one that is not, or no longer, good."""
         kind, _, text = ask.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not text:
-            raise Refused(401, "authentication.required", "No authentication bearer token specified in authorization header.")
+            raise Refused(
+                401,
+                "authentication.required",
+                "No authentication bearer token specified in authorization header.",
+            )
         token = self._tokens.get(text.strip())
         if token is None or token.revoked or now >= token.expires:
             raise Refused(401, "bad.credentials", "Invalid login credentials.")
@@ -151,7 +169,9 @@ class Tokens:
     def _issue(self, client: str, now: float) -> Token:
         number = len(self._tokens) + 1
         text = hashlib.sha256(f"emulated token {number}".encode()).hexdigest()
-        token = self._tokens[text] = Token(number, text, client, now + self._life, Window(self._kind))
+        token = self._tokens[text] = Token(
+            number, text, client, now + self._life, Window(self._kind)
+        )
         return token
 
 
@@ -173,5 +193,9 @@ def _basic(header: str) -> tuple[str, str]:
 
 
 def _oauth_error(status: int, error: str, description: str) -> Answer:
-    body: dict[str, Any] = {"error": error, "description": description, "error_description": description}
+    body: dict[str, Any] = {
+        "error": error,
+        "description": description,
+        "error_description": description,
+    }
     return as_json(body, status)

@@ -20,7 +20,9 @@ def numbered(ask: Ask, most: int = MOST_PER_PAGE) -> tuple[int, int]:
     """Read pageSize (25, at most `most`) and pageNumber (1); raise Refused for what the vendor does not take."""
     size, number = page_size(ask, most), ask.number("pageNumber", 1)
     if number < 1:
-        raise bad_request("The value [{value}] of {field} is less than 1", field="pageNumber", value=str(number))
+        raise bad_request(
+            "The value [{value}] of {field} is less than 1", field="pageNumber", value=str(number)
+        )
     return size, number
 
 
@@ -28,7 +30,12 @@ def page_size(ask: Ask, most: int) -> int:
     """Read pageSize (25); raise Refused for what the vendor does not take."""
     size = ask.number("pageSize", 25)
     if not 1 <= size <= most:
-        raise bad_request("The value [{value}] of {field} is not within 1 to {max}", field="pageSize", value=str(size), max=str(most))
+        raise bad_request(
+            "The value [{value}] of {field} is not within 1 to {max}",
+            field="pageSize",
+            value=str(size),
+            max=str(most),
+        )
     return size
 
 
@@ -36,13 +43,22 @@ def page(ask: Ask, entities: Sequence[dict[str, Any]], size: int, number: int) -
     """Wrap one page in the envelope that the vendor's listings share."""
     last = max(1, -(-len(entities) // size))
     links = {"firstUri": 1, "lastUri": last}
-    envelope = uncounted(ask, entities, size, number) | {"total": len(entities), "pageCount": last if entities else 0}
+    envelope = uncounted(ask, entities, size, number) | {
+        "total": len(entities),
+        "pageCount": last if entities else 0,
+    }
     return envelope | {name: _link(ask, size, to) for name, to in links.items()}
 
 
-def uncounted(ask: Ask, entities: Sequence[dict[str, Any]], size: int, number: int) -> dict[str, Any]:
+def uncounted(
+    ask: Ask, entities: Sequence[dict[str, Any]], size: int, number: int
+) -> dict[str, Any]:
     """Wrap one page in the envelope of the listings that tell no total."""
-    found: dict[str, Any] = {"entities": entities[(number - 1) * size : number * size], "pageSize": size, "pageNumber": number}
+    found: dict[str, Any] = {
+        "entities": entities[(number - 1) * size : number * size],
+        "pageSize": size,
+        "pageNumber": number,
+    }
     links = {"selfUri": number}
     if number > 1:
         links["previousUri"] = number - 1
@@ -55,7 +71,10 @@ def followed(ask: Ask, entities: Sequence[dict[str, Any]], size: int) -> dict[st
     """Wrap the page that the parameter `after` leads to; raise Refused where it leads nowhere."""
     after = ask.one("after")
     number = page_of(after, ask.path, "after") if after else 0
-    found: dict[str, Any] = {"entities": entities[number * size : (number + 1) * size], "selfUri": _after(ask, size, after)}
+    found: dict[str, Any] = {
+        "entities": entities[number * size : (number + 1) * size],
+        "selfUri": _after(ask, size, after),
+    }
     if (number + 1) * size < len(entities):
         found["nextUri"] = _after(ask, size, token_of(number + 1, ask.path))
     return found
@@ -71,7 +90,11 @@ def page_of(token: str, subject: str, field: str) -> int:
     """Give the number of the page that a token leads to; raise Refused where it is none of this subject's."""
     number = re.match(r"[0-9a-f]{1,7}(?=[+])", token)
     if number is None or token != token_of(int(number[0], 16), subject):
-        raise bad_request("The value [{value}] of {field} is unknown or belongs to another request", field=field, value=token)
+        raise bad_request(
+            "The value [{value}] of {field} is unknown or belongs to another request",
+            field=field,
+            value=token,
+        )
     return int(number[0], 16)
 
 
@@ -99,5 +122,9 @@ def _after(ask: Ask, size: int, token: str) -> str:
 
 
 def _uri(ask: Ask, place: list[tuple[str, str]]) -> str:
-    kept = [(key, value) for key, value in ask.query if key not in ("pageSize", "pageNumber", "after", "before")]
+    kept = [
+        (key, value)
+        for key, value in ask.query
+        if key not in ("pageSize", "pageNumber", "after", "before")
+    ]
     return f"{ask.path}?" + urlencode([*place, *kept], quote_via=quote)

@@ -19,15 +19,77 @@ State = Literal["active", "inactive", "deleted"]
 ZONE = "Europe/Dublin"
 
 _EPOCH = date(1970, 1, 1)
-_QUEUE_NAMES = ("Billing", "Sales", "Technical Support", "Rückgabe & Umtausch", "Réclamations", "VIP")
+_QUEUE_NAMES = (
+    "Billing",
+    "Sales",
+    "Technical Support",
+    "Rückgabe & Umtausch",
+    "Réclamations",
+    "VIP",
+)
 _DIVISION_NAMES = ("Home", "Nordics & Baltics")
 _FIRST_NAMES = (
-    *("Aoife", "Björn", "Chloé", "Dmitri", "Élodie", "Fatima", "Grzegorz", "Hanne", "Ikaika", "João", "Kenji", "Łucja", "Mehmet"),
-    *("Nguyễn", "Oluwaseun", "Þóra", "Quentin", "Renée", "Søren", "Tomáš", "Uxía", "Väinö", "Wei", "Xochitl", "Yusuf", "Zoë", "李"),
+    *(
+        "Aoife",
+        "Björn",
+        "Chloé",
+        "Dmitri",
+        "Élodie",
+        "Fatima",
+        "Grzegorz",
+        "Hanne",
+        "Ikaika",
+        "João",
+        "Kenji",
+        "Łucja",
+        "Mehmet",
+    ),
+    *(
+        "Nguyễn",
+        "Oluwaseun",
+        "Þóra",
+        "Quentin",
+        "Renée",
+        "Søren",
+        "Tomáš",
+        "Uxía",
+        "Väinö",
+        "Wei",
+        "Xochitl",
+        "Yusuf",
+        "Zoë",
+        "李",
+    ),
 )
 _LAST_NAMES = (
-    *("Andersen", "Björnsdóttir", "Castaño", "D'Souza", "Eriksson", "Ferreira", "Grünwald", "Horváth", "Ivanova", "Jönsson", "Kowalska"),
-    *("Lefèvre", "Müller", "Nakamura", "Okafor", "Peña", "Quinn", "Rossi", "Šimková", "Trần", "Ünal", "van der Berg", "Whelan", "娜"),
+    *(
+        "Andersen",
+        "Björnsdóttir",
+        "Castaño",
+        "D'Souza",
+        "Eriksson",
+        "Ferreira",
+        "Grünwald",
+        "Horváth",
+        "Ivanova",
+        "Jönsson",
+        "Kowalska",
+    ),
+    *(
+        "Lefèvre",
+        "Müller",
+        "Nakamura",
+        "Okafor",
+        "Peña",
+        "Quinn",
+        "Rossi",
+        "Šimková",
+        "Trần",
+        "Ünal",
+        "van der Berg",
+        "Whelan",
+        "娜",
+    ),
 )
 #: agents whose name is fixed: two people of one name, and one with quotation marks
 _FIXED_NAMES = {3: "Mary O'Brien", 11: "Mary O'Brien", 5: 'Siobhán "Shiv" Ní Dhomhnaill'}
@@ -78,7 +140,11 @@ class Person(Struct, frozen=True, kw_only=True):
 
     def works_on(self, day: int) -> bool:
         """Tell whether a day (since 1970-01-01, a Thursday) is one of this agent's working days."""
-        return self.joined <= day and (self.left is None or day < self.left) and (day + 3) % 7 in self.weekdays
+        return (
+            self.joined <= day
+            and (self.left is None or day < self.left)
+            and (day + 3) % 7 in self.weekdays
+        )
 
 
 def shaped_id(*parts: object) -> str:
@@ -94,7 +160,10 @@ def divisions(seed: int) -> tuple[Division, ...]:
 def queues(seed: int) -> tuple[Queue, ...]:
     """List the six queues."""
     homes = divisions(seed)
-    return tuple(Queue(shaped_id(seed, "queue", name), name, homes[n == 3]) for n, name in enumerate(_QUEUE_NAMES))
+    return tuple(
+        Queue(shaped_id(seed, "queue", name), name, homes[n == 3])
+        for n, name in enumerate(_QUEUE_NAMES)
+    )
 
 
 def people(seed: int, agents: int) -> tuple[Person, ...]:
@@ -107,7 +176,9 @@ def _person(seed: int, k: int, homes: Sequence[Division], lines: Sequence[Queue]
     rng = random.Random(f"{seed}/person/{k}")
     state = _state(k)
     joined = _day(rng, 2022, 2024) if k % 10 == 4 else _day(rng, 2012, 2019)
-    weights = rng.choice(((70, 10, 10, 5, 5), (20, 50, 15, 5, 10), (100, 0, 0, 0, 0), (40, 20, 20, 10, 10)))
+    weights = rng.choice(
+        ((70, 10, 10, 5, 5), (20, 50, 15, 5, 10), (100, 0, 0, 0, 0), (40, 20, 20, 10, 10))
+    )
     return Person(
         id=shaped_id(seed, "user", k),
         name=_FIXED_NAMES.get(k) or f"{rng.choice(_FIRST_NAMES)} {rng.choice(_LAST_NAMES)}",
@@ -117,7 +188,17 @@ def _person(seed: int, k: int, homes: Sequence[Division], lines: Sequence[Queue]
         joined=joined,
         left=None if state == "active" else max(joined + 90, _day(rng, 2021, 2025)),
         shift=20 if k % 20 == 9 else rng.choice((7, 8, 9, 12)),
-        weekdays=frozenset(rng.choice(((0, 1, 2, 3, 4), (0, 1, 2, 3, 4), (0, 1, 2, 3, 4), (2, 3, 4, 5, 6), (0, 1, 4, 5, 6)))),
+        weekdays=frozenset(
+            rng.choice(
+                (
+                    (0, 1, 2, 3, 4),
+                    (0, 1, 2, 3, 4),
+                    (0, 1, 2, 3, 4),
+                    (2, 3, 4, 5, 6),
+                    (0, 1, 4, 5, 6),
+                )
+            )
+        ),
         pace=rng.uniform(0.75, 1.35),
         queues=tuple(rng.sample(lines, rng.choice((1, 2, 2, 3)))),
         media=tuple(sum(weights[: n + 1]) for n in range(len(weights))),

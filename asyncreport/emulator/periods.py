@@ -64,15 +64,29 @@ def parse_interval(text: object) -> tuple[int, int]:
     """Read `start/end` into ms; an instant without offset is UTC; raise Refused for anything else or an empty one."""
     parts = text.split("/") if isinstance(text, str) else []
     if len(parts) != 2 or not all(_INSTANT.fullmatch(part) for part in parts):
-        raise bad_request("The value [{value}] of {field} is not an ISO-8601 interval", field="interval", value=str(text))
+        raise bad_request(
+            "The value [{value}] of {field} is not an ISO-8601 interval",
+            field="interval",
+            value=str(text),
+        )
     try:
         start, end = (_parse_instant(part) for part in parts)
     except (ValueError, OverflowError) as error:
-        raise bad_request("The value [{value}] of {field} holds no such day or time", field="interval", value=str(text)) from error
+        raise bad_request(
+            "The value [{value}] of {field} holds no such day or time",
+            field="interval",
+            value=str(text),
+        ) from error
     if start < 0 or end > _LAST:
-        raise bad_request("The value [{value}] of {field} is outside 1970 to 2999", field="interval", value=str(text))
+        raise bad_request(
+            "The value [{value}] of {field} is outside 1970 to 2999",
+            field="interval",
+            value=str(text),
+        )
     if end <= start:
-        raise bad_request("The {field} [{value}] ends before it begins", field="interval", value=str(text))
+        raise bad_request(
+            "The {field} [{value}] ends before it begins", field="interval", value=str(text)
+        )
     return start, end
 
 
@@ -80,11 +94,17 @@ def parse_period(text: object, field: str = "granularity") -> Period:
     """Read an ISO 8601 period such as `PT30M`, `P1DT12H` or `P1M`; raise Refused for anything else or an empty one."""
     match = _PERIOD.fullmatch(text) if isinstance(text, str) else None
     if match is not None:
-        years, months, weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        period = Period(years * 12 + months, weeks * 7 + days, ((hours * 60 + minutes) * 60 + seconds) * 1000)
+        years, months, weeks, days, hours, minutes, seconds = (
+            int(part or 0) for part in match.groups()
+        )
+        period = Period(
+            years * 12 + months, weeks * 7 + days, ((hours * 60 + minutes) * 60 + seconds) * 1000
+        )
         if period.shortest:
             return period
-    raise bad_request("The value [{value}] of {field} is not an ISO-8601 period", field=field, value=str(text))
+    raise bad_request(
+        "The value [{value}] of {field} is not an ISO-8601 period", field=field, value=str(text)
+    )
 
 
 def split(start: int, end: int, period: Period | None, zone: ZoneInfo) -> Buckets:
@@ -92,7 +112,11 @@ def split(start: int, end: int, period: Period | None, zone: ZoneInfo) -> Bucket
     if period is None:
         return Buckets((start, end))
     if (end - start) // period.shortest > MOST_BUCKETS:
-        raise bad_request("The {field} makes more than {most} buckets", field="granularity", most=str(MOST_BUCKETS))
+        raise bad_request(
+            "The {field} makes more than {most} buckets",
+            field="granularity",
+            most=str(MOST_BUCKETS),
+        )
     if not period.months and not period.days:
         return Buckets(range(start, end + period.ms, period.ms))
     local = (_EPOCH + start * _MS).astimezone(zone).replace(tzinfo=None)

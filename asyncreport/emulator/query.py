@@ -20,12 +20,23 @@ from asyncreport.emulator.work import Session
 
 _FIELDS = frozenset(
     (
-        *("interval", "granularity", "timeZone", "groupBy", "filter", "metrics", "views", "flattenMultivaluedDimensions"),
+        *(
+            "interval",
+            "granularity",
+            "timeZone",
+            "groupBy",
+            "filter",
+            "metrics",
+            "views",
+            "flattenMultivaluedDimensions",
+        ),
         *("alternateTimeDimension", "queryType", "sortMetric", "limit"),
     )
 )
 
-_PREDICATE = frozenset(("type", "dimension", "propertyType", "property", "metric", "operator", "value", "range"))
+_PREDICATE = frozenset(
+    ("type", "dimension", "propertyType", "property", "metric", "operator", "value", "range")
+)
 
 Test = Callable[[Session], bool]
 
@@ -38,7 +49,9 @@ class Filter(Struct, frozen=True):
 
     def passes(self, session: Session) -> bool:
         """Tell whether a session is asked for."""
-        return (self.users is None or session.user_id in self.users) and (self.test is None or self.test(session))
+        return (self.users is None or session.user_id in self.users) and (
+            self.test is None or self.test(session)
+        )
 
 
 class Query(Struct, frozen=True, kw_only=True):
@@ -73,8 +86,14 @@ def _refuse_what_is_not_emulated(given: dict[str, Any]) -> None:
     if given.get("queryType", "groupBy") not in ("groupBy", "topN", "bottomN"):
         raise shape.unknown("queryType", given["queryType"])
     if not isinstance(given.get("flattenMultivaluedDimensions", False), bool):
-        raise bad_request("The {field} is neither true nor false", field="flattenMultivaluedDimensions")
-    asked = {name for name in ("views", "alternateTimeDimension", "sortMetric", "limit") if given.get(name)}
+        raise bad_request(
+            "The {field} is neither true nor false", field="flattenMultivaluedDimensions"
+        )
+    asked = {
+        name
+        for name in ("views", "alternateTimeDimension", "sortMetric", "limit")
+        if given.get(name)
+    }
     if given.get("queryType", "groupBy") != "groupBy":
         asked.add("queryType")
     for name in sorted(asked):
@@ -84,7 +103,10 @@ def _refuse_what_is_not_emulated(given: dict[str, Any]) -> None:
 def parse_filter(asked: object) -> Filter:
     """Read and check a filter; raise Refused with the vendor's error for what is wrong in it."""
     given = shape.given(asked, "filter", {"type", "clauses", "predicates"})
-    clauses = [_joined(shape.given(clause, "clause", {"type", "predicates"}), []) for clause in shape.items(given, "clauses")]
+    clauses = [
+        _joined(shape.given(clause, "clause", {"type", "predicates"}), [])
+        for clause in shape.items(given, "clauses")
+    ]
     return _joined(given, clauses)
 
 
@@ -92,7 +114,9 @@ def _joined(given: dict[str, Any], clauses: list[Filter]) -> Filter:
     """Join the predicates and clauses of one level with its `and` or `or`."""
     kind = given.get("type")
     if kind not in ("and", "or"):
-        raise bad_request("The {field} [{value}] of a filter is neither and nor or", field="type", value=str(kind))
+        raise bad_request(
+            "The {field} [{value}] of a filter is neither and nor or", field="type", value=str(kind)
+        )
     parts = [*clauses, *(_predicate(predicate) for predicate in shape.items(given, "predicates"))]
     if not parts:
         raise bad_request("The {field} has neither clauses nor predicates", field="filter")
@@ -101,7 +125,10 @@ def _joined(given: dict[str, Any], clauses: list[Filter]) -> Filter:
     bounds = [part.users for part in parts if part.users is not None]
     if kind == "and":
         tests = [part.test for part in parts if part.test is not None]
-        return Filter(frozenset.intersection(*bounds) if bounds else None, lambda session: all(test(session) for test in tests))
+        return Filter(
+            frozenset.intersection(*bounds) if bounds else None,
+            lambda session: all(test(session) for test in tests),
+        )
     users = frozenset.union(*bounds) if len(bounds) == len(parts) else None
     if users is not None and not any(part.test for part in parts):
         return Filter(users)  # a hundred users are one look into a set
@@ -111,7 +138,11 @@ def _joined(given: dict[str, Any], clauses: list[Filter]) -> Filter:
 def _predicate(asked: object) -> Filter:
     given = shape.given(asked, "predicate", _PREDICATE)
     if given.get("type", "dimension") != "dimension":
-        raise bad_request("Predicates of {field} [{value}] are not emulated", field="type", value=str(given["type"]))
+        raise bad_request(
+            "Predicates of {field} [{value}] are not emulated",
+            field="type",
+            value=str(given["type"]),
+        )
     dimension, operator = given.get("dimension"), given.get("operator", "matches")
     if not isinstance(dimension, str) or dimension not in PREDICATES:
         raise shape.unknown("dimension", dimension)

@@ -24,7 +24,12 @@ from asyncreport.emulator.world import World
 #: buckets on a page: when nothing is said, and at most
 PAGE_SIZE, MOST_PER_PAGE = 1000, 10_000
 
-_STATES: dict[Fate, str] = {"fail": "FAILED", "burst": "FAILED", "cancel": "CANCELLED", "expire": "EXPIRED"}
+_STATES: dict[Fate, str] = {
+    "fail": "FAILED",
+    "burst": "FAILED",
+    "cancel": "CANCELLED",
+    "expire": "EXPIRED",
+}
 #: how long results are kept, as the job says
 _KEPT = timedelta(days=1)
 
@@ -60,7 +65,14 @@ class Job:
 class QueryJobs:
     """The query jobs of an organisation."""
 
-    def __init__(self, world: World, options: Options, *, divisions: frozenset[str] | None = None, epoch: float = 0.0) -> None:
+    def __init__(
+        self,
+        world: World,
+        options: Options,
+        *,
+        divisions: frozenset[str] | None = None,
+        epoch: float = 0.0,
+    ) -> None:
         """Begin without jobs; `epoch` is what the time 0 is in seconds since 1970."""
         self._world, self._options, self._divisions, self._epoch = world, options, divisions, epoch
         self._jobs: dict[str, Job] = {}
@@ -73,7 +85,11 @@ class QueryJobs:
         query = parse_query({name: value for name, value in asked.items() if name != "pageSize"})
         under_way = sum(job.finished is None for job in self._jobs.values())
         if self._options.most_jobs and under_way >= self._options.most_jobs:
-            raise Refused(429, "too.many.requests.retry.after", "Too many query jobs are under way. Retry the request in [1] seconds")
+            raise Refused(
+                429,
+                "too.many.requests.retry.after",
+                "Too many query jobs are under way. Retry the request in [1] seconds",
+            )
         job = Job(
             id=str(uuid.UUID(int=self._ids.getrandbits(128), version=4)),
             query=query,
@@ -109,7 +125,11 @@ class QueryJobs:
         number = page_of(cursor, job.id, "cursor") if cursor else 0
         if job.fate == "lapse":
             del self._jobs[job.id]
-        found = {"results": _containers(job.pages[number])} if job.pages[number] or len(job.pages) == 1 else {}
+        found = (
+            {"results": _containers(job.pages[number])}
+            if job.pages[number] or len(job.pages) == 1
+            else {}
+        )
         onward = token_after(number, len(job.pages), job.id, repeat=self._options.repeat_cursor)
         return found | ({"cursor": onward} if onward else {})
 
@@ -120,7 +140,10 @@ class QueryJobs:
 
     def standing(self) -> list[dict[str, Any]]:
         """List the jobs that were submitted and neither deleted nor lost."""
-        return [{"id": job.id, "state": job.state, "polls": job.polls, "pages": len(job.pages)} for job in self._jobs.values()]
+        return [
+            {"id": job.id, "state": job.state, "polls": job.polls, "pages": len(job.pages)}
+            for job in self._jobs.values()
+        ]
 
     def _fate(self, query: Query) -> Fate:
         most = self._options.job_rows
@@ -139,15 +162,28 @@ class QueryJobs:
 
     def _settle(self, job: Job, now: float) -> None:
         """Let a job meet its fate once its time has come."""
-        if job.finished is None and job.polls > self._options.job_polls and now - job.submitted >= self._options.job_seconds:
+        if (
+            job.finished is None
+            and job.polls > self._options.job_polls
+            and now - job.submitted >= self._options.job_seconds
+        ):
             job.finished = now
             if job.fate == "vanish":
                 del self._jobs[job.id]
                 raise not_found()
 
     def _pages(self, job: Job) -> list[Sequence[Piece]]:
-        found = evaluate(job.query, self._world, divisions=self._divisions, split_groups=self._options.split_groups)
-        pieces = [(container["group"], entry) for container in found.get("results", []) for entry in container["data"]]
+        found = evaluate(
+            job.query,
+            self._world,
+            divisions=self._divisions,
+            split_groups=self._options.split_groups,
+        )
+        pieces = [
+            (container["group"], entry)
+            for container in found.get("results", [])
+            for entry in container["data"]
+        ]
         return pages_of(pieces, job.page_size, empty=self._options.empty_pages)
 
     def _date(self, at: float) -> str:
@@ -171,7 +207,12 @@ def _page_size(given: object) -> int:
     if isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= MOST_PER_PAGE:
         return size
     most = str(MOST_PER_PAGE)
-    raise bad_request("The value [{value}] of {field} is not within 1 to {max}", field="pageSize", value=str(size), max=most)
+    raise bad_request(
+        "The value [{value}] of {field} is not within 1 to {max}",
+        field="pageSize",
+        value=str(size),
+        max=most,
+    )
 
 
 def _conflict(job: Job) -> Refused:

@@ -67,7 +67,12 @@ class Rosters:
     def __init__(self, world: World, *, deleted_queues: Sequence[str] = ()) -> None:
         people = list(enumerate(world.people))
         listed = [queue for queue in world.queues if queue.name not in deleted_queues]
-        found = [*_groups(world, people), *_teams(world, people), *(_queue(queue, people) for queue in listed), *_newest(world, people)]
+        found = [
+            *_groups(world, people),
+            *_teams(world, people),
+            *(_queue(queue, people) for queue in listed),
+            *_newest(world, people),
+        ]
         self._all = {(roster.kind, roster.id): roster for roster in found}
 
     def find(self, kind: Kind, roster_id: str) -> Roster | None:
@@ -76,7 +81,10 @@ class Rosters:
 
     def of(self, kind: Kind) -> list[Roster]:
         """List those of one kind, by name."""
-        return sorted((roster for roster in self._all.values() if roster.kind == kind), key=lambda roster: (roster.name, roster.id))
+        return sorted(
+            (roster for roster in self._all.values() if roster.kind == kind),
+            key=lambda roster: (roster.name, roster.id),
+        )
 
     def change(self, order: object) -> None:
         """Let other users be the members from now on: `{"group": id, "members": [user id, ...]}`, or team or queue instead of group.
@@ -84,7 +92,11 @@ class Rosters:
         Raise ValueError for an order that is none, and where there is no such group, team or queue.
         """
         change = msgspec.convert(order, _Change)
-        named = [self.find("group", change.group), self.find("team", change.team), self.find("queue", change.queue)]
+        named = [
+            self.find("group", change.group),
+            self.find("team", change.team),
+            self.find("queue", change.queue),
+        ]
         roster = next(filter(None, named), None)
         if roster is None:
             raise ValueError(f"no group, team or queue is what {order} names")
@@ -118,10 +130,20 @@ def _teams(world: World, people: Sequence[tuple[int, Person]]) -> list[Roster]:
 
 def _queue(queue: Queue, people: Sequence[tuple[int, Person]]) -> Roster:
     members = tuple(person.id for _, person in people if queue in person.queues)
-    return Roster(kind="queue", id=queue.id, name=queue.name, division=queue.division, members=members)
+    return Roster(
+        kind="queue", id=queue.id, name=queue.name, division=queue.division, members=members
+    )
 
 
 def _newest(world: World, people: Sequence[tuple[int, Person]]) -> list[Roster]:
     """List the queue that has had no work yet, and bears the name of another."""
     members = tuple(person.id for k, person in people if k % 10 == 1)
-    return [Roster(kind="queue", id=shaped_id(world.seed, "queue", "Sales", 2), name="Sales", division=world.divisions[1], members=members)]
+    return [
+        Roster(
+            kind="queue",
+            id=shaped_id(world.seed, "queue", "Sales", 2),
+            name="Sales",
+            division=world.divisions[1],
+            members=members,
+        )
+    ]

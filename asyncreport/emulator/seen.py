@@ -63,5 +63,9 @@ def _user_ids(asked: dict[str, Any]) -> Iterator[str]:
 
 
 def _range(where: object) -> str | None:
-    dates = {str(part.get("operator")): part.get("value") for part in _objects(where) if part.get("type") == "date"}
+    dates = {
+        str(part.get("operator")): part.get("value")
+        for part in _objects(where)
+        if part.get("type") == "date"
+    }
     return f"{dates['gte']}/{dates['lt']}" if dates.keys() >= {"gte", "lt"} else None

@@ -54,7 +54,9 @@ class Emulator:
     client_id = CLIENT_ID
     client_secret = CLIENT_SECRET
 
-    def __init__(self, world: World | None = None, options: Options | None = None, *, port: int = 0) -> None:
+    def __init__(
+        self, world: World | None = None, options: Options | None = None, *, port: int = 0
+    ) -> None:
         self.world = world or World()
         # Like any server it tells dates by its own clock; nothing it counts depends on them.
         self.cloud = Cloud(self.world, options, epoch=time.time() - time.monotonic())
@@ -80,7 +82,9 @@ class Emulator:
         app.router.add_post("/emulator/{order:hold|release|revoke}", self._post_order)
         app.router.add_route("*", "/{path:.*}", self._serve)
         # Cancelling with the client's leaving is what ends a hang.
-        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
+        self._runner = web.AppRunner(
+            app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None
+        )
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
@@ -92,7 +96,12 @@ class Emulator:
         self.url = f"http://{_LOOPBACK}:{self._runner.addresses[0][1]}"
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._released.set()
         await self._runner.cleanup()
 
@@ -123,7 +132,15 @@ class Emulator:
     def _note(self, ask: Ask, query: str, now: float) -> Seen:
         interval, users = asked_about(ask.body)
         digest = hashlib.sha256(ask.body).hexdigest()
-        seen = Seen(time=now, method=ask.method, path=ask.path, query=query, digest=digest, interval=interval, users=users)
+        seen = Seen(
+            time=now,
+            method=ask.method,
+            path=ask.path,
+            query=query,
+            digest=digest,
+            interval=interval,
+            users=users,
+        )
         if (token := self.cloud.tokens.borne(ask)) is not None:
             seen.token, seen.client = token.number, token.client
         self.log.append(seen)
@@ -156,9 +173,13 @@ class Emulator:
         except Refused as refused:
             return web.Response(status=400, text=refused.message)
         if request.query.get("kind") == "statuses":
-            lines = [orjson.dumps(span._asdict()) + b"\n" for span in self.world.statuses(start, end)]
+            lines = [
+                orjson.dumps(span._asdict()) + b"\n" for span in self.world.statuses(start, end)
+            ]
         else:
-            lines = [msgspec.json.encode(emission) + b"\n" for emission in self.world.truth(start, end)]
+            lines = [
+                msgspec.json.encode(emission) + b"\n" for emission in self.world.truth(start, end)
+            ]
         return web.Response(body=b"".join(lines), content_type="application/jsonl")
 
     async def _get_jobs(self, _: web.Request) -> web.Response:
@@ -177,15 +198,23 @@ class Emulator:
             async with asyncio.timeout(float(request.query.get("timeout", "30"))), self._news:
                 await self._news.wait_for(lambda: self._calls >= wanted)
         except TimeoutError:
-            return web.Response(status=408, text=f"{self._calls} of {wanted} requests have been seen")
+            return web.Response(
+                status=408, text=f"{self._calls} of {wanted} requests have been seen"
+            )
         return _json({"requests": self._calls})
 
     async def _post_order(self, request: web.Request) -> web.Response:
-        {"hold": self._released.clear, "release": self._released.set, "revoke": self.cloud.tokens.revoke}[request.match_info["order"]]()
+        {
+            "hold": self._released.clear,
+            "release": self._released.set,
+            "revoke": self.cloud.tokens.revoke,
+        }[request.match_info["order"]]()
         return web.Response(status=204)
 
 
-async def serve(world: World, options: Options | None = None, *, port: int = 0, up: Callable[[Emulator], None]) -> None:
+async def serve(
+    world: World, options: Options | None = None, *, port: int = 0, up: Callable[[Emulator], None]
+) -> None:
     """Serve until cancelled; `up` is told once it listens. Raise OSError where the port is taken."""
     async with Emulator(world, options, port=port) as emulator:
         up(emulator)
@@ -214,7 +243,13 @@ def running(world: World | None = None, options: Options | None = None) -> Itera
 async def _ask(request: web.Request) -> Ask:
     headers = {name.lower(): value for name, value in request.headers.items()}
     query = tuple(request.query.items())
-    return Ask(method=request.method, path=request.path, query=query, headers=headers, body=await request.read())
+    return Ask(
+        method=request.method,
+        path=request.path,
+        query=query,
+        headers=headers,
+        body=await request.read(),
+    )
 
 
 async def _deliver(request: web.Request, cut: Delivery) -> web.Response:

@@ -17,11 +17,15 @@ MOST_BYTES = 512_000
 def body_of(body: bytes) -> dict[str, Any]:
     """Read a request's body, an object of JSON."""
     if len(body) > MOST_BYTES:
-        raise Refused(413, "request.entity.too.large", "Maximum bytes: {limit}", {"limit": str(MOST_BYTES)})
+        raise Refused(
+            413, "request.entity.too.large", "Maximum bytes: {limit}", {"limit": str(MOST_BYTES)}
+        )
     try:
         asked = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise bad_request("The request could not be understood by the server: it is no JSON") from error
+        raise bad_request(
+            "The request could not be understood by the server: it is no JSON"
+        ) from error
     if not isinstance(asked, dict):
         raise bad_request("The request could not be understood by the server: it is no JSON object")
     return asked
@@ -66,7 +70,9 @@ def zone(name: object) -> ZoneInfo:
     try:
         return ZoneInfo(str(name))
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise bad_request("The value [{value}] of {field} is no IANA time zone", field="timeZone", value=str(name)) from error
+        raise bad_request(
+            "The value [{value}] of {field} is no IANA time zone", field="timeZone", value=str(name)
+        ) from error
 
 
 def unknown(field: str, value: object) -> Refused:

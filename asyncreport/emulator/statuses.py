@@ -29,9 +29,15 @@ def statuses(day: Workday) -> tuple[Stretch, ...]:
 
 def _pieces(day: Workday) -> Iterator[Stretch]:
     """Sweep over the instants at which something begins or ends."""
-    stretches = [("IDLE" if presence == "ON_QUEUE" else "OFF_QUEUE", start, end) for presence, start, end in day.presences]
+    stretches = [
+        ("IDLE" if presence == "ON_QUEUE" else "OFF_QUEUE", start, end)
+        for presence, start, end in day.presences
+    ]
     stretches += [_busy(session) for session in day.sessions]
-    edges = sorted([(start, 1, status) for status, start, _ in stretches] + [(end, -1, status) for status, _, end in stretches])
+    edges = sorted(
+        [(start, 1, status) for status, start, _ in stretches]
+        + [(end, -1, status) for status, _, end in stretches]
+    )
     holding = dict.fromkeys(STATUSES, 0)
     for (at, change, status), (until, _, _) in pairwise(edges):
         holding[status] += change

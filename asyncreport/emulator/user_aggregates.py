@@ -21,7 +21,17 @@ from asyncreport.emulator.world import Span, World
 MOST_USERS = 100
 METRICS = frozenset(("tAgentRoutingStatus", "tOrganizationPresence", "tSystemPresence"))
 
-_FIELDS = frozenset(("interval", "granularity", "timeZone", "groupBy", "filter", "metrics", "flattenMultivaluedDimensions"))
+_FIELDS = frozenset(
+    (
+        "interval",
+        "granularity",
+        "timeZone",
+        "groupBy",
+        "filter",
+        "metrics",
+        "flattenMultivaluedDimensions",
+    )
+)
 _DIMENSIONS = frozenset(("userId",))
 _PRESENCES = ("AVAILABLE", "ON_QUEUE", "MEAL", "TRAINING")
 _HALF_HOUR = 1_800_000
@@ -37,7 +47,9 @@ def parse_user_query(asked: dict[str, Any], *, half_hours_only: bool = False) ->
     period = parse_period(given["granularity"]) if "granularity" in given else None
     if half_hours_only and period is not None and period.shortest < _HALF_HOUR:
         raise bad_request(
-            "The value [{value}] of {field} is not supported for user aggregates", field="granularity", value=given["granularity"]
+            "The value [{value}] of {field} is not supported for user aggregates",
+            field="granularity",
+            value=given["granularity"],
         )
     return Query(
         start=start,
@@ -50,10 +62,17 @@ def parse_user_query(asked: dict[str, Any], *, half_hours_only: bool = False) ->
 
 
 def evaluate_users(
-    query: Query, world: World, *, divisions: frozenset[str] | None = None, max_rows: int = 0, split_groups: bool = True
+    query: Query,
+    world: World,
+    *,
+    divisions: frozenset[str] | None = None,
+    max_rows: int = 0,
+    split_groups: bool = True,
 ) -> dict[str, Any]:
     """Add up what a query asks for of the users of these divisions (None: all); raise Refused beyond `max_rows` rows (0: no bound)."""
-    users = [person.id for person in world.people if divisions is None or person.division.id in divisions]
+    users = [
+        person.id for person in world.people if divisions is None or person.division.id in divisions
+    ]
     if query.filter.users is not None:
         users = [user for user in users if user in query.filter.users]
     groups: dict[Key, Cells] = {}
@@ -65,9 +84,14 @@ def evaluate_users(
                 key = metric, qualify(span.status)
                 cell[key] = cell.get(key, 0) + ms
     refuse_beyond(max_rows, groups)
-    rows = {key: {bucket: _metrics(cell) for bucket, cell in cells.items()} for key, cells in groups.items()}
+    rows = {
+        key: {bucket: _metrics(cell) for bucket, cell in cells.items()}
+        for key, cells in groups.items()
+    }
     mappings = {presence: [_presence_id(world, presence)] for presence in _PRESENCES}
-    return {"systemToOrganizationMappings": mappings} | results(query, rows, split_groups=split_groups)
+    return {"systemToOrganizationMappings": mappings} | results(
+        query, rows, split_groups=split_groups
+    )
 
 
 def _users(asked: object) -> Filter:
@@ -77,7 +101,9 @@ def _users(asked: object) -> Filter:
         if dimension not in _DIMENSIONS:
             raise shape.unknown("dimension", dimension)
     if len(dimensions) > MOST_USERS:
-        raise bad_request("At most {max} predicates on {field} are allowed", field="userId", max=str(MOST_USERS))
+        raise bad_request(
+            "At most {max} predicates on {field} are allowed", field="userId", max=str(MOST_USERS)
+        )
     return parse_filter(asked)
 
 
@@ -90,7 +116,9 @@ def _dimensions(part: object) -> Iterator[object]:
         yield from _dimensions(inner)
 
 
-def _sources(query: Query, world: World, users: Sequence[str]) -> Iterator[tuple[str, Iterator[Span], Callable[[str], str]]]:
+def _sources(
+    query: Query, world: World, users: Sequence[str]
+) -> Iterator[tuple[str, Iterator[Span], Callable[[str], str]]]:
     """Give the spans of each metric, and how their qualifier is written."""
     for metric in query.metrics:
         if metric == "tAgentRoutingStatus":
@@ -98,7 +126,11 @@ def _sources(query: Query, world: World, users: Sequence[str]) -> Iterator[tuple
         elif metric == "tSystemPresence":
             yield metric, world.presences(query.start, query.end, users), str
         else:
-            yield metric, world.presences(query.start, query.end, users), lambda presence: _presence_id(world, presence)
+            yield (
+                metric,
+                world.presences(query.start, query.end, users),
+                lambda presence: _presence_id(world, presence),
+            )
 
 
 def _pieces(query: Query, span: Span) -> Iterator[tuple[int, int]]:
@@ -109,7 +141,10 @@ def _pieces(query: Query, span: Span) -> Iterator[tuple[int, int]]:
 
 
 def _metrics(cell: dict[tuple[str, str], int]) -> list[dict[str, Any]]:
-    return [{"metric": metric, "qualifier": qualifier, "stats": {"sum": float(ms)}} for (metric, qualifier), ms in cell.items()]
+    return [
+        {"metric": metric, "qualifier": qualifier, "stats": {"sum": float(ms)}}
+        for (metric, qualifier), ms in cell.items()
+    ]
 
 
 def _presence_id(world: World, presence: str) -> str:

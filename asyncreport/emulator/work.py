@@ -21,7 +21,13 @@ _EPOCH = date(1970, 1, 1)
 
 _MEDIA = ("voice", "message", "email", "callback", "chat")
 #: ms of talk beyond a minute, on average
-_MEAN_TALK = {"voice": 200_000, "message": 420_000, "email": 350_000, "callback": 180_000, "chat": 300_000}
+_MEAN_TALK = {
+    "voice": 200_000,
+    "message": 420_000,
+    "email": 350_000,
+    "callback": 180_000,
+    "chat": 300_000,
+}
 _LONGEST_TALK = 90 * _MINUTE
 _WRAP_UPS = ("resolved", "follow-up", "wrong-department", "sold")
 #: ms until the answer that the service level promises
@@ -80,11 +86,21 @@ def workday(seed: int, person: Person, day: int) -> Workday:
     return Workday(tuple(found), _presences(_chance(seed, person, day), begin, meal, off))
 
 
-def _presences(chance: random.Random, begin: int, meal: tuple[int, int], off: int) -> tuple[Stretch, ...]:
+def _presences(
+    chance: random.Random, begin: int, meal: tuple[int, int], off: int
+) -> tuple[Stretch, ...]:
     on = begin - chance.randrange(4 * _MINUTE)
-    edges = (on - chance.randrange(_MINUTE, 12 * _MINUTE), on, *meal, off, off + chance.randrange(_MINUTE, 15 * _MINUTE))
+    edges = (
+        on - chance.randrange(_MINUTE, 12 * _MINUTE),
+        on,
+        *meal,
+        off,
+        off + chance.randrange(_MINUTE, 15 * _MINUTE),
+    )
     names = ("AVAILABLE", "ON_QUEUE", "MEAL", "ON_QUEUE", "AVAILABLE")
-    return tuple(stretch for stretch in zip(names, edges, edges[1:], strict=False) if stretch[1] < stretch[2])
+    return tuple(
+        stretch for stretch in zip(names, edges, edges[1:], strict=False) if stretch[1] < stretch[2]
+    )
 
 
 def _absence(chance: random.Random, begin: int) -> Workday:
@@ -104,7 +120,10 @@ def abandoned(seed: int, queue: Queue, day: int) -> tuple[Session, ...]:
     rng = random.Random(f"{seed}/{queue.id}/{day}")
     weekend = (day + 3) % 7 > 4
     opening = _local(day, 8)
-    return tuple(_abandoned(rng, queue, opening + rng.randrange(12 * _HOUR)) for _ in range(rng.randrange(3 if weekend else 12)))
+    return tuple(
+        _abandoned(rng, queue, opening + rng.randrange(12 * _HOUR))
+        for _ in range(rng.randrange(3 if weekend else 12))
+    )
 
 
 def _local(day: int, hour: int) -> int:
@@ -140,22 +159,39 @@ def _session(rng: random.Random, person: Person, at: int) -> tuple[Session, int]
         message_type=rng.choice(("webmessaging", "whatsapp")) if media == "message" else None,
         events=tuple(events),
     )
-    return session, busy * 2 // 5 if media in ("message", "chat") else busy  # those run side by side
+    return session, busy * 2 // 5 if media in (
+        "message",
+        "chat",
+    ) else busy  # those run side by side
 
 
 def _queued(rng: random.Random, person: Person, at: int, media: str) -> tuple[list[Event], int]:
     """Answer an interaction that a queue offered."""
     wait, alert = int(rng.expovariate(1 / 40_000)) + 700, rng.randrange(900, 14_000)
     answer = at + alert
-    events: list[Event] = [(at - wait, "nOffered", None), (answer, "tAlert", alert), (answer, "nConnected", None)]
+    events: list[Event] = [
+        (at - wait, "nOffered", None),
+        (answer, "tAlert", alert),
+        (answer, "nConnected", None),
+    ]
     if rng.random() > 0.06:  # who gets a transferred call handles without having answered
         events.append((answer, "tAnswered", wait + alert))
     events += [(at, "tAcd", wait), (answer, "tWait", wait + alert)]
     if wait + alert > _TARGET:
         events.append((answer, "nOverSla", None))
-    dial, contact = (rng.randrange(2_000, 30_000), rng.randrange(500, 20_000)) if media == "callback" else (0, 0)
-    hold = int(rng.expovariate(1 / 50_000)) + 3_001 if media in ("voice", "callback") and rng.random() < 0.25 else 0
-    spent = _handled(rng, answer + dial + contact, (_talk(rng, person, media), hold, dial, contact), events)
+    dial, contact = (
+        (rng.randrange(2_000, 30_000), rng.randrange(500, 20_000))
+        if media == "callback"
+        else (0, 0)
+    )
+    hold = (
+        int(rng.expovariate(1 / 50_000)) + 3_001
+        if media in ("voice", "callback") and rng.random() < 0.25
+        else 0
+    )
+    spent = _handled(
+        rng, answer + dial + contact, (_talk(rng, person, media), hold, dial, contact), events
+    )
     return events, alert + dial + contact + spent
 
 
@@ -165,7 +201,10 @@ def _outbound(rng: random.Random, person: Person, at: int) -> tuple[list[Event],
     events: list[Event] = [(at, "nOutbound", None), (at, "nOutboundAttempted", None)]
     reached = rng.random() > 0.35
     if reached:
-        events += [(at + dial + contact, "nOutboundConnected", None), (at + dial + contact, "nConnected", None)]
+        events += [
+            (at + dial + contact, "nOutboundConnected", None),
+            (at + dial + contact, "nConnected", None),
+        ]
     talk = _talk(rng, person, "voice") if reached else 0
     spent = _handled(rng, at + dial + contact, (talk, 0, dial, contact), events)
     return events, dial + contact + spent
@@ -176,7 +215,11 @@ def _direct(rng: random.Random, person: Person, at: int) -> tuple[list[Event], i
     alert, talk = rng.randrange(900, 14_000), _talk(rng, person, "voice")
     hang_up = at + alert + talk
     events: list[Event] = [(at + alert, "tAlert", alert), (at + alert, "nConnected", None)]
-    events += [(hang_up, "tTalk", talk), (hang_up, "tTalkComplete", talk), (hang_up, "tHandle", talk)]
+    events += [
+        (hang_up, "tTalk", talk),
+        (hang_up, "tTalkComplete", talk),
+        (hang_up, "tHandle", talk),
+    ]
     return events, alert + talk
 
 
@@ -184,10 +227,15 @@ def _missed(rng: random.Random, at: int) -> tuple[list[Event], int]:
     """Let an interaction ring until it goes to someone else."""
     alert = rng.randrange(15_000, 31_000)
     missed = rng.randrange(4_000, 60_000)
-    return [(at + alert, "tAlert", alert), (at + alert + missed, "tNotResponding", missed)], alert + missed
+    return [
+        (at + alert, "tAlert", alert),
+        (at + alert + missed, "tNotResponding", missed),
+    ], alert + missed
 
 
-def _handled(rng: random.Random, begin: int, parts: tuple[int, int, int, int], events: list[Event]) -> int:
+def _handled(
+    rng: random.Random, begin: int, parts: tuple[int, int, int, int], events: list[Event]
+) -> int:
     """Add what a session emits from the first word on; give the ms from there to the end of after-call work.
 
     Talk and hold are usually emitted with the handle when after-call work ends, and now and then at the hang-up already:
@@ -200,7 +248,11 @@ def _handled(rng: random.Random, begin: int, parts: tuple[int, int, int, int], e
     done = hang_up if rng.random() < 0.3 else end
     if hold:
         before = talk * rng.randrange(20, 80) // 100
-        events += [(begin + before, "tTalk", before), (begin + before + hold, "tHeld", hold), (hang_up, "tTalk", talk - before)]
+        events += [
+            (begin + before, "tTalk", before),
+            (begin + before + hold, "tHeld", hold),
+            (hang_up, "tTalk", talk - before),
+        ]
         events.append((done, "tHeldComplete", hold))
     elif talk:
         events.append((hang_up, "tTalk", talk))
@@ -208,9 +260,17 @@ def _handled(rng: random.Random, begin: int, parts: tuple[int, int, int, int], e
         events.append((done, "tTalkComplete", talk))
         if rng.random() < 0.08:
             blind = rng.randrange(1, 3) == 2
-            names = ("nTransferred", "nBlindTransferred") if blind else ("nTransferred", "nConsult", "nConsultTransferred")
+            names = (
+                ("nTransferred", "nBlindTransferred")
+                if blind
+                else ("nTransferred", "nConsult", "nConsultTransferred")
+            )
             events += [(hang_up, name, None) for name in names]
-    events += [(end, name, value) for name, value in (("tDialing", dial), ("tContacting", contact), ("tAcw", wrap_up)) if value]
+    events += [
+        (end, name, value)
+        for name, value in (("tDialing", dial), ("tContacting", contact), ("tAcw", wrap_up))
+        if value
+    ]
     events.append((end, "tHandle", talk + hold + wrap_up + dial + contact))
     return talk + hold + wrap_up
 
@@ -224,12 +284,20 @@ def _abandoned(rng: random.Random, queue: Queue, at: int) -> Session:
         media_type="voice" if rng.random() < 0.8 else "chat",
         direction="inbound",
         division_id=queue.division.id,
-        events=((at, "nOffered", None), *((at + waited, name, waited) for name in ("tAbandon", "tAcd", "tWait"))),
+        events=(
+            (at, "nOffered", None),
+            *((at + waited, name, waited) for name in ("tAbandon", "tAcd", "tWait")),
+        ),
     )
 
 
 def _talk(rng: random.Random, person: Person, media: str) -> int:
-    return min(int((rng.expovariate(1 / _MEAN_TALK[media]) + 30_000 + rng.randrange(30_000)) * person.pace), _LONGEST_TALK)
+    return min(
+        int(
+            (rng.expovariate(1 / _MEAN_TALK[media]) + 30_000 + rng.randrange(30_000)) * person.pace
+        ),
+        _LONGEST_TALK,
+    )
 
 
 def _conversation_id(rng: random.Random) -> str:

@@ -67,7 +67,9 @@ class World:
         self._statuses = lru_cache(maxsize=_KEPT_DAYS)(self._laid_over)
         self._abandoned = lru_cache(maxsize=_KEPT_DAYS)(self._lost)
 
-    def sessions(self, start: int, end: int, users: Sequence[str] | None = None) -> Iterator[Session]:
+    def sessions(
+        self, start: int, end: int, users: Sequence[str] | None = None
+    ) -> Iterator[Session]:
         """Walk the sessions that may emit in `[start, end)` ms, of these users or of all and of nobody.
 
         A session at the edges emits outside as well: whoever counts looks at each event's instant.
@@ -78,7 +80,9 @@ class World:
             for day in range(max(start // _DAY, 0), _last(end) + 1):
                 yield from self._abandoned(queue, day)
 
-    def emissions(self, start: int, end: int, users: Sequence[str] | None = None) -> Iterator[Emission]:
+    def emissions(
+        self, start: int, end: int, users: Sequence[str] | None = None
+    ) -> Iterator[Emission]:
         """Walk everything emitted in `[start, end)` ms, in no order."""
         for session in self.sessions(start, end, users):
             for at, metric, value in session.events:
@@ -110,9 +114,15 @@ class World:
         for person, day in self._days(start, end, users):
             yield from _clipped(person.id, self._workday(person.id, day).presences, start, end)
 
-    def _days(self, start: int, end: int, users: Sequence[str] | None) -> Iterator[tuple[Person, int]]:
+    def _days(
+        self, start: int, end: int, users: Sequence[str] | None
+    ) -> Iterator[tuple[Person, int]]:
         """Walk the days whose work may reach into an interval."""
-        chosen = self.people if users is None else [person for user in dict.fromkeys(users) if (person := self._by_id.get(user))]
+        chosen = (
+            self.people
+            if users is None
+            else [person for user in dict.fromkeys(users) if (person := self._by_id.get(user))]
+        )
         for person in chosen:
             last = _last(end) if person.left is None else min(_last(end), person.left - 1)
             for day in range(max(start // _DAY - person.by_night, person.joined), last + 1):

@@ -12,7 +12,13 @@ from asyncreport.api import contracts
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.wire import Request, Wait
 from asyncreport.core import splitting
-from asyncreport.core.errors import ApiError, AsyncReportError, AuthError, RejectedError, RetriesExhausted
+from asyncreport.core.errors import (
+    ApiError,
+    AsyncReportError,
+    AuthError,
+    RejectedError,
+    RetriesExhausted,
+)
 from asyncreport.core.job import Chunk, Query
 from asyncreport.core.records import Accumulator, Block
 from asyncreport.core.splitting import Trouble
@@ -80,7 +86,9 @@ class _Pieces:
     async def of(self, chunk: Chunk) -> list[Block]:
         """Ask for piece after piece, in order of time; one that is cut gives way to its halves."""
         grid, known = self.query.grid, self.known
-        left = splitting.tile(chunk, grid, known.bound, alone=contracts.alone(self.query, known))[::-1]
+        left = splitting.tile(chunk, grid, known.bound, alone=contracts.alone(self.query, known))[
+            ::-1
+        ]
         done: dict[Chunk, list[Block]] = {}
         while left:
             piece = left.pop()
@@ -96,7 +104,11 @@ class _Pieces:
 
     def _ask_for(self, piece: Chunk) -> Ask:
         """Choose how long to ask for a piece: what can still be cut is not waited for as often as what cannot."""
-        return with_few_timeouts(self.ask) if self.late and splitting.halves(piece, self.query.grid, "late") else self.ask
+        return (
+            with_few_timeouts(self.ask)
+            if self.late and splitting.halves(piece, self.query.grid, "late")
+            else self.ask
+        )
 
     async def _whole(self, piece: Chunk, ask: Ask) -> list[Block]:
         """Ask for a piece at once; a piece that fails midway has added nothing to the others."""
@@ -108,7 +120,9 @@ class _Pieces:
             await _close(closing, ask)
         return await _gathered(facts)
 
-    async def _smaller(self, piece: Chunk, error: RejectedError | RetriesExhausted) -> Sequence[Chunk]:
+    async def _smaller(
+        self, piece: Chunk, error: RejectedError | RetriesExhausted
+    ) -> Sequence[Chunk]:
         """Give the halves of a piece that was not answered; raise the error where they would fare no better."""
         trouble = splitting.trouble(error)
         if trouble is None:
@@ -118,7 +132,11 @@ class _Pieces:
             raise splitting.told(error, piece, splitting.next_step(piece, trouble)) from error
         if trouble == "late":
             if self.late + 1 == _MOST_LATE:
-                raise splitting.told(error, piece, f"one of {_MOST_LATE} pieces of its chunk: set a shorter range.chunk") from error
+                raise splitting.told(
+                    error,
+                    piece,
+                    f"one of {_MOST_LATE} pieces of its chunk: set a shorter range.chunk",
+                ) from error
             self.late += 1
             await self._prove(piece, error)
         self.troubles.add(trouble)
@@ -132,7 +150,9 @@ class _Pieces:
             await self._whole(splitting.least(piece, self.query.grid), with_few_timeouts(self.ask))
         except (RejectedError, RetriesExhausted) as other:
             # Where the lane is at its end, that is what must be told: its siblings may ask for the chunk.
-            raise other if isinstance(other, RetriesExhausted) and other.lane else error from error.__cause__
+            raise (
+                other if isinstance(other, RetriesExhausted) and other.lane else error
+            ) from error.__cause__
 
 
 def with_few_timeouts(ask: Ask) -> Ask:
@@ -159,5 +179,7 @@ async def _close(closing: list[Request], ask: Ask) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(_CLOSING):
             for request in closing:
-                with suppress(AsyncReportError):  # it is gone already, or nothing can be done about it
+                with suppress(
+                    AsyncReportError
+                ):  # it is gone already, or nothing can be done about it
                     await ask(request)

@@ -120,7 +120,9 @@ class ChunkQueue:
                 return self._left.popleft()
             self._change.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(mine.rests_until if now() < mine.rests_until else None):
+                async with asyncio.timeout_at(
+                    mine.rests_until if now() < mine.rests_until else None
+                ):
                     await self._change.wait()
         return None
 
@@ -128,7 +130,9 @@ class ChunkQueue:
         """Note a chunk that will not come back."""
         mine, self._worked = self._lanes[lane], True
         mine.under_way -= 1
-        if asyncio.get_running_loop().time() >= mine.rests_until:  # else it was asked for before the trouble began
+        if (
+            asyncio.get_running_loop().time() >= mine.rests_until
+        ):  # else it was asked for before the trouble began
             mine.ailing = None
         self._change.set()
 
@@ -150,7 +154,9 @@ class ChunkQueue:
         mine.ailing = now if mine.ailing is None else mine.ailing
         left = mine.ailing + self._work.patience - now
         mine.rests_until = now + min(_REST, left)
-        hopeless = not self._worked and all(each.lost or each.ailing is not None for each in self._lanes)
+        hopeless = not self._worked and all(
+            each.lost or each.ailing is not None for each in self._lanes
+        )
         for each in range(len(self._lanes)) if hopeless else [lane] * (left <= 0):
             self._lose(each, error)
         if not all(each.lost for each in self._lanes):
@@ -217,7 +223,9 @@ class FirstSuccess:
             await self._news.wait()
 
 
-async def _worker(lane: int, deal: ChunkQueue, fetch: Fetch, save: Save, trial: FirstSuccess) -> None:
+async def _worker(
+    lane: int, deal: ChunkQueue, fetch: Fetch, save: Save, trial: FirstSuccess
+) -> None:
     while (chunk := await deal.take(lane)) is not None:
         trial.begin(chunk)
         try:

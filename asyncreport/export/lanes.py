@@ -36,7 +36,13 @@ class Connections:
     `room` waits until there is room for what one more large answer becomes.
     """
 
-    def __init__(self, job: Job, say: Callable[[str], None] = lambda _: None, *, room: Callable[[], Awaitable[None]] = at_once) -> None:
+    def __init__(
+        self,
+        job: Job,
+        say: Callable[[str], None] = lambda _: None,
+        *,
+        room: Callable[[], Awaitable[None]] = at_once,
+    ) -> None:
         self._job = job
         self._room = room
         self._say = say
@@ -46,7 +52,12 @@ class Connections:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self._stack.aclose()
 
     async def lanes(self, name: str) -> list[Lane]:
@@ -78,7 +89,9 @@ class Connections:
         opened.turns.remove(lane)
         opened.turns.append(lane)
         fate = "is refused" if isinstance(error, AuthError) else "has not got a request through"
-        self._say(f"warning: {name}: the client {opened.clients[lane]} {fate}, and the others are asked instead: {error}")
+        self._say(
+            f"warning: {name}: the client {opened.clients[lane]} {fate}, and the others are asked instead: {error}"
+        )
 
     async def _opened(self, name: str) -> _Opened:
         if name not in self._open:
@@ -94,13 +107,22 @@ class Connections:
         """Start the emulator where one stands in for an organisation."""
         if connection.emulator is None:
             return connection
-        from asyncreport import emulator  # only where a job needs it: it brings aiohttp's server along
+        from asyncreport import (
+            emulator,
+        )  # only where a job needs it: it brings aiohttp's server along
 
         world = emulator.World(agents=connection.emulator.agents, seed=connection.emulator.seed)
-        options = emulator.Options(requests_per_minute=connection.requests_per_minute, clients=connection.emulator.clients)
+        options = emulator.Options(
+            requests_per_minute=connection.requests_per_minute, clients=connection.emulator.clients
+        )
         server = self._stack.enter_context(emulator.running(world, options))
-        clients = tuple(Client(client_id=client_id, client_secret=Secret(secret)) for client_id, secret in server.clients)
-        return msgspec.structs.replace(connection, api_url=server.url, login_url=server.url, clients=clients)
+        clients = tuple(
+            Client(client_id=client_id, client_secret=Secret(secret))
+            for client_id, secret in server.clients
+        )
+        return msgspec.structs.replace(
+            connection, api_url=server.url, login_url=server.url, clients=clients
+        )
 
     @property
     def counts(self) -> RequestCounts:

@@ -25,7 +25,9 @@ Lookup = Callable[[Sequence[str]], Generator[Request, Any, dict[str, str | None]
 class Naming:
     """The names that a state folder holds, and whom to ask for more; `say` is told of what cannot be had, `now` is an instant."""
 
-    def __init__(self, folder: Path, connections: Connections, say: Callable[[str], None], *, now: int) -> None:
+    def __init__(
+        self, folder: Path, connections: Connections, say: Callable[[str], None], *, now: int
+    ) -> None:
         self.people, self.queues = Names(folder / "names.json"), Names(folder / "queues.json")
         self._connections = connections
         self._say = say
@@ -33,30 +35,68 @@ class Naming:
 
     def expired(self, job: Job) -> bool:
         """Tell whether any name is older than it may be, or was never asked for of a user whom the job lists."""
-        kept = [(names, each.identity) for names in (self.people, self.queues) for each in job.connections]
-        never = (self.people.missing(each.identity, listed(job, each.name), now=self._now) for each in job.connections)
-        return any(names.missing(identity, names.of(identity), now=self._now) for names, identity in kept) or any(never)
+        kept = [
+            (names, each.identity)
+            for names in (self.people, self.queues)
+            for each in job.connections
+        ]
+        never = (
+            self.people.missing(each.identity, listed(job, each.name), now=self._now)
+            for each in job.connections
+        )
+        return any(
+            names.missing(identity, names.of(identity), now=self._now) for names, identity in kept
+        ) or any(never)
 
-    async def learn(self, job: Job, connection: Connection, parts: Sequence[Part], reader: Reader, *, again: bool) -> bool:
+    async def learn(
+        self,
+        job: Job,
+        connection: Connection,
+        parts: Sequence[Part],
+        reader: Reader,
+        *,
+        again: bool,
+    ) -> bool:
         """Ask for what is not known of whatever has records in the parts and of whom the job lists, or for all of it `again`.
 
         Tell whether all could be had.
         """
-        seen, beside, queues = reader.users(parts), listed(job, connection.name), reader.queues(parts)
+        seen, beside, queues = (
+            reader.users(parts),
+            listed(job, connection.name),
+            reader.queues(parts),
+        )
         self.people.drop_unseen(connection.identity, seen | beside, now=self._now)
         self.queues.drop_unseen(connection.identity, queues, now=self._now)
         # First who has records: a listed id that the directory takes for none may cost those beside it their answer.
         people = await self._learn(connection, self.people, seen, users.names, again=again)
-        people = people and await self._learn(connection, self.people, beside - seen, users.names, again=again)
-        return await self._learn(connection, self.queues, queues, directory.queue_names, again=again) and people
+        people = people and await self._learn(
+            connection, self.people, beside - seen, users.names, again=again
+        )
+        return (
+            await self._learn(connection, self.queues, queues, directory.queue_names, again=again)
+            and people
+        )
 
-    async def _learn(self, connection: Connection, names: Names, ids: Iterable[str], steps: Lookup, *, again: bool) -> bool:
+    async def _learn(
+        self,
+        connection: Connection,
+        names: Names,
+        ids: Iterable[str],
+        steps: Lookup,
+        *,
+        again: bool,
+    ) -> bool:
         """Ask for names; a directory that refuses costs the names, not the run: False."""
         asked = sorted(ids) if again else names.missing(connection.identity, ids, now=self._now)
         if not asked:
             return True
         try:
-            names.keep(connection.identity, await drive(steps(asked), partial(self._connections.ask, connection.name)), now=self._now)
+            names.keep(
+                connection.identity,
+                await drive(steps(asked), partial(self._connections.ask, connection.name)),
+                now=self._now,
+            )
         except (AuthError, RejectedError, RetriesExhausted) as error:
             self._say(f"warning: {counted(len(asked), 'name')} not to be had: {error}")
             return False

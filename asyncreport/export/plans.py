@@ -44,8 +44,12 @@ async def make_plans(
         if want.users is None and made.chunks:
             population = await _population(partial(connections.ask, connection.name))
             if population is None:
-                say(f"warning: {connection.name}: the directory does not tell how many users there are; {_SOME:,} are reckoned with")
-            made = plan(msgspec.structs.replace(want, population=population or _SOME), parts, freshness)
+                say(
+                    f"warning: {connection.name}: the directory does not tell how many users there are; {_SOME:,} are reckoned with"
+                )
+            made = plan(
+                msgspec.structs.replace(want, population=population or _SOME), parts, freshness
+            )
         plans[connection.name] = made
     return plans
 

@@ -26,7 +26,9 @@ def check_owners(job: Job) -> None:
         for folder, made in others.items():
             # Of a file that both have written, it is the other's where it is as that one left it.
             theirs = made.get(real)
-            if theirs is not None and (mine is None or (theirs.stands(path) and not mine.stands(path))):
+            if theirs is not None and (
+                mine is None or (theirs.stands(path) and not mine.stands(path))
+            ):
                 raise ConfigError(_taken(job, path, folder))
 
 
@@ -40,7 +42,11 @@ def _remembered(job: Job) -> Iterator[tuple[Path, dict[str, WrittenFile]]]:
 
 def _taken(job: Job, path: Path, folder: Path) -> str:
     own = job.state_folder
-    renamed = "" if own.exists() else f", or, where {folder.name!r} is this job's old name, rename {folder} to {own.name}"
+    renamed = (
+        ""
+        if own.exists()
+        else f", or, where {folder.name!r} is this job's old name, rename {folder} to {own.name}"
+    )
     return (
         f"{path} is an output file of the job {folder.name!r}, and two jobs would replace each other's; "
         f"give this one another path, or move that file away{renamed}; then run again"
@@ -55,7 +61,11 @@ def useful_folders(job: Job) -> Iterator[str]:
     for folder in _others(job, "manifest.jsonl"):
         try:
             manifest = Manifest.read(folder)
-            parts = sum(part.interval.overlaps(job.interval) for each in fingerprints for part in manifest.standing(each))
+            parts = sum(
+                part.interval.overlaps(job.interval)
+                for each in fingerprints
+                for part in manifest.standing(each)
+            )
         except StoreError:
             continue  # it is that job's run that has to say so
         if parts:
@@ -68,4 +78,8 @@ def useful_folders(job: Job) -> Iterator[str]:
 def _others(job: Job, file: str) -> list[Path]:
     """List the folders beside the job's own that hold a file of a name."""
     own = job.state_folder
-    return sorted(found.parent for found in own.parent.glob(f"*/{file}") if os.path.realpath(found.parent) != os.path.realpath(own))
+    return sorted(
+        found.parent
+        for found in own.parent.glob(f"*/{file}")
+        if os.path.realpath(found.parent) != os.path.realpath(own)
+    )

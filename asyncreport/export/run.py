@@ -52,7 +52,9 @@ def silent(_: str) -> None:
     """Print nothing."""
 
 
-def unwatched(_: Progress, __: Callable[[], tuple[int, float]]) -> AbstractAsyncContextManager[None]:
+def unwatched(
+    _: Progress, __: Callable[[], tuple[int, float]]
+) -> AbstractAsyncContextManager[None]:
     """Show no progress."""
     return nullcontext()
 
@@ -78,11 +80,19 @@ def clock() -> int:
 def warnings(job: Job) -> list[str]:
     """Say what a reader of the records may get wrong."""
     several = [column(dimension) for dimension in job.query.split_by if dimension in MULTI_VALUED]
-    return [f"warning: an interaction can have several values of {name}: its records do not add up to the total" for name in several]
+    return [
+        f"warning: an interaction can have several values of {name}: its records do not add up to the total"
+        for name in several
+    ]
 
 
 async def run_job(
-    job: Job, *, now: int, say: Say = silent, watch: Watch = unwatched, choices: Choices | None = None
+    job: Job,
+    *,
+    now: int,
+    say: Say = silent,
+    watch: Watch = unwatched,
+    choices: Choices | None = None,
 ) -> Summary:
     """Bring a job's output files up to date; `now` is the run's start.
 
@@ -107,7 +117,9 @@ async def run_job(
             _report(unknown, say, strict=choices.strict)
             going = _Run(known, state, connections, now, say, watch, unknown)
             made = await going.bring_up_to_date(choices)
-            summary = going.summarise(made, _moved(members, known.teams), elapsed=time.monotonic() - started)
+            summary = going.summarise(
+                made, _moved(members, known.teams), elapsed=time.monotonic() - started
+            )
             if summary.complete:  # until then each run tells of strangers
                 origin.remember(job)
             if made:  # what nobody was shown would be forgotten otherwise
@@ -127,7 +139,11 @@ def _report(unknown: Sequence[Unknown], say: Say, *, strict: bool) -> None:
 def _moved(members: Members, teams: Sequence[Team]) -> dict[str, Change]:
     """Tell who joined and who left the teams that were looked up, since a run last told."""
     changes = {team.name: members.changes(team) for team in teams if team.selector is not None}
-    return {team: Change(joined=list(change[0]), left=list(change[1])) for team, change in changes.items() if change}
+    return {
+        team: Change(joined=list(change[0]), left=list(change[1]))
+        for team, change in changes.items()
+        if change
+    }
 
 
 @dataclass(slots=True)
@@ -160,8 +176,12 @@ class _Run:
         """
         freshness = Freshness(settle=self.job.output.settle, refresh=choices.refresh, now=self.now)
         while True:
-            plans = await make_plans(self.job, self.state.standing, self.connections, freshness, say=self.say)
-            self.standing = sum(part.fetched_at != self.now for made in plans.values() for part in made.standing)
+            plans = await make_plans(
+                self.job, self.state.standing, self.connections, freshness, say=self.say
+            )
+            self.standing = sum(
+                part.fetched_at != self.now for made in plans.values() for part in made.standing
+            )
             stale = [part for made in plans.values() for part in made.stale]
             # Before the first answer: a refresh that dies half-way is finished by whichever run comes next.
             await self.state.ask_again([part.number for part in stale if freshness.refreshed(part)])
@@ -169,7 +189,9 @@ class _Run:
             self.stale = frozenset(part.number for part in stale)
             await self.pull(plans)
             # Whether or not the files are written: with a gap that lasts for weeks, parts would pile up beside those that replaced them.
-            self.changed += await self.state.work(lambda stopped: self.state.discard_replaced(stopped, at=self.now))
+            self.changed += await self.state.work(
+                lambda stopped: self.state.discard_replaced(stopped, at=self.now)
+            )
             if not self.complete and not (choices.allow_partial and self.job.teams):
                 return {}
             try:
@@ -184,22 +206,30 @@ class _Run:
     def tell_of_the_clock(self, stale: Sequence[Part]) -> None:
         """Warn of parts that say that they were fetched after now."""
         if ahead := sum(part.fetched_at > self.now for part in stale):
-            says = "1 part says that it was" if ahead == 1 else f"{ahead:,} parts say that they were"
+            says = (
+                "1 part says that it was" if ahead == 1 else f"{ahead:,} parts say that they were"
+            )
             again = "it is" if ahead == 1 else "they are"
-            self.say(f"warning: {says} fetched after now, {iso(self.now)}: the clock was or is wrong; {again} fetched again")
+            self.say(
+                f"warning: {says} fetched after now, {iso(self.now)}: the clock was or is wrong; {again} fetched again"
+            )
 
     def warn_of_strangers(self) -> None:
         """Name the listed users who have no records and whom the directory does not know either."""
         for connection in self.job.connections:
             if found := strangers(self.job, connection, self._parts(connection)):
-                self.say(f"warning: {connection.name}: {unknown(found)}; none has records in the range")
+                self.say(
+                    f"warning: {connection.name}: {unknown(found)}; none has records in the range"
+                )
 
     def tell_unfounded(self, made: Mapping[Path, WrittenFile]) -> None:
         """Name the files that were not written, for nothing stands of what belongs in them."""
         left = [str(file.path) for file in all_files(self.job) if file.path not in made]
         more = f" and {counted(len(left) - 5, 'more file')}" if len(left) > 5 else ""
         if left:
-            self.say(f"warning: not written, for nothing stands of what belongs in it: {', '.join(left[:5])}{more}")
+            self.say(
+                f"warning: not written, for nothing stands of what belongs in it: {', '.join(left[:5])}{more}"
+            )
 
     async def drop_damaged(self, error: DamagedPartError) -> None:
         """Let go of every part that is not what was saved; raise StoreError where this very run saved it: the disk cannot be trusted."""
@@ -236,7 +266,9 @@ class _Run:
         self.progress.begin_again()
         works = [await self._work(name, made) for name, made in plans.items() if made.chunks]
         if works:
-            self.progress.proven = self.progress.finished > 0 or any(made.standing or made.stale for made in plans.values())
+            self.progress.proven = self.progress.finished > 0 or any(
+                made.standing or made.stale for made in plans.values()
+            )
             async with self.watch(self.progress, self._wire):
                 await run(works, self._save, self.progress)
 
@@ -247,9 +279,19 @@ class _Run:
         if self.job.query.occupancy and any(chunk.users is None for chunk in plan.chunks):
             known.everyone = await drive(directory.everyone(), partial(self.connections.ask, name))
         # More workers than the minute has requests would wait at the throttle beyond `give_up_after`.
-        concurrency = min(self.job.limits.concurrency, self.job.connection(name).requests_per_minute)
-        fetches = [partial(fetch, query=self.job.query, ask=lane.ask, known=known) for lane in lanes]
-        return Work(plan.chunks, fetches, concurrency, partial(self.connections.lost, name), self.job.limits.give_up_after)
+        concurrency = min(
+            self.job.limits.concurrency, self.job.connection(name).requests_per_minute
+        )
+        fetches = [
+            partial(fetch, query=self.job.query, ask=lane.ask, known=known) for lane in lanes
+        ]
+        return Work(
+            plan.chunks,
+            fetches,
+            concurrency,
+            partial(self.connections.lost, name),
+            self.job.limits.give_up_after,
+        )
 
     async def _save(self, chunk: Chunk, blocks: list[Block]) -> Part:
         fingerprint = self.job.query.fingerprint(self.job.connection(chunk.connection).identity)
@@ -273,16 +315,22 @@ class _Run:
             )
         return made
 
-    async def _made(self, naming: Naming, outputs: Outputs, *, refresh_names: bool) -> dict[Path, WrittenFile]:
+    async def _made(
+        self, naming: Naming, outputs: Outputs, *, refresh_names: bool
+    ) -> dict[Path, WrittenFile]:
         unchanged = {target.path: outputs.unchanged(target) for target in self._targets(naming)}
         if not naming.expired(self.job) and not refresh_names and all(unchanged.values()):
             return {path: made for path, made in unchanged.items() if made}
         with Reader(self.state.folder) as reader:
             for connection in self.job.connections:
-                if not await naming.learn(self.job, connection, self._parts(connection), reader, again=refresh_names):
+                if not await naming.learn(
+                    self.job, connection, self._parts(connection), reader, again=refresh_names
+                ):
                     outputs.mark_stale()
             # Off the loop, and where nothing else writes: hashing and copying gigabytes must not hold up a signal.
-            return await self.state.work(lambda stopped: outputs.write(self._targets(naming), reader, stopped))
+            return await self.state.work(
+                lambda stopped: outputs.write(self._targets(naming), reader, stopped)
+            )
 
     def _parts(self, connection: Connection) -> list[Part]:
         return self.state.standing(self.job.query.fingerprint(connection.identity))
@@ -292,7 +340,9 @@ class _Run:
         # With gaps an empty file says nothing, and may stand in the place of a good one.
         return [target for target in found if not self.progress.gaps or target.has_data]
 
-    def summarise(self, made: dict[Path, WrittenFile], members: dict[str, Change], *, elapsed: float) -> Summary:
+    def summarise(
+        self, made: dict[Path, WrittenFile], members: dict[str, Change], *, elapsed: float
+    ) -> Summary:
         """Say what the run did; `elapsed` is in seconds."""
         counts = self.connections.counts
         known = Outputs(self.state.folder)
@@ -304,7 +354,10 @@ class _Run:
             elapsed_sec=round(elapsed, 3),
             complete=self.complete,
             partial=bool(made) and self.partial,
-            records={team.name: sum(each.records.get(team.name, 0) for each in main) for team in self.job.teams},
+            records={
+                team.name: sum(each.records.get(team.name, 0) for each in main)
+                for team in self.job.teams
+            },
             members=members,
             chunks_fetched=self.progress.finished,
             chunks_cut=sum(known.cut for known in self.known),
@@ -317,7 +370,11 @@ class _Run:
             waiting_sec=round(counts.waiting, 3),
             outputs=[str(path) for path in made],
             outputs_written=self.written,
-            still_partial=[str(file.path) for file in all_files(self.job) if file.path not in made and known.is_partial(file.path)],
+            still_partial=[
+                str(file.path)
+                for file in all_files(self.job)
+                if file.path not in made and known.is_partial(file.path)
+            ],
             missing=self.missing,
             unknown=self.unknown,
         )

@@ -68,14 +68,20 @@ class Snapshot:
             parts = manifest.standing(fingerprint)
             numbers = {part.number for part in parts}
             standing[connection.name] = parts
-            lost[connection.name] = [part for part in manifest.committed(fingerprint) if part.number not in numbers]
+            lost[connection.name] = [
+                part for part in manifest.committed(fingerprint) if part.number not in numbers
+            ]
             plans[connection.name] = _plan(known, connection, parts, freshness)
         return cls(freshness, known, unknown, read_last(job), plans, standing, lost)
 
     def not_looked_up(self) -> list[Unknown]:
         """List the teams, known from before, that the last run could not look up and that are the same ones today."""
         selectors = {(team.name, str(team.selector)) for team in self.job.teams}
-        return [team for team in (self.last.unknown if self.last else ()) if (team.team, team.selector) in selectors]
+        return [
+            team
+            for team in (self.last.unknown if self.last else ())
+            if (team.team, team.selector) in selectors
+        ]
 
     def missing(self, connection: str) -> list[Chunk]:
         """List what no part covers, stale parts counted as parts; a chunk a month and hundred users."""
@@ -110,5 +116,11 @@ def _last_seen(job: Job) -> tuple[Job, tuple[str, ...]]:
 
 def _plan(job: Job, connection: Connection, parts: Sequence[Part], freshness: Freshness) -> Plan:
     users = wanted_users(job, connection.name)
-    want = Demand(connection=connection.name, grid=job.query.grid, interval=job.interval, users=users, length=ChunkLength())
+    want = Demand(
+        connection=connection.name,
+        grid=job.query.grid,
+        interval=job.interval,
+        users=users,
+        length=ChunkLength(),
+    )
     return plan(want, parts, freshness)

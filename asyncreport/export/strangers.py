@@ -15,7 +15,12 @@ _SHOWN = 20
 
 def listed(job: Job, connection: str) -> set[str]:
     """Collect the ids that a connection's teams list themselves."""
-    return {user for team in job.teams if team.connection == connection and team.selector is None for user in team.users or ()}
+    return {
+        user
+        for team in job.teams
+        if team.connection == connection and team.selector is None
+        for user in team.users or ()
+    }
 
 
 def strangers(job: Job, connection: Connection, parts: Iterable[Part]) -> list[str]:
@@ -25,11 +30,15 @@ def strangers(job: Job, connection: Connection, parts: Iterable[Part]) -> list[s
     if not doubted:
         return []
     with Reader(job.state_folder) as reader:
-        return sorted(doubted - reader.users([part for part in parts if part.interval.overlaps(job.interval)]))
+        return sorted(
+            doubted - reader.users([part for part in parts if part.interval.overlaps(job.interval)])
+        )
 
 
 def unknown(users: Collection[str]) -> str:
     """Say that the directory does not know listed users."""
-    shown = ", ".join(sorted(users)[:_SHOWN]) + (f" and {len(users) - _SHOWN:,} more" if len(users) > _SHOWN else "")
+    shown = ", ".join(sorted(users)[:_SHOWN]) + (
+        f" and {len(users) - _SHOWN:,} more" if len(users) > _SHOWN else ""
+    )
     verb = "is" if len(users) == 1 else "are"
     return f"{counted(len(users), 'listed user')} {verb} unknown to the directory: {shown}; compare with Admin > People"

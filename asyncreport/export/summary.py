@@ -44,7 +44,9 @@ class Missing(Struct, frozen=True, kw_only=True):
     @classmethod
     def of_all(cls, gaps: Iterable[Gap], *, stale: AbstractSet[int] = frozenset()) -> list[Missing]:
         """Describe gaps in order of time: they come in that of their failing; the parts numbered `stale` stand, old as they are."""
-        in_order = sorted(gaps, key=lambda gap: (gap.chunk.interval, gap.chunk.connection, gap.chunk.users or ()))
+        in_order = sorted(
+            gaps, key=lambda gap: (gap.chunk.interval, gap.chunk.connection, gap.chunk.users or ())
+        )
         return [cls.of(gap, stands=not stale.isdisjoint(gap.chunk.replaces)) for gap in in_order]
 
 
@@ -115,7 +117,11 @@ class Summary(Struct, frozen=True, kw_only=True):
                 change = self.members.get(team)
                 moved = f" ({change})" if change and (change.joined or change.left) else ""
                 yield f"  {team}: {counted(count, 'record')}{moved}"
-        retried = f", {self.retries:,} {'retry' if self.retries == 1 else 'retries'}" if self.retries else ""
+        retried = (
+            f", {self.retries:,} {'retry' if self.retries == 1 else 'retries'}"
+            if self.retries
+            else ""
+        )
         yield (
             f"  {counted(self.requests, 'request')}{retried}, {self.throttled:,} times 429, "
             f"{self.waiting_sec:,.1f} s waited for the limit, {self.elapsed_sec:,.1f} s in all"
@@ -133,7 +139,11 @@ class Summary(Struct, frozen=True, kw_only=True):
             yield f"missing: {team}"
         told = ""
         for gap in self.missing[:_SHOWN]:
-            who = "everyone" if gap.users is None else f"{counted(len(gap.users), 'user')} from {gap.users[0]} to {gap.users[-1]}"
+            who = (
+                "everyone"
+                if gap.users is None
+                else f"{counted(len(gap.users), 'user')} from {gap.users[0]} to {gap.users[-1]}"
+            )
             what = "not fetched again" if gap.stands else "missing"
             yield f"{what}: {gap.connection} {gap.interval}, {who}: {'as above' if gap.error == told else gap.error}"
             told = gap.error
@@ -144,14 +154,14 @@ class Summary(Struct, frozen=True, kw_only=True):
             yield f"{teams}; mend the job file or the directory, and run again"
         old = sum(gap.stands for gap in self.missing)
         if lost := len(self.missing) - old:
-            merged = "the output holds the rest" if self.outputs else "the output files are as they were"
+            merged = (
+                "the output holds the rest" if self.outputs else "the output files are as they were"
+            )
             step = "" if old else "; run again: nothing else will be fetched"
             yield f"{counted(lost, 'chunk')} {'is' if lost == 1 else 'are'} missing and {merged}{step}"
         if old:
             one = old == 1
-            stand = (
-                f"{counted(old, 'chunk')} {'was' if one else 'were'} not fetched again, and {'its' if one else 'their'} old values stand"
-            )
+            stand = f"{counted(old, 'chunk')} {'was' if one else 'were'} not fetched again, and {'its' if one else 'their'} old values stand"
             where = "in the output" if self.outputs else "while the output files are as they were"
             yield f"{stand} {where}; run again: {'nothing else' if not lost else 'only what is missing or old'} will be fetched"
 

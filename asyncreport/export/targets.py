@@ -35,17 +35,34 @@ def all_files(job: Job) -> list[File]:
     return found
 
 
-def targets(job: Job, parts: Callable[[Connection], Sequence[Part]], people: Names, queues: Names) -> list[Target]:
+def targets(
+    job: Job, parts: Callable[[Connection], Sequence[Part]], people: Names, queues: Names
+) -> list[Target]:
     """Say what every file is made of: `parts` gives a connection's standing ones."""
     split = "queueId" in job.query.split_by
     sources = {
-        each.name: Source.of(parts(each), people.of(each.identity), queues.of(each.identity) if split else None) for each in job.connections
+        each.name: Source.of(
+            parts(each), people.of(each.identity), queues.of(each.identity) if split else None
+        )
+        for each in job.connections
     }
-    return [Target(path=file.path, interval=job.interval, months=file.months, teams=file.teams, sources=sources) for file in all_files(job)]
+    return [
+        Target(
+            path=file.path,
+            interval=job.interval,
+            months=file.months,
+            teams=file.teams,
+            sources=sources,
+        )
+        for file in all_files(job)
+    ]
 
 
 def _files(job: Job, template: str, teams: tuple[Team, ...]) -> list[File]:
     months = tuple(slot.month for slot in job.query.grid.slots(job.interval))
     if "{month}" not in template:
         return [File(Path(template).absolute(), months, teams)]
-    return [File(Path(template.replace("{month}", month)).absolute(), (month,), teams) for month in months]
+    return [
+        File(Path(template.replace("{month}", month)).absolute(), (month,), teams)
+        for month in months
+    ]

@@ -8,7 +8,12 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.api import directory
-from asyncreport.core.errors import AsyncReportError, RejectedError, RetriesExhausted, UnknownTeamError
+from asyncreport.core.errors import (
+    AsyncReportError,
+    RejectedError,
+    RetriesExhausted,
+    UnknownTeamError,
+)
 from asyncreport.core.job import Job, Team
 from asyncreport.engine.fetch import drive
 from asyncreport.export.lanes import Connections
@@ -48,7 +53,9 @@ async def filled(team: Team, connections: Connections) -> Team:
     """
     if team.selector is None:
         return team
-    roster = await drive(directory.look_up(team.selector), partial(connections.ask, team.connection))
+    roster = await drive(
+        directory.look_up(team.selector), partial(connections.ask, team.connection)
+    )
     return msgspec.structs.replace(team, users=tuple(roster.users))
 
 

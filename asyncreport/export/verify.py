@@ -47,7 +47,11 @@ async def verify(job: Job, *, now: int) -> AsyncIterator[Finding]:
     Raise StoreError where a run holds the state folder: what it writes meanwhile would look like damage.
     """
     if not (job.state_folder / "manifest.jsonl").exists():
-        yield Finding("FAIL", f"{job.name}: nothing was ever fetched", (f"run it first: there is no {job.state_folder}",))
+        yield Finding(
+            "FAIL",
+            f"{job.name}: nothing was ever fetched",
+            (f"run it first: there is no {job.state_folder}",),
+        )
         return
     ours = os.access(job.state_folder, os.W_OK)
     if not ours:
@@ -60,9 +64,15 @@ async def verify(job: Job, *, now: int) -> AsyncIterator[Finding]:
 def _unguarded(folder: Path) -> Finding:
     """Say what it means that a folder's lock cannot be taken; raise StoreError where a run holds it."""
     if (by := holder(folder)) is not None:
-        raise StoreError(f"{folder} is in use {by}; wait until that run ends, or stop it, then run again")
+        raise StoreError(
+            f"{folder} is in use {by}; wait until that run ends, or stop it, then run again"
+        )
     told = "what a run writes meanwhile would look like damage"
-    return Finding("WARN", f"{folder} is closed to this user for writing, so that nothing keeps runs out of it", (told,))
+    return Finding(
+        "WARN",
+        f"{folder} is closed to this user for writing, so that nothing keeps runs out of it",
+        (told,),
+    )
 
 
 async def _everything(job: Job, *, now: int) -> AsyncIterator[Finding]:
@@ -90,7 +100,9 @@ async def _everything(job: Job, *, now: int) -> AsyncIterator[Finding]:
 
 
 def _origin(job: Job, kept: Snapshot) -> Iterator[Finding]:
-    parts = {job.query.fingerprint(each.identity): kept.standing[each.name] for each in job.connections}
+    parts = {
+        job.query.fingerprint(each.identity): kept.standing[each.name] for each in job.connections
+    }
     for doubt in origin.strangers(job, parts.__getitem__).values():
         yield Finding("WARN", doubt)
 
@@ -98,16 +110,27 @@ def _origin(job: Job, kept: Snapshot) -> Iterator[Finding]:
 def _teams(kept: Snapshot) -> Iterator[Finding]:
     """Tell the teams whose members nobody knows today."""
     for name in kept.unknown:
-        yield Finding("FAIL", f"team {name!r}: no run has looked it up yet", ("run again, and see what is said of it",))
+        yield Finding(
+            "FAIL",
+            f"team {name!r}: no run has looked it up yet",
+            ("run again, and see what is said of it",),
+        )
     for team in kept.not_looked_up():
-        yield Finding("FAIL", f"team {team.team!r} ({team.selector}): the last run could not look it up", (team.error, "run again"))
+        yield Finding(
+            "FAIL",
+            f"team {team.team!r} ({team.selector}): the last run could not look it up",
+            (team.error, "run again"),
+        )
 
 
 async def _parts(kept: Snapshot, reader: Reader) -> AsyncIterator[Finding]:
     """Try the parts of all connections, and whether they tile what the job wants."""
     for connection in kept.job.connections:
         yield await _sound(kept.job.query, connection.name, kept.standing[connection.name], reader)
-        for finding in (*_tiling(kept, connection.name), *_overlaps(connection.name, kept.standing[connection.name])):
+        for finding in (
+            *_tiling(kept, connection.name),
+            *_overlaps(connection.name, kept.standing[connection.name]),
+        ):
             yield finding
 
 
@@ -129,9 +152,16 @@ async def _sound(query: Query, connection: str, parts: Sequence[Part], reader: R
             damaged.append(str(error))
     if damaged:
         verb = "is" if len(damaged) == 1 else "are"
-        return Finding("FAIL", f"{connection}: {len(damaged):,} of {counted(len(parts), 'part')} {verb} damaged", tuple(first(damaged)))
+        return Finding(
+            "FAIL",
+            f"{connection}: {len(damaged):,} of {counted(len(parts), 'part')} {verb} damaged",
+            tuple(first(damaged)),
+        )
     records = sum(part.count for part in parts)
-    return Finding("OK", f"{connection}: {counted(len(parts), 'part')} with {counted(records, 'record')}, each as it was saved")
+    return Finding(
+        "OK",
+        f"{connection}: {counted(len(parts), 'part')} with {counted(records, 'record')}, each as it was saved",
+    )
 
 
 def _read(query: Query, part: Part, reader: Reader, stopped: Event) -> None:
@@ -144,23 +174,42 @@ def _read(query: Query, part: Part, reader: Reader, stopped: Event) -> None:
     for number, entry in enumerate(reader.checked_index(part)):
         if stopped.is_set():
             return
-        wrong = "stands out of order" if number and (entry.user or "") <= (before or "") else check(reader.block(part, entry))
+        wrong = (
+            "stands out of order"
+            if number and (entry.user or "") <= (before or "")
+            else check(reader.block(part, entry))
+        )
         if wrong is not None:
             raise _wrong(part, reader, f"user {entry.user}: {wrong}")
         before = entry.user
 
 
 def _wrong(part: Part, reader: Reader, what: str) -> DamagedPartError:
-    return DamagedPartError(f"{reader.folder / part_name(part.number)} ({part.interval}), {what}", number=part.number)
+    return DamagedPartError(
+        f"{reader.folder / part_name(part.number)} ({part.interval}), {what}", number=part.number
+    )
 
 
 def _tiling(kept: Snapshot, connection: str) -> Iterator[Finding]:
     missing, made = kept.missing(connection), kept.plans[connection]
     if missing:
-        lost = [part for part in kept.lost[connection] if any(part.interval.overlaps(chunk.interval) for chunk in missing)]
+        lost = [
+            part
+            for part in kept.lost[connection]
+            if any(part.interval.overlaps(chunk.interval) for chunk in missing)
+        ]
         told = first([f"missing: {chunk.interval}, {who(chunk.users)}" for chunk in missing])
-        told += first([f"{kept.job.state_folder / part_name(part.number)} ({part.interval}) is gone or was cut" for part in lost])
-        yield Finding("FAIL", f"{connection}: the parts do not cover the range", (*told, "run again: only what is missing is fetched"))
+        told += first(
+            [
+                f"{kept.job.state_folder / part_name(part.number)} ({part.interval}) is gone or was cut"
+                for part in lost
+            ]
+        )
+        yield Finding(
+            "FAIL",
+            f"{connection}: the parts do not cover the range",
+            (*told, "run again: only what is missing is fetched"),
+        )
     else:
         whom = who(made.want.users) if made.want.users != () else "nobody"
         yield Finding("OK", f"{connection}: the parts cover {kept.job.interval}, {whom}")
@@ -168,14 +217,27 @@ def _tiling(kept: Snapshot, connection: str) -> Iterator[Finding]:
     for reason in dict.fromkeys(reasons.values()):
         parts = [part for part in made.stale if reasons[part.number] == reason]
         verb = "was" if len(parts) == 1 else "were"
-        told = first([f"{part_name(part.number)}: {part.interval}, fetched {iso(part.fetched_at)}" for part in parts])
-        yield Finding("WARN", f"{connection}: {counted(len(parts), 'part')} {verb} {reason}; the next run asks again", tuple(told))
+        told = first(
+            [
+                f"{part_name(part.number)}: {part.interval}, fetched {iso(part.fetched_at)}"
+                for part in parts
+            ]
+        )
+        yield Finding(
+            "WARN",
+            f"{connection}: {counted(len(parts), 'part')} {verb} {reason}; the next run asks again",
+            tuple(told),
+        )
 
 
 def _strangers(kept: Snapshot) -> Iterator[Finding]:
     for connection in kept.job.connections:
         if found := strangers(kept.job, connection, kept.useful(connection.name)):
-            yield Finding("WARN", f"{connection.name}: {unknown(found)}", ("none of them has records in the range",))
+            yield Finding(
+                "WARN",
+                f"{connection.name}: {unknown(found)}",
+                ("none of them has records in the range",),
+            )
 
 
 def _overlaps(connection: str, parts: Sequence[Part]) -> Iterator[Finding]:
@@ -184,7 +246,11 @@ def _overlaps(connection: str, parts: Sequence[Part]) -> Iterator[Finding]:
     of_user: dict[str, _Ends] = {}
     found: dict[tuple[int, int], Part] = {}
     for part in sorted(parts, key=lambda part: (part.interval, part.number)):
-        before = [anyone] if part.users is None else [everyone, *(of_user[user] for user in part.users if user in of_user)]
+        before = (
+            [anyone]
+            if part.users is None
+            else [everyone, *(of_user[user] for user in part.users if user in of_user)]
+        )
         for ends in before:
             if ends.end > part.interval.start:
                 found.setdefault((ends.number, part.number), part)
@@ -192,11 +258,19 @@ def _overlaps(connection: str, parts: Sequence[Part]) -> Iterator[Finding]:
         anyone = max(anyone, reach, key=lambda ends: ends.end)
         if part.users is None:
             everyone = max(everyone, reach, key=lambda ends: ends.end)
-        of_user.update((user, max(of_user.get(user, reach), reach, key=lambda ends: ends.end)) for user in part.users or ())
+        of_user.update(
+            (user, max(of_user.get(user, reach), reach, key=lambda ends: ends.end))
+            for user in part.users or ()
+        )
     if found:
-        told = [f"{part_name(one)} and {part_name(other)} at {iso(part.interval.start)}" for (one, other), part in found.items()]
+        told = [
+            f"{part_name(one)} and {part_name(other)} at {iso(part.interval.start)}"
+            for (one, other), part in found.items()
+        ]
         step = "delete these files from the state folder and run again: they will be fetched again"
-        yield Finding("FAIL", f"{connection}: parts hold the same time of the same user", (*first(told), step))
+        yield Finding(
+            "FAIL", f"{connection}: parts hold the same time of the same user", (*first(told), step)
+        )
 
 
 async def _aside(work: Callable[[Event], T]) -> T:
@@ -213,23 +287,36 @@ async def _aside(work: Callable[[Event], T]) -> T:
         raise
 
 
-def _output(target: Target, reader: Reader, outputs: Outputs, stopped: Event, *, gaps: bool) -> Finding:
+def _output(
+    target: Target, reader: Reader, outputs: Outputs, stopped: Event, *, gaps: bool
+) -> Finding:
     """Hold a file against what was written and, where nothing is missing, against what the parts make of it."""
     made = outputs.written(target.path)
     try:
         found = _digest(target.path)
     except FileNotFoundError:
-        return Finding("FAIL", f"{target.path}: there is no such file", ("run again: it is written anew",))
+        return Finding(
+            "FAIL", f"{target.path}: there is no such file", ("run again: it is written anew",)
+        )
     if made is None:
-        return Finding("FAIL", f"{target.path}: no run has written it", (*_elsewhere(outputs), "run again: it is written anew"))
+        return Finding(
+            "FAIL",
+            f"{target.path}: no run has written it",
+            (*_elsewhere(outputs), "run again: it is written anew"),
+        )
     if found != (made.size, made.sha256):
         was = (
-            f"it has {found[0]:,} bytes and had {made.size:,}" if found[0] != made.size else "its size is the same and its SHA-256 another"
+            f"it has {found[0]:,} bytes and had {made.size:,}"
+            if found[0] != made.size
+            else "its size is the same and its SHA-256 another"
         )
         step = "move it away and run again: it is written anew from the parts"
         return Finding("FAIL", f"{target.path}: changed since it was written", (was, step))
     if gaps:
-        return Finding("WARN", f"{target.path}: unchanged since it was written, and not held against the parts, for some are missing")
+        return Finding(
+            "WARN",
+            f"{target.path}: unchanged since it was written, and not held against the parts, for some are missing",
+        )
     try:
         merged = dry_run(target, reader, stopped)
     except StoreError as error:
@@ -240,7 +327,8 @@ def _output(target: Target, reader: Reader, outputs: Outputs, stopped: Event, *,
 def _held_against(target: Target, held: tuple[str, dict[str, int]], merged: Merged) -> Finding:
     if held == (merged.sha256, merged.records):
         return Finding(
-            "OK", f"{target.path}: {counted(sum(merged.records.values()), 'record')}, {merged.size:,} bytes, as the parts make it"
+            "OK",
+            f"{target.path}: {counted(sum(merged.records.values()), 'record')}, {merged.size:,} bytes, as the parts make it",
         )
     told = [
         f"{team}: {held[1].get(team, 0):,} records, and {count:,} in the parts"
@@ -248,7 +336,11 @@ def _held_against(target: Target, held: tuple[str, dict[str, int]], merged: Merg
         if count != held[1].get(team, 0)
     ]
     differs = first(told) or ["as many records of each team, and other bytes"]
-    return Finding("FAIL", f"{target.path}: not what the parts make of it", (*differs, "run again: it is written anew"))
+    return Finding(
+        "FAIL",
+        f"{target.path}: not what the parts make of it",
+        (*differs, "run again: it is written anew"),
+    )
 
 
 def _elsewhere(outputs: Outputs) -> Iterator[str]:

@@ -44,7 +44,9 @@ class _Compared:
     totals: Totals = field(default_factory=dict)
 
 
-async def server_findings(kept: Snapshot, reader: Reader, connections: Connections, *, now: int) -> AsyncIterator[Finding]:
+async def server_findings(
+    kept: Snapshot, reader: Reader, connections: Connections, *, now: int
+) -> AsyncIterator[Finding]:
     """Ask each connection for totals by user and month, and tell what differs; raise as a run does where it refuses.
 
     Month by month, because the vendor states no longest interval, and so that a difference says what to fetch again.
@@ -54,22 +56,37 @@ async def server_findings(kept: Snapshot, reader: Reader, connections: Connectio
             continue
         found = await _compare(kept, reader, connection, connections)
         yield _told(kept, connection, found, now=now)
-        if kept.job.query.contract != "entities":  # whose handle time is made from talk and wrap-up here
+        if (
+            kept.job.query.contract != "entities"
+        ):  # whose handle time is made from talk and wrap-up here
             yield _handle_time(kept, connection, found.totals)
 
 
-async def _compare(kept: Snapshot, reader: Reader, connection: Connection, connections: Connections) -> _Compared:
+async def _compare(
+    kept: Snapshot, reader: Reader, connection: Connection, connections: Connections
+) -> _Compared:
     """Share the questions among as many tasks as a run would have at work."""
     known = ConnectionState(patience=kept.job.limits.give_up_after)
     if kept.job.query.occupancy and kept.plans[connection.name].want.users is None:
-        known.everyone = await drive(directory.everyone(), partial(connections.ask, connection.name))
+        known.everyone = await drive(
+            directory.everyone(), partial(connections.ask, connection.name)
+        )
     found, questions = _Compared(), _questions(kept, connection)
-    lanes = _Lanes(dict(enumerate(await connections.lanes(connection.name))), partial(connections.lost, connection.name))
+    lanes = _Lanes(
+        dict(enumerate(await connections.lanes(connection.name))),
+        partial(connections.lost, connection.name),
+    )
     concurrency = min(kept.job.limits.concurrency, connection.requests_per_minute)
 
     async def work(own: int) -> None:
         while own in lanes.left and (chunk := next(questions, None)) is not None:
-            _hold_against(kept, reader, chunk, await lanes.ask(own, partial(_theirs, kept, chunk, known)), found)
+            _hold_against(
+                kept,
+                reader,
+                chunk,
+                await lanes.ask(own, partial(_theirs, kept, chunk, known)),
+                found,
+            )
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -109,34 +126,61 @@ def _questions(kept: Snapshot, connection: Connection) -> Iterator[Chunk]:
     """Cut the range at the months and the users by a hundred."""
     users, whole = kept.plans[connection.name].want.users, kept.job.interval
     for slot in kept.job.query.grid.slots(whole):
-        interval = Interval(max(slot.interval.start, whole.start), min(slot.interval.end, whole.end))
-        batches = [None] if users is None else [users[at : at + USERS_PER_QUERY] for at in range(0, len(users), USERS_PER_QUERY)]
+        interval = Interval(
+            max(slot.interval.start, whole.start), min(slot.interval.end, whole.end)
+        )
+        batches = (
+            [None]
+            if users is None
+            else [users[at : at + USERS_PER_QUERY] for at in range(0, len(users), USERS_PER_QUERY)]
+        )
         for batch in batches:
-            yield Chunk(connection=connection.name, month=slot.month, interval=interval, users=batch)
+            yield Chunk(
+                connection=connection.name, month=slot.month, interval=interval, users=batch
+            )
 
 
 async def _theirs(kept: Snapshot, chunk: Chunk, known: ConnectionState, lane: Lane) -> Totals:
     query = verify_totals.summed(kept.job.query, chunk.interval, several=MULTI_VALUED)
     theirs: Totals = {}
     for block in await fetch(chunk, query, lane.ask, known):
-        verify_totals.add(theirs, block.user, map(orjson.loads, block.lines.splitlines()), verify_totals.compared(query))
+        verify_totals.add(
+            theirs,
+            block.user,
+            map(orjson.loads, block.lines.splitlines()),
+            verify_totals.compared(query),
+        )
     return theirs
 
 
-def _hold_against(kept: Snapshot, reader: Reader, chunk: Chunk, theirs: Totals, found: _Compared) -> None:
+def _hold_against(
+    kept: Snapshot, reader: Reader, chunk: Chunk, theirs: Totals, found: _Compared
+) -> None:
     columns = verify_totals.compared(kept.job.query)
     # On the loop: the reader's descriptors have one user, and a month of a hundred users takes a moment.
     ours, buckets = _ours(kept, reader, chunk, columns)
     # Its seconds may be finer than a ms: each bucket was rounded when it was fetched, and their sum is rounded once.
-    slack = {user: number + 1 for user, number in buckets.items()} if kept.job.query.contract == "entities" else {}
-    found.differences += [(chunk.interval, each) for each in verify_totals.differences(ours, theirs, columns, slack=slack)]
+    slack = (
+        {user: number + 1 for user, number in buckets.items()}
+        if kept.job.query.contract == "entities"
+        else {}
+    )
+    found.differences += [
+        (chunk.interval, each)
+        for each in verify_totals.differences(ours, theirs, columns, slack=slack)
+    ]
     verify_totals.merge(found.totals, theirs)
 
 
-def _ours(kept: Snapshot, reader: Reader, chunk: Chunk, columns: tuple[str, ...]) -> tuple[Totals, Counter[str | None]]:
+def _ours(
+    kept: Snapshot, reader: Reader, chunk: Chunk, columns: tuple[str, ...]
+) -> tuple[Totals, Counter[str | None]]:
     """Add up the rows of the parts that begin in a chunk's interval, of its users, and count them."""
     users = None if chunk.users is None else frozenset(chunk.users)
-    begin, end = iso(chunk.interval.start), iso(chunk.interval.end)  # instants in UTC sort as their texts do
+    begin, end = (
+        iso(chunk.interval.start),
+        iso(chunk.interval.end),
+    )  # instants in UTC sort as their texts do
     totals: Totals = {}
     counts: Counter[str | None] = Counter()
     for part in _parts(kept, chunk):
@@ -152,7 +196,11 @@ def _ours(kept: Snapshot, reader: Reader, chunk: Chunk, columns: tuple[str, ...]
 
 
 def _parts(kept: Snapshot, chunk: Chunk) -> Iterable[Part]:
-    return (part for part in kept.useful(chunk.connection) if part.month == chunk.month and part.interval.overlaps(chunk.interval))
+    return (
+        part
+        for part in kept.useful(chunk.connection)
+        if part.month == chunk.month and part.interval.overlaps(chunk.interval)
+    )
 
 
 def _told(kept: Snapshot, connection: Connection, found: _Compared, *, now: int) -> Finding:
@@ -160,18 +208,32 @@ def _told(kept: Snapshot, connection: Connection, found: _Compared, *, now: int)
     if not found.differences:
         handled = sum(sums["handled_count"] for sums in found.totals.values())
         users = counted(len(found.totals), "user")
-        return Finding("OK", f"{connection.name}: the server's totals are those of the parts: {users}, {handled:,} handled, {whole}")
+        return Finding(
+            "OK",
+            f"{connection.name}: the server's totals are those of the parts: {users}, {handled:,} handled, {whole}",
+        )
     names = Names(kept.job.state_folder / "names.json").of(connection.identity)
-    told = first([f"{_name(each.user, names)}, {interval}: {_columns(each)}" for interval, each in found.differences])
+    told = first(
+        [
+            f"{_name(each.user, names)}, {interval}: {_columns(each)}"
+            for interval, each in found.differences
+        ]
+    )
     spans = sorted({interval for interval, _ in found.differences})
     told += first([f"not settled: {line}" for line in _unsettled(kept, connection, found, now=now)])
     refresh = Interval(spans[0].start, spans[-1].end)
     number = len({each.user for _, each in found.differences})
     step = f"fetch it again: run --refresh {refresh}"
-    return Finding("FAIL", f"{connection.name}: the server's totals of {counted(number, 'user')} differ from the parts'", (*told, step))
+    return Finding(
+        "FAIL",
+        f"{connection.name}: the server's totals of {counted(number, 'user')} differ from the parts'",
+        (*told, step),
+    )
 
 
-def _unsettled(kept: Snapshot, connection: Connection, found: _Compared, *, now: int) -> Iterator[str]:
+def _unsettled(
+    kept: Snapshot, connection: Connection, found: _Compared, *, now: int
+) -> Iterator[str]:
     """Name the parts whose numbers may rightly have changed since: fetched before the vendor had worked them over."""
     rest = max(_AT_REST, kept.job.output.settle)
     spans: dict[Interval, set[str | None]] = {}
@@ -179,7 +241,9 @@ def _unsettled(kept: Snapshot, connection: Connection, found: _Compared, *, now:
         spans.setdefault(interval, set()).add(each.user)
     for part in kept.useful(connection.name):
         touched = any(
-            part.interval.overlaps(interval) and (part.users is None or users.intersection(part.users)) for interval, users in spans.items()
+            part.interval.overlaps(interval)
+            and (part.users is None or users.intersection(part.users))
+            for interval, users in spans.items()
         )
         if touched and part.fetched_at < part.interval.end + rest:
             young = "" if now >= part.interval.end + rest else ", and may change again"
@@ -187,7 +251,10 @@ def _unsettled(kept: Snapshot, connection: Connection, found: _Compared, *, now:
 
 
 def _columns(difference: Difference) -> str:
-    return "; ".join(f"{name} {_shown(name, here)} here, {_shown(name, there)} at the server" for name, here, there in difference.columns)
+    return "; ".join(
+        f"{name} {_shown(name, here)} here, {_shown(name, there)} at the server"
+        for name, here, there in difference.columns
+    )
 
 
 def _shown(name: str, value: int) -> str:
@@ -209,6 +276,8 @@ def _handle_time(kept: Snapshot, connection: Connection, totals: Totals) -> Find
             for user, handle, pieces in uneven
         ]
         text = f"handle time of {counted(len(uneven), 'user')} is not talk, hold, wrap-up, contacting and dialing together"
-        return Finding("WARN", f"{connection.name}: {text}; it stays as the server gave it", tuple(first(told)))
+        return Finding(
+            "WARN", f"{connection.name}: {text}; it stays as the server gave it", tuple(first(told))
+        )
     text = "handle time is talk, hold, wrap-up, contacting and dialing together, but for what the ends of the range cut"
     return Finding("OK", f"{connection.name}: {text}")

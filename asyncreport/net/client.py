@@ -15,7 +15,12 @@ from asyncreport.api.problems import budget, problem, subject
 from asyncreport.api.redaction import PART, WITHHELD, betrays, credentials, withheld
 from asyncreport.api.wire import Request, Response
 from asyncreport.core.backoff import wait
-from asyncreport.core.errors import AsyncReportError, RejectedError, RetriesExhausted, TransientError
+from asyncreport.core.errors import (
+    AsyncReportError,
+    RejectedError,
+    RetriesExhausted,
+    TransientError,
+)
 from asyncreport.core.job import Connection, Limits, Secret
 from asyncreport.net.counts import RequestCounts
 from asyncreport.net.throttle import Throttle
@@ -38,15 +43,29 @@ Send = Callable[[Request], Awaitable[Response]]
 
 @asynccontextmanager
 async def open_lanes(
-    connection: Connection, limits: Limits, *, rng: Callable[[], float], room: Callable[[], Awaitable[None]] = at_once
+    connection: Connection,
+    limits: Limits,
+    *,
+    rng: Callable[[], float],
+    room: Callable[[], Awaitable[None]] = at_once,
 ) -> AsyncIterator[tuple[list[Lane], RequestCounts]]:
     """Open a connection: one lane for each of its clients, over one transport; `rng` draws from [0, 1)."""
     counts = RequestCounts()
     async with Transport(connection, limits, room) as transport:
         yield (
             [
-                Lane(grant, transport.send, limits=limits, throttle=Throttle(connection.requests_per_minute, counts), counts=counts, rng=rng)
-                for grant in (token_request(client, in_form=connection.credentials_in_form) for client in connection.clients)
+                Lane(
+                    grant,
+                    transport.send,
+                    limits=limits,
+                    throttle=Throttle(connection.requests_per_minute, counts),
+                    counts=counts,
+                    rng=rng,
+                )
+                for grant in (
+                    token_request(client, in_form=connection.credentials_in_form)
+                    for client in connection.clients
+                )
             ],
             counts,
         )
@@ -55,7 +74,16 @@ async def open_lanes(
 class Lane:
     """Ask as one OAuth client, within its rate budget and with its token; `grant` is the request for one."""
 
-    def __init__(self, grant: Request, send: Send, *, limits: Limits, throttle: Throttle, counts: RequestCounts, rng: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        grant: Request,
+        send: Send,
+        *,
+        limits: Limits,
+        throttle: Throttle,
+        counts: RequestCounts,
+        rng: Callable[[], float],
+    ) -> None:
         self._send = send
         self._limits = limits
         self._throttle = throttle
@@ -83,7 +111,13 @@ class Lane:
                         return await self._attempt(request, trial)
                     except TransientError as error:
                         delay = self._delay(error, trial)
-                        _LOG.info("%s; attempt %d of %d failed, again in %.1f s", error, trial.attempts, self._limits.max_attempts, delay)
+                        _LOG.info(
+                            "%s; attempt %d of %d failed, again in %.1f s",
+                            error,
+                            trial.attempts,
+                            self._limits.max_attempts,
+                            delay,
+                        )
                         trial.failed(error)
         except TimeoutError:
             raise trial.overdue() from trial.error
@@ -92,10 +126,18 @@ class Lane:
         token = await self._pass(request, trial)
         trial.waits_for = ""
         if token is not None:
-            request = replace(request, headers={**request.headers, "Authorization": f"Bearer {token.reveal()}"})
-        if token is not None and len(token.reveal()) >= PART and betrays(request.path, [token.reveal()]):
+            request = replace(
+                request, headers={**request.headers, "Authorization": f"Bearer {token.reveal()}"}
+            )
+        if (
+            token is not None
+            and len(token.reveal()) >= PART
+            and betrays(request.path, [token.reveal()])
+        ):
             # What a path holds beside our own words is an id of the server's, and every message about the request would show it.
-            raise RejectedError(f"{request.method}: the server gave an id that holds credentials, which is not asked for")
+            raise RejectedError(
+                f"{request.method}: the server gave an id that holds credentials, which is not asked for"
+            )
         self._tally.requests += 1
         self._tally.retries += trial.attempts > 0
         self._tally.sent += len(request.body or b"")
@@ -219,7 +261,9 @@ class Attempts:
             why = f"the server asked for a pause, and the {closed_for:.0f} s of it that are left outlast limits.give_up_after"
             raise self.exhausted(why, lane=True) from self.error
         if delay > left:
-            raise self.exhausted(f"a wait of {delay:.0f} s would outlast limits.give_up_after") from self.error
+            raise self.exhausted(
+                f"a wait of {delay:.0f} s would outlast limits.give_up_after"
+            ) from self.error
 
     @property
     def late(self) -> bool:
@@ -230,17 +274,31 @@ class Attempts:
         """Say what its time was spent on."""
         under_way = self.attempts > 0 and not self.waits_for
         self.timeouts += under_way
-        return self.exhausted("limits.give_up_after is reached", late=under_way, lane=not under_way and not self.attempts)
+        return self.exhausted(
+            "limits.give_up_after is reached",
+            late=under_way,
+            lane=not under_way and not self.attempts,
+        )
 
     def exhausted(self, why: str, *, late: bool = False, lane: bool = False) -> RetriesExhausted:
         """Say what was tried, and why it is over."""
         seconds = asyncio.get_running_loop().time() - self.started
-        kept = f"it waited for {self.waits_for} and was not sent" if self.waits_for and not self.attempts else "no answer"
+        kept = (
+            f"it waited for {self.waits_for} and was not sent"
+            if self.waits_for and not self.attempts
+            else "no answer"
+        )
         fact = self.error or f"{subject(self.request, None)}: {kept}"
         tries = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
         if (asked := _unbelieved(self.error, self.limits.give_up_after)) is not None:
             shown = f"{asked:.0f} s" if asked < _MOST_SHOWN else f"more than {_MOST_SHOWN:.0f} s"
             why += f", and a Retry-After of {shown} was not believed"
-        slower = ", with fewer requests_per_minute" if self.error is not None and self.error.status == 429 else ""
-        text = f"{fact}; gave up after {tries} in {seconds:.0f} s: {why}; run it again later{slower}"
+        slower = (
+            ", with fewer requests_per_minute"
+            if self.error is not None and self.error.status == 429
+            else ""
+        )
+        text = (
+            f"{fact}; gave up after {tries} in {seconds:.0f} s: {why}; run it again later{slower}"
+        )
         return RetriesExhausted(text, answering=self.answering(), late=late or self.late, lane=lane)

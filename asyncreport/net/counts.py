@@ -38,4 +38,6 @@ class RequestCounts:
         return self.waiting + self.standing * now
 
     def __add__(self, other: RequestCounts) -> RequestCounts:
-        return RequestCounts(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        return RequestCounts(
+            *(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True))
+        )

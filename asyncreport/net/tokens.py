@@ -94,4 +94,8 @@ class Tokens:
 
 
 def _told_again(error: RetriesExhausted | AuthError) -> RetriesExhausted | AuthError:
-    return AuthError(str(error)) if isinstance(error, AuthError) else RetriesExhausted(str(error), lane=True)
+    return (
+        AuthError(str(error))
+        if isinstance(error, AuthError)
+        else RetriesExhausted(str(error), lane=True)
+    )

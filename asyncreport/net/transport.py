@@ -16,7 +16,13 @@ from asyncreport import __version__
 from asyncreport.api.problems import TRANSIENT, subject
 from asyncreport.api.redaction import proxy_credentials, withheld
 from asyncreport.api.wire import Request, Response
-from asyncreport.core.errors import TOO_LARGE, AsyncReportError, ConfigError, RejectedError, TransientError
+from asyncreport.core.errors import (
+    TOO_LARGE,
+    AsyncReportError,
+    ConfigError,
+    RejectedError,
+    TransientError,
+)
 from asyncreport.core.job import Connection, Limits
 
 #: bytes of an answer that wait in the session until somebody reads on; its default of four times as much, for each of 16 workers, showed
@@ -43,7 +49,9 @@ class Transport:
     `room` waits until there is room for what one more large answer becomes.
     """
 
-    def __init__(self, connection: Connection, limits: Limits, room: Callable[[], Awaitable[None]] = at_once) -> None:
+    def __init__(
+        self, connection: Connection, limits: Limits, room: Callable[[], Awaitable[None]] = at_once
+    ) -> None:
         self._hosts = {"api": connection.api_url, "login": connection.login_url}
         self._proxy = None if connection.proxy is None else connection.proxy.reveal()
         self._proxy_secrets = proxy_credentials(self._proxy or "")
@@ -52,10 +60,17 @@ class Transport:
         self._room = room
         self._session = aiohttp.ClientSession(
             # The standard library's own trust store, which honours SSL_CERT_FILE.
-            connector=aiohttp.TCPConnector(limit=limits.concurrency * max(1, len(connection.clients)), ssl=ssl.create_default_context()),
+            connector=aiohttp.TCPConnector(
+                limit=limits.concurrency * max(1, len(connection.clients)),
+                ssl=ssl.create_default_context(),
+            ),
             # One deadline for the whole attempt stands in `send`; aiohttp's own would round it up.
             timeout=aiohttp.ClientTimeout(total=None),
-            headers={"User-Agent": f"asyncreport/{__version__}", "Accept": "application/json", "Accept-Encoding": "gzip"},
+            headers={
+                "User-Agent": f"asyncreport/{__version__}",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+            },
             # Lanes share the session and must not share what a server remembers of one of them.
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_once,),
@@ -66,7 +81,12 @@ class Transport:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self._session.close()
 
     async def send(self, request: Request) -> Response:
@@ -79,8 +99,15 @@ class Transport:
             async with asyncio.timeout(self._timeout) as clock:
                 return withheld(await self._exchange(request, clock), self._proxy_secrets)
         except TimeoutError as error:
-            raise TransientError(f"{subject(request, None)}: no whole answer within {self._timeout:g} s") from error
-        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, aiohttp.ClientHttpProxyError, UnicodeError) as error:
+            raise TransientError(
+                f"{subject(request, None)}: no whole answer within {self._timeout:g} s"
+            ) from error
+        except (
+            aiohttp.InvalidURL,
+            aiohttp.NonHttpUrlClientError,
+            aiohttp.ClientHttpProxyError,
+            UnicodeError,
+        ) as error:
             # Not `from error`: its text quotes the proxy's address with the password in it.
             raise _unreachable(request, error) from None
         except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
@@ -100,9 +127,15 @@ class Transport:
             allow_redirects=False,
         ) as answer:
             body = await self._body(request, answer, clock)
-            return Response(status=answer.status, headers={name.lower(): value for name, value in answer.headers.items()}, body=body)
+            return Response(
+                status=answer.status,
+                headers={name.lower(): value for name, value in answer.headers.items()},
+                body=body,
+            )
 
-    async def _body(self, request: Request, answer: aiohttp.ClientResponse, clock: asyncio.Timeout) -> bytes:
+    async def _body(
+        self, request: Request, answer: aiohttp.ClientResponse, clock: asyncio.Timeout
+    ) -> bytes:
         """Read a body as `answer.read()` does, but to a bound; of an error nobody reads on to the end."""
         pieces, size = [], 0
         async with AsyncExitStack() as turn:
@@ -116,8 +149,15 @@ class Transport:
                 if not answer.ok:
                     break
                 pieces.clear()  # an error keeps its frames, for as long as somebody keeps the error
-                named = subject(request, answer.headers.get("inin-correlation-id") or answer.headers.get("genesys-correlation-id"))
-                raise RejectedError(f"{named}: the answer is longer than {MOST_BYTES:,} bytes; ask for less at once", code=TOO_LARGE)
+                named = subject(
+                    request,
+                    answer.headers.get("inin-correlation-id")
+                    or answer.headers.get("genesys-correlation-id"),
+                )
+                raise RejectedError(
+                    f"{named}: the answer is longer than {MOST_BYTES:,} bytes; ask for less at once",
+                    code=TOO_LARGE,
+                )
             return b"".join(pieces)
 
     @asynccontextmanager
@@ -136,10 +176,14 @@ class Transport:
 def _unreachable(request: Request, error: aiohttp.ClientError | UnicodeError) -> AsyncReportError:
     named = subject(request, None)
     if not isinstance(error, aiohttp.ClientHttpProxyError):
-        return ConfigError(f"{named}: {request.host}_url or the proxy is no usable address; check the connection")
+        return ConfigError(
+            f"{named}: {request.host}_url or the proxy is no usable address; check the connection"
+        )
     if error.status in TRANSIENT:
         return TransientError(f"{named}: the proxy answered {error.status}", status=error.status)
-    return ConfigError(f"{named}: the proxy refused with {error.status}; check the connection's proxy, or HTTPS_PROXY")
+    return ConfigError(
+        f"{named}: the proxy refused with {error.status}; check the connection's proxy, or HTTPS_PROXY"
+    )
 
 
 def _failure(request: Request, error: aiohttp.ClientError | OSError) -> AsyncReportError:
@@ -152,9 +196,13 @@ def _failure(request: Request, error: aiohttp.ClientError | OSError) -> AsyncRep
             )
         case aiohttp.ClientProxyConnectionError():
             proxy = f"{error.host}:{error.port}"
-            return TransientError(f"{named}: cannot connect to the proxy {proxy} ({_reason(error.os_error)}); check proxy, or HTTPS_PROXY")
+            return TransientError(
+                f"{named}: cannot connect to the proxy {proxy} ({_reason(error.os_error)}); check proxy, or HTTPS_PROXY"
+            )
         case aiohttp.ClientConnectorError():
-            return TransientError(f"{named}: cannot connect to {error.host}:{error.port} ({_reason(error.os_error)})")
+            return TransientError(
+                f"{named}: cannot connect to {error.host}:{error.port} ({_reason(error.os_error)})"
+            )
         case aiohttp.ClientPayloadError():
             return TransientError(f"{named}: the answer broke off or could not be unpacked")
         case aiohttp.ClientResponseError():
@@ -164,11 +212,17 @@ def _failure(request: Request, error: aiohttp.ClientError | OSError) -> AsyncRep
 
 def _reason(error: BaseException) -> str:
     known = getattr(error, "errno", None)
-    words = os.strerror(known) if isinstance(known, int) and known > 0 else getattr(error, "strerror", None)
+    words = (
+        os.strerror(known)
+        if isinstance(known, int) and known > 0
+        else getattr(error, "strerror", None)
+    )
     return getattr(error, "verify_message", None) or words or type(error).__name__
 
 
-async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+async def _once(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
     """Keep aiohttp from sending a GET again by itself, past the throttle, where a connection broke."""
     try:
         return await send(request)

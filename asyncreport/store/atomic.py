@@ -62,7 +62,9 @@ class Sink:
 
 
 @contextmanager
-def oserror_as_store_error(path: Path, done: str, needs: Callable[[], int] | None = None) -> Iterator[None]:
+def oserror_as_store_error(
+    path: Path, done: str, needs: Callable[[], int] | None = None
+) -> Iterator[None]:
     """Turn an OSError into a StoreError that says what could not be `done`, how many bytes that `needs`, and what to do."""
     try:
         yield
@@ -70,10 +72,14 @@ def oserror_as_store_error(path: Path, done: str, needs: Callable[[], int] | Non
         raise trouble(path, done, error, needs) from error
 
 
-def trouble(path: Path, done: str, error: OSError, needs: Callable[[], int] | None = None) -> StoreError:
+def trouble(
+    path: Path, done: str, error: OSError, needs: Callable[[], int] | None = None
+) -> StoreError:
     """Say what could not be `done` to a file, why, and what to do; of a full disk, how many bytes that `needs` and how many are free."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        room = f"about {needs():,} bytes are needed and {_free(path.parent)} free; " if needs else ""
+        room = (
+            f"about {needs():,} bytes are needed and {_free(path.parent)} free; " if needs else ""
+        )
         step = f"{room}free some space on the disk of {path.parent} and run again: what is finished is kept"
     elif error.errno == errno.EFBIG:
         step = "raise the limit on the size of files (ulimit -f) and run again: what is finished is kept"
@@ -92,7 +98,9 @@ def _free(folder: Path) -> str:
 
 
 @contextmanager
-def atomic_write(path: Path, *, owner: Path, mode: int = 0o666, needs: Callable[[], int] | None = None) -> Iterator[Sink]:
+def atomic_write(
+    path: Path, *, owner: Path, mode: int = 0o666, needs: Callable[[], int] | None = None
+) -> Iterator[Sink]:
     """Take a file's new content and put it in place, whole and durable, when the block ends well; raise StoreError otherwise.
 
     `owner` is the state folder whose lock is held: it keeps two jobs that write the same file out of each other's temporary.
@@ -108,7 +116,9 @@ def atomic_write(path: Path, *, owner: Path, mode: int = 0o666, needs: Callable[
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             if mode != PRIVATE and path.exists():
-                os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))  # whoever closed the old one to others meant the next one too
+                os.fchmod(
+                    descriptor, stat.S_IMODE(path.stat().st_mode)
+                )  # whoever closed the old one to others meant the next one too
             sink = Sink(descriptor)
             yield sink
             sink.flush()
@@ -175,7 +185,9 @@ def read_json(path: Path, kind: type[T]) -> T | None:
         except FileNotFoundError:
             return None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise StoreError(f"{path} is damaged: {error}; delete it and run again: it will be made anew") from error
+            raise StoreError(
+                f"{path} is damaged: {error}; delete it and run again: it will be made anew"
+            ) from error
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -31,4 +31,6 @@ class Clients:
 
 
 def _digests(connection: Connection) -> set[str]:
-    return {hashlib.sha256(client.client_id.encode()).hexdigest()[:16] for client in connection.clients}
+    return {
+        hashlib.sha256(client.client_id.encode()).hexdigest()[:16] for client in connection.clients
+    }

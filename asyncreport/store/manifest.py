@@ -110,8 +110,17 @@ class Manifest:
     def replaced(self) -> list[Replaced]:
         """List the parts that were replaced and whose files are still there, each with every part that did; raise StoreError."""
         sizes = _sizes(self.folder)
-        pairs = (Replaced(old, new) for old in self._parts if old.number in self._replaced for new in self._replaced[old.number])
-        return [pair for pair in pairs if all(sizes.get(part_name(part.number)) == part.size for part in pair)]
+        pairs = (
+            Replaced(old, new)
+            for old in self._parts
+            if old.number in self._replaced
+            for new in self._replaced[old.number]
+        )
+        return [
+            pair
+            for pair in pairs
+            if all(sizes.get(part_name(part.number)) == part.size for part in pair)
+        ]
 
     def mend(self) -> None:
         """Make the file if there is none and cut off what was never committed; raise StoreError."""

@@ -55,7 +55,12 @@ class Members:
             if team.selector is not None:
                 users, seen = sorted(set(team.users or ())), self._seen(team)
                 before = seen.shown if seen is not None else None
-                known[team.name] = _Seen(connection=team.connection, selector=team.selector, users=users, shown=users if shown else before)
+                known[team.name] = _Seen(
+                    connection=team.connection,
+                    selector=team.selector,
+                    users=users,
+                    shown=users if shown else before,
+                )
         if known != self._known:
             write_json(self._path, known)
             self._known = known

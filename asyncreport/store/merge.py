@@ -42,7 +42,12 @@ class Source(Struct, frozen=True):
     queues: Mapping[str, str | None] | None = None
 
     @classmethod
-    def of(cls, parts: Iterable[Part], names: Mapping[str, str | None], queues: Mapping[str, str | None] | None = None) -> Source:
+    def of(
+        cls,
+        parts: Iterable[Part],
+        names: Mapping[str, str | None],
+        queues: Mapping[str, str | None] | None = None,
+    ) -> Source:
         """Sort parts by month and time."""
         months = defaultdict(list)
         for part in sorted(parts, key=lambda part: part.interval):
@@ -55,7 +60,12 @@ class Source(Struct, frozen=True):
         queues = self.queues
         if queues is None:
             return block
-        return _QUEUE.sub(lambda found: b'%b,"queue_name":%b' % (found[0], orjson.dumps(queues.get(orjson.loads(found[1])))), block)
+        return _QUEUE.sub(
+            lambda found: (
+                b'%b,"queue_name":%b' % (found[0], orjson.dumps(queues.get(orjson.loads(found[1]))))
+            ),
+            block,
+        )
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -74,7 +84,11 @@ class Target(Struct, frozen=True, kw_only=True):
 
     def parts(self, connection: str, month: str) -> list[Part]:
         """List a connection's parts that overlap the range, in order of time."""
-        return [part for part in self.sources[connection].months.get(month, ()) if part.interval.overlaps(self.interval)]
+        return [
+            part
+            for part in self.sources[connection].months.get(month, ())
+            if part.interval.overlaps(self.interval)
+        ]
 
     @property
     def has_data(self) -> bool:
@@ -119,7 +133,9 @@ def check_targets(paths: Iterable[Path]) -> None:
         # Some file systems tell neither case nor composed letters apart.
         real = unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
         if real in first:
-            raise ConfigError(f"{path} and {first[real]} lead to one file, {os.path.realpath(path)}; give one of the two another path")
+            raise ConfigError(
+                f"{path} and {first[real]} lead to one file, {os.path.realpath(path)}; give one of the two another path"
+            )
         first[real] = path
 
 
@@ -127,7 +143,9 @@ def _check_target(path: Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise StoreError(f"{path} has a name that is no UTF-8, and cannot be remembered; give the output another folder") from error
+        raise StoreError(
+            f"{path} has a name that is no UTF-8, and cannot be remembered; give the output another folder"
+        ) from error
     with oserror_as_store_error(path, "reached"):
         if path.exists() and not path.is_file():
             raise StoreError(f"{path} is a folder or a device; give the output the path of a file")
@@ -135,9 +153,13 @@ def _check_target(path: Path) -> None:
     # A link stays a link, and what it leads to is replaced.
     folder = Path(os.path.realpath(path)).parent
     if not folder.is_dir():
-        raise StoreError(f"{path} is a link into {folder}, which is no folder; make that folder, or mend the link, then run again")
+        raise StoreError(
+            f"{path} is a link into {folder}, which is no folder; make that folder, or mend the link, then run again"
+        )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise StoreError(f"{path} cannot be written: {folder} is closed to this user; open it or give another path")
+        raise StoreError(
+            f"{path} cannot be written: {folder} is closed to this user; open it or give another path"
+        )
 
 
 class Interrupted(Exception):
@@ -150,7 +172,9 @@ def merge(target: Target, reader: Reader, stopped: Event) -> Merged:
     Raise StoreError, or Interrupted once `stopped` is set, and the old one stands.
     """
     make_folder(target.path.parent)
-    with atomic_write(target.path, owner=reader.folder, needs=partial(_size, target, reader)) as sink:
+    with atomic_write(
+        target.path, owner=reader.folder, needs=partial(_size, target, reader)
+    ) as sink:
         records = _pour(target, reader, stopped, sink)
     return Merged(size=sink.size, sha256=sink.sha256, records=records)
 
@@ -158,7 +182,11 @@ def merge(target: Target, reader: Reader, stopped: Event) -> Merged:
 def _size(target: Target, reader: Reader) -> int:
     """Add up what a target's lines take, by the indexes alone; names of queues and what is cut away are not counted."""
     found = walk(target, reader.index)
-    return sum(entry.length + entry.count * (len(stretch.prefix) - 1) for stretch in found for _, entry in stretch.blocks)
+    return sum(
+        entry.length + entry.count * (len(stretch.prefix) - 1)
+        for stretch in found
+        for _, entry in stretch.blocks
+    )
 
 
 def dry_run(target: Target, reader: Reader, stopped: Event) -> Merged:
@@ -182,16 +210,26 @@ def _pour(target: Target, reader: Reader, stopped: Event, sink: Sink) -> dict[st
 def walk(target: Target, read_index: ReadIndex) -> Iterator[UserRun]:
     """Go through what belongs in a target in the order of its lines: month, team, user, time."""
     for month in target.months:
-        indexes = {name: _index(target.parts(name, month), read_index) for name in {team.connection for team in target.teams}}
+        indexes = {
+            name: _index(target.parts(name, month), read_index)
+            for name in {team.connection for team in target.teams}
+        }
         for team in target.teams:
             index, names = indexes[team.connection], target.sources[team.connection].names
             for user in _members(team, index):
-                yield UserRun(team.name, target.sources[team.connection], _prefix(team.name, user, names), index[user])
+                yield UserRun(
+                    team.name,
+                    target.sources[team.connection],
+                    _prefix(team.name, user, names),
+                    index[user],
+                )
         # Before the next month's are read: two months' indexes at once were a third of the peak.
         indexes, index = {}, {}
 
 
-def _index(parts: Sequence[Part], read_index: ReadIndex) -> dict[str | None, list[tuple[Part, Entry]]]:
+def _index(
+    parts: Sequence[Part], read_index: ReadIndex
+) -> dict[str | None, list[tuple[Part, Entry]]]:
     """Turn the indexes of one month's parts into one; raise StoreError where two parts hold the same time of a user."""
     index: dict[str | None, list[tuple[Part, Entry]]] = {}
     for part in parts:
@@ -221,7 +259,9 @@ def _prefix(team: str, user: str | None, names: Mapping[str, str | None]) -> byt
 def _copy(stretch: UserRun, interval: Interval, reader: Reader, sink: Sink) -> int:
     """Copy one stretch and count its lines: the brace that opens a line, and only that, follows a newline."""
     copied = 0
-    between = b"\n" + stretch.prefix  # split and joined: twice as fast as bytes.replace, whose search is for longer texts
+    between = (
+        b"\n" + stretch.prefix
+    )  # split and joined: twice as fast as bytes.replace, whose search is for longer texts
     for part, entry in stretch.blocks:
         block, count = reader.block(part, entry), entry.count
         if not (interval.start <= part.interval.start and part.interval.end <= interval.end):

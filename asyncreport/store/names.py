@@ -36,7 +36,9 @@ class Names:
         """List, sorted, the users never asked for or longer ago than 30 days; `now` is an instant."""
         known = self._known.get(identity, {})
         old = iso(now - KEPT)  # instants in UTC sort as their texts do
-        return sorted(user for user in set(users) if user not in known or known[user].asked_at < old)
+        return sorted(
+            user for user in set(users) if user not in known or known[user].asked_at < old
+        )
 
     def drop_unseen(self, identity: str, users: Iterable[str], *, now: int) -> None:
         """Forget the old names of users who have no records any more, so that nobody asks whether they expired."""
@@ -44,7 +46,9 @@ class Names:
         unseen = known.keys() - set(users)
         stale = {user for user in unseen if known[user].asked_at < old}
         if stale:
-            self._known[identity] = {user: name for user, name in known.items() if user not in stale}
+            self._known[identity] = {
+                user: name for user, name in known.items() if user not in stale
+            }
             write_json(self._path, self._known)
 
     def keep(self, identity: str, names: Mapping[str, str | None], *, now: int) -> None:

@@ -67,7 +67,12 @@ def write_part(folder: Path, number: int, blocks: Iterable[Block]) -> PartStats:
             sink.write(block.lines)
         index_at = sink.size
         sink.write(msgspec.json.encode(_Index(index, sorted(queues))) + b"\n")
-    return PartStats(count=sum(entry.count for entry in index), size=sink.size, index_at=index_at, sha256=sink.sha256)
+    return PartStats(
+        count=sum(entry.count for entry in index),
+        size=sink.size,
+        index_at=index_at,
+        sha256=sink.sha256,
+    )
 
 
 class Reader:
@@ -99,14 +104,19 @@ class Reader:
 
     def _index(self, part: Part) -> _Index:
         try:
-            return msgspec.json.decode(self._read(part, part.index_at, part.size - part.index_at), type=_Index)
+            return msgspec.json.decode(
+                self._read(part, part.index_at, part.size - part.index_at), type=_Index
+            )
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._damaged(part, f"its index cannot be read ({error})") from error
 
     def checked_index(self, part: Part) -> list[Entry]:
         """Read who has rows in a part once its hash is right; raise StoreError."""
         if part.number not in self._checked:
-            with oserror_as_store_error(self._path(part), "read"), open(self._descriptor(part), "rb", buffering=0, closefd=False) as file:
+            with (
+                oserror_as_store_error(self._path(part), "read"),
+                open(self._descriptor(part), "rb", buffering=0, closefd=False) as file,
+            ):
                 found = hashlib.file_digest(file, "sha256").hexdigest()
             if found != part.sha256:
                 raise self._damaged(part, "its SHA-256 is another")
@@ -117,12 +127,16 @@ class Reader:
         """Read one user's rows; raise StoreError where they are not as many lines as the index says."""
         block = self._read(part, entry.offset, entry.length)
         if block.count(b"\n") != entry.count:
-            raise self._damaged(part, f"user {entry.user} has not the {entry.count} records that its index says")
+            raise self._damaged(
+                part, f"user {entry.user} has not the {entry.count} records that its index says"
+            )
         return block
 
     def users(self, parts: Sequence[Part]) -> set[str]:
         """Collect the ids that have rows in any of the parts; raise StoreError."""
-        return {entry.user for part in parts for entry in self.index(part) if entry.user is not None}
+        return {
+            entry.user for part in parts for entry in self.index(part) if entry.user is not None
+        }
 
     def queues(self, parts: Iterable[Part]) -> set[str]:
         """Collect the ids of the queues that rows of any of the parts name; raise StoreError."""
@@ -160,4 +174,7 @@ class Reader:
         return found
 
     def _damaged(self, part: Part, what: str) -> DamagedPartError:
-        return DamagedPartError(f"{self._path(part)} ({part.interval}) is not what was saved: {what}", number=part.number)
+        return DamagedPartError(
+            f"{self._path(part)} ({part.interval}) is not what was saved: {what}",
+            number=part.number,
+        )

@@ -53,7 +53,11 @@ class Changed(Struct, frozen=True, kw_only=True):
     path: str = ""
 
     def __add__(self, more: Changed) -> Changed:
-        return Changed(values=self.values + more.values, parts=self.parts + more.parts, path=self.path or more.path)
+        return Changed(
+            values=self.values + more.values,
+            parts=self.parts + more.parts,
+            path=self.path or more.path,
+        )
 
     def __str__(self) -> str:
         values = f"{self.values:,} value{'' if self.values == 1 else 's'}"
@@ -73,7 +77,11 @@ def note_changes(folder: Path, replaced: Iterable[Replaced], stopped: Event, *, 
     for numbers in _listed(path, pairs.keys(), stopped):
         del pairs[numbers]
     with Reader(folder) as reader:
-        found = ((numbers, line) for numbers, pair in pairs.items() for line in _differences(pair, reader, stopped, at))
+        found = (
+            (numbers, line)
+            for numbers, pair in pairs.items()
+            for line in _differences(pair, reader, stopped, at)
+        )
         first = next(found, None)
         if first is None:
             return Changed()
@@ -94,7 +102,11 @@ def _listed(path: Path, pairs: Collection[_Numbers], stopped: Event) -> set[_Num
     rest = b""
     for block in _blocks(path, stopped):
         text = rest + block
-        listed.update(numbers for new, old in _PAIR.findall(text) if (numbers := (int(old), int(new))) in pairs)
+        listed.update(
+            numbers
+            for new, old in _PAIR.findall(text)
+            if (numbers := (int(old), int(new))) in pairs
+        )
         rest = text[-_LONGEST_PAIR:]
     return listed
 
@@ -123,7 +135,9 @@ def _blocks(path: Path, stopped: Event) -> Iterator[bytes]:
 
 def _differences(pair: Replaced, reader: Reader, stopped: Event, at: int) -> Iterator[bytes]:
     try:
-        before, after = ({entry.user: entry for entry in reader.checked_index(part)} for part in pair)
+        before, after = (
+            {entry.user: entry for entry in reader.checked_index(part)} for part in pair
+        )
     except DamagedPartError:
         return  # of a part that is not what was saved nobody can say what it held
     users = sorted(before.keys() | after.keys(), key=lambda user: user or "")
@@ -133,10 +147,20 @@ def _differences(pair: Replaced, reader: Reader, stopped: Event, at: int) -> Ite
             raise Interrupted
         if asked is not None and user not in asked:
             continue
-        old, new = (_rows(part, entries.get(user), reader) for part, entries in zip(pair, (before, after), strict=True))
+        old, new = (
+            _rows(part, entries.get(user), reader)
+            for part, entries in zip(pair, (before, after), strict=True)
+        )
         if old != new:
-            shared = {"at": iso(at), "part": pair.new.number, "replaced": pair.old.number, "user_id": user}
-            yield from _of_user(shared, _within(old, pair.new.interval), _within(new, pair.old.interval))
+            shared = {
+                "at": iso(at),
+                "part": pair.new.number,
+                "replaced": pair.old.number,
+                "user_id": user,
+            }
+            yield from _of_user(
+                shared, _within(old, pair.new.interval), _within(new, pair.old.interval)
+            )
 
 
 def _rows(part: Part, entry: Entry | None, reader: Reader) -> Sequence[bytes]:
@@ -151,13 +175,21 @@ def _within(rows: Sequence[bytes], interval: Interval) -> Iterator[bytes]:
             yield row
 
 
-def _of_user(shared: Mapping[str, object], old: Iterable[bytes], new: Iterable[bytes]) -> Iterator[bytes]:
+def _of_user(
+    shared: Mapping[str, object], old: Iterable[bytes], new: Iterable[bytes]
+) -> Iterator[bytes]:
     before, after = _by_key(old), _by_key(new)
     for key in dict.fromkeys(chain(before, after)):
         was, now = before.get(key, {}), after.get(key, {})
         for name in dict.fromkeys(chain(was, now)):
             if was.get(name) != now.get(name):
-                change = {**shared, **dict(key), "field": name, "before": was.get(name), "after": now.get(name)}
+                change = {
+                    **shared,
+                    **dict(key),
+                    "field": name,
+                    "before": was.get(name),
+                    "after": now.get(name),
+                }
                 yield orjson.dumps(change, option=orjson.OPT_APPEND_NEWLINE)
 
 

@@ -22,7 +22,15 @@ from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
 from asyncreport.core.timeline import iso
-from asyncreport.store.atomic import PRIVATE, make_folder, read_json, remove_temporaries, oserror_as_store_error, sync_folder, write_json
+from asyncreport.store.atomic import (
+    PRIVATE,
+    make_folder,
+    read_json,
+    remove_temporaries,
+    oserror_as_store_error,
+    sync_folder,
+    write_json,
+)
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.parts import part_name, write_part
 from asyncreport.store.restatements import Changed, note_changes
@@ -87,12 +95,16 @@ class State:
         """List the parts that nothing replaced and whose files are there; raise StoreError."""
         return self._manifest.standing(fingerprint)
 
-    async def save(self, chunk: Chunk, blocks: Sequence[Block], *, fingerprint: str, fetched_at: int) -> Part:
+    async def save(
+        self, chunk: Chunk, blocks: Sequence[Block], *, fingerprint: str, fetched_at: int
+    ) -> Part:
         """Make a chunk's rows durable; raise StoreError, and nothing was saved.
 
         `blocks` are in their final order, the rows of no user first; `fetched_at` is the instant at which the run began.
         """
-        commit = partial(self._commit, chunk, blocks, fingerprint=fingerprint, fetched_at=fetched_at)
+        commit = partial(
+            self._commit, chunk, blocks, fingerprint=fingerprint, fetched_at=fetched_at
+        )
         self._saving += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._writer, commit)
@@ -144,7 +156,9 @@ class State:
                     path.unlink()
         return changed
 
-    def _commit(self, chunk: Chunk, blocks: Sequence[Block], *, fingerprint: str, fetched_at: int) -> Part:
+    def _commit(
+        self, chunk: Chunk, blocks: Sequence[Block], *, fingerprint: str, fetched_at: int
+    ) -> Part:
         number = self._manifest.next_number
         facts = write_part(self.folder, number, blocks)
         part = Part(
@@ -213,7 +227,9 @@ def _take_lock(folder: Path) -> FileLock:
         try:
             lock.acquire(blocking=False)
         except Timeout as error:
-            raise StoreError(f"{folder} is in use {_by_whom(holder)}; wait until that run ends, or stop it, then run again") from error
+            raise StoreError(
+                f"{folder} is in use {_by_whom(holder)}; wait until that run ends, or stop it, then run again"
+            ) from error
     try:
         write_json(holder, _Holder(pid=os.getpid(), host=socket.gethostname()))
     except BaseException:

@@ -95,7 +95,9 @@ class Outputs:
         """Let the next run look closer at every file: something that it is made of could not be had."""
         self._doubted = True
 
-    def write(self, targets: Iterable[Target], reader: Reader, stopped: Event) -> dict[Path, WrittenFile]:
+    def write(
+        self, targets: Iterable[Target], reader: Reader, stopped: Event
+    ) -> dict[Path, WrittenFile]:
         """Bring files up to date, touching only those that change; raise StoreError, and Interrupted once `stopped` is set."""
         results = {}
         before = dict(self._made)
@@ -103,7 +105,9 @@ class Outputs:
             for target in targets:
                 made = self.unchanged(target) or self._make(target, reader, stopped)
                 results[target.path] = made
-                self._made[str(target.path)] = msgspec.structs.replace(made, quick="") if self._doubted else made
+                self._made[str(target.path)] = (
+                    msgspec.structs.replace(made, quick="") if self._doubted else made
+                )
         finally:
             if self._made != before:
                 write_json(self._path, self._made)
@@ -116,7 +120,14 @@ class Outputs:
             merged = merge(target, reader, stopped)
             with oserror_as_store_error(target.path, "read"):
                 mtime_ns = target.path.stat().st_mtime_ns
-            made = WrittenFile(quick=quick, exact=exact, size=merged.size, mtime_ns=mtime_ns, sha256=merged.sha256, records=merged.records)
+            made = WrittenFile(
+                quick=quick,
+                exact=exact,
+                size=merged.size,
+                mtime_ns=mtime_ns,
+                sha256=merged.sha256,
+                records=merged.records,
+            )
         return msgspec.structs.replace(made, quick=quick, partial=self._partial)
 
     def _standing(self, target: Target) -> WrittenFile | None:
@@ -126,7 +137,9 @@ class Outputs:
 
 
 def _quick(target: Target) -> str:
-    sources = {team.connection: target.sources[team.connection].names_digest for team in target.teams}
+    sources = {
+        team.connection: target.sources[team.connection].names_digest for team in target.teams
+    }
     teams = [(team.name, team.connection, team.users) for team in target.teams]
     parts = [
         (connection, part.sha256, *_within(part, target.interval))
@@ -142,11 +155,18 @@ def _exact(target: Target, reader: Reader) -> str:
     for name in sorted({team.connection for team in target.teams}):
         queues = target.sources[name].queues
         if queues is not None:
-            seen = reader.queues(part for month in target.months for part in target.parts(name, month))
+            seen = reader.queues(
+                part for month in target.months for part in target.parts(name, month)
+            )
             digest.update(orjson.dumps(sorted((queue, queues.get(queue)) for queue in seen)))
     for stretch in walk(target, reader.index):
-        blocks = [(part.sha256, entry.offset, *_within(part, target.interval)) for part, entry in stretch.blocks]
-        digest.update(orjson.dumps([stretch.prefix.decode(), blocks], option=orjson.OPT_APPEND_NEWLINE))
+        blocks = [
+            (part.sha256, entry.offset, *_within(part, target.interval))
+            for part, entry in stretch.blocks
+        ]
+        digest.update(
+            orjson.dumps([stretch.prefix.decode(), blocks], option=orjson.OPT_APPEND_NEWLINE)
+        )
     return digest.hexdigest()
 
 

@@ -37,7 +37,9 @@ class Screen:
         self.say("stopping: what is under way is finished; again kills at once")
 
     @asynccontextmanager
-    async def watching(self, progress: Progress, wire: Callable[[], tuple[int, float]]) -> AsyncIterator[None]:
+    async def watching(
+        self, progress: Progress, wire: Callable[[], tuple[int, float]]
+    ) -> AsyncIterator[None]:
         """Show progress while the body runs; `wire` tells requests so far and the seconds that all workers waited."""
         show = self._draw if self._console.is_terminal else self._print
         task = asyncio.create_task(show(progress, wire))
@@ -50,13 +52,20 @@ class Screen:
     async def _draw(self, progress: Progress, wire: Callable[[], tuple[int, float]]) -> None:
         start = asyncio.get_running_loop().time()
         bars = [BarColumn()] if self._console.width >= _WIDE else []
-        with Bar(*bars, TextColumn("{task.description}"), console=self._console, transient=True) as bar:
+        with Bar(
+            *bars, TextColumn("{task.description}"), console=self._console, transient=True
+        ) as bar:
             self._bar = bar
             task = bar.add_task("starting", total=None)
             while True:
                 await asyncio.sleep(_BAR)
                 elapsed = asyncio.get_running_loop().time() - start
-                bar.update(task, total=progress.chunks, completed=progress.finished, description=describe(progress, *wire(), elapsed))
+                bar.update(
+                    task,
+                    total=progress.chunks,
+                    completed=progress.finished,
+                    description=describe(progress, *wire(), elapsed),
+                )
 
     async def _print(self, progress: Progress, wire: Callable[[], tuple[int, float]]) -> None:
         start = asyncio.get_running_loop().time()

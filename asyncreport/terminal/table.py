@@ -48,14 +48,21 @@ def table(rows: Sequence[Row], *, zone: str, teams: bool, routing: bool) -> Tabl
     """
     made = Table()
     names = (["team"] if teams else []) + ["user"]
-    headings = [*names, f"interval ({zone})", "handled", "AHT (s)"] + (["occupancy"] if routing else [])
+    headings = [*names, f"interval ({zone})", "handled", "AHT (s)"] + (
+        ["occupancy"] if routing else []
+    )
     cells = [list(_cells(row, ZoneInfo(zone), teams=teams, routing=routing)) for row in rows]
     for number, heading in enumerate(headings):
         if heading in names:
             made.add_column(heading, overflow="fold", min_width=_NAME)
         else:
             width = max(map(len, (heading, *(row[number] for row in cells))))
-            made.add_column(heading, justify="left" if number == len(names) else "right", no_wrap=True, min_width=width)
+            made.add_column(
+                heading,
+                justify="left" if number == len(names) else "right",
+                no_wrap=True,
+                min_width=width,
+            )
     for row in cells:
         made.add_row(*map(Text, row))
     return made
@@ -66,7 +73,14 @@ def plain(rows: Sequence[Row], *, zone: str, teams: bool, routing: bool) -> Iter
     yield f"intervals in {zone}"
     for row in rows:
         *whose, handled, aht = _cells(row, ZoneInfo(zone), teams=teams, routing=False)
-        yield ", ".join((*whose, f"{handled} handled", f"AHT {aht} s", *((f"occupancy {_share(row.occupancy)}",) if routing else ())))
+        yield ", ".join(
+            (
+                *whose,
+                f"{handled} handled",
+                f"AHT {aht} s",
+                *((f"occupancy {_share(row.occupancy)}",) if routing else ()),
+            )
+        )
 
 
 def _cells(row: Row, zone: ZoneInfo, *, teams: bool, routing: bool) -> Iterator[str]:
@@ -107,10 +121,15 @@ def total(rows: Sequence[Row], *, routing: bool) -> str:
     handled = sum(row.handled_count for row in once)
     aht = average(sum(_ms(row.total_handle_time_sec) for row in once), handled)
     users = len({row.user_id for row in once if row.user_id is not None})
-    line = f"{users:,} {'user' if users == 1 else 'users'}, {handled:,} handled, AHT {_seconds(aht)} s"
+    line = (
+        f"{users:,} {'user' if users == 1 else 'users'}, {handled:,} handled, AHT {_seconds(aht)} s"
+    )
     if not routing:
         return line
-    times = (sum(_ms(getattr(row, name)) for row in once) for name in ("interacting_sec", "communicating_sec", "idle_sec"))
+    times = (
+        sum(_ms(getattr(row, name)) for row in once)
+        for name in ("interacting_sec", "communicating_sec", "idle_sec")
+    )
     return f"{line}, occupancy {_share(occupancy(*times))}"
 
 

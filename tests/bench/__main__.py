@@ -50,17 +50,46 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tests.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     python = FOLDER / "bin" / "python"
-    parser.add_argument("--peers", nargs="?", type=Path, const=python, metavar="PYTHON", help="and the peers, which PYTHON can import")
     parser.add_argument(
-        "--only", action="append", metavar="WORD", help="with --peers: whose name holds WORD, and no budgets; may be repeated"
+        "--peers",
+        nargs="?",
+        type=Path,
+        const=python,
+        metavar="PYTHON",
+        help="and the peers, which PYTHON can import",
     )
-    parser.add_argument("--skip", action="append", default=[], choices=("pull", "kill", "limit"), help="with --peers: leave a contest out")
-    parser.add_argument("--runs", type=int, default=5, help=f"of each, medians (5; {board.FEW} where one takes {board.LONG} s and longer)")
-    parser.add_argument("--latency", type=float, default=0.2, help="seconds before each answer (0.2)")
-    parser.add_argument("--quick", action="store_true", help="a small load, one run, no contest with a limit: does the bench work?")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="WORD",
+        help="with --peers: whose name holds WORD, and no budgets; may be repeated",
+    )
+    parser.add_argument(
+        "--skip",
+        action="append",
+        default=[],
+        choices=("pull", "kill", "limit"),
+        help="with --peers: leave a contest out",
+    )
+    parser.add_argument(
+        "--runs",
+        type=int,
+        default=5,
+        help=f"of each, medians (5; {board.FEW} where one takes {board.LONG} s and longer)",
+    )
+    parser.add_argument(
+        "--latency", type=float, default=0.2, help="seconds before each answer (0.2)"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a small load, one run, no contest with a limit: does the bench work?",
+    )
     return parser
 
 
@@ -77,17 +106,27 @@ def _table(lines: Iterable[Line]) -> None:
 
 
 def _contests(load: Load, server: Server, asked: argparse.Namespace, runs: int) -> None:
-    chosen = [side for side in sides(asked.peers) if not asked.only or any(word in side.name for word in asked.only)]
+    chosen = [
+        side
+        for side in sides(asked.peers)
+        if not asked.only or any(word in side.name for word in asked.only)
+    ]
     # What happens to a client that is killed or refused does not depend on its pool or its objects.
     apart = [side for side in chosen if not side.variant]
     terms = Terms(load=load, server=server, latency=asked.latency, days=load.days)
     if "pull" not in asked.skip:
-        _say(f"No limit, {asked.latency:g} s before each answer, medians:\n\n{board.pulls(chosen, terms, runs)}")
+        _say(
+            f"No limit, {asked.latency:g} s before each answer, medians:\n\n{board.pulls(chosen, terms, runs)}"
+        )
     if "kill" not in asked.skip:
-        _say(f"Killed (`kill -9`) once half of the queries were answered, and run again:\n\n{board.kills(apart, terms)}")
+        _say(
+            f"Killed (`kill -9`) once half of the queries were answered, and run again:\n\n{board.kills(apart, terms)}"
+        )
     if "limit" not in asked.skip and not asked.quick:
         bound = replace(terms, limit=LIMIT, days=LIMITED_DAYS)
-        _say(f"At most {LIMIT} requests in any 60 s, {LIMITED_DAYS} queries, one run:\n\n{board.limits(apart, bound)}")
+        _say(
+            f"At most {LIMIT} requests in any 60 s, {LIMITED_DAYS} queries, one run:\n\n{board.limits(apart, bound)}"
+        )
 
 
 def _say(text: str) -> None:

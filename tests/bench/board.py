@@ -17,11 +17,37 @@ FEW = 3
 CPU = {"vendor's SDK, 16 threads": 30, "dlt": 10, "requests loop": 2}
 
 _PULLED = (
-    *("who", "wall, s", "x", "CPU, s", "of it start, s", "CPU per 1,000 rows, ms", "x", "peak MB", "requests", "at once", "429s"),
+    *(
+        "who",
+        "wall, s",
+        "x",
+        "CPU, s",
+        "of it start, s",
+        "CPU per 1,000 rows, ms",
+        "x",
+        "peak MB",
+        "requests",
+        "at once",
+        "429s",
+    ),
     *("rows: right, missing, twice, wrong", "runs"),
 )
-_KILLED = ("who", "rows under the output's name after the kill", "queries answered before it", "queries of the next run", "then complete")
-_LIMITED = ("who", "wall, s", "requests", "429s", "asked again", "exit code", "rows: right, missing, twice, wrong")
+_KILLED = (
+    "who",
+    "rows under the output's name after the kill",
+    "queries answered before it",
+    "queries of the next run",
+    "then complete",
+)
+_LIMITED = (
+    "who",
+    "wall, s",
+    "requests",
+    "429s",
+    "asked again",
+    "exit code",
+    "rows: right, missing, twice, wrong",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +70,9 @@ class Score:
     @property
     def per_row(self) -> float:
         """Give seconds of CPU for a row beyond the first day's: start-up, token and names are in both pulls and fall out."""
-        return (self.cpu - self.short.cpu) / max(1, self.runs[0].verdict.right - self.short.verdict.right)
+        return (self.cpu - self.short.cpu) / max(
+            1, self.runs[0].verdict.right - self.short.verdict.right
+        )
 
     def count(self, name: str) -> int:
         """Give what the server counted under a name."""
@@ -60,8 +88,14 @@ def pulls(sides: Sequence[Side], terms: Terms, runs: int) -> str:
     """Let each pull `runs` times; raise RuntimeError where one fails, or asks what is not the load."""
     scores = {side.name: score(side, terms, runs) for side in _told("pull", sides)}
     text = markdown(_PULLED, _pulled(scores))
-    budgets = [_budget(name, scores[OURS], scores[name], share) for name, share in CPU.items() if {name, OURS} <= scores.keys()]
-    return text + ("\n" + markdown(("what", "budget", "measured", "met"), budgets) if budgets else "")
+    budgets = [
+        _budget(name, scores[OURS], scores[name], share)
+        for name, share in CPU.items()
+        if {name, OURS} <= scores.keys()
+    ]
+    return text + (
+        "\n" + markdown(("what", "budget", "measured", "met"), budgets) if budgets else ""
+    )
 
 
 def score(side: Side, terms: Terms, runs: int) -> Score:
@@ -73,7 +107,9 @@ def score(side: Side, terms: Terms, runs: int) -> Score:
         found.append(must(side, terms))
     late = sum(each.counts["unprepared"] for each in found)
     if late:
-        raise RuntimeError(f"{side.name} asked {late} queries whose answers were not prepared: its figures would be the server's")
+        raise RuntimeError(
+            f"{side.name} asked {late} queries whose answers were not prepared: its figures would be the server's"
+        )
     return Score(found, must(side, replace(terms, days=1)))
 
 
@@ -83,7 +119,11 @@ def _pulled(scores: dict[str, Score]) -> Iterator[tuple[object, ...]]:
         worst = min(each.runs, key=lambda run: run.verdict.right)
         yield (
             *(name, each.seconds, each.seconds / first.seconds, each.cpu, each.start),
-            *(1e6 * each.per_row, each.per_row / first.per_row, round(middle(each.runs, lambda run: run.rss_mb))),
+            *(
+                1e6 * each.per_row,
+                each.per_row / first.per_row,
+                round(middle(each.runs, lambda run: run.rss_mb)),
+            ),
             *(each.count(what) for what in ("requests", "crowd", "throttled")),
             *(_verdict(worst), len(each.runs)),
         )
@@ -92,28 +132,55 @@ def _pulled(scores: dict[str, Score]) -> Iterator[tuple[object, ...]]:
 def _budget(name: str, ours: Score, theirs: Score, share: int) -> tuple[str, ...]:
     beyond, whole = theirs.per_row / ours.per_row, theirs.cpu / ours.cpu
     measured = f"1/{beyond:.1f} beyond start-up; 1/{whole:.1f} with it"
-    return f"CPU per record against: {name}", f"at most 1/{share}", measured, "yes" if beyond >= share else "**no**"
+    return (
+        f"CPU per record against: {name}",
+        f"at most 1/{share}",
+        measured,
+        "yes" if beyond >= share else "**no**",
+    )
 
 
 def kills(sides: Sequence[Side], terms: Terms) -> str:
     """Kill each half way and run it again."""
-    return markdown(_KILLED, [_killed(side.name, kill(side, terms), len(terms.load.truth)) for side in _told("kill", sides)])
+    return markdown(
+        _KILLED,
+        [
+            _killed(side.name, kill(side, terms), len(terms.load.truth))
+            for side in _told("kill", sides)
+        ],
+    )
 
 
 def _killed(name: str, told: Killed, rows: int) -> tuple[object, ...]:
     found = told.left.right + told.left.wrong + told.left.twice
     torn = f", {told.left.wrong} torn" if told.left.wrong else ""
-    return name, f"{found:,} of {rows:,}{torn}" if found else "none", told.answered, told.queries, told.complete
+    return (
+        name,
+        f"{found:,} of {rows:,}{torn}" if found else "none",
+        told.answered,
+        told.queries,
+        told.complete,
+    )
 
 
 def limits(sides: Sequence[Side], terms: Terms) -> str:
     """Let each pull once within a limit; one that fails is a line like any other."""
-    return markdown(_LIMITED, [_limited(side.name, run(side, terms)) for side in _told("limit", sides)])
+    return markdown(
+        _LIMITED, [_limited(side.name, run(side, terms)) for side in _told("limit", sides)]
+    )
 
 
 def _limited(name: str, each: Run) -> tuple[object, ...]:
     counts = each.counts
-    return name, figure(each.seconds), counts["requests"], counts["throttled"], counts["again"], str(each.code), _verdict(each)
+    return (
+        name,
+        figure(each.seconds),
+        counts["requests"],
+        counts["throttled"],
+        counts["again"],
+        str(each.code),
+        _verdict(each),
+    )
 
 
 def _verdict(each: Run) -> str:

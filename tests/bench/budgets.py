@@ -44,21 +44,33 @@ def pace(server: Server, *, runs: int, latency: float) -> Line:
             counts = server.counts()
             rates.append(counts["answered"] / counts["span"])
     ideal, rate = CONCURRENCY / latency, median(rates[1:])
-    measured = f"{rate:.1f} requests a second, {rate / ideal:.2f} x C / L; {counts['answered']:,} requests"
+    measured = (
+        f"{rate:.1f} requests a second, {rate / ideal:.2f} x C / L; {counts['answered']:,} requests"
+    )
     return Line(
-        f"an unlimited server, latency {latency:g} s, concurrency {CONCURRENCY}", "at least 0.9 x C / L", measured, rate >= 0.9 * ideal
+        f"an unlimited server, latency {latency:g} s, concurrency {CONCURRENCY}",
+        "at least 0.9 x C / L",
+        measured,
+        rate >= 0.9 * ideal,
     )
 
 
 def crowded(load: Load, server: Server, *, runs: int, latency: float) -> Line:
     """Measure the same with answers that keep the CPU busy; its bound is what a query's rows cost beyond start-up."""
-    pulled = score(sides(None)[0], Terms(load=load, server=server, latency=latency, days=load.days), runs)
+    pulled = score(
+        sides(None)[0], Terms(load=load, server=server, latency=latency, days=load.days), runs
+    )
     rate = middle(pulled.runs, lambda each: each.counts["answered"] / each.counts["span"])
     bound = pulled.runs[0].counts["answered"] / (pulled.per_row * len(load.truth))
     size = pulled.runs[0].counts["sent"] / pulled.runs[0].counts["answered"]
     measured = f"{rate:.1f} requests a second; C / L is {CONCURRENCY / latency:.0f}, the CPU's bound {bound:.0f}"
     least = 0.9 * min(CONCURRENCY / latency, bound)
-    return Line(f"the same with answers of {size / 1000:.0f} kB", "at least 0.9 x the lower bound", measured, rate >= least)
+    return Line(
+        f"the same with answers of {size / 1000:.0f} kB",
+        "at least 0.9 x the lower bound",
+        measured,
+        rate >= least,
+    )
 
 
 def _quarter_days(pull: Pull) -> list[str]:
@@ -87,7 +99,12 @@ def standing(load: Load, server: Server, *, runs: int) -> Iterator[Line]:
             raise RuntimeError(f"what is to be merged is not right: {first.verdict}; {first.said}")
         command, output = ours.command(pull), pull.folder / "out.jsonl"
         idle = median(_must(command, pull.folder) for _ in range(runs))
-        yield Line(f"a finished job of {first.counts['answered']} chunks run again", "under 1 s", f"{idle:.2f} s", idle < 1)
+        yield Line(
+            f"a finished job of {first.counts['answered']} chunks run again",
+            "under 1 s",
+            f"{idle:.2f} s",
+            idle < 1,
+        )
         rebuilt, copies, merged = [], [], []
         for _ in range(runs):  # in turns: a busy machine then slows all three
             output.unlink()
@@ -95,17 +112,30 @@ def standing(load: Load, server: Server, *, runs: int) -> Iterator[Line]:
             copies.append(copy(output))
             merged.append(_merged(Path(command[-1]), output))
         size, records = output.stat().st_size, len(load.truth)
-        yield from _merge(f"{records:,} records, {size / 1e6:.0f} MB", records, median(merged), median(rebuilt), copies)
+        yield from _merge(
+            f"{records:,} records, {size / 1e6:.0f} MB",
+            records,
+            median(merged),
+            median(rebuilt),
+            copies,
+        )
 
 
-def _merge(what: str, records: int, merged: float, rebuilt: float, copies: list[tuple[float, float, float]]) -> Iterator[Line]:
+def _merge(
+    what: str, records: int, merged: float, rebuilt: float, copies: list[tuple[float, float, float]]
+) -> Iterator[Line]:
     """Tell the merge's speed, and what of it a person waits for: the command beyond one that has nothing to do."""
     copied, kept, proved = (median(each[n] for each in copies) for n in range(3))
     rate = records / merged
     told = f"{rate:,.0f} ({what}); a run that only merges: {rebuilt:.2f} s beyond one with nothing to do"
     yield Line("merge: records a second", "at least 500,000", told, rate >= 500_000)
     told = f"{copied / merged:.2f} x ({merged:.2f} s against {copied:.2f} s)"
-    yield Line("merge: speed against `cp` of the same bytes", "at least a third", told, copied / merged >= 1 / 3)
+    yield Line(
+        "merge: speed against `cp` of the same bytes",
+        "at least a third",
+        told,
+        copied / merged >= 1 / 3,
+    )
     told = f"{kept / merged:.2f} x `cp` and fsync; {proved / merged:.2f} x `cp`, fsync and SHA-256 of both files"
     yield Line("merge: speed against as much as it does beside copying", "", told)
 
@@ -150,8 +180,18 @@ def copy(path: Path) -> tuple[float, float, float]:
 def _must(command: list[str], home: Path) -> float:
     """Run a command that has to succeed and give its seconds."""
     began = time.perf_counter()
-    done = subprocess.run(command, cwd=home, env=environ(home), capture_output=True, text=True, check=False, timeout=PATIENCE)
+    done = subprocess.run(
+        command,
+        cwd=home,
+        env=environ(home),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
     took = time.perf_counter() - began
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
+        raise RuntimeError(
+            f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}"
+        )
     return took

@@ -60,7 +60,13 @@ class Terms:
         """Begin a pull in a folder of its own, the server's counts at nothing."""
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             self.reset()
-            yield Pull(load=self.load, server=self.server, folder=Path(folder), days=self.days, per_minute=self.limit or UNLIMITED)
+            yield Pull(
+                load=self.load,
+                server=self.server,
+                folder=Path(folder),
+                days=self.days,
+                per_minute=self.limit or UNLIMITED,
+            )
 
     def reset(self) -> None:
         """Let the server count anew."""
@@ -84,9 +90,21 @@ def must(side: Side, terms: Terms) -> Run:
 def again(side: Side, terms: Terms, pull: Pull) -> Run:
     """Let one contender pull into a folder, whatever is in it."""
     command = [*LAUNCHER, str(PATIENCE), *side.command(pull)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=pull.folder, env=environ(pull.folder))
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=pull.folder,
+        env=environ(pull.folder),
+    )
     verdict = terms.load.judge(side.output(pull.folder), terms.days)
-    return Run(**json.loads(done.stdout), said=done.stderr[-2000:], counts=terms.server.counts(), verdict=verdict)
+    return Run(
+        **json.loads(done.stdout),
+        said=done.stderr[-2000:],
+        counts=terms.server.counts(),
+        verdict=verdict,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +126,12 @@ def kill(side: Side, terms: Terms) -> Killed:
     with terms.pull() as pull:
         command = side.command(pull)
         with subprocess.Popen(
-            command, cwd=pull.folder, env=environ(pull.folder), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            cwd=pull.folder,
+            env=environ(pull.folder),
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         ) as process:
             try:
                 terms.server.wait_for(terms.days * -(-terms.load.agents // BATCH) // 2)
@@ -118,7 +141,12 @@ def kill(side: Side, terms: Terms) -> Killed:
         left = terms.load.judge(side.output(pull.folder), terms.days)
         terms.reset()
         second = again(side, terms, pull)
-        return Killed(answered=answered, left=left, queries=second.counts["queries"], complete=second.verdict.clean and not second.code)
+        return Killed(
+            answered=answered,
+            left=left,
+            queries=second.counts["queries"],
+            complete=second.verdict.clean and not second.code,
+        )
 
 
 def middle(runs: Sequence[Run], of: Callable[[Run], float]) -> float:

@@ -36,9 +36,14 @@ class Figures:
 
 def measure(lanes: int) -> Figures:
     """Run the same job with so many lanes."""
-    clients = [{"client_id": client_id, "client_secret": secret} for client_id, secret in credentials(lanes)]
+    clients = [
+        {"client_id": client_id, "client_secret": secret}
+        for client_id, secret in credentials(lanes)
+    ]
     with (
-        emulator_process(agents=4, seed=1, requests_per_minute=LIMIT, latency=0.1, clients=lanes) as emulator,
+        emulator_process(
+            agents=4, seed=1, requests_per_minute=LIMIT, latency=0.1, clients=lanes
+        ) as emulator,
         tempfile.TemporaryDirectory() as folder,
     ):
         reached = connection(emulator, requests_per_minute=LIMIT, clients=clients)
@@ -47,7 +52,12 @@ def measure(lanes: int) -> Figures:
             Path(folder),
             emulator,
             connections={"default": reached},
-            range={"start": "2024-01-01", "end": "2024-01-26", "granularity": "PT1H", "chunk": "PT1H"},
+            range={
+                "start": "2024-01-01",
+                "end": "2024-01-26",
+                "granularity": "PT1H",
+                "chunk": "PT1H",
+            },
         )
         began = time.perf_counter()
         summary = run_here(job)
@@ -64,12 +74,19 @@ def lines() -> Iterator[Line]:
         ratio = found.elapsed * found.lanes / one.elapsed
         shares = " + ".join(map(str, found.requests))
         told = f"{ratio:.3f} / {found.lanes}; requests {shares}, {found.throttled} times 429"
-        yield Line(f"{found.lanes} clients against one, {LIMIT} a minute each", "1/k within 5 %", told, abs(ratio - 1) <= 0.05)
+        yield Line(
+            f"{found.lanes} clients against one, {LIMIT} a minute each",
+            "1/k within 5 %",
+            told,
+            abs(ratio - 1) <= 0.05,
+        )
 
 
 def main() -> None:
     """Measure and print the figures."""
-    sys.stdout.write(markdown(("what", "budget", "measured", "met"), [line.cells() for line in lines()]))
+    sys.stdout.write(
+        markdown(("what", "budget", "measured", "met"), [line.cells() for line in lines()])
+    )
 
 
 if __name__ == "__main__":

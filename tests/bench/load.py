@@ -73,7 +73,11 @@ class Load:
 
     def asked(self, server: Handle, **rest: Any) -> dict[str, Any]:
         """Write the settings of a peer."""
-        known = {"url": server.url, "client_id": server.client_id, "client_secret": server.client_secret}
+        known = {
+            "url": server.url,
+            "client_id": server.client_id,
+            "client_secret": server.client_secret,
+        }
         return {**known, "users": self.users, "start": START.isoformat(), "days": self.days, **rest}
 
     @cached_property
@@ -104,7 +108,9 @@ class Load:
             else:
                 wrong += 1
             seen.add(key or ("", ""))
-        return Verdict(right=len(right), wrong=wrong, missing=len(wanted.keys() - seen), twice=twice)
+        return Verdict(
+            right=len(right), wrong=wrong, missing=len(wanted.keys() - seen), twice=twice
+        )
 
 
 def _read(paths: Iterable[Path]) -> Iterator[dict[str, Any] | None]:
@@ -121,7 +127,13 @@ def _key(row: dict[str, Any]) -> tuple[str, str]:
 
 
 def _numbers(row: dict[str, Any]) -> Row:
-    return row["team"], row["user_name"], row["interval_end"], row["handled_count"], *(round(row[name] * 1000) for name in _SUMS)
+    return (
+        row["team"],
+        row["user_name"],
+        row["interval_end"],
+        row["handled_count"],
+        *(round(row[name] * 1000) for name in _SUMS),
+    )
 
 
 def _agrees(row: dict[str, Any], numbers: Row, average: float | None) -> bool:
@@ -153,7 +165,12 @@ class Server(Handle):
 
     def _tell(self, method: str, what: str, body: object = None) -> bytes:
         data = None if body is None else orjson.dumps(body)
-        asked = Request(f"{self.url}/load/{what}", data=data, method=method, headers={"content-type": "application/json"})
+        asked = Request(
+            f"{self.url}/load/{what}",
+            data=data,
+            method=method,
+            headers={"content-type": "application/json"},
+        )
         with _OPENER.open(asked, timeout=_PATIENCE) as answer:
             found: bytes = answer.read()
             return found
@@ -164,7 +181,9 @@ def serving(load: Load) -> Iterator[Server]:
     """Start a server of a load, prepared, while the truth is worked out here; end it."""
     settings = json.dumps({"agents": load.agents, "seed": load.seed})
     command = [sys.executable, "-m", "tests.bench.load_serve", settings]
-    with subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         try:
             server = Server(**json.loads(process.stdout.readline()))
@@ -188,7 +207,11 @@ def ceiling(server: Server, load: Load) -> float:
 
 
 async def _drop(server: Server, bodies: list[bytes]) -> None:
-    grant = {"grant_type": "client_credentials", "client_id": server.client_id, "client_secret": server.client_secret}
+    grant = {
+        "grant_type": "client_credentials",
+        "client_id": server.client_id,
+        "client_secret": server.client_secret,
+    }
     async with aiohttp.ClientSession(server.url) as session:
         async with session.post("/oauth/token", data=grant) as answer:
             token = (await answer.json())["access_token"]

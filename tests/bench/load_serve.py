@@ -70,7 +70,9 @@ class Answers:
         known = self._questions.get(body)
         if known is None:
             asked = body_of(body)
-            known = self._questions[body] = _question(parse_query(asked), str(asked.get("granularity")))
+            known = self._questions[body] = _question(
+                parse_query(asked), str(asked.get("granularity"))
+            )
         return known
 
     def get(self, question: Question) -> bytes | None:
@@ -136,7 +138,11 @@ class Server:
     def _reset(self, asked: dict[str, float]) -> None:
         self._latency = asked["latency"]
         self._here = 0
-        self._cloud = Prepared(self._world, Options(requests_per_minute=int(asked["limit"]), tokens_per_minute=0), self._answers)
+        self._cloud = Prepared(
+            self._world,
+            Options(requests_per_minute=int(asked["limit"]), tokens_per_minute=0),
+            self._answers,
+        )
 
     async def serve(self, request: web.BaseRequest) -> web.Response:
         """Answer a request, of the API or of the control channel."""
@@ -145,7 +151,13 @@ class Server:
         except ConnectionResetError:  # killed while it asked
             return web.Response(status=400)
         headers = {name.lower(): value for name, value in request.headers.items()}
-        ask = Ask(method=request.method, path=request.path, query=tuple(request.query.items()), headers=headers, body=body)
+        ask = Ask(
+            method=request.method,
+            path=request.path,
+            query=tuple(request.query.items()),
+            headers=headers,
+            body=body,
+        )
         if ask.path.startswith("/load/"):
             return await self._control(ask)
         answer = await self._answer(ask)
@@ -197,14 +209,18 @@ def _question(query: Query, granularity: str) -> Question:
 
 async def main(agents: int, seed: int) -> None:
     """Serve until SIGTERM or until the parent closes standard input; say in one JSON line where it is."""
-    runner = web.ServerRunner(web.Server(Server(World(agents, seed)).serve, access_log=None), handler_cancellation=True)
+    runner = web.ServerRunner(
+        web.Server(Server(World(agents, seed)).serve, access_log=None), handler_cancellation=True
+    )
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     ended, loop = asyncio.Event(), asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     loop.add_reader(sys.stdin, ended.set)  # end of file: the bench is gone, however it went
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    print(json.dumps({"url": url, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}), flush=True)  # noqa: T201
+    print(
+        json.dumps({"url": url, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}), flush=True
+    )  # noqa: T201
     try:
         await ended.wait()
     finally:

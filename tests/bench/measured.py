@@ -16,7 +16,9 @@ def main() -> None:
     """Start it, wait for it, kill its group once the seconds are over; what it writes goes to standard error."""
     seconds, command = int(sys.argv[1]), sys.argv[2:]
     began = time.perf_counter()
-    pid = os.posix_spawn(command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, 2, 1)], setpgroup=0)
+    pid = os.posix_spawn(
+        command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, 2, 1)], setpgroup=0
+    )
     signal.signal(signal.SIGALRM, lambda *_: os.killpg(pid, signal.SIGKILL))
     signal.alarm(seconds)
     _, status, usage = os.wait4(pid, 0)

@@ -49,18 +49,34 @@ async def _aggregates(request: web.Request) -> web.Response:
     body = await request.json()
     interval = Interval(*map(parse_iso, body["interval"].split("/")))
     clauses = body.get("filter", {}).get("clauses", ())
-    listed = [each["value"] for clause in clauses for each in clause["predicates"] if each["dimension"] == "userId"]
+    listed = [
+        each["value"]
+        for clause in clauses
+        for each in clause["predicates"]
+        if each["dimension"] == "userId"
+    ]
     hours = request.app[HOURS]
-    spans = (f"{iso(start)}/{iso(end)}".encode() for start, end in pairwise(GRID.edges(interval)) if start % DAY < hours * HOUR)
+    spans = (
+        f"{iso(start)}/{iso(end)}".encode()
+        for start, end in pairwise(GRID.edges(interval))
+        if start % DAY < hours * HOUR
+    )
     data = b",".join(b'{"interval":"%b","metrics":%b}' % (span, _METRICS) for span in spans)
-    groups = (b'{"group":{"mediaType":"voice","userId":"%b"},"data":[%b]}' % (user.encode(), data) for user in listed or USERS)
-    return web.Response(body=b'{"results":[%b]}' % b",".join(groups), content_type="application/json")
+    groups = (
+        b'{"group":{"mediaType":"voice","userId":"%b"},"data":[%b]}' % (user.encode(), data)
+        for user in listed or USERS
+    )
+    return web.Response(
+        body=b'{"results":[%b]}' % b",".join(groups), content_type="application/json"
+    )
 
 
 async def _users(request: web.Request) -> web.Response:
     ids = request.query.getall("id", [])
     entities = [{"id": each, "name": f"Agent {each[:8]}"} for each in ids or USERS[:1]]
-    return web.json_response({"entities": entities, "total": len(ids) or len(USERS), "pageCount": 1})
+    return web.json_response(
+        {"entities": entities, "total": len(ids) or len(USERS), "pageCount": 1}
+    )
 
 
 async def _token(_: web.Request) -> web.Response:
@@ -94,12 +110,24 @@ def _server(hours: int) -> Iterator[str]:
 
 
 def _job(folder: Path, url: str, *, days: int, users: Sequence[str] | None, limit: int) -> Path:
-    team: dict[str, Any] = {"name": "all"} if users is None else {"name": "all", "users": list(users)}
-    place = {"api_url": url, "login_url": url, "client_id": "c", "client_secret": "s", "requests_per_minute": limit}
+    team: dict[str, Any] = (
+        {"name": "all"} if users is None else {"name": "all", "users": list(users)}
+    )
+    place = {
+        "api_url": url,
+        "login_url": url,
+        "client_id": "c",
+        "client_secret": "s",
+        "requests_per_minute": limit,
+    }
     job = {
         "name": "job",
         "connections": {"default": place},
-        "range": {"start": iso(START)[:10], "end": iso(START + days * DAY)[:10], "granularity": "PT30M"},
+        "range": {
+            "start": iso(START)[:10],
+            "end": iso(START + days * DAY)[:10],
+            "granularity": "PT30M",
+        },
         "teams": [team],
         "output": {"path": str(folder / "out.jsonl")},
     }
@@ -109,19 +137,30 @@ def _job(folder: Path, url: str, *, days: int, users: Sequence[str] | None, limi
 
 
 def peak(
-    *, days: int, steps: int = plan.STEPS, users: Sequence[str] | None = None, hours: int = 24, limit: int = UNLIMITED
+    *,
+    days: int,
+    steps: int = plan.STEPS,
+    users: Sequence[str] | None = None,
+    hours: int = 24,
+    limit: int = UNLIMITED,
 ) -> dict[str, float]:
     """Export some days of 1,000 agents by the half hour in a process of its own; give its peak in MB, records, and seconds."""
     with _server(hours) as url, tempfile.TemporaryDirectory() as name:
         job = _job(Path(name), url, days=days, users=users, limit=limit)
         run = [sys.executable, "-m", "tests.bench.memory", "run", str(steps), str(job)]
-        done = subprocess.run([*LAUNCHER, "3600", *run], env=environ(), capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [*LAUNCHER, "3600", *run], env=environ(), capture_output=True, text=True, check=True
+        )
         told = json.loads(done.stdout)
         if told["code"]:
             raise RuntimeError(done.stderr)
         summary = json.loads((Path(name) / ".asyncreport" / "job" / "summary.json").read_text())
         assert summary["records"]["all"] == days * 2 * hours * len(USERS)
-        return {"peak_mb": told["rss_mb"], "records": summary["records"]["all"], "seconds": told["seconds"]}
+        return {
+            "peak_mb": told["rss_mb"],
+            "records": summary["records"]["all"],
+            "seconds": told["seconds"],
+        }
 
 
 def lines() -> Iterator[Line]:
@@ -133,7 +172,12 @@ def lines() -> Iterator[Line]:
         ("a month of everyone, 8 hours a day", peak(days=31, hours=8)),
         ("a year of everyone, 8 hours a day", peak(days=365, hours=8)),
     ):
-        yield Line(f"peak memory, 1,000 agents, {what}", "at most 150 MB", f"{mb['peak_mb']:.0f} MB", mb["peak_mb"] <= 150)
+        yield Line(
+            f"peak memory, 1,000 agents, {what}",
+            "at most 150 MB",
+            f"{mb['peak_mb']:.0f} MB",
+            mb["peak_mb"] <= 150,
+        )
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -148,8 +192,12 @@ def main(arguments: Sequence[str]) -> None:
         sys.stdout.write(f"{days} days of {hours} hours: {peak(days=days, hours=hours)}\n")
     else:
         for steps in SIZES:
-            sys.stdout.write(f"{steps:6,} steps, a month of everyone: {peak(days=31, steps=steps)}\n")
-        sys.stdout.write(f"{plan.STEPS:6,} steps, a month of 1,000 listed: {peak(days=31, users=USERS)}\n")
+            sys.stdout.write(
+                f"{steps:6,} steps, a month of everyone: {peak(days=31, steps=steps)}\n"
+            )
+        sys.stdout.write(
+            f"{plan.STEPS:6,} steps, a month of 1,000 listed: {peak(days=31, users=USERS)}\n"
+        )
 
 
 if __name__ == "__main__":

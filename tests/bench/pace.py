@@ -29,25 +29,37 @@ def lines() -> Iterator[Line]:
             Path(folder),
             emulator,
             connections={"default": connection(emulator, requests_per_minute=LIMIT)},
-            range={"start": "2024-01-01", "end": "2024-02-07T12:00", "granularity": "PT1H", "chunk": "PT1H"},
+            range={
+                "start": "2024-01-01",
+                "end": "2024-02-07T12:00",
+                "granularity": "PT1H",
+                "chunk": "PT1H",
+            },
         )
         began = time.perf_counter()
         summary = run_here(job)
         elapsed = time.perf_counter() - began
-        times = sorted(entry["time"] for entry in emulator.log() if entry["path"].startswith("/api/"))
+        times = sorted(
+            entry["time"] for entry in emulator.log() if entry["path"].startswith("/api/")
+        )
     worst = max(sum(start <= each < start + 60 for each in times) for start in times)
     ideal = len(times) / LIMIT * 60
     ratio = elapsed / ideal
     told = f"{ratio:.3f} x ({elapsed:.1f} s against {ideal:.1f} s), {summary.throttled} times 429, at most {worst} in any 60 s"
     met = elapsed <= 1.03 * ideal + LATENCY and summary.throttled == 0
     yield Line(
-        f"a run of {len(times)} requests at {LIMIT} a minute against the limit alone", "at most 1.03 x and one latency, no 429", told, met
+        f"a run of {len(times)} requests at {LIMIT} a minute against the limit alone",
+        "at most 1.03 x and one latency, no 429",
+        told,
+        met,
     )
 
 
 def main() -> None:
     """Measure and print the figures."""
-    sys.stdout.write(markdown(("what", "budget", "measured", "met"), [line.cells() for line in lines()]))
+    sys.stdout.write(
+        markdown(("what", "budget", "measured", "met"), [line.cells() for line in lines()])
+    )
 
 
 if __name__ == "__main__":

@@ -51,7 +51,13 @@ def sides(python: Path | None) -> list[Side]:
     """List the contenders; `python` is the peers' interpreter, without it there are none."""
     ours = [
         Side(OURS, lambda pull: _ours(pull, {"chunk": "P1D"}), _one),
-        Side(f"{OURS}, its own chunk length", lambda pull: _ours(pull, {}), _one, on_grid=False, variant=True),
+        Side(
+            f"{OURS}, its own chunk length",
+            lambda pull: _ours(pull, {}),
+            _one,
+            on_grid=False,
+            variant=True,
+        ),
     ]
     if python is None:
         return ours
@@ -69,7 +75,13 @@ def sides(python: Path | None) -> list[Side]:
 def environ(home: Path) -> dict[str, str]:
     """Give an environment in which nothing leads off this machine or into a person's home."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-    return {**kept, "HOME": str(home), "NO_PROXY": "*", "NO_COLOR": "1", "RUNTIME__DLTHUB_TELEMETRY": "false"}
+    return {
+        **kept,
+        "HOME": str(home),
+        "NO_PROXY": "*",
+        "NO_COLOR": "1",
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+    }
 
 
 def _ours(pull: Pull, chunk: dict[str, str]) -> list[str]:
@@ -86,7 +98,12 @@ def _ours(pull: Pull, chunk: dict[str, str]) -> list[str]:
 
 def _peer(python: Path, script: str, option: str = "") -> Callable[[Pull], list[str]]:
     def command(pull: Pull) -> list[str]:
-        asked: dict[str, Any] = pull.load.asked(pull.server, per_minute=pull.per_minute, option=option, out=str(pull.folder / "out.jsonl"))
+        asked: dict[str, Any] = pull.load.asked(
+            pull.server,
+            per_minute=pull.per_minute,
+            option=option,
+            out=str(pull.folder / "out.jsonl"),
+        )
         path = pull.folder / "settings.json"
         path.write_text(json.dumps({**asked, "days": pull.days}))
         return [str(python.absolute()), str(PEERS / f"{script}.py"), str(path)]

@@ -37,8 +37,20 @@ def _job(folder: Path, chunks: int) -> Path:
     nowhere = "http://127.0.0.1:9"
     job = {
         "name": "job",
-        "connections": {"default": {"api_url": nowhere, "login_url": nowhere, "client_id": "c", "client_secret": "s"}},
-        "range": {"start": iso(START), "end": iso(START + chunks * HOUR), "granularity": "PT1H", "chunk": "PT1H"},
+        "connections": {
+            "default": {
+                "api_url": nowhere,
+                "login_url": nowhere,
+                "client_id": "c",
+                "client_secret": "s",
+            }
+        },
+        "range": {
+            "start": iso(START),
+            "end": iso(START + chunks * HOUR),
+            "granularity": "PT1H",
+            "chunk": "PT1H",
+        },
         "teams": [{"name": "all", "users": ["anna"]}],
         "limits": {"max_attempts": 1},
         "output": {"path": str(folder / "out.jsonl")},
@@ -55,9 +67,16 @@ async def _fill(path: Path, chunks: int) -> None:
     with State.open(job.state_folder) as state:
         for n in range(chunks):
             span = Interval(START + n * HOUR, START + (n + 1) * HOUR)
-            row = b'{"interval_start":"%b","interval_end":"%b","handled_count":1}\n' % (iso(span.start).encode(), iso(span.end).encode())
-            chunk = Chunk(connection="default", month=iso(span.start)[:7], interval=span, users=("anna",))
-            await state.save(chunk, [Block("anna", row, 1)], fingerprint=fingerprint, fetched_at=clock())
+            row = b'{"interval_start":"%b","interval_end":"%b","handled_count":1}\n' % (
+                iso(span.start).encode(),
+                iso(span.end).encode(),
+            )
+            chunk = Chunk(
+                connection="default", month=iso(span.start)[:7], interval=span, users=("anna",)
+            )
+            await state.save(
+                chunk, [Block("anna", row, 1)], fingerprint=fingerprint, fetched_at=clock()
+            )
     names = {job.connections[0].identity: {"anna": ["Anna", iso(clock() - DAY)]}}
     (job.state_folder / "names.json").write_text(json.dumps(names))
 
@@ -65,7 +84,9 @@ async def _fill(path: Path, chunks: int) -> None:
 def _run(path: Path, code: int) -> float:
     began = time.perf_counter()
     command = [sys.executable, "-m", "asyncreport", "run", str(path)]
-    done = subprocess.run(command, cwd=path.parent, env=environ(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=path.parent, env=environ(), capture_output=True, text=True, check=False
+    )
     took = time.perf_counter() - began
     if done.returncode != code:
         raise RuntimeError(f"it ended with {done.returncode}: {done.stderr[-2000:]}")
@@ -79,19 +100,36 @@ def lines() -> Iterator[Line]:
         asyncio.run(_fill(path, CHUNKS))
         merged = _run(path, 0)
         again = median(_run(path, 0) for _ in range(RUNS))
-        yield Line(f"a finished job of {CHUNKS:,} chunks run again", "under 1 s", f"{again:.2f} s", again < 1)
+        yield Line(
+            f"a finished job of {CHUNKS:,} chunks run again",
+            "under 1 s",
+            f"{again:.2f} s",
+            again < 1,
+        )
         yield Line(f"the same, with all {CHUNKS:,} parts to be merged", "", f"{merged:.2f} s")
-        longer = load_job(path, environ={}, overrides=[f"range.end={iso(START + (CHUNKS + 100) * HOUR)}"], now=clock())
+        longer = load_job(
+            path,
+            environ={},
+            overrides=[f"range.end={iso(START + (CHUNKS + 100) * HOUR)}"],
+            now=clock(),
+        )
         began = time.perf_counter()
         kept = Snapshot.read(longer, now=clock())
         took = time.perf_counter() - began
         assert kept.missing("default")
-        yield Line(f"{CHUNKS:,} parts read and 100 more hours planned", "under 1 s", f"{took:.2f} s", took < 1)
+        yield Line(
+            f"{CHUNKS:,} parts read and 100 more hours planned",
+            "under 1 s",
+            f"{took:.2f} s",
+            took < 1,
+        )
 
 
 def main() -> None:
     """Measure and print the figures."""
-    sys.stdout.write(markdown(("what", "budget", "measured", "met"), [line.cells() for line in lines()]))
+    sys.stdout.write(
+        markdown(("what", "budget", "measured", "met"), [line.cells() for line in lines()])
+    )
 
 
 if __name__ == "__main__":

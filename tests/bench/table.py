@@ -22,7 +22,12 @@ class Line:
 
     def cells(self) -> tuple[str, ...]:
         """Give its cells."""
-        return self.what, self.budget, self.measured, "" if self.met is None else "yes" if self.met else "**no**"
+        return (
+            self.what,
+            self.budget,
+            self.measured,
+            "" if self.met is None else "yes" if self.met else "**no**",
+        )
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -30,12 +35,18 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     body = [[_text(cell) for cell in row] for row in rows]
     right = [bool(body) and all(_numeric(row[n]) for row in body) for n in range(len(head))]
     widths = [max(3, len(title), *(len(row[n]) for row in body)) for n, title in enumerate(head)]
-    rule = ["-" * (width - 1) + ":" if to_right else "-" * width for width, to_right in zip(widths, right, strict=True)]
+    rule = [
+        "-" * (width - 1) + ":" if to_right else "-" * width
+        for width, to_right in zip(widths, right, strict=True)
+    ]
     return "\n".join(_line(cells, widths, right) for cells in (head, rule, *body)) + "\n"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    padded = [cell.rjust(width) if to_right else cell.ljust(width) for cell, width, to_right in zip(cells, widths, right, strict=True)]
+    padded = [
+        cell.rjust(width) if to_right else cell.ljust(width)
+        for cell, width, to_right in zip(cells, widths, right, strict=True)
+    ]
     return f"| {' | '.join(padded)} |"
 
 

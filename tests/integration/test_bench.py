@@ -37,28 +37,53 @@ def server() -> Iterator[Server]:
 
 
 def call(url: str, body: bytes, headers: dict[str, str]) -> Any:
-    with _OPENER.open(Request(url, data=body, headers=headers, method="POST"), timeout=60) as answer:
+    with _OPENER.open(
+        Request(url, data=body, headers=headers, method="POST"), timeout=60
+    ) as answer:
         return answer.read()
 
 
 def bearer(server: Server) -> dict[str, str]:
-    grant = urlencode({"grant_type": "client_credentials", "client_id": server.client_id, "client_secret": server.client_secret})
-    found = json.loads(call(f"{server.url}/oauth/token", grant.encode(), {"content-type": "application/x-www-form-urlencoded"}))
+    grant = urlencode(
+        {
+            "grant_type": "client_credentials",
+            "client_id": server.client_id,
+            "client_secret": server.client_secret,
+        }
+    )
+    found = json.loads(
+        call(
+            f"{server.url}/oauth/token",
+            grant.encode(),
+            {"content-type": "application/x-www-form-urlencoded"},
+        )
+    )
     return {**_JSON, "authorization": f"Bearer {found['access_token']}"}
 
 
 def test_the_load_server_answers_every_query_as_the_emulator_does(server: Server) -> None:
     server.reset(latency=0.0)
-    headers, cloud = bearer(server), Cloud(World(LOAD.agents, LOAD.seed), Options(requests_per_minute=0))
+    headers, cloud = (
+        bearer(server),
+        Cloud(World(LOAD.agents, LOAD.seed), Options(requests_per_minute=0)),
+    )
     token = cloud.tokens._issue(CLIENT_ID, 0.0).text
     bodies = [json.dumps(query).encode() for query in pull.queries(LOAD.asked(server))]
     for body in bodies:
-        ask = Ask(method="POST", path=pull.PATH, headers={**_JSON, "authorization": f"Bearer {token}"}, body=body)
+        ask = Ask(
+            method="POST",
+            path=pull.PATH,
+            headers={**_JSON, "authorization": f"Bearer {token}"},
+            body=body,
+        )
         assert call(server.url + pull.PATH, body, headers) == cloud.answer(ask, 1.0).body
     call(server.url + pull.PATH, bodies[0], headers)
     counts = server.counts()
     assert len(bodies) == LOAD.days
-    assert [counts[name] for name in ("requests", "queries", "answered", "again", "throttled", "unprepared")] == [4, 4, 4, 1, 0, 0]
+    assert [
+        counts[name]
+        for name in ("requests", "queries", "answered", "again", "throttled", "unprepared")
+    ] == [4, 4, 4, 1, 0, 0]
     assert counts["sent"] > 1000
     assert counts["crowd"] == 1
 
@@ -78,12 +103,16 @@ def test_the_load_server_holds_every_client_to_the_limit(server: Server) -> None
 
 
 @pytest.mark.parametrize("number", range(2))
-def test_asyncreport_asks_the_grid_that_its_peers_ask_and_is_judged_clean(server: Server, tmp_path: Path, number: int) -> None:
+def test_asyncreport_asks_the_grid_that_its_peers_ask_and_is_judged_clean(
+    server: Server, tmp_path: Path, number: int
+) -> None:
     side = sides(None)[number]
     server.reset(latency=0.0)
     command = side.command(Pull(load=LOAD, server=server, folder=tmp_path, days=LOAD.days))
     run_here(Path(command[-1]))
-    assert LOAD.judge(side.output(tmp_path)) == Verdict(right=len(LOAD.truth), wrong=0, missing=0, twice=0)
+    assert LOAD.judge(side.output(tmp_path)) == Verdict(
+        right=len(LOAD.truth), wrong=0, missing=0, twice=0
+    )
     counts = server.counts()
     assert (counts["queries"], counts["again"]) == (LOAD.days if number == 0 else 1, 0)
     assert counts["unprepared"] == number
@@ -91,10 +120,15 @@ def test_asyncreport_asks_the_grid_that_its_peers_ask_and_is_judged_clean(server
 
 def test_the_rows_that_the_peers_share_are_right(server: Server, tmp_path: Path) -> None:
     server.reset(latency=0.0)
-    headers, names = bearer(server), {person.id: person.name for person in World(LOAD.agents, LOAD.seed).people}
+    headers, names = (
+        bearer(server),
+        {person.id: person.name for person in World(LOAD.agents, LOAD.seed).people},
+    )
     found = []
     for query in pull.queries(LOAD.asked(server)):
-        found += pull.rows(json.loads(call(server.url + pull.PATH, json.dumps(query).encode(), headers)), names)
+        found += pull.rows(
+            json.loads(call(server.url + pull.PATH, json.dumps(query).encode(), headers)), names
+        )
     (tmp_path / "out.jsonl").write_text(pull.lines(found))
     assert LOAD.judge([tmp_path / "out.jsonl"]).clean
     first_days = [row for row in found if row["interval_start"] < "2024-01-03"]
@@ -104,7 +138,13 @@ def test_the_rows_that_the_peers_share_are_right(server: Server, tmp_path: Path)
 
 
 def test_what_is_missing_twice_changed_or_torn_is_found(server: Server, tmp_path: Path) -> None:
-    run_here(Path(sides(None)[0].command(Pull(load=LOAD, server=server, folder=tmp_path, days=LOAD.days))[-1]))
+    run_here(
+        Path(
+            sides(None)[0].command(Pull(load=LOAD, server=server, folder=tmp_path, days=LOAD.days))[
+                -1
+            ]
+        )
+    )
     out = tmp_path / "out.jsonl"
     first, second, third, *rest = out.read_text().splitlines(keepends=True)
     changed = second.replace('"handled_count":', '"handled_count":1')
@@ -126,7 +166,9 @@ def test_a_run_is_measured_and_a_killed_one_is_finished_by_the_next(server: Serv
 
 
 def test_a_contender_that_fails_is_told_with_its_own_words(server: Server) -> None:
-    side = Side("broken", lambda _: [sys.executable, "-c", "raise SystemExit('out of order')"], lambda _: [])
+    side = Side(
+        "broken", lambda _: [sys.executable, "-c", "raise SystemExit('out of order')"], lambda _: []
+    )
     terms = contest.Terms(load=LOAD, server=server, latency=0.0, days=1)
     assert contest.run(side, terms).code == 1
     with pytest.raises(RuntimeError, match="broken ended with 1: out of order"):
@@ -135,7 +177,18 @@ def test_a_contender_that_fails_is_told_with_its_own_words(server: Server) -> No
 
 def test_the_measure_of_a_command_is_its_own() -> None:
     """Its exit code, and a peak that is not the one of whoever asks."""
-    command = [sys.executable, "-S", "-E", contest.LAUNCHER[-1], "60", sys.executable, "-S", "-E", "-c", "raise SystemExit(3)"]
+    command = [
+        sys.executable,
+        "-S",
+        "-E",
+        contest.LAUNCHER[-1],
+        "60",
+        sys.executable,
+        "-S",
+        "-E",
+        "-c",
+        "raise SystemExit(3)",
+    ]
     told = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
     assert told["code"] == 3
     assert 0 < told["cpu"] < told["seconds"] * 4
@@ -154,7 +207,15 @@ def test_a_table_is_markdown_with_numbers_to_the_right() -> None:
 
 def ran(cpu: float, rows: int) -> contest.Run:
     counts = {"requests": rows + 1, "crowd": 1, "throttled": 0, "unprepared": 0}
-    return contest.Run(code=0, said="", seconds=2 * cpu, cpu=cpu, rss_mb=50.0, counts=counts, verdict=Verdict(rows, 0, 0, 0))
+    return contest.Run(
+        code=0,
+        said="",
+        seconds=2 * cpu,
+        cpu=cpu,
+        rss_mb=50.0,
+        counts=counts,
+        verdict=Verdict(rows, 0, 0, 0),
+    )
 
 
 def test_the_cpu_of_a_row_is_what_a_pull_takes_beyond_its_start() -> None:
@@ -168,7 +229,9 @@ def test_the_cpu_of_a_row_is_what_a_pull_takes_beyond_its_start() -> None:
         "yes",
     )
     assert board._budget("peer", quicker, score, 9)[-1] == "**no**"
-    table = markdown(board._PULLED, board._pulled({"asyncreport": quicker, "peer": score})).splitlines()
+    table = markdown(
+        board._PULLED, board._pulled({"asyncreport": quicker, "peer": score})
+    ).splitlines()
     assert len(table) == 4
     assert [cell.strip() for cell in table[3].split("|")[1:4]] == ["peer", "10.0", "5.00"]
 
@@ -176,7 +239,18 @@ def test_the_cpu_of_a_row_is_what_a_pull_takes_beyond_its_start() -> None:
 def test_a_contest_within_a_limit_tells_what_each_met(server: Server) -> None:
     terms = contest.Terms(load=LOAD, server=server, latency=0.0, limit=1000, days=LOAD.days)
     head, _, line = board.limits(sides(None)[:1], terms).splitlines()
-    told = dict(zip([cell.strip() for cell in head.split("|")], [cell.strip() for cell in line.split("|")], strict=True))
+    told = dict(
+        zip(
+            [cell.strip() for cell in head.split("|")],
+            [cell.strip() for cell in line.split("|")],
+            strict=True,
+        )
+    )
     names = 2  # of those who have records, and of a listed one who has none
-    assert (told["who"], told["requests"], told["429s"], told["exit code"]) == ("asyncreport", str(LOAD.days + names), "0", "0")
+    assert (told["who"], told["requests"], told["429s"], told["exit code"]) == (
+        "asyncreport",
+        str(LOAD.days + names),
+        "0",
+        "0",
+    )
     assert told["rows: right, missing, twice, wrong"] == f"{len(LOAD.truth)}, 0, 0, 0"

@@ -37,10 +37,16 @@ def script(emulator: Handle) -> Iterator[Handle]:
 
 
 def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
-    return write_job(folder, emulator, **{"range": RANGE, "teams": [{"name": "sales", "users": USERS}], **sections})
+    return write_job(
+        folder,
+        emulator,
+        **{"range": RANGE, "teams": [{"name": "sales", "users": USERS}], **sections},
+    )
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "check", "verify", "status", "query", "emulate", "schema"])
+@pytest.mark.parametrize(
+    "command", ["run", "plan", "check", "verify", "status", "query", "emulate", "schema"]
+)
 def test_each_command_has_a_sentence_and_an_example(tmp_path: Path, command: str) -> None:
     text = call(command, "--help", cwd=tmp_path).out
     overview = call("--help", cwd=tmp_path).out
@@ -53,22 +59,30 @@ def test_each_command_has_a_sentence_and_an_example(tmp_path: Path, command: str
 def test_the_examples_of_the_help_run_as_shown(tmp_path: Path) -> None:
     """In a checkout; `emulate` is shown to run elsewhere."""
     for command in ("run", "plan", "check", "verify", "status", "query", "schema"):
-        example = " ".join(call(command, "--help", cwd=tmp_path).out.partition("Example: asyncreport ")[2].split())
+        example = " ".join(
+            call(command, "--help", cwd=tmp_path).out.partition("Example: asyncreport ")[2].split()
+        )
         arguments = example.replace("configs/", f"{ROOT}/configs/").partition(" > ")[0].split()
         assert call(*arguments, cwd=tmp_path).code == 0, example
 
 
 def test_the_version_is_told(tmp_path: Path) -> None:
-    assert re.fullmatch(r"asyncreport, version \d+\.\d+\.\d+\n", call("--version", cwd=tmp_path).out)
+    assert re.fullmatch(
+        r"asyncreport, version \d+\.\d+\.\d+\n", call("--version", cwd=tmp_path).out
+    )
 
 
-def test_a_run_tells_people_on_stderr_and_nothing_on_stdout(emulator: Handle, tmp_path: Path) -> None:
+def test_a_run_tells_people_on_stderr_and_nothing_on_stdout(
+    emulator: Handle, tmp_path: Path
+) -> None:
     result = call("run", str(job(tmp_path, emulator)), cwd=tmp_path)
     assert (result.code, result.out) == (0, "")
     first, team, wire, file = result.err.splitlines()
     assert first == "job: 2 chunks fetched, 0 stood already"
     assert re.fullmatch(r"  sales: [\d,]+ records", team)
-    assert re.fullmatch(r"  4 requests, 0 times 429, [\d.]+ s waited for the limit, [\d.]+ s in all", wire)
+    assert re.fullmatch(
+        r"  4 requests, 0 times 429, [\d.]+ s waited for the limit, [\d.]+ s in all", wire
+    )
     assert file == f"  {tmp_path / 'out.jsonl'}"
     summary = json.loads((tmp_path / ".asyncreport" / "job" / "summary.json").read_text())
     assert summary["complete"]
@@ -93,32 +107,54 @@ def test_a_plan_sends_no_request_for_listed_users(emulator: Handle, tmp_path: Pa
 
 def test_a_plan_of_everyone_asks_how_many_that_is(emulator: Handle, tmp_path: Path) -> None:
     result = call(
-        "plan", str(job(tmp_path, emulator, teams=[{"name": "all"}], split_by=["media_type"])), "--set", "range.chunk=P1D", cwd=tmp_path
+        "plan",
+        str(job(tmp_path, emulator, teams=[{"name": "all"}], split_by=["media_type"])),
+        "--set",
+        "range.chunk=P1D",
+        cwd=tmp_path,
     )
     lines = result.out.splitlines()
-    assert lines[2] == "  at most 5,760 records to fetch for each combination of media_type: users x buckets, and fewer where nobody worked"
+    assert (
+        lines[2]
+        == "  at most 5,760 records to fetch for each combination of media_type: users x buckets, and fewer where nobody worked"
+    )
     assert lines[3] == "  fetch: 2024-01-01T00:00:00.000Z/2024-01-02T00:00:00.000Z, everyone"
     assert lines[-1] == "  and 20 more chunks"
 
 
-def test_a_plan_compares_with_days_of_the_whole_gap_and_not_of_each_chunk(emulator: Handle, tmp_path: Path) -> None:
+def test_a_plan_compares_with_days_of_the_whole_gap_and_not_of_each_chunk(
+    emulator: Handle, tmp_path: Path
+) -> None:
     """Four chunks a day are no saving, and 47 hours in chunks of 6 are two days."""
     path = str(job(tmp_path, emulator))
     days = ("--set", "range.start=2024-01-01T01:00", "--set", "range.end=2024-01-03")
-    assert "instead of" not in call("plan", path, *days, "--set", "range.chunk=PT6H", cwd=tmp_path).out
-    assert "  instead of 2 requests, 0.0 s, at one day" in call("plan", path, *days, cwd=tmp_path).out
+    assert (
+        "instead of" not in call("plan", path, *days, "--set", "range.chunk=PT6H", cwd=tmp_path).out
+    )
+    assert (
+        "  instead of 2 requests, 0.0 s, at one day" in call("plan", path, *days, cwd=tmp_path).out
+    )
 
 
-@pytest.mark.parametrize(("contract", "said"), [("query-jobs", "  at least 8 requests, "), ("entities", "  at least 2 requests, ")])
-def test_a_plan_knows_a_least_number_of_polls_and_pages(emulator: Handle, tmp_path: Path, contract: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("contract", "said"),
+    [("query-jobs", "  at least 8 requests, "), ("entities", "  at least 2 requests, ")],
+)
+def test_a_plan_knows_a_least_number_of_polls_and_pages(
+    emulator: Handle, tmp_path: Path, contract: str, said: str
+) -> None:
     assert said in call("plan", str(job(tmp_path, emulator, contract=contract)), cwd=tmp_path).out
 
 
-def test_a_plan_says_where_it_does_not_know_how_many_everyone_is(script: Handle, tmp_path: Path) -> None:
+def test_a_plan_says_where_it_does_not_know_how_many_everyone_is(
+    script: Handle, tmp_path: Path
+) -> None:
     script.faults([{"match": {"path": "/api/v2/users"}, "do": {"status": 403}}])
     result = call("plan", str(job(tmp_path, script, teams=[{"name": "all"}])), cwd=tmp_path)
     assert result.code == 0
-    assert result.out.startswith("warning: default: the directory does not tell how many users there are; 1,000 are reckoned with\n")
+    assert result.out.startswith(
+        "warning: default: the directory does not tell how many users there are; 1,000 are reckoned with\n"
+    )
 
 
 def test_after_a_run_the_plan_is_empty(emulator: Handle, tmp_path: Path) -> None:
@@ -128,7 +164,13 @@ def test_after_a_run_the_plan_is_empty(emulator: Handle, tmp_path: Path) -> None
         "default: 2 parts standing, 0 stale, 0 chunks to fetch",
         "  stands: 2024-01-01T00:00:00.000Z/2024-02-10T00:00:00.000Z, 6 users",
     ]
-    new = call("plan", str(path), "--set", f"teams=[{{name: one, users: [{USERS[0]}, newcomer]}}]", cwd=tmp_path).out.splitlines()
+    new = call(
+        "plan",
+        str(path),
+        "--set",
+        f"teams=[{{name: one, users: [{USERS[0]}, newcomer]}}]",
+        cwd=tmp_path,
+    ).out.splitlines()
     assert new[1] == "  stands: 2024-01-01T00:00:00.000Z/2024-02-10T00:00:00.000Z, 6 users"
     assert new[5:] == [
         "  fetch: 2024-01-01T00:00:00.000Z/2024-02-01T00:00:00.000Z, user newcomer",
@@ -136,7 +178,9 @@ def test_after_a_run_the_plan_is_empty(emulator: Handle, tmp_path: Path) -> None
     ]
 
 
-def test_a_plan_lists_what_stands_what_is_stale_and_what_is_missing(emulator: Handle, tmp_path: Path) -> None:
+def test_a_plan_lists_what_stands_what_is_stale_and_what_is_missing(
+    emulator: Handle, tmp_path: Path
+) -> None:
     """Parts of the same users that follow one another are one line, and of many lines the first are shown."""
     path = job(tmp_path, emulator)
     for day in range(1, 44, 2):
@@ -144,7 +188,15 @@ def test_a_plan_lists_what_stands_what_is_stale_and_what_is_missing(emulator: Ha
         span = (f"range.start={start}", f"range.end={start + timedelta(days=1)}")
         run_here(path, *span)
     run_here(path, "range.start=2024-01-03", "range.end=2024-01-04")
-    lines = call("plan", str(path), "--set", "range.end=2024-02-20", "--set", "output.settle=P330D", cwd=tmp_path).out.splitlines()
+    lines = call(
+        "plan",
+        str(path),
+        "--set",
+        "range.end=2024-02-20",
+        "--set",
+        "output.settle=P330D",
+        cwd=tmp_path,
+    ).out.splitlines()
     assert lines[0] == "default: 19 parts standing, 4 stale, 26 chunks to fetch"
     assert lines[1] == "  stands: 2024-01-02T00:00:00.000Z/2024-01-05T00:00:00.000Z, 6 users"
     assert lines[2] == "  stands: 2024-01-06T00:00:00.000Z/2024-01-07T00:00:00.000Z, 6 users"
@@ -160,7 +212,9 @@ def test_a_bad_job_file_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(
         "name: x\nrange: {start: 2024-01-01, end: 2023-01-01}\nteams: [{name: a}]\noutput: {path: x.jsonl}\n"
     )
-    result = call("run", "job.yaml", cwd=tmp_path, GENESYS_CLIENT_ID="id", GENESYS_CLIENT_SECRET="secret")
+    result = call(
+        "run", "job.yaml", cwd=tmp_path, GENESYS_CLIENT_ID="id", GENESYS_CLIENT_SECRET="secret"
+    )
     assert (result.code, result.out) == (2, "")
     assert len(result.err.splitlines()) == 1
     assert result.err.startswith("error: job.yaml:2: range.end: ")
@@ -176,27 +230,43 @@ def test_missing_credentials_are_named(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("GENESYS_CLIENT_ID=id\nGENESYS_CLIENT_SECRET=secret\n")
     assert (
         "GENESYS_CLIENT_ID"
-        not in call("plan", "job.yaml", "--set", "limits.max_attempts=1", cwd=tmp_path, HTTPS_PROXY="http://127.0.0.1:9").err
+        not in call(
+            "plan",
+            "job.yaml",
+            "--set",
+            "limits.max_attempts=1",
+            cwd=tmp_path,
+            HTTPS_PROXY="http://127.0.0.1:9",
+        ).err
     )
 
 
-@pytest.mark.parametrize("arguments", [(), ("run",), ("fetch", "job.yaml"), ("run", "job.yaml", "--everything")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("run",), ("fetch", "job.yaml"), ("run", "job.yaml", "--everything")]
+)
 def test_a_wrong_call_is_a_usage_error(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert call(*arguments, cwd=tmp_path).code == 2
 
 
 def test_a_wrong_secret_ends_with_3_and_the_next_step(emulator: Handle, tmp_path: Path) -> None:
-    path = job(tmp_path, emulator, connections={"default": connection(emulator, client_secret="wrong")})
+    path = job(
+        tmp_path, emulator, connections={"default": connection(emulator, client_secret="wrong")}
+    )
     for command in ("run", "check"):
         result = call(command, str(path), cwd=tmp_path)
         assert result.code == 3
         text = result.err + result.out
-        assert "POST /oauth/token: 401 invalid_client: authentication failed; check the client id and secret" in text
+        assert (
+            "POST /oauth/token: 401 invalid_client: authentication failed; check the client id and secret"
+            in text
+        )
         assert "wrong" not in text
 
 
 def test_a_missing_permission_ends_with_3_and_its_name(tmp_path: Path) -> None:
-    with emulator_process(agents=6, seed=5, denied=["analytics:conversationAggregate:view"]) as closed:
+    with emulator_process(
+        agents=6, seed=5, denied=["analytics:conversationAggregate:view"]
+    ) as closed:
         path = job(tmp_path, closed)
         run, check = call("run", str(path), cwd=tmp_path), call("check", str(path), cwd=tmp_path)
     for code, text in ((run.code, run.err), (check.code, check.out)):
@@ -207,7 +277,14 @@ def test_a_missing_permission_ends_with_3_and_its_name(tmp_path: Path) -> None:
 
 
 def test_a_refused_query_ends_with_4(script: Handle, tmp_path: Path) -> None:
-    script.faults([{"match": {"path": "aggregates"}, "do": {"status": 400, "message": "The interval is invalid"}}])
+    script.faults(
+        [
+            {
+                "match": {"path": "aggregates"},
+                "do": {"status": 400, "message": "The interval is invalid"},
+            }
+        ]
+    )
     result = call("run", str(job(tmp_path, script)), cwd=tmp_path)
     assert result.code == 4
     assert re.fullmatch(
@@ -221,7 +298,11 @@ def test_a_host_that_is_not_there_ends_with_1_and_says_so(emulator: Handle, tmp_
         free.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{free.getsockname()[1]}"
     hosts = {"default": connection(emulator, api_url=nowhere, login_url=nowhere)}
-    result = call("run", str(job(tmp_path, emulator, connections=hosts, limits={"max_attempts": 1})), cwd=tmp_path)
+    result = call(
+        "run",
+        str(job(tmp_path, emulator, connections=hosts, limits={"max_attempts": 1})),
+        cwd=tmp_path,
+    )
     assert result.code == 1
     assert "cannot connect to 127.0.0.1:" in result.err
 
@@ -237,7 +318,9 @@ def test_each_retry_is_shown_with_v(script: Handle, tmp_path: Path) -> None:
     script.faults([{"match": {"path": "aggregates", "nth": [1]}, "do": {"status": 503}}])
     result = call("run", "-v", str(job(tmp_path, script)), cwd=tmp_path)
     assert result.code == 0
-    assert re.search(r"503 service.unavailable.*; attempt 1 of 8 failed, again in \d\.\d s", result.err)
+    assert re.search(
+        r"503 service.unavailable.*; attempt 1 of 8 failed, again in \d\.\d s", result.err
+    )
 
 
 def test_a_check_has_one_line_for_each_thing_tried(emulator: Handle, tmp_path: Path) -> None:
@@ -265,11 +348,16 @@ def test_a_check_warns_of_divisions_that_the_client_does_not_see(tmp_path: Path)
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_a_check_doubts_where_the_server_does_not_tell_the_divisions(script: Handle, tmp_path: Path, status: int) -> None:
+def test_a_check_doubts_where_the_server_does_not_tell_the_divisions(
+    script: Handle, tmp_path: Path, status: int
+) -> None:
     script.faults([{"match": {"path": "divisionspermitted"}, "do": {"status": status}}])
     result = call("check", str(job(tmp_path, script)), cwd=tmp_path)
     assert result.code == 0
-    assert "WARN  default: the server does not tell which divisions the client sees: grant its roles in all of them" in result.out
+    assert (
+        "WARN  default: the server does not tell which divisions the client sees: grant its roles in all of them"
+        in result.out
+    )
 
 
 @pytest.mark.parametrize("contract", ["query-jobs", "entities"])
@@ -296,9 +384,14 @@ def test_a_check_tells_a_limit_below_the_configured_one(tmp_path: Path) -> None:
     )
 
 
-def test_a_reader_who_leaves_ends_a_command_as_sigpipe_would(emulator: Handle, tmp_path: Path) -> None:
+def test_a_reader_who_leaves_ends_a_command_as_sigpipe_would(
+    emulator: Handle, tmp_path: Path
+) -> None:
     path = job(tmp_path, emulator)
-    for arguments in (("plan", str(path)), ("query", "--emulator", "--start", "2024-01-01", "--end", "2024-01-03")):
+    for arguments in (
+        ("plan", str(path)),
+        ("query", "--emulator", "--start", "2024-01-01", "--end", "2024-01-03"),
+    ):
         with start(*arguments, cwd=tmp_path) as process:
             assert process.stdout is not None
             process.stdout.close()
@@ -308,10 +401,23 @@ def test_a_reader_who_leaves_ends_a_command_as_sigpipe_would(emulator: Handle, t
 
 
 def test_a_closed_standard_output_is_told_in_one_line(tmp_path: Path) -> None:
-    command = f"{sys.executable} -m asyncreport query --emulator --start 2024-01-01 --end 2024-01-02 >&-"
-    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environ(), capture_output=True, text=True, timeout=60, check=False)
+    command = (
+        f"{sys.executable} -m asyncreport query --emulator --start 2024-01-01 --end 2024-01-02 >&-"
+    )
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=tmp_path,
+        env=environ(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 5
-    assert done.stderr == "error: standard output is closed; give the records a place: a terminal, a pipe or a file\n"
+    assert (
+        done.stderr
+        == "error: standard output is closed; give the records a place: a terminal, a pipe or a file\n"
+    )
 
 
 def test_an_emulator_tells_its_address_and_serves_until_it_is_stopped(tmp_path: Path) -> None:

@@ -50,31 +50,64 @@ def by_seconds(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in found:
         total = Decimal(str(row["total_talk_time_sec"])) + Decimal(str(row["total_wrap_up_sec"]))
         handled = row["handled_count"]
-        average = float((total / handled).quantize(Decimal("0.01"), ROUND_HALF_UP)) if handled else None
-        kept.append({**row, "total_hold_time_sec": None, "total_handle_time_sec": float(total), "avg_handle_time_sec": average})
+        average = (
+            float((total / handled).quantize(Decimal("0.01"), ROUND_HALF_UP)) if handled else None
+        )
+        kept.append(
+            {
+                **row,
+                "total_hold_time_sec": None,
+                "total_handle_time_sec": float(total),
+                "avg_handle_time_sec": average,
+            }
+        )
     return kept
 
 
 def without_hold_alone(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Leave out the buckets in which nothing but hold was reported: this contract cannot know of them."""
-    return [row for row in found if row["handled_count"] or row["total_talk_time_sec"] or row["total_wrap_up_sec"]]
+    return [
+        row
+        for row in found
+        if row["handled_count"] or row["total_talk_time_sec"] or row["total_wrap_up_sec"]
+    ]
 
 
 @pytest.mark.parametrize("most", [1, 7, 0])
-def test_query_jobs_give_the_bytes_of_aggregates(emulator: Handle, tmp_path: Path, most: int) -> None:
+def test_query_jobs_give_the_bytes_of_aggregates(
+    emulator: Handle, tmp_path: Path, most: int
+) -> None:
     """Pages of one bucket, of some, of everything; groups go on over a page's border, and empty pages come between."""
-    export(tmp_path / "sync", emulator, split_by=["media_type"], range={**RANGE, "end": "2024-01-10"})
-    with emulator_process(agents=16, seed=11, requests_per_minute=0, most_per_page=most, empty_pages=True, **QUICK) as paged:
-        found = export(tmp_path / "jobs", paged, contract="query-jobs", split_by=["media_type"], range={**RANGE, "end": "2024-01-10"})
+    export(
+        tmp_path / "sync", emulator, split_by=["media_type"], range={**RANGE, "end": "2024-01-10"}
+    )
+    with emulator_process(
+        agents=16, seed=11, requests_per_minute=0, most_per_page=most, empty_pages=True, **QUICK
+    ) as paged:
+        found = export(
+            tmp_path / "jobs",
+            paged,
+            contract="query-jobs",
+            split_by=["media_type"],
+            range={**RANGE, "end": "2024-01-10"},
+        )
         assert paged.jobs() == []
-    assert (tmp_path / "jobs" / "out.jsonl").read_bytes() == (tmp_path / "sync" / "out.jsonl").read_bytes()
+    assert (tmp_path / "jobs" / "out.jsonl").read_bytes() == (
+        tmp_path / "sync" / "out.jsonl"
+    ).read_bytes()
     assert found
 
 
 @pytest.mark.parametrize("fates", [["expire"], ["vanish"], ["lapse"], ["cancel", "expire"]])
 def test_a_query_job_that_is_lost_is_submitted_anew(tmp_path: Path, fates: list[str]) -> None:
     with emulator_process(
-        agents=16, seed=11, requests_per_minute=0, most_per_page=500, job_fates=fates, job_conflicts=1, **QUICK
+        agents=16,
+        seed=11,
+        requests_per_minute=0,
+        most_per_page=500,
+        job_fates=fates,
+        job_conflicts=1,
+        **QUICK,
     ) as emulator:
         found = export(tmp_path, emulator, contract="query-jobs")
         assert emulator.jobs() == []
@@ -82,8 +115,14 @@ def test_a_query_job_that_is_lost_is_submitted_anew(tmp_path: Path, fates: list[
 
 
 def test_a_query_job_that_fails_is_told(tmp_path: Path) -> None:
-    with emulator_process(agents=16, seed=11, requests_per_minute=0, job_fates=["fail"], **QUICK) as emulator:
-        result = call("run", str(write_job(tmp_path, emulator, range=RANGE, contract="query-jobs")), cwd=tmp_path)
+    with emulator_process(
+        agents=16, seed=11, requests_per_minute=0, job_fates=["fail"], **QUICK
+    ) as emulator:
+        result = call(
+            "run",
+            str(write_job(tmp_path, emulator, range=RANGE, contract="query-jobs")),
+            cwd=tmp_path,
+        )
     assert result.code == 4
     assert "the query job failed: " in result.err
 
@@ -103,28 +142,54 @@ def test_an_interrupted_run_leaves_no_query_job_behind(tmp_path: Path) -> None:
 @pytest.mark.parametrize("most", [1, 9, 0])
 def test_entities_are_followed_to_the_last_page(tmp_path: Path, most: int) -> None:
     few = {**RANGE, "end": "2024-01-09"} if most == 1 else RANGE
-    with emulator_process(agents=16, seed=11, requests_per_minute=0, most_per_page=most, empty_pages=True) as emulator:
+    with emulator_process(
+        agents=16, seed=11, requests_per_minute=0, most_per_page=most, empty_pages=True
+    ) as emulator:
         found = export(tmp_path, emulator, contract="entities", range=few)
         forms = [entry for entry in emulator.log() if entry["path"] == "/oauth/token"]
     until = datetime(2024, 1, 9, tzinfo=UTC) if most == 1 else END
-    expected = without_hold_alone(by_seconds(records(WORLD, BEGIN, until, granularity="PT1H", teams=[("all", None)])))
+    expected = without_hold_alone(
+        by_seconds(records(WORLD, BEGIN, until, granularity="PT1H", teams=[("all", None)]))
+    )
     assert canonical(found) == canonical(expected)
     assert len(forms) == 1
 
 
-def test_entities_of_local_days_and_of_listed_users_are_exact(emulator: Handle, tmp_path: Path) -> None:
-    dublin = {"start": "2023-10-27", "end": "2023-11-01", "granularity": "P1D", "time_zone": "Europe/Dublin"}
-    found = export(tmp_path, emulator, contract="entities", range=dublin, teams=[{"name": "few", "users": USERS[:5]}])
-    begin, end = (
-        datetime.fromisoformat(day).replace(tzinfo=ZoneInfo("Europe/Dublin")).astimezone(UTC) for day in ("2023-10-27", "2023-11-01")
+def test_entities_of_local_days_and_of_listed_users_are_exact(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    dublin = {
+        "start": "2023-10-27",
+        "end": "2023-11-01",
+        "granularity": "P1D",
+        "time_zone": "Europe/Dublin",
+    }
+    found = export(
+        tmp_path,
+        emulator,
+        contract="entities",
+        range=dublin,
+        teams=[{"name": "few", "users": USERS[:5]}],
     )
-    expected = records(WORLD, begin, end, granularity="P1D", zone="Europe/Dublin", teams=[("few", USERS[:5])])
+    begin, end = (
+        datetime.fromisoformat(day).replace(tzinfo=ZoneInfo("Europe/Dublin")).astimezone(UTC)
+        for day in ("2023-10-27", "2023-11-01")
+    )
+    expected = records(
+        WORLD, begin, end, granularity="P1D", zone="Europe/Dublin", teams=[("few", USERS[:5])]
+    )
     assert canonical(found) == canonical(without_hold_alone(by_seconds(expected)))
 
 
 def test_a_page_token_that_leads_back_ends_the_run(tmp_path: Path) -> None:
-    with emulator_process(agents=16, seed=11, requests_per_minute=0, most_per_page=5, repeat_cursor=True) as emulator:
-        result = call("run", str(write_job(tmp_path, emulator, range=RANGE, contract="entities")), cwd=tmp_path)
+    with emulator_process(
+        agents=16, seed=11, requests_per_minute=0, most_per_page=5, repeat_cursor=True
+    ) as emulator:
+        result = call(
+            "run",
+            str(write_job(tmp_path, emulator, range=RANGE, contract="entities")),
+            cwd=tmp_path,
+        )
     assert result.code == 4
     assert "leads back to a page already read" in result.err
 
@@ -142,13 +207,17 @@ def test_a_stormy_wire_changes_nothing(emulator: Handle, tmp_path: Path, contrac
     calm = export(tmp_path / "calm", emulator, contract=contract)
     emulator.faults([{"match": {"path": "/api/", "every": 3}, "do": storm}])
     try:
-        stormy = export(tmp_path / "stormy", emulator, contract=contract, range={**RANGE, "chunk": "P2D"})
+        stormy = export(
+            tmp_path / "stormy", emulator, contract=contract, range={**RANGE, "chunk": "P2D"}
+        )
     finally:
         emulator.faults([])
     assert stormy == calm
 
 
-def occupancies(begin: datetime, end: datetime, granularity: str, zone: str) -> dict[tuple[str, str], dict[str, int]]:
+def occupancies(
+    begin: datetime, end: datetime, granularity: str, zone: str
+) -> dict[tuple[str, str], dict[str, int]]:
     """Add up the raw statuses by user and bucket, cut at the buckets' edges; ms."""
     found: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for span in WORLD.statuses(ms(begin), ms(end)):
@@ -163,22 +232,45 @@ def occupancies(begin: datetime, end: datetime, granularity: str, zone: str) -> 
 
 @pytest.mark.parametrize(
     ("granularity", "zone", "users"),
-    [("PT30M", "UTC", None), ("PT30M", "UTC", USERS[:6]), ("PT15M", "Asia/Kathmandu", USERS[:6]), ("P1D", "Europe/Dublin", None)],
+    [
+        ("PT30M", "UTC", None),
+        ("PT30M", "UTC", USERS[:6]),
+        ("PT15M", "Asia/Kathmandu", USERS[:6]),
+        ("P1D", "Europe/Dublin", None),
+    ],
 )
 def test_occupancy_equals_the_truth_to_4_places(
     emulator: Handle, tmp_path: Path, granularity: str, zone: str, users: list[str] | None
 ) -> None:
     """Each status a record, off queue alone none; the handled interactions beside them are those of a run without occupancy."""
-    when = {"start": "2024-01-08", "end": "2024-01-11", "granularity": granularity, "time_zone": zone}
+    when = {
+        "start": "2024-01-08",
+        "end": "2024-01-11",
+        "granularity": granularity,
+        "time_zone": zone,
+    }
     teams = [{"name": "all", **({"users": users} if users else {})}]
     found = export(tmp_path, emulator, range=when, teams=teams, occupancy=True)
-    begin, end = (datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC) for day in ("2024-01-08", "2024-01-11"))
+    begin, end = (
+        datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+        for day in ("2024-01-08", "2024-01-11")
+    )
     handled = {
         (row["user_id"], row["interval_start"]): row
-        for row in records(WORLD, begin, end, granularity=granularity, zone=zone, teams=[("all", users)])
+        for row in records(
+            WORLD, begin, end, granularity=granularity, zone=zone, teams=[("all", users)]
+        )
     }
-    spent = {key: times for key, times in occupancies(begin, end, granularity, zone).items() if users is None or key[0] in users}
-    worked = {key for key, times in spent.items() if any(time for status, time in times.items() if status != "OFF_QUEUE")}
+    spent = {
+        key: times
+        for key, times in occupancies(begin, end, granularity, zone).items()
+        if users is None or key[0] in users
+    }
+    worked = {
+        key
+        for key, times in spent.items()
+        if any(time for status, time in times.items() if status != "OFF_QUEUE")
+    }
     assert {(row["user_id"], row["interval_start"]) for row in found} == worked | handled.keys()
     for row in found:
         key = (row["user_id"], row["interval_start"])
@@ -188,14 +280,26 @@ def test_occupancy_equals_the_truth_to_4_places(
             assert row["interacting_sec"] is row["occupancy"] is None
             continue
         on_queue = times["INTERACTING"] + times["COMMUNICATING"] + times["IDLE"]
-        expected = float((Decimal(times["INTERACTING"]) / on_queue).quantize(Decimal("0.0001"), ROUND_HALF_UP)) if on_queue else None
+        expected = (
+            float(
+                (Decimal(times["INTERACTING"]) / on_queue).quantize(
+                    Decimal("0.0001"), ROUND_HALF_UP
+                )
+            )
+            if on_queue
+            else None
+        )
         assert row["occupancy"] == expected
         assert round(row["off_queue_sec"] * 1000) == times["OFF_QUEUE"]
 
 
 def test_quarter_hours_of_occupancy_that_are_refused_name_the_half_hour(tmp_path: Path) -> None:
-    with emulator_process(agents=4, seed=11, requests_per_minute=0, half_hours_only=True) as emulator:
-        path = write_job(tmp_path, emulator, range={**RANGE, "granularity": "PT15M"}, occupancy=True)
+    with emulator_process(
+        agents=4, seed=11, requests_per_minute=0, half_hours_only=True
+    ) as emulator:
+        path = write_job(
+            tmp_path, emulator, range={**RANGE, "granularity": "PT15M"}, occupancy=True
+        )
         result = call("run", str(path), cwd=tmp_path)
     assert result.code == 4
     assert "set range.granularity to PT30M, or occupancy to false" in result.err
@@ -211,9 +315,15 @@ def test_further_metrics_are_counted_and_summed_exactly(emulator: Handle, tmp_pa
             cell = sums[emission.user_id, text(first), emission.metric]
             cell[0] += 1
             cell[1] += emission.value or 0
-    names = {metric: "".join(f"_{char.lower()}" if char.isupper() else char for char in metric) for metric in metrics}
+    names = {
+        metric: "".join(f"_{char.lower()}" if char.isupper() else char for char in metric)
+        for metric in metrics
+    }
     told = {
-        (row["user_id"], row["interval_start"], metric): [row[f"{name}_count"], row[f"{name}_sum_ms"]]
+        (row["user_id"], row["interval_start"], metric): [
+            row[f"{name}_count"],
+            row[f"{name}_sum_ms"],
+        ]
         for row in found
         for metric, name in names.items()
         if row[f"{name}_count"]
@@ -221,18 +331,29 @@ def test_further_metrics_are_counted_and_summed_exactly(emulator: Handle, tmp_pa
     assert told == dict(sums)
 
 
-def test_a_stale_part_of_everyone_keeps_its_occupancy_when_the_job_lists_users(emulator: Handle, tmp_path: Path) -> None:
+def test_a_stale_part_of_everyone_keeps_its_occupancy_when_the_job_lists_users(
+    emulator: Handle, tmp_path: Path
+) -> None:
     """It is asked again whole, statuses of everyone included, though nobody wants all of them any more."""
     soon = parse_iso("2024-01-15T06:00Z")
-    sections: dict[str, Any] = {"range": RANGE, "occupancy": True, "output": {"path": str(tmp_path / "out.jsonl"), "settle": "P20D"}}
+    sections: dict[str, Any] = {
+        "range": RANGE,
+        "occupancy": True,
+        "output": {"path": str(tmp_path / "out.jsonl"), "settle": "P20D"},
+    }
     run_here(write_job(tmp_path, emulator, **sections), now=soon)
     first = (tmp_path / "out.jsonl").read_bytes()
-    run_here(write_job(tmp_path, emulator, **sections, teams=[{"name": "few", "users": USERS[:2]}]), now=soon + DAY)
+    run_here(
+        write_job(tmp_path, emulator, **sections, teams=[{"name": "few", "users": USERS[:2]}]),
+        now=soon + DAY,
+    )
     run_here(write_job(tmp_path, emulator, **sections), now=soon + 2 * DAY)
     assert (tmp_path / "out.jsonl").read_bytes() == first
 
 
-def test_a_gateway_without_a_directory_can_be_asked_for_everyone(emulator: Handle, tmp_path: Path) -> None:
+def test_a_gateway_without_a_directory_can_be_asked_for_everyone(
+    emulator: Handle, tmp_path: Path
+) -> None:
     emulator.faults([{"match": {"path": "/api/v2/users"}, "do": {"status": 404}}])
     try:
         found = export(tmp_path, emulator, contract="entities")

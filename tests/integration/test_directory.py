@@ -52,18 +52,31 @@ def listed(roster: Roster) -> list[str]:
 def queried(emulator: Handle, since: int) -> Counter[tuple[str, str]]:
     """Count how often each user was asked for in each interval."""
     seen = emulator.log()[since:]
-    return Counter((entry["interval"], user) for entry in seen if QUERY in entry["path"] for user in entry["users"])
+    return Counter(
+        (entry["interval"], user)
+        for entry in seen
+        if QUERY in entry["path"]
+        for user in entry["users"]
+    )
 
 
 def lookups() -> list[tuple[str, dict[str, str], Roster]]:
-    care, everyone, night = named("team", "Customer Care"), named("group", "Everyone"), named("group", "Night Shift")
+    care, everyone, night = (
+        named("team", "Customer Care"),
+        named("group", "Everyone"),
+        named("group", "Night Shift"),
+    )
     queue = next(roster for roster in ROSTERS.of("queue") if roster.name != "Sales")
     return [
         ("care", {"team": "Customer Care"}, care),
         ("everyone", {"group": everyone.id}, everyone),
         ("night", {"group": "Night Shift"}, night),
         ("queue by name", {"queue": queue.name}, queue),
-        ("team by id", {"team": named("team", "Billing East").id.upper()}, named("team", "Billing East")),
+        (
+            "team by id",
+            {"team": named("team", "Billing East").id.upper()},
+            named("team", "Billing East"),
+        ),
         ("queue by id", {"queue": queue.id}, queue),
     ]
 
@@ -71,58 +84,90 @@ def lookups() -> list[tuple[str, dict[str, str], Roster]]:
 @pytest.mark.parametrize("most", [0, 13])
 def test_teams_of_hundreds_by_every_kind_of_lookup_are_complete(tmp_path: Path, most: int) -> None:
     """With overlaps and leavers; each file complete, every name right, no agent asked for twice in an interval."""
-    with emulator_process(agents=480, seed=4, requests_per_minute=0, most_per_page=most) as emulator:
+    with emulator_process(
+        agents=480, seed=4, requests_per_minute=0, most_per_page=most
+    ) as emulator:
         job = write_job(
             tmp_path,
             emulator,
             range=DAY,
             teams=[{"name": name, **selector} for name, selector, _ in lookups()],
-            output={"path": str(tmp_path / "out.jsonl"), "per_team": str(tmp_path / "{team}.jsonl")},
+            output={
+                "path": str(tmp_path / "out.jsonl"),
+                "per_team": str(tmp_path / "{team}.jsonl"),
+            },
         )
         summary = run_here(job)
         asked = queried(emulator, 0)
-    teams: list[tuple[str, Sequence[str] | None]] = [(name, listed(roster)) for name, _, roster in lookups()]
+    teams: list[tuple[str, Sequence[str] | None]] = [
+        (name, listed(roster)) for name, _, roster in lookups()
+    ]
     expected = records(WORLD, BEGIN, END, granularity="P1D", teams=teams)
     assert len(listed(named("team", "Customer Care"))) > 220
     assert canonical(rows(tmp_path / "out.jsonl")) == canonical(expected)
     for name, _ in teams:
-        assert canonical(rows(tmp_path / f"{name}.jsonl")) == canonical([row for row in expected if row["team"] == name])
+        assert canonical(rows(tmp_path / f"{name}.jsonl")) == canonical(
+            [row for row in expected if row["team"] == name]
+        )
     assert all(row["user_name"] for row in expected)
     assert set(asked.values()) == {1}
     assert summary.members == {}
 
 
-def test_who_joins_or_leaves_costs_requests_for_that_member_alone(moved: Handle, tmp_path: Path) -> None:
+def test_who_joins_or_leaves_costs_requests_for_that_member_alone(
+    moved: Handle, tmp_path: Path
+) -> None:
     team = named("team", "Sales")
-    newcomer = next(person.id for person in WORLD.people if person.id not in team.members and person.state == "active")
+    newcomer = next(
+        person.id
+        for person in WORLD.people
+        if person.id not in team.members and person.state == "active"
+    )
     job = write_job(tmp_path, moved, range=DAY, teams=[{"name": "sales", "team": "Sales"}])
     run_here(job)
     moved.members("team", team.id, [*team.members[1:], newcomer])
     since = len(moved.log())
     result = call("run", str(job), cwd=tmp_path)
-    assert set(queried(moved, since)) == {("2024-01-10T00:00:00.000Z/2024-01-11T00:00:00.000Z", newcomer)}
+    assert set(queried(moved, since)) == {
+        ("2024-01-10T00:00:00.000Z/2024-01-11T00:00:00.000Z", newcomer)
+    }
     gone = [user for user in team.members[:1] if user in listed(team)]
     summary = json.loads((tmp_path / ".asyncreport" / "job" / "summary.json").read_text())
     assert summary["members"] == {"sales": {"joined": [newcomer], "left": gone}}
     assert f"1 joined, {len(gone)} left since the last run" in result.err
     expected = records(
-        WORLD, BEGIN, END, granularity="P1D", teams=[("sales", [*(user for user in listed(team) if user not in gone), newcomer])]
+        WORLD,
+        BEGIN,
+        END,
+        granularity="P1D",
+        teams=[("sales", [*(user for user in listed(team) if user not in gone), newcomer])],
     )
     assert canonical(rows(tmp_path / "out.jsonl")) == canonical(expected)
 
 
 def sections(**rest: Any) -> dict[str, Any]:
-    return {"range": DAY, "teams": [{"name": "known", "team": "Billing East"}, {"name": "lost", "group": "Quality Circle"}], **rest}
+    return {
+        "range": DAY,
+        "teams": [
+            {"name": "known", "team": "Billing East"},
+            {"name": "lost", "group": "Quality Circle"},
+        ],
+        **rest,
+    }
 
 
-def test_a_team_that_cannot_be_looked_up_is_told_before_the_pull_and_the_others_are_pulled(emulator: Handle, tmp_path: Path) -> None:
+def test_a_team_that_cannot_be_looked_up_is_told_before_the_pull_and_the_others_are_pulled(
+    emulator: Handle, tmp_path: Path
+) -> None:
     """Two groups bear the name: the message lists their ids. No output is written unless partial output is allowed."""
     job = write_job(tmp_path, emulator, **sections())
     result = call("run", str(job), cwd=tmp_path)
     assert result.code == 1
     warning = result.err.splitlines()[0]
     assert warning.startswith("warning: team 'lost' (group Quality Circle) cannot be looked up: ")
-    assert all(roster.id in warning for roster in ROSTERS.of("group") if roster.name == "Quality Circle")
+    assert all(
+        roster.id in warning for roster in ROSTERS.of("group") if roster.name == "Quality Circle"
+    )
     assert not (tmp_path / "out.jsonl").exists()
     assert call("run", str(job), "--allow-partial", cwd=tmp_path).code == 1
     assert {row["team"] for row in rows(tmp_path / "out.jsonl")} == {"known"}
@@ -144,18 +189,37 @@ def test_strict_stops_before_the_first_query(emulator: Handle, tmp_path: Path) -
         ({"team": "billing east"}, "Billing East"),
     ],
 )
-def test_a_name_or_an_id_that_nothing_has_is_told(emulator: Handle, tmp_path: Path, selector: dict[str, str], words: str) -> None:
-    result = call("run", str(write_job(tmp_path, emulator, range=DAY, teams=[{"name": "t", **selector}])), cwd=tmp_path)
+def test_a_name_or_an_id_that_nothing_has_is_told(
+    emulator: Handle, tmp_path: Path, selector: dict[str, str], words: str
+) -> None:
+    result = call(
+        "run",
+        str(write_job(tmp_path, emulator, range=DAY, teams=[{"name": "t", **selector}])),
+        cwd=tmp_path,
+    )
     assert result.code == 1
     assert words in result.err.splitlines()[0]
 
 
 def test_queue_names_stand_beside_their_ids_and_a_deleted_queue_has_none(tmp_path: Path) -> None:
     gone = next(queue for queue in WORLD.queues if queue.name != "Sales")
-    with emulator_process(agents=480, seed=4, requests_per_minute=0, deleted_queues=[gone.name]) as emulator:
+    with emulator_process(
+        agents=480, seed=4, requests_per_minute=0, deleted_queues=[gone.name]
+    ) as emulator:
         users = [person.id for person in WORLD.people[:60]]
-        run_here(write_job(tmp_path, emulator, range=DAY, split_by=["queue_id"], teams=[{"name": "t", "users": users}]))
-    names = {queue.id: queue.name for queue in WORLD.queues if queue != gone} | {gone.id: None, None: None}
+        run_here(
+            write_job(
+                tmp_path,
+                emulator,
+                range=DAY,
+                split_by=["queue_id"],
+                teams=[{"name": "t", "users": users}],
+            )
+        )
+    names = {queue.id: queue.name for queue in WORLD.queues if queue != gone} | {
+        gone.id: None,
+        None: None,
+    }
     found = rows(tmp_path / "out.jsonl")
     assert all(row["queue_name"] == names[row["queue_id"]] for row in found)
     assert gone.id in {row["queue_id"] for row in found}
@@ -166,15 +230,25 @@ def test_users_whom_the_directory_has_forgotten_stay_ids(tmp_path: Path) -> None
     deleted = [person.id for person in WORLD.people if person.state == "deleted"]
     month = {"start": "2023-01-01", "end": "2024-01-01", "granularity": "P1M"}
     with emulator_process(agents=480, seed=4, requests_per_minute=0, purged=True) as emulator:
-        run_here(write_job(tmp_path, emulator, range=month, teams=[{"name": "t", "users": deleted}]))
+        run_here(
+            write_job(tmp_path, emulator, range=month, teams=[{"name": "t", "users": deleted}])
+        )
     found = rows(tmp_path / "out.jsonl")
     assert found
     assert {row["user_name"] for row in found} == {None}
 
 
-def test_a_split_by_divisions_warns_that_its_rows_do_not_add_up(emulator: Handle, tmp_path: Path) -> None:
+def test_a_split_by_divisions_warns_that_its_rows_do_not_add_up(
+    emulator: Handle, tmp_path: Path
+) -> None:
     users = [person.id for person in WORLD.people[:5]]
-    job = write_job(tmp_path, emulator, range=DAY, split_by=["division_id"], teams=[{"name": "t", "users": users}])
+    job = write_job(
+        tmp_path,
+        emulator,
+        range=DAY,
+        split_by=["division_id"],
+        teams=[{"name": "t", "users": users}],
+    )
     for command in ("plan", "run"):
         result = call(command, str(job), cwd=tmp_path)
         assert (
@@ -196,13 +270,17 @@ def test_a_filter_of_divisions_is_applied(emulator: Handle, tmp_path: Path) -> N
             teams=[{"name": "t", "users": users}],
         )
     )
-    everything = records(WORLD, BEGIN, END, granularity="P1D", teams=[("t", users)], split_by=["division_id"])
+    everything = records(
+        WORLD, BEGIN, END, granularity="P1D", teams=[("t", users)], split_by=["division_id"]
+    )
     expected = [row for row in everything if row["division_id"] == division.id]
     assert canonical(rows(tmp_path / "out.jsonl")) == canonical(expected)
     assert 0 < len(expected) < len(everything)
 
 
-def test_a_run_that_knows_no_team_leaves_the_output_as_it_was(moved: Handle, tmp_path: Path) -> None:
+def test_a_run_that_knows_no_team_leaves_the_output_as_it_was(
+    moved: Handle, tmp_path: Path
+) -> None:
     job = write_job(tmp_path, moved, range=DAY, teams=[{"name": "t", "team": "Billing East"}])
     run_here(job)
     before = (tmp_path / "out.jsonl").read_bytes()
@@ -214,8 +292,18 @@ def test_a_run_that_knows_no_team_leaves_the_output_as_it_was(moved: Handle, tmp
 def test_who_joined_is_told_by_the_run_that_shows_it(moved: Handle, tmp_path: Path) -> None:
     """Not by one before it whose output had gaps."""
     team = named("team", "Sales")
-    newcomer = next(person.id for person in WORLD.people if person.id not in team.members and person.state == "active")
-    job = write_job(tmp_path, moved, range=DAY, teams=[{"name": "sales", "team": "Sales"}], limits={"max_attempts": 1})
+    newcomer = next(
+        person.id
+        for person in WORLD.people
+        if person.id not in team.members and person.state == "active"
+    )
+    job = write_job(
+        tmp_path,
+        moved,
+        range=DAY,
+        teams=[{"name": "sales", "team": "Sales"}],
+        limits={"max_attempts": 1},
+    )
     run_here(job)
     moved.members("team", team.id, [*team.members, newcomer])
     moved.faults([{"match": {"path": QUERY}, "do": {"status": 503}}])
@@ -229,7 +317,17 @@ def test_who_joined_is_told_by_the_run_that_shows_it(moved: Handle, tmp_path: Pa
 def test_a_host_that_is_wrong_is_no_unknown_team(moved: Handle, tmp_path: Path) -> None:
     hosts = {"default": {**connection(moved), "login_url": moved.url + "/elsewhere"}}
     result = call(
-        "run", str(write_job(tmp_path, moved, connections=hosts, range=DAY, teams=[{"name": "t", "team": "Sales"}])), cwd=tmp_path
+        "run",
+        str(
+            write_job(
+                tmp_path,
+                moved,
+                connections=hosts,
+                range=DAY,
+                teams=[{"name": "t", "team": "Sales"}],
+            )
+        ),
+        cwd=tmp_path,
     )
     assert result.code == 2
     assert "this is no token endpoint: check the region or login_url" in result.err
@@ -245,16 +343,25 @@ def test_a_check_tries_each_team_as_a_run_does(emulator: Handle, tmp_path: Path)
     path = write_job(tmp_path, emulator, range=DAY, teams=teams)
     result = call("check", str(path), cwd=tmp_path)
     *_, found, lost, known = result.out.splitlines()
-    assert found == f"OK    default: team 'care' (team Customer Care) has {len(listed(care))} members today"
-    assert lost.startswith("FAIL  default: team 'lost' (group Everybody): group 'Everybody': none of the ")
+    assert (
+        found
+        == f"OK    default: team 'care' (team Customer Care) has {len(listed(care))} members today"
+    )
+    assert lost.startswith(
+        "FAIL  default: team 'lost' (group Everybody): group 'Everybody': none of the "
+    )
     assert "did you mean 'Everyone'?" in lost
     assert known == "OK    default: the directory knows the 1 listed user"
     assert result.code == 2 == call("run", "--strict", str(path), cwd=tmp_path).code
 
 
 def test_a_check_and_a_run_end_alike_where_the_directory_refuses_a_team(tmp_path: Path) -> None:
-    with emulator_process(agents=4, seed=4, requests_per_minute=0, denied=["groups:team:view"]) as closed:
-        path = write_job(tmp_path, closed, range=DAY, teams=[{"name": "care", "team": "Customer Care"}])
+    with emulator_process(
+        agents=4, seed=4, requests_per_minute=0, denied=["groups:team:view"]
+    ) as closed:
+        path = write_job(
+            tmp_path, closed, range=DAY, teams=[{"name": "care", "team": "Customer Care"}]
+        )
         result = call("check", str(path), cwd=tmp_path)
         assert result.code == 3 == call("run", str(path), cwd=tmp_path).code
     assert "FAIL  default: team 'care' (team Customer Care): [" in result.out

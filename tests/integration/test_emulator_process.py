@@ -31,15 +31,34 @@ class Caller:
     def __init__(self, emulator: Handle | Emulator) -> None:
         self._at = urlsplit(emulator.url).netloc
         basic = base64.b64encode(f"{emulator.client_id}:{emulator.client_secret}".encode()).decode()
-        form = {"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"}
+        form = {
+            "Authorization": f"Basic {basic}",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
         _, _, body = self._send("POST", "/oauth/token", form, b"grant_type=client_credentials")
-        self._headers = {"Authorization": f"Bearer {json.loads(body)['access_token']}", "Content-Type": "application/json"}
+        self._headers = {
+            "Authorization": f"Bearer {json.loads(body)['access_token']}",
+            "Content-Type": "application/json",
+        }
 
-    def __call__(self, method: str, path: str, body: object = None, *, timeout: float = 30) -> tuple[int, http.client.HTTPMessage, bytes]:
-        return self._send(method, path, self._headers, None if body is None else json.dumps(body).encode(), timeout)
+    def __call__(
+        self, method: str, path: str, body: object = None, *, timeout: float = 30
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        return self._send(
+            method,
+            path,
+            self._headers,
+            None if body is None else json.dumps(body).encode(),
+            timeout,
+        )
 
     def _send(
-        self, method: str, path: str, headers: dict[str, str], body: bytes | None, timeout: float = 30
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        timeout: float = 30,
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
         connection = http.client.HTTPConnection(self._at, timeout=timeout)
         try:
@@ -64,24 +83,39 @@ def emulator(process: Handle) -> Any:
 
 
 def _query(users: list[str]) -> dict[str, Any]:
-    predicates = [{"type": "dimension", "dimension": "userId", "operator": "matches", "value": user} for user in users]
+    predicates = [
+        {"type": "dimension", "dimension": "userId", "operator": "matches", "value": user}
+        for user in users
+    ]
     filter_ = {"type": "and", "clauses": [{"type": "or", "predicates": predicates}]}
-    return {"interval": f"{iso(MONDAY)}/{iso(MONDAY + DAY)}", "metrics": ["tHandle"], "groupBy": ["userId"], "filter": filter_}
+    return {
+        "interval": f"{iso(MONDAY)}/{iso(MONDAY + DAY)}",
+        "metrics": ["tHandle"],
+        "groupBy": ["userId"],
+        "filter": filter_,
+    }
 
 
 def test_a_query_over_the_wire_adds_up_to_the_truth(emulator: Handle) -> None:
     users = [person.id for person in World(5).people]
     status, headers, body = Caller(emulator)("POST", AGGREGATES, _query(users))
-    stats = [m["stats"] for c in json.loads(body)["results"] for e in c["data"] for m in e["metrics"]]
+    stats = [
+        m["stats"] for c in json.loads(body)["results"] for e in c["data"] for m in e["metrics"]
+    ]
     handles = [e["value"] for e in emulator.truth(MONDAY, MONDAY + DAY) if e["metric"] == "tHandle"]
     assert (status, headers["content-type"]) == (200, "application/json")
-    assert (sum(s["count"] for s in stats), sum(s["sum"] for s in stats)) == (len(handles), sum(handles))
+    assert (sum(s["count"] for s in stats), sum(s["sum"] for s in stats)) == (
+        len(handles),
+        sum(handles),
+    )
 
 
 def test_the_truth_is_what_the_world_emits(emulator: Handle) -> None:
     told = emulator.truth(MONDAY, MONDAY + DAY)
     own = list(World(5).truth(MONDAY, MONDAY + DAY))
-    assert [(e["at"], e["metric"], e["value"]) for e in told] == [(e.at, e.metric, e.value) for e in own]
+    assert [(e["at"], e["metric"], e["value"]) for e in told] == [
+        (e.at, e.metric, e.value) for e in own
+    ]
 
 
 def test_the_statuses_are_what_the_world_lays_over_the_work(emulator: Handle) -> None:
@@ -90,7 +124,9 @@ def test_the_statuses_are_what_the_world_lays_over_the_work(emulator: Handle) ->
     assert told
 
 
-def test_a_query_job_is_seen_until_it_is_deleted_and_its_dates_are_of_today(emulator: Handle) -> None:
+def test_a_query_job_is_seen_until_it_is_deleted_and_its_dates_are_of_today(
+    emulator: Handle,
+) -> None:
     call = Caller(emulator)
     job = json.loads(call("POST", JOBS, _query([World(5).people[0].id]))[2])["jobId"]
     status = json.loads(call("GET", f"{JOBS}/{job}")[2])
@@ -125,7 +161,12 @@ def test_the_log_tells_what_was_asked_and_shows_no_token(emulator: Handle) -> No
     users = sorted(person.id for person in World(5).people[:2])
     Caller(emulator)("POST", AGGREGATES, _query(users))
     seen = emulator.log()[-1]
-    assert (seen["method"], seen["path"], seen["status"], seen["fault"]) == ("POST", AGGREGATES, 200, None)
+    assert (seen["method"], seen["path"], seen["status"], seen["fault"]) == (
+        "POST",
+        AGGREGATES,
+        200,
+        None,
+    )
     assert (seen["interval"], seen["users"]) == (f"{iso(MONDAY)}/{iso(MONDAY + DAY)}", users)
     assert seen["token"] >= 1
     assert len(seen["digest"]) == 64
@@ -141,7 +182,9 @@ def test_the_log_tells_what_was_asked_and_shows_no_token(emulator: Handle) -> No
         ({"hang": True}, TimeoutError),
     ],
 )
-def test_an_answer_breaks_the_way_the_script_says(emulator: Handle, do: dict[str, Any], error: type[Exception]) -> None:
+def test_an_answer_breaks_the_way_the_script_says(
+    emulator: Handle, do: dict[str, Any], error: type[Exception]
+) -> None:
     call = Caller(emulator)
     emulator.faults([{"match": {"path": "/users"}, "do": do}])
     with pytest.raises(error):

@@ -45,19 +45,57 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 #: what a moment belongs to, by how its call and file begin; the first that fits
 PHASES = {
-    "look up": (("open", "lock"), ("write", "lock"), ("fsync", "lock"), ("replace", "lock"), ("send", "/api/v2/users"), ("send", "/oauth")),
+    "look up": (
+        ("open", "lock"),
+        ("write", "lock"),
+        ("fsync", "lock"),
+        ("replace", "lock"),
+        ("send", "/api/v2/users"),
+        ("send", "/oauth"),
+    ),
     "ask": (("send", "/api/v2/analytics"),),
     "answered": (("answer", "/api/v2/analytics"),),
     "part": (("open", "part"), ("write", "part"), ("fsync", "part"), ("replace", "part")),
-    "commit": (("open", "manifest"), ("ftruncate", "manifest"), ("write", "manifest"), ("fsync", "manifest")),
-    "names": (("answer", "/api/v2/"), ("open", "names"), ("write", "names"), ("replace", "names"), ("write", "queues")),
+    "commit": (
+        ("open", "manifest"),
+        ("ftruncate", "manifest"),
+        ("write", "manifest"),
+        ("fsync", "manifest"),
+    ),
+    "names": (
+        ("answer", "/api/v2/"),
+        ("open", "names"),
+        ("write", "names"),
+        ("replace", "names"),
+        ("write", "queues"),
+    ),
     "merge": (("open", "out"), ("write", "out"), ("fsync", "out"), ("replace", "out")),
     "tidy": (("unlink", "part"),),
-    "members": (("open", "members"), ("write", "members"), ("fsync", "members"), ("replace", "members")),
-    "changes": (("open", "changes"), ("write", "changes"), ("fsync", "changes"), ("replace", "changes")),
-    "summary": (("open", "summary"), ("write", "summary"), ("fsync", "summary"), ("replace", "summary")),
+    "members": (
+        ("open", "members"),
+        ("write", "members"),
+        ("fsync", "members"),
+        ("replace", "members"),
+    ),
+    "changes": (
+        ("open", "changes"),
+        ("write", "changes"),
+        ("fsync", "changes"),
+        ("replace", "changes"),
+    ),
+    "summary": (
+        ("open", "summary"),
+        ("write", "summary"),
+        ("fsync", "summary"),
+        ("replace", "summary"),
+    ),
 }
-CASES = [(shape, phase) for shape in SHAPES for phase in PHASES if phase not in ("tidy", "members", "changes") or shape == "settling"]
+CASES = [
+    (shape, phase)
+    for shape in SHAPES
+    for phase in PHASES
+    if phase not in ("tidy", "members", "changes") or shape == "settling"
+]
 
 #: who and when a chunk is: an interval and user ids
 QueryOptions = tuple[str, tuple[str, ...]]
@@ -65,7 +103,9 @@ QueryOptions = tuple[str, tuple[str, ...]]
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[Handle]:
-    with emulator_process(agents=4, seed=3, requests_per_minute=0, tokens_per_minute=0, job_polls=1) as handle:
+    with emulator_process(
+        agents=4, seed=3, requests_per_minute=0, tokens_per_minute=0, job_polls=1
+    ) as handle:
         yield handle
 
 
@@ -76,11 +116,22 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def job(folder: Path, emulator: Handle, shape: str) -> Path:
-    out = {"path": str(folder / "out-{month}.jsonl"), "per_team": str(folder / "teams" / "out-{team}-{month}.jsonl")}
+    out = {
+        "path": str(folder / "out-{month}.jsonl"),
+        "per_team": str(folder / "teams" / "out-{team}-{month}.jsonl"),
+    }
     few = {"queue": QUEUE} if shape == "settling" else {"users": ["0" * 8, *workers(emulator)]}
     teams = [{"name": "all"}, {"name": "few", **few}]
     # One worker: the moments of a run come in the same order each time.
-    return write_job(folder, emulator, range=RANGE, output=out, teams=teams, limits={"concurrency": 1}, **SHAPES[shape])
+    return write_job(
+        folder,
+        emulator,
+        range=RANGE,
+        output=out,
+        teams=teams,
+        limits={"concurrency": 1},
+        **SHAPES[shape],
+    )
 
 
 SPAN = (parse_iso("2024-01-30T00:00Z"), parse_iso("2024-02-03T00:00Z"))
@@ -110,13 +161,22 @@ def changes(folder: Path) -> list[dict[str, Any]]:
     """Give what was noted of changes, but for the instant and the number of the new part."""
     path = folder / ".asyncreport" / "job" / "changes.jsonl"
     lines = map(json.loads, path.read_text().splitlines()) if path.exists() else []
-    return [{key: value for key, value in line.items() if key not in ("at", "part")} for line in lines]
+    return [
+        {key: value for key, value in line.items() if key not in ("at", "part")} for line in lines
+    ]
 
 
 def cut(path: Path, **spec: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.cut", json.dumps(spec), "run", str(path)]
     there = environ(PYTHONPATH=str(ROOT))
-    return subprocess.Popen(command, cwd=path.parent, env=there, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=path.parent,
+        env=there,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def finished(path: Path, **spec: Any) -> tuple[int, str]:
@@ -127,7 +187,9 @@ def finished(path: Path, **spec: Any) -> tuple[int, str]:
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("out-*.jsonl")}
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("out-*.jsonl")
+    }
 
 
 def committed(folder: Path, since: int) -> list[QueryOptions]:
@@ -138,7 +200,9 @@ def committed(folder: Path, since: int) -> list[QueryOptions]:
 
 def asked(emulator: Handle, seen: int) -> list[QueryOptions]:
     """List the chunks that were asked for since so many log entries."""
-    entries = [entry for entry in emulator.log()[seen:] if "conversations/aggregates" in entry["path"]]
+    entries = [
+        entry for entry in emulator.log()[seen:] if "conversations/aggregates" in entry["path"]
+    ]
     return [(entry["interval"], tuple(entry["users"])) for entry in entries if entry["interval"]]
 
 
@@ -155,13 +219,22 @@ def calm(emulator: Handle, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         seen = len(emulator.log())
         code, err = finished(path, trace=str(folder / "trace"))
         assert code == 0, err
-        found[shape] = outputs(folder), json.loads((folder / "trace").read_text()), asked(emulator, seen), changes(folder)
+        found[shape] = (
+            outputs(folder),
+            json.loads((folder / "trace").read_text()),
+            asked(emulator, seen),
+            changes(folder),
+        )
     return found
 
 
 def phase_of(moment: list[str]) -> str | None:
     what, of = moment
-    fits = (name for name, begins in PHASES.items() if any(what == each and of.startswith(start) for each, start in begins))
+    fits = (
+        name
+        for name, begins in PHASES.items()
+        if any(what == each and of.startswith(start) for each, start in begins)
+    )
     return next(fits, None)
 
 
@@ -172,7 +245,11 @@ def test_a_calm_run_of_each_shape_has_moments_in_every_phase(calm: dict[str, Cal
         assert all(phases[phase] for named, phase in CASES if named == shape), (shape, phases)
         assert sorted(files) == [
             *(f"out-2024-0{month}.jsonl" for month in (1, 2)),
-            *(f"teams/out-{team}-2024-0{month}.jsonl" for team in ("all", "few") for month in (1, 2)),
+            *(
+                f"teams/out-{team}-2024-0{month}.jsonl"
+                for team in ("all", "few")
+                for month in (1, 2)
+            ),
         ]
         assert len(chunks) == 4
         assert len(changed) == (shape == "settling")
@@ -203,4 +280,7 @@ def test_a_run_killed_in_any_phase_is_finished_by_the_next(
     assert kept == Manifest.read(tmp_path / ".asyncreport" / "job").files()
     seen = len(emulator.log())
     assert run_here(path, now=clock()).chunks_fetched == 0
-    assert all(shape == "settling" and entry["path"].startswith(("/oauth", "/api/v2/routing/queues")) for entry in emulator.log()[seen:])
+    assert all(
+        shape == "settling" and entry["path"].startswith(("/oauth", "/api/v2/routing/queues"))
+        for entry in emulator.log()[seen:]
+    )

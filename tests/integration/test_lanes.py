@@ -16,7 +16,9 @@ from asyncreport.emulator.limits import credentials
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import call, connection, run_here, write_job
 
-CLIENTS = [{"client_id": client_id, "client_secret": secret} for client_id, secret in credentials(3)]
+CLIENTS = [
+    {"client_id": client_id, "client_secret": secret} for client_id, secret in credentials(3)
+]
 IDS = [client["client_id"] for client in CLIENTS]
 USERS = [person.id for person in World(agents=6, seed=5).people]
 RANGE = {"start": "2024-01-01", "end": "2024-01-31", "granularity": "PT1H", "chunk": "P1D"}
@@ -24,7 +26,9 @@ RANGE = {"start": "2024-01-01", "end": "2024-01-31", "granularity": "PT1H", "chu
 
 @pytest.fixture(scope="module")
 def module_emulator() -> Iterator[Handle]:
-    with emulator_process(agents=6, seed=5, requests_per_minute=0, clients=2, job_polls=0) as handle:
+    with emulator_process(
+        agents=6, seed=5, requests_per_minute=0, clients=2, job_polls=0
+    ) as handle:
         yield handle
 
 
@@ -44,15 +48,25 @@ def job(folder: Path, emulator: Handle, clients: list[dict[str, str]], **section
 
 def by_client(emulator: Handle, since: int) -> Counter[str | None]:
     """Count the queries of each client that were answered."""
-    queries = [entry for entry in emulator.log()[since:] if "aggregates" in entry["path"] and entry["status"] == 200]
+    queries = [
+        entry
+        for entry in emulator.log()[since:]
+        if "aggregates" in entry["path"] and entry["status"] == 200
+    ]
     return Counter(entry["client"] for entry in queries)
 
 
-def test_two_clients_share_the_work_and_the_output_is_that_of_one(emulator: Handle, tmp_path: Path) -> None:
+def test_two_clients_share_the_work_and_the_output_is_that_of_one(
+    emulator: Handle, tmp_path: Path
+) -> None:
     run_here(job(tmp_path / "one", emulator, CLIENTS[:1]))
     before = len(emulator.log())
     summary = run_here(job(tmp_path / "two", emulator, CLIENTS[:2]))
-    assert (tmp_path / "one/out.jsonl").read_bytes() == (tmp_path / "two/out.jsonl").read_bytes() != b""
+    assert (
+        (tmp_path / "one/out.jsonl").read_bytes()
+        == (tmp_path / "two/out.jsonl").read_bytes()
+        != b""
+    )
     shares = by_client(emulator, before)
     assert set(shares) == set(IDS[:2])
     assert sum(shares.values()) == summary.chunks_fetched == 30
@@ -63,13 +77,17 @@ def test_two_clients_share_the_work_and_the_output_is_that_of_one(emulator: Hand
 def test_a_client_deactivated_in_the_middle_costs_a_warning_and_no_record(tmp_path: Path) -> None:
     with emulator_process(agents=6, seed=5, requests_per_minute=0, clients=2) as emulator:
         run_here(job(tmp_path / "one", emulator, CLIENTS[:1]))
-        emulator.faults([{"match": {"path": "aggregates", "nth": [12]}, "do": {"deactivate": IDS[0]}}])
+        emulator.faults(
+            [{"match": {"path": "aggregates", "nth": [12]}, "do": {"deactivate": IDS[0]}}]
+        )
         before = len(emulator.log())
         result = call("run", str(job(tmp_path / "two", emulator, CLIENTS[:2])), cwd=tmp_path)
         shares = by_client(emulator, before)
     assert (result.code, result.out) == (0, ""), result.err
     (warning,) = (line for line in result.err.splitlines() if line.startswith("warning: "))
-    assert warning.startswith(f"warning: default: the client {IDS[0]} is refused, and the others are asked instead: ")
+    assert warning.startswith(
+        f"warning: default: the client {IDS[0]} is refused, and the others are asked instead: "
+    )
     assert not any(client["client_secret"] in result.err for client in CLIENTS)
     assert (tmp_path / "one/out.jsonl").read_bytes() == (tmp_path / "two/out.jsonl").read_bytes()
     assert sum(shares.values()) == 30, "each chunk was answered once"
@@ -87,17 +105,23 @@ def test_the_refusal_of_the_last_client_ends_the_run(emulator: Handle, tmp_path:
 
 
 @pytest.mark.parametrize("contract", ["aggregates", "query-jobs"])
-def test_a_verification_goes_on_with_the_clients_that_are_let_in(emulator: Handle, tmp_path: Path, contract: str) -> None:
+def test_a_verification_goes_on_with_the_clients_that_are_let_in(
+    emulator: Handle, tmp_path: Path, contract: str
+) -> None:
     path = job(tmp_path, emulator, [CLIENTS[2], CLIENTS[1]], contract=contract)
     assert run_here(path).complete
     result = call("verify", str(path), cwd=tmp_path)
     *lines, warning = result.out.splitlines()
     assert (result.code, {line[:4] for line in lines}) == (0, {"OK  "})
-    assert warning.startswith(f"WARN  default: the client {IDS[2]} is refused, and the others are asked instead: ")
+    assert warning.startswith(
+        f"WARN  default: the client {IDS[2]} is refused, and the others are asked instead: "
+    )
     assert "the server's totals are those of the parts: 6 users" in result.out
 
 
-def test_a_verification_without_a_client_ends_as_a_run_does(emulator: Handle, tmp_path: Path) -> None:
+def test_a_verification_without_a_client_ends_as_a_run_does(
+    emulator: Handle, tmp_path: Path
+) -> None:
     assert run_here(job(tmp_path, emulator, CLIENTS[:2])).complete
     wrong = [{**client, "client_secret": "a guess"} for client in CLIENTS[:2]]
     result = call("verify", str(job(tmp_path, emulator, wrong)), cwd=tmp_path)
@@ -106,15 +130,25 @@ def test_a_verification_without_a_client_ends_as_a_run_does(emulator: Handle, tm
 
 
 @pytest.mark.parametrize("contract", ["query-jobs", "entities"])
-def test_other_contracts_go_on_without_a_client_that_is_refused(emulator: Handle, tmp_path: Path, contract: str) -> None:
+def test_other_contracts_go_on_without_a_client_that_is_refused(
+    emulator: Handle, tmp_path: Path, contract: str
+) -> None:
     span = {**RANGE, "end": "2024-01-08"}
     run_here(job(tmp_path / "one", emulator, CLIENTS[:1], contract=contract, range=span))
-    summary = run_here(job(tmp_path / "two", emulator, [CLIENTS[2], CLIENTS[1]], contract=contract, range=span))
+    summary = run_here(
+        job(tmp_path / "two", emulator, [CLIENTS[2], CLIENTS[1]], contract=contract, range=span)
+    )
     assert summary.complete
-    assert (tmp_path / "one/out.jsonl").read_bytes() == (tmp_path / "two/out.jsonl").read_bytes() != b""
+    assert (
+        (tmp_path / "one/out.jsonl").read_bytes()
+        == (tmp_path / "two/out.jsonl").read_bytes()
+        != b""
+    )
 
 
-def test_a_client_whose_tokens_are_not_to_be_had_costs_no_record(emulator: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_whose_tokens_are_not_to_be_had_costs_no_record(
+    emulator: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither in look-ups nor in the pull; it is accused of nothing."""
     monkeypatch.setattr("asyncreport.export.lanes.random", SimpleNamespace(random=lambda: 0.0))
     # This contract alone says in the body who asks for a token.
@@ -124,19 +158,29 @@ def test_a_client_whose_tokens_are_not_to_be_had_costs_no_record(emulator: Handl
     before = len(emulator.log())
     summary = run_here(job(tmp_path / "two", emulator, CLIENTS[:2], **sections))
     assert summary.complete
-    assert (tmp_path / "one/out.jsonl").read_bytes() == (tmp_path / "two/out.jsonl").read_bytes() != b""
+    assert (
+        (tmp_path / "one/out.jsonl").read_bytes()
+        == (tmp_path / "two/out.jsonl").read_bytes()
+        != b""
+    )
     assert set(by_client(emulator, before)) == {IDS[1]}
-    assert sum(entry["status"] == 503 for entry in emulator.log()[before:]) == 8, "it was tried once, with all its attempts"
+    assert sum(entry["status"] == 503 for entry in emulator.log()[before:]) == 8, (
+        "it was tried once, with all its attempts"
+    )
 
 
-def test_without_any_token_the_chunks_are_missing_for_one_reason(emulator: Handle, tmp_path: Path) -> None:
+def test_without_any_token_the_chunks_are_missing_for_one_reason(
+    emulator: Handle, tmp_path: Path
+) -> None:
     """It is told once, and the server is left alone meanwhile."""
     emulator.faults([{"match": {"path": "/oauth/token"}, "do": {"status": 503}}])
     before = len(emulator.log())
     path = job(tmp_path, emulator, CLIENTS[:2], contract="entities", limits={"max_attempts": 1})
     result = call("run", str(path), cwd=tmp_path)
     assert result.code == 1
-    assert result.err.count("POST /oauth/token: 503") == 2, "in the warning of the first client that is lost, and for what is missing"
+    assert result.err.count("POST /oauth/token: 503") == 2, (
+        "in the warning of the first client that is lost, and for what is missing"
+    )
     assert "30 chunks are missing" in result.err
     assert len(emulator.log()) - before < 20
 
@@ -150,7 +194,11 @@ def test_look_ups_are_asked_of_a_client_that_is_let_in(emulator: Handle, tmp_pat
     assert "at 30000 a minute with each of 2 clients" in planned.out
     result = call("run", str(path), cwd=tmp_path)
     assert (result.code, result.out) == (0, ""), result.err
-    assert all(json.loads(line)["user_name"] for line in (tmp_path / "out.jsonl").read_text().splitlines() if json.loads(line)["user_id"])
+    assert all(
+        json.loads(line)["user_name"]
+        for line in (tmp_path / "out.jsonl").read_text().splitlines()
+        if json.loads(line)["user_id"]
+    )
 
 
 def test_a_check_tells_of_each_client(emulator: Handle, tmp_path: Path) -> None:
@@ -169,16 +217,31 @@ def test_the_emulator_of_a_job_offers_several_clients(tmp_path: Path) -> None:
         folder = tmp_path / str(clients)
         folder.mkdir()
         paths[clients] = folder / "job.json"
-        emulated = {"default": {"emulator": {"agents": 6, "seed": 5, "clients": clients}, "requests_per_minute": 30_000}}
+        emulated = {
+            "default": {
+                "emulator": {"agents": 6, "seed": 5, "clients": clients},
+                "requests_per_minute": 30_000,
+            }
+        }
         output = {"path": str(folder / "out.jsonl")}
         paths[clients].write_text(
-            json.dumps({"name": "job", "connections": emulated, "range": RANGE, "teams": [{"name": "all"}], "output": output})
+            json.dumps(
+                {
+                    "name": "job",
+                    "connections": emulated,
+                    "range": RANGE,
+                    "teams": [{"name": "all"}],
+                    "output": output,
+                }
+            )
         )
     assert [run_here(path).complete for path in paths.values()] == [True, True]
     assert (tmp_path / "1/out.jsonl").read_bytes() == (tmp_path / "2/out.jsonl").read_bytes() != b""
 
 
-def test_other_clients_than_those_that_fetched_are_told_for_they_may_be_another_organisation_s(emulator: Handle, tmp_path: Path) -> None:
+def test_other_clients_than_those_that_fetched_are_told_for_they_may_be_another_organisation_s(
+    emulator: Handle, tmp_path: Path
+) -> None:
     """Until a run is complete; one client that is still the same is enough to say nothing."""
     run_here(job(tmp_path, emulator, CLIENTS[:1]))
     said = (
@@ -191,12 +254,22 @@ def test_other_clients_than_those_that_fetched_are_told_for_they_may_be_another_
     planned, verified = (call(command, str(path), cwd=tmp_path) for command in ("plan", "verify"))
     assert planned.out.splitlines()[0] == f"warning: {said}"
     assert f"WARN  {said}" in verified.out.splitlines()
-    longer = job(tmp_path, emulator, CLIENTS[1:2], range={**RANGE, "end": "2024-02-02"}, limits={"max_attempts": 1})
+    longer = job(
+        tmp_path,
+        emulator,
+        CLIENTS[1:2],
+        range={**RANGE, "end": "2024-02-02"},
+        limits={"max_attempts": 1},
+    )
     emulator.faults([{"match": {"path": "aggregates"}, "do": {"status": 503}}])
     failed = call("run", str(longer), cwd=tmp_path)
     emulator.faults([])
     complete, again = (call("run", str(longer), cwd=tmp_path) for _ in range(2))
     assert [result.code for result in (failed, complete, again)] == [1, 0, 0]
-    assert [f"warning: {said}" in result.err for result in (failed, complete, again)] == [True, True, False]
+    assert [f"warning: {said}" in result.err for result in (failed, complete, again)] == [
+        True,
+        True,
+        False,
+    ]
     state = tmp_path / ".asyncreport" / "job"
     assert not any(client in (state / "clients.json").read_text() for client in IDS)

@@ -31,24 +31,36 @@ def test_a_file_that_another_job_wrote_is_not_replaced(emulator: Handle, tmp_pat
     (tmp_path / "link").symlink_to(tmp_path)
     before, seen = (tmp_path / "out.jsonl").stat(), len(emulator.log())
     for path in (tmp_path / "out.jsonl", tmp_path / "link" / "out.jsonl"):
-        result = call("run", str(job(tmp_path, emulator, "b", output={"path": str(path)})), cwd=tmp_path)
+        result = call(
+            "run", str(job(tmp_path, emulator, "b", output={"path": str(path)})), cwd=tmp_path
+        )
         assert result.code == 2
-        assert f"error: {path} is an output file of the job 'a', and two jobs would replace each other's; give this one" in result.err
+        assert (
+            f"error: {path} is an output file of the job 'a', and two jobs would replace each other's; give this one"
+            in result.err
+        )
         assert "where 'a' is this job's old name, rename " in result.err
     assert len(emulator.log()) == seen
     assert (tmp_path / "out.jsonl").stat() == before
     assert not (tmp_path / ".asyncreport" / "b").exists()
 
 
-def test_a_team_s_file_that_is_the_output_itself_is_refused(emulator: Handle, tmp_path: Path) -> None:
+def test_a_team_s_file_that_is_the_output_itself_is_refused(
+    emulator: Handle, tmp_path: Path
+) -> None:
     """One path relative to the current directory, the other whole."""
-    output, seen = {"path": "all.jsonl", "per_team": str(tmp_path / "{team}.jsonl")}, len(emulator.log())
+    output, seen = (
+        {"path": "all.jsonl", "per_team": str(tmp_path / "{team}.jsonl")},
+        len(emulator.log()),
+    )
     result = call("run", str(job(tmp_path, emulator, "a", output=output)), cwd=tmp_path)
     assert (result.code, len(emulator.log())) == (2, seen)
     assert f"lead to one file, {tmp_path}/all.jsonl; give one of the two another path" in result.err
 
 
-def test_a_job_that_was_renamed_goes_on_once_its_folder_is(emulator: Handle, tmp_path: Path) -> None:
+def test_a_job_that_was_renamed_goes_on_once_its_folder_is(
+    emulator: Handle, tmp_path: Path
+) -> None:
     run_here(job(tmp_path, emulator, "a"))
     path = job(tmp_path, emulator, "b")
     with pytest.raises(ConfigError, match=r"rename .*/\.asyncreport/a to b; then run again"):
@@ -57,7 +69,9 @@ def test_a_job_that_was_renamed_goes_on_once_its_folder_is(emulator: Handle, tmp
     assert run_here(path).chunks_fetched == 0
 
 
-def test_a_job_that_was_renamed_and_writes_another_file_is_told_before_the_pull(emulator: Handle, tmp_path: Path) -> None:
+def test_a_job_that_was_renamed_and_writes_another_file_is_told_before_the_pull(
+    emulator: Handle, tmp_path: Path
+) -> None:
     """By plan and run; not of parts of another query or range, and not once it has parts of its own."""
     run_here(job(tmp_path, emulator, "a"))
     output = {"path": str(tmp_path / "b.jsonl")}
@@ -66,13 +80,23 @@ def test_a_job_that_was_renamed_and_writes_another_file_is_told_before_the_pull(
         f"warning: {tmp_path}/.asyncreport/a has 1 part such as this job fetches; where 'a' is its old name, "
         "rename that folder to b before the run, and nothing in it is fetched again"
     )
-    others = [("--set", "range.granularity=PT30M"), ("--set", "range.start=2024-01-03", "--set", "range.end=2024-01-04")]
-    assert not any("such as this job" in call("plan", str(path), *other, cwd=tmp_path).out for other in others)
+    others = [
+        ("--set", "range.granularity=PT30M"),
+        ("--set", "range.start=2024-01-03", "--set", "range.end=2024-01-04"),
+    ]
+    assert not any(
+        "such as this job" in call("plan", str(path), *other, cwd=tmp_path).out for other in others
+    )
     assert call("plan", str(path), cwd=tmp_path).out.splitlines()[0] == said
-    assert [said in call("run", str(path), cwd=tmp_path).err.splitlines() for _ in range(2)] == [True, False]
+    assert [said in call("run", str(path), cwd=tmp_path).err.splitlines() for _ in range(2)] == [
+        True,
+        False,
+    ]
 
 
-def test_a_file_that_was_moved_away_or_that_two_jobs_wrote_in_turn_is_the_last_one_s(emulator: Handle, tmp_path: Path) -> None:
+def test_a_file_that_was_moved_away_or_that_two_jobs_wrote_in_turn_is_the_last_one_s(
+    emulator: Handle, tmp_path: Path
+) -> None:
     first = job(tmp_path, emulator, "a").rename(tmp_path / "a.yaml")
     second = job(tmp_path, emulator, "b", teams=[{"name": "other"}])
     run_here(first)
@@ -85,21 +109,32 @@ def test_a_file_that_was_moved_away_or_that_two_jobs_wrote_in_turn_is_the_last_o
     assert run_here(second).complete
 
 
-def test_jobs_with_files_of_their_own_do_not_disturb_each_other(emulator: Handle, tmp_path: Path) -> None:
+def test_jobs_with_files_of_their_own_do_not_disturb_each_other(
+    emulator: Handle, tmp_path: Path
+) -> None:
     """Nor does a neighbour's memory that cannot be read."""
     run_here(job(tmp_path, emulator, "a"))
     (tmp_path / ".asyncreport" / "c").mkdir()
     (tmp_path / ".asyncreport" / "c" / "outputs.json").write_text("garbage")
-    assert run_here(job(tmp_path, emulator, "b", output={"path": str(tmp_path / "b.jsonl")})).complete
+    assert run_here(
+        job(tmp_path, emulator, "b", output={"path": str(tmp_path / "b.jsonl")})
+    ).complete
 
 
-def test_the_file_of_a_team_that_was_renamed_is_told_once_and_another_job_may_have_it(emulator: Handle, tmp_path: Path) -> None:
+def test_the_file_of_a_team_that_was_renamed_is_told_once_and_another_job_may_have_it(
+    emulator: Handle, tmp_path: Path
+) -> None:
     output = {"path": str(tmp_path / "all.jsonl"), "per_team": str(tmp_path / "{team}.jsonl")}
     run_here(job(tmp_path, emulator, "a", output=output, teams=[{"name": "old"}]))
     path = job(tmp_path, emulator, "a", output=output, teams=[{"name": "new"}])
     renamed, again = (call("run", str(path), cwd=tmp_path).err for _ in range(2))
-    assert f"{tmp_path}/old.jsonl: written by an earlier run, by this job no longer, and left as it is" in renamed
+    assert (
+        f"{tmp_path}/old.jsonl: written by an earlier run, by this job no longer, and left as it is"
+        in renamed
+    )
     assert "a: nothing to fetch, 1 part stands" in renamed
     assert "old.jsonl" not in again
     assert again.startswith("a: nothing to do, 1 part stands")
-    assert run_here(job(tmp_path, emulator, "b", output={"path": str(tmp_path / "old.jsonl")})).complete
+    assert run_here(
+        job(tmp_path, emulator, "b", output={"path": str(tmp_path / "old.jsonl")})
+    ).complete

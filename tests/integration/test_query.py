@@ -42,7 +42,13 @@ def terminal(*options: str, cwd: Path, **extra: str) -> list[str]:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "asyncreport", "query", "--emulator", *options]
     with os.fdopen(ours, "rb", buffering=0) as screen:
-        process = subprocess.Popen(command, cwd=cwd, env=environ(**{"TERM": "dumb", **extra}), stdout=theirs, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environ(**{"TERM": "dumb", **extra}),
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+        )
         with process:
             os.close(theirs)
             text = b"".join(_read(screen))
@@ -65,7 +71,12 @@ def test_a_pipe_gets_the_bytes_that_a_job_file_would_write(tmp_path: Path, contr
     sections: dict[str, Any] = {
         "connections": {"default": {"emulator": True}},
         "contract": contract,
-        "range": {"start": "2024-01-01", "end": "2024-01-02", "granularity": "PT30M", "time_zone": "Europe/Dublin"},
+        "range": {
+            "start": "2024-01-01",
+            "end": "2024-01-02",
+            "granularity": "PT30M",
+            "time_zone": "Europe/Dublin",
+        },
         "teams": [{"name": "users", "users": USERS}],
     }
     run_here(write_job(tmp_path, Handle("", "", ""), **sections))
@@ -82,7 +93,10 @@ def test_the_example_of_the_help_runs_as_shown(tmp_path: Path) -> None:
     example = " ".join(text.partition("Example: asyncreport ")[2].split())
     assert example.startswith("query --emulator ")
     assert call(*example.split(), cwd=tmp_path).code == 0
-    assert all(f"[env: {name}]" in " ".join(text.split()) for name in ("QUERY_START_DATE", "QUERY_END_DATE", "GENESYS_USER_ID"))
+    assert all(
+        f"[env: {name}]" in " ".join(text.split())
+        for name in ("QUERY_START_DATE", "QUERY_END_DATE", "GENESYS_USER_ID")
+    )
 
 
 def test_nothing_stays_behind(tmp_path: Path) -> None:
@@ -92,9 +106,14 @@ def test_nothing_stays_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [40, 80])
-def test_a_terminal_of_any_width_shows_whole_numbers_and_names_that_can_be_read(tmp_path: Path, width: int) -> None:
+def test_a_terminal_of_any_width_shows_whole_numbers_and_names_that_can_be_read(
+    tmp_path: Path, width: int
+) -> None:
     """In a table where it fits, names folded; else a line each."""
-    lines = [re.sub(r"\x1b\[\d*m", "", line) for line in terminal(*RANGE, cwd=tmp_path, COLUMNS=str(width), TERM="xterm")]
+    lines = [
+        re.sub(r"\x1b\[\d*m", "", line)
+        for line in terminal(*RANGE, cwd=tmp_path, COLUMNS=str(width), TERM="xterm")
+    ]
     record = json.loads(query(*RANGE, cwd=tmp_path).out.splitlines()[0])
     start, aht = record["interval_start"][11:16], f"{record['avg_handle_time_sec']:.2f}"
     if width == 40:
@@ -103,14 +122,26 @@ def test_a_terminal_of_any_width_shows_whole_numbers_and_names_that_can_be_read(
             f"{record['user_name']}, 2024-01-01 {start} – {record['interval_end'][11:16]}, {record['handled_count']} handled, AHT {aht} s",
         ]
     else:
-        assert [cell.strip() for cell in lines[3].strip("│").split("│")][-2:] == [str(record["handled_count"]), aht]
+        assert [cell.strip() for cell in lines[3].strip("│").split("│")][-2:] == [
+            str(record["handled_count"]),
+            aht,
+        ]
         assert max(map(len, lines)) <= width
 
 
 def test_a_terminal_gets_a_table_and_a_total(tmp_path: Path) -> None:
-    records = [json.loads(line) for line in query(*RANGE, "--granularity", "P1D", "--occupancy", cwd=tmp_path).out.splitlines()]
+    records = [
+        json.loads(line)
+        for line in query(
+            *RANGE, "--granularity", "P1D", "--occupancy", cwd=tmp_path
+        ).out.splitlines()
+    ]
     lines = terminal(*RANGE, "--granularity", "P1D", "--occupancy", cwd=tmp_path)
-    shown = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
+    shown = [
+        [cell.strip() for cell in line.strip("│").split("│")]
+        for line in lines
+        if line.startswith("│")
+    ]
     assert shown == [
         [
             each["user_name"],
@@ -122,22 +153,44 @@ def test_a_terminal_gets_a_table_and_a_total(tmp_path: Path) -> None:
         for each in records
     ]
     assert "user" in lines[1]
-    assert lines[-1].startswith(f"{len(records)} users, {sum(each['handled_count'] for each in records):,} handled, AHT ")
+    assert lines[-1].startswith(
+        f"{len(records)} users, {sum(each['handled_count'] for each in records):,} handled, AHT "
+    )
     assert ", occupancy " in lines[-1]
 
 
 def test_several_teams_are_told_apart_by_a_column(tmp_path: Path) -> None:
-    lines = terminal(*RANGE, "--team", "Billing East", "--user", ",".join(USERS), "--granularity", "none", cwd=tmp_path)
+    lines = terminal(
+        *RANGE,
+        "--team",
+        "Billing East",
+        "--user",
+        ",".join(USERS),
+        "--granularity",
+        "none",
+        cwd=tmp_path,
+    )
     assert lines[1].split()[1:4] == ["team", "┃", "user"]
-    assert {line.strip("│ ").partition(" │")[0].strip() for line in lines if line.startswith("│")} == {"Billing East", "users"}
+    assert {
+        line.strip("│ ").partition(" │")[0].strip() for line in lines if line.startswith("│")
+    } == {"Billing East", "users"}
 
 
 def test_range_and_users_come_from_the_environment_and_its_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("QUERY_START_DATE=2024-01-01\nQUERY_END_DATE=2024-01-09\n")
     result = query("--granularity", "none", cwd=tmp_path, QUERY_END_DATE="2024-01-02")
     (first, *_) = map(json.loads, result.out.splitlines())
-    assert (first["interval_start"], first["interval_end"]) == ("2024-01-01T00:00:00.000Z", "2024-01-02T00:00:00.000Z")
-    refused = call("query", cwd=tmp_path, GENESYS_USER_ID="a,a", GENESYS_CLIENT_ID="id", GENESYS_CLIENT_SECRET="secret")
+    assert (first["interval_start"], first["interval_end"]) == (
+        "2024-01-01T00:00:00.000Z",
+        "2024-01-02T00:00:00.000Z",
+    )
+    refused = call(
+        "query",
+        cwd=tmp_path,
+        GENESYS_USER_ID="a,a",
+        GENESYS_CLIENT_ID="id",
+        GENESYS_CLIENT_SECRET="secret",
+    )
     assert (refused.code, refused.out) == (2, "")
     assert refused.err.startswith("error: GENESYS_USER_ID: teams[0].users[1]: 'a' is listed twice;")
 
@@ -164,12 +217,26 @@ def test_an_empty_result_is_no_failure_and_explains_itself(tmp_path: Path) -> No
 def test_an_unknown_team_ends_with_2(tmp_path: Path) -> None:
     result = query(*RANGE, "--team", "none so named", cwd=tmp_path)
     assert (result.code, result.out) == (2, "")
-    assert result.err.startswith("error: team 'none so named' (team none so named) cannot be looked up: ")
+    assert result.err.startswith(
+        "error: team 'none so named' (team none so named) cannot be looked up: "
+    )
 
 
 def test_a_reader_that_goes_away_early_is_no_traceback(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "asyncreport", "query", "--emulator", "--start", "2024-01-01", "--end", "2024-02-01"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "asyncreport",
+        "query",
+        "--emulator",
+        "--start",
+        "2024-01-01",
+        "--end",
+        "2024-02-01",
+    ]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.read(1) == b"{"
@@ -186,8 +253,19 @@ def emulator() -> Iterator[Handle]:
 
 def reported(folder: Path, emulator: Handle, screen: io.StringIO, **limits: Any) -> Report:
     """Ask an emulator's process for everyone in January and February, a query a month."""
-    asked = QueryOptions(start="2024-01-01", end="2024-03-01", granularity="P1D", time_zone="UTC", contract="aggregates", emulator=True)
-    real = load_job(write_job(folder, emulator, connections={"default": connection(emulator)}, range=_RANGE), environ={}, now=NOW)
+    asked = QueryOptions(
+        start="2024-01-01",
+        end="2024-03-01",
+        granularity="P1D",
+        time_zone="UTC",
+        contract="aggregates",
+        emulator=True,
+    )
+    real = load_job(
+        write_job(folder, emulator, connections={"default": connection(emulator)}, range=_RANGE),
+        environ={},
+        now=NOW,
+    )
     job: Job = job_of(asked, folder, environ={}, now=NOW)
     job = msgspec.structs.replace(job, connections=real.connections, limits=Limits(**limits))
     return asyncio.run(report(job, now=NOW, say=Screen(Console(file=screen, width=500)).say))
@@ -196,11 +274,17 @@ def reported(folder: Path, emulator: Handle, screen: io.StringIO, **limits: Any)
 _RANGE = {"start": "2024-01-01", "end": "2024-03-01"}
 
 
-def test_a_query_that_fails_shows_nothing_rather_than_a_part(emulator: Handle, tmp_path: Path) -> None:
-    emulator.faults([{"match": {"path": "aggregates", "nth": [2]}, "do": {"status": 503, "message": "Not now"}}])
+def test_a_query_that_fails_shows_nothing_rather_than_a_part(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    emulator.faults(
+        [{"match": {"path": "aggregates", "nth": [2]}, "do": {"status": 503, "message": "Not now"}}]
+    )
     screen = io.StringIO()
     try:
-        with pytest.raises(RetriesExhausted, match=r"^1 of the queries failed, so nothing is shown; run it again$"):
+        with pytest.raises(
+            RetriesExhausted, match=r"^1 of the queries failed, so nothing is shown; run it again$"
+        ):
             reported(tmp_path, emulator, screen, max_attempts=1)
     finally:
         emulator.faults([])
@@ -209,7 +293,12 @@ def test_a_query_that_fails_shows_nothing_rather_than_a_part(emulator: Handle, t
 
 
 def test_a_missing_permission_is_named_with_the_place_to_grant_it(tmp_path: Path) -> None:
-    with emulator_process(agents=6, seed=5, denied=["analytics:conversationAggregate:view"]) as closed, pytest.raises(AuthError) as caught:
+    with (
+        emulator_process(
+            agents=6, seed=5, denied=["analytics:conversationAggregate:view"]
+        ) as closed,
+        pytest.raises(AuthError) as caught,
+    ):
         reported(tmp_path, closed, io.StringIO())
     assert str(caught.value).partition(": ")[2] == (
         "403 missing.permissions: Unable to perform the requested action. "

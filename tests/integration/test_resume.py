@@ -50,7 +50,11 @@ def committed(state: Path, *, since: int = 0) -> set[str]:
     """Give the intervals of the parts that the manifest lists after a number; a torn last line lists nothing."""
     path = state / "manifest.jsonl"
     lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    return {json.loads(line)["interval"] for line in lines if "interval" in line and json.loads(line)["part"] > since}
+    return {
+        json.loads(line)["interval"]
+        for line in lines
+        if "interval" in line and json.loads(line)["part"] > since
+    }
 
 
 def seen_by(emulator: Handle) -> int:
@@ -60,11 +64,17 @@ def seen_by(emulator: Handle) -> int:
 
 def asked(emulator: Handle, since: int) -> list[str]:
     """Give the intervals of the queries that came after so many log entries."""
-    return [seen["interval"] for seen in emulator.log()[since:] if QUERY in seen["path"] and seen["interval"]]
+    return [
+        seen["interval"]
+        for seen in emulator.log()[since:]
+        if QUERY in seen["path"] and seen["interval"]
+    ]
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_run_killed_at_any_moment_is_finished_by_the_next(emulator: Handle, calm: bytes, tmp_path: Path, seed: int) -> None:
+def test_a_run_killed_at_any_moment_is_finished_by_the_next(
+    emulator: Handle, calm: bytes, tmp_path: Path, seed: int
+) -> None:
     """No finished chunk is asked for again, and the bytes are those of an undisturbed run."""
     rng = random.Random(seed)
     path = job(tmp_path, emulator)
@@ -82,7 +92,9 @@ def test_a_run_killed_at_any_moment_is_finished_by_the_next(emulator: Handle, ca
     assert not done & set(again)
 
 
-@pytest.mark.parametrize(("number", "name", "code"), [(signal.SIGINT, "SIGINT", 130), (signal.SIGTERM, "SIGTERM", 143)])
+@pytest.mark.parametrize(
+    ("number", "name", "code"), [(signal.SIGINT, "SIGINT", 130), (signal.SIGTERM, "SIGTERM", 143)]
+)
 def test_a_signal_ends_a_run_cleanly_and_keeps_what_is_finished(
     emulator: Handle, calm: bytes, tmp_path: Path, number: int, name: str, code: int
 ) -> None:
@@ -91,13 +103,18 @@ def test_a_signal_ends_a_run_cleanly_and_keeps_what_is_finished(
     before = seen_by(emulator)
     try:
         with start("run", str(path), cwd=tmp_path) as process:
-            emulator.wait(requests=before + 1 + 7)  # how many users, and five queries answered; two hang
+            emulator.wait(
+                requests=before + 1 + 7
+            )  # how many users, and five queries answered; two hang
             process.send_signal(number)
             out, err = process.communicate(timeout=60)
     finally:
         emulator.faults([])
     assert (process.returncode, out) == (code, "")
-    assert err.splitlines()[-2:] == ["what is finished is kept: run again to go on from there", f"stopped by {name}"]
+    assert err.splitlines()[-2:] == [
+        "what is finished is kept: run again to go on from there",
+        f"stopped by {name}",
+    ]
     assert len(committed(tmp_path / ".asyncreport" / "job")) == 5
     assert not list(tmp_path.rglob("*.tmp"))
     assert not (tmp_path / "out.jsonl").exists()
@@ -116,11 +133,15 @@ def test_a_second_run_of_a_job_says_who_holds_it(emulator: Handle, tmp_path: Pat
     finally:
         emulator.faults([])
     assert second.code == 5
-    assert call("run", str(path), cwd=tmp_path).code == 0  # the lock of a dead process does not block
+    assert (
+        call("run", str(path), cwd=tmp_path).code == 0
+    )  # the lock of a dead process does not block
     assert f"is in use by process {first.pid} on " in second.err
 
 
-def test_a_finished_job_run_again_sends_no_request_and_touches_no_file(emulator: Handle, tmp_path: Path) -> None:
+def test_a_finished_job_run_again_sends_no_request_and_touches_no_file(
+    emulator: Handle, tmp_path: Path
+) -> None:
     path = job(tmp_path, emulator)
     assert call("run", str(path), cwd=tmp_path).code == 0
     before, stamp = len(emulator.log()), (tmp_path / "out.jsonl").stat()
@@ -130,12 +151,17 @@ def test_a_finished_job_run_again_sends_no_request_and_touches_no_file(emulator:
     assert (tmp_path / "out.jsonl").stat() == stamp
 
 
-def test_parts_that_were_changed_or_cut_are_named_and_fetched_again(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+def test_parts_that_were_changed_or_cut_are_named_and_fetched_again(
+    emulator: Handle, calm: bytes, tmp_path: Path
+) -> None:
     """One changed in its rows, one in its index, one cut short; nothing but these is asked for."""
     path = job(tmp_path, emulator)
     run_here(path)
     state = tmp_path / ".asyncreport" / "job"
-    for number, old, new in ((3, b'"handled_count":1', b'"handled_count":2'), (5, b'{"users":', b'{"losers"')):
+    for number, old, new in (
+        (3, b'"handled_count":1', b'"handled_count":2'),
+        (5, b'{"users":', b'{"losers"'),
+    ):
         part = state / f"part-0000000{number}.jsonl"
         part.write_bytes(part.read_bytes().replace(old, new, 1))
     cut = state / "part-00000007.jsonl"
@@ -152,7 +178,9 @@ def test_parts_that_were_changed_or_cut_are_named_and_fetched_again(emulator: Ha
     assert (tmp_path / "out.jsonl").read_bytes() == calm
 
 
-def test_a_disk_that_damages_what_was_just_saved_ends_the_run(emulator: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_damages_what_was_just_saved_ends_the_run(
+    emulator: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, save = job(tmp_path, emulator), State.save
 
     async def spoil(state: State, *given: Any, **named: Any) -> Part:
@@ -162,11 +190,15 @@ def test_a_disk_that_damages_what_was_just_saved_ends_the_run(emulator: Handle, 
         return part
 
     monkeypatch.setattr(State, "save", spoil)
-    with pytest.raises(StoreError, match=r"is not what was saved: .* this run saved it, so check the disk first"):
+    with pytest.raises(
+        StoreError, match=r"is not what was saved: .* this run saved it, so check the disk first"
+    ):
         run_here(path)
 
 
-def test_a_refresh_asks_for_an_interval_again_and_lists_what_changed(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+def test_a_refresh_asks_for_an_interval_again_and_lists_what_changed(
+    emulator: Handle, calm: bytes, tmp_path: Path
+) -> None:
     path, state = job(tmp_path, emulator), tmp_path / ".asyncreport" / "job"
     early = NOW - DAY
     run_here(path, now=early)
@@ -174,11 +206,20 @@ def test_a_refresh_asks_for_an_interval_again_and_lists_what_changed(emulator: H
     seen = len(emulator.log())
     result = call("run", str(path), "--refresh", "2024-01-04T12:00/2024-01-07", cwd=tmp_path)
     assert result.code == 0
-    assert asked(emulator, seen) == [f"2024-01-0{day}T00:00:00.000Z/2024-01-0{day + 1}T00:00:00.000Z" for day in (4, 5, 6)]
+    assert asked(emulator, seen) == [
+        f"2024-01-0{day}T00:00:00.000Z/2024-01-0{day + 1}T00:00:00.000Z" for day in (4, 5, 6)
+    ]
     assert "job: 3 chunks fetched, 13 stood already" in result.err
-    assert f"1 value in 1 part changed since they were fetched before: {state / 'changes.jsonl'}" in result.err
+    assert (
+        f"1 value in 1 part changed since they were fetched before: {state / 'changes.jsonl'}"
+        in result.err
+    )
     change = json.loads((state / "changes.jsonl").read_text())
-    assert (change["field"], change["before"], change["interval_start"][:10]) == ("handled_count", 0, "2024-01-05")
+    assert (change["field"], change["before"], change["interval_start"][:10]) == (
+        "handled_count",
+        0,
+        "2024-01-05",
+    )
     assert change["after"] > 0
     assert (state / "changes.jsonl").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "out.jsonl").read_bytes() == calm
@@ -214,13 +255,24 @@ def test_a_refresh_that_is_killed_half_way_leaves_parts_that_do_not_overlap(
     ("given", "said"),
     [
         ("", "--refresh: '' is no START/END; accepted: 2024-01-01/2024-01-08, yesterday/today"),
-        ("2024-01-03", "--refresh: '2024-01-03' is no START/END; accepted: 2024-01-01/2024-01-08, yesterday/today"),
-        ("2024-01-03/soon", "--refresh: end: 'soon' is no date and no date with a time; accepted: 2023-01-01,"),
+        (
+            "2024-01-03",
+            "--refresh: '2024-01-03' is no START/END; accepted: 2024-01-01/2024-01-08, yesterday/today",
+        ),
+        (
+            "2024-01-03/soon",
+            "--refresh: end: 'soon' is no date and no date with a time; accepted: 2023-01-01,",
+        ),
         ("2024-01-03/2024-01-03", "--refresh: end: '2024-01-03' is not after the start;"),
-        ("2023-01-03/2023-01-05", "--refresh: '2023-01-03/2023-01-05' lies outside the job's range; accepted: what overlaps 2024-01-01T"),
+        (
+            "2023-01-03/2023-01-05",
+            "--refresh: '2023-01-03/2023-01-05' lies outside the job's range; accepted: what overlaps 2024-01-01T",
+        ),
     ],
 )
-def test_a_refresh_of_no_interval_is_refused(emulator: Handle, tmp_path: Path, given: str, said: str) -> None:
+def test_a_refresh_of_no_interval_is_refused(
+    emulator: Handle, tmp_path: Path, given: str, said: str
+) -> None:
     result = call("run", str(job(tmp_path, emulator)), "--refresh", given, cwd=tmp_path)
     assert result.code == 2
     assert said in result.err
@@ -229,60 +281,105 @@ def test_a_refresh_of_no_interval_is_refused(emulator: Handle, tmp_path: Path, g
 def test_a_refresh_with_a_failed_chunk_says_that_old_values_stand_and_the_next_run_fetches_it(
     emulator: Handle, calm: bytes, tmp_path: Path
 ) -> None:
-    path, state = job(tmp_path, emulator, limits={"concurrency": 2, "max_attempts": 1}), tmp_path / ".asyncreport" / "job"
+    path, state = (
+        job(tmp_path, emulator, limits={"concurrency": 2, "max_attempts": 1}),
+        tmp_path / ".asyncreport" / "job",
+    )
     early = NOW - DAY
     run_here(path, now=early)
     restate(state, "2024-01-05T00:00:00.000Z")
     run_here(path, now=early)
     old = (tmp_path / "out.jsonl").read_bytes()
-    emulator.faults([{"match": {"path": QUERY, "body": "2024-01-05T00:00:00.000Z/"}, "do": {"status": 504}}])
+    emulator.faults(
+        [{"match": {"path": QUERY, "body": "2024-01-05T00:00:00.000Z/"}, "do": {"status": 504}}]
+    )
     try:
         failed = call("run", str(path), "--refresh", "2024-01-04/2024-01-07", cwd=tmp_path)
         partial = call("run", str(path), "--allow-partial", cwd=tmp_path)
     finally:
         emulator.faults([])
     assert (failed.code, partial.code) == (1, 1)
-    assert "not fetched again: default 2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z, everyone: [" in failed.err
-    assert failed.err.splitlines()[-1].startswith("1 chunk was not fetched again, and its old values stand while the output files are as")
-    assert partial.err.splitlines()[-1].startswith("1 chunk was not fetched again, and its old values stand in the output; run again")
+    assert (
+        "not fetched again: default 2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z, everyone: ["
+        in failed.err
+    )
+    assert failed.err.splitlines()[-1].startswith(
+        "1 chunk was not fetched again, and its old values stand while the output files are as"
+    )
+    assert partial.err.splitlines()[-1].startswith(
+        "1 chunk was not fetched again, and its old values stand in the output; run again"
+    )
     assert "(partial)" not in partial.err
     assert (tmp_path / "out.jsonl").read_bytes() == old != calm
-    looked, verified = (call(command, str(path), cwd=tmp_path).out for command in ("status", "verify"))
-    assert ", 0 chunks and 0 teams missing, 1 chunk not fetched again; run again: nothing else will be fetched" in looked
-    assert "WARN  default: 1 part was to be fetched again by a refresh; the next run asks again" in verified
+    looked, verified = (
+        call(command, str(path), cwd=tmp_path).out for command in ("status", "verify")
+    )
+    assert (
+        ", 0 chunks and 0 teams missing, 1 chunk not fetched again; run again: nothing else will be fetched"
+        in looked
+    )
+    assert (
+        "WARN  default: 1 part was to be fetched again by a refresh; the next run asks again"
+        in verified
+    )
     seen = len(emulator.log())
     assert call("run", str(path), cwd=tmp_path).code == 0
     assert asked(emulator, seen) == ["2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z"]
     assert (tmp_path / "out.jsonl").read_bytes() == calm
 
 
-def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(
+    emulator: Handle, calm: bytes, tmp_path: Path
+) -> None:
     """Unless partial output is allowed; the next run asks for the gap alone."""
     path = job(tmp_path, emulator, limits={"concurrency": 2, "max_attempts": 2})
-    emulator.faults([{"match": {"path": QUERY, "body": "2024-01-05T00:00:00.000Z/"}, "do": {"status": 504}}])
+    emulator.faults(
+        [{"match": {"path": QUERY, "body": "2024-01-05T00:00:00.000Z/"}, "do": {"status": 504}}]
+    )
     try:
         failed = call("run", str(path), cwd=tmp_path)
         assert failed.code == 1
         assert not (tmp_path / "out.jsonl").exists()
         lines = failed.err.splitlines()
         assert lines[0] == "job: 15 chunks fetched, 0 stood already"
-        assert lines[-2].startswith("missing: default 2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z, everyone: [")
-        assert "POST /api/v2/analytics/conversations/aggregates/query: 504 request.timeout" in lines[-2]
+        assert lines[-2].startswith(
+            "missing: default 2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z, everyone: ["
+        )
+        assert (
+            "POST /api/v2/analytics/conversations/aggregates/query: 504 request.timeout"
+            in lines[-2]
+        )
         assert "gave up after 2 attempts" in lines[-2]
-        assert lines[-1] == "1 chunk is missing and the output files are as they were; run again: nothing else will be fetched"
+        assert (
+            lines[-1]
+            == "1 chunk is missing and the output files are as they were; run again: nothing else will be fetched"
+        )
         partial = call("run", str(path), "--allow-partial", cwd=tmp_path)
         assert partial.code == 1
-        assert partial.err.splitlines()[-1] == "1 chunk is missing and the output holds the rest; run again: nothing else will be fetched"
+        assert (
+            partial.err.splitlines()[-1]
+            == "1 chunk is missing and the output holds the rest; run again: nothing else will be fetched"
+        )
         summary = json.loads((tmp_path / ".asyncreport" / "job" / "summary.json").read_text())
         assert (summary["complete"], summary["partial"]) == (False, True)
         assert f"  {tmp_path / 'out.jsonl'} (partial)" in partial.err.splitlines()
         gap = summary["missing"][0]
-        assert (gap["interval"], gap["users"]) == ("2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z", None)
-        assert gap["error"].startswith(f"[{gap['correlation_id']}] POST /api/v2/analytics/conversations/aggregates/query: 504 ")
+        assert (gap["interval"], gap["users"]) == (
+            "2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z",
+            None,
+        )
+        assert gap["error"].startswith(
+            f"[{gap['correlation_id']}] POST /api/v2/analytics/conversations/aggregates/query: 504 "
+        )
         assert 0 < len((tmp_path / "out.jsonl").read_bytes()) < len(calm)
         again = call("run", str(path), cwd=tmp_path)
-        assert f"  {tmp_path / 'out.jsonl'} (partial, as an earlier run left it)" in again.err.splitlines()
-        assert re.search(r"out\.jsonl: .* made \S+ \(partial\)\n", call("status", str(path), cwd=tmp_path).out)
+        assert (
+            f"  {tmp_path / 'out.jsonl'} (partial, as an earlier run left it)"
+            in again.err.splitlines()
+        )
+        assert re.search(
+            r"out\.jsonl: .* made \S+ \(partial\)\n", call("status", str(path), cwd=tmp_path).out
+        )
     finally:
         emulator.faults([])
     seen = len(emulator.log())
@@ -296,7 +393,10 @@ def test_a_gap_beside_a_damaged_part_is_told_once_and_not_at_all_where_the_secon
     emulator: Handle, calm: bytes, tmp_path: Path
 ) -> None:
     """The damage is found by the merge, and with the part the gap is asked for again."""
-    path, state = job(tmp_path, emulator, limits={"concurrency": 2, "max_attempts": 1}), tmp_path / ".asyncreport" / "job"
+    path, state = (
+        job(tmp_path, emulator, limits={"concurrency": 2, "max_attempts": 1}),
+        tmp_path / ".asyncreport" / "job",
+    )
     lost = {"path": QUERY, "body": "2024-01-05T00:00:00.000Z/"}
     run_here(path)
     for times, gaps in ((2, 1), (1, 0)):
@@ -305,7 +405,9 @@ def test_a_gap_beside_a_damaged_part_is_told_once_and_not_at_all_where_the_secon
                 part.unlink()
         (tmp_path / "out.jsonl").unlink()
         damaged = min(state.glob("part-*"))
-        damaged.write_bytes(damaged.read_bytes().replace(b'"handled_count":1', b'"handled_count":2', 1))
+        damaged.write_bytes(
+            damaged.read_bytes().replace(b'"handled_count":1', b'"handled_count":2', 1)
+        )
         emulator.faults([{"match": {**lost, "times": times}, "do": {"status": 503}}])
         try:
             summary = run_here(path, now=NOW + times, allow_partial=True)
@@ -315,15 +417,24 @@ def test_a_gap_beside_a_damaged_part_is_told_once_and_not_at_all_where_the_secon
     assert (tmp_path / "out.jsonl").read_bytes() == calm
 
 
-def test_replaced_parts_do_not_pile_up_beside_a_gap_that_lasts(emulator: Handle, tmp_path: Path) -> None:
+def test_replaced_parts_do_not_pile_up_beside_a_gap_that_lasts(
+    emulator: Handle, tmp_path: Path
+) -> None:
     """Though no output is written, they are deleted, and what changed is noted, once it is committed what replaces them."""
-    path, state = job(tmp_path, emulator, limits={"concurrency": 2, "max_attempts": 1}), tmp_path / ".asyncreport" / "job"
-    emulator.faults([{"match": {"path": QUERY, "body": "2024-01-05T00:00:00.000Z/"}, "do": {"status": 504}}])
+    path, state = (
+        job(tmp_path, emulator, limits={"concurrency": 2, "max_attempts": 1}),
+        tmp_path / ".asyncreport" / "job",
+    )
+    emulator.faults(
+        [{"match": {"path": QUERY, "body": "2024-01-05T00:00:00.000Z/"}, "do": {"status": 504}}]
+    )
     try:
         run_here(path, now=NOW - 3 * DAY)
         restate(state, "2024-01-08T00:00:00.000Z")
         for day in (2, 1):
-            assert call("run", str(path), "--refresh", "2024-01-06/2024-01-17", cwd=tmp_path).code == 1, day
+            assert (
+                call("run", str(path), "--refresh", "2024-01-06/2024-01-17", cwd=tmp_path).code == 1
+            ), day
             assert len(list(state.glob("part-*"))) == CHUNKS - 1
     finally:
         emulator.faults([])
@@ -331,7 +442,9 @@ def test_replaced_parts_do_not_pile_up_beside_a_gap_that_lasts(emulator: Handle,
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_a_partial_output_of_nothing_leaves_the_good_one_alone(emulator: Handle, tmp_path: Path) -> None:
+def test_a_partial_output_of_nothing_leaves_the_good_one_alone(
+    emulator: Handle, tmp_path: Path
+) -> None:
     """Another query, of which no chunk can be had: an empty file would say that nobody worked."""
     few = {**RANGE, "end": "2024-01-03"}
     output = {"path": str(tmp_path / "out.jsonl"), "per_team": str(tmp_path / "{team}.jsonl")}
@@ -340,17 +453,24 @@ def test_a_partial_output_of_nothing_leaves_the_good_one_alone(emulator: Handle,
     good = (tmp_path / "out.jsonl").read_bytes()
     emulator.faults([{"match": {"path": QUERY}, "do": {"status": 503}}])
     try:
-        result = call("run", str(path), "--allow-partial", "--set", "range.granularity=PT1H", cwd=tmp_path)
+        result = call(
+            "run", str(path), "--allow-partial", "--set", "range.granularity=PT1H", cwd=tmp_path
+        )
     finally:
         emulator.faults([])
     assert result.code == 1
     files = [tmp_path / "out.jsonl", tmp_path / "all.jsonl"]
-    assert f"warning: not written, for nothing stands of what belongs in it: {files[0]}, {files[1]}\n" in result.err
+    assert (
+        f"warning: not written, for nothing stands of what belongs in it: {files[0]}, {files[1]}\n"
+        in result.err
+    )
     assert "2 chunks are missing and the output files are as they were" in result.err
     assert [file.read_bytes() for file in files] == [good, good]
 
 
-def test_a_stormy_wire_gives_the_bytes_of_a_calm_one(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+def test_a_stormy_wire_gives_the_bytes_of_a_calm_one(
+    emulator: Handle, calm: bytes, tmp_path: Path
+) -> None:
     """Errors, resets, cut and foreign bodies, throttling and dead tokens in every third answer."""
     storm: list[dict[str, Any]] = [
         {"status": 503},
@@ -401,7 +521,13 @@ def test_names_are_asked_for_once_a_month_or_when_told_to(emulator: Handle, tmp_
         run_here(path, **options)
         return sum("id=" in entry["query"] for entry in emulator.log()[seen:])
 
-    assert [lookups(), lookups(), lookups(refresh_names=True), lookups(now=NOW + 31 * DAY), lookups(now=NOW + 32 * DAY)] == [1, 0, 1, 1, 0]
+    assert [
+        lookups(),
+        lookups(),
+        lookups(refresh_names=True),
+        lookups(now=NOW + 31 * DAY),
+        lookups(now=NOW + 32 * DAY),
+    ] == [1, 0, 1, 1, 0]
 
 
 def test_a_directory_that_refuses_costs_the_names_and_not_the_run(tmp_path: Path) -> None:
@@ -417,20 +543,33 @@ def test_names_that_were_refused_are_asked_for_again_by_the_next_run(tmp_path: P
     with emulator_process(agents=4, seed=3, requests_per_minute=0) as emulator:
         path = job(tmp_path, emulator, limits={"max_attempts": 1})
         for status in (403, 503):
-            emulator.faults([{"match": {"path": "/api/v2/users", "after": 1 if status == 403 else 0}, "do": {"status": status}}])
+            emulator.faults(
+                [
+                    {
+                        "match": {"path": "/api/v2/users", "after": 1 if status == 403 else 0},
+                        "do": {"status": status},
+                    }
+                ]
+            )
             assert run_here(path).complete
             assert '"user_name":null' in (tmp_path / "out.jsonl").read_text()
         emulator.faults([])
         run_here(path)
         assert '"user_name":null' not in "".join(
-            line for line in (tmp_path / "out.jsonl").read_text().splitlines() if '"user_id":null' not in line
+            line
+            for line in (tmp_path / "out.jsonl").read_text().splitlines()
+            if '"user_id":null' not in line
         )
 
 
-def test_a_poisoned_chunk_is_a_gap_and_holds_nothing_else_up(emulator: Handle, tmp_path: Path) -> None:
+def test_a_poisoned_chunk_is_a_gap_and_holds_nothing_else_up(
+    emulator: Handle, tmp_path: Path
+) -> None:
     """Also on later runs, when it is all that is left to fetch."""
     path = job(tmp_path, emulator, limits={"concurrency": 16})
-    emulator.faults([{"match": {"path": QUERY, "body": "2024-01-01T00:00:00.000Z/"}, "do": {"status": 400}}])
+    emulator.faults(
+        [{"match": {"path": QUERY, "body": "2024-01-01T00:00:00.000Z/"}, "do": {"status": 400}}]
+    )
     try:
         first, second = run_here(path), run_here(path)
     finally:
@@ -478,25 +617,38 @@ def test_an_unchanged_month_is_not_touched(emulator: Handle, tmp_path: Path) -> 
     assert (tmp_path / "out-2024-02.jsonl").stat().st_size > 0
 
 
-def test_an_output_path_that_is_a_folder_is_refused_before_any_request(emulator: Handle, tmp_path: Path) -> None:
+def test_an_output_path_that_is_a_folder_is_refused_before_any_request(
+    emulator: Handle, tmp_path: Path
+) -> None:
     (tmp_path / "taken.jsonl").mkdir()
     before = len(emulator.log())
-    result = call("run", str(job(tmp_path, emulator, output={"path": str(tmp_path / "taken.jsonl")})), cwd=tmp_path)
+    result = call(
+        "run",
+        str(job(tmp_path, emulator, output={"path": str(tmp_path / "taken.jsonl")})),
+        cwd=tmp_path,
+    )
     assert result.code == 5
     assert "taken.jsonl is a folder or a device; give the output the path of a file" in result.err
     assert len(emulator.log()) == before
 
 
 def test_secrets_are_in_no_file_and_no_line(emulator: Handle, tmp_path: Path) -> None:
-    path = job(tmp_path, emulator, connections={"default": connection(emulator, client_secret="${SECRET}")})
+    path = job(
+        tmp_path, emulator, connections={"default": connection(emulator, client_secret="${SECRET}")}
+    )
     result = call("run", "-v", str(path), cwd=tmp_path, SECRET=emulator.client_secret)
     assert result.code == 0
-    for text in (result.err, *(each.read_text() for each in (tmp_path / ".asyncreport").rglob("*") if each.is_file())):
+    for text in (
+        result.err,
+        *(each.read_text() for each in (tmp_path / ".asyncreport").rglob("*") if each.is_file()),
+    ):
         assert emulator.client_secret not in text
         assert "Bearer" not in text
 
 
-def test_a_changed_job_uses_what_fits_and_nothing_of_another_query(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+def test_a_changed_job_uses_what_fits_and_nothing_of_another_query(
+    emulator: Handle, calm: bytes, tmp_path: Path
+) -> None:
     """Another granularity is another query; a name of a team, an output path, a chunk length and a longer range are not."""
     path = job(tmp_path, emulator)
     run_here(path)

@@ -71,7 +71,9 @@ TRACES = {
 
 def assert_clean(text: str) -> None:
     for trace in TRACES:
-        assert trace not in text, f"{trace!r} is in {text[max(0, text.index(trace) - 200) :][:600]!r}"
+        assert trace not in text, (
+            f"{trace!r} is in {text[max(0, text.index(trace) - 200) :][:600]!r}"
+        )
 
 
 class Gateway:
@@ -79,7 +81,11 @@ class Gateway:
 
     def __init__(self) -> None:
         #: how a request is answered: (is it for a token, all that came as text) -> status, headers, body
-        self.answer: Callable[[bool, str], tuple[int, dict[str, str], bytes]] = lambda _, __: (200, {}, b"{}")
+        self.answer: Callable[[bool, str], tuple[int, dict[str, str], bytes]] = lambda _, __: (
+            200,
+            {},
+            b"{}",
+        )
         #: written instead of any answer: HTTP that is none
         self.raw: Callable[[str], bytes] | None = None
         #: what came, headers and body
@@ -109,7 +115,11 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Gateway]:
                 return
             status, headers, answer = gateway.answer("/oauth/token" in self.path, came)
             self.send_response_only(status)
-            for name, value in {"Content-Length": str(len(answer)), "Content-Type": "application/json", **headers}.items():
+            for name, value in {
+                "Content-Length": str(len(answer)),
+                "Content-Type": "application/json",
+                **headers,
+            }.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(answer)
@@ -149,7 +159,10 @@ def gateway(shared: Gateway) -> Iterator[Gateway]:
 
 def job(folder: Path, url: str, **sections: Any) -> Path:
     """Write a job whose secrets are in `.env`, as people keep them."""
-    escaped = {name: value.replace("\\", "\\\\").replace("'", "\\'") for name, value in {"SECRET": SECRET, "OTHER": OTHER}.items()}
+    escaped = {
+        name: value.replace("\\", "\\\\").replace("'", "\\'")
+        for name, value in {"SECRET": SECRET, "OTHER": OTHER}.items()
+    }
     (folder / ".env").write_text("".join(f"{name}='{value}'\n" for name, value in escaped.items()))
     there = Handle(url, CLIENT_ID, "${SECRET}")
     return write_job(
@@ -179,13 +192,19 @@ def loud(*arguments: str, cwd: Path, **extra: str) -> Call:
     """Run the command line as noisily as can be."""
     there = {**environ(**extra), "PYTHONASYNCIODEBUG": "1", "PYTHONDEVMODE": "1"}
     command = [sys.executable, "-c", LOUD, *arguments]
-    done = subprocess.run(command, check=False, cwd=cwd, env=there, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(
+        command, check=False, cwd=cwd, env=there, capture_output=True, text=True, timeout=PATIENCE
+    )
     return Call(done.returncode, done.stdout, done.stderr)
 
 
 def kept(folder: Path) -> str:
     """Read all that a run left, the job file and `.env` apart."""
-    return "\n".join(each.read_text() for each in folder.rglob("*") if each.is_file() and each.name not in (".env", "job.yaml"))
+    return "\n".join(
+        each.read_text()
+        for each in folder.rglob("*")
+        if each.is_file() and each.name not in (".env", "job.yaml")
+    )
 
 
 # What comes back -----------------------------------------------------------------------------------------------------
@@ -194,22 +213,55 @@ def kept(folder: Path) -> str:
 def _echo(came: str) -> str:
     """Say what a request proved itself with, first what it means, then as it came; short, for only the first words are ever shown."""
     said = [line.partition(": ")[2] for line in came.splitlines() if "uthorization: " in line]
-    meant = [base64.b64decode(each.split()[1]).decode("latin-1") for each in said if each.startswith("Basic")]
+    meant = [
+        base64.b64decode(each.split()[1]).decode("latin-1")
+        for each in said
+        if each.startswith("Basic")
+    ]
     secret = [SECRET] if BASIC in came or "client_secret" in came else []
     return " ".join([*secret, *meant, *said, came.splitlines()[-1], "end"])
 
 
 BODIES: dict[str, Callable[[str], tuple[dict[str, str], bytes]]] = {
-    **{f"text, {name}": lambda came, spell=spell: ({}, spell(came).encode()) for name, spell in SPELLINGS.items()},
-    "HTML": lambda came: ({"Content-Type": "text/html"}, f"<html><pre>{html.escape(came)}</pre></html>".encode()),
-    "message": lambda came: ({}, json.dumps({"message": came, "code": came, "contextId": came}).encode()),
-    "description": lambda came: ({}, json.dumps({"error": "invalid_client", "description": came}).encode()),
-    "error_description": lambda came: ({}, json.dumps({"error": came, "error_description": came}, ensure_ascii=False).encode()),
-    "messageParams": lambda came: ({}, json.dumps({"message": "no", "messageParams": {"a": came, came: "b"}}).encode()),
-    "details": lambda came: ({}, json.dumps({"message": "no", "details": [{"fieldName": came}], "limit": {"key": came}}).encode()),
+    **{
+        f"text, {name}": lambda came, spell=spell: ({}, spell(came).encode())
+        for name, spell in SPELLINGS.items()
+    },
+    "HTML": lambda came: (
+        {"Content-Type": "text/html"},
+        f"<html><pre>{html.escape(came)}</pre></html>".encode(),
+    ),
+    "message": lambda came: (
+        {},
+        json.dumps({"message": came, "code": came, "contextId": came}).encode(),
+    ),
+    "description": lambda came: (
+        {},
+        json.dumps({"error": "invalid_client", "description": came}).encode(),
+    ),
+    "error_description": lambda came: (
+        {},
+        json.dumps({"error": came, "error_description": came}, ensure_ascii=False).encode(),
+    ),
+    "messageParams": lambda came: (
+        {},
+        json.dumps({"message": "no", "messageParams": {"a": came, came: "b"}}).encode(),
+    ),
+    "details": lambda came: (
+        {},
+        json.dumps(
+            {"message": "no", "details": [{"fieldName": came}], "limit": {"key": came}}
+        ).encode(),
+    ),
     "escaped twice": lambda came: ({}, json.dumps({"message": quote(came)}).encode()),
-    "header": lambda came: ({"inin-correlation-id": came.encode("ascii", "ignore").decode()}, b"{}"),
-    "escaped header": lambda came: ({"inin-correlation-id": quote(came), "Location": f"http://127.0.0.1:9/{quote(came)}"}, b"{}"),
+    "header": lambda came: (
+        {"inin-correlation-id": came.encode("ascii", "ignore").decode()},
+        b"{}",
+    ),
+    "escaped header": lambda came: (
+        {"inin-correlation-id": quote(came), "Location": f"http://127.0.0.1:9/{quote(came)}"},
+        b"{}",
+    ),
 }
 STATUSES = [302, 400, 401, 407, 500]
 
@@ -240,15 +292,25 @@ def test_a_server_that_sends_the_request_back_reveals_nothing(
     gateway: Gateway, tmp_path: Path, caplog: pytest.LogCaptureFixture, body: str, in_form: bool
 ) -> None:
     """The token endpoint, with the secret, and the API, with the token: whatever the status."""
-    path = job(tmp_path, gateway.url, contract="entities" if in_form else "aggregates", limits={"max_attempts": 1})
+    path = job(
+        tmp_path,
+        gateway.url,
+        contract="entities" if in_form else "aggregates",
+        limits={"max_attempts": 1},
+    )
     for for_token in (True, False):
         for status in STATUSES:
             gateway.answer = _told(body, status, for_token=for_token)
             caplog.clear()
             text = failures(path, caplog)
-            assert f"/api/v2/organizations/limits/namespaces/platform.api: {status}" in text or f"/oauth/token: {status}" in text
+            assert (
+                f"/api/v2/organizations/limits/namespaces/platform.api: {status}" in text
+                or f"/oauth/token: {status}" in text
+            )
             assert_clean(text)
-    assert any(BASIC in came or quote_plus(SECRET) in came for came in gateway.seen), "the secret never travelled"
+    assert any(BASIC in came or quote_plus(SECRET) in came for came in gateway.seen), (
+        "the secret never travelled"
+    )
     assert any(BEARER in came for came in gateway.seen), "the token never travelled"
 
 
@@ -261,12 +323,27 @@ def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 #: successes that quote what they answer, by the path that is asked
 QUOTES: dict[str, Callable[[str], Any]] = {
     "a user": lambda came: {"results": [{"group": {"userId": came}, "data": []}]},
-    "a bucket": lambda came: {"results": [{"group": {"userId": "anna"}, "data": [{"interval": came, "metrics": [{"metric": "tHandle"}]}]}]},
+    "a bucket": lambda came: {
+        "results": [
+            {
+                "group": {"userId": "anna"},
+                "data": [{"interval": came, "metrics": [{"metric": "tHandle"}]}],
+            }
+        ]
+    },
     "a dimension": lambda came: {"results": [{"group": {"userId": [came]}}]},
     "a key": lambda came: {came: 1},
-    "an entity's user": lambda came: {"entities": [{"user": {"id": came}, "metrics": {"handledCount": {"count": 1}}}]},
+    "an entity's user": lambda came: {
+        "entities": [{"user": {"id": came}, "metrics": {"handledCount": {"count": 1}}}]
+    },
     "an entity's bucket": lambda came: {
-        "entities": [{"user": {"id": "anna"}, "interval": {"startTime": came}, "metrics": {"handledCount": {"count": 1}}}]
+        "entities": [
+            {
+                "user": {"id": "anna"},
+                "interval": {"startTime": came},
+                "metrics": {"handledCount": {"count": 1}},
+            }
+        ]
     },
     "a page token": lambda came: {"entities": [], "nextPage": came},
     "a failed query job": lambda came: {"jobId": "j", "state": "FAILED", "errorMessage": came},
@@ -278,12 +355,22 @@ QUOTES: dict[str, Callable[[str], Any]] = {
 
 @pytest.mark.parametrize("name", QUOTES)
 @pytest.mark.parametrize("bearer", [BEARER, "long-" + "0123456789abcdef" * 8])
-def test_a_success_that_sends_the_token_back_reveals_nothing(gateway: Gateway, tmp_path: Path, name: str, bearer: str) -> None:
+def test_a_success_that_sends_the_token_back_reveals_nothing(
+    gateway: Gateway, tmp_path: Path, name: str, bearer: str
+) -> None:
     """Whatever of it our own words would quote."""
     sample = QUOTES[name]("x")
-    contract = "entities" if "entities" in sample else "query-jobs" if "jobId" in sample else "aggregates"
+    contract = (
+        "entities" if "entities" in sample else "query-jobs" if "jobId" in sample else "aggregates"
+    )
     limits_ = {"max_attempts": 1, "give_up_after": "PT2S", "request_timeout": "PT1S"}
-    path = job(tmp_path, gateway.url, contract=contract, limits=limits_, teams=[{"name": "t", "users": ["anna"]}])
+    path = job(
+        tmp_path,
+        gateway.url,
+        contract=contract,
+        limits=limits_,
+        teams=[{"name": "t", "users": ["anna"]}],
+    )
 
     def answer(token: bool, came: str) -> tuple[int, dict[str, str], bytes]:
         if token:
@@ -303,10 +390,18 @@ def test_a_success_that_sends_the_token_back_reveals_nothing(gateway: Gateway, t
 
 NO_HTTP: dict[str, Callable[[str], bytes]] = {
     "a status line": lambda came: f"HTTP/1.1 OK {' '.join(came.split())}\r\n\r\n".encode(),
-    "a header's name": lambda came: f"HTTP/1.1 200 OK\r\n{' '.join(came.split())}: x\r\n\r\n".encode(),
-    "a header's value": lambda came: f"HTTP/1.1 200 OK\r\nX: {' '.join(came.split())}\x00\x01\r\n\r\n".encode(),
-    "a length": lambda came: f"HTTP/1.1 200 OK\r\nContent-Length: {' '.join(came.split())}\r\n\r\n".encode(),
-    "a chunk's size": lambda came: f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{' '.join(came.split())}\r\n".encode(),
+    "a header's name": lambda came: (
+        f"HTTP/1.1 200 OK\r\n{' '.join(came.split())}: x\r\n\r\n".encode()
+    ),
+    "a header's value": lambda came: (
+        f"HTTP/1.1 200 OK\r\nX: {' '.join(came.split())}\x00\x01\r\n\r\n".encode()
+    ),
+    "a length": lambda came: (
+        f"HTTP/1.1 200 OK\r\nContent-Length: {' '.join(came.split())}\r\n\r\n".encode()
+    ),
+    "a chunk's size": lambda came: (
+        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{' '.join(came.split())}\r\n".encode()
+    ),
     "a packed body": lambda came: (
         f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(came.encode())}\r\n\r\n{came}".encode()
     ),
@@ -315,7 +410,9 @@ NO_HTTP: dict[str, Callable[[str], bytes]] = {
 
 
 @pytest.mark.parametrize("name", NO_HTTP)
-def test_what_is_no_http_reveals_nothing(gateway: Gateway, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
+def test_what_is_no_http_reveals_nothing(
+    gateway: Gateway, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
     """The parser's own words quote it, and a traceback the parser's words."""
     gateway.raw = NO_HTTP[name]
     text = failures(job(tmp_path, gateway.url, limits={"max_attempts": 1}), caplog)
@@ -323,9 +420,13 @@ def test_what_is_no_http_reveals_nothing(gateway: Gateway, tmp_path: Path, caplo
     assert_clean(text)
 
 
-def _told(body: str, status: int, *, for_token: bool) -> Callable[[bool, str], tuple[int, dict[str, str], bytes]]:
+def _told(
+    body: str, status: int, *, for_token: bool
+) -> Callable[[bool, str], tuple[int, dict[str, str], bytes]]:
     def answer(token: bool, came: str) -> tuple[int, dict[str, str], bytes]:
-        return (200, {}, _grant()) if token and not for_token else (status, *BODIES[body](_echo(came)))
+        return (
+            (200, {}, _grant()) if token and not for_token else (status, *BODIES[body](_echo(came)))
+        )
 
     return answer
 
@@ -342,7 +443,13 @@ def _told(body: str, status: int, *, for_token: bool) -> Callable[[bool, str], t
     ],
 )
 def test_no_line_log_or_file_of_a_command_reveals_anything(
-    gateway: Gateway, tmp_path: Path, command: str, for_token: bool, status: int, body: str, code: int
+    gateway: Gateway,
+    tmp_path: Path,
+    command: str,
+    for_token: bool,
+    status: int,
+    body: str,
+    code: int,
 ) -> None:
     """At the highest verbosity, with every library's log and asyncio's debug mode."""
     gateway.answer = _told(body, status, for_token=for_token)
@@ -355,7 +462,11 @@ def test_no_line_log_or_file_of_a_command_reveals_anything(
 
 
 def test_a_run_that_succeeds_reveals_nothing(gateway: Gateway, tmp_path: Path) -> None:
-    gateway.answer = lambda token, _: (200, {"inin-correlation-id": "c"}, _grant() if token else b"{}")
+    gateway.answer = lambda token, _: (
+        200,
+        {"inin-correlation-id": "c"},
+        _grant() if token else b"{}",
+    )
     result = loud("run", "-v", str(job(tmp_path, gateway.url)), cwd=tmp_path)
     assert result.code == 0, result.err
     assert (tmp_path / ".asyncreport" / "job" / "summary.json").exists()
@@ -379,15 +490,24 @@ def test_a_crash_reveals_nothing(gateway: Gateway, tmp_path: Path) -> None:
         "from asyncreport.net import client\ndef broken(request, response):\n    raise RuntimeError('a mistake')\nclient.problem = broken\n"
     )
     gateway.answer = _told("message", 400, for_token=False)
-    result = loud("run", "-v", str(job(tmp_path, gateway.url)), cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    result = loud(
+        "run", "-v", str(job(tmp_path, gateway.url)), cwd=tmp_path, PYTHONPATH=str(tmp_path)
+    )
     assert result.code == 1
     assert "RuntimeError: a mistake" in result.err
     assert_clean(result.out + result.err + kept(tmp_path))
 
 
-def test_an_error_in_the_job_file_shows_no_value_of_dotenv(gateway: Gateway, tmp_path: Path) -> None:
+def test_an_error_in_the_job_file_shows_no_value_of_dotenv(
+    gateway: Gateway, tmp_path: Path
+) -> None:
     for key in ("client_id", "api_url", "region", "proxy", "requests_per_minute"):
-        path = job(tmp_path, gateway.url, connection={key: "${OTHER} "}, range={"start": "${OTHER}", "end": "${SECRET}"})
+        path = job(
+            tmp_path,
+            gateway.url,
+            connection={key: "${OTHER} "},
+            range={"start": "${OTHER}", "end": "${SECRET}"},
+        )
         result = loud("run", "-v", str(path), cwd=tmp_path)
         assert result.code == 2, result.err
         assert_clean(result.out + result.err)
@@ -398,24 +518,34 @@ def test_an_error_in_the_job_file_shows_no_value_of_dotenv(gateway: Gateway, tmp
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("for_token", [True, False])
-def test_no_redirect_is_followed(gateway: Gateway, tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int, for_token: bool) -> None:
+def test_no_redirect_is_followed(
+    gateway: Gateway, tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int, for_token: bool
+) -> None:
     with serving() as other:
         to = {"Location": f"{other.url}/oauth/token"}
-        gateway.answer = lambda token, _: (200, {}, _grant()) if token and not for_token else (status, to, b"")
+        gateway.answer = lambda token, _: (
+            (200, {}, _grant()) if token and not for_token else (status, to, b"")
+        )
         text = failures(job(tmp_path, gateway.url, limits={"max_attempts": 1}), caplog)
         assert other.seen == []
     assert "redirects are not followed" in text
     assert gateway.seen
 
 
-@pytest.mark.parametrize(("status", "answered"), [(407, "the proxy wants credentials"), (403, "403"), (502, "502")])
-def test_a_proxy_gets_its_password_and_tells_it_nobody(gateway: Gateway, tmp_path: Path, status: int, answered: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "answered"), [(407, "the proxy wants credentials"), (403, "403"), (502, "502")]
+)
+def test_a_proxy_gets_its_password_and_tells_it_nobody(
+    gateway: Gateway, tmp_path: Path, status: int, answered: str
+) -> None:
     """A proxy for http sees all that is sent, as its operator can anyway; none of it comes back to the screen."""
     proxy = gateway.url.replace("http://", f"http://me:{quote(PASSWORD, safe='')}@")
     for body in ("text, URL", "message", "header"):
         gateway.answer = _told(body, status, for_token=True)
         reached = {"proxy": "${PROXY}", "allow_http": True, "requests_per_minute": 30_000}
-        path = job(tmp_path, "http://gateway.invalid", connection=reached, limits={"max_attempts": 1})
+        path = job(
+            tmp_path, "http://gateway.invalid", connection=reached, limits={"max_attempts": 1}
+        )
         result = loud("check", "-v", str(path), cwd=tmp_path, PROXY=proxy)
         assert answered in result.out
         assert_clean(result.out + result.err)
@@ -425,7 +555,12 @@ def test_a_proxy_gets_its_password_and_tells_it_nobody(gateway: Gateway, tmp_pat
 def test_a_tunnel_that_is_refused_tells_nothing(gateway: Gateway, tmp_path: Path) -> None:
     proxy = gateway.url.replace("http://", f"http://me:{quote(PASSWORD, safe='')}@")
     gateway.answer = _told("message", 407, for_token=True)
-    path = job(tmp_path, "https://gateway.invalid", connection={"proxy": "${PROXY}"}, limits={"max_attempts": 1})
+    path = job(
+        tmp_path,
+        "https://gateway.invalid",
+        connection={"proxy": "${PROXY}"},
+        limits={"max_attempts": 1},
+    )
     result = loud("run", "-v", str(path), cwd=tmp_path, PROXY=proxy)
     assert "the proxy refused with 407" in result.err
     assert gateway.seen[-1].startswith("CONNECT gateway.invalid:443")
@@ -433,14 +568,18 @@ def test_a_tunnel_that_is_refused_tells_nothing(gateway: Gateway, tmp_path: Path
     assert_clean(result.out + result.err + kept(tmp_path))
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with the openssl command")
+@pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="makes its certificate with the openssl command"
+)
 def test_a_server_that_signs_for_itself_gets_nothing_until_it_is_trusted(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     make = (
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
         "-subj /CN=loopback -addext subjectAltName=IP:127.0.0.1"
     )
-    subprocess.run([*shlex.split(make), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    subprocess.run(
+        [*shlex.split(make), "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
     with serving(tls) as secure:
@@ -481,10 +620,14 @@ def _ours() -> list[object]:
     return [each for each in found.values() if each is not None]
 
 
-def test_no_repr_of_any_object_of_ours_shows_a_secret(gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_repr_of_any_object_of_ours_shows_a_secret(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While requests with the secret, the token and the proxy's password are under way."""
     proxy = gateway.url.replace("http://", f"http://me:{quote(PASSWORD, safe='')}@")
-    path = job(tmp_path, "http://gateway.invalid", connection={"proxy": "${PROXY}", "allow_http": True})
+    path = job(
+        tmp_path, "http://gateway.invalid", connection={"proxy": "${PROXY}", "allow_http": True}
+    )
     gateway.answer = lambda token, _: (200, {}, _grant() if token else b"{}")
     looked: list[str] = []
     really = Transport.send
@@ -501,7 +644,18 @@ def test_no_repr_of_any_object_of_ours_shows_a_secret(gateway: Gateway, tmp_path
     given = load_job(path, environ={"SECRET": SECRET, "PROXY": proxy, "OTHER": OTHER}, now=NOW)
     summary = asyncio.run(run_job(given, now=NOW, say=Screen(Console(file=io.StringIO())).say))
     assert summary.complete
-    assert {"Job", "Connection", "Client", "Secret", "Lane", "Tokens", "Transport", "Request", "Response", "Chunk"} <= set(looked)
+    assert {
+        "Job",
+        "Connection",
+        "Client",
+        "Secret",
+        "Lane",
+        "Tokens",
+        "Transport",
+        "Request",
+        "Response",
+        "Chunk",
+    } <= set(looked)
     assert any(BASIC in came for came in gateway.seen)
     assert any(BEARER in came for came in gateway.seen)
     assert any(PROXY_BASIC in came for came in gateway.seen)

@@ -55,9 +55,12 @@ def queries(emulator: Handle) -> list[dict[str, Any]]:
 
 def neighbours(one: str, other: str) -> str:
     """Write what a query holds that names two users one after the other."""
-    return json.dumps([{"value": one}, {"type": "dimension", "dimension": "userId", "operator": "matches", "value": other}])[2:-2].replace(
-        " ", ""
-    )
+    return json.dumps(
+        [
+            {"value": one},
+            {"type": "dimension", "dimension": "userId", "operator": "matches", "value": other},
+        ]
+    )[2:-2].replace(" ", "")
 
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -65,21 +68,38 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "everyone-late": ({"slow_above": 12 * 50}, {}),
     "listed-large": ({"max_rows": 100}, LISTED),
     "listed-late": ({"slow_above": 12 * 50}, LISTED),
-    "users-late": ({"slow_above": 5}, {**LISTED, "range": {**RANGE, "end": "2024-01-10", "granularity": "P1D"}}),
+    "users-late": (
+        {"slow_above": 5},
+        {**LISTED, "range": {**RANGE, "end": "2024-01-10", "granularity": "P1D"}},
+    ),
     "occupancy-large": ({"max_rows": 100}, {**LISTED, "occupancy": True}),
     "occupancy-everyone-late": ({"slow_above": 12 * 40}, {"occupancy": True}),
     "split-large": ({"max_rows": 100}, {"split_by": ["media_type", "queue_id"]}),
     "entities-large": ({"max_rows": 100}, {"contract": "entities"}),
     "entities-late": ({"slow_above": 12 * 50}, {"contract": "entities", **LISTED}),
     "jobs-large": ({"job_rows": 150}, {"contract": "query-jobs", **LISTED}),
-    "weeks-large": ({"max_rows": 9}, {**LISTED, "range": {**RANGE, "start": "2024-01-01", "end": "2024-01-29", "granularity": "P1W"}}),
-    "days-large": ({"max_rows": 60}, {"range": {**RANGE, "time_zone": "Europe/Dublin", "granularity": "P1D"}}),
-    "one-bucket-late": ({"slow_above": 3}, {**LISTED, "range": {"start": "2024-01-08", "end": "2024-01-22", "granularity": "none"}}),
+    "weeks-large": (
+        {"max_rows": 9},
+        {
+            **LISTED,
+            "range": {**RANGE, "start": "2024-01-01", "end": "2024-01-29", "granularity": "P1W"},
+        },
+    ),
+    "days-large": (
+        {"max_rows": 60},
+        {"range": {**RANGE, "time_zone": "Europe/Dublin", "granularity": "P1D"}},
+    ),
+    "one-bucket-late": (
+        {"slow_above": 3},
+        {**LISTED, "range": {"start": "2024-01-08", "end": "2024-01-22", "granularity": "none"}},
+    ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_not_had_at_once_is_had_in_pieces(boundless: Handle, tmp_path: Path, case: str) -> None:
+def test_what_is_not_had_at_once_is_had_in_pieces(
+    boundless: Handle, tmp_path: Path, case: str
+) -> None:
     """To the same bytes, with no query job left behind and in a bounded number of requests."""
     options, sections = CASES[case]
     assert export(tmp_path / "calm", boundless, **sections).chunks_cut == 0
@@ -88,7 +108,9 @@ def test_what_is_not_had_at_once_is_had_in_pieces(boundless: Handle, tmp_path: P
         assert emulator.jobs() == []
     assert cut.complete
     assert 1 <= cut.chunks_cut <= cut.chunks_fetched
-    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (tmp_path / "calm" / "out.jsonl").read_bytes()
+    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (
+        tmp_path / "calm" / "out.jsonl"
+    ).read_bytes()
     assert cut.records["all"] > 0
 
 
@@ -102,7 +124,12 @@ def test_later_chunks_are_asked_for_in_pieces_that_worked(tmp_path: Path) -> Non
     # The whole week eight times; one bucket, to see that the server answers at all; each half three times, whose halves are had.
     assert failed == [*range(8), *range(9, 12), *range(14, 17)]
     assert len(seen) == 19 + 4
-    assert [each["interval"][:13] for each in seen[19:]] == ["2024-01-15T00", "2024-01-16T18", "2024-01-18T12", "2024-01-20T06"]
+    assert [each["interval"][:13] for each in seen[19:]] == [
+        "2024-01-15T00",
+        "2024-01-16T18",
+        "2024-01-18T12",
+        "2024-01-20T06",
+    ]
     assert summary.chunks_cut == 1
 
 
@@ -117,28 +144,47 @@ def test_a_server_that_answers_nothing_is_not_asked_for_every_piece(tmp_path: Pa
 
 def test_a_chunk_is_cut_where_no_answer_comes_in_time(boundless: Handle, tmp_path: Path) -> None:
     """Within `request_timeout`, that is."""
-    few = {"range": {**RANGE, "end": "2024-01-09", "chunk": "P1D"}, "limits": {"request_timeout": "PT1S", "max_attempts": 1}}
+    few = {
+        "range": {**RANGE, "end": "2024-01-09", "chunk": "P1D"},
+        "limits": {"request_timeout": "PT1S", "max_attempts": 1},
+    }
     export(tmp_path / "calm", boundless, **few)
     with bounded() as emulator:
-        emulator.faults([{"match": {"path": QUERY, "body": "2024-01-08T00:00:00.000Z/2024-01-09T"}, "do": {"hang": True}}])
+        emulator.faults(
+            [
+                {
+                    "match": {"path": QUERY, "body": "2024-01-08T00:00:00.000Z/2024-01-09T"},
+                    "do": {"hang": True},
+                }
+            ]
+        )
         cut = export(tmp_path / "cut", emulator, **few)
     assert (cut.complete, cut.chunks_cut) == (True, 1)
-    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (tmp_path / "calm" / "out.jsonl").read_bytes()
+    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (
+        tmp_path / "calm" / "out.jsonl"
+    ).read_bytes()
 
 
-def test_an_answer_that_would_not_fit_into_memory_is_asked_for_in_pieces(boundless: Handle, tmp_path: Path) -> None:
+def test_an_answer_that_would_not_fit_into_memory_is_asked_for_in_pieces(
+    boundless: Handle, tmp_path: Path
+) -> None:
     export(tmp_path / "calm", boundless)
     with bounded() as emulator:
         emulator.faults([{"match": {"path": QUERY, "times": 1}, "do": {"gzip": "bomb"}}])
         cut = export(tmp_path / "cut", emulator)
     assert (cut.complete, cut.chunks_cut) == (True, 1)
-    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (tmp_path / "calm" / "out.jsonl").read_bytes()
+    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (
+        tmp_path / "calm" / "out.jsonl"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize(
     ("sections", "end"),
     [
-        (LISTED, f"2024-01-08T00:00:00.000Z/2024-01-15T00:00:00.000Z of user {min(USERS)}, which cannot be cut smaller"),
+        (
+            LISTED,
+            f"2024-01-08T00:00:00.000Z/2024-01-15T00:00:00.000Z of user {min(USERS)}, which cannot be cut smaller",
+        ),
         (
             {},
             "2024-01-08T00:00:00.000Z/2024-01-15T00:00:00.000Z of everyone, which cannot be cut smaller: "
@@ -147,10 +193,16 @@ def test_an_answer_that_would_not_fit_into_memory_is_asked_for_in_pieces(boundle
     ],
     ids=["listed", "everyone"],
 )
-def test_what_cannot_be_cut_any_more_is_told_with_the_servers_words(tmp_path: Path, sections: dict[str, Any], end: str) -> None:
+def test_what_cannot_be_cut_any_more_is_told_with_the_servers_words(
+    tmp_path: Path, sections: dict[str, Any], end: str
+) -> None:
     week = {**RANGE, "granularity": "P1W"}
     with bounded(max_rows=1) as emulator:
-        result = call("run", str(write_job(tmp_path, emulator, range=week, split_by=["queue_id"], **sections)), cwd=tmp_path)
+        result = call(
+            "run",
+            str(write_job(tmp_path, emulator, range=week, split_by=["queue_id"], **sections)),
+            cwd=tmp_path,
+        )
     assert result.code == 4
     assert "400 response.entity.too.large: The response is over the size limit" in result.err
     assert f"; this was {end}" in result.err.replace("\n", "")
@@ -160,8 +212,17 @@ def test_a_question_that_is_too_long_names_fewer_users(boundless: Handle, tmp_pa
     """And so do all later ones of the run."""
     export(tmp_path / "calm", boundless, **LISTED)
     with bounded() as emulator:
-        emulator.faults([{"match": {"path": QUERY, "body": neighbours(*sorted(USERS)[5:7])}, "do": {"status": 413}}])
+        emulator.faults(
+            [
+                {
+                    "match": {"path": QUERY, "body": neighbours(*sorted(USERS)[5:7])},
+                    "do": {"status": 413},
+                }
+            ]
+        )
         cut = export(tmp_path / "cut", emulator, **LISTED, limits={"concurrency": 1})
         assert [seen["status"] for seen in queries(emulator)] == [413, 200, 200, 200, 200]
     assert (cut.complete, cut.chunks_cut) == (True, 1)
-    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (tmp_path / "calm" / "out.jsonl").read_bytes()
+    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (
+        tmp_path / "calm" / "out.jsonl"
+    ).read_bytes()

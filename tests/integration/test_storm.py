@@ -48,7 +48,10 @@ TROUBLES: list[dict[str, Any]] = [
     {"revoke_tokens": True},
     {"status": 204},
     {"status": 429, "headers": {"date": FAR}, "retry_after": PAST},
-    {"status": 200, "body": '{"message": "Internal", "code": "internal.server.error", "status": 500}'},
+    {
+        "status": 200,
+        "body": '{"message": "Internal", "code": "internal.server.error", "status": 500}',
+    },
     {"status": 202, "body": '{"jobId": "of-another-query"}'},
     {"status": 429, "retry_after": 86_400},
     {"status": 503, "retry_after": "9" * 308},
@@ -61,13 +64,28 @@ ODDITIES: list[dict[str, Any]] = [
     {"headers": {"date": FAR}},
     {"headers": {"date": PAST}},
     {"headers": {"date": "yesterday", "inin-correlation-id": None}},
-    {"headers": {"inin-ratelimit-allowed": "999999", "inin-ratelimit-count": "-7", "inin-ratelimit-reset": "soon"}},
+    {
+        "headers": {
+            "inin-ratelimit-allowed": "999999",
+            "inin-ratelimit-count": "-7",
+            "inin-ratelimit-reset": "soon",
+        }
+    },
     {"headers": {"inin-ratelimit-allowed": "0", "inin-ratelimit-count": "99999999999999999999"}},
-    {"headers": {"inin-ratelimit-allowed": "40000", "inin-ratelimit-count": "40001", "inin-ratelimit-reset": "0"}},
+    {
+        "headers": {
+            "inin-ratelimit-allowed": "40000",
+            "inin-ratelimit-count": "40001",
+            "inin-ratelimit-reset": "0",
+        }
+    },
     {"drop_headers": True},
 ]
 LOGIN: list[dict[str, Any]] = [
-    {"status": 400, "body": '{"error": "invalid_request", "error_description": "rate limit exceeded; please wait"}'},
+    {
+        "status": 400,
+        "body": '{"error": "invalid_request", "error_description": "rate limit exceeded; please wait"}',
+    },
     {"status": 429, "retry_after": 0},
     {"status": 503, "html": True},
     {"reset": "body"},
@@ -121,7 +139,9 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     with emulator_process(**SIZE) as handle:
         for name, sections in JOBS.items():
             folder = tmp_path_factory.mktemp(name)
-            assert export(folder, handle, {**sections, "range": {**RANGE, "chunk": "P28D"}}).complete
+            assert export(
+                folder, handle, {**sections, "range": {**RANGE, "chunk": "P28D"}}
+            ).complete
             found[name] = (folder / "out.jsonl").read_bytes()
     return found
 
@@ -141,12 +161,30 @@ def export(folder: Path, emulator: Handle, sections: dict[str, Any]) -> Summary:
 @pytest.mark.parametrize("name", JOBS)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_storm_changes_no_byte(
-    emulator: Handle, slow_emulator: Handle, calm: dict[str, bytes], tmp_path: Path, name: str, seed: int
+    emulator: Handle,
+    slow_emulator: Handle,
+    calm: dict[str, bytes],
+    tmp_path: Path,
+    name: str,
+    seed: int,
 ) -> None:
     emulator, job = slow_emulator if name == "late" else emulator, JOBS[name]
     if name == "two clients":
-        reached = connection(emulator, clients=[{"client_id": each, "client_secret": secret} for each, secret in credentials(2)])
-        job = {"connections": {"default": {key: value for key, value in reached.items() if key not in ("client_id", "client_secret")}}}
+        reached = connection(
+            emulator,
+            clients=[
+                {"client_id": each, "client_secret": secret} for each, secret in credentials(2)
+            ],
+        )
+        job = {
+            "connections": {
+                "default": {
+                    key: value
+                    for key, value in reached.items()
+                    if key not in ("client_id", "client_secret")
+                }
+            }
+        }
     before = len(emulator.log())
     emulator.faults(storm(seed))
     try:
@@ -160,7 +198,10 @@ def test_a_storm_changes_no_byte(
     assert [each for each in TROUBLES if each not in faults] == []
     assert any(each in faults for each in ODDITIES)
     assert name not in ("cut", "late") or summary.chunks_cut > 0
-    assert name != "two clients" or len({seen["client"] for seen in emulator.log()[before:] if seen["client"]}) == 2
+    assert (
+        name != "two clients"
+        or len({seen["client"] for seen in emulator.log()[before:] if seen["client"]}) == 2
+    )
 
 
 @pytest.mark.parametrize(("life", "told"), [(1, 86_400), (86_400, 1)])
@@ -169,7 +210,14 @@ def test_a_token_that_lives_shorter_or_longer_than_told_changes_no_byte(
 ) -> None:
     """In a storm, in which it takes the run some of those lives."""
     with emulator_process(**SIZE, token_life=life, token_life_told=told) as emulator:
-        emulator.faults([{"match": {"path": "/api/", "probability": 0.33, "seed": 3}, "do": [{"status": 503}, {"drip": 0.02}]}])
+        emulator.faults(
+            [
+                {
+                    "match": {"path": "/api/", "probability": 0.33, "seed": 3},
+                    "do": [{"status": 503}, {"drip": 0.02}],
+                }
+            ]
+        )
         summary = export(tmp_path, emulator, {"limits": {**LIMITS, "concurrency": 2}})
         logins = [seen for seen in emulator.log() if seen["path"] == "/oauth/token"]
     assert summary.complete

@@ -26,7 +26,15 @@ def emulator() -> Iterator[Handle]:
 
 def job(folder: Path, emulator: Handle, **sections: object) -> Path:
     assert MISTYPED not in USERS
-    return write_job(folder, emulator, **{"range": RANGE, "teams": [{"name": "sales", "users": [MISTYPED, *USERS[1:]]}], **sections})
+    return write_job(
+        folder,
+        emulator,
+        **{
+            "range": RANGE,
+            "teams": [{"name": "sales", "users": [MISTYPED, *USERS[1:]]}],
+            **sections,
+        },
+    )
 
 
 def asked_for_names(emulator: Handle) -> int:
@@ -36,12 +44,18 @@ def asked_for_names(emulator: Handle) -> int:
 def test_check_names_it(emulator: Handle, tmp_path: Path) -> None:
     result = call("check", str(job(tmp_path, emulator)), cwd=tmp_path)
     assert result.code == 0
-    assert f"WARN  default: 1 listed user is unknown to the directory: {MISTYPED}; compare with Admin > People\n" in result.out
+    assert (
+        f"WARN  default: 1 listed user is unknown to the directory: {MISTYPED}; compare with Admin > People\n"
+        in result.out
+    )
 
 
 def test_check_says_that_all_are_known(emulator: Handle, tmp_path: Path) -> None:
     path = job(tmp_path, emulator, teams=[{"name": "sales", "users": USERS}])
-    assert "OK    default: the directory knows all 6 listed users\n" in call("check", str(path), cwd=tmp_path).out
+    assert (
+        "OK    default: the directory knows all 6 listed users\n"
+        in call("check", str(path), cwd=tmp_path).out
+    )
 
 
 def test_every_run_and_every_verification_names_it(emulator: Handle, tmp_path: Path) -> None:
@@ -49,14 +63,22 @@ def test_every_run_and_every_verification_names_it(emulator: Handle, tmp_path: P
     for _ in range(2):
         result = call("run", str(path), cwd=tmp_path)
         assert result.code == 0
-        assert f"warning: default: 1 listed user is unknown to the directory: {MISTYPED}; " in result.err
+        assert (
+            f"warning: default: 1 listed user is unknown to the directory: {MISTYPED}; "
+            in result.err
+        )
     result = call("verify", str(path), cwd=tmp_path)
     assert result.code == 0
     assert f"WARN  default: 1 listed user is unknown to the directory: {MISTYPED}; " in result.out
 
 
 def test_a_known_user_without_work_needs_no_word(emulator: Handle, tmp_path: Path) -> None:
-    path = job(tmp_path, emulator, range={"start": "2024-01-15T00:00", "end": "2024-01-15T01:00"}, teams=[{"name": "few", "users": USERS}])
+    path = job(
+        tmp_path,
+        emulator,
+        range={"start": "2024-01-15T00:00", "end": "2024-01-15T01:00"},
+        teams=[{"name": "few", "users": USERS}],
+    )
     result = call("run", str(path), cwd=tmp_path)
     assert (result.code, "warning" in result.err) == (0, False)
 
@@ -73,9 +95,13 @@ def test_the_directory_is_asked_once_a_month(emulator: Handle, tmp_path: Path) -
     assert asked_for_names(emulator) == before + 4
 
 
-def test_an_id_that_the_directory_refuses_costs_nobody_a_name(emulator: Handle, tmp_path: Path) -> None:
+def test_an_id_that_the_directory_refuses_costs_nobody_a_name(
+    emulator: Handle, tmp_path: Path
+) -> None:
     path = job(tmp_path, emulator)
-    worked = {one["user_id"] for one in emulator.truth(1705276800000, 1705363200000)} & set(USERS[1:])
+    worked = {one["user_id"] for one in emulator.truth(1705276800000, 1705363200000)} & set(
+        USERS[1:]
+    )
     emulator.faults([{"match": {"path": "/api/v2/users", "after": 1}, "do": {"status": 400}}])
     try:
         result = call("run", str(path), cwd=tmp_path)

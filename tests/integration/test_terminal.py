@@ -20,7 +20,9 @@ from tests.emulator_process import Handle, emulator_process
 from tests.exporting import PATIENCE, call, connection, environ, write_job
 
 #: a title, a colour, a clearing of the screen, a bell, a return, a forged line, a turn of direction, an 8-bit CSI
-EVIL = "\x1b]0;owned\x07\x1b[35;5m\x1b[2J\rerror: forged\nOK    all is well\u202e\u2028\x9b35m\x00end"
+EVIL = (
+    "\x1b]0;owned\x07\x1b[35;5m\x1b[2J\rerror: forged\nOK    all is well\u202e\u2028\x9b35m\x00end"
+)
 #: what is left of it
 HARMLESS = re.sub(r"[\x00-\x1f\x9b\u202e\u2028]", " ", EVIL)
 RANGE = {"start": "2024-01-15", "end": "2024-01-16"}
@@ -39,13 +41,18 @@ def script(emulator: Handle) -> Iterator[Handle]:
 
 
 def on_a_terminal(
-    *arguments: str, cwd: Path, meanwhile: Callable[[subprocess.Popen[bytes]], None] = lambda _: None, **extra: str
+    *arguments: str,
+    cwd: Path,
+    meanwhile: Callable[[subprocess.Popen[bytes]], None] = lambda _: None,
+    **extra: str,
 ) -> tuple[int, str]:
     """Run the command line on a terminal of its own; give its code and all that the terminal got."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "asyncreport", *arguments]
     there = {**environ(TERM="xterm-256color", **extra), "COLUMNS": "120"}
-    with subprocess.Popen(command, cwd=cwd, env=there, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs) as process:
+    with subprocess.Popen(
+        command, cwd=cwd, env=there, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs
+    ) as process:
         os.close(theirs)
         meanwhile(process)
         got = b""
@@ -60,12 +67,19 @@ def on_a_terminal(
 def assert_harmless(text: str) -> None:
     assert "owned" in text or "forged" in text, "it was not even shown"
     # A forged line stands where a line begins; a run of its own, and rich's colours and bars, may be there.
-    assert not re.search(r"\x1b\]|\x1b\[35|\x1b\[2J|\x07|\x9b|\x00|\u202e|\u2028|^(error: forged|OK    all is well)", text, re.MULTILINE)
+    assert not re.search(
+        r"\x1b\]|\x1b\[35|\x1b\[2J|\x07|\x9b|\x00|\u202e|\u2028|^(error: forged|OK    all is well)",
+        text,
+        re.MULTILINE,
+    )
 
 
 def test_the_names_of_users_do_no_harm_to_the_table(script: Handle, tmp_path: Path) -> None:
     ids = sorted({one["user_id"] for one in script.truth(1705276800000, 1705363200000)} - {None})
-    names = {"entities": [{"id": user, "name": f"{EVIL} {user[:4]}"} for user in ids], "pageCount": 1}
+    names = {
+        "entities": [{"id": user, "name": f"{EVIL} {user[:4]}"} for user in ids],
+        "pageCount": 1,
+    }
     script.faults([{"match": {"path": "/api/v2/users"}, "do": {"body": json.dumps(names)}}])
     path = write_job(tmp_path, script, range=RANGE, teams=[{"name": "few", "users": ids}])
     assert call("run", str(path), cwd=tmp_path).code == 0
@@ -73,7 +87,9 @@ def test_the_names_of_users_do_no_harm_to_the_table(script: Handle, tmp_path: Pa
     assert {row["user_name"] for row in rows} == {f"{EVIL} {user[:4]}" for user in ids}
     users = [option for user in ids for option in ("--user", user)]
     where = {"HTTPS_PROXY": "", **_as_environment(script, tmp_path)}
-    code, text = on_a_terminal("query", *users, "--start", "2024-01-15", "--end", "2024-01-16", cwd=tmp_path, **where)
+    code, text = on_a_terminal(
+        "query", *users, "--start", "2024-01-15", "--end", "2024-01-16", cwd=tmp_path, **where
+    )
     assert code == 0, text
     assert_harmless(text)
 
@@ -83,7 +99,11 @@ def _as_environment(emulator: Handle, folder: Path) -> dict[str, str]:
     (folder / "sitecustomize.py").write_text(
         f"from asyncreport.config import regions\nregions.hosts = lambda name: ({emulator.url!r}, {emulator.url!r})\n"
     )
-    return {"PYTHONPATH": str(folder), "GENESYS_CLIENT_ID": emulator.client_id, "GENESYS_CLIENT_SECRET": emulator.client_secret}
+    return {
+        "PYTHONPATH": str(folder),
+        "GENESYS_CLIENT_ID": emulator.client_id,
+        "GENESYS_CLIENT_SECRET": emulator.client_secret,
+    }
 
 
 TROUBLES: list[dict[str, Any]] = [
@@ -92,31 +112,65 @@ TROUBLES: list[dict[str, Any]] = [
     {"status": 403, "message": EVIL},
     {"status": 302, "body": EVIL},
     {"body": json.dumps({"results": [{"group": {"userId": EVIL}, "data": []}]})},
-    {"body": json.dumps({"results": [{"group": {"userId": "ada"}, "data": [{"interval": EVIL, "metrics": []}]}]})},
+    {
+        "body": json.dumps(
+            {"results": [{"group": {"userId": "ada"}, "data": [{"interval": EVIL, "metrics": []}]}]}
+        )
+    },
     {"body": json.dumps({"results": [{"group": {"userId": {EVIL: 1}}, "data": []}]})},
 ]
 
 
 @pytest.mark.parametrize("do", TROUBLES)
-def test_the_words_of_a_trouble_do_no_harm(script: Handle, tmp_path: Path, do: dict[str, Any]) -> None:
+def test_the_words_of_a_trouble_do_no_harm(
+    script: Handle, tmp_path: Path, do: dict[str, Any]
+) -> None:
     script.faults([{"match": {"path": "aggregates/query"}, "do": do}])
-    path = write_job(tmp_path, script, range=RANGE, limits={"max_attempts": 2}, teams=[{"name": "one", "users": ["ada"]}])
+    path = write_job(
+        tmp_path,
+        script,
+        range=RANGE,
+        limits={"max_attempts": 2},
+        teams=[{"name": "one", "users": ["ada"]}],
+    )
     code, text = on_a_terminal("run", "-v", str(path), cwd=tmp_path)
     assert code in (1, 2, 3, 4)
     assert_harmless(text)
 
 
 def test_a_query_job_that_failed_with_words_does_no_harm(script: Handle, tmp_path: Path) -> None:
-    script.faults([{"match": {"path": "/aggregates/jobs/"}, "do": {"body": json.dumps({"state": "FAILED", "errorMessage": EVIL})}}])
+    script.faults(
+        [
+            {
+                "match": {"path": "/aggregates/jobs/"},
+                "do": {"body": json.dumps({"state": "FAILED", "errorMessage": EVIL})},
+            }
+        ]
+    )
     path = write_job(tmp_path, script, range=RANGE, contract="query-jobs")
     code, text = on_a_terminal("run", "-v", str(path), cwd=tmp_path)
     assert code == 4
     assert_harmless(text)
 
 
-@pytest.mark.parametrize("teams", [[{"id": "t1", "name": EVIL}], [{"id": EVIL, "name": "Sales"}, {"id": f"{EVIL}2", "name": "Sales"}]])
-def test_the_names_and_ids_of_a_directory_do_no_harm(script: Handle, tmp_path: Path, teams: list[dict[str, str]]) -> None:
-    script.faults([{"match": {"path": "/api/v2/teams"}, "do": {"body": json.dumps({"entities": teams, "pageCount": 1})}}])
+@pytest.mark.parametrize(
+    "teams",
+    [
+        [{"id": "t1", "name": EVIL}],
+        [{"id": EVIL, "name": "Sales"}, {"id": f"{EVIL}2", "name": "Sales"}],
+    ],
+)
+def test_the_names_and_ids_of_a_directory_do_no_harm(
+    script: Handle, tmp_path: Path, teams: list[dict[str, str]]
+) -> None:
+    script.faults(
+        [
+            {
+                "match": {"path": "/api/v2/teams"},
+                "do": {"body": json.dumps({"entities": teams, "pageCount": 1})},
+            }
+        ]
+    )
     wanted = "Sales" if len(teams) > 1 else HARMLESS.replace("  ", " ").strip()
     path = write_job(tmp_path, script, range=RANGE, teams=[{"name": "sales", "team": wanted}])
     for command in (("run",), ("run", "--strict"), ("plan",)):
@@ -129,7 +183,10 @@ def test_the_divisions_of_a_check_do_no_harm(script: Handle, tmp_path: Path) -> 
     everything = {"entities": [{"id": "d1", "name": EVIL}], "pageCount": 1}
     script.faults(
         [
-            {"match": {"path": "authorization/divisionspermitted"}, "do": {"body": '{"entities": [], "pageCount": 1}'}},
+            {
+                "match": {"path": "authorization/divisionspermitted"},
+                "do": {"body": '{"entities": [], "pageCount": 1}'},
+            },
             {"match": {"path": "authorization/divisions"}, "do": {"body": json.dumps(everything)}},
         ]
     )
@@ -141,7 +198,10 @@ def test_the_divisions_of_a_check_do_no_harm(script: Handle, tmp_path: Path) -> 
 
 def test_the_names_of_users_do_no_harm_to_a_verification(script: Handle, tmp_path: Path) -> None:
     ids = sorted({one["user_id"] for one in script.truth(1705276800000, 1705363200000)} - {None})
-    names = {"entities": [{"id": user, "name": f"{EVIL} {user[:4]}"} for user in ids], "pageCount": 1}
+    names = {
+        "entities": [{"id": user, "name": f"{EVIL} {user[:4]}"} for user in ids],
+        "pageCount": 1,
+    }
     script.faults([{"match": {"path": "/api/v2/users"}, "do": {"body": json.dumps(names)}}])
     path = write_job(tmp_path, script, range=RANGE, teams=[{"name": "few", "users": ids}])
     assert call("run", str(path), cwd=tmp_path).code == 0
@@ -152,7 +212,9 @@ def test_the_names_of_users_do_no_harm_to_a_verification(script: Handle, tmp_pat
     assert_harmless(text)
 
 
-def test_the_members_of_a_group_do_no_harm_to_status_and_verification(script: Handle, tmp_path: Path) -> None:
+def test_the_members_of_a_group_do_no_harm_to_status_and_verification(
+    script: Handle, tmp_path: Path
+) -> None:
     members = {"entities": [{"id": EVIL}], "pageCount": 1}
     groups = {"entities": [{"id": "g1", "name": "Sales"}], "pageCount": 1}
     script.faults(

@@ -60,11 +60,15 @@ def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
 
 
 @contextmanager
-def cut(path: Path, *arguments: str, command: str = "run", **spec: Any) -> Iterator[subprocess.Popen[str]]:
+def cut(
+    path: Path, *arguments: str, command: str = "run", **spec: Any
+) -> Iterator[subprocess.Popen[str]]:
     """Start a job in a process that something befalls."""
     line = [sys.executable, "-m", "tests.cut", json.dumps(spec), command, *arguments, str(path)]
     there = environ(PYTHONPATH=str(ROOT))
-    with subprocess.Popen(line, cwd=path.parent, env=there, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        line, cwd=path.parent, env=there, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             yield process
         finally:
@@ -73,7 +77,11 @@ def cut(path: Path, *arguments: str, command: str = "run", **spec: Any) -> Itera
 
 def moment(trace: list[list[str]], what: str, of: str, nth: int = 1) -> int:
     """Find the nth moment of a kind: its number."""
-    return [number for number, (call, file) in enumerate(trace, 1) if call == what and file.startswith(of)][nth - 1]
+    return [
+        number
+        for number, (call, file) in enumerate(trace, 1)
+        if call == what and file.startswith(of)
+    ][nth - 1]
 
 
 def seen_by(emulator: Handle) -> int:
@@ -91,7 +99,13 @@ def unfinished(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize(("number", "name", "code"), STOPPED)
 def test_a_signal_during_the_merge_ends_it_cleanly(
-    emulator: Handle, calm: bytes, trace: list[list[str]], tmp_path: Path, number: int, name: str, code: int
+    emulator: Handle,
+    calm: bytes,
+    trace: list[list[str]],
+    tmp_path: Path,
+    number: int,
+    name: str,
+    code: int,
 ) -> None:
     """The old output stands, nothing half written is left, and the next run merges without asking for a chunk."""
     path = job(tmp_path, emulator)
@@ -117,7 +131,13 @@ def test_a_signal_during_the_merge_ends_it_cleanly(
 
 @pytest.mark.parametrize(("number", "name", "_code"), STOPPED)
 def test_a_second_signal_kills_at_once(
-    emulator: Handle, calm: bytes, trace: list[list[str]], tmp_path: Path, number: int, name: str, _code: int
+    emulator: Handle,
+    calm: bytes,
+    trace: list[list[str]],
+    tmp_path: Path,
+    number: int,
+    name: str,
+    _code: int,
 ) -> None:
     """Even where a write hangs, as on a disk that does not answer; and the next run goes on all the same."""
     path = job(tmp_path, emulator)
@@ -137,7 +157,14 @@ def test_a_second_signal_kills_at_once(
 @pytest.mark.parametrize("of", ["lock.json", "names", "summary"])
 @pytest.mark.parametrize(("number", "name", "_code"), STOPPED)
 def test_a_second_signal_kills_though_a_write_holds_up_the_loop(
-    emulator: Handle, calm: bytes, trace: list[list[str]], tmp_path: Path, of: str, number: int, name: str, _code: int
+    emulator: Handle,
+    calm: bytes,
+    trace: list[list[str]],
+    tmp_path: Path,
+    of: str,
+    number: int,
+    name: str,
+    _code: int,
 ) -> None:
     """Of the small files, which are written by the loop itself: it hears of no signal then."""
     path = job(tmp_path, emulator)
@@ -154,7 +181,9 @@ def test_a_second_signal_kills_though_a_write_holds_up_the_loop(
     assert not unfinished(tmp_path)
 
 
-def test_a_second_signal_does_not_wait_for_what_a_query_job_leaves_behind(emulator: Handle, tmp_path: Path) -> None:
+def test_a_second_signal_does_not_wait_for_what_a_query_job_leaves_behind(
+    emulator: Handle, tmp_path: Path
+) -> None:
     """A stop deletes the query job that is under way, for 5 s at most; who does not want to wait says so again."""
     path = job(tmp_path, emulator, contract="query-jobs")
     before = seen_by(emulator)
@@ -172,7 +201,10 @@ def test_a_second_signal_does_not_wait_for_what_a_query_job_leaves_behind(emulat
     assert process.returncode == -signal.SIGINT
 
 
-FILES = [("write", of) for of in ("lock.json", "part", "manifest", "names", "out.jsonl", "outputs", "summary")]
+FILES = [
+    ("write", of)
+    for of in ("lock.json", "part", "manifest", "names", "out.jsonl", "outputs", "summary")
+]
 
 
 @pytest.mark.parametrize(("what", "of"), FILES)
@@ -184,7 +216,10 @@ def test_a_disk_that_fills_up_is_named_and_the_next_run_goes_on(
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 5
     assert_full(err, tmp_path, of)
-    seen, standing = len(emulator.log()), len(list((tmp_path / ".asyncreport" / "job").glob("part-*")))
+    seen, standing = (
+        len(emulator.log()),
+        len(list((tmp_path / ".asyncreport" / "job").glob("part-*"))),
+    )
     assert run_here(path, now=clock()).complete
     assert queries(emulator, seen) == CHUNKS - (standing if of != "manifest" else 0)
     assert (tmp_path / "out.jsonl").read_bytes() == calm
@@ -193,7 +228,12 @@ def test_a_disk_that_fills_up_is_named_and_the_next_run_goes_on(
 def settling(folder: Path, emulator: Handle) -> Path:
     """Write a job with a queue's members, stale parts one value of which was another then, and names of queues to be asked for."""
     emulator.members("queue", QUEUE, USERS[:1])
-    path = job(folder, emulator, split_by=["queue_id"], teams=[{"name": "all"}, {"name": "few", "queue": QUEUE}])
+    path = job(
+        folder,
+        emulator,
+        split_by=["queue_id"],
+        teams=[{"name": "all"}, {"name": "few", "queue": QUEUE}],
+    )
     state = folder / ".asyncreport" / "job"
     run_here(path, now=parse_iso("2024-01-05T06:00Z"))
     restate(state, "2024-01-02T00:00:00.000Z")
@@ -203,7 +243,9 @@ def settling(folder: Path, emulator: Handle) -> Path:
 
 
 @pytest.fixture(scope="module")
-def settled(emulator: Handle, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[list[str]]]:
+def settled(
+    emulator: Handle, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[bytes, list[list[str]]]:
     """Give the output and the moments of an undisturbed run of that job."""
     folder = tmp_path_factory.mktemp("settled")
     with cut(settling(folder, emulator), trace=str(folder / "trace")) as process:
@@ -235,13 +277,16 @@ def assert_full(err: str, folder: Path, of: str) -> None:
     assert line.startswith(f"error: {folder}/")
     assert f"/{of}" in line
     assert re.search(
-        r"could not be written: No space left on device; about [\d,]+ bytes are needed and [\d,]+ are free; free some space on", line
+        r"could not be written: No space left on device; about [\d,]+ bytes are needed and [\d,]+ are free; free some space on",
+        line,
     )
     assert line.endswith(" and run again: what is finished is kept")
     assert not unfinished(folder)
 
 
-def test_a_file_that_may_not_grow_so_large_is_named_and_the_next_run_only_merges(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+def test_a_file_that_may_not_grow_so_large_is_named_and_the_next_run_only_merges(
+    emulator: Handle, calm: bytes, tmp_path: Path
+) -> None:
     """The system's own refusal, in the middle of a write: the parts fit, the output does not."""
     path = job(tmp_path, emulator)
     assert len(calm) > 12_000
@@ -260,14 +305,28 @@ def test_a_file_that_may_not_grow_so_large_is_named_and_the_next_run_only_merges
 
 
 @pytest.mark.parametrize(
-    "arguments", [("plan", "job.yaml"), ("schema",), ("query", "--emulator", "--start", "2024-01-01", "--end", "2024-01-02")]
+    "arguments",
+    [
+        ("plan", "job.yaml"),
+        ("schema",),
+        ("query", "--emulator", "--start", "2024-01-01", "--end", "2024-01-02"),
+    ],
 )
-def test_standard_output_that_is_full_ends_with_5(emulator: Handle, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_standard_output_that_is_full_ends_with_5(
+    emulator: Handle, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
     job(tmp_path, emulator)
     command = [sys.executable, "-m", "asyncreport", *arguments]
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            command, check=False, cwd=tmp_path, env=environ(), stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE
+            command,
+            check=False,
+            cwd=tmp_path,
+            env=environ(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
         )
     assert done.returncode == 5
     assert done.stderr.splitlines()[-1] == (
@@ -275,36 +334,56 @@ def test_standard_output_that_is_full_ends_with_5(emulator: Handle, tmp_path: Pa
     )
 
 
-def test_trouble_with_something_else_is_not_laid_to_standard_output(emulator: Handle, tmp_path: Path) -> None:
+def test_trouble_with_something_else_is_not_laid_to_standard_output(
+    emulator: Handle, tmp_path: Path
+) -> None:
     """A current directory that is gone, where a path is relative to it."""
     path = job(tmp_path, emulator, output={"path": "out.jsonl"})
     (tmp_path / "gone").mkdir()
     there = f'cd gone && rmdir ../gone && exec "{sys.executable}" -m asyncreport run "{path}"'
     command = ["/bin/sh", "-c", there]
     done = subprocess.run(
-        command, check=False, cwd=tmp_path, env=environ(PYTHONPATH=str(ROOT)), capture_output=True, text=True, timeout=PATIENCE
+        command,
+        check=False,
+        cwd=tmp_path,
+        env=environ(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert done.returncode == 5
-    assert done.stderr == "error: the system: No such file or directory; run again with -v to see where\n"
+    assert (
+        done.stderr
+        == "error: the system: No such file or directory; run again with -v to see where\n"
+    )
 
 
 @pytest.mark.parametrize("closed", ["out", "out/.asyncreport", "out/.asyncreport/job"])
-def test_a_folder_that_is_closed_to_this_user_is_named_before_any_query(emulator: Handle, tmp_path: Path, closed: str) -> None:
+def test_a_folder_that_is_closed_to_this_user_is_named_before_any_query(
+    emulator: Handle, tmp_path: Path, closed: str
+) -> None:
     path = job(tmp_path, emulator, output={"path": str(tmp_path / "out" / "out.jsonl")})
     (tmp_path / closed).mkdir(parents=True)
     (tmp_path / closed).chmod(0o500)
     seen = len(emulator.log())
-    with cut(path, as_anyone=True) as process:  # whom the modes of files bind, which they do not root
+    with cut(
+        path, as_anyone=True
+    ) as process:  # whom the modes of files bind, which they do not root
         _, err = process.communicate(timeout=PATIENCE)
     (tmp_path / closed).chmod(0o700)
     assert process.returncode == 5
     (line,) = err.splitlines()
     assert line.startswith(f"error: {tmp_path}/out")
-    assert "and what this user may do there, then run again" in line or "is closed to this user; open it or give another path" in line
+    assert (
+        "and what this user may do there, then run again" in line
+        or "is closed to this user; open it or give another path" in line
+    )
     assert len(emulator.log()) == seen
 
 
-def test_a_copy_that_cannot_be_written_is_verified_without_its_lock(emulator: Handle, tmp_path: Path) -> None:
+def test_a_copy_that_cannot_be_written_is_verified_without_its_lock(
+    emulator: Handle, tmp_path: Path
+) -> None:
     path = job(tmp_path, emulator)
     assert run_here(path).complete
     folder = tmp_path / ".asyncreport" / "job"
@@ -314,13 +393,20 @@ def test_a_copy_that_cannot_be_written_is_verified_without_its_lock(emulator: Ha
     folder.chmod(0o700)
     warning, why, *rest = out.splitlines()
     assert (process.returncode, err) == (0, "")
-    assert warning == f"WARN  {folder} is closed to this user for writing, so that nothing keeps runs out of it"
+    assert (
+        warning
+        == f"WARN  {folder} is closed to this user for writing, so that nothing keeps runs out of it"
+    )
     assert why.strip() == "what a run writes meanwhile would look like damage"
     assert {line[:4] for line in rest} == {"OK  "}
 
 
-@pytest.mark.parametrize("taken", ["out", "out/.asyncreport", "out/.asyncreport/job", "out/.asyncreport/job/lock"])
-def test_a_file_where_a_folder_should_be_or_the_other_way_round_is_named(emulator: Handle, tmp_path: Path, taken: str) -> None:
+@pytest.mark.parametrize(
+    "taken", ["out", "out/.asyncreport", "out/.asyncreport/job", "out/.asyncreport/job/lock"]
+)
+def test_a_file_where_a_folder_should_be_or_the_other_way_round_is_named(
+    emulator: Handle, tmp_path: Path, taken: str
+) -> None:
     path = job(tmp_path, emulator, output={"path": str(tmp_path / "out" / "out.jsonl")})
     if taken.endswith("lock"):
         (tmp_path / taken).mkdir(parents=True)
@@ -335,7 +421,9 @@ def test_a_file_where_a_folder_should_be_or_the_other_way_round_is_named(emulato
     assert len(emulator.log()) == seen
 
 
-def test_a_manifest_with_garbage_in_its_middle_is_named_with_its_line(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+def test_a_manifest_with_garbage_in_its_middle_is_named_with_its_line(
+    emulator: Handle, calm: bytes, tmp_path: Path
+) -> None:
     path = job(tmp_path, emulator)
     run_here(path)
     state = tmp_path / ".asyncreport" / "job"
@@ -345,14 +433,18 @@ def test_a_manifest_with_garbage_in_its_middle_is_named_with_its_line(emulator: 
     result = call("run", str(path), cwd=tmp_path)
     assert result.code == 5
     assert f"{manifest}, line 3: cannot be read (" in result.err
-    assert f"delete the folder {state} and run again: everything will be fetched again" in result.err
+    assert (
+        f"delete the folder {state} and run again: everything will be fetched again" in result.err
+    )
     manifest.write_bytes(b"".join(lines))
     assert run_here(path).chunks_fetched == 0
     assert (tmp_path / "out.jsonl").read_bytes() == calm
 
 
 @pytest.mark.parametrize("left", [b"", b"{", b'{"part":4,"finger', b"\x00" * 40])
-def test_a_last_line_that_is_torn_costs_its_part_alone(emulator: Handle, calm: bytes, tmp_path: Path, left: bytes) -> None:
+def test_a_last_line_that_is_torn_costs_its_part_alone(
+    emulator: Handle, calm: bytes, tmp_path: Path, left: bytes
+) -> None:
     path = job(tmp_path, emulator)
     run_here(path)
     manifest = tmp_path / ".asyncreport" / "job" / "manifest.jsonl"
@@ -375,7 +467,9 @@ def test_the_lock_of_a_dead_process_holds_nobody_up(emulator: Handle, tmp_path: 
     assert call("run", str(path), cwd=tmp_path).code == 0
 
 
-def test_what_a_clock_that_was_ahead_fetched_is_fetched_again(emulator: Handle, calm: bytes, tmp_path: Path) -> None:
+def test_what_a_clock_that_was_ahead_fetched_is_fetched_again(
+    emulator: Handle, calm: bytes, tmp_path: Path
+) -> None:
     """For it may have asked of a time that had not come, and have kept the empty answers; a clock that ran slow does no harm either."""
     path = job(tmp_path, emulator)
     run_here(path, now=parse_iso("2099-01-01T00:00Z"))
@@ -405,10 +499,21 @@ def test_state_is_private_whatever_the_umask_and_the_output_is_as_it_says(
 ) -> None:
     path = job(tmp_path, emulator)
     command = [sys.executable, "-m", "asyncreport", "run", str(path)]
-    done = subprocess.run(command, check=False, cwd=tmp_path, env=environ(), umask=umask, capture_output=True, timeout=PATIENCE)
+    done = subprocess.run(
+        command,
+        check=False,
+        cwd=tmp_path,
+        env=environ(),
+        umask=umask,
+        capture_output=True,
+        timeout=PATIENCE,
+    )
     assert done.returncode == 0
     state = tmp_path / ".asyncreport" / "job"
-    modes = {each.relative_to(tmp_path): stat.S_IMODE(each.stat().st_mode) for each in (state, *state.iterdir())}
+    modes = {
+        each.relative_to(tmp_path): stat.S_IMODE(each.stat().st_mode)
+        for each in (state, *state.iterdir())
+    }
     assert modes.pop(state.relative_to(tmp_path)) == 0o700
     assert len(modes) > CHUNKS
     assert set(modes.values()) == {0o600}

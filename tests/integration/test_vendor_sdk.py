@@ -157,12 +157,30 @@ print(json.dumps({
 }))
 """
 
-pytestmark = pytest.mark.skipif(not _PYTHON, reason="ASYNCREPORT_SDK_PYTHON names no interpreter with PureCloudPlatformClientV2")
+pytestmark = pytest.mark.skipif(
+    not _PYTHON, reason="ASYNCREPORT_SDK_PYTHON names no interpreter with PureCloudPlatformClientV2"
+)
 
 
 def _read_by_sdk(emulator: Handle, home: Path) -> dict[str, Any]:
-    command = [_PYTHON, "-c", _SCRIPT, emulator.url, emulator.client_id, emulator.client_secret, _START, _END]
-    done = subprocess.run(command, capture_output=True, timeout=120, check=False, cwd=home, env={"HOME": str(home), "NO_PROXY": "*"})
+    command = [
+        _PYTHON,
+        "-c",
+        _SCRIPT,
+        emulator.url,
+        emulator.client_id,
+        emulator.client_secret,
+        _START,
+        _END,
+    ]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        timeout=120,
+        check=False,
+        cwd=home,
+        env={"HOME": str(home), "NO_PROXY": "*"},
+    )
     assert done.returncode == 0, done.stderr.decode()
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -183,7 +201,11 @@ def test_the_vendors_sdk_reads_every_kind_of_answer(tmp_path: Path) -> None:
     assert read["limit"] == [300]
     assert read["client"] == emulator.client_id
     assert read["refused"] == [400, "bad.request"]
-    assert (read["states"], read["dates"], read["gone"]) == (["QUEUED", "PENDING", "FULFILLED"], [True], 404)
+    assert (read["states"], read["dates"], read["gone"]) == (
+        ["QUEUED", "PENDING", "FULFILLED"],
+        [True],
+        404,
+    )
     assert read["paged"][0] > 5
     assert read["paged"][1:] == [len(handles), sum(handles)]
     times: Counter[str] = Counter()

@@ -48,7 +48,11 @@ def state(folder: Path) -> Path:
 
 def content(folder: Path) -> dict[str, bytes]:
     """Read every file but those of the lock."""
-    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and not path.name.startswith("lock")}
+    return {
+        str(path): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith("lock")
+    }
 
 
 def levels(result: Call) -> list[str]:
@@ -63,17 +67,32 @@ DUBLIN = {"start": "2023-10-20", "end": "2023-11-06", "time_zone": "Europe/Dubli
     [
         {"range": {**DUBLIN, "granularity": "PT15M", "chunk": "P2D"}},
         {"range": {**DUBLIN, "granularity": "P1D"}, "teams": [{"name": "all"}]},
-        {"range": {"start": "2024-01-01", "end": "2024-02-05", "granularity": "P1W"}, "split_by": ["media_type", "queue_id"]},
-        {"range": {**DUBLIN, "granularity": "none"}, "split_by": ["division_id"], "teams": [{"name": "all"}]},
-        {"filter": {"media_types": ["voice"], "queues": [WORLD.queues[0].id]}, "teams": [{"name": "all"}, *TEAMS]},
+        {
+            "range": {"start": "2024-01-01", "end": "2024-02-05", "granularity": "P1W"},
+            "split_by": ["media_type", "queue_id"],
+        },
+        {
+            "range": {**DUBLIN, "granularity": "none"},
+            "split_by": ["division_id"],
+            "teams": [{"name": "all"}],
+        },
+        {
+            "filter": {"media_types": ["voice"], "queues": [WORLD.queues[0].id]},
+            "teams": [{"name": "all"}, *TEAMS],
+        },
         {"occupancy": True, "teams": [{"name": "all"}]},
         {"metrics": ["tAnswered", "tDialing", "nTransferred"]},
         {"contract": "query-jobs", "split_by": ["media_type"]},
         {"contract": "entities", "teams": [{"name": "all"}]},
     ],
 )
-def test_a_calm_export_verifies_and_nothing_is_changed_by_that(emulator: Handle, tmp_path: Path, sections: dict[str, Any]) -> None:
-    output = {"path": str(tmp_path / "{month}" / "out.jsonl"), "per_team": str(tmp_path / "{team}.jsonl")}
+def test_a_calm_export_verifies_and_nothing_is_changed_by_that(
+    emulator: Handle, tmp_path: Path, sections: dict[str, Any]
+) -> None:
+    output = {
+        "path": str(tmp_path / "{month}" / "out.jsonl"),
+        "per_team": str(tmp_path / "{team}.jsonl"),
+    }
     path = exported(tmp_path, emulator, output=output, **sections)
     before = content(tmp_path)
     result = verify(path)
@@ -88,12 +107,21 @@ def test_a_calm_verification_says_what_it_tried(emulator: Handle, tmp_path: Path
     parts, cover, output, server, handle = verify(path).out.splitlines()
     assert re.fullmatch(r"OK    default: 2 parts with [\d,]+ records, each as it was saved", parts)
     assert cover == f"OK    default: the parts cover {whole}, 6 users"
-    assert re.fullmatch(rf"OK    {tmp_path}/out.jsonl: [\d,]+ records, [\d,]+ bytes, as the parts make it", output)
-    assert re.fullmatch(rf"OK    default: the server's totals are those of the parts: 6 users, [\d,]+ handled, {whole}", server)
-    assert handle.startswith("OK    default: handle time is talk, hold, wrap-up, contacting and dialing together")
+    assert re.fullmatch(
+        rf"OK    {tmp_path}/out.jsonl: [\d,]+ records, [\d,]+ bytes, as the parts make it", output
+    )
+    assert re.fullmatch(
+        rf"OK    default: the server's totals are those of the parts: 6 users, [\d,]+ handled, {whole}",
+        server,
+    )
+    assert handle.startswith(
+        "OK    default: handle time is talk, hold, wrap-up, contacting and dialing together"
+    )
 
 
-def test_parts_that_stick_out_of_a_narrower_range_are_cut_line_by_line(emulator: Handle, tmp_path: Path) -> None:
+def test_parts_that_stick_out_of_a_narrower_range_are_cut_line_by_line(
+    emulator: Handle, tmp_path: Path
+) -> None:
     path = exported(tmp_path, emulator)
     narrow = ("--set", "range.start=2024-01-25T06:00", "--set", "range.end=2024-02-03")
     assert run_here(path, narrow[1], narrow[3]).complete
@@ -107,18 +135,33 @@ def entities(buckets: list[tuple[str, float, float]]) -> dict[str, Any]:
         {
             "user": {"id": USERS[0]},
             "interval": {"startTime": at},
-            "metrics": {"handledCount": {"count": handled}, "talkTime": {"sum": talk}, "wrapUpTime": {"sum": talk}},
+            "metrics": {
+                "handledCount": {"count": handled},
+                "talkTime": {"sum": talk},
+                "wrapUpTime": {"sum": talk},
+            },
         }
         for at, handled, talk in buckets
     ]
-    return {"match": {"path": "query"}, "do": {"status": 200, "body": json.dumps({"entities": rows})}}
+    return {
+        "match": {"path": "query"},
+        "do": {"status": 200, "body": json.dumps({"entities": rows})},
+    }
 
 
 @pytest.mark.parametrize(("total", "code"), [(300.9999, 0), (300.994, 1)])
-def test_seconds_finer_than_a_ms_are_rounded_bucket_by_bucket_and_verify(emulator: Handle, tmp_path: Path, total: float, code: int) -> None:
-    sections = {"contract": "entities", "range": {**RANGE, "end": "2024-01-21"}, "teams": [{"name": "one", "users": USERS[:1]}]}
+def test_seconds_finer_than_a_ms_are_rounded_bucket_by_bucket_and_verify(
+    emulator: Handle, tmp_path: Path, total: float, code: int
+) -> None:
+    sections = {
+        "contract": "entities",
+        "range": {**RANGE, "end": "2024-01-21"},
+        "teams": [{"name": "one", "users": USERS[:1]}],
+    }
     try:
-        emulator.faults([entities([(f"2024-01-20T{hour:02}:00:00.000Z", 1, 100.3333) for hour in range(3)])])
+        emulator.faults(
+            [entities([(f"2024-01-20T{hour:02}:00:00.000Z", 1, 100.3333) for hour in range(3)])]
+        )
         path = exported(tmp_path, emulator, **sections)
         emulator.faults([entities([("2024-01-20T00:00:00.000Z", 3, total)])])
         result = verify(path)
@@ -162,7 +205,9 @@ def lose_the_output(folder: Path) -> None:
 def repeat_a_part(folder: Path) -> None:
     """Commit the first part once more under another number."""
     manifest = state(folder) / "manifest.jsonl"
-    line = next(json.loads(line) for line in manifest.read_text().splitlines() if '"part":1,' in line)
+    line = next(
+        json.loads(line) for line in manifest.read_text().splitlines() if '"part":1,' in line
+    )
     (state(folder) / "part-00000009.jsonl").write_bytes(first_part(folder).read_bytes())
     with manifest.open("a") as file:
         file.write(json.dumps({**line, "part": 9}) + "\n")
@@ -173,28 +218,72 @@ def forge_the_output(folder: Path) -> None:
     edit_the_output(folder)
     remembered = state(folder) / "outputs.json"
     known = json.loads(remembered.read_text())
-    known[str(folder / "out.jsonl")]["sha256"] = hashlib.sha256((folder / "out.jsonl").read_bytes()).hexdigest()
+    known[str(folder / "out.jsonl")]["sha256"] = hashlib.sha256(
+        (folder / "out.jsonl").read_bytes()
+    ).hexdigest()
     remembered.write_text(json.dumps(known))
 
 
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (edit_a_part, ["FAIL  default: 1 of 2 parts is damaged", "part-00000001.jsonl (2024-01-20", "its SHA-256 is another"]),
-        (cut_a_part, ["FAIL  default: the parts do not cover the range", "missing: 2024-01-20", "part-00000001.jsonl (2024-01-20"]),
-        (lose_a_part, ["out.jsonl: unchanged since it was written, and not held against the parts, for some are missing"]),
-        (lose_a_part, ["FAIL  default: the parts do not cover the range", "part-00000001.jsonl (2024-01-20", "is gone or was cut"]),
-        (edit_the_output, ["out.jsonl: changed since it was written", "its size is the same and its SHA-256 another"]),
+        (
+            edit_a_part,
+            [
+                "FAIL  default: 1 of 2 parts is damaged",
+                "part-00000001.jsonl (2024-01-20",
+                "its SHA-256 is another",
+            ],
+        ),
+        (
+            cut_a_part,
+            [
+                "FAIL  default: the parts do not cover the range",
+                "missing: 2024-01-20",
+                "part-00000001.jsonl (2024-01-20",
+            ],
+        ),
+        (
+            lose_a_part,
+            [
+                "out.jsonl: unchanged since it was written, and not held against the parts, for some are missing"
+            ],
+        ),
+        (
+            lose_a_part,
+            [
+                "FAIL  default: the parts do not cover the range",
+                "part-00000001.jsonl (2024-01-20",
+                "is gone or was cut",
+            ],
+        ),
+        (
+            edit_the_output,
+            [
+                "out.jsonl: changed since it was written",
+                "its size is the same and its SHA-256 another",
+            ],
+        ),
         (drop_a_line, ["out.jsonl: changed since it was written", "bytes and had"]),
         (lose_the_output, ["out.jsonl: there is no such file"]),
         (
             repeat_a_part,
-            ["FAIL  default: parts hold the same time of the same user", "part-00000001.jsonl and part-00000009.jsonl at 2024-01-20"],
+            [
+                "FAIL  default: parts hold the same time of the same user",
+                "part-00000001.jsonl and part-00000009.jsonl at 2024-01-20",
+            ],
         ),
-        (forge_the_output, ["out.jsonl: not what the parts make of it\n      as many records of each team, and other bytes\n"]),
+        (
+            forge_the_output,
+            [
+                "out.jsonl: not what the parts make of it\n      as many records of each team, and other bytes\n"
+            ],
+        ),
     ],
 )
-def test_each_kind_of_damage_is_found_and_named(emulator: Handle, tmp_path: Path, damage: Callable[[Path], None], said: list[str]) -> None:
+def test_each_kind_of_damage_is_found_and_named(
+    emulator: Handle, tmp_path: Path, damage: Callable[[Path], None], said: list[str]
+) -> None:
     path = exported(tmp_path, emulator)
     damage(tmp_path)
     result = verify(path)
@@ -208,7 +297,11 @@ def sign(folder: Path, lines: list[bytes]) -> None:
     old, new = first_part(folder).read_bytes(), b"".join(lines)
     first_part(folder).write_bytes(new)
     manifest = state(folder) / "manifest.jsonl"
-    manifest.write_text(manifest.read_text().replace(hashlib.sha256(old).hexdigest(), hashlib.sha256(new).hexdigest()))
+    manifest.write_text(
+        manifest.read_text().replace(
+            hashlib.sha256(old).hexdigest(), hashlib.sha256(new).hexdigest()
+        )
+    )
 
 
 def forge_a_part(folder: Path) -> str:
@@ -221,12 +314,16 @@ def forge_a_part(folder: Path) -> str:
     forged["avg_handle_time_sec"] = average(round(row["total_handle_time_sec"] * 1000), count + 1)
     owners = [user for user, _, _, number in json.loads(index)["users"] for _ in range(number)]
     # As long as it was, so that the index stays true.
-    lines[old] = json.dumps(forged, separators=(",", ":")).encode().ljust(len(lines[old]) - 1) + b"\n"
+    lines[old] = (
+        json.dumps(forged, separators=(",", ":")).encode().ljust(len(lines[old]) - 1) + b"\n"
+    )
     sign(folder, [*lines, index])
     return str(owners[old])
 
 
-def test_records_in_the_wrong_order_are_found_though_hash_and_output_agree(emulator: Handle, tmp_path: Path) -> None:
+def test_records_in_the_wrong_order_are_found_though_hash_and_output_agree(
+    emulator: Handle, tmp_path: Path
+) -> None:
     path = exported(tmp_path, emulator)
     first, second, *rest = first_part(tmp_path).read_bytes().splitlines(keepends=True)
     index = json.loads(rest[-1])
@@ -238,17 +335,25 @@ def test_records_in_the_wrong_order_are_found_though_hash_and_output_agree(emula
     assert result.code == 1
     user, start = index["users"][0][0], json.loads(first)["interval_start"]
     said = f"user {user}: the record of {start} is out of order; delete this file and run again: it is fetched again"
-    assert f"part-00000001.jsonl (2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z), {said}\n" in result.out
+    assert (
+        f"part-00000001.jsonl (2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z), {said}\n"
+        in result.out
+    )
 
 
-def test_what_is_said_of_a_damaged_part_mends_it_though_the_output_stands(emulator: Handle, tmp_path: Path) -> None:
+def test_what_is_said_of_a_damaged_part_mends_it_though_the_output_stands(
+    emulator: Handle, tmp_path: Path
+) -> None:
     """A run that has nothing to do hashes nothing."""
     path = exported(tmp_path, emulator)
     good = (tmp_path / "out.jsonl").read_bytes()
     edit_a_part(tmp_path)
     assert run_here(path).chunks_fetched == 0
     result = verify(path)
-    assert f"{first_part(tmp_path)} (2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z) is not what was saved: " in result.out
+    assert (
+        f"{first_part(tmp_path)} (2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z) is not what was saved: "
+        in result.out
+    )
     assert "; delete this file and run again: it is fetched again\n" in result.out
     first_part(tmp_path).unlink()
     assert run_here(path).chunks_fetched == 1
@@ -256,7 +361,9 @@ def test_what_is_said_of_a_damaged_part_mends_it_though_the_output_stands(emulat
     assert (tmp_path / "out.jsonl").read_bytes() == good
 
 
-def test_a_part_forged_with_its_hash_is_given_away_by_the_server(emulator: Handle, tmp_path: Path) -> None:
+def test_a_part_forged_with_its_hash_is_given_away_by_the_server(
+    emulator: Handle, tmp_path: Path
+) -> None:
     path = exported(tmp_path, emulator)
     user = forge_a_part(tmp_path)
     assert run_here(path).complete  # the output is what the parts make of it
@@ -267,7 +374,10 @@ def test_a_part_forged_with_its_hash_is_given_away_by_the_server(emulator: Handl
     assert levels(result) == ["OK  ", "OK  ", "OK  ", "FAIL", "OK  "]
     title, difference, step = result.out.splitlines()[3:6]
     assert title == "FAIL  default: the server's totals of 1 user differ from the parts'"
-    found = re.fullmatch(rf"      {re.escape(name)} \({user}\), {month}: handled_count (\d+) here, (\d+) at the server", difference)
+    found = re.fullmatch(
+        rf"      {re.escape(name)} \({user}\), {month}: handled_count (\d+) here, (\d+) at the server",
+        difference,
+    )
     assert found is not None
     assert int(found[1]) == int(found[2]) + 1
     assert step == f"      fetch it again: run --refresh {month}"
@@ -285,7 +395,10 @@ def test_a_difference_in_what_has_not_settled_says_so(emulator: Handle, tmp_path
     manifest.write_text("".join((first, *rest)))
     result = verify(path)
     assert result.code == 1
-    assert "WARN  default: 1 part was fetched before the numbers had settled; the next run asks again" in result.out
+    assert (
+        "WARN  default: 1 part was fetched before the numbers had settled; the next run asks again"
+        in result.out
+    )
     span = "2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z"
     assert f"      not settled: {span}, fetched 2024-02-02T00:00:00.000Z\n" in result.out
 
@@ -298,7 +411,10 @@ def test_a_folder_that_was_moved_is_told_so(emulator: Handle, tmp_path: Path) ->
     assert result.code == 1
     title, why, step = result.out.splitlines()[2:5]
     assert title == f"FAIL  {tmp_path}/new/out.jsonl: no run has written it"
-    assert why == f"      the job's state remembers other paths, as of a folder that was moved: {tmp_path}/old/out.jsonl"
+    assert (
+        why
+        == f"      the job's state remembers other paths, as of a folder that was moved: {tmp_path}/old/out.jsonl"
+    )
     assert step == "      run again: it is written anew"
 
 
@@ -306,11 +422,16 @@ def test_a_job_that_never_ran_fails_and_leaves_no_folder(emulator: Handle, tmp_p
     path = job(tmp_path, emulator)
     result = verify(path)
     assert (result.code, result.err) == (1, "")
-    assert result.out == f"FAIL  job: nothing was ever fetched\n      run it first: there is no {state(tmp_path)}\n"
+    assert (
+        result.out
+        == f"FAIL  job: nothing was ever fetched\n      run it first: there is no {state(tmp_path)}\n"
+    )
     assert not (tmp_path / ".asyncreport").exists()
 
 
-def test_while_a_run_is_under_way_verify_steps_back_and_status_tells(emulator: Handle, tmp_path: Path) -> None:
+def test_while_a_run_is_under_way_verify_steps_back_and_status_tells(
+    emulator: Handle, tmp_path: Path
+) -> None:
     path = exported(tmp_path, emulator)
     seen = sum(entry["path"].startswith("/api/") for entry in emulator.log())
     emulator.faults([{"match": {"path": "aggregates"}, "do": {"hang": True}}])
@@ -321,15 +442,25 @@ def test_while_a_run_is_under_way_verify_steps_back_and_status_tells(emulator: H
     finally:
         emulator.faults([])
     assert (verified.code, verified.out) == (5, "")
-    assert re.fullmatch(rf"error: {state(tmp_path)} is in use by process {running.pid} on .*; wait until .*\n", verified.err)
+    assert re.fullmatch(
+        rf"error: {state(tmp_path)} is in use by process {running.pid} on .*; wait until .*\n",
+        verified.err,
+    )
     assert looked.code == 0
-    assert re.match(rf"job: a run is under way, {state(tmp_path)} is in use by process {running.pid} on ", looked.out)
+    assert re.match(
+        rf"job: a run is under way, {state(tmp_path)} is in use by process {running.pid} on ",
+        looked.out,
+    )
     assert call("status", str(path), cwd=tmp_path).out.startswith("job: no run is under way\n")
 
 
-def test_credentials_that_are_refused_end_with_their_own_code_after_the_local_checks(emulator: Handle, tmp_path: Path) -> None:
+def test_credentials_that_are_refused_end_with_their_own_code_after_the_local_checks(
+    emulator: Handle, tmp_path: Path
+) -> None:
     path = exported(tmp_path, emulator)
-    result = call("verify", str(path), "--set", "connections.default.client_secret=wrong", cwd=tmp_path)
+    result = call(
+        "verify", str(path), "--set", "connections.default.client_secret=wrong", cwd=tmp_path
+    )
     assert result.code == 3
     assert set(levels(result)) == {"OK  "}
     assert "Traceback" not in result.err
@@ -346,7 +477,10 @@ def test_the_members_of_a_looked_up_team_are_those_of_the_last_run(tmp_path: Pat
         assert (result.code, set(levels(result))) == (0, {"OK  "})
         assert "3 users" in result.out
         before = len(emulator.log())
-        assert "covers 2024-01-20T00:00:00.000Z/2024-02-10T00:00:00.000Z, 3 users" in call("status", str(path), cwd=tmp_path).out
+        assert (
+            "covers 2024-01-20T00:00:00.000Z/2024-02-10T00:00:00.000Z, 3 users"
+            in call("status", str(path), cwd=tmp_path).out
+        )
         assert len(emulator.log()) == before
 
 
@@ -357,14 +491,19 @@ def test_what_its_own_last_run_called_incomplete_is_not_proved(tmp_path: Path) -
         emulator.members("queue", queue.id, USERS[:3])
         emulator.members("queue", other.id, USERS[3:])
         limits = {"max_attempts": 1}
-        path = exported(tmp_path, emulator, teams=[{"name": "few", "queue": queue.id}], limits=limits)
+        path = exported(
+            tmp_path, emulator, teams=[{"name": "few", "queue": queue.id}], limits=limits
+        )
         emulator.members("queue", queue.id, USERS[:4])
         emulator.faults([{"match": {"path": "aggregates/query"}, "do": {"status": 503}}])
         assert not run_here(path).complete
         emulator.faults([])
         newcomer = verify(path)
         assert newcomer.code == 1
-        assert f"missing: 2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z, user {USERS[3]}" in newcomer.out
+        assert (
+            f"missing: 2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z, user {USERS[3]}"
+            in newcomer.out
+        )
         asked = verify(job(tmp_path, emulator, teams=[{"name": "few", "queue": other.id}]))
         assert asked.code == 1
         assert "FAIL  team 'few': no run has looked it up yet" in asked.out
@@ -376,13 +515,20 @@ def test_what_its_own_last_run_called_incomplete_is_not_proved(tmp_path: Path) -
         emulator.faults([])
         unknown = verify(path)
         assert unknown.code == 1
-        assert f"FAIL  team 'few' (queue {queue.id}): the last run could not look it up" in unknown.out
-        assert f"team 'few' (queue {queue.id}): the last run could not look it up; it has" in call("status", str(path), cwd=tmp_path).out
+        assert (
+            f"FAIL  team 'few' (queue {queue.id}): the last run could not look it up" in unknown.out
+        )
+        assert (
+            f"team 'few' (queue {queue.id}): the last run could not look it up; it has"
+            in call("status", str(path), cwd=tmp_path).out
+        )
         assert run_here(path).complete
         assert verify(path).code == 0
 
 
-def test_the_status_of_a_job_that_never_ran_says_what_to_do(emulator: Handle, tmp_path: Path) -> None:
+def test_the_status_of_a_job_that_never_ran_says_what_to_do(
+    emulator: Handle, tmp_path: Path
+) -> None:
     result = call("status", str(job(tmp_path, emulator)), cwd=tmp_path)
     whole = "2024-01-20T00:00:00.000Z/2024-02-10T00:00:00.000Z"
     assert (result.code, result.err) == (0, "")
@@ -390,20 +536,30 @@ def test_the_status_of_a_job_that_never_ran_says_what_to_do(emulator: Handle, tm
     assert not (tmp_path / ".asyncreport").exists()
 
 
-def test_the_status_does_not_take_the_last_end_for_the_last_run(emulator: Handle, tmp_path: Path) -> None:
+def test_the_status_does_not_take_the_last_end_for_the_last_run(
+    emulator: Handle, tmp_path: Path
+) -> None:
     """One that was refused since is told; verify, which takes the lock as well, is no run."""
     path = exported(tmp_path, emulator)
     assert verify(path).code == 0
-    assert call("status", str(path), cwd=tmp_path).out.splitlines()[-2].startswith("last run that came to its end: ")
+    assert (
+        call("status", str(path), cwd=tmp_path)
+        .out.splitlines()[-2]
+        .startswith("last run that came to its end: ")
+    )
     wrong = ("--set", "range.end=2024-03-01", "--set", "connections.default.client_secret=wrong")
     assert call("run", str(path), *wrong, cwd=tmp_path).code == 3
     last = call("status", str(path), cwd=tmp_path).out.splitlines()[-1]
-    assert re.fullmatch(r"a later run began and did not come to its end; it saved last at \S+Z", last)
+    assert re.fullmatch(
+        r"a later run began and did not come to its end; it saved last at \S+Z", last
+    )
     assert run_here(path).complete
     assert "a later run" not in call("status", str(path), cwd=tmp_path).out
 
 
-def test_the_status_tells_what_stands_what_is_missing_and_what_changed(emulator: Handle, tmp_path: Path) -> None:
+def test_the_status_tells_what_stands_what_is_missing_and_what_changed(
+    emulator: Handle, tmp_path: Path
+) -> None:
     path = exported(tmp_path, emulator)
     (state(tmp_path) / "changes.jsonl").write_text("{}\n{}\n")
     edit_the_output(tmp_path)
@@ -419,8 +575,13 @@ def test_the_status_tells_what_stands_what_is_missing_and_what_changed(emulator:
         "  missing: 2024-03-01T00:00:00.000Z/2024-03-10T00:00:00.000Z, 6 users",
     ]
     assert re.fullmatch(r"  fetched 2025-01-01T00:00:00.000Z \([\d,]+ days ago\)", lines[4])
-    assert re.fullmatch(rf"{tmp_path}/out.jsonl: [\d,]+ records, [\d,]+ bytes, made \S+, changed since", lines[5])
-    assert lines[6:8] == ["changes.jsonl: 2 changed values", "last run that came to its end: 2025-01-01T00:00:00.000Z, complete"]
+    assert re.fullmatch(
+        rf"{tmp_path}/out.jsonl: [\d,]+ records, [\d,]+ bytes, made \S+, changed since", lines[5]
+    )
+    assert lines[6:8] == [
+        "changes.jsonl: 2 changed values",
+        "last run that came to its end: 2025-01-01T00:00:00.000Z, complete",
+    ]
     assert re.fullmatch(r"  sales: [\d,]+ records", lines[8])
     assert len(emulator.log()) == seen
     assert content(tmp_path) == before

@@ -30,7 +30,14 @@ def test_a_shipped_job_file_is_planned(path: Path) -> None:
         # Teams that are looked up have no members until a run asks.
         users = wanted_users(job, connection.name)
         users = ("looked-up",) if users == () else users
-        want = Demand(connection=connection.name, grid=job.query.grid, interval=job.interval, users=users, length=job.chunk, population=500)
+        want = Demand(
+            connection=connection.name,
+            grid=job.query.grid,
+            interval=job.interval,
+            users=users,
+            length=job.chunk,
+            population=500,
+        )
         asked = Counter(
             (edge, user)
             for chunk in plan(want, [], Freshness(settle=job.output.settle, now=NOW)).chunks
@@ -38,7 +45,9 @@ def test_a_shipped_job_file_is_planned(path: Path) -> None:
             for user in chunk.users or (None,)
         )
         assert asked == Counter(
-            (edge, user) for edge in job.query.grid.edges(job.interval)[:-1] for user in (users if users is not None else (None,))
+            (edge, user)
+            for edge in job.query.grid.edges(job.interval)[:-1]
+            for user in (users if users is not None else (None,))
         )
 
 

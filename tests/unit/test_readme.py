@@ -24,7 +24,11 @@ def test_the_job_file_loads(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     ids = iter(f"id-{n}" for n in range(9))
     path.write_text(re.sub("<[a-z]+ id>", lambda _: next(ids), block("yaml")))
-    job = load_job(path, environ={"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": "secret"}, now=parse_iso("2024-06-01T00:00Z"))
+    job = load_job(
+        path,
+        environ={"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": "secret"},
+        now=parse_iso("2024-06-01T00:00Z"),
+    )
     assert [team.name for team in job.teams] == ["billing", "sales", "everyone"]
 
 
@@ -37,10 +41,17 @@ def test_the_record_has_the_columns_of_a_record() -> None:
 
 def test_the_exit_codes_are_those_of_the_errors() -> None:
     told = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
-    kinds = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.AsyncReportError)]
+    kinds = [
+        each
+        for each in vars(errors).values()
+        if isinstance(each, type) and issubclass(each, errors.AsyncReportError)
+    ]
     assert {kind.exit_code for kind in kinds} <= told
 
 
 def test_there_are_two_set_up_commands() -> None:
     assert README.count("python3 -m venv") == 2
-    assert all(name in block("sh", number) for number, name in enumerate(["asyncreport run configs/demo.yaml", "-m pytest"]))
+    assert all(
+        name in block("sh", number)
+        for number, name in enumerate(["asyncreport run configs/demo.yaml", "-m pytest"])
+    )

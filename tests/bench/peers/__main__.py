@@ -16,14 +16,18 @@ FOLDER = ROOT / ".venv-peers"
 def main() -> None:
     """Make or complete it, and list what is in it."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.peers", description=__doc__)
-    parser.add_argument("--python", type=Path, help="use this interpreter's environment instead of .venv-peers")
+    parser.add_argument(
+        "--python", type=Path, help="use this interpreter's environment instead of .venv-peers"
+    )
     python = parser.parse_args().python
     if python is None:
         python = FOLDER / "bin" / "python"
         if not python.exists():
             venv.create(FOLDER, with_pip=True)
     pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", "--quiet", "--requirement", str(HERE / "requirements.txt")], check=True)
+    subprocess.run(
+        [*pip, "install", "--quiet", "--requirement", str(HERE / "requirements.txt")], check=True
+    )
     subprocess.run([*pip, "list"], check=True)
     sys.stdout.write(f"\nthe peers' interpreter: {python}\n")
 

@@ -41,7 +41,11 @@ class Puller:
         found: dict[str, str] = {}
         number, pages = 1, 1
         while number <= pages:
-            page = await self.ask("GET", "/api/v2/users", params={"pageSize": 100, "pageNumber": number, "state": "any"})
+            page = await self.ask(
+                "GET",
+                "/api/v2/users",
+                params={"pageSize": 100, "pageNumber": number, "state": "any"},
+            )
             found |= {user["id"]: user["name"] for user in page["entities"]}
             number, pages = number + 1, page["pageCount"]
         return found
@@ -57,7 +61,9 @@ async def pull(asked: dict[str, Any], out: BinaryIO) -> None:
     async with aiohttp.ClientSession(asked["url"]) as session:
         puller = Puller(session, asked["per_minute"])
         credentials = aiohttp.BasicAuth(asked["client_id"], asked["client_secret"])
-        token = await puller.ask("POST", "/oauth/token", data={"grant_type": "client_credentials"}, auth=credentials)
+        token = await puller.ask(
+            "POST", "/oauth/token", data={"grant_type": "client_credentials"}, auth=credentials
+        )
         session.headers["Authorization"] = f"Bearer {token['access_token']}"
         names = await puller.names()
         await asyncio.gather(*(puller.write(query, names, out) for query in queries(asked)))

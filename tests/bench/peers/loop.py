@@ -16,7 +16,11 @@ def names(session: requests.Session, url: str) -> dict[str, str]:
     found: dict[str, str] = {}
     number, pages = 1, 1
     while number <= pages:
-        answer = session.get(f"{url}/api/v2/users", params={"pageSize": 100, "pageNumber": number, "state": "any"}, timeout=60)
+        answer = session.get(
+            f"{url}/api/v2/users",
+            params={"pageSize": 100, "pageNumber": number, "state": "any"},
+            timeout=60,
+        )
         answer.raise_for_status()
         page: dict[str, Any] = answer.json()
         found |= {user["id"]: user["name"] for user in page["entities"]}
@@ -27,11 +31,21 @@ def names(session: requests.Session, url: str) -> dict[str, str]:
 def main() -> None:
     """Pull."""
     asked = settings()
-    retry = Retry(total=8, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None)
+    retry = Retry(
+        total=8,
+        backoff_factor=0.5,
+        status_forcelist=(429, 500, 502, 503, 504),
+        allowed_methods=None,
+    )
     with requests.Session() as session, Path(asked["out"]).open("w", encoding="utf-8") as out:
         session.mount("http://", HTTPAdapter(max_retries=retry))
         credentials = (asked["client_id"], asked["client_secret"])
-        token = session.post(f"{asked['url']}/oauth/token", data={"grant_type": "client_credentials"}, auth=credentials, timeout=60)
+        token = session.post(
+            f"{asked['url']}/oauth/token",
+            data={"grant_type": "client_credentials"},
+            auth=credentials,
+            timeout=60,
+        )
         token.raise_for_status()
         session.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
         known = names(session, asked["url"])

@@ -26,9 +26,15 @@ from dlt.sources.helpers.rest_client.auth import OAuth2ClientCredentials
 from requests.adapters import HTTPAdapter
 
 COLUMNS: dict[str, Any] = {
-    **{name: {"data_type": "text"} for name in ("team", "user_id", "user_name", "interval_start", "interval_end")},
+    **{
+        name: {"data_type": "text"}
+        for name in ("team", "user_id", "user_name", "interval_start", "interval_end")
+    },
     "handled_count": {"data_type": "bigint"},
-    **{f"total_{name}_sec": {"data_type": "double"} for name in ("talk_time", "hold_time", "wrap_up", "handle_time")},
+    **{
+        f"total_{name}_sec": {"data_type": "double"}
+        for name in ("talk_time", "hold_time", "wrap_up", "handle_time")
+    },
     "avg_handle_time_sec": {"data_type": "double"},
 }
 
@@ -38,7 +44,10 @@ def opened(asked: dict[str, Any]) -> RESTClient:
     session = Client(raise_for_status=False, request_max_attempts=8).session
     session.mount("http://", HTTPAdapter(pool_maxsize=16))
     auth = OAuth2ClientCredentials(
-        access_token_url=f"{asked['url']}/oauth/token", client_id=asked["client_id"], client_secret=asked["client_secret"], session=session
+        access_token_url=f"{asked['url']}/oauth/token",
+        client_id=asked["client_id"],
+        client_secret=asked["client_secret"],
+        session=session,
     )
     return RESTClient(asked["url"], auth=auth, session=session)
 
@@ -48,7 +57,9 @@ def names(client: RESTClient) -> dict[str, str]:
     found: dict[str, str] = {}
     number, pages = 1, 1
     while number <= pages:
-        page = client.get("/api/v2/users", params={"pageSize": 100, "pageNumber": number, "state": "any"}).json()
+        page = client.get(
+            "/api/v2/users", params={"pageSize": 100, "pageNumber": number, "state": "any"}
+        ).json()
         found |= {user["id"]: user["name"] for user in page["entities"]}
         number, pages = number + 1, page["pageCount"]
     return found
@@ -64,7 +75,13 @@ def main() -> None:
     def days() -> Iterator[dict[str, Any]]:
         yield from queries(asked)
 
-    @dlt.transformer(data_from=days, parallelized=True, write_disposition="replace", columns=COLUMNS, max_table_nesting=0)
+    @dlt.transformer(
+        data_from=days,
+        parallelized=True,
+        write_disposition="replace",
+        columns=COLUMNS,
+        max_table_nesting=0,
+    )
     def aht(query: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
         answer = client.post(PATH, json=query)
         answer.raise_for_status()

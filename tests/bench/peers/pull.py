@@ -37,7 +37,10 @@ def queries(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 "granularity": "PT30M",
                 "groupBy": ["userId"],
                 "metrics": list(METRICS),
-                "filter": {"type": "or", "predicates": [predicate(user) for user in asked["users"][at : at + BATCH]]},
+                "filter": {
+                    "type": "or",
+                    "predicates": [predicate(user) for user in asked["users"][at : at + BATCH]],
+                },
             }
 
 

@@ -18,18 +18,31 @@ from PureCloudPlatformClientV2.rest import RESTClientObject
 THREADS = 16
 
 
-def asking(client: Any, option: str, names: dict[str, str]) -> Callable[[dict[str, Any]], list[dict[str, Any]]]:
+def asking(
+    client: Any, option: str, names: dict[str, str]
+) -> Callable[[dict[str, Any]], list[dict[str, Any]]]:
     """Say how a query becomes rows."""
     if option == "raw":
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
 
         def ask(query: dict[str, Any]) -> list[dict[str, Any]]:
-            told = client.call_api(PATH, "POST", {}, [], headers, body=query, response_type="object", auth_settings=["PureCloud OAuth"])
+            told = client.call_api(
+                PATH,
+                "POST",
+                {},
+                [],
+                headers,
+                body=query,
+                response_type="object",
+                auth_settings=["PureCloud OAuth"],
+            )
             return rows(told, names)
 
         return ask
     analytics = sdk.AnalyticsApi(client)
-    return lambda query: list(flat(analytics.post_analytics_conversations_aggregates_query(model(query)), names))
+    return lambda query: list(
+        flat(analytics.post_analytics_conversations_aggregates_query(model(query)), names)
+    )
 
 
 def model(query: dict[str, Any]) -> Any:

@@ -20,17 +20,101 @@ class Members(list[list[Any]]):
 
 #: what no decoder expects where it stands
 ODD: list[Any] = [
-    *(None, True, False, "", 0, -1, 1, 0.5, -0.0, 2**53 + 1, 2**63, -(2**64), 1e308, -1e308, "5", "-5", "1e9", [], Members()),
+    *(
+        None,
+        True,
+        False,
+        "",
+        0,
+        -1,
+        1,
+        0.5,
+        -0.0,
+        2**53 + 1,
+        2**63,
+        -(2**64),
+        1e308,
+        -1e308,
+        "5",
+        "-5",
+        "1e9",
+        [],
+        Members(),
+    ),
     *map(
         Raw,
-        ("NaN", "Infinity", "-Infinity", "1e400", "-1e400", "1e-400", "9" * 30, "9" * 400, "9" * 5000, "01", "+1", "0x10", "undefined", ""),
+        (
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "1e400",
+            "-1e400",
+            "1e-400",
+            "9" * 30,
+            "9" * 400,
+            "9" * 5000,
+            "01",
+            "+1",
+            "0x10",
+            "undefined",
+            "",
+        ),
     ),
-    *map(Raw, ('"\\ud800"', '"\\udc00x"', '"\\u0000"', "'x'", '"\\x"', '"a\nb"', "[" * 3000, "[" * 2000 + "]" * 2000, '{"a":' * 2000)),
-    *("\x00", "\x1b[31m", "\u2028", "\u202e", "\ud7ff", '"', "\\", "\n{", "../../x", "%00", "x" * 10_000, "NaN", "null"),
-    *("2024-01-15T00:00:00.000Z/2024-01-15T00:07:00.000Z", "1970-01-01T00:00:00.000Z/1970-01-01T01:00:00.000Z", "/", "x/y", "a/b/c"),
-    *("9999-12-31T23:59:59.999Z/10000-01-01T00:00:00.000Z", "0000-00-00T00:00:00Z", "2024-01-15T24:00:00Z/2024-01-15T25:61:61Z"),
-    *("2024-01-15T00:00:00.000+99:99/2024-01-15T01:00:00.000-99:99", "-271821-04-20T00:00:00.000Z/P1D", "PT1H/2024-01-15T00:00:00Z"),
-    *("FULFILLED", "FAILED", "EXPIRED", "PENDING", "INTERACTING", "?cursor=x", "https://elsewhere.example/?pageNumber=1&pageNumber=2"),
+    *map(
+        Raw,
+        (
+            '"\\ud800"',
+            '"\\udc00x"',
+            '"\\u0000"',
+            "'x'",
+            '"\\x"',
+            '"a\nb"',
+            "[" * 3000,
+            "[" * 2000 + "]" * 2000,
+            '{"a":' * 2000,
+        ),
+    ),
+    *(
+        "\x00",
+        "\x1b[31m",
+        "\u2028",
+        "\u202e",
+        "\ud7ff",
+        '"',
+        "\\",
+        "\n{",
+        "../../x",
+        "%00",
+        "x" * 10_000,
+        "NaN",
+        "null",
+    ),
+    *(
+        "2024-01-15T00:00:00.000Z/2024-01-15T00:07:00.000Z",
+        "1970-01-01T00:00:00.000Z/1970-01-01T01:00:00.000Z",
+        "/",
+        "x/y",
+        "a/b/c",
+    ),
+    *(
+        "9999-12-31T23:59:59.999Z/10000-01-01T00:00:00.000Z",
+        "0000-00-00T00:00:00Z",
+        "2024-01-15T24:00:00Z/2024-01-15T25:61:61Z",
+    ),
+    *(
+        "2024-01-15T00:00:00.000+99:99/2024-01-15T01:00:00.000-99:99",
+        "-271821-04-20T00:00:00.000Z/P1D",
+        "PT1H/2024-01-15T00:00:00Z",
+    ),
+    *(
+        "FULFILLED",
+        "FAILED",
+        "EXPIRED",
+        "PENDING",
+        "INTERACTING",
+        "?cursor=x",
+        "https://elsewhere.example/?pageNumber=1&pageNumber=2",
+    ),
 ]
 
 
@@ -38,7 +122,9 @@ def mutated(body: bytes, rng: random.Random) -> bytes:
     """Spoil a body: its values and keys, one to three of them, or now and then its bytes."""
     if rng.random() < 0.1:
         return _bytes(body, rng)
-    root = [json.loads(body, object_pairs_hook=lambda pairs: Members([list(pair) for pair in pairs]))]
+    root = [
+        json.loads(body, object_pairs_hook=lambda pairs: Members([list(pair) for pair in pairs]))
+    ]
     for _ in range(rng.randrange(1, 4)):
         _spoil(root, rng)
     return rendered(root[0]).encode("utf-8", "surrogatepass")
@@ -53,7 +139,9 @@ def _spoil(root: list[Any], rng: random.Random) -> None:
         choices: list[Callable[[], object]] = [
             lambda: inner.__setitem__(1, rng.choice(ODD)),
             lambda: inner.__setitem__(1, rng.choice(ODD)),
-            lambda: inner.__setitem__(0, rng.choice([inner[0].upper(), "", "\u202e", "id", "interval"])),
+            lambda: inner.__setitem__(
+                0, rng.choice([inner[0].upper(), "", "\u202e", "id", "interval"])
+            ),
             lambda: holder.pop(key),
             lambda: holder.append([inner[0], rng.choice(ODD)]),
             lambda: inner.__setitem__(1, [inner[1]]),

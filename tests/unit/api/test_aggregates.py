@@ -44,7 +44,9 @@ def ask(
     answer: Page | RejectedError | None = None
     while True:
         try:
-            step = running.throw(answer) if isinstance(answer, RejectedError) else running.send(answer)
+            step = (
+                running.throw(answer) if isinstance(answer, RejectedError) else running.send(answer)
+            )
         except StopIteration:
             return asked, rows(facts)
         assert isinstance(step, Request)
@@ -63,7 +65,15 @@ def results(*groups: tuple[dict[str, str], list[tuple[str, int]]]) -> bytes:
                 {
                     "group": group,
                     "data": [
-                        {"interval": interval, "metrics": [{"metric": "tHandle", "stats": {"count": count, "sum": count * 1000.0}}]}
+                        {
+                            "interval": interval,
+                            "metrics": [
+                                {
+                                    "metric": "tHandle",
+                                    "stats": {"count": count, "sum": count * 1000.0},
+                                }
+                            ],
+                        }
                         for interval, count in data
                     ],
                 }
@@ -93,8 +103,17 @@ def test_the_request_is_written_as_the_vendor_documents_it() -> None:
             "filter": {
                 "type": "and",
                 "clauses": [
-                    {"type": "or", "predicates": [predicate("userId", ANNA), predicate("userId", BERT)]},
-                    {"type": "or", "predicates": [predicate("mediaType", "voice"), predicate("mediaType", "message")]},
+                    {
+                        "type": "or",
+                        "predicates": [predicate("userId", ANNA), predicate("userId", BERT)],
+                    },
+                    {
+                        "type": "or",
+                        "predicates": [
+                            predicate("mediaType", "voice"),
+                            predicate("mediaType", "message"),
+                        ],
+                    },
                     {"type": "or", "predicates": [predicate("queueId", "q1")]},
                 ],
             },
@@ -103,7 +122,12 @@ def test_the_request_is_written_as_the_vendor_documents_it() -> None:
 
 
 def test_everyone_is_asked_for_without_a_filter() -> None:
-    asked, _ = ask(Query(grid=Grid(Granularity.PT1H, "UTC"), split_by=("mediaType",)), DAY, None, lambda _: b"{}")
+    asked, _ = ask(
+        Query(grid=Grid(Granularity.PT1H, "UTC"), split_by=("mediaType",)),
+        DAY,
+        None,
+        lambda _: b"{}",
+    )
     assert "filter" not in asked[0]
     assert asked[0]["groupBy"] == ["userId", "mediaType"]
 
@@ -137,11 +161,21 @@ NO_ANSWERS = [
 
 
 @pytest.mark.parametrize("body", NO_ANSWERS)
-@pytest.mark.parametrize("query", [Query(grid=Grid(Granularity.PT1H, "UTC")), Query(grid=Grid(Granularity.PT1H, "UTC"), occupancy=True)])
-def test_a_body_that_says_something_else_in_place_of_results_is_worth_another_attempt(query: Query, body: bytes) -> None:
+@pytest.mark.parametrize(
+    "query",
+    [
+        Query(grid=Grid(Granularity.PT1H, "UTC")),
+        Query(grid=Grid(Granularity.PT1H, "UTC"), occupancy=True),
+    ],
+)
+def test_a_body_that_says_something_else_in_place_of_results_is_worth_another_attempt(
+    query: Query, body: bytes
+) -> None:
     """It is no quiet day, in neither of the two queries."""
     turns = iter([b"{}", body] if query.occupancy else [body])
-    with pytest.raises(TransientError, match=r"the answer is no aggregates result \(it holds '.*' and no results"):
+    with pytest.raises(
+        TransientError, match=r"the answer is no aggregates result \(it holds '.*' and no results"
+    ):
         ask(query, DAY, (ANNA,), lambda _: next(turns))
 
 
@@ -161,9 +195,13 @@ def test_a_group_outside_the_jobs_filter_is_an_error(group: dict[str, str], soun
     query = Query(grid=Grid(Granularity.PT1H, "UTC"), split_by=("queueId",), filter=kept)
     reply = results((group, [("2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z", 1)]))
     if sound:
-        assert [row["handled_count"] for row in ask(query, DAY, (ANNA,), lambda _: reply)[1][ANNA]] == [1]
+        assert [
+            row["handled_count"] for row in ask(query, DAY, (ANNA,), lambda _: reply)[1][ANNA]
+        ] == [1]
         return
-    with pytest.raises(RejectedError, match="that was not asked for; the server did not apply the filter"):
+    with pytest.raises(
+        RejectedError, match="that was not asked for; the server did not apply the filter"
+    ):
         ask(query, DAY, (ANNA,), lambda _: reply)
 
 
@@ -173,19 +211,30 @@ TEN_TO_ELEVEN = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
 @pytest.mark.parametrize("occupancy", [False, True])
 def test_groups_that_all_lack_the_user_are_no_answer_for_listed_users(occupancy: bool) -> None:
     """In either query. Beside a group of one who was asked for, or where they report nothing, they are left out."""
-    nobody, named = ({"mediaType": "voice"}, [(TEN_TO_ELEVEN, 4)]), ({"userId": ANNA, "mediaType": "voice"}, [(TEN_TO_ELEVEN, 1)])
+    nobody, named = (
+        ({"mediaType": "voice"}, [(TEN_TO_ELEVEN, 4)]),
+        ({"userId": ANNA, "mediaType": "voice"}, [(TEN_TO_ELEVEN, 1)]),
+    )
     query = Query(grid=Grid(Granularity.PT1H, "UTC"), occupancy=occupancy)
     turns = iter([results(named), results(nobody)] if occupancy else [results(nobody)])
     with pytest.raises(RejectedError, match="the server did not group by user"):
         ask(query, DAY, (ANNA,), lambda _: next(turns))
     plain = Query(grid=Grid(Granularity.PT1H, "UTC"))
-    assert [row["handled_count"] for row in ask(plain, DAY, (ANNA,), lambda _: results(nobody, named))[1][ANNA]] == [1]
+    assert [
+        row["handled_count"]
+        for row in ask(plain, DAY, (ANNA,), lambda _: results(nobody, named))[1][ANNA]
+    ] == [1]
     assert ask(plain, DAY, (ANNA,), lambda _: results(({"mediaType": "voice"}, [])))[1] == {}
-    assert [row["handled_count"] for row in ask(plain, DAY, None, lambda _: results(nobody))[1][None]] == [4]
+    assert [
+        row["handled_count"] for row in ask(plain, DAY, None, lambda _: results(nobody))[1][None]
+    ] == [4]
 
 
 def test_media_types_containers_and_entries_of_one_key_are_added_up() -> None:
-    first, second = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z", "2026-03-02T11:00:00.000Z/2026-03-02T12:00:00.000Z"
+    first, second = (
+        "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z",
+        "2026-03-02T11:00:00.000Z/2026-03-02T12:00:00.000Z",
+    )
     body = results(
         ({"userId": ANNA, "mediaType": "voice"}, [(first, 1), (second, 2), (first, 4)]),
         ({"userId": ANNA, "mediaType": "chat"}, [(first, 8)]),
@@ -214,42 +263,88 @@ def test_a_measure_is_read_whatever_it_lacks_and_whatever_stands_beside_it(
     bucket = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
     group = {
         "group": {"userId": ANNA},
-        "data": [{"interval": bucket, "metrics": [*beside, measure]}, {"interval": bucket, "metrics": None}],
+        "data": [
+            {"interval": bucket, "metrics": [*beside, measure]},
+            {"interval": bucket, "metrics": None},
+        ],
     }
-    _, found = ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, (ANNA,), lambda _: json.dumps({"results": [group]}).encode())
-    assert [(row["handled_count"], row["total_handle_time_sec"]) for row in found[ANNA]] == [expected]
+    _, found = ask(
+        Query(grid=Grid(Granularity.PT1H, "UTC")),
+        DAY,
+        (ANNA,),
+        lambda _: json.dumps({"results": [group]}).encode(),
+    )
+    assert [(row["handled_count"], row["total_handle_time_sec"]) for row in found[ANNA]] == [
+        expected
+    ]
 
 
-@pytest.mark.parametrize("stats", [{"count": -1}, {"sum": -0.5}, {"count": 2**60}, {"sum": 1e300}, {"sum": -1e300}])
+@pytest.mark.parametrize(
+    "stats", [{"count": -1}, {"sum": -0.5}, {"count": 2**60}, {"sum": 1e300}, {"sum": -1e300}]
+)
 def test_a_number_that_cannot_be_is_an_error(stats: dict[str, float]) -> None:
     bucket = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
-    group = {"group": {"userId": ANNA}, "data": [{"interval": bucket, "metrics": [{"metric": "tAcw", "stats": stats}]}]}
-    with pytest.raises(RejectedError, match=f"counts less than nothing, or beyond all measure, in the bucket '{bucket}'"):
-        ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, (ANNA,), lambda _: json.dumps({"results": [group]}).encode())
+    group = {
+        "group": {"userId": ANNA},
+        "data": [{"interval": bucket, "metrics": [{"metric": "tAcw", "stats": stats}]}],
+    }
+    with pytest.raises(
+        RejectedError,
+        match=f"counts less than nothing, or beyond all measure, in the bucket '{bucket}'",
+    ):
+        ask(
+            Query(grid=Grid(Granularity.PT1H, "UTC")),
+            DAY,
+            (ANNA,),
+            lambda _: json.dumps({"results": [group]}).encode(),
+        )
 
 
 def test_what_no_user_handled_counts_for_everyone_alone() -> None:
     bucket = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
-    body = results(({"mediaType": "voice"}, [(bucket, 1)]), ({"mediaType": "voice", "userId": ANNA}, [(bucket, 2)]))
-    assert set(ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)[1]) == {None, ANNA}
-    assert set(ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, (ANNA,), lambda _: body)[1]) == {ANNA}
+    body = results(
+        ({"mediaType": "voice"}, [(bucket, 1)]),
+        ({"mediaType": "voice", "userId": ANNA}, [(bucket, 2)]),
+    )
+    assert set(ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)[1]) == {
+        None,
+        ANNA,
+    }
+    assert set(ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, (ANNA,), lambda _: body)[1]) == {
+        ANNA
+    }
 
 
 def test_a_user_who_was_not_asked_for_is_an_error() -> None:
     bucket = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
-    with pytest.raises(RejectedError, match=f"holds a user '{BERT}' who was not asked for; the server did not apply the filter"):
-        ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, (ANNA,), lambda _: results(({"userId": BERT}, [(bucket, 1)])))
+    with pytest.raises(
+        RejectedError,
+        match=f"holds a user '{BERT}' who was not asked for; the server did not apply the filter",
+    ):
+        ask(
+            Query(grid=Grid(Granularity.PT1H, "UTC")),
+            DAY,
+            (ANNA,),
+            lambda _: results(({"userId": BERT}, [(bucket, 1)])),
+        )
 
 
 def test_a_group_whose_user_is_no_text_is_an_error() -> None:
     with pytest.raises(RejectedError, match="groups by a userId that is no text: 5"):
-        ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: b'{"results": [{"group": {"userId": 5}}]}')
+        ask(
+            Query(grid=Grid(Granularity.PT1H, "UTC")),
+            DAY,
+            None,
+            lambda _: b'{"results": [{"group": {"userId": 5}}]}',
+        )
 
 
 def test_days_are_asked_for_at_once_while_the_server_cuts_them_at_local_midnight() -> None:
     query = Query(grid=Grid(Granularity.P1D, "Europe/Dublin"))
     interval = span("2026-03-28T00:00Z", "2026-03-30T23:00Z")  # over the clock change of the 29th
-    body = results(({"userId": ANNA}, [("2026-03-29T00:00:00.000+00:00/2026-03-30T00:00:00.000+01:00", 3)]))
+    body = results(
+        ({"userId": ANNA}, [("2026-03-29T00:00:00.000+00:00/2026-03-30T00:00:00.000+01:00", 3)])
+    )
     asked, rows = ask(query, interval, (ANNA,), lambda _: body)
     assert [(one["interval"], one["granularity"], one["timeZone"]) for one in asked] == [
         ("2026-03-28T00:00:00.000Z/2026-03-30T23:00:00.000Z", "P1D", "Europe/Dublin")
@@ -269,7 +364,10 @@ def test_after_a_first_mismatch_each_day_is_asked_for_by_itself() -> None:
             return results(
                 (
                     {"userId": ANNA},
-                    [("2026-03-28T00:00:00.000Z/2026-03-29T00:00:00.000Z", 1), ("2026-03-29T00:00:00.000Z/2026-03-30T00:00:00.000Z", 9)],
+                    [
+                        ("2026-03-28T00:00:00.000Z/2026-03-29T00:00:00.000Z", 1),
+                        ("2026-03-29T00:00:00.000Z/2026-03-30T00:00:00.000Z", 9),
+                    ],
                 )
             )
         return results(({"userId": ANNA}, [(body["interval"], 2)]))
@@ -294,17 +392,27 @@ def test_after_a_first_mismatch_each_day_is_asked_for_by_itself() -> None:
         (Granularity.P1D, span("2026-03-02T00:00Z", "2026-03-16T00:00Z"), 1),
     ],
 )
-def test_weeks_and_months_are_one_request_a_bucket(granularity: Granularity, interval: Interval, expected: int) -> None:
+def test_weeks_and_months_are_one_request_a_bucket(
+    granularity: Granularity, interval: Interval, expected: int
+) -> None:
     grid = Grid(granularity, "UTC")
     asked, _ = ask(Query(grid=grid), interval, (ANNA,), lambda _: b"{}")
     chunk = Chunk(connection="c", month="2026-03", interval=interval, users=(ANNA,))
     assert len(asked) == requests(Query(grid=grid), chunk, 1) == expected
-    assert all(("granularity" in one) == (granularity in {Granularity.PT15M, Granularity.P1D}) for one in asked)
+    assert all(
+        ("granularity" in one) == (granularity in {Granularity.PT15M, Granularity.P1D})
+        for one in asked
+    )
 
 
 def test_a_query_that_is_too_long_is_not_sent() -> None:
-    query = Query(grid=Grid(Granularity.PT1H, "UTC"), filter=Filter(queues=tuple(f"queue-{n:036}" for n in range(6000))))
-    with pytest.raises(RejectedError, match="bytes is over the vendor's 512,000; name fewer queues in the filter"):
+    query = Query(
+        grid=Grid(Granularity.PT1H, "UTC"),
+        filter=Filter(queues=tuple(f"queue-{n:036}" for n in range(6000))),
+    )
+    with pytest.raises(
+        RejectedError, match="bytes is over the vendor's 512,000; name fewer queues in the filter"
+    ):
         ask(query, DAY, (ANNA,), lambda _: b"{}")
 
 

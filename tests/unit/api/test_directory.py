@@ -49,7 +49,10 @@ def entity(name: str) -> dict[str, str]:
 def counted(request: Request, found: Sequence[object], *, cap: int = 500) -> dict[str, object]:
     """Answer as groups, queues and users are listed."""
     page = uncounted(request, found, cap=cap)
-    return page | {"pageCount": -(-len(found) // min(cap, int(dict(request.query)["pageSize"]))), "total": len(found)}
+    return page | {
+        "pageCount": -(-len(found) // min(cap, int(dict(request.query)["pageSize"]))),
+        "total": len(found),
+    }
 
 
 def uncounted(request: Request, found: Sequence[object], *, cap: int = 500) -> dict[str, object]:
@@ -62,7 +65,9 @@ def uncounted(request: Request, found: Sequence[object], *, cap: int = 500) -> d
     return page
 
 
-def followed(request: Request, found: Sequence[object], *, cap: int = 500, empty: bool = False) -> dict[str, object]:
+def followed(
+    request: Request, found: Sequence[object], *, cap: int = 500, empty: bool = False
+) -> dict[str, object]:
     """Answer as teams and their members are listed; with `empty` each page of something comes after one of nothing."""
     asked = dict(request.query)
     size = min(cap, int(asked["pageSize"]))
@@ -73,7 +78,9 @@ def followed(request: Request, found: Sequence[object], *, cap: int = 500, empty
     onward = "none" if empty and full else "full"
     if not full or at + size < len(found):
         after = f"{onward}+{at + size * full}"
-        page["nextUri"] = f"https://elsewhere.example/collect/all?{urlencode({'after': after, 'pageSize': size})}#top"
+        page["nextUri"] = (
+            f"https://elsewhere.example/collect/all?{urlencode({'after': after, 'pageSize': size})}#top"
+        )
     return page
 
 
@@ -81,12 +88,16 @@ MEMBERS = st.lists(st.integers(0, 400).map(lambda n: f"user-{n:03}"), unique=Tru
 
 
 @given(MEMBERS, st.integers(1, 300), st.booleans())
-def test_any_paging_of_a_team_gives_each_member_once_and_never_leaves_the_path(members: list[str], cap: int, empty: bool) -> None:
+def test_any_paging_of_a_team_gives_each_member_once_and_never_leaves_the_path(
+    members: list[str], cap: int, empty: bool
+) -> None:
     found = [{"id": user} for user in members]
 
     def answers(request: Request) -> object:
         return (
-            {"id": GROUP, "name": "Night"} if request.path == f"/api/v2/teams/{GROUP}" else followed(request, found, cap=cap, empty=empty)
+            {"id": GROUP, "name": "Night"}
+            if request.path == f"/api/v2/teams/{GROUP}"
+            else followed(request, found, cap=cap, empty=empty)
         )
 
     roster, asked = play(look_up(Selector(kind="team", value=GROUP)), answers)
@@ -98,7 +109,11 @@ def test_any_paging_of_a_team_gives_each_member_once_and_never_leaves_the_path(m
 @given(MEMBERS, st.integers(1, 300))
 def test_any_paging_of_a_group_gives_each_member_once(members: list[str], cap: int) -> None:
     def answers(request: Request) -> object:
-        return counted(request, [entity(user) for user in members], cap=cap) if request.path.endswith("/members") else entity(GROUP)
+        return (
+            counted(request, [entity(user) for user in members], cap=cap)
+            if request.path.endswith("/members")
+            else entity(GROUP)
+        )
 
     roster, asked = play(look_up(Selector(kind="group", value=GROUP)), answers)
     assert roster.users == tuple(sorted(members))
@@ -106,7 +121,9 @@ def test_any_paging_of_a_group_gives_each_member_once(members: list[str], cap: i
 
 
 @given(MEMBERS, st.integers(1, 100), st.booleans())
-def test_any_paging_of_a_queue_without_total_gives_each_member_once(members: list[str], cap: int, linked: bool) -> None:
+def test_any_paging_of_a_queue_without_total_gives_each_member_once(
+    members: list[str], cap: int, linked: bool
+) -> None:
     """`linked`: pages of any size name the next one; otherwise they are full until the last."""
 
     def answers(request: Request) -> object:
@@ -121,11 +138,17 @@ def test_any_paging_of_a_queue_without_total_gives_each_member_once(members: lis
 
 
 @pytest.mark.parametrize(("members", "pages"), [(0, 1), (99, 1), (100, 2), (101, 2), (200, 3)])
-def test_a_queue_whose_pages_name_no_next_one_ends_with_a_page_that_is_not_full(members: int, pages: int) -> None:
+def test_a_queue_whose_pages_name_no_next_one_ends_with_a_page_that_is_not_full(
+    members: int, pages: int
+) -> None:
     def answers(request: Request) -> object:
         if not request.path.endswith("/members"):
             return entity(GROUP)
-        return {"entities": uncounted(request, [entity(f"user-{n:03}") for n in range(members)])["entities"]}
+        return {
+            "entities": uncounted(request, [entity(f"user-{n:03}") for n in range(members)])[
+                "entities"
+            ]
+        }
 
     roster, asked = play(look_up(Selector(kind="queue", value=GROUP)), answers)
     assert len(roster.users) == members
@@ -133,7 +156,9 @@ def test_a_queue_whose_pages_name_no_next_one_ends_with_a_page_that_is_not_full(
 
 
 @given(MEMBERS.filter(lambda members: len(members) > 3), st.data())
-def test_who_is_on_two_pages_because_somebody_was_hired_meanwhile_is_there_once(members: list[str], data: st.DataObject) -> None:
+def test_who_is_on_two_pages_because_somebody_was_hired_meanwhile_is_there_once(
+    members: list[str], data: st.DataObject
+) -> None:
     listed = [entity(user) for user in members]
 
     def answers(request: Request) -> object:
@@ -149,11 +174,18 @@ def test_who_is_on_two_pages_because_somebody_was_hired_meanwhile_is_there_once(
     assert len(set(roster.users)) == len(roster.users)
 
 
-@pytest.mark.parametrize(("kind", "path"), [("group", "/api/v2/groups"), ("team", "/api/v2/teams"), ("queue", "/api/v2/routing/queues")])
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [("group", "/api/v2/groups"), ("team", "/api/v2/teams"), ("queue", "/api/v2/routing/queues")],
+)
 @pytest.mark.parametrize("value", [GROUP, OTHER])
 def test_what_has_the_form_of_an_id_is_one(kind: Any, path: str, value: str) -> None:
     def answers(request: Request) -> object:
-        return {"entities": [entity("ann")]} if request.path.endswith("/members") else {"id": value, "name": "Night"}
+        return (
+            {"entities": [entity("ann")]}
+            if request.path.endswith("/members")
+            else {"id": value, "name": "Night"}
+        )
 
     roster, asked = play(look_up(Selector(kind=kind, value=value)), answers)
     assert roster == Roster(id=value, name="Night", users=("ann",))
@@ -201,8 +233,14 @@ def directory(kind: str) -> Answers:
             return {"entities": [{"id": request.path.split("/")[-2]}]}
         name = dict(request.query).get("name", "").casefold()
         if kind == "team":
-            return followed(request, [each for each in listed if each["name"].casefold().startswith(name)], cap=2)
-        return counted(request, [each for each in listed if not name or each["name"].casefold() == name], cap=2)
+            return followed(
+                request,
+                [each for each in listed if each["name"].casefold().startswith(name)],
+                cap=2,
+            )
+        return counted(
+            request, [each for each in listed if not name or each["name"].casefold() == name], cap=2
+        )
 
     return answers
 
@@ -224,7 +262,10 @@ def test_the_filter_of_a_name_is_kept_where_the_next_page_does_not_repeat_it() -
 def test_a_name_that_several_bear_is_refused_with_their_ids(kind: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         play(look_up(Selector(kind=kind, value="Billing")), directory(kind))
-    assert str(caught.value) == f"{kind} 'Billing': 2 {kind}s bear this name (id-3, id-4); give the id of the one that is meant"
+    assert (
+        str(caught.value)
+        == f"{kind} 'Billing': 2 {kind}s bear this name (id-3, id-4); give the id of the one that is meant"
+    )
 
 
 @pytest.mark.parametrize("kind", ["group", "team", "queue"])
@@ -237,7 +278,9 @@ def test_a_name_that_several_bear_is_refused_with_their_ids(kind: Any) -> None:
         ("x", "check the name, or give the {kind}'s id"),
     ],
 )
-def test_a_name_that_nothing_bears_is_refused_with_what_comes_near(kind: Any, name: str, hint: str) -> None:
+def test_a_name_that_nothing_bears_is_refused_with_what_comes_near(
+    kind: Any, name: str, hint: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         play(look_up(Selector(kind=kind, value=name)), directory(kind))
     assert str(caught.value) == (
@@ -249,15 +292,26 @@ def test_a_name_that_nothing_bears_is_refused_with_what_comes_near(kind: Any, na
 @pytest.mark.parametrize("next_uri", ["?after=one", "?pageSize=100", "/", "http://["])
 def test_a_cursor_that_leads_back_is_an_error(next_uri: str) -> None:
     def answers(request: Request) -> object:
-        return {"entities": [], "nextUri": next_uri} if request.path.endswith("/members") else entity(GROUP)
+        return (
+            {"entities": [], "nextUri": next_uri}
+            if request.path.endswith("/members")
+            else entity(GROUP)
+        )
 
-    with pytest.raises(RejectedError, match=rf"GET /api/v2/teams/{GROUP}/members: page 2 leads back to one already read; "):
+    with pytest.raises(
+        RejectedError,
+        match=rf"GET /api/v2/teams/{GROUP}/members: page 2 leads back to one already read; ",
+    ):
         play(look_up(Selector(kind="team", value=GROUP)), answers)
 
 
 def test_a_queue_whose_pages_stand_still_is_an_error() -> None:
     def answers(request: Request) -> object:
-        return {"entities": [entity("ann")], "nextUri": "?pageNumber=2"} if request.path.endswith("/members") else entity(GROUP)
+        return (
+            {"entities": [entity("ann")], "nextUri": "?pageNumber=2"}
+            if request.path.endswith("/members")
+            else entity(GROUP)
+        )
 
     with pytest.raises(RejectedError, match="page 2 leads back"):
         play(look_up(Selector(kind="queue", value=GROUP)), answers)
@@ -265,7 +319,11 @@ def test_a_queue_whose_pages_stand_still_is_an_error() -> None:
 
 def test_an_id_from_an_answer_stays_one_piece_of_the_path() -> None:
     def answers(request: Request) -> object:
-        return {"entities": []} if request.path.endswith("/members") else {"entities": [{"id": "../x?y", "name": "Sales"}], "pageCount": 1}
+        return (
+            {"entities": []}
+            if request.path.endswith("/members")
+            else {"entities": [{"id": "../x?y", "name": "Sales"}], "pageCount": 1}
+        )
 
     _, asked = play(look_up(Selector(kind="group", value="Sales")), answers)
     assert asked[-1].path == "/api/v2/groups/..%2Fx%3Fy/members"
@@ -273,7 +331,11 @@ def test_an_id_from_an_answer_stays_one_piece_of_the_path() -> None:
 
 def test_queue_names_are_asked_for_a_hundred_ids_a_call_and_a_deleted_queue_has_none() -> None:
     def answers(request: Request) -> object:
-        return counted(request, [entity(value) for key, value in request.query if key == "id" and value != "queue-007"], cap=60)
+        return counted(
+            request,
+            [entity(value) for key, value in request.query if key == "id" and value != "queue-007"],
+            cap=60,
+        )
 
     names, asked = play(queue_names(f"queue-{n:03}" for n in [*range(130), 0]), answers)
     assert [sum(key == "id" for key, _ in request.query) for request in asked] == [100, 100, 30]
@@ -308,7 +370,9 @@ def test_everyone_is_listed_state_by_state_as_long_as_the_listing_is() -> None:
     users, asked = play(everyone(), answers)
     assert len(users) == len(set(users)) == 1203
     assert list(users) == sorted(users)
-    assert [(dict(request.query)["state"], dict(request.query)["pageNumber"]) for request in asked] == [
+    assert [
+        (dict(request.query)["state"], dict(request.query)["pageNumber"]) for request in asked
+    ] == [
         ("active", "1"),
         ("active", "2"),
         ("active", "3"),
@@ -332,7 +396,11 @@ def test_leavers_beyond_what_the_vendor_lists_are_no_silent_hole() -> None:
         "GET /api/v2/users: the vendor lists no more than 10,000 users who are deleted; "
         "give every team of the job its users, group, team or queue, so that not everyone is asked for"
     )
-    assert (caught.value.status, caught.value.code, caught.value.__cause__) == (400, "bad.request", refused)
+    assert (caught.value.status, caught.value.code, caught.value.__cause__) == (
+        400,
+        "bad.request",
+        refused,
+    )
 
 
 def test_another_refusal_to_list_everyone_stays_what_it_is() -> None:
@@ -341,7 +409,10 @@ def test_another_refusal_to_list_everyone_stays_what_it_is() -> None:
     assert caught.value is NOT_FOUND
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"entities": 5}', b'{"entities": [{"name": "no id"}]}', b"[" * 5000])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"{}", b'{"entities": 5}', b'{"entities": [{"name": "no id"}]}', b"[" * 5000],
+)
 def test_a_body_that_is_no_page_is_worth_another_attempt(body: bytes) -> None:
     with pytest.raises(TransientError, match="the answer is no page of a listing"):
         decode(body)

@@ -42,6 +42,10 @@ def test_a_client_of_no_division_covers_none() -> None:
 @pytest.mark.parametrize("status", [400, 404])
 def test_a_server_that_does_not_tell_is_no_error(status: int) -> None:
     def answers(request: Request) -> object:
-        return counted(request, THREE) if request.path.endswith("/divisions") else RejectedError("no user", status=status)
+        return (
+            counted(request, THREE)
+            if request.path.endswith("/divisions")
+            else RejectedError("no user", status=status)
+        )
 
     assert play(visible_divisions(), answers)[0] == (("Home", "West", "nameless"), None)

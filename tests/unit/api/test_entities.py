@@ -36,7 +36,13 @@ def ask(
     """Run the contract against a server that is a function; give the bodies and the rows."""
     query = Query(grid=grid, contract="entities")
     facts = Accumulator(grid.edges(interval), query)
-    running = steps(query, Chunk(connection="c", month="2023-10", interval=interval, users=users), facts, ConnectionState(), [])
+    running = steps(
+        query,
+        Chunk(connection="c", month="2023-10", interval=interval, users=users),
+        facts,
+        ConnectionState(),
+        [],
+    )
     asked: list[dict[str, Any]] = []
     answer: Page | None = None
     while True:
@@ -50,7 +56,9 @@ def ask(
         answer = request.decode(reply(asked[-1]))
 
 
-def entity(user: str | None = "anna", start: str | None = TEN, **metrics: dict[str, float]) -> dict[str, Any]:
+def entity(
+    user: str | None = "anna", start: str | None = TEN, **metrics: dict[str, float]
+) -> dict[str, Any]:
     return {"user": {"id": user}, "interval": {"startTime": start}, "metrics": metrics}
 
 
@@ -70,8 +78,18 @@ def test_the_request_selects_filters_and_groups() -> None:
             "groupBy": ["user"],
             "where": {
                 "predicates": [
-                    {"type": "date", "path": "conversation.startTime", "operator": "gte", "value": "2023-10-01T00:00:00.000Z"},
-                    {"type": "date", "path": "conversation.startTime", "operator": "lt", "value": "2023-10-02T00:00:00.000Z"},
+                    {
+                        "type": "date",
+                        "path": "conversation.startTime",
+                        "operator": "gte",
+                        "value": "2023-10-01T00:00:00.000Z",
+                    },
+                    {
+                        "type": "date",
+                        "path": "conversation.startTime",
+                        "operator": "lt",
+                        "value": "2023-10-02T00:00:00.000Z",
+                    },
                     {"type": "in", "path": "conversation.user.id", "value": ["anna", "bert"]},
                 ]
             },
@@ -85,8 +103,14 @@ def test_everyone_is_asked_for_without_the_user_predicate() -> None:
     assert [predicate["type"] for predicate in asked[0]["where"]["predicates"]] == ["date", "date"]
 
 
-def test_seconds_become_a_record_whose_handle_time_is_talk_and_wrap_up_and_whose_hold_is_unknown() -> None:
-    _, rows = ask(lambda _: page(entity(handledCount={"count": 3}, talkTime={"sum": 590.0}, wrapUpTime={"sum": 110.5})))
+def test_seconds_become_a_record_whose_handle_time_is_talk_and_wrap_up_and_whose_hold_is_unknown() -> (
+    None
+):
+    _, rows = ask(
+        lambda _: page(
+            entity(handledCount={"count": 3}, talkTime={"sum": 590.0}, wrapUpTime={"sum": 110.5})
+        )
+    )
     assert rows["anna"] == [
         {
             "interval_start": TEN,
@@ -114,7 +138,9 @@ def test_pages_are_followed_by_their_token_and_an_empty_one_is_not_the_end() -> 
 
 
 def test_a_token_that_leads_back_is_an_error() -> None:
-    with pytest.raises(RejectedError, match="the page token of page 2 leads back to a page already read"):
+    with pytest.raises(
+        RejectedError, match="the page token of page 2 leads back to a page already read"
+    ):
         ask(lambda _: page(following="t1"))
 
 
@@ -131,7 +157,10 @@ def test_a_row_with_nothing_in_it_makes_no_record(row: dict[str, Any]) -> None:
 
 
 def test_a_row_without_a_user_belongs_to_everyone_alone() -> None:
-    body = page(entity(None, handledCount={"count": 1}), {"interval": {"startTime": TEN}, "metrics": {"handledCount": {"count": 4}}})
+    body = page(
+        entity(None, handledCount={"count": 1}),
+        {"interval": {"startTime": TEN}, "metrics": {"handledCount": {"count": 4}}},
+    )
     assert [row["handled_count"] for row in ask(lambda _: body, users=None)[1][None]] == [5]
 
 
@@ -141,7 +170,9 @@ def test_rows_that_all_lack_the_user_are_no_answer_for_listed_users() -> None:
     with pytest.raises(RejectedError, match="the server did not group by user"):
         ask(lambda _: page(nobody))
     pages = {None: page(nobody, following="t"), "t": page(named)}
-    assert [row["handled_count"] for row in ask(lambda body: pages[body.get("pageToken")])[1]["anna"]] == [1]
+    assert [
+        row["handled_count"] for row in ask(lambda body: pages[body.get("pageToken")])[1]["anna"]
+    ] == [1]
     assert ask(lambda _: page(entity(None)))[1] == {}
 
 
@@ -149,7 +180,9 @@ def test_rows_that_all_lack_the_user_are_no_answer_for_listed_users() -> None:
 def test_a_count_that_is_no_whole_number_is_an_error(count: float) -> None:
     with pytest.raises(RejectedError, match="its handledCount is no count"):
         ask(lambda _: page(entity(handledCount={"count": count})))
-    assert ask(lambda _: page(entity(handledCount={"count": 2.0})))[1]["anna"][0]["handled_count"] == 2
+    assert (
+        ask(lambda _: page(entity(handledCount={"count": 2.0})))[1]["anna"][0]["handled_count"] == 2
+    )
 
 
 @pytest.mark.parametrize("granularity", [Granularity.P1D, Granularity.P1W, Granularity.NONE])
@@ -157,7 +190,14 @@ def test_a_count_that_is_no_whole_number_is_an_error(count: float) -> None:
     ("start", "sound"),
     [("2023-10-02T10:00:00+02:00", True), (None, True), ("", True)]
     + [
-        (start, False) for start in ("2023-10-01T10:00:00Z", "2023-10-09T00:00:00Z", "2024-10-02T00:00:00Z", "soon", "9999-99-99T00:00:00Z")
+        (start, False)
+        for start in (
+            "2023-10-01T10:00:00Z",
+            "2023-10-09T00:00:00Z",
+            "2024-10-02T00:00:00Z",
+            "soon",
+            "9999-99-99T00:00:00Z",
+        )
     ],
 )
 def test_a_row_of_a_bucket_that_was_asked_for_alone_may_say_so_and_nothing_else(
@@ -169,7 +209,10 @@ def test_a_row_of_a_bucket_that_was_asked_for_alone_may_say_so_and_nothing_else(
     interval = day if granularity is Granularity.P1D else week
     reply = page(entity(start=start, handledCount={"count": 1}))
     if sound:
-        assert [row["handled_count"] for row in ask(lambda _: reply, grid=grid, interval=interval)[1]["anna"]] == [1]
+        assert [
+            row["handled_count"]
+            for row in ask(lambda _: reply, grid=grid, interval=interval)[1]["anna"]
+        ] == [1]
         return
     with pytest.raises(RejectedError, match="that was not asked for"):
         ask(lambda _: reply, grid=grid, interval=interval)
@@ -180,19 +223,32 @@ def test_a_user_who_was_not_asked_for_is_an_error() -> None:
         ask(lambda _: page(entity("zoe", handledCount={"count": 1})))
 
 
-@pytest.mark.parametrize("start", [None, "soon", "2023-10-01T10:30:00.000Z", "2023-10-02T00:00:00.000Z"])
+@pytest.mark.parametrize(
+    "start", [None, "soon", "2023-10-01T10:30:00.000Z", "2023-10-02T00:00:00.000Z"]
+)
 def test_a_bucket_that_was_not_asked_for_is_an_error(start: str | None) -> None:
-    with pytest.raises(RejectedError, match="that was not asked for; expected buckets from 2023-10-01"):
+    with pytest.raises(
+        RejectedError, match="that was not asked for; expected buckets from 2023-10-01"
+    ):
         ask(lambda _: page(entity(start=start, handledCount={"count": 1})))
 
 
 def test_a_bucket_is_known_by_its_instant() -> None:
-    assert ask(lambda _: page(entity(start="2023-10-01T12:00:00+02:00", handledCount={"count": 1})))[1]["anna"][0]["interval_start"] == TEN
+    assert (
+        ask(lambda _: page(entity(start="2023-10-01T12:00:00+02:00", handledCount={"count": 1})))[
+            1
+        ]["anna"][0]["interval_start"]
+        == TEN
+    )
 
 
 @pytest.mark.parametrize(
     ("granularity", "zone", "expected"),
-    [(Granularity.P1D, "UTC", ["P1D"]), (Granularity.P1D, "Europe/Dublin", [None, None]), (Granularity.P1W, "UTC", [None, None])],
+    [
+        (Granularity.P1D, "UTC", ["P1D"]),
+        (Granularity.P1D, "Europe/Dublin", [None, None]),
+        (Granularity.P1W, "UTC", [None, None]),
+    ],
 )
 def test_the_contract_knows_no_zone_so_local_days_are_one_request_each(
     granularity: Granularity, zone: str, expected: list[str | None]
@@ -203,7 +259,11 @@ def test_the_contract_knows_no_zone_so_local_days_are_one_request_each(
     second = grid.around(start + 1)[1]
     interval = Interval(start, grid.around(second + 1)[1])
     asked, rows = ask(
-        lambda _: page({"user": {"id": "anna"}, "metrics": {"handledCount": {"count": 1}}}) if expected[0] is None else b"{}",
+        lambda _: (
+            page({"user": {"id": "anna"}, "metrics": {"handledCount": {"count": 1}}})
+            if expected[0] is None
+            else b"{}"
+        ),
         grid=grid,
         interval=interval,
     )

@@ -54,10 +54,22 @@ CHUNKS: dict[str, tuple[Query, Chunk]] = {
         Chunk(connection="c", month="", interval=DAY, users=None),
     ),
     "days": (Query(grid=DAYS), Chunk(connection="c", month="", interval=WEEK, users=USERS)),
-    "occupancy": (Query(grid=HOURS, occupancy=True), Chunk(connection="c", month="", interval=DAY, users=USERS)),
-    "query-jobs": (Query(grid=HOURS, contract="query-jobs"), Chunk(connection="c", month="", interval=DAY, users=USERS)),
-    "entities": (Query(grid=HOURS, contract="entities"), Chunk(connection="c", month="", interval=DAY, users=USERS)),
-    "entities by day": (Query(grid=DAYS, contract="entities"), Chunk(connection="c", month="", interval=WEEK, users=None)),
+    "occupancy": (
+        Query(grid=HOURS, occupancy=True),
+        Chunk(connection="c", month="", interval=DAY, users=USERS),
+    ),
+    "query-jobs": (
+        Query(grid=HOURS, contract="query-jobs"),
+        Chunk(connection="c", month="", interval=DAY, users=USERS),
+    ),
+    "entities": (
+        Query(grid=HOURS, contract="entities"),
+        Chunk(connection="c", month="", interval=DAY, users=USERS),
+    ),
+    "entities by day": (
+        Query(grid=DAYS, contract="entities"),
+        Chunk(connection="c", month="", interval=WEEK, users=None),
+    ),
 }
 
 Steps = Generator[Request, Any, Any]
@@ -72,7 +84,9 @@ LISTINGS: dict[str, Callable[[], Steps]] = {
     "divisions": divisions.visible_divisions,
     "limits": lambda: _once(limits.asked()),
     "how many": lambda: _once(users.counted()),
-    "token": lambda: _once(oauth.token_request(Client(client_id=CLIENT_ID, client_secret=Secret(CLIENT_SECRET)))),
+    "token": lambda: _once(
+        oauth.token_request(Client(client_id=CLIENT_ID, client_secret=Secret(CLIENT_SECRET)))
+    ),
 }
 
 
@@ -92,8 +106,21 @@ _ANSWERS: dict[object, tuple[int, bytes]] = {}
 class Server:
     """Answer requests by `spoil`: a good answer in, a bad one out; raise what a lane would make of that."""
 
-    def __init__(self, spoil: Callable[[bytes], bytes], *, honest: bool = True, status: Callable[[], int] = lambda: 200) -> None:
-        self._cloud = Cloud(WORLD, Options(requests_per_minute=0, tokens_per_minute=0, job_polls=0, most_per_page=20)) if honest else None
+    def __init__(
+        self,
+        spoil: Callable[[bytes], bytes],
+        *,
+        honest: bool = True,
+        status: Callable[[], int] = lambda: 200,
+    ) -> None:
+        self._cloud = (
+            Cloud(
+                WORLD,
+                Options(requests_per_minute=0, tokens_per_minute=0, job_polls=0, most_per_page=20),
+            )
+            if honest
+            else None
+        )
         self._spoil = spoil
         self._status = status
         self.asked = 0
@@ -101,7 +128,9 @@ class Server:
     async def ask(self, request: Request) -> Any:
         self.asked += 1
         assert self.asked <= REQUESTS, "it asks without end"
-        status, good = (self._status(), b"") if self._cloud is None else self._good(self._cloud, request)
+        status, good = (
+            (self._status(), b"") if self._cloud is None else self._good(self._cloud, request)
+        )
         body = self._spoil(good)
         try:
             if not 200 <= status < 300:
@@ -120,14 +149,25 @@ class Server:
         headers = {name.lower(): value for name, value in request.headers.items()}
         if request.host == "api":
             headers["authorization"] = f"Bearer {self._token(cloud)}"
-        ask = Ask(method=request.method, path=request.path, query=request.query, headers=headers, body=request.body or b"")
+        ask = Ask(
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            headers=headers,
+            body=request.body or b"",
+        )
         answer = cloud.answer(ask, float(self.asked))
         return answer.status, answer.body
 
     def _token(self, cloud: Cloud) -> str:
-        asked = oauth.token_request(Client(client_id=CLIENT_ID, client_secret=Secret(CLIENT_SECRET)))
+        asked = oauth.token_request(
+            Client(client_id=CLIENT_ID, client_secret=Secret(CLIENT_SECRET))
+        )
         headers = {name.lower(): value for name, value in asked.headers.items()}
-        answer = cloud.answer(Ask(method="POST", path=asked.path, headers=headers, body=asked.body or b""), float(self.asked))
+        answer = cloud.answer(
+            Ask(method="POST", path=asked.path, headers=headers, body=asked.body or b""),
+            float(self.asked),
+        )
         return oauth.decode(answer.body).access_token.reveal()
 
 
@@ -136,14 +176,20 @@ def fetched(name: str, server: Server) -> list[Block] | None:
     query, chunk = CHUNKS[name]
     blocks = ended(lambda: fetch(chunk, query, server.ask, ConnectionState(everyone=USERS)))
     if blocks is not None:
-        spans = {str(Interval(*pair)) for pair in itertools.pairwise(query.grid.edges(chunk.interval))}
-        assert [block.user for block in blocks] == sorted((block.user for block in blocks), key=lambda user: user or "")
+        spans = {
+            str(Interval(*pair)) for pair in itertools.pairwise(query.grid.edges(chunk.interval))
+        }
+        assert [block.user for block in blocks] == sorted(
+            (block.user for block in blocks), key=lambda user: user or ""
+        )
         for block in blocks:
             assert chunk.users is None or block.user in chunk.users
             rows = [json.loads(line, parse_constant=refused) for line in block.lines.splitlines()]
             assert len(rows) == block.count
             assert {f"{row['interval_start']}/{row['interval_end']}" for row in rows} <= spans
-            numbers = [value for row in rows for value in row.values() if isinstance(value, int | float)]
+            numbers = [
+                value for row in rows for value in row.values() if isinstance(value, int | float)
+            ]
             assert all(0 <= number <= 2**53 for number in numbers)
     return blocks
 
@@ -174,8 +220,13 @@ def test_spoiled_answers_make_records_that_hold_or_an_error_of_ours(name: str) -
 
 
 @pytest.mark.parametrize("name", CHUNKS)
-@pytest.mark.parametrize("instead", ["Results", "RESULTS", "", "\u202e", "id", "interval", "message", "error", "jobId", None])
-def test_an_answer_that_says_something_else_in_place_of_what_it_reports_takes_no_row_away(name: str, instead: str | None) -> None:
+@pytest.mark.parametrize(
+    "instead",
+    ["Results", "RESULTS", "", "\u202e", "id", "interval", "message", "error", "jobId", None],
+)
+def test_an_answer_that_says_something_else_in_place_of_what_it_reports_takes_no_row_away(
+    name: str, instead: str | None
+) -> None:
     """Of whichever answer the key was renamed, or gave way to an error's words: the records are all there, or there is an error."""
     told = {"message": "Internal", "code": "internal.server.error", "status": 500}
     spoilt = 1
@@ -187,7 +238,9 @@ def test_an_answer_that_says_something_else_in_place_of_what_it_reports_takes_no
             if not answer.keys() & {"results", "entities"} or next(turns) != victim:
                 return good
             value = [answer.pop(key) for key in ("results", "entities") if key in answer]
-            return json.dumps({**answer, **({instead: value[0]} if instead is not None else told)}).encode()
+            return json.dumps(
+                {**answer, **({instead: value[0]} if instead is not None else told)}
+            ).encode()
 
         blocks = fetched(name, Server(spoil))
         if blocks == _calm(name) and next(turns) <= victim:
@@ -212,7 +265,21 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(["results", "entities", "group", "userId", "data", "interval", "metrics", "stats", "jobId", "state", "id"])
+            st.sampled_from(
+                [
+                    "results",
+                    "entities",
+                    "group",
+                    "userId",
+                    "data",
+                    "interval",
+                    "metrics",
+                    "stats",
+                    "jobId",
+                    "state",
+                    "id",
+                ]
+            )
             | st.text(max_size=4),
             inner,
             max_size=4,
@@ -221,20 +288,28 @@ JSON = st.recursive(
     max_leaves=12,
 )
 BODIES = (
-    st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()) | st.sampled_from([b"{}", b"null", b"[]", b'{"jobId":"j"}'])
+    st.binary(max_size=60)
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | st.sampled_from([b"{}", b"null", b"[]", b'{"jobId":"j"}'])
 )
 
 
 @settings(max_examples=1000 * FACTOR, deadline=None, derandomize=FACTOR == 1)
 @given(st.sampled_from(sorted(CHUNKS)), st.lists(BODIES, min_size=1, max_size=4))
-def test_arbitrary_answers_make_records_that_hold_or_an_error_of_ours(name: str, bodies: list[bytes]) -> None:
+def test_arbitrary_answers_make_records_that_hold_or_an_error_of_ours(
+    name: str, bodies: list[bytes]
+) -> None:
     """1,000 cases, one body after the other and then all over again."""
     turns = itertools.cycle(bodies)
     fetched(name, Server(lambda _: next(turns), honest=False))
 
 
 @settings(max_examples=600 * FACTOR, deadline=None, derandomize=FACTOR == 1)
-@given(st.sampled_from(sorted(LISTINGS)), st.lists(BODIES, min_size=1, max_size=4), st.lists(st.integers(100, 600), min_size=1, max_size=4))
+@given(
+    st.sampled_from(sorted(LISTINGS)),
+    st.lists(BODIES, min_size=1, max_size=4),
+    st.lists(st.integers(100, 600), min_size=1, max_size=4),
+)
 def test_arbitrary_statuses_and_bodies_end_in_what_was_asked_for_or_an_error_of_ours(
     name: str, bodies: list[bytes], statuses: list[int]
 ) -> None:
@@ -253,7 +328,9 @@ def test_pages_that_always_lead_on_come_to_an_end(name: str, empty: bool) -> Non
     def spoil(good: bytes) -> bytes:
         answer = json.loads(good) if good else {}
         kept = {} if empty and answer.keys() & {"results", "entities"} else answer
-        return json.dumps({**kept, "cursor": f"c{next(turns)}", "nextPage": f"p{next(turns)}"}).encode()
+        return json.dumps(
+            {**kept, "cursor": f"c{next(turns)}", "nextPage": f"p{next(turns)}"}
+        ).encode()
 
     server = Server(spoil, honest=True)
     server._good = lambda cloud, request, good=server._good: good(cloud, _first_page(request))  # type: ignore[method-assign]
@@ -267,18 +344,30 @@ def _first_page(request: Request) -> Request:
     if body is not None:
         body.pop("pageToken", None)
     return Request(
-        method=request.method, path=request.path, headers=request.headers, body=None if body is None else json.dumps(body).encode()
+        method=request.method,
+        path=request.path,
+        headers=request.headers,
+        body=None if body is None else json.dumps(body).encode(),
     )
 
 
-@pytest.mark.parametrize("name", [name for name in LISTINGS if name not in ("limits", "how many", "token")])
-@pytest.mark.parametrize("said", [{"pageCount": 10**15}, {"pageCount": None, "nextUri": "?pageNumber="}])
+@pytest.mark.parametrize(
+    "name", [name for name in LISTINGS if name not in ("limits", "how many", "token")]
+)
+@pytest.mark.parametrize(
+    "said", [{"pageCount": 10**15}, {"pageCount": None, "nextUri": "?pageNumber="}]
+)
 def test_a_listing_that_always_leads_on_comes_to_an_end(name: str, said: dict[str, Any]) -> None:
     turns = itertools.count()
 
     def spoil(_: bytes) -> bytes:
-        leads = {**said, **({"nextUri": f"{said['nextUri']}{next(turns)}"} if "nextUri" in said else {})}
-        return json.dumps({"id": QUEUE.id, "entities": [{"id": f"id-{next(turns)}", "name": "Pilot"}], **leads}).encode()
+        leads = {
+            **said,
+            **({"nextUri": f"{said['nextUri']}{next(turns)}"} if "nextUri" in said else {}),
+        }
+        return json.dumps(
+            {"id": QUEUE.id, "entities": [{"id": f"id-{next(turns)}", "name": "Pilot"}], **leads}
+        ).encode()
 
     server = Server(spoil, honest=False)
     ended(lambda: drive(LISTINGS[name](), server.ask))
@@ -287,7 +376,9 @@ def test_a_listing_that_always_leads_on_comes_to_an_end(name: str, said: dict[st
 
 @settings(max_examples=300 * FACTOR, deadline=None, derandomize=FACTOR == 1)
 @given(st.sampled_from(["split", "days", "occupancy", "query-jobs"]), st.integers(0, 2**32))
-def test_valid_answers_make_the_same_records_in_any_order_and_split_in_any_way(name: str, seed: int) -> None:
+def test_valid_answers_make_the_same_records_in_any_order_and_split_in_any_way(
+    name: str, seed: int
+) -> None:
     """Groups in several containers, buckets in several entries, metrics apart, a sum in two halves, each in any order: 300 cases."""
     rng = random.Random(seed)
 
@@ -317,7 +408,10 @@ def _torn(results: list[dict[str, Any]], rng: random.Random) -> list[dict[str, A
         for datum in container["data"]:
             for measure in datum["metrics"]:
                 halves = _halves(measure["stats"], rng)
-                found += [{**container, "data": [{**datum, "metrics": [{**measure, "stats": stats}]}]} for stats in halves]
+                found += [
+                    {**container, "data": [{**datum, "metrics": [{**measure, "stats": stats}]}]}
+                    for stats in halves
+                ]
     rng.shuffle(found)
     return found
 
@@ -325,14 +419,23 @@ def _torn(results: list[dict[str, Any]], rng: random.Random) -> list[dict[str, A
 def _halves(stats: dict[str, Any], rng: random.Random) -> list[dict[str, Any]]:
     if rng.random() < 0.5:
         return [stats]
-    first = {key: rng.randrange(int(value) + 1) for key, value in stats.items() if key in ("sum", "count")}
-    return [{**stats, **first}, {**stats, **{key: stats[key] - value for key, value in first.items()}}]
+    first = {
+        key: rng.randrange(int(value) + 1)
+        for key, value in stats.items()
+        if key in ("sum", "count")
+    }
+    return [
+        {**stats, **first},
+        {**stats, **{key: stats[key] - value for key, value in first.items()}},
+    ]
 
 
 def test_the_contracts_ask_as_they_are_asked() -> None:
     """The driver of these tests is the product's own: what a contract yields first is what is sent."""
     query, chunk = CHUNKS["days"]
-    steps = contracts.steps(query, chunk, Accumulator(query.grid.edges(chunk.interval), query), ConnectionState(), [])
+    steps = contracts.steps(
+        query, chunk, Accumulator(query.grid.edges(chunk.interval), query), ConnectionState(), []
+    )
     first = next(steps)
     assert isinstance(first, Request)
     assert b"timeZone" in (first.body or b"")

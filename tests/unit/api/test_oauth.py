@@ -32,18 +32,26 @@ def test_no_repr_shows_a_secret() -> None:
 
 
 def test_a_grant_is_its_token_and_its_seconds() -> None:
-    grant = decode(b'{"access_token": "Vt3example", "token_type": "bearer", "expires_in": 86399, "scope": "x"}')
+    grant = decode(
+        b'{"access_token": "Vt3example", "token_type": "bearer", "expires_in": 86399, "scope": "x"}'
+    )
     assert (grant.access_token.reveal(), grant.expires_in) == ("Vt3example", 86399.0)
 
 
 @pytest.mark.parametrize("odd", ["null", '"soon"', "-5", "0", "true", "[]", "{}", '"3600"'])
 def test_an_odd_lifetime_is_taken_for_the_usual_one(odd: str) -> None:
-    assert decode(f'{{"access_token": "t", "expires_in": {odd}}}'.encode()).expires_in == USUAL_LIFETIME
+    assert (
+        decode(f'{{"access_token": "t", "expires_in": {odd}}}'.encode()).expires_in
+        == USUAL_LIFETIME
+    )
 
 
 @pytest.mark.parametrize("digits", [308, 309, 400, 4300])
 def test_a_lifetime_of_hundreds_of_digits_is_one_or_the_usual_one(digits: int) -> None:
-    assert decode(b'{"access_token": "t", "expires_in": %s}' % (b"9" * digits)).expires_in >= USUAL_LIFETIME
+    assert (
+        decode(b'{"access_token": "t", "expires_in": %s}' % (b"9" * digits)).expires_in
+        >= USUAL_LIFETIME
+    )
 
 
 def test_a_missing_lifetime_is_taken_for_the_usual_one() -> None:

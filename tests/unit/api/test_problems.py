@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from asyncreport.api.oauth import token_request
 from asyncreport.api.problems import Budget, budget, problem, retry_after, subject
 from asyncreport.api.wire import Request, Response
-from asyncreport.core.errors import AsyncReportError, AuthError, ConfigError, RejectedError, TransientError
+from asyncreport.core.errors import (
+    AsyncReportError,
+    AuthError,
+    ConfigError,
+    RejectedError,
+    TransientError,
+)
 from asyncreport.core.job import Client, Secret
 
 QUERY = Request(method="POST", path="/api/v2/analytics/conversations/aggregates/query")
@@ -20,12 +26,24 @@ TOKEN = token_request(Client(client_id="c", client_secret=Secret("pa55word")))
 
 
 def answer(status: int, body: object = b"", headers: Mapping[str, str] | None = None) -> Response:
-    return Response(status=status, headers=headers or {}, body=body if isinstance(body, bytes) else json.dumps(body).encode())
+    return Response(
+        status=status,
+        headers=headers or {},
+        body=body if isinstance(body, bytes) else json.dumps(body).encode(),
+    )
 
 
 def platform(status: int, code: str, message: str, **rest: object) -> Response:
     """Write an error as the platform does."""
-    body = {"message": message, "code": code, "status": status, "contextId": "ctx-1", "details": [], "errors": [], **rest}
+    body = {
+        "message": message,
+        "code": code,
+        "status": status,
+        "contextId": "ctx-1",
+        "details": [],
+        "errors": [],
+        **rest,
+    }
     return answer(status, body, {"inin-correlation-id": "corr-1"})
 
 
@@ -54,7 +72,9 @@ def test_what_another_attempt_may_mend_is_transient(status: int, request_: Reque
     assert (error.status, error.retry_after) == (status, 42.0)
 
 
-@pytest.mark.parametrize("status", [400, 404, 405, 409, 410, 413, 415, 418, 422, 501, 505, 520, 599, 100])
+@pytest.mark.parametrize(
+    "status", [400, 404, 405, 409, 410, 413, 415, 418, 422, 501, 505, 520, 599, 100]
+)
 def test_every_other_answer_to_a_query_rejects_it(status: int) -> None:
     error = problem(QUERY, answer(status))
     assert isinstance(error, RejectedError)
@@ -62,8 +82,17 @@ def test_every_other_answer_to_a_query_rejects_it(status: int) -> None:
 
 
 def test_a_400_names_the_fields_that_it_is_about() -> None:
-    details = [{"errorCode": "x", "fieldName": "granularity", "entityId": None}, "odd", {"fieldName": None}]
-    error = problem(QUERY, platform(400, "bad.request", "Invalid", messageParams={"field": "interval"}, details=details))
+    details = [
+        {"errorCode": "x", "fieldName": "granularity", "entityId": None},
+        "odd",
+        {"fieldName": None},
+    ]
+    error = problem(
+        QUERY,
+        platform(
+            400, "bad.request", "Invalid", messageParams={"field": "interval"}, details=details
+        ),
+    )
     assert "Invalid (field: interval, field: granularity);" in str(error)
 
 
@@ -107,16 +136,26 @@ def told(request: Request, response: Response) -> str:
             {},
             "; check split_by: not every metric can be split by every dimension",
         ),
-        ("The value [nAnswered] of metrics is unknown", {}, "; check metrics: remove the one it names"),
+        (
+            "The value [nAnswered] of metrics is unknown",
+            {},
+            "; check metrics: remove the one it names",
+        ),
         (
             "The select is missing or empty",
             {"field": "select"},
             "; check contract: entities for a gateway that speaks select and where, aggregates or query-jobs for Genesys Cloud",
         ),
-        ("The value [x] of dimension is unknown", {}, "; check filter, and the ids of users and queues"),
+        (
+            "The value [x] of dimension is unknown",
+            {},
+            "; check filter, and the ids of users and queues",
+        ),
     ],
 )
-def test_a_400_names_field_and_value_and_where_in_the_job_they_are(message: str, params: dict[str, str], rest: str) -> None:
+def test_a_400_names_field_and_value_and_where_in_the_job_they_are(
+    message: str, params: dict[str, str], rest: str
+) -> None:
     answer = platform(400, "bad.request", message, messageParams=params)
     assert told(QUERY, answer) == f"400 bad.request: {message}{rest}"
 
@@ -128,7 +167,9 @@ def test_a_code_alone_can_name_the_field() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b'{"message": "The resp', b"\x1f\x8b\x08", b"<html>"])
-def test_a_400_of_the_platform_that_is_not_in_its_form_was_spoilt_and_is_asked_for_again(body: bytes) -> None:
+def test_a_400_of_the_platform_that_is_not_in_its_form_was_spoilt_and_is_asked_for_again(
+    body: bytes,
+) -> None:
     """What it said may have been that less is to be asked for; one that bears no correlation id is a gateway's."""
     error = problem(QUERY, answer(400, body, {"inin-correlation-id": "c-1"}))
     assert isinstance(error, TransientError)
@@ -137,10 +178,19 @@ def test_a_400_of_the_platform_that_is_not_in_its_form_was_spoilt_and_is_asked_f
 
 
 def test_an_answer_too_large_asks_for_less() -> None:
-    error = problem(QUERY, platform(400, "response.entity.too.large", "The response is over the size limit, reduce the interval"))
+    error = problem(
+        QUERY,
+        platform(
+            400,
+            "response.entity.too.large",
+            "The response is over the size limit, reduce the interval",
+        ),
+    )
     assert isinstance(error, RejectedError)
     assert error.code == "response.entity.too.large"
-    assert str(error).endswith("reduce the interval; ask for less at once, or set contract: query-jobs")
+    assert str(error).endswith(
+        "reduce the interval; ask for less at once, or set contract: query-jobs"
+    )
 
 
 def test_a_conflict_of_a_query_job_is_transient_and_any_other_is_not() -> None:
@@ -153,7 +203,11 @@ def test_a_conflict_of_a_query_job_is_transient_and_any_other_is_not() -> None:
 
 def test_a_429_tells_the_limit_that_was_reached() -> None:
     """Whoever gives up on it adds to lower requests_per_minute; until then there is nothing to do but to wait."""
-    limit = {"key": "client.credentials.token.rate.per.minute", "namespace": "platform.api", "value": 300}
+    limit = {
+        "key": "client.credentials.token.rate.per.minute",
+        "namespace": "platform.api",
+        "value": 300,
+    }
     message = "Rate limit exceeded the maximum. Retry the request in [42] seconds"
     assert told(QUERY, platform(429, "too.many.requests.retry.after", message, limit=limit)) == (
         f"429 too.many.requests.retry.after: {message} (client.credentials.token.rate.per.minute: 300)"
@@ -162,7 +216,10 @@ def test_a_429_tells_the_limit_that_was_reached() -> None:
 
 def test_a_401_says_what_the_platform_says() -> None:
     """Two in a row are an AuthError that tells where to look: `Tokens.refuse`."""
-    assert told(QUERY, platform(401, "bad.credentials", "Invalid login credentials.")) == "401 bad.credentials: Invalid login credentials."
+    assert (
+        told(QUERY, platform(401, "bad.credentials", "Invalid login credentials."))
+        == "401 bad.credentials: Invalid login credentials."
+    )
 
 
 def test_a_413_asks_for_fewer_users_and_queues() -> None:
@@ -182,9 +239,17 @@ def test_an_address_that_is_not_allowed_is_fatal_at_once() -> None:
     assert "addresses that the organisation allows" in str(error)
 
 
-@pytest.mark.parametrize("permissions", ["analytics:conversationAggregate:view", ["analytics:conversationAggregate:view"]])
+@pytest.mark.parametrize(
+    "permissions",
+    ["analytics:conversationAggregate:view", ["analytics:conversationAggregate:view"]],
+)
 def test_a_403_names_the_permission_and_where_it_is_granted(permissions: object) -> None:
-    error = problem(QUERY, platform(403, "missing.any.permissions", "Missing", messageParams={"permissions": permissions}))
+    error = problem(
+        QUERY,
+        platform(
+            403, "missing.any.permissions", "Missing", messageParams={"permissions": permissions}
+        ),
+    )
     assert isinstance(error, AuthError)
     assert "(permissions: analytics:conversationAggregate:view)" in str(error)
     assert "Admin > Integrations > OAuth > the client > Roles" in str(error)
@@ -197,18 +262,31 @@ GRANTED = "to a role of the OAuth client, in all divisions: Admin > Integrations
 @pytest.mark.parametrize(
     ("path", "params", "granted"),
     [
-        ("/api/v2/x", {"permissions": "routing:queue:view, routing:queue:edit"}, "routing:queue:view or routing:queue:edit"),
+        (
+            "/api/v2/x",
+            {"permissions": "routing:queue:view, routing:queue:edit"},
+            "routing:queue:view or routing:queue:edit",
+        ),
         ("/api/v2/x", {"permissions": ["api:query"]}, "api:query"),
         ("/api/v2/x", {}, "what is missing"),
-        (QUERY.path, {}, "analytics:conversationAggregate:view (with contract: entities, the scope api:query)"),
+        (
+            QUERY.path,
+            {},
+            "analytics:conversationAggregate:view (with contract: entities, the scope api:query)",
+        ),
         ("/api/v2/analytics/conversations/aggregates/jobs/j-1", {"permissions": "a:b:c"}, "a:b:c"),
         ("/api/v2/analytics/users/aggregates/query", {}, "analytics:userAggregate:view"),
         ("/api/v2/teams/t-1/members", {}, "groups:team:view"),
         ("/api/v2/routing/queues", {}, "routing:queue:view"),
     ],
 )
-def test_a_403_says_what_to_grant_by_its_own_words_or_else_by_the_path(path: str, params: dict[str, object], granted: str) -> None:
-    text = told(Request(method="GET", path=path), platform(403, "missing.permissions", "Denied by proxy:8080", messageParams=params))
+def test_a_403_says_what_to_grant_by_its_own_words_or_else_by_the_path(
+    path: str, params: dict[str, object], granted: str
+) -> None:
+    text = told(
+        Request(method="GET", path=path),
+        platform(403, "missing.permissions", "Denied by proxy:8080", messageParams=params),
+    )
     assert text.endswith(f"; grant {granted} {GRANTED}")
 
 
@@ -223,8 +301,22 @@ def test_a_permission_that_the_message_names_already_is_not_said_twice() -> None
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        (400, {"error": "invalid_client", "description": "client not found: c", "error_description": "client not found: c"}),
-        (401, {"error": "invalid_client", "description": "authentication failed", "error_description": "authentication failed"}),
+        (
+            400,
+            {
+                "error": "invalid_client",
+                "description": "client not found: c",
+                "error_description": "client not found: c",
+            },
+        ),
+        (
+            401,
+            {
+                "error": "invalid_client",
+                "description": "authentication failed",
+                "error_description": "authentication failed",
+            },
+        ),
         (401, b""),
         (400, b"<html>no</html>"),
         (403, b""),
@@ -244,7 +336,9 @@ def test_the_token_endpoint_throttles_with_a_400() -> None:
     error = problem(TOKEN, answer(400, said, {"retry-after": "3"}))
     assert isinstance(error, TransientError)
     assert error.retry_after == 3
-    assert isinstance(problem(QUERY, answer(400, said)), RejectedError), "of the token endpoint only"
+    assert isinstance(problem(QUERY, answer(400, said)), RejectedError), (
+        "of the token endpoint only"
+    )
 
 
 def test_a_host_without_a_token_endpoint_is_a_matter_of_the_connection() -> None:
@@ -255,7 +349,9 @@ def test_a_host_without_a_token_endpoint_is_a_matter_of_the_connection() -> None
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed_and_names_the_setting(status: int) -> None:
-    error = problem(QUERY, answer(status, b"", {"location": "https://sso.example/in?ticket=t1cket"}))
+    error = problem(
+        QUERY, answer(status, b"", {"location": "https://sso.example/in?ticket=t1cket"})
+    )
     assert isinstance(error, ConfigError)
     assert "https://sso.example/in" in str(error)
     assert "set api_url" in str(error)
@@ -268,7 +364,10 @@ def test_a_proxy_that_wants_credentials_is_a_matter_of_the_connection() -> None:
 
 
 def test_a_page_of_a_gateway_is_shown_as_text_on_one_short_line() -> None:
-    page = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>" + b"<p>sorry \x1b[31m\x00</p>" * 1000
+    page = (
+        b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>"
+        + b"<p>sorry \x1b[31m\x00</p>" * 1000
+    )
     text = str(problem(QUERY, answer(502, page)))
     assert ": 502: 502 Bad Gateway sorry [31m sorry" in text
     assert text.isprintable()
@@ -276,24 +375,45 @@ def test_a_page_of_a_gateway_is_shown_as_text_on_one_short_line() -> None:
 
 
 def test_long_words_are_cut() -> None:
-    text = str(problem(QUERY, platform(400, "c" * 1000, "m" * 10_000, messageParams={"field": "f" * 10_000})))
+    text = str(
+        problem(
+            QUERY, platform(400, "c" * 1000, "m" * 10_000, messageParams={"field": "f" * 10_000})
+        )
+    )
     assert len(text) < 800
     assert "…" in text
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
-keys = st.sampled_from(["code", "message", "messageParams", "details", "limit", "contextId", "error", "error_description", "description"])
+keys = st.sampled_from(
+    [
+        "code",
+        "message",
+        "messageParams",
+        "details",
+        "limit",
+        "contextId",
+        "error",
+        "error_description",
+        "description",
+    ]
+)
 
 
 @given(
     st.sampled_from([QUERY, TOKEN]),
     st.integers(min_value=300, max_value=599),
     st.binary() | st.dictionaries(keys, json_values).map(lambda body: json.dumps(body).encode()),
-    st.dictionaries(st.sampled_from(["retry-after", "date", "location", "inin-correlation-id"]), st.text()),
+    st.dictionaries(
+        st.sampled_from(["retry-after", "date", "location", "inin-correlation-id"]), st.text()
+    ),
 )
-def test_no_answer_breaks_it_and_every_message_is_one_line(request_: Request, status: int, body: bytes, headers: dict[str, str]) -> None:
+def test_no_answer_breaks_it_and_every_message_is_one_line(
+    request_: Request, status: int, body: bytes, headers: dict[str, str]
+) -> None:
     error = problem(request_, Response(status=status, headers=headers, body=body))
     assert isinstance(error, AsyncReportError)
     assert str(error).isprintable()
@@ -322,7 +442,9 @@ def test_a_body_nested_without_end_is_no_words() -> None:
         ("Wed, 99 Oct 2026 07:28:30 GMT", None),
     ],
 )
-def test_retry_after_is_a_number_or_a_date_by_the_servers_own_clock(text: str, seconds: float | None) -> None:
+def test_retry_after_is_a_number_or_a_date_by_the_servers_own_clock(
+    text: str, seconds: float | None
+) -> None:
     assert retry_after({"retry-after": text, "date": "Wed, 21 Oct 2026 07:28:00 GMT"}) == seconds
 
 
@@ -353,5 +475,12 @@ LIMITS = ("inin-ratelimit-allowed", "inin-ratelimit-count", "inin-ratelimit-rese
         (("١٢", "12", "48"), None),
     ],
 )
-def test_a_budget_is_read_from_whatever_of_it_is_there(values: tuple[str | None, ...], read: Budget | None) -> None:
-    assert budget({name: value for name, value in zip(LIMITS, values, strict=True) if value is not None}) == read
+def test_a_budget_is_read_from_whatever_of_it_is_there(
+    values: tuple[str | None, ...], read: Budget | None
+) -> None:
+    assert (
+        budget(
+            {name: value for name, value in zip(LIMITS, values, strict=True) if value is not None}
+        )
+        == read
+    )

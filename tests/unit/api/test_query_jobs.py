@@ -30,7 +30,9 @@ def reader() -> aggregates.Reader:
     return aggregates.reader(Accumulator((0, HOUR), Query(grid=Grid(Granularity.PT1H, "UTC"))), add)
 
 
-def play(script: list[bytes | Exception], patience: float = 900) -> tuple[list[str], list[float], Accumulator, list[Request]]:
+def play(
+    script: list[bytes | Exception], patience: float = 900
+) -> tuple[list[str], list[float], Accumulator, list[Request]]:
     """Run the contract against a script; give what was asked, the pauses, the result and what is left to be asked."""
     closing: list[Request] = []
     asked: list[str] = []
@@ -45,13 +47,19 @@ def play(script: list[bytes | Exception], patience: float = 900) -> tuple[list[s
                 step = running.send(None)
                 continue
             query = "&".join(f"{key}={value}" for key, value in step.query)
-            asked.append(f"{step.method} {step.path.removeprefix(PATH)}{'?' if query else ''}{query}")
+            asked.append(
+                f"{step.method} {step.path.removeprefix(PATH)}{'?' if query else ''}{query}"
+            )
             if step.method == "DELETE":
                 assert step in closing
                 step = running.throw(GONE)  # what answers it does not matter
                 continue
             answer = next(answers)
-            step = running.throw(answer) if isinstance(answer, Exception) else running.send(step.decode(answer))
+            step = (
+                running.throw(answer)
+                if isinstance(answer, Exception)
+                else running.send(step.decode(answer))
+            )
     except StopIteration as end:
         return asked, pauses, end.value, closing
 
@@ -67,12 +75,26 @@ GONE = RejectedError("404", status=404)
 
 def users(found: Accumulator) -> list[str | None]:
     """List the users, each as often as a page held them."""
-    return [user for user, block in rows(found).items() for _ in range(int(str(block[0]["handled_count"])))]
+    return [
+        user
+        for user, block in rows(found).items()
+        for _ in range(int(str(block[0]["handled_count"])))
+    ]
 
 
 def test_a_query_is_submitted_polled_read_to_the_last_page_and_deleted() -> None:
-    asked, pauses, found, closing = play([ACCEPTED, b'{"state": "QUEUED"}', PENDING, DONE, page("a", cursor="c1"), page("b", "a")])
-    assert asked == ["POST ", "GET /j1", "GET /j1", "GET /j1", "GET /j1/results", "GET /j1/results?cursor=c1", "DELETE /j1"]
+    asked, pauses, found, closing = play(
+        [ACCEPTED, b'{"state": "QUEUED"}', PENDING, DONE, page("a", cursor="c1"), page("b", "a")]
+    )
+    assert asked == [
+        "POST ",
+        "GET /j1",
+        "GET /j1",
+        "GET /j1",
+        "GET /j1/results",
+        "GET /j1/results?cursor=c1",
+        "DELETE /j1",
+    ]
     assert pauses == [1, 2, 4]
     assert users(found) == ["a", "a", "b"]
     assert closing == []
@@ -85,7 +107,10 @@ def test_the_submission_is_the_query_and_a_page_size() -> None:
 
 
 def test_pauses_grow_up_to_a_quarter_minute_until_patience_ends() -> None:
-    with pytest.raises(RetriesExhausted, match="the query job is still PENDING after 60 s; run it again later, or raise give_up_after"):
+    with pytest.raises(
+        RetriesExhausted,
+        match="the query job is still PENDING after 60 s; run it again later, or raise give_up_after",
+    ):
         play([ACCEPTED, *[PENDING] * 50], patience=60)
     running, pauses = send({}, reader(), [], 60), []
     step = next(running)
@@ -103,7 +128,13 @@ def test_an_unknown_state_is_a_job_under_way() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "shown"), [("PONDERING", "PONDERING"), ("Bearer abc", "under way"), ("A" * 21, "under way"), ("", "under way")]
+    ("state", "shown"),
+    [
+        ("PONDERING", "PONDERING"),
+        ("Bearer abc", "under way"),
+        ("A" * 21, "under way"),
+        ("", "under way"),
+    ],
 )
 def test_a_state_is_shown_that_can_be_one(state: str, shown: str) -> None:
     with pytest.raises(RetriesExhausted, match=f"the query job is still {shown} after 60 s"):
@@ -116,7 +147,14 @@ def test_a_failed_job_is_told_in_the_servers_words() -> None:
 
 
 @pytest.mark.parametrize(
-    "ending", [[b'{"state": "EXPIRED"}'], [b'{"state": "CANCELLED"}'], [GONE], [DONE, GONE], [DONE, page("lost", cursor="c"), GONE]]
+    "ending",
+    [
+        [b'{"state": "EXPIRED"}'],
+        [b'{"state": "CANCELLED"}'],
+        [GONE],
+        [DONE, GONE],
+        [DONE, page("lost", cursor="c"), GONE],
+    ],
 )
 def test_a_job_that_is_gone_is_submitted_anew(ending: list[bytes | Exception]) -> None:
     """Nothing of the first one's pages is kept, and both are deleted."""
@@ -128,7 +166,10 @@ def test_a_job_that_is_gone_is_submitted_anew(ending: list[bytes | Exception]) -
 
 
 def test_a_job_that_is_gone_each_time_is_given_up() -> None:
-    with pytest.raises(RetriesExhausted, match=f"was gone before it was read, {SUBMISSIONS} times; run it again later"):
+    with pytest.raises(
+        RetriesExhausted,
+        match=f"was gone before it was read, {SUBMISSIONS} times; run it again later",
+    ):
         play([ACCEPTED, GONE] * SUBMISSIONS)
 
 
@@ -138,7 +179,9 @@ def test_another_refusal_goes_through() -> None:
 
 
 def test_a_page_without_results_is_not_the_end() -> None:
-    assert users(play([ACCEPTED, DONE, b'{"cursor": "c1"}', page("a", cursor="c2"), b"{}"])[2]) == ["a"]
+    assert users(play([ACCEPTED, DONE, b'{"cursor": "c1"}', page("a", cursor="c2"), b"{}"])[2]) == [
+        "a"
+    ]
 
 
 def test_a_page_that_says_something_else_does_not_end_the_answer() -> None:
@@ -159,24 +202,40 @@ def test_a_query_job_alone_may_be_answered_later() -> None:
             break
         answers = {"": ACCEPTED, "/j1": DONE, "/j1/results": page("a")}
         step = running.send(step.decode(answers[step.path.removeprefix(PATH)]))
-    assert later == {("POST", ""): True, ("GET", "/j1"): True, ("GET", "/j1/results"): False, ("DELETE", "/j1"): True}
+    assert later == {
+        ("POST", ""): True,
+        ("GET", "/j1"): True,
+        ("GET", "/j1/results"): False,
+        ("DELETE", "/j1"): True,
+    }
 
 
 def test_a_cursor_that_leads_back_is_an_error() -> None:
-    with pytest.raises(RejectedError, match="the cursor of page 3 leads back to a page already read"):
-        play([ACCEPTED, DONE, page("a", cursor="c1"), page("b", cursor="c2"), page("c", cursor="c1")])
+    with pytest.raises(
+        RejectedError, match="the cursor of page 3 leads back to a page already read"
+    ):
+        play(
+            [ACCEPTED, DONE, page("a", cursor="c1"), page("b", cursor="c2"), page("c", cursor="c1")]
+        )
 
 
 @pytest.mark.parametrize(
     ("answers", "what"),
-    [([b"{}"], "submitted query job"), ([b"<html>"], "submitted query job"), ([ACCEPTED, b"[]"], "state of a query job")],
+    [
+        ([b"{}"], "submitted query job"),
+        ([b"<html>"], "submitted query job"),
+        ([ACCEPTED, b"[]"], "state of a query job"),
+    ],
 )
 def test_a_foreign_body_is_worth_another_attempt(answers: list[bytes], what: str) -> None:
     with pytest.raises(TransientError, match=f"the answer is no {what}"):
         play(list(answers))
 
 
-@pytest.mark.parametrize(("why", "code"), [("Result too large", TOO_LARGE), ("over the Size Limit", TOO_LARGE), ("too many cooks", "")])
+@pytest.mark.parametrize(
+    ("why", "code"),
+    [("Result too large", TOO_LARGE), ("over the Size Limit", TOO_LARGE), ("too many cooks", "")],
+)
 def test_a_query_job_that_failed_for_its_size_is_told_from_others(why: str, code: str) -> None:
     with pytest.raises(RejectedError, match=why) as caught:
         play([ACCEPTED, b'{"state": "FAILED", "errorMessage": "%s"}' % why.encode()])

@@ -38,7 +38,13 @@ def ask(
     """Run a chunk with occupancy; give the bodies of the user queries and the rows."""
     query = Query(grid=Grid(granularity, "UTC"), occupancy=True)
     facts = Accumulator(query.grid.edges(DAY), query)
-    running = steps(query, Chunk(connection="c", month="2023-10", interval=DAY, users=users), facts, ConnectionState(everyone=everyone), [])
+    running = steps(
+        query,
+        Chunk(connection="c", month="2023-10", interval=DAY, users=users),
+        facts,
+        ConnectionState(everyone=everyone),
+        [],
+    )
     asked: list[dict[str, Any]] = []
     step = next(running)
     while True:
@@ -49,12 +55,20 @@ def ask(
         else:
             assert step.path == aggregates.PATH
         try:
-            step = _answered(running, step, lambda body=body, path=step.path: statuses(body) if path == user_aggregates.PATH else handled)
+            step = _answered(
+                running,
+                step,
+                lambda body=body, path=step.path: (
+                    statuses(body) if path == user_aggregates.PATH else handled
+                ),
+            )
         except StopIteration:
             return asked, rows(facts)
 
 
-def _answered(running: Generator[Request | Wait, Any, None], step: Request, reply: Callable[[], bytes]) -> Request | Wait:
+def _answered(
+    running: Generator[Request | Wait, Any, None], step: Request, reply: Callable[[], bytes]
+) -> Request | Wait:
     try:
         answer = step.decode(reply())
     except RejectedError as error:
@@ -73,7 +87,12 @@ def reported(*rows: tuple[str, str, dict[str, float]]) -> bytes:
                         {
                             "interval": interval,
                             "metrics": [
-                                {"metric": "tAgentRoutingStatus", "qualifier": name, "stats": {"sum": time}} for name, time in times.items()
+                                {
+                                    "metric": "tAgentRoutingStatus",
+                                    "qualifier": name,
+                                    "stats": {"sum": time},
+                                }
+                                for name, time in times.items()
                             ],
                         }
                     ],
@@ -95,7 +114,13 @@ def test_statuses_are_asked_for_by_user_in_the_form_that_the_vendor_shows() -> N
             "filter": {
                 "type": "or",
                 "predicates": [
-                    {"type": "dimension", "dimension": "userId", "operator": "matches", "value": user} for user in ("anna", "bert")
+                    {
+                        "type": "dimension",
+                        "dimension": "userId",
+                        "operator": "matches",
+                        "value": user,
+                    }
+                    for user in ("anna", "bert")
                 ],
             },
         }
@@ -104,14 +129,20 @@ def test_statuses_are_asked_for_by_user_in_the_form_that_the_vendor_shows() -> N
 
 def test_times_become_columns_and_occupancy_is_divided_last() -> None:
     body = reported(
-        ("anna", TEN, {"INTERACTING": 1_200_000.0, "IDLE": 540_000.0, "NOT_RESPONDING": 60_000.0}), ("anna", TEN, {"INTERACTING": 500.0})
+        ("anna", TEN, {"INTERACTING": 1_200_000.0, "IDLE": 540_000.0, "NOT_RESPONDING": 60_000.0}),
+        ("anna", TEN, {"INTERACTING": 500.0}),
     )
     handled = json.dumps(
         {
             "results": [
                 {
                     "group": {"userId": "anna"},
-                    "data": [{"interval": TEN, "metrics": [{"metric": "tHandle", "stats": {"count": 2, "sum": 4000}}]}],
+                    "data": [
+                        {
+                            "interval": TEN,
+                            "metrics": [{"metric": "tHandle", "stats": {"count": 2, "sum": 4000}}],
+                        }
+                    ],
                 }
             ]
         }
@@ -120,7 +151,14 @@ def test_times_become_columns_and_occupancy_is_divided_last() -> None:
     (row,) = rows["anna"]
     assert {
         name: row[name]
-        for name in ("handled_count", "interacting_sec", "communicating_sec", "idle_sec", "not_responding_sec", "off_queue_sec")
+        for name in (
+            "handled_count",
+            "interacting_sec",
+            "communicating_sec",
+            "idle_sec",
+            "not_responding_sec",
+            "off_queue_sec",
+        )
     } == {
         "handled_count": 2,
         "interacting_sec": 1200.5,
@@ -130,13 +168,25 @@ def test_times_become_columns_and_occupancy_is_divided_last() -> None:
         "off_queue_sec": 0.0,
     }
     assert row["occupancy"] == 0.6897
-    assert list(row)[-6:] == ["interacting_sec", "communicating_sec", "idle_sec", "not_responding_sec", "off_queue_sec", "occupancy"]
+    assert list(row)[-6:] == [
+        "interacting_sec",
+        "communicating_sec",
+        "idle_sec",
+        "not_responding_sec",
+        "off_queue_sec",
+        "occupancy",
+    ]
 
 
 def test_a_status_makes_a_record_and_off_queue_alone_does_not() -> None:
     body = reported(("anna", TEN, {"IDLE": 1000}), ("anna", ELEVEN, {"OFF_QUEUE": 1000}))
     (row,) = ask(lambda _: body)[1]["anna"]
-    assert (row["interval_start"], row["handled_count"], row["avg_handle_time_sec"], row["occupancy"]) == (
+    assert (
+        row["interval_start"],
+        row["handled_count"],
+        row["avg_handle_time_sec"],
+        row["occupancy"],
+    ) == (
         "2023-10-01T10:00:00.000Z",
         0,
         None,
@@ -146,7 +196,16 @@ def test_a_status_makes_a_record_and_off_queue_alone_does_not() -> None:
 
 def test_where_no_status_was_reported_the_routing_columns_are_null() -> None:
     handled = json.dumps(
-        {"results": [{"group": {"userId": "anna"}, "data": [{"interval": TEN, "metrics": [{"metric": "tHandle", "stats": {"count": 2}}]}]}]}
+        {
+            "results": [
+                {
+                    "group": {"userId": "anna"},
+                    "data": [
+                        {"interval": TEN, "metrics": [{"metric": "tHandle", "stats": {"count": 2}}]}
+                    ],
+                }
+            ]
+        }
     )
     (row,) = ask(lambda _: b"{}", handled=handled.encode())[1]["anna"]
     assert [row[name] for name in list(row)[-6:]] == [None] * 6
@@ -178,7 +237,9 @@ def test_quarter_hours_that_are_refused_name_the_half_hour() -> None:
         ask(refuse)
 
 
-def test_quarter_hours_of_too_large_an_answer_are_asked_for_in_pieces_and_not_by_the_half_hour() -> None:
+def test_quarter_hours_of_too_large_an_answer_are_asked_for_in_pieces_and_not_by_the_half_hour() -> (
+    None
+):
     def refuse(_: dict[str, Any]) -> bytes:
         raise RejectedError("too large", status=400, code=TOO_LARGE)
 
@@ -195,5 +256,9 @@ def test_a_user_who_was_not_asked_for_is_an_error() -> None:
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**9))
 def test_occupancy_has_four_places_half_up(interacting: int, communicating: int, idle: int) -> None:
     total = interacting + communicating + idle
-    exact = float((Decimal(interacting) / total).quantize(Decimal("0.0001"), ROUND_HALF_UP)) if total else None
+    exact = (
+        float((Decimal(interacting) / total).quantize(Decimal("0.0001"), ROUND_HALF_UP))
+        if total
+        else None
+    )
     assert occupancy(interacting, communicating, idle) == exact

@@ -31,7 +31,14 @@ def refusal(environ: Mapping[str, str] = CREDENTIALS, **asked: Any) -> str:
 
 
 def test_options_become_a_job_in_the_folder() -> None:
-    made = job(**RANGE, users=("a", "b"), granularity="P1D", time_zone="Europe/Dublin", occupancy=True, contract="query-jobs")
+    made = job(
+        **RANGE,
+        users=("a", "b"),
+        granularity="P1D",
+        time_zone="Europe/Dublin",
+        occupancy=True,
+        contract="query-jobs",
+    )
     assert made.interval == Interval(INSTANT, parse_iso("2024-01-02T00:00Z"))
     assert (made.query.grid.granularity, made.query.grid.zone) == (Granularity.P1D, "Europe/Dublin")
     assert (made.query.contract, made.query.occupancy) == ("query-jobs", True)
@@ -56,40 +63,77 @@ def test_the_environment_fills_in_what_the_options_leave_out() -> None:
 
 
 def test_options_win_over_the_environment() -> None:
-    environ = {**CREDENTIALS, "QUERY_START_DATE": "2020-01-01", "QUERY_END_DATE": "2020-01-03", "GENESYS_USER_ID": "a"}
+    environ = {
+        **CREDENTIALS,
+        "QUERY_START_DATE": "2020-01-01",
+        "QUERY_END_DATE": "2020-01-03",
+        "GENESYS_USER_ID": "a",
+    }
     made = job(environ, **RANGE, users=("b,c", "d"))
     assert made.interval.start == INSTANT
     assert made.teams[0].users == ("b", "c", "d")
-    assert [team.selector for team in job(environ, **RANGE, teams=("Sales",)).teams] == [Selector(kind="team", value="Sales")]
+    assert [team.selector for team in job(environ, **RANGE, teams=("Sales",)).teams] == [
+        Selector(kind="team", value="Sales")
+    ]
 
 
 def test_teams_are_looked_up_and_stand_beside_users() -> None:
     made = job(**RANGE, teams=("Sales", "North/South {2}"), users=("a",))
     assert [team.name for team in made.teams] == ["Sales", "North-South -2-", "users"]
-    assert [team.selector and team.selector.value for team in made.teams] == ["Sales", "North/South {2}", None]
+    assert [team.selector and team.selector.value for team in made.teams] == [
+        "Sales",
+        "North/South {2}",
+        None,
+    ]
 
 
 def test_the_emulator_is_asked_for_everyone_unless_somebody_is_named() -> None:
     everyone = job({"GENESYS_USER_ID": "of another organisation"}, **RANGE, emulator=True)
     assert everyone.connections[0].emulator is not None
-    assert [(team.name, team.users, team.selector) for team in everyone.teams] == [("everyone", None, None)]
+    assert [(team.name, team.users, team.selector) for team in everyone.teams] == [
+        ("everyone", None, None)
+    ]
     assert job({}, **RANGE, emulator=True, users=("a",)).teams[0].users == ("a",)
 
 
 @pytest.mark.parametrize(
     ("environ", "asked", "message"),
     [
-        ({}, {"start": "2024-1-1"}, "--start: range.start: '2024-1-1' is no date and no date with a time; accepted: "),
-        ({"QUERY_START_DATE": "soon"}, {"start": ""}, "QUERY_START_DATE: range.start: 'soon' is no date "),
-        ({}, {"end": ""}, "--end or QUERY_END_DATE: range.end: is empty; expected: the first instant after the range, "),
+        (
+            {},
+            {"start": "2024-1-1"},
+            "--start: range.start: '2024-1-1' is no date and no date with a time; accepted: ",
+        ),
+        (
+            {"QUERY_START_DATE": "soon"},
+            {"start": ""},
+            "QUERY_START_DATE: range.start: 'soon' is no date ",
+        ),
+        (
+            {},
+            {"end": ""},
+            "--end or QUERY_END_DATE: range.end: is empty; expected: the first instant after the range, ",
+        ),
         ({}, {"end": "2023-01-01"}, "--end: range.end: '2023-01-01' is not after range.start"),
-        ({}, {"granularity": "1h"}, "--granularity: range.granularity: '1h' is no ISO 8601 duration"),
+        (
+            {},
+            {"granularity": "1h"},
+            "--granularity: range.granularity: '1h' is no ISO 8601 duration",
+        ),
         ({}, {"time_zone": "Dublin"}, "--time-zone: range.time_zone: 'Dublin' is no time zone"),
         ({}, {"users": ("a", "a")}, "--user: teams[0].users[1]: 'a' is listed twice"),
-        ({"GENESYS_USER_ID": "a,a"}, {"users": ()}, "GENESYS_USER_ID: teams[0].users[1]: 'a' is listed twice"),
+        (
+            {"GENESYS_USER_ID": "a,a"},
+            {"users": ()},
+            "GENESYS_USER_ID: teams[0].users[1]: 'a' is listed twice",
+        ),
         ({}, {"teams": ("",)}, "--team: teams[0].name: '' is no usable name"),
         ({}, {"teams": ("x", "x")}, "--team: teams[1].name: 'x' is the name of teams[0] too"),
-        ({}, {"contract": "entities", "occupancy": True}, "--occupancy: occupancy: has no meaning with contract: entities"),
+        (
+            {},
+            {"contract": "entities", "occupancy": True},
+            "--occupancy: occupancy: has no meaning with contract: entities",
+        ),
         (
             {"GENESYS_CLIENT_ID": ""},
             {},
@@ -102,12 +146,18 @@ def test_the_emulator_is_asked_for_everyone_unless_somebody_is_named() -> None:
         ),
     ],
 )
-def test_a_mistake_is_named_by_what_the_person_wrote(environ: dict[str, str], asked: dict[str, Any], message: str) -> None:
-    assert refusal({**CREDENTIALS, **environ}, **{**RANGE, "users": ("a",), **asked}).startswith(message)
+def test_a_mistake_is_named_by_what_the_person_wrote(
+    environ: dict[str, str], asked: dict[str, Any], message: str
+) -> None:
+    assert refusal({**CREDENTIALS, **environ}, **{**RANGE, "users": ("a",), **asked}).startswith(
+        message
+    )
 
 
 NO_WORK = "- no work in the range: an interaction counts when its after-call work ends; widen --start and --end"
-WRONG_USER = "- a user id is wrong, or its user inactive in the range: compare the ids with Admin > People"
+WRONG_USER = (
+    "- a user id is wrong, or its user inactive in the range: compare the ids with Admin > People"
+)
 NARROW = "- the filter is too narrow: name more users or another team"
 DIVISION = (
     "- the OAuth client's role does not cover the users' division, which is no error to the server: "
@@ -132,7 +182,9 @@ def test_causes_that_cannot_be_are_not_told() -> None:
     assert lines[3:] == [NO_WORK, DIVISION]
 
 
-@pytest.mark.parametrize(("start", "part"), [("2024-06-01", "a part of the range"), ("2024-06-02", "the range")])
+@pytest.mark.parametrize(
+    ("start", "part"), [("2024-06-01", "a part of the range"), ("2024-06-02", "the range")]
+)
 def test_a_future_range_is_told_for_certain(start: str, part: str) -> None:
     lines = list(hints(job(start=start, end="2024-06-03", users=("a",)), (), now=NOW))
     assert lines[3] == f"- {part} is in the future: now is {iso(NOW)}"

@@ -34,7 +34,14 @@ ENVIRON = {"ID": "id-1", "SECRET": SECRET, "EMPTY": "", "BAD": SECRET, "ZONE": f
 NOW = 1_700_000_000_000
 
 
-def load(folder: Path, text: str = GOOD, *, environ: Mapping[str, str] = ENVIRON, overrides: Sequence[str] = (), now: int = NOW) -> Job:
+def load(
+    folder: Path,
+    text: str = GOOD,
+    *,
+    environ: Mapping[str, str] = ENVIRON,
+    overrides: Sequence[str] = (),
+    now: int = NOW,
+) -> Job:
     """Load a text as `job.yaml` of a folder that is the current one."""
     (folder / "job.yaml").write_bytes(text.encode("utf-8", "surrogatepass"))
     return load_job(Path("job.yaml"), environ=environ, overrides=overrides, now=now)

@@ -37,7 +37,9 @@ def test_the_table_is_read_whole() -> None:
     assert len(CASES) == TABLE.read_text("utf-8").count("\n=") > 200
 
 
-@pytest.mark.parametrize(("text", "message"), CASES, ids=[message.partition(": ")[2][:60] for _, message in CASES])
+@pytest.mark.parametrize(
+    ("text", "message"), CASES, ids=[message.partition(": ")[2][:60] for _, message in CASES]
+)
 def test_a_bad_job_has_its_exact_message(folder: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(folder, text)
@@ -49,7 +51,10 @@ def test_a_bad_job_has_its_exact_message(folder: Path, text: str, message: str) 
     ("name", "message"),
     [
         ("a\x07b", "job.yaml:1: is no YAML: it holds the control character '\\x07'"),
-        ('"a\\tb"', "job.yaml:1: name: 'a\\tb' is no usable name; it must not hold / \\ { } or control characters"),
+        (
+            '"a\\tb"',
+            "job.yaml:1: name: 'a\\tb' is no usable name; it must not hold / \\ { } or control characters",
+        ),
         ("é" * 51, f"job.yaml:1: name: '{'é' * 51}' is too long for a name; at most 100 bytes"),
         ("[" * 30 + "]" * 30, "job.yaml:1: is nested more than 20 deep"),
         ("\ud800", "job.yaml:1: is not UTF-8; save the file as UTF-8"),
@@ -67,13 +72,18 @@ def test_a_long_value_is_cut_in_the_message(folder: Path) -> None:
 
 
 def test_a_missing_file_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"^nowhere\.yaml: there is no such file; name a job file such as configs/demo\.yaml$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"^nowhere\.yaml: there is no such file; name a job file such as configs/demo\.yaml$",
+    ):
         load_job(Path("nowhere.yaml"), environ=ENVIRON, now=NOW)
 
 
 def test_a_folder_is_no_job_file(folder: Path) -> None:
     (folder / "jobs").mkdir()
-    with pytest.raises(ConfigError, match=r"^jobs: cannot be read \(Is a directory\); name a readable job file$"):
+    with pytest.raises(
+        ConfigError, match=r"^jobs: cannot be read \(Is a directory\); name a readable job file$"
+    ):
         load_job(Path("jobs"), environ=ENVIRON, now=NOW)
 
 
@@ -97,14 +107,22 @@ def test_a_file_over_a_mebibyte_is_refused_unread(folder: Path) -> None:
         ),
     ],
 )
-def test_without_connections_the_variable_that_is_not_set_is_named(folder: Path, environ: dict[str, str], message: str) -> None:
+def test_without_connections_the_variable_that_is_not_set_is_named(
+    folder: Path, environ: dict[str, str], message: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
-        load(folder, GOOD[: GOOD.index("connections")] + GOOD[GOOD.index("range") :], environ=environ)
+        load(
+            folder, GOOD[: GOOD.index("connections")] + GOOD[GOOD.index("range") :], environ=environ
+        )
     assert str(caught.value) == message
 
 
 def test_a_region_variable_that_names_none_does_not_show_its_value(folder: Path) -> None:
     environ = {"GENESYS_CLIENT_ID": "a", "GENESYS_CLIENT_SECRET": SECRET, "GENESYS_ENV": SECRET}
-    with pytest.raises(ConfigError, match=r"the variable GENESYS_ENV names no region; accepted: a domain such as") as caught:
-        load(folder, GOOD[: GOOD.index("connections")] + GOOD[GOOD.index("range") :], environ=environ)
+    with pytest.raises(
+        ConfigError, match=r"the variable GENESYS_ENV names no region; accepted: a domain such as"
+    ) as caught:
+        load(
+            folder, GOOD[: GOOD.index("connections")] + GOOD[GOOD.index("range") :], environ=environ
+        )
     assert SECRET not in str(caught.value)

@@ -26,32 +26,57 @@ def test_there_are_eighteen_regions() -> None:
     assert len(REGIONS) == len(set(REGIONS.values())) == 18
 
 
-@pytest.mark.parametrize(("name", "domain"), [*REGIONS.items(), *((domain, domain) for domain in REGIONS.values())])
-def test_a_region_goes_by_its_aws_name_and_by_its_domain(folder: Path, name: str, domain: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "domain"), [*REGIONS.items(), *((domain, domain) for domain in REGIONS.values())]
+)
+def test_a_region_goes_by_its_aws_name_and_by_its_domain(
+    folder: Path, name: str, domain: str
+) -> None:
     found = connection(folder, f"region: {name}")
     assert (found.api_url, found.login_url) == (f"https://api.{domain}", f"https://login.{domain}")
 
 
-@pytest.mark.parametrize(("variable", "domain"), [({}, "mypurecloud.com"), ({"GENESYS_ENV": "eu-central-1"}, "mypurecloud.de")])
-def test_without_connections_the_environment_names_one(folder: Path, variable: dict[str, str], domain: str) -> None:
+@pytest.mark.parametrize(
+    ("variable", "domain"),
+    [({}, "mypurecloud.com"), ({"GENESYS_ENV": "eu-central-1"}, "mypurecloud.de")],
+)
+def test_without_connections_the_environment_names_one(
+    folder: Path, variable: dict[str, str], domain: str
+) -> None:
     job = load(folder, WITHOUT, environ=HOME | variable)
     (found,) = job.connections
-    assert (found.name, found.api_url, found.clients[0].client_id) == ("default", f"https://api.{domain}", "a")
+    assert (found.name, found.api_url, found.clients[0].client_id) == (
+        "default",
+        f"https://api.{domain}",
+        "a",
+    )
     assert found.clients[0].client_secret.reveal() == SECRET
     assert job.teams[0].connection == "default"
 
 
 def test_a_gateway_keeps_its_path_and_loses_its_last_slash(folder: Path) -> None:
-    found = connection(folder, "api_url: https://gateway.example:8443/api/", "login_url: https://gateway.example/login")
-    assert (found.api_url, found.login_url) == ("https://gateway.example:8443/api", "https://gateway.example/login")
+    found = connection(
+        folder,
+        "api_url: https://gateway.example:8443/api/",
+        "login_url: https://gateway.example/login",
+    )
+    assert (found.api_url, found.login_url) == (
+        "https://gateway.example:8443/api",
+        "https://gateway.example/login",
+    )
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "127.8.0.1", "localhost:1", "[::1]:8000"])
 def test_this_machine_may_be_spoken_to_in_clear(folder: Path, host: str) -> None:
-    assert connection(folder, f"api_url: http://{host}", f"login_url: http://{host}").api_url == f"http://{host}"
+    assert (
+        connection(folder, f"api_url: http://{host}", f"login_url: http://{host}").api_url
+        == f"http://{host}"
+    )
 
 
-@pytest.mark.parametrize("host", ["gateway.example", "x.localhost", "localhost.example", "10.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["gateway.example", "x.localhost", "localhost.example", "10.0.0.1"]
+)
 def test_another_machine_may_if_the_job_says_so(folder: Path, host: str) -> None:
     lines = (f"api_url: http://{host}", f"login_url: http://{host}")
     assert connection(folder, *lines, "allow_http: true").api_url == f"http://{host}"
@@ -61,11 +86,22 @@ def test_another_machine_may_if_the_job_says_so(folder: Path, host: str) -> None
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("true", EmulatorSize()), ("{}", EmulatorSize()), ("{agents: 7}", EmulatorSize(agents=7)), ("{seed: 3}", EmulatorSize(seed=3))],
+    [
+        ("true", EmulatorSize()),
+        ("{}", EmulatorSize()),
+        ("{agents: 7}", EmulatorSize(agents=7)),
+        ("{seed: 3}", EmulatorSize(seed=3)),
+    ],
 )
 def test_an_emulator_needs_no_credentials(folder: Path, text: str, size: EmulatorSize) -> None:
-    text = GOOD[: GOOD.index("    region")] + f"    emulator: {text}\n    requests_per_minute: 60\n" + GOOD[GOOD.index("range") :]
-    assert load(folder, text, environ={}).connections == (Connection(name="default", emulator=size, requests_per_minute=60),)
+    text = (
+        GOOD[: GOOD.index("    region")]
+        + f"    emulator: {text}\n    requests_per_minute: 60\n"
+        + GOOD[GOOD.index("range") :]
+    )
+    assert load(folder, text, environ={}).connections == (
+        Connection(name="default", emulator=size, requests_per_minute=60),
+    )
 
 
 def test_no_emulator_is_as_if_the_key_were_left_out(folder: Path) -> None:
@@ -93,25 +129,39 @@ P = "http://proxy.example:3128"
         ({"HTTPS_PROXY": P, "NO_PROXY": "mypurecloud.de"}, P),
     ],
 )
-def test_the_proxy_comes_from_the_environment(folder: Path, environ: dict[str, str], proxy: str | None) -> None:
-    assert connection(folder, "region: mypurecloud.ie", environ=environ).proxy == (proxy and Secret(proxy))
+def test_the_proxy_comes_from_the_environment(
+    folder: Path, environ: dict[str, str], proxy: str | None
+) -> None:
+    assert connection(folder, "region: mypurecloud.ie", environ=environ).proxy == (
+        proxy and Secret(proxy)
+    )
 
 
 def test_a_proxy_in_the_job_wins_even_for_this_machine(folder: Path) -> None:
     lines = ("api_url: http://127.0.0.1:1", "login_url: http://127.0.0.1:1")
     environ = {"HTTP_PROXY": P, "ALL_PROXY": P}
     assert connection(folder, *lines, environ=environ).proxy is None
-    assert connection(folder, *lines, "proxy: http://mine:1/", environ=environ).proxy == Secret("http://mine:1")
+    assert connection(folder, *lines, "proxy: http://mine:1/", environ=environ).proxy == Secret(
+        "http://mine:1"
+    )
 
 
 def test_a_gateway_without_tls_goes_by_the_proxy_for_http(folder: Path) -> None:
     lines = ("api_url: http://g.example", "login_url: http://g.example", "allow_http: true")
-    assert connection(folder, *lines, environ={"HTTP_PROXY": P, "HTTPS_PROXY": "http://other:1"}).proxy == Secret(P)
+    assert connection(
+        folder, *lines, environ={"HTTP_PROXY": P, "HTTPS_PROXY": "http://other:1"}
+    ).proxy == Secret(P)
 
 
-def test_a_proxy_of_the_environment_that_is_none_is_named_without_its_password(folder: Path) -> None:
+def test_a_proxy_of_the_environment_that_is_none_is_named_without_its_password(
+    folder: Path,
+) -> None:
     with pytest.raises(ConfigError) as caught:
-        connection(folder, "region: mypurecloud.ie", environ={"https_proxy": f"socks5://me:{SECRET}@proxy:1"})
+        connection(
+            folder,
+            "region: mypurecloud.ie",
+            environ={"https_proxy": f"socks5://me:{SECRET}@proxy:1"},
+        )
     assert str(caught.value) == (
         "job.yaml:3: connections.default: is to be reached through the variable https_proxy, which is no HTTP proxy; "
         "accepted: http://[USER:PASSWORD@]HOST:PORT"
@@ -119,8 +169,16 @@ def test_a_proxy_of_the_environment_that_is_none_is_named_without_its_password(f
 
 
 def test_the_environment_wins_over_dotenv(folder: Path) -> None:
-    (folder / ".env").write_text("A=file\nB='two words'  # comment\nexport C=${A}\nD\nE=\n", "utf-8-sig")
-    assert read_environ(folder, {"A": "real", "F": "f"}) == {"A": "real", "B": "two words", "C": "${A}", "E": "", "F": "f"}
+    (folder / ".env").write_text(
+        "A=file\nB='two words'  # comment\nexport C=${A}\nD\nE=\n", "utf-8-sig"
+    )
+    assert read_environ(folder, {"A": "real", "F": "f"}) == {
+        "A": "real",
+        "B": "two words",
+        "C": "${A}",
+        "E": "",
+        "F": "f",
+    }
 
 
 def test_an_empty_variable_wins_over_dotenv_too(folder: Path) -> None:
@@ -133,16 +191,24 @@ def test_without_dotenv_the_environment_stands_alone(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["two words=x", "='s3cret'", "A='s3cret", 'A="s3cret'])
-def test_a_line_of_dotenv_that_cannot_be_read_is_told_without_its_words(folder: Path, line: str) -> None:
+def test_a_line_of_dotenv_that_cannot_be_read_is_told_without_its_words(
+    folder: Path, line: str
+) -> None:
     (folder / ".env").write_text(f"# first\nB=1\n{line}\nC=2\n", "utf-8")
     with pytest.raises(ConfigError) as caught:
         read_environ(folder, {})
-    assert str(caught.value) == f"{folder / '.env'}:3: is no line of the form NAME=VALUE; mend it, or begin it with #"
+    assert (
+        str(caught.value)
+        == f"{folder / '.env'}:3: is no line of the form NAME=VALUE; mend it, or begin it with #"
+    )
 
 
 def test_a_dotenv_that_is_a_folder_is_told(folder: Path) -> None:
     (folder / ".env").mkdir()
-    with pytest.raises(ConfigError, match=r"\.env: is a folder; remove it, or put a file of NAME=VALUE lines there$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"\.env: is a folder; remove it, or put a file of NAME=VALUE lines there$",
+    ):
         read_environ(folder, {})
 
 
@@ -156,12 +222,17 @@ def test_several_clients_are_one_connection_with_their_secrets_unseen(folder: Pa
     clients = '    clients: [{client_id: "${ID}", client_secret: "${SECRET}"}, {client_id: id-2, client_secret: $$x}]\n'
     text = GOOD.replace("    client_id: ${ID}\n    client_secret: ${SECRET}\n", clients)
     (found,) = load(folder, text).connections
-    assert [(client.client_id, client.client_secret.reveal()) for client in found.clients] == [("id-1", SECRET), ("id-2", "$$x")]
+    assert [(client.client_id, client.client_secret.reveal()) for client in found.clients] == [
+        ("id-1", SECRET),
+        ("id-2", "$$x"),
+    ]
     assert found.lanes == 2
     assert SECRET not in repr(found)
 
 
 def test_an_emulator_of_several_clients_is_the_same_organisation() -> None:
-    one, three = (Connection(name="x", emulator=EmulatorSize(clients=clients)) for clients in (1, 3))
+    one, three = (
+        Connection(name="x", emulator=EmulatorSize(clients=clients)) for clients in (1, 3)
+    )
     assert (one.lanes, three.lanes) == (1, 3)
     assert one.identity == three.identity

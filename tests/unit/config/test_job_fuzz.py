@@ -81,7 +81,19 @@ ODD = [
         "-P1D",
         "P1Y",
     ),
-    *("2023-13-01", "0000-01-01", "9999-12-31", "2023-03-26T01:30", "today", "now", "none", "P1M", "PT15M", "Europe/London", "UTC"),
+    *(
+        "2023-13-01",
+        "0000-01-01",
+        "9999-12-31",
+        "2023-03-26T01:30",
+        "today",
+        "now",
+        "none",
+        "P1M",
+        "PT15M",
+        "Europe/London",
+        "UTC",
+    ),
     *(
         "entities",
         "query-jobs",
@@ -124,10 +136,18 @@ def mutated(rng: random.Random) -> str:
         )
         text = "\n".join(lines)
     at = rng.randrange(len(text))
-    return text if rng.random() < 0.9 else text[:at] + rng.choice([*"{}[]:,&*!|>'\"%@`#\\\x00\x1b\u2028", "\r", "- "]) + text[at + 1 :]
+    return (
+        text
+        if rng.random() < 0.9
+        else text[:at]
+        + rng.choice([*"{}[]:,&*!|>'\"%@`#\\\x00\x1b\u2028", "\r", "- "])
+        + text[at + 1 :]
+    )
 
 
-def test_any_spoiled_job_file_gives_a_job_or_one_line_that_says_where_and_no_secret(folder: Path) -> None:
+def test_any_spoiled_job_file_gives_a_job_or_one_line_that_says_where_and_no_secret(
+    folder: Path,
+) -> None:
     load(folder, FULL)
     outcomes: Counter[str] = Counter()
     for seed in range(CASES):
@@ -161,7 +181,9 @@ def test_any_spoiled_override_gives_a_job_or_one_line_and_no_secret(folder: Path
     ]
     for seed in range(CASES // 5):
         rng = random.Random(seed)
-        option = rng.choice(["{}={}", "{}={}", "{}:{}", "{}", "={}", "{}.={}"]).format(rng.choice(keys), rng.choice(ODD))
+        option = rng.choice(["{}={}", "{}={}", "{}:{}", "{}", "={}", "{}.={}"]).format(
+            rng.choice(keys), rng.choice(ODD)
+        )
         try:
             load_job(Path("job.yaml"), environ=ENVIRON, overrides=[option], now=NOW)
         except ConfigError as error:

@@ -12,7 +12,17 @@ from asyncreport.config.metrics import METRICS, REFUSED
 from asyncreport.config.schema import DIMENSIONS
 from asyncreport.core.columns import column
 from asyncreport.core.errors import ConfigError
-from asyncreport.core.job import ChunkLength, Client, Connection, Filter, Limits, Output, Secret, Selector, Team
+from asyncreport.core.job import (
+    ChunkLength,
+    Client,
+    Connection,
+    Filter,
+    Limits,
+    Output,
+    Secret,
+    Selector,
+    Team,
+)
 from asyncreport.core.timeline import DAY, Granularity, Interval, instant, iso
 from asyncreport.emulator import vocabulary
 from tests.unit.config.good_job import GOOD, SECRET, load
@@ -43,10 +53,19 @@ def test_the_good_job_is_what_its_file_says(folder: Path) -> None:
         ),
     )
     assert job.interval == Interval(at("2023-01-01T00:00Z"), at("2023-02-01T00:00Z"))
-    assert (job.query.grid.granularity, job.query.grid.zone, job.query.grid.whole) == (Granularity.PT30M, "Europe/Dublin", None)
+    assert (job.query.grid.granularity, job.query.grid.zone, job.query.grid.whole) == (
+        Granularity.PT30M,
+        "Europe/Dublin",
+        None,
+    )
     assert job.teams == (Team(name="billing", connection="default", users=("ada", "bob")),)
     assert job.output == Output(path="exports/aht.jsonl", settle=4 * DAY)
-    assert (job.chunk, job.limits, job.query.filter, job.query.split_by) == (None, Limits(), Filter(), ())
+    assert (job.chunk, job.limits, job.query.filter, job.query.split_by) == (
+        None,
+        Limits(),
+        Filter(),
+        (),
+    )
 
 
 def test_the_secret_is_in_no_repr(folder: Path) -> None:
@@ -64,16 +83,31 @@ def test_every_option_arrives(folder: Path) -> None:
     )
     job = load(folder, text)
     assert job.query.split_by == ("mediaType", "wrapUpCode")
-    assert job.query.filter == Filter(media_types=("voice",), queues=(UUID,), divisions=(UUID, "d1"))
-    assert (job.query.contract, job.query.metrics, job.query.occupancy) == ("query-jobs", ("nTransferred", "tAnswered"), False)
-    assert job.limits == Limits(concurrency=1, max_attempts=20, give_up_after=3600.0, request_timeout=10.0)
-    assert job.output == Output(path="exports/aht.jsonl", per_team="exports/{team}-{month}.jsonl", settle=0)
+    assert job.query.filter == Filter(
+        media_types=("voice",), queues=(UUID,), divisions=(UUID, "d1")
+    )
+    assert (job.query.contract, job.query.metrics, job.query.occupancy) == (
+        "query-jobs",
+        ("nTransferred", "tAnswered"),
+        False,
+    )
+    assert job.limits == Limits(
+        concurrency=1, max_attempts=20, give_up_after=3600.0, request_timeout=10.0
+    )
+    assert job.output == Output(
+        path="exports/aht.jsonl", per_team="exports/{team}-{month}.jsonl", settle=0
+    )
     assert job.chunk == ChunkLength(days=7)
 
 
 @pytest.mark.parametrize(
     ("text", "length"),
-    [("P1D", ChunkLength(days=1)), ("P31D", ChunkLength(days=31)), ("PT12H", ChunkLength(hours=12)), ("P1M", ChunkLength())],
+    [
+        ("P1D", ChunkLength(days=1)),
+        ("P31D", ChunkLength(days=31)),
+        ("PT12H", ChunkLength(hours=12)),
+        ("P1M", ChunkLength()),
+    ],
 )
 def test_a_chunk_is_days_hours_or_a_month(folder: Path, text: str, length: ChunkLength) -> None:
     assert load(folder, overrides=[f"range.chunk={text}"]).chunk == length
@@ -82,22 +116,51 @@ def test_a_chunk_is_days_hours_or_a_month(folder: Path, text: str, length: Chunk
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (with_range("2023-01-01", "2023-01-02", "America/New_York"), "2023-01-01T05:00:00.000Z/2023-01-02T05:00:00.000Z"),
-        (with_range("2023-01-01T09:00", "'2023-01-01 10:00'"), "2023-01-01T09:00:00.000Z/2023-01-01T10:00:00.000Z"),
-        (with_range("'2023-01-01T09:00+05:30'", "2023-01-02", granularity="PT30M"), "2023-01-01T03:30:00.000Z/2023-01-02T00:00:00.000Z"),
-        (with_range("yesterday", "today", "Asia/Tokyo"), "2023-11-13T15:00:00.000Z/2023-11-14T15:00:00.000Z"),
-        (with_range("2023-11-14", "now", granularity="PT15M"), "2023-11-14T00:00:00.000Z/2023-11-14T22:00:00.000Z"),
-        (with_range("2023-11-14", "now", granularity="none"), "2023-11-14T00:00:00.000Z/2023-11-14T22:13:00.000Z"),
-        (with_range("2023-10-01", "now", granularity="P1M"), "2023-10-01T00:00:00.000Z/2023-11-01T00:00:00.000Z"),
+        (
+            with_range("2023-01-01", "2023-01-02", "America/New_York"),
+            "2023-01-01T05:00:00.000Z/2023-01-02T05:00:00.000Z",
+        ),
+        (
+            with_range("2023-01-01T09:00", "'2023-01-01 10:00'"),
+            "2023-01-01T09:00:00.000Z/2023-01-01T10:00:00.000Z",
+        ),
+        (
+            with_range("'2023-01-01T09:00+05:30'", "2023-01-02", granularity="PT30M"),
+            "2023-01-01T03:30:00.000Z/2023-01-02T00:00:00.000Z",
+        ),
+        (
+            with_range("yesterday", "today", "Asia/Tokyo"),
+            "2023-11-13T15:00:00.000Z/2023-11-14T15:00:00.000Z",
+        ),
+        (
+            with_range("2023-11-14", "now", granularity="PT15M"),
+            "2023-11-14T00:00:00.000Z/2023-11-14T22:00:00.000Z",
+        ),
+        (
+            with_range("2023-11-14", "now", granularity="none"),
+            "2023-11-14T00:00:00.000Z/2023-11-14T22:13:00.000Z",
+        ),
+        (
+            with_range("2023-10-01", "now", granularity="P1M"),
+            "2023-10-01T00:00:00.000Z/2023-11-01T00:00:00.000Z",
+        ),
         (
             with_range("'2023-10-29T01:30+00:00'", "2023-10-30", "Europe/Dublin", "PT30M"),
             "2023-10-29T01:30:00.000Z/2023-10-30T00:00:00.000Z",
         ),
-        (with_range("2019-11-03", "2019-11-04", "America/Sao_Paulo"), "2019-11-03T03:00:00.000Z/2019-11-04T03:00:00.000Z"),
-        (with_range("2018-11-04", "2018-11-05", "America/Sao_Paulo"), "2018-11-04T03:00:00.000Z/2018-11-05T02:00:00.000Z"),
+        (
+            with_range("2019-11-03", "2019-11-04", "America/Sao_Paulo"),
+            "2019-11-03T03:00:00.000Z/2019-11-04T03:00:00.000Z",
+        ),
+        (
+            with_range("2018-11-04", "2018-11-05", "America/Sao_Paulo"),
+            "2018-11-04T03:00:00.000Z/2018-11-05T02:00:00.000Z",
+        ),
     ],
 )
-def test_bounds_are_local_unless_they_carry_an_offset(folder: Path, text: str, expected: str) -> None:
+def test_bounds_are_local_unless_they_carry_an_offset(
+    folder: Path, text: str, expected: str
+) -> None:
     assert str(load(folder, text).interval) == expected
 
 
@@ -108,12 +171,21 @@ def test_without_granularity_the_range_is_one_bucket_wherever_it_begins(folder: 
 
 
 def test_now_in_a_month_without_whole_buckets_is_refused(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"range\.end: 'now' has no bucket: 2023-04 in Australia/Lord_Howe .*; use PT30M$"):
-        load(folder, with_range("2023-02-01", "now", "Australia/Lord_Howe"), now=at("2023-04-15T00:00Z"))
+    with pytest.raises(
+        ConfigError,
+        match=r"range\.end: 'now' has no bucket: 2023-04 in Australia/Lord_Howe .*; use PT30M$",
+    ):
+        load(
+            folder,
+            with_range("2023-02-01", "now", "Australia/Lord_Howe"),
+            now=at("2023-04-15T00:00Z"),
+        )
 
 
 def test_a_zone_and_a_granularity_are_utc_and_an_hour_by_default(folder: Path) -> None:
-    grid = load(folder, GOOD.replace("  time_zone: Europe/Dublin\n  granularity: PT30M\n", "")).query.grid
+    grid = load(
+        folder, GOOD.replace("  time_zone: Europe/Dublin\n  granularity: PT30M\n", "")
+    ).query.grid
     assert (grid.zone, grid.granularity) == ("UTC", Granularity.PT1H)
 
 
@@ -129,9 +201,16 @@ def test_a_team_without_selector_is_everyone(folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["group", "team", "queue"])
 @pytest.mark.parametrize(
-    ("text", "value"), [("Équipe d'accueil", "Équipe d'accueil"), (UUID.upper(), UUID), ("Night-Shift", "Night-Shift")]
+    ("text", "value"),
+    [
+        ("Équipe d'accueil", "Équipe d'accueil"),
+        (UUID.upper(), UUID),
+        ("Night-Shift", "Night-Shift"),
+    ],
 )
-def test_a_team_is_looked_up_by_id_or_by_exact_name(folder: Path, kind: str, text: str, value: str) -> None:
+def test_a_team_is_looked_up_by_id_or_by_exact_name(
+    folder: Path, kind: str, text: str, value: str
+) -> None:
     team = load(folder, GOOD.replace("users: [ada, bob]", f'{kind}: "{text}"')).teams[0]
     assert (team.users, team.selector) == (None, Selector(kind=kind, value=value))  # type: ignore[arg-type]
 
@@ -153,15 +232,34 @@ def test_only_the_entities_contract_sends_credentials_in_the_form(folder: Path) 
         assert [each.credentials_in_form for each in job.connections] == [expected], overrides
 
 
-@pytest.mark.parametrize("line", ["split_by: []", "filter: {}", "occupancy: false", "metrics: []", "teams: [{name: a, group: x}]"])
-def test_the_entities_contract_takes_what_asks_for_nothing_and_the_directory(folder: Path, line: str) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        "split_by: []",
+        "filter: {}",
+        "occupancy: false",
+        "metrics: []",
+        "teams: [{name: a, group: x}]",
+    ],
+)
+def test_the_entities_contract_takes_what_asks_for_nothing_and_the_directory(
+    folder: Path, line: str
+) -> None:
     key, _, value = line.partition(": ")
-    assert load(folder, overrides=["contract=entities", f"{key}={value}"]).query.contract == "entities"
+    assert (
+        load(folder, overrides=["contract=entities", f"{key}={value}"]).query.contract == "entities"
+    )
 
 
 def test_occupancy_goes_with_filter_and_metrics(folder: Path) -> None:
-    query = load(folder, overrides=["occupancy=true", "filter.media_types=[voice]", "metrics=[tAlert]"]).query
-    assert (query.occupancy, query.metrics, query.filter.media_types) == (True, ("tAlert",), ("voice",))
+    query = load(
+        folder, overrides=["occupancy=true", "filter.media_types=[voice]", "metrics=[tAlert]"]
+    ).query
+    assert (query.occupancy, query.metrics, query.filter.media_types) == (
+        True,
+        ("tAlert",),
+        ("voice",),
+    )
 
 
 def test_every_metric_of_the_vendor_is_a_column_or_refused_with_a_reason() -> None:
@@ -171,7 +269,12 @@ def test_every_metric_of_the_vendor_is_a_column_or_refused_with_a_reason() -> No
 
 
 def test_what_a_refusal_advises_is_a_metric() -> None:
-    advised = {word.strip(",:)") for fact in REFUSED.values() for word in fact.split() if word[0] in "nt" and not word.islower()}
+    advised = {
+        word.strip(",:)")
+        for fact in REFUSED.values()
+        for word in fact.split()
+        if word[0] in "nt" and not word.islower()
+    }
     assert advised
     assert advised <= set(METRICS)
 
@@ -185,8 +288,13 @@ def test_a_team_takes_the_only_connection(folder: Path) -> None:
     assert load(folder, GOOD.replace("default:", "dublin:")).teams[0].connection == "dublin"
 
 
-def test_a_variable_expands_inside_a_text_and_a_doubled_dollar_stands_for_itself(folder: Path) -> None:
-    assert load(folder, GOOD.replace("exports/aht", "${ID}/$ID-$x-${ID}${EMPTY}")).output.path == "id-1/$ID-$x-id-1.jsonl"
+def test_a_variable_expands_inside_a_text_and_a_doubled_dollar_stands_for_itself(
+    folder: Path,
+) -> None:
+    assert (
+        load(folder, GOOD.replace("exports/aht", "${ID}/$ID-$x-${ID}${EMPTY}")).output.path
+        == "id-1/$ID-$x-id-1.jsonl"
+    )
     assert load(folder, GOOD.replace("[ada, bob]", "['$${ID}']")).teams[0].users == ("${ID}",)
 
 
@@ -198,7 +306,10 @@ def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(folder: Path) -> Non
     ("option", "seen"),
     [
         ("range.end=2023-01-15", "2023-01-01T00:00:00.000Z/2023-01-15T00:00:00.000Z"),
-        ("range={start: 2023-01-01, end: 2023-01-02}", "2023-01-01T00:00:00.000Z/2023-01-02T00:00:00.000Z"),
+        (
+            "range={start: 2023-01-01, end: 2023-01-02}",
+            "2023-01-01T00:00:00.000Z/2023-01-02T00:00:00.000Z",
+        ),
     ],
 )
 def test_an_override_replaces_a_value_or_a_section(folder: Path, option: str, seen: str) -> None:
@@ -208,13 +319,29 @@ def test_an_override_replaces_a_value_or_a_section(folder: Path, option: str, se
 def test_overrides_make_sections_reach_into_lists_and_the_last_one_wins(folder: Path) -> None:
     job = load(
         folder,
-        overrides=["limits.concurrency=3", "limits.concurrency=4", "teams[0].name='x'", "teams[0].users=[eve]", "split_by=[queue_id]"],
+        overrides=[
+            "limits.concurrency=3",
+            "limits.concurrency=4",
+            "teams[0].name='x'",
+            "teams[0].users=[eve]",
+            "split_by=[queue_id]",
+        ],
     )
-    assert (job.limits.concurrency, job.teams[0].name, job.teams[0].users, job.query.split_by) == (4, "x", ("eve",), ("queueId",))
+    assert (job.limits.concurrency, job.teams[0].name, job.teams[0].users, job.query.split_by) == (
+        4,
+        "x",
+        ("eve",),
+        ("queueId",),
+    )
 
 
 def test_an_override_mends_what_is_wrong_in_the_file(folder: Path) -> None:
-    assert load(folder, GOOD.replace("PT30M", "1h"), overrides=["range.granularity=PT1H"]).query.grid.granularity is Granularity.PT1H
+    assert (
+        load(
+            folder, GOOD.replace("PT30M", "1h"), overrides=["range.granularity=PT1H"]
+        ).query.grid.granularity
+        is Granularity.PT1H
+    )
 
 
 @pytest.mark.parametrize(
@@ -229,13 +356,31 @@ def test_an_override_mends_what_is_wrong_in_the_file(folder: Path) -> None:
             "range.ned=2023-01-01",
             "--set range.ned: range.ned: is no known key; did you mean 'end'?; accepted: start, end, time_zone, granularity, chunk",
         ),
-        ("teams=[{name: a, users: [1]}]", "--set teams: teams[0].users[0]: 1 is a number, not text; put what is meant as text in quotes"),
-        ("range.end", "--set range.end: is no KEY=VALUE; write for example --set range.end=2024-02-01"),
+        (
+            "teams=[{name: a, users: [1]}]",
+            "--set teams: teams[0].users[0]: 1 is a number, not text; put what is meant as text in quotes",
+        ),
+        (
+            "range.end",
+            "--set range.end: is no KEY=VALUE; write for example --set range.end=2024-02-01",
+        ),
         ("=x", "--set : is no KEY=VALUE; write for example --set range.end=2024-02-01"),
-        ("range.end=", "--set range.end: range.end: is empty; expected: the first instant after the range, a date such as 2024-01-01"),
-        ("range.end=[", "--set range.end: is no YAML: expected the node content, but found '<stream end>'"),
-        ("name.x=1", "--set name.x: there is no x to set at job.yaml:1; name a key that the job file can have"),
-        ("teams[1].name=x", "--set teams[1].name: there is no 1 to set at job.yaml:12; name a key that the job file can have"),
+        (
+            "range.end=",
+            "--set range.end: range.end: is empty; expected: the first instant after the range, a date such as 2024-01-01",
+        ),
+        (
+            "range.end=[",
+            "--set range.end: is no YAML: expected the node content, but found '<stream end>'",
+        ),
+        (
+            "name.x=1",
+            "--set name.x: there is no x to set at job.yaml:1; name a key that the job file can have",
+        ),
+        (
+            "teams[1].name=x",
+            "--set teams[1].name: there is no 1 to set at job.yaml:12; name a key that the job file can have",
+        ),
         (
             f"connections.default.client_secret:{SECRET}",
             "--set connections.default.client_secret: is no KEY=VALUE; write for example --set range.end=2024-02-01",
@@ -247,7 +392,9 @@ def test_an_override_mends_what_is_wrong_in_the_file(folder: Path) -> None:
         ),
     ],
 )
-def test_a_bad_override_is_named_in_place_of_the_line(folder: Path, option: str, message: str) -> None:
+def test_a_bad_override_is_named_in_place_of_the_line(
+    folder: Path, option: str, message: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         load(folder, overrides=[option])
     assert str(caught.value) == message

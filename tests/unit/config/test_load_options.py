@@ -35,15 +35,24 @@ def options(**changes: Any) -> dict[str, Any]:
     }
 
 
-def job_of(values: dict[str, Any], environ: dict[str, str] = HOME, labels: dict[str, str] = LABELS) -> Job:
+def job_of(
+    values: dict[str, Any], environ: dict[str, str] = HOME, labels: dict[str, str] = LABELS
+) -> Job:
     return load_options(values, labels=labels, environ=environ, now=NOW)
 
 
 def test_options_make_the_job_that_a_file_with_the_same_keys_makes(folder: Path) -> None:
     values = {
         "name": "aht",
-        "connections": {"default": {"region": "mypurecloud.ie", "client_id": "id-1", "client_secret": SECRET}},
-        "range": {"start": "2023-01-01", "end": "2023-02-01", "time_zone": "Europe/Dublin", "granularity": "PT30M"},
+        "connections": {
+            "default": {"region": "mypurecloud.ie", "client_id": "id-1", "client_secret": SECRET}
+        },
+        "range": {
+            "start": "2023-01-01",
+            "end": "2023-02-01",
+            "time_zone": "Europe/Dublin",
+            "granularity": "PT30M",
+        },
         "teams": [{"name": "billing", "users": ["ada", "bob"]}],
         "output": {"path": "exports/aht.jsonl"},
     }
@@ -51,13 +60,21 @@ def test_options_make_the_job_that_a_file_with_the_same_keys_makes(folder: Path)
 
 
 def test_options_are_of_every_type_that_a_job_file_has() -> None:
-    job = job_of(options(occupancy=True, limits={"concurrency": 3}, teams=[{"name": "a", "team": "Sales"}, {"name": "b"}]))
+    job = job_of(
+        options(
+            occupancy=True,
+            limits={"concurrency": 3},
+            teams=[{"name": "a", "team": "Sales"}, {"name": "b"}],
+        )
+    )
     assert (job.query.occupancy, job.limits.concurrency) == (True, 3)
     assert [team.selector for team in job.teams] == [Selector(kind="team", value="Sales"), None]
 
 
 def test_nothing_is_expanded_for_the_shell_did_that() -> None:
-    assert job_of(options(teams=[{"name": "a", "users": ["${GENESYS_CLIENT_SECRET}"]}])).teams[0].users == ("${GENESYS_CLIENT_SECRET}",)
+    assert job_of(options(teams=[{"name": "a", "users": ["${GENESYS_CLIENT_SECRET}"]}])).teams[
+        0
+    ].users == ("${GENESYS_CLIENT_SECRET}",)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +126,9 @@ def test_nothing_is_expanded_for_the_shell_did_that() -> None:
     ],
     ids=lambda value: value.partition(":")[0] if isinstance(value, str) else "",
 )
-def test_an_error_names_the_option_in_place_of_file_and_line(values: dict[str, Any], message: str) -> None:
+def test_an_error_names_the_option_in_place_of_file_and_line(
+    values: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         job_of(values)
     assert str(caught.value) == message
@@ -117,13 +136,22 @@ def test_an_error_names_the_option_in_place_of_file_and_line(values: dict[str, A
 
 def test_what_the_environment_lacks_is_told_of_the_root() -> None:
     with pytest.raises(
-        ConfigError, match=r"^asyncreport query: connections: is left out and the variable GENESYS_CLIENT_ID is not set or empty; "
+        ConfigError,
+        match=r"^asyncreport query: connections: is left out and the variable GENESYS_CLIENT_ID is not set or empty; ",
     ):
         job_of(options(), environ={}, labels={"": "asyncreport query"})
 
 
 def test_a_secret_that_is_refused_is_not_shown() -> None:
     with pytest.raises(ConfigError) as caught:
-        job_of(options(connections={"default": {"region": "eu-west-1", "client_id": "a", "client_secret": [SECRET]}}))
-    assert str(caught.value).startswith("GENESYS_CLIENT_SECRET: connections.default.client_secret: is a list, not text")
+        job_of(
+            options(
+                connections={
+                    "default": {"region": "eu-west-1", "client_id": "a", "client_secret": [SECRET]}
+                }
+            )
+        )
+    assert str(caught.value).startswith(
+        "GENESYS_CLIENT_SECRET: connections.default.client_secret: is a list, not text"
+    )
     assert SECRET not in str(caught.value)

@@ -17,11 +17,33 @@ from asyncreport.export.targets import all_files
 from tests.unit.config.good_job import GOOD, load
 
 PIECES = [
-    *("..", ".", "/", "\\", "a", "A", "é", "e\u0301", "\x00", "\n", "{month}", "{team}", "{", " ", "~", "con"),
+    *(
+        "..",
+        ".",
+        "/",
+        "\\",
+        "a",
+        "A",
+        "é",
+        "e\u0301",
+        "\x00",
+        "\n",
+        "{month}",
+        "{team}",
+        "{",
+        " ",
+        "~",
+        "con",
+    ),
     *("ﬀ", "ß", "SS", "İ", "\u212a", "K", "\u0345", "ᾳ", "\ud800", "\u202e", "2023-01", "aht"),
 ]
 NAMES = st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map("".join) | st.text(max_size=6)
-TEMPLATES = ["exports/{team}.jsonl", "exports/{team}/{month}.jsonl", "exports/{team}-{month}.jsonl", "exports/{month}/{team}{team}.jsonl"]
+TEMPLATES = [
+    "exports/{team}.jsonl",
+    "exports/{team}/{month}.jsonl",
+    "exports/{team}-{month}.jsonl",
+    "exports/{month}/{team}{team}.jsonl",
+]
 
 
 def named(folder: Path, job: str, teams: list[str], per_team: str) -> Job | None:
@@ -40,9 +62,15 @@ def same_to_a_system(path: Path) -> str:
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", str(path)).casefold())
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(job=NAMES, teams=st.lists(NAMES, min_size=1, max_size=3), per_team=st.sampled_from(TEMPLATES))
-def test_whatever_the_names_each_file_is_its_own_and_in_its_folder(folder: Path, job: str, teams: list[str], per_team: str) -> None:
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    job=NAMES, teams=st.lists(NAMES, min_size=1, max_size=3), per_team=st.sampled_from(TEMPLATES)
+)
+def test_whatever_the_names_each_file_is_its_own_and_in_its_folder(
+    folder: Path, job: str, teams: list[str], per_team: str
+) -> None:
     loaded = named(folder, job, teams, per_team)
     if loaded is None:
         return
@@ -58,7 +86,22 @@ def test_whatever_the_names_each_file_is_its_own_and_in_its_folder(folder: Path,
     assert len({same_to_a_system(path) for path in files}) == len(files)
 
 
-@pytest.mark.parametrize("name", ["con", "a b", "été", "Søren's", "東京", "a.b", "team-1", "x" * 100, "%2e%2e", "$HOME", "--force"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "con",
+        "a b",
+        "été",
+        "Søren's",
+        "東京",
+        "a.b",
+        "team-1",
+        "x" * 100,
+        "%2e%2e",
+        "$HOME",
+        "--force",
+    ],
+)
 def test_names_that_people_give_are_taken(folder: Path, name: str) -> None:
     loaded = named(folder, name, [name], TEMPLATES[0])
     assert loaded is not None
@@ -66,13 +109,32 @@ def test_names_that_people_give_are_taken(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["..", ".", "../x", "/etc/x", "a/../../x", "a\\b", "a\x00b", "a\nb", "{month}", "\ud800", "\u202ex", " a", "x" * 101]
+    "name",
+    [
+        "..",
+        ".",
+        "../x",
+        "/etc/x",
+        "a/../../x",
+        "a\\b",
+        "a\x00b",
+        "a\nb",
+        "{month}",
+        "\ud800",
+        "\u202ex",
+        " a",
+        "x" * 101,
+    ],
 )
 def test_names_that_would_lead_elsewhere_are_refused(folder: Path, name: str) -> None:
     assert named(folder, name, ["billing"], TEMPLATES[0]) is None
     assert named(folder, "aht", [name], TEMPLATES[0]) is None
 
 
-@pytest.mark.parametrize("pair", [("Sales", "sales"), ("é", "e\u0301"), ("ß", "SS"), ("\u212a", "k"), ("ﬀ", "FF")])
-def test_two_teams_whose_files_some_systems_take_for_one_are_refused(folder: Path, pair: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "pair", [("Sales", "sales"), ("é", "e\u0301"), ("ß", "SS"), ("\u212a", "k"), ("ﬀ", "FF")]
+)
+def test_two_teams_whose_files_some_systems_take_for_one_are_refused(
+    folder: Path, pair: tuple[str, str]
+) -> None:
     assert named(folder, "aht", list(pair), TEMPLATES[0]) is None

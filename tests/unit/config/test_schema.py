@@ -11,7 +11,14 @@ import pytest
 from asyncreport.config import job_schema, load_job
 from asyncreport.config.metrics import METRICS
 from asyncreport.config.regions import NAMES
-from asyncreport.config.schema import DIMENSIONS, GRANULARITIES, MEDIA_TYPES, EmulatorFile, JobFile, LimitsFile
+from asyncreport.config.schema import (
+    DIMENSIONS,
+    GRANULARITIES,
+    MEDIA_TYPES,
+    EmulatorFile,
+    JobFile,
+    LimitsFile,
+)
 from asyncreport.config.yaml import Node, read
 from asyncreport.core.job import Connection, EmulatorSize, Limits
 from asyncreport.core.timeline import parse_duration
@@ -44,7 +51,10 @@ def properties(name: str) -> dict[str, Any]:
 
 def keys(node: Node, kind: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Walk (type, key) of what a file uses, checking it against the schema on the way."""
-    kind = next((each for each in kind.get("anyOf", ()) if "$ref" in each and isinstance(node.value, dict)), kind)
+    kind = next(
+        (each for each in kind.get("anyOf", ()) if "$ref" in each and isinstance(node.value, dict)),
+        kind,
+    )
     if "$ref" in kind:
         kind = SCHEMA["$defs"][kind["$ref"].rpartition("/")[2]]
     if isinstance(node.value, list):
@@ -56,7 +66,10 @@ def keys(node: Node, kind: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for key, member in node.value.items():
             if "properties" in kind:
                 yield kind["title"], key
-            yield from keys(member, kind["properties"][key] if "properties" in kind else kind["additionalProperties"])
+            yield from keys(
+                member,
+                kind["properties"][key] if "properties" in kind else kind["additionalProperties"],
+            )
 
 
 def test_the_schema_names_its_draft_and_its_root() -> None:
@@ -81,13 +94,20 @@ def test_no_section_takes_unknown_keys_and_every_key_is_described() -> None:
         (properties("JobFile")["metrics"]["items"], METRICS),
     ],
 )
-def test_an_editor_can_complete_names_and_leaves_variables_alone(kind: dict[str, Any], names: tuple[str, ...]) -> None:
+def test_an_editor_can_complete_names_and_leaves_variables_alone(
+    kind: dict[str, Any], names: tuple[str, ...]
+) -> None:
     assert kind["anyOf"] == [{"enum": list(names)}, {"pattern": r"\$\{"}]
 
 
 def test_numbers_have_their_limits() -> None:
     found = properties("LimitsFile")["concurrency"]
-    assert (found["type"], found["minimum"], found["maximum"], found["default"]) == ("integer", 1, 64, 16)
+    assert (found["type"], found["minimum"], found["maximum"], found["default"]) == (
+        "integer",
+        1,
+        64,
+        16,
+    )
 
 
 def test_the_defaults_are_those_of_the_job() -> None:
@@ -96,8 +116,14 @@ def test_the_defaults_are_those_of_the_job() -> None:
     assert parse_duration(given.give_up_after) == job.give_up_after * 1000
     assert parse_duration(given.request_timeout) == job.request_timeout * 1000
     given_size = EmulatorFile()
-    assert EmulatorSize(agents=given_size.agents, seed=given_size.seed, clients=given_size.clients) == EmulatorSize()
-    assert properties("ConnectionFile")["requests_per_minute"]["default"] == Connection(name="x").requests_per_minute
+    assert (
+        EmulatorSize(agents=given_size.agents, seed=given_size.seed, clients=given_size.clients)
+        == EmulatorSize()
+    )
+    assert (
+        properties("ConnectionFile")["requests_per_minute"]["default"]
+        == Connection(name="x").requests_per_minute
+    )
 
 
 def test_there_are_shipped_jobs() -> None:
@@ -120,15 +146,23 @@ def test_a_shipped_job_loads(path: Path) -> None:
 
 
 def test_every_key_is_used_by_a_shipped_job() -> None:
-    used = {pair for path in SHIPPED for pair in keys(read(path.read_text("utf-8"), path.name), SCHEMA)}
-    assert used == {(kind["title"], key) for kind in SCHEMA["$defs"].values() for key in kind["properties"]}
+    used = {
+        pair for path in SHIPPED for pair in keys(read(path.read_text("utf-8"), path.name), SCHEMA)
+    }
+    assert used == {
+        (kind["title"], key) for kind in SCHEMA["$defs"].values() for key in kind["properties"]
+    }
 
 
 def test_the_demo_needs_no_environment_and_names_people_who_are_there() -> None:
     job = load_job(ROOT / "configs/demo.yaml", environ={}, now=NOW)
     size = job.connections[0].emulator
     assert size is not None
-    there = {person.id for person in World(agents=size.agents, seed=size.seed).people if person.state == "active"}
+    there = {
+        person.id
+        for person in World(agents=size.agents, seed=size.seed).people
+        if person.state == "active"
+    }
     users = [user for team in job.teams for user in team.users or ()]
     assert [len(team.users or ()) for team in job.teams] == [8, 8, 8]
     assert len(set(users)) == 24
@@ -144,31 +178,51 @@ def test_the_demo_needs_no_environment_and_names_people_who_are_there() -> None:
         ("query-jobs", ["connections.default={emulator: true}", "filter={}"]),
     ],
 )
-def test_a_shipped_job_can_be_tried_on_an_emulator_as_its_head_says(name: str, overrides: list[str]) -> None:
+def test_a_shipped_job_can_be_tried_on_an_emulator_as_its_head_says(
+    name: str, overrides: list[str]
+) -> None:
     path = ROOT / f"configs/{name}.yaml"
-    said = f"asyncreport run configs/{name}.yaml " + " ".join(f"--set '{each}'" for each in overrides)
+    said = f"asyncreport run configs/{name}.yaml " + " ".join(
+        f"--set '{each}'" for each in overrides
+    )
     assert said in path.read_text("utf-8")
     job = load_job(path, environ={}, overrides=overrides, now=NOW)
-    assert job.connections[0].emulator == EmulatorSize(clients=2 if name == "several-clients" else 1)
+    assert job.connections[0].emulator == EmulatorSize(
+        clients=2 if name == "several-clients" else 1
+    )
     there = {person.id for person in World().people}
     assert there.issuperset(user for team in job.teams for user in team.users or ())
 
 
 def test_what_the_shipped_jobs_are_examples_of() -> None:
-    jobs = {path.stem: load_job(path, environ=ENVIRON, now=NOW + 365 * 86_400_000) for path in SHIPPED}
-    assert {name: job.query.contract for name, job in jobs.items() if job.query.contract != "aggregates"} == {
+    jobs = {
+        path.stem: load_job(path, environ=ENVIRON, now=NOW + 365 * 86_400_000) for path in SHIPPED
+    }
+    assert {
+        name: job.query.contract for name, job in jobs.items() if job.query.contract != "aggregates"
+    } == {
         "tutorial": "entities",
         "query-jobs": "query-jobs",
     }
-    assert [name for name, job in jobs.items() if job.query.occupancy and job.query.metrics] == ["occupancy"]
-    assert [team.selector.kind for team in jobs["occupancy"].teams if team.selector] == ["group", "team", "queue"]
+    assert [name for name, job in jobs.items() if job.query.occupancy and job.query.metrics] == [
+        "occupancy"
+    ]
+    assert [team.selector.kind for team in jobs["occupancy"].teams if team.selector] == [
+        "group",
+        "team",
+        "queue",
+    ]
 
 
 def test_the_demo_with_its_four_lines_changed_asks_a_real_organisation() -> None:
     lines = (ROOT / "configs/demo.yaml").read_text("utf-8").splitlines()
     marked = [[line for line in lines if f"# {n}:" in line] for n in (1, 2, 3, 4)]
     assert [len(found) for found in marked] == [1, 1, 1, 1]
-    changed = [line.replace("# ", "", 1) if [line] in marked else line for line in lines if [line] != marked[0]]
+    changed = [
+        line.replace("# ", "", 1) if [line] in marked else line
+        for line in lines
+        if [line] != marked[0]
+    ]
     Path("real.yaml").write_text("\n".join(changed), "utf-8")
     job = load_job(Path("real.yaml"), environ=ENVIRON, now=NOW)
     assert job.connections[0].api_url == "https://api.mypurecloud.ie"

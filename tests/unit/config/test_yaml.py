@@ -23,20 +23,69 @@ def plain(node: Node) -> object:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        *(("null", None), ("~", None), ("''", ""), ("true", True), ("False", False), ("TRUE", True)),
-        *(("0", 0), ("-12", -12), ("+3", 3), ("1.5", 1.5), (".5", 0.5), ("1e3", 1000.0), ("'1'", "1"), ('"true"', "true")),
-        *((text, text) for text in ("yes", "no", "on", "off", "y", "010", "0o17", "0x1F", "1_000", "12:30", "1:2:3", ".inf", ".nan")),
-        *((text, text) for text in ("2023-01-01", "2023-01-01 09:30", "2023-01-01T09:30:00Z", "1" * 40, "=", "1.2.3", "٣")),
+        *(
+            ("null", None),
+            ("~", None),
+            ("''", ""),
+            ("true", True),
+            ("False", False),
+            ("TRUE", True),
+        ),
+        *(
+            ("0", 0),
+            ("-12", -12),
+            ("+3", 3),
+            ("1.5", 1.5),
+            (".5", 0.5),
+            ("1e3", 1000.0),
+            ("'1'", "1"),
+            ('"true"', "true"),
+        ),
+        *(
+            (text, text)
+            for text in (
+                "yes",
+                "no",
+                "on",
+                "off",
+                "y",
+                "010",
+                "0o17",
+                "0x1F",
+                "1_000",
+                "12:30",
+                "1:2:3",
+                ".inf",
+                ".nan",
+            )
+        ),
+        *(
+            (text, text)
+            for text in (
+                "2023-01-01",
+                "2023-01-01 09:30",
+                "2023-01-01T09:30:00Z",
+                "1" * 40,
+                "=",
+                "1.2.3",
+                "٣",
+            )
+        ),
     ],
 )
-def test_a_scalar_means_what_the_core_schema_says_and_dates_stay_text(text: str, value: object) -> None:
+def test_a_scalar_means_what_the_core_schema_says_and_dates_stay_text(
+    text: str, value: object
+) -> None:
     node = read(f"key: {text}\n", "f")
     assert plain(node) == {"key": value}
     assert type(plain(node)["key"]) is type(value)  # type: ignore[index]
 
 
 def test_block_texts_and_comments_are_read() -> None:
-    assert plain(read("a: |\n  1\n  2\nb: >-\n  x\n  y  # kept\n# gone\n", "f")) == {"a": "1\n2\n", "b": "x y  # kept"}
+    assert plain(read("a: |\n  1\n  2\nb: >-\n  x\n  y  # kept\n# gone\n", "f")) == {
+        "a": "1\n2\n",
+        "b": "x y  # kept",
+    }
 
 
 def test_a_value_stands_at_its_key_and_an_item_at_its_own_line() -> None:
@@ -71,7 +120,10 @@ def test_aliases_cannot_nest_deeper_than_lines() -> None:
         read(text, "f")
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "- " * 100_000, "{a: " * 100_000, "? " * 100_000, "a: &a [*a, *a]", "a: *a"])
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, "- " * 100_000, "{a: " * 100_000, "? " * 100_000, "a: &a [*a, *a]", "a: *a"],
+)
 def test_what_is_too_deep_or_holds_itself_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         read(text, "f")
@@ -84,9 +136,58 @@ def test_without_numbers_the_label_stands_alone() -> None:
 
 PIECES = st.sampled_from(
     [
-        *("a", "b: ", "- ", "[", "]", "{", "}", ",", ":", "? ", "&a ", "*a ", "!", "!!str ", "!<x> ", "!a!b ", "|", ">-\n", "'", '"', "#"),
-        *("\\x4", "\\uD800", '"\\UFFFFFFFF"', "%YAML 1.1\n", "%YAML 1.3\n", "%TAG ! x\n", "---\n", "...\n", "\n", "\n  ", "\t", "\r\n"),
-        *("\x85", "\u2028", "\ufeff", "\x00", "\ud800", "@", "<<: *a\n", "~", "1", "1.5", "é", "0x", "\\\n"),
+        *(
+            "a",
+            "b: ",
+            "- ",
+            "[",
+            "]",
+            "{",
+            "}",
+            ",",
+            ":",
+            "? ",
+            "&a ",
+            "*a ",
+            "!",
+            "!!str ",
+            "!<x> ",
+            "!a!b ",
+            "|",
+            ">-\n",
+            "'",
+            '"',
+            "#",
+        ),
+        *(
+            "\\x4",
+            "\\uD800",
+            '"\\UFFFFFFFF"',
+            "%YAML 1.1\n",
+            "%YAML 1.3\n",
+            "%TAG ! x\n",
+            "---\n",
+            "...\n",
+            "\n",
+            "\n  ",
+            "\t",
+            "\r\n",
+        ),
+        *(
+            "\x85",
+            "\u2028",
+            "\ufeff",
+            "\x00",
+            "\ud800",
+            "@",
+            "<<: *a\n",
+            "~",
+            "1",
+            "1.5",
+            "é",
+            "0x",
+            "\\\n",
+        ),
     ]
 )
 
@@ -103,10 +204,23 @@ def test_any_text_gives_a_value_or_a_config_error(text: str) -> None:
     assert value is None or isinstance(value, bool | int | float | str | list | dict)
 
 
-SCALARS = st.none() | st.booleans() | st.integers(-(10**17), 10**17) | st.text(st.characters(codec="ascii", categories=["L", "N", "P"]))
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**17), 10**17)
+    | st.text(st.characters(codec="ascii", categories=["L", "N", "P"]))
+)
 
 
 @settings(deadline=None)
-@given(st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc"), inner, max_size=4), max_leaves=12))
+@given(
+    st.recursive(
+        SCALARS,
+        lambda inner: (
+            st.lists(inner, max_size=4) | st.dictionaries(st.text("abc"), inner, max_size=4)
+        ),
+        max_leaves=12,
+    )
+)
 def test_json_is_read_as_json(value: object) -> None:
     assert plain(read(json.dumps(value), "f")) == value

@@ -18,7 +18,9 @@ def test_a_wait_lies_between_nothing_and_the_doubled_ceiling(attempt: int, draw:
 
 
 @given(attempts, draws, st.floats(min_value=0, max_value=1e6))
-def test_retry_after_is_a_floor_with_at_most_a_second_on_top_of_the_longer(attempt: int, draw: float, floor: float) -> None:
+def test_retry_after_is_a_floor_with_at_most_a_second_on_top_of_the_longer(
+    attempt: int, draw: float, floor: float
+) -> None:
     seconds = wait(attempt, rng=lambda: draw, retry_after=floor)
     assert floor <= seconds <= max(floor + 1, wait(attempt, rng=lambda: draw))
 
@@ -28,7 +30,9 @@ def test_workers_sent_away_together_come_back_apart(floor: float) -> None:
     assert wait(0, rng=lambda: 0.1, retry_after=floor) < wait(0, rng=lambda: 0.9, retry_after=floor)
 
 
-@pytest.mark.parametrize(("attempt", "ceiling"), [(0, 0.5), (1, 1), (2, 2), (6, 32), (7, 60), (8, 60)])
+@pytest.mark.parametrize(
+    ("attempt", "ceiling"), [(0, 0.5), (1, 1), (2, 2), (6, 32), (7, 60), (8, 60)]
+)
 def test_the_ceiling_doubles_up_to_the_cap(attempt: int, ceiling: float) -> None:
     assert wait(attempt, rng=lambda: 1 - 1e-12) == pytest.approx(ceiling)
     assert wait(attempt, rng=lambda: 0.0) == 0

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.test_timeline import ZONES
+from tests.unit.core.test_timeline import ZONES
 
 from asyncreport.core.job import Chunk, ChunkLength, Part
 from asyncreport.core.plan import STEPS, Freshness, Demand, plan
@@ -22,7 +22,10 @@ SETTLED = Freshness(settle=0, now=LATER)
 
 
 def span(start: str, end: str, zone: str = "UTC") -> Interval:
-    return Interval(local_instant(datetime.fromisoformat(start), zone), local_instant(datetime.fromisoformat(end), zone))
+    return Interval(
+        local_instant(datetime.fromisoformat(start), zone),
+        local_instant(datetime.fromisoformat(end), zone),
+    )
 
 
 def ids(count: int) -> tuple[str, ...]:
@@ -30,9 +33,16 @@ def ids(count: int) -> tuple[str, ...]:
 
 
 def want(
-    interval: Interval, users: tuple[str, ...] | None, *, zone: str = "UTC", granularity: Granularity = Granularity.PT30M, **rest: object
+    interval: Interval,
+    users: tuple[str, ...] | None,
+    *,
+    zone: str = "UTC",
+    granularity: Granularity = Granularity.PT30M,
+    **rest: object,
 ) -> Demand:
-    return Demand(connection="c", grid=Grid(granularity, zone), interval=interval, users=users, **rest)  # type: ignore[arg-type]
+    return Demand(
+        connection="c", grid=Grid(granularity, zone), interval=interval, users=users, **rest
+    )  # type: ignore[arg-type]
 
 
 def parts_of(chunks: Iterable[Chunk], *, first: int = 1, fetched_at: int = LATER) -> list[Part]:
@@ -56,15 +66,26 @@ def parts_of(chunks: Iterable[Chunk], *, first: int = 1, fetched_at: int = LATER
 
 def cells(grid: Grid, chunks: Iterable[Chunk | Part]) -> Counter[tuple[int, str | None]]:
     """Count how often each (bucket, user) is asked for."""
-    return Counter((edge, user) for chunk in chunks for edge in grid.edges(chunk.interval)[:-1] for user in chunk.users or (None,))
+    return Counter(
+        (edge, user)
+        for chunk in chunks
+        for edge in grid.edges(chunk.interval)[:-1]
+        for user in chunk.users or (None,)
+    )
 
 
 @st.composite
 def ranges(draw: st.DrawFn, grid: Grid) -> Interval:
     """Draw a range on the grid, up to some three months long, often over a clock change."""
-    year, month, day = draw(st.integers(2000, 2099)), draw(st.sampled_from([1, 3, 4, 9, 10, 11])), draw(st.integers(1, 28))
+    year, month, day = (
+        draw(st.integers(2000, 2099)),
+        draw(st.sampled_from([1, 3, 4, 9, 10, 11])),
+        draw(st.integers(1, 28)),
+    )
     start = grid.around(local_instant(datetime(year, month, day, 12), grid.zone))[0]
-    end = grid.around(start + draw(st.integers(0, 95 if grid.granularity.step is None else 40)) * DAY + DAY // 2)[1]
+    end = grid.around(
+        start + draw(st.integers(0, 95 if grid.granularity.step is None else 40)) * DAY + DAY // 2
+    )[1]
     return Interval(start, end if end > start else grid.slot(start).edges[-1])
 
 
@@ -75,8 +96,19 @@ lengths = st.one_of(
     st.sampled_from([6, 8, 12, 24]).map(lambda hours: ChunkLength(hours=hours)),
 )
 calendars = st.tuples(
-    st.sampled_from([Granularity.PT15M, Granularity.PT30M, Granularity.PT1H, Granularity.P1D, Granularity.P1W, Granularity.P1M]),
-    st.sampled_from([zone for zone in ZONES if zone not in {"Australia/Lord_Howe", "Antarctica/Troll"}]),
+    st.sampled_from(
+        [
+            Granularity.PT15M,
+            Granularity.PT30M,
+            Granularity.PT1H,
+            Granularity.P1D,
+            Granularity.P1W,
+            Granularity.P1M,
+        ]
+    ),
+    st.sampled_from(
+        [zone for zone in ZONES if zone not in {"Australia/Lord_Howe", "Antarctica/Troll"}]
+    ),
 )
 
 
@@ -91,12 +123,20 @@ def test_chunks_tile_exactly_what_no_standing_part_covers(
     for _ in range(data.draw(st.integers(0, 2))):
         earlier = data.draw(ranges(grid))
         some = tuple(sorted(data.draw(st.sets(st.sampled_from(ids(4)), min_size=1))))
-        asked = Demand(connection="c", grid=grid, interval=earlier, users=some, length=data.draw(lengths))
-        done = [chunk for chunk in plan(asked, standing, SETTLED).chunks if data.draw(st.booleans())]
+        asked = Demand(
+            connection="c", grid=grid, interval=earlier, users=some, length=data.draw(lengths)
+        )
+        done = [
+            chunk for chunk in plan(asked, standing, SETTLED).chunks if data.draw(st.booleans())
+        ]
         standing += parts_of(done, first=len(standing) + 1)
     interval = data.draw(ranges(grid))
     wanted = ids(4)[: users + 1]
-    made = plan(Demand(connection="c", grid=grid, interval=interval, users=wanted, length=length), standing, SETTLED)
+    made = plan(
+        Demand(connection="c", grid=grid, interval=interval, users=wanted, length=length),
+        standing,
+        SETTLED,
+    )
     covered = cells(grid, [*made.chunks, *standing])
     assert {(edge, user) for edge in grid.edges(interval)[:-1] for user in wanted} <= covered.keys()
     assert set(covered.values()) == {1}
@@ -112,12 +152,31 @@ def test_everyone_is_tiled_once_and_replaces_parts_of_listed_users(
 ) -> None:
     grid = Grid(*calendar)
     interval = data.draw(ranges(grid))
-    listed = parts_of(plan(Demand(connection="c", grid=grid, interval=interval, users=ids(2), length=length), [], SETTLED).chunks)
-    made = plan(Demand(connection="c", grid=grid, interval=interval, users=None, population=5, length=length), listed, SETTLED)
+    listed = parts_of(
+        plan(
+            Demand(connection="c", grid=grid, interval=interval, users=ids(2), length=length),
+            [],
+            SETTLED,
+        ).chunks
+    )
+    made = plan(
+        Demand(
+            connection="c", grid=grid, interval=interval, users=None, population=5, length=length
+        ),
+        listed,
+        SETTLED,
+    )
     assert cells(grid, made.chunks) == Counter((edge, None) for edge in grid.edges(interval)[:-1])
-    assert {number for chunk in made.chunks for number in chunk.replaces} == {part.number for part in listed}
+    assert {number for chunk in made.chunks for number in chunk.replaces} == {
+        part.number for part in listed
+    }
     again = parts_of(made.chunks)
-    assert plan(Demand(connection="c", grid=grid, interval=interval, users=ids(2)), again, SETTLED).chunks == ()
+    assert (
+        plan(
+            Demand(connection="c", grid=grid, interval=interval, users=ids(2)), again, SETTLED
+        ).chunks
+        == ()
+    )
 
 
 def test_chunks_of_a_slot_begin_in_it_and_at_its_own_edges() -> None:
@@ -125,24 +184,36 @@ def test_chunks_of_a_slot_begin_in_it_and_at_its_own_edges() -> None:
     january = want(span("2024-01-10", "2024-01-20"), ids(1), length=ChunkLength(days=7))
     longer = want(span("2024-01-10", "2024-02-20"), ids(1), length=ChunkLength(days=7))
     first, second = plan(january, [], SETTLED).chunks, plan(longer, [], SETTLED).chunks
-    assert [chunk.interval for chunk in first] == [span("2024-01-10", "2024-01-15"), span("2024-01-15", "2024-01-20")]
+    assert [chunk.interval for chunk in first] == [
+        span("2024-01-10", "2024-01-15"),
+        span("2024-01-15", "2024-01-20"),
+    ]
     assert [chunk.month for chunk in second] == ["2024-01"] * 4 + ["2024-02"] * 3
     grown = plan(longer, parts_of(first), SETTLED).chunks
     assert grown[0].interval == span("2024-01-20", "2024-01-22")
 
 
 def test_batches_hold_at_most_a_hundred_sorted_users() -> None:
-    chunks = plan(want(span("2024-01-01", "2024-01-02"), ids(230), length=ChunkLength()), [], SETTLED).chunks
+    chunks = plan(
+        want(span("2024-01-01", "2024-01-02"), ids(230), length=ChunkLength()), [], SETTLED
+    ).chunks
     assert [len(chunk.users or ()) for chunk in chunks] == [100, 100, 30]
     assert [user for chunk in chunks for user in chunk.users or ()] == list(ids(230))
 
 
 def test_the_automatic_length_fills_an_answer_but_never_leaves_the_month() -> None:
     hundred = plan(want(span("2024-01-01", "2024-02-01"), ids(100)), [], SETTLED).chunks
-    assert {len(Grid(Granularity.PT30M, "UTC").edges(chunk.interval)) - 1 for chunk in hundred[:-1]} == {STEPS // 100}
+    assert {
+        len(Grid(Granularity.PT30M, "UTC").edges(chunk.interval)) - 1 for chunk in hundred[:-1]
+    } == {STEPS // 100}
     few = plan(want(span("2024-01-01", "2024-03-01"), ids(3)), [], SETTLED).chunks
-    assert [chunk.interval for chunk in few] == [span("2024-01-01", "2024-02-01"), span("2024-02-01", "2024-03-01")]
-    everyone = plan(want(span("2024-01-01", "2024-02-01"), None, population=40_000), [], SETTLED).chunks
+    assert [chunk.interval for chunk in few] == [
+        span("2024-01-01", "2024-02-01"),
+        span("2024-02-01", "2024-03-01"),
+    ]
+    everyone = plan(
+        want(span("2024-01-01", "2024-02-01"), None, population=40_000), [], SETTLED
+    ).chunks
     assert len(everyone) == 31 * 48
 
 
@@ -155,20 +226,36 @@ def test_a_new_user_costs_requests_for_that_user_alone() -> None:
 
 def test_a_part_fetched_before_it_settled_is_asked_again_whole() -> None:
     """Its own interval and users, though the range and the team are smaller now."""
-    done = parts_of(plan(want(span("2024-01-01", "2024-01-31"), ids(2), length=ChunkLength(days=10)), [], SETTLED).chunks)
+    done = parts_of(
+        plan(
+            want(span("2024-01-01", "2024-01-31"), ids(2), length=ChunkLength(days=10)), [], SETTLED
+        ).chunks
+    )
     fresh = done[:2]
     early = parts_of(
-        [Chunk(connection="c", month="2024-01", interval=done[2].interval, users=ids(2))], first=3, fetched_at=done[2].interval.end + DAY
+        [Chunk(connection="c", month="2024-01", interval=done[2].interval, users=ids(2))],
+        first=3,
+        fetched_at=done[2].interval.end + DAY,
     )
-    made = plan(want(span("2024-01-05", "2024-01-25"), ids(1)), [*fresh, *early], Freshness(settle=4 * DAY, now=LATER))
-    assert [(chunk.interval, chunk.users, chunk.replaces) for chunk in made.chunks] == [(done[2].interval, ids(2), (3,))]
+    made = plan(
+        want(span("2024-01-05", "2024-01-25"), ids(1)),
+        [*fresh, *early],
+        Freshness(settle=4 * DAY, now=LATER),
+    )
+    assert [(chunk.interval, chunk.users, chunk.replaces) for chunk in made.chunks] == [
+        (done[2].interval, ids(2), (3,))
+    ]
     assert [part.number for part in made.stale] == [3]
     assert [part.number for part in made.standing] == [1, 2]
 
 
 def test_parts_that_nobody_wants_are_left_alone() -> None:
-    done = parts_of(plan(want(span("2024-01-01", "2024-02-01"), ("anna",)), [], SETTLED).chunks, fetched_at=0)
-    made = plan(want(span("2024-01-01", "2024-02-01"), ("bert",)), done, Freshness(settle=DAY, now=LATER))
+    done = parts_of(
+        plan(want(span("2024-01-01", "2024-02-01"), ("anna",)), [], SETTLED).chunks, fetched_at=0
+    )
+    made = plan(
+        want(span("2024-01-01", "2024-02-01"), ("bert",)), done, Freshness(settle=DAY, now=LATER)
+    )
     assert [chunk.users for chunk in made.chunks] == [("bert",)]
     assert made.stale == made.standing == ()
 
@@ -184,9 +271,15 @@ def test_parts_that_nobody_wants_are_left_alone() -> None:
         (Granularity.P1M, None, [28]),
     ],
 )
-def test_a_chunk_is_rounded_down_to_whole_buckets(granularity: Granularity, length: ChunkLength | None, expected: list[float]) -> None:
+def test_a_chunk_is_rounded_down_to_whole_buckets(
+    granularity: Granularity, length: ChunkLength | None, expected: list[float]
+) -> None:
     """February 2021 begins on a Monday and has four weeks."""
-    chunks = plan(want(span("2021-02-01", "2021-03-01"), ids(1), granularity=granularity, length=length), [], SETTLED).chunks
+    chunks = plan(
+        want(span("2021-02-01", "2021-03-01"), ids(1), granularity=granularity, length=length),
+        [],
+        SETTLED,
+    ).chunks
     assert [(chunk.interval.end - chunk.interval.start) / DAY for chunk in chunks] == expected
 
 
@@ -200,9 +293,17 @@ def test_ten_thousand_parts_are_planned_without_looking_at_each_user() -> None:
 
 
 def test_stale_parts_that_follow_one_another_become_one_chunk_as_long_as_a_chunk_may_be() -> None:
-    hourly = parts_of(plan(want(span("2024-01-01", "2024-01-03"), ids(2), length=ChunkLength(hours=1)), [], SETTLED).chunks)
+    hourly = parts_of(
+        plan(
+            want(span("2024-01-01", "2024-01-03"), ids(2), length=ChunkLength(hours=1)), [], SETTLED
+        ).chunks
+    )
     grown = want(span("2024-01-01", "2024-01-03"), ids(2), length=ChunkLength(days=1))
-    made = plan(grown, hourly[:10] + hourly[11:], Freshness(settle=0, refresh=span("2024-01-01", "2024-01-03"), now=LATER + 1))
+    made = plan(
+        grown,
+        hourly[:10] + hourly[11:],
+        Freshness(settle=0, refresh=span("2024-01-01", "2024-01-03"), now=LATER + 1),
+    )
     found = [(str(chunk.interval)[8:13], len(chunk.replaces)) for chunk in made.chunks]
     assert found == [
         ("01T00", 10),
@@ -213,7 +314,9 @@ def test_stale_parts_that_follow_one_another_become_one_chunk_as_long_as_a_chunk
     replaced = {part.number: part for part in hourly}
     for chunk in made.chunks:
         inside = [replaced[number].interval for number in chunk.replaces]
-        assert all(chunk.interval.start <= each.start and each.end <= chunk.interval.end for each in inside)
+        assert all(
+            chunk.interval.start <= each.start and each.end <= chunk.interval.end for each in inside
+        )
     assert made.standing == ()
 
 
@@ -233,5 +336,8 @@ def test_what_says_that_it_was_fetched_after_now_is_stale() -> None:
 
 def test_a_part_that_a_refresh_left_behind_is_stale_until_it_is_replaced() -> None:
     wanted = want(span("2024-01-01", "2024-01-03"), ids(2))
-    done = [msgspec.structs.replace(part, again=True) for part in parts_of(plan(wanted, [], SETTLED).chunks, fetched_at=LATER - 1)]
+    done = [
+        msgspec.structs.replace(part, again=True)
+        for part in parts_of(plan(wanted, [], SETTLED).chunks, fetched_at=LATER - 1)
+    ]
     assert plan(wanted, done, SETTLED).chunks[0].replaces == (1,)

@@ -26,7 +26,10 @@ def accumulator(*split_by: str, **rest: Any) -> Accumulator:
 
 def datum(bucket: int, **metrics: tuple[int | None, float | None]) -> Datum:
     """Make one bucket's answer: `tHandle=(count, sum)`."""
-    return Datum(SPANS[bucket], [Measure(name, Stats(count, total)) for name, (count, total) in metrics.items()])
+    return Datum(
+        SPANS[bucket],
+        [Measure(name, Stats(count, total)) for name, (count, total) in metrics.items()],
+    )
 
 
 facts_of_users = st.lists(
@@ -43,7 +46,9 @@ facts_of_users = st.lists(
 
 
 @given(facts_of_users, st.randoms(use_true_random=False), st.booleans())
-def test_no_way_of_cutting_or_ordering_an_answer_changes_the_rows(facts: list[tuple], random: object, together: bool) -> None:  # type: ignore[type-arg]
+def test_no_way_of_cutting_or_ordering_an_answer_changes_the_rows(
+    facts: list[tuple], random: object, together: bool
+) -> None:  # type: ignore[type-arg]
     """Sums are exact, whether a key comes in one entry or in many, in any order."""
     whole, pieces = accumulator("mediaType"), accumulator("mediaType")
     for user, split, bucket, metric, count, total in facts:
@@ -52,7 +57,10 @@ def test_no_way_of_cutting_or_ordering_an_answer_changes_the_rows(facts: list[tu
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     for user, split, bucket, metric, count, total in shuffled:
         cut = total // 3
-        data = [datum(bucket, **{metric: (count, cut)}), datum(bucket, **{metric: (None, float(total - cut))})]
+        data = [
+            datum(bucket, **{metric: (count, cut)}),
+            datum(bucket, **{metric: (None, float(total - cut))}),
+        ]
         for entry in [data] if together else [[one] for one in data]:
             pieces.add(user, split, entry)
     assert rows(whole) == rows(pieces)
@@ -68,7 +76,12 @@ def test_no_way_of_cutting_or_ordering_an_answer_changes_the_rows(facts: list[tu
 def test_a_row_has_every_column_in_order() -> None:
     facts = accumulator("mediaType", "queueId")
     handled = datum(
-        1, tHandle=(3, 760500.0), tTalkComplete=(3, 590000), tHeldComplete=(1, 60000.0), tAcw=(3, 110500.0), nTransferred=(1, None)
+        1,
+        tHandle=(3, 760500.0),
+        tTalkComplete=(3, 590000),
+        tHeldComplete=(1, 60000.0),
+        tAcw=(3, 110500.0),
+        nTransferred=(1, None),
     )
     facts.add("anna", ("voice", None), [handled])
     assert rows(facts) == {
@@ -87,7 +100,12 @@ def test_a_row_has_every_column_in_order() -> None:
             }
         ]
     }
-    assert list(rows(facts)["anna"][0])[:4] == ["media_type", "queue_id", "interval_start", "interval_end"]
+    assert list(rows(facts)["anna"][0])[:4] == [
+        "media_type",
+        "queue_id",
+        "interval_start",
+        "interval_end",
+    ]
 
 
 def test_rows_are_sorted_by_user_bucket_and_split_and_nobody_comes_first() -> None:
@@ -101,7 +119,11 @@ def test_rows_are_sorted_by_user_bucket_and_split_and_nobody_comes_first() -> No
         ("anna", "voice", 0),
     ]:
         facts.add(user, (split,), [datum(bucket, tHandle=(1, 1000))])
-    assert [(user, row["interval_start"], row["media_type"]) for user, block in rows(facts).items() for row in block] == [
+    assert [
+        (user, row["interval_start"], row["media_type"])
+        for user, block in rows(facts).items()
+        for row in block
+    ] == [
         (None, iso(EDGES[0]), "voice"),
         ("anna", iso(EDGES[0]), "voice"),
         ("anna", iso(EDGES[1]), None),
@@ -115,9 +137,10 @@ def test_a_component_without_a_handle_makes_a_row_without_an_average() -> None:
     """Nothing handled is not fast: the average is null, not 0."""
     facts = accumulator()
     facts.add("anna", (), [datum(0, tTalkComplete=(1, 5000))])
-    assert [(row["handled_count"], row["total_talk_time_sec"], row["avg_handle_time_sec"]) for row in rows(facts)["anna"]] == [
-        (0, 5.0, None)
-    ]
+    assert [
+        (row["handled_count"], row["total_talk_time_sec"], row["avg_handle_time_sec"])
+        for row in rows(facts)["anna"]
+    ] == [(0, 5.0, None)]
 
 
 @pytest.mark.parametrize("metrics", [None, [], [Measure("nTransferred", Stats(1))]])
@@ -134,7 +157,12 @@ def test_a_metric_whose_stats_are_absent_makes_a_row_of_zeros() -> None:
 
 
 @pytest.mark.parametrize(
-    "interval", ["1970-01-01T02:00:00+01:00/1970-01-01T03:00:00+01:00", "1970-01-01T01:00:00Z/1970-01-01T02:00:00Z", SPANS[1]]
+    "interval",
+    [
+        "1970-01-01T02:00:00+01:00/1970-01-01T03:00:00+01:00",
+        "1970-01-01T01:00:00Z/1970-01-01T02:00:00Z",
+        SPANS[1],
+    ],
 )
 def test_a_bucket_is_known_by_its_instants_however_they_are_written(interval: str) -> None:
     facts = accumulator()
@@ -155,15 +183,23 @@ def test_a_bucket_is_known_by_its_instants_however_they_are_written(interval: st
 )
 def test_a_bucket_off_the_grid_is_an_error(interval: str) -> None:
     facts = accumulator()
-    with pytest.raises(RejectedError, match=r"that was not asked for; expected buckets from 1970-01-01T00:00:00.000Z to"):
+    with pytest.raises(
+        RejectedError,
+        match=r"that was not asked for; expected buckets from 1970-01-01T00:00:00.000Z to",
+    ):
         facts.add("anna", (), [Datum(interval, [])])
     assert rows(facts) == {}
 
 
-@pytest.mark.parametrize("count_and_sum", [(1, -5.0), (-1, 5), (10**20, 1), (1, 10**400), (1, 1e300)])
+@pytest.mark.parametrize(
+    "count_and_sum", [(1, -5.0), (-1, 5), (10**20, 1), (1, 10**400), (1, 1e300)]
+)
 def test_what_cannot_be_is_an_error(count_and_sum: tuple[int, float]) -> None:
     facts = accumulator()
-    with pytest.raises(RejectedError, match=r"counts less than nothing, or beyond all measure, in the bucket '1970-01-01T00:00:00.000Z/"):
+    with pytest.raises(
+        RejectedError,
+        match=r"counts less than nothing, or beyond all measure, in the bucket '1970-01-01T00:00:00.000Z/",
+    ):
         facts.add("anna", (), [datum(0, tHandle=count_and_sum)])
     assert rows(facts) == {}
 
@@ -174,6 +210,9 @@ def test_an_average_is_divided_once_and_rounded_half_up(total: int, count: int) 
     assert average(total, count) == float(exact)
 
 
-@pytest.mark.parametrize(("dimension", "name"), [("mediaType", "media_type"), ("queueId", "queue_id"), ("direction", "direction")])
+@pytest.mark.parametrize(
+    ("dimension", "name"),
+    [("mediaType", "media_type"), ("queueId", "queue_id"), ("direction", "direction")],
+)
 def test_a_column_is_named_in_snake_case(dimension: str, name: str) -> None:
     assert column(dimension) == name

@@ -10,10 +10,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncreport.core.errors import TOO_LARGE, AsyncReportError, AuthError, RejectedError, RetriesExhausted
+from asyncreport.core.errors import (
+    TOO_LARGE,
+    AsyncReportError,
+    AuthError,
+    RejectedError,
+    RetriesExhausted,
+)
 from asyncreport.core.job import Chunk
 from asyncreport.core.records import Block
-from asyncreport.core.splitting import Bound, Trouble, halves, join, least, next_step, size, tile, told, trouble
+from asyncreport.core.splitting import (
+    Bound,
+    Trouble,
+    halves,
+    join,
+    least,
+    next_step,
+    size,
+    tile,
+    told,
+    trouble,
+)
 from asyncreport.core.timeline import Granularity, Grid, Interval
 
 HOURS = Grid(Granularity.PT1H, "UTC")
@@ -26,7 +43,13 @@ Cell = tuple[tuple[int, int], str | None]
 def chunk(buckets: int, users: int | None, grid: Grid = HOURS) -> Chunk:
     edges = grid.slot(1_711_929_600_000).edges  # April 2024, which Dublin begins in summer time
     ids = None if users is None else tuple(f"u{n:03}" for n in range(users))
-    return Chunk(connection="c", month="2024-04", interval=Interval(edges[0], edges[buckets]), users=ids, replaces=(7,))
+    return Chunk(
+        connection="c",
+        month="2024-04",
+        interval=Interval(edges[0], edges[buckets]),
+        users=ids,
+        replaces=(7,),
+    )
 
 
 def cells(pieces: Iterable[Chunk], grid: Grid) -> Counter[Cell]:
@@ -41,12 +64,28 @@ def cells(pieces: Iterable[Chunk], grid: Grid) -> Counter[Cell]:
 LIMITS = st.none() | st.integers(1, 700)
 
 
-@given(st.integers(1, 29), st.none() | st.integers(1, 20), st.sampled_from([HOURS, DAYS]), LIMITS, LIMITS, LIMITS, st.booleans())
+@given(
+    st.integers(1, 29),
+    st.none() | st.integers(1, 20),
+    st.sampled_from([HOURS, DAYS]),
+    LIMITS,
+    LIMITS,
+    LIMITS,
+    st.booleans(),
+)
 def test_tiles_cover_the_chunk_once_within_the_bound(
-    buckets: int, users: int | None, grid: Grid, most: int | None, most_buckets: int | None, most_users: int | None, alone: bool
+    buckets: int,
+    users: int | None,
+    grid: Grid,
+    most: int | None,
+    most_buckets: int | None,
+    most_users: int | None,
+    alone: bool,
 ) -> None:
     whole = chunk(buckets, users, grid)
-    tiles = tile(whole, grid, Bound(cells=most, buckets=most_buckets, users=most_users), alone=alone)
+    tiles = tile(
+        whole, grid, Bound(cells=most, buckets=most_buckets, users=most_users), alone=alone
+    )
     assert cells(tiles, grid) == cells([whole], grid)
     assert max(cells(tiles, grid).values()) == 1
     assert all(piece.replaces == (7,) for piece in tiles)
@@ -60,8 +99,15 @@ def test_tiles_cover_the_chunk_once_within_the_bound(
         assert not alone or len(grid.edges(piece.interval)) == 2
 
 
-@given(st.integers(1, 29), st.none() | st.integers(1, 20), st.sampled_from([HOURS, DAYS]), st.sampled_from(["large", "late", "long"]))
-def test_halves_cover_their_piece_once_and_are_each_smaller(buckets: int, users: int | None, grid: Grid, why: Trouble) -> None:
+@given(
+    st.integers(1, 29),
+    st.none() | st.integers(1, 20),
+    st.sampled_from([HOURS, DAYS]),
+    st.sampled_from(["large", "late", "long"]),
+)
+def test_halves_cover_their_piece_once_and_are_each_smaller(
+    buckets: int, users: int | None, grid: Grid, why: Trouble
+) -> None:
     """Down to a bucket of a user, or of everyone; a question that is too long ends at one user."""
     whole = chunk(buckets, users, grid)
     parts = halves(whole, grid, why)
@@ -78,7 +124,9 @@ def test_halves_cover_their_piece_once_and_are_each_smaller(buckets: int, users:
 
 
 def test_the_least_part_of_a_piece_is_a_bucket_of_a_user() -> None:
-    assert size(least(chunk(24, 5), HOURS), HOURS) == size(least(chunk(24, None), HOURS), HOURS) == 1
+    assert (
+        size(least(chunk(24, 5), HOURS), HOURS) == size(least(chunk(24, None), HOURS), HOURS) == 1
+    )
     assert least(chunk(24, 5), HOURS).users == ("u000",)
     assert least(chunk(24, None), HOURS).users is None
 
@@ -96,7 +144,9 @@ def test_the_least_part_of_a_piece_is_a_bucket_of_a_user() -> None:
         (RetriesExhausted("", late=True), "late"),
     ],
 )
-def test_only_what_a_smaller_question_may_mend_is_cut(error: AsyncReportError, why: Trouble | None) -> None:
+def test_only_what_a_smaller_question_may_mend_is_cut(
+    error: AsyncReportError, why: Trouble | None
+) -> None:
     assert trouble(error) == why
 
 
@@ -109,16 +159,30 @@ def test_a_bound_is_the_largest_piece_that_was_answered_and_never_rises() -> Non
     assert bound == Bound(cells=40, buckets=6, users=7)
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([None, "anna", "bert", "carl"])), unique=True, max_size=16))
-def test_joined_blocks_hold_every_row_once_by_user_and_in_order_of_time(asked: list[tuple[int, str | None]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from([None, "anna", "bert", "carl"])),
+        unique=True,
+        max_size=16,
+    )
+)
+def test_joined_blocks_hold_every_row_once_by_user_and_in_order_of_time(
+    asked: list[tuple[int, str | None]],
+) -> None:
     """Each piece holds some users, in their order."""
     pieces = [
-        [Block(user, b"%d\n" % at, 1) for _, user in sorted((user or "", user) for when, user in asked if when == at)] for at in range(4)
+        [
+            Block(user, b"%d\n" % at, 1)
+            for _, user in sorted((user or "", user) for when, user in asked if when == at)
+        ]
+        for at in range(4)
     ]
     joined = join(pieces)
     assert [block.user or "" for block in joined] == sorted({user or "" for _, user in asked})
     for block in joined:
-        assert [int(line) for line in block.lines.splitlines()] == sorted(when for when, who in asked if who == block.user)
+        assert [int(line) for line in block.lines.splitlines()] == sorted(
+            when for when, who in asked if who == block.user
+        )
         assert block.count == sum(who == block.user for _, who in asked)
 
 
@@ -133,7 +197,9 @@ def test_the_end_of_cutting_is_told_with_interval_users_and_next_step() -> None:
     )
     assert isinstance(end, RejectedError)
     assert (end.status, end.code, end.correlation_id) == (400, TOO_LARGE, "id")
-    assert str(told(error, anna, next_step(anna, "large"))).endswith(f"; this was {span} of user u000, which cannot be cut smaller")
+    assert str(told(error, anna, next_step(anna, "large"))).endswith(
+        f"; this was {span} of user u000, which cannot be cut smaller"
+    )
     late = told(RetriesExhausted("late"), chunk(1, 3), "so")
     assert isinstance(late, RetriesExhausted)
     assert str(late) == f"late; this was {span} of 3 users from u000 to u002, so"

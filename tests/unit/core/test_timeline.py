@@ -50,7 +50,9 @@ ZONES = (
 )
 GRANULARITIES = [granularity for granularity in Granularity if granularity is not Granularity.NONE]
 
-instants = st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31)).map(lambda moment: instant(moment.replace(tzinfo=UTC)))
+instants = st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31)).map(
+    lambda moment: instant(moment.replace(tzinfo=UTC))
+)
 
 
 def at(text: str, zone: str = "UTC") -> int:
@@ -58,7 +60,9 @@ def at(text: str, zone: str = "UTC") -> int:
 
 
 @given(instants, st.sampled_from(ZONES), st.sampled_from(GRANULARITIES))
-def test_every_instant_lies_in_one_bucket_of_one_slot(moment: int, zone: str, granularity: Granularity) -> None:
+def test_every_instant_lies_in_one_bucket_of_one_slot(
+    moment: int, zone: str, granularity: Granularity
+) -> None:
     grid = Grid(granularity, zone)
     try:
         slot = grid.slot(moment)
@@ -82,8 +86,14 @@ def test_a_day_begins_at_its_first_instant(moment: int, zone: str) -> None:
     assert 22 * HOUR <= end - start <= 26 * HOUR or zone == "Pacific/Apia"
 
 
-@given(instants, st.sampled_from(ZONES), st.sampled_from([Granularity.P1D, Granularity.P1W, Granularity.P1M]))
-def test_calendar_buckets_begin_where_the_calendar_says(moment: int, zone: str, granularity: Granularity) -> None:
+@given(
+    instants,
+    st.sampled_from(ZONES),
+    st.sampled_from([Granularity.P1D, Granularity.P1W, Granularity.P1M]),
+)
+def test_calendar_buckets_begin_where_the_calendar_says(
+    moment: int, zone: str, granularity: Granularity
+) -> None:
     for edge in Grid(granularity, zone).slot(moment).edges:
         day = from_instant(edge).astimezone(ZoneInfo(zone)).date()
         assert edge == day_start(day, zone)
@@ -92,8 +102,12 @@ def test_calendar_buckets_begin_where_the_calendar_says(moment: int, zone: str, 
 
 
 def test_a_clock_change_makes_days_of_23_and_25_hours() -> None:
-    spring = Grid(Granularity.P1D, "Europe/Dublin").edges(Interval(at("2023-03-26", "Europe/Dublin"), at("2023-03-27", "Europe/Dublin")))
-    autumn = Grid(Granularity.P1D, "Europe/Dublin").edges(Interval(at("2023-10-29", "Europe/Dublin"), at("2023-10-30", "Europe/Dublin")))
+    spring = Grid(Granularity.P1D, "Europe/Dublin").edges(
+        Interval(at("2023-03-26", "Europe/Dublin"), at("2023-03-27", "Europe/Dublin"))
+    )
+    autumn = Grid(Granularity.P1D, "Europe/Dublin").edges(
+        Interval(at("2023-10-29", "Europe/Dublin"), at("2023-10-30", "Europe/Dublin"))
+    )
     assert [spring[1] - spring[0], autumn[1] - autumn[0]] == [23 * HOUR, 25 * HOUR]
 
 
@@ -101,7 +115,9 @@ def test_a_day_that_never_was_is_no_bucket() -> None:
     """Samoa went from 29 to 31 December 2011."""
     edges = Grid(Granularity.P1D, "Pacific/Apia").slot(at("2011-12-10")).edges
     assert len(edges) - 1 == 30
-    assert day_start(date(2011, 12, 30), "Pacific/Apia") == day_start(date(2011, 12, 31), "Pacific/Apia")
+    assert day_start(date(2011, 12, 30), "Pacific/Apia") == day_start(
+        date(2011, 12, 31), "Pacific/Apia"
+    )
 
 
 def test_a_day_whose_midnight_is_skipped_begins_at_the_jump() -> None:
@@ -122,14 +138,21 @@ def test_quarter_hour_zones_step_from_their_own_midnight() -> None:
 
 
 def test_a_month_that_is_no_whole_number_of_hours_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"2023-10 in Australia/Lord_Howe is no whole number of PT1H buckets .* use PT30M"):
+    with pytest.raises(
+        ValueError,
+        match=r"2023-10 in Australia/Lord_Howe is no whole number of PT1H buckets .* use PT30M",
+    ):
         Grid(Granularity.PT1H, "Australia/Lord_Howe").slot(at("2023-10-10"))
 
 
 def test_a_week_belongs_to_the_month_in_which_its_monday_lies() -> None:
     grid = Grid(Granularity.P1W, "Europe/Berlin")
     assert grid.slot(at("2023-01-01", "Europe/Berlin")).month == "2022-12"
-    assert [slot.month for slot in grid.slots(Interval(at("2022-12-26"), at("2023-02-08")))] == ["2022-12", "2023-01", "2023-02"]
+    assert [slot.month for slot in grid.slots(Interval(at("2022-12-26"), at("2023-02-08")))] == [
+        "2022-12",
+        "2023-01",
+        "2023-02",
+    ]
 
 
 def test_none_is_one_bucket_for_the_whole_range() -> None:
@@ -155,9 +178,14 @@ def test_an_interval_holds_time_and_knows_what_it_shares() -> None:
     assert str(Interval(0, DAY)) == "1970-01-01T00:00:00.000Z/1970-01-02T00:00:00.000Z"
 
 
-@pytest.mark.parametrize(("text", "verb"), [("2023-03-26T01:30", "skips"), ("2023-10-29T01:30", "repeats")])
+@pytest.mark.parametrize(
+    ("text", "verb"), [("2023-03-26T01:30", "skips"), ("2023-10-29T01:30", "repeats")]
+)
 def test_local_times_of_a_clock_change_are_refused_with_both_readings(text: str, verb: str) -> None:
-    with pytest.raises(ValueError, match=f"a clock change in Europe/Dublin {verb} it; write it with an offset: .* or .*"):
+    with pytest.raises(
+        ValueError,
+        match=f"a clock change in Europe/Dublin {verb} it; write it with an offset: .* or .*",
+    ):
         local_instant(datetime.fromisoformat(text), "Europe/Dublin")
 
 
@@ -176,13 +204,22 @@ def test_instants_survive_their_text(moment: int) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("PT15M", 15 * MINUTE), ("P4D", 4 * DAY), ("P1W", 7 * DAY), ("PT1H30M", 90 * MINUTE), ("P1DT12H", 36 * HOUR), ("PT45S", 45_000)],
+    [
+        ("PT15M", 15 * MINUTE),
+        ("P4D", 4 * DAY),
+        ("P1W", 7 * DAY),
+        ("PT1H30M", 90 * MINUTE),
+        ("P1DT12H", 36 * HOUR),
+        ("PT45S", 45_000),
+    ],
 )
 def test_durations_are_read(text: str, expected: int) -> None:
     assert parse_duration(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "P", "PT", "P1M", "1h", "PT1.5H", "P-1D", "PT1H ", "P1DT", "pt1h", "P1Y"])
+@pytest.mark.parametrize(
+    "text", ["", "P", "PT", "P1M", "1h", "PT1.5H", "P-1D", "PT1H ", "P1DT", "pt1h", "P1Y"]
+)
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no ISO 8601 duration"):
         parse_duration(text)

@@ -33,18 +33,31 @@ def made(query: Query, cells: list[tuple[int, str | None, int, int]]) -> bytes:
     facts = Accumulator(GRID.edges(SPAN), query)
     for bucket, value, handled, ms in cells:
         interval = f"{iso(bucket * HOUR)}/{iso((bucket + 1) * HOUR)}"
-        facts.add("ann", (value,) * len(query.split_by), [Datum(interval, [Measure("tHandle", Stats(handled, ms))])])
+        facts.add(
+            "ann",
+            (value,) * len(query.split_by),
+            [Datum(interval, [Measure("tHandle", Stats(handled, ms))])],
+        )
         if query.occupancy:
-            times = [Measure("", Stats(None, ms // (1 + n)), status) for n, status in enumerate(STATUSES)]
+            times = [
+                Measure("", Stats(None, ms // (1 + n)), status) for n, status in enumerate(STATUSES)
+            ]
             facts.add_statuses("ann", [Datum(interval, times)])
     return b"".join(block.lines for block in facts.blocks())
 
 
-cell = st.tuples(st.integers(0, 5), st.none() | st.sampled_from(["", "a", "b"]), st.integers(0, 50), st.integers(0, 2**43))
+cell = st.tuples(
+    st.integers(0, 5),
+    st.none() | st.sampled_from(["", "a", "b"]),
+    st.integers(0, 50),
+    st.integers(0, 2**43),
+)
 
 
 @given(st.sampled_from(QUERIES), st.lists(cell, max_size=12))
-def test_what_a_fetch_makes_is_sound(query: Query, cells: list[tuple[int, str | None, int, int]]) -> None:
+def test_what_a_fetch_makes_is_sound(
+    query: Query, cells: list[tuple[int, str | None, int, int]]
+) -> None:
     assert checking(query, SPAN)(made(query, cells)) is None
 
 
@@ -84,13 +97,21 @@ def add_a_column(rows: list[Row]) -> None:
         (repeat, "the record of 1970-01-01T01:00:00.000Z comes twice"),
         (stray, "1970-01-01T06:00:00.000Z/1970-01-01T07:00:00.000Z is none of its buckets"),
         (stretch, "1970-01-01T00:00:00.000Z/1970-01-01T02:00:00.000Z is none of its buckets"),
-        (miscount, "avg_handle_time_sec of 1970-01-01T01:00:00.000Z is not its handle time by its number handled"),
+        (
+            miscount,
+            "avg_handle_time_sec of 1970-01-01T01:00:00.000Z is not its handle time by its number handled",
+        ),
         (lose_a_column, "a record cannot be read"),
         (add_a_column, "a record cannot be read"),
     ],
 )
-def test_rows_that_are_spoilt_are_told(query: Query, spoil: Callable[[list[Row]], None], said: str) -> None:
-    rows = [json.loads(line) for line in made(query, [(n, "a", 3, 10_000 * (n + 1)) for n in range(4)]).splitlines()]
+def test_rows_that_are_spoilt_are_told(
+    query: Query, spoil: Callable[[list[Row]], None], said: str
+) -> None:
+    rows = [
+        json.loads(line)
+        for line in made(query, [(n, "a", 3, 10_000 * (n + 1)) for n in range(4)]).splitlines()
+    ]
     spoil(rows)
     told = checking(query, SPAN)(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
     assert told is not None
@@ -100,9 +121,15 @@ def test_rows_that_are_spoilt_are_told(query: Query, spoil: Callable[[list[Row]]
 def test_an_occupancy_that_is_not_that_of_its_times_is_told() -> None:
     rows = [json.loads(line) for line in made(QUERIES[2], [(0, None, 3, 10_000)]).splitlines()]
     rows[0]["occupancy"] += 0.0001
-    assert checking(QUERIES[2], SPAN)(json.dumps(rows[0]).encode()) == "the occupancy of 1970-01-01T00:00:00.000Z is not that of its times"
+    assert (
+        checking(QUERIES[2], SPAN)(json.dumps(rows[0]).encode())
+        == "the occupancy of 1970-01-01T00:00:00.000Z is not that of its times"
+    )
 
 
 def test_split_values_out_of_order_are_told() -> None:
     rows = made(QUERIES[1], [(0, None, 1, 1), (0, "a", 1, 1)]).splitlines(keepends=True)
-    assert checking(QUERIES[1], SPAN)(b"".join(rows[::-1])) == "the record of 1970-01-01T00:00:00.000Z is out of order"
+    assert (
+        checking(QUERIES[1], SPAN)(b"".join(rows[::-1]))
+        == "the record of 1970-01-01T00:00:00.000Z is out of order"
+    )

@@ -23,7 +23,9 @@ totals = st.dictionaries(users, sums, min_size=1)
 
 def row(values: dict[str, int]) -> dict[str, object]:
     """Write a record as a part holds it."""
-    return {name: value / 1000 if name.endswith("_sec") else value for name, value in values.items()}
+    return {
+        name: value / 1000 if name.endswith("_sec") else value for name, value in values.items()
+    }
 
 
 @given(totals)
@@ -32,18 +34,27 @@ def test_the_same_totals_do_not_differ(found: Totals) -> None:
 
 
 @given(totals, st.data(), st.integers(1, 1000), st.booleans())
-def test_any_single_change_is_found_with_user_and_column(found: Totals, data: st.DataObject, by: int, here: bool) -> None:
+def test_any_single_change_is_found_with_user_and_column(
+    found: Totals, data: st.DataObject, by: int, here: bool
+) -> None:
     user = data.draw(st.sampled_from(sorted(found, key=str)))
     name = data.draw(st.sampled_from(COLUMNS))
     changed = deepcopy(found)
     changed[user][name] += by
-    (difference,) = differences(changed, found, COLUMNS) if here else differences(found, changed, COLUMNS)
+    (difference,) = (
+        differences(changed, found, COLUMNS) if here else differences(found, changed, COLUMNS)
+    )
     before, after = found[user][name], found[user][name] + by
-    assert (difference.user, difference.columns) == (user, ((name, after, before) if here else (name, before, after),))
+    assert (difference.user, difference.columns) == (
+        user,
+        ((name, after, before) if here else (name, before, after),),
+    )
 
 
 @given(totals, st.data())
-def test_a_user_who_is_missing_on_one_side_is_found_unless_all_is_zero(found: Totals, data: st.DataObject) -> None:
+def test_a_user_who_is_missing_on_one_side_is_found_unless_all_is_zero(
+    found: Totals, data: st.DataObject
+) -> None:
     user = data.draw(st.sampled_from(sorted(found, key=str)))
     rest = {other: values for other, values in found.items() if other != user}
     expected = [user] if any(found[user].values()) else []
@@ -52,7 +63,9 @@ def test_a_user_who_is_missing_on_one_side_is_found_unless_all_is_zero(found: To
 
 
 @given(st.lists(sums, max_size=6), st.integers(0, 6))
-def test_rows_add_up_to_the_ms_they_were_made_from_however_they_are_dealt_out(rows: list[dict[str, int]], cut: int) -> None:
+def test_rows_add_up_to_the_ms_they_were_made_from_however_they_are_dealt_out(
+    rows: list[dict[str, int]], cut: int
+) -> None:
     one: Totals = {}
     two: Totals = {}
     add(one, "ann", map(row, rows[:cut]), COLUMNS)
@@ -83,7 +96,9 @@ def test_the_question_keeps_the_dimensions_that_do_not_add_up_and_leaves_the_oth
 
 
 def test_entities_are_asked_for_no_further_metric() -> None:
-    assert summed(Query(contract="entities", grid=GRID), Interval(0, HOUR), several=()).metrics == ()
+    assert (
+        summed(Query(contract="entities", grid=GRID), Interval(0, HOUR), several=()).metrics == ()
+    )
 
 
 def handled(handle: int, pieces: int, count: int = 100) -> Totals:
@@ -107,7 +122,9 @@ def test_handle_time_may_miss_its_pieces_by_what_the_ends_of_the_range_cut_and_n
 
 
 @given(totals, st.data(), st.integers(1, 1000))
-def test_seconds_alone_may_be_off_and_by_so_much_alone(found: Totals, data: st.DataObject, by: int) -> None:
+def test_seconds_alone_may_be_off_and_by_so_much_alone(
+    found: Totals, data: st.DataObject, by: int
+) -> None:
     user = data.draw(st.sampled_from(sorted(found, key=str)))
     name = data.draw(st.sampled_from(COLUMNS))
     changed = deepcopy(found)

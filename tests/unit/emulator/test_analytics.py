@@ -19,7 +19,13 @@ from asyncreport.emulator.world import Emission, World
 MONDAY = parse_iso("2023-10-02T00:00Z")
 WORLD = World(12)
 METRICS = ["tHandle", "tTalkComplete", "tHeldComplete", "tAcw", "nOffered"]
-FIELDS = {"userId": "user_id", "queueId": "queue_id", "mediaType": "media_type", "direction": "direction", "divisionId": "division_id"}
+FIELDS = {
+    "userId": "user_id",
+    "queueId": "queue_id",
+    "mediaType": "media_type",
+    "direction": "direction",
+    "divisionId": "division_id",
+}
 
 #: (group, bucket start, metric) -> [count, sum, min, max]
 Totals = dict[tuple[tuple[tuple[str, str], ...], str, str], list[int]]
@@ -36,7 +42,15 @@ class Told(World):
         return iter(self._told)
 
 
-def _ask(world: World, start: int, end: int, *, split_groups: bool = True, max_rows: int = 0, **given: Any) -> dict[str, Any]:
+def _ask(
+    world: World,
+    start: int,
+    end: int,
+    *,
+    split_groups: bool = True,
+    max_rows: int = 0,
+    **given: Any,
+) -> dict[str, Any]:
     body = {"interval": f"{iso(start)}/{iso(end)}", "metrics": METRICS, **given}
     return evaluate(parse_query(body), world, split_groups=split_groups, max_rows=max_rows)
 
@@ -50,48 +64,95 @@ def _read(*answers: dict[str, Any]) -> Totals:
             for entry in container["data"]:
                 for metric in entry["metrics"]:
                     stats = metric["stats"]
-                    new = [stats["count"], int(stats.get("sum", 0)), int(stats.get("min", 0)), int(stats.get("max", 0))]
+                    new = [
+                        stats["count"],
+                        int(stats.get("sum", 0)),
+                        int(stats.get("min", 0)),
+                        int(stats.get("max", 0)),
+                    ]
                     _merge(totals, (group, entry["interval"].split("/")[0], metric["metric"]), new)
     return totals
 
 
 def _merge(totals: Totals, key: tuple[Any, str, str], new: list[int]) -> None:
     old = totals.get(key)
-    totals[key] = new if old is None else [old[0] + new[0], old[1] + new[1], min(old[2], new[2]), max(old[3], new[3])]
+    totals[key] = (
+        new
+        if old is None
+        else [old[0] + new[0], old[1] + new[1], min(old[2], new[2]), max(old[3], new[3])]
+    )
 
 
-def _count(emissions: Iterable[Emission], start: int, step: int, dimensions: Iterable[str]) -> Totals:
+def _count(
+    emissions: Iterable[Emission], start: int, step: int, dimensions: Iterable[str]
+) -> Totals:
     """Count raw emissions without any of the emulator's code."""
     totals: Totals = {}
     for emission in emissions:
         if emission.metric in METRICS:
             values = {name: getattr(emission, FIELDS[name]) for name in dimensions}
-            group = tuple(sorted((name, value) for name, value in values.items() if value is not None))
+            group = tuple(
+                sorted((name, value) for name, value in values.items() if value is not None)
+            )
             bucket = iso(start + (emission.at - start) // step * step)
             ms = emission.value or 0
             _merge(totals, (group, bucket, emission.metric), [1, ms, ms, ms])
     return totals
 
 
-def _session(user: str | None, queue: str | None, *events: tuple[int, str, int | None], media: str = "voice") -> Session:
+def _session(
+    user: str | None, queue: str | None, *events: tuple[int, str, int | None], media: str = "voice"
+) -> Session:
     return Session(
-        conversation_id="c", user_id=user, queue_id=queue, media_type=media, direction="inbound", division_id="d", events=tuple(events)
+        conversation_id="c",
+        user_id=user,
+        queue_id=queue,
+        media_type=media,
+        direction="inbound",
+        division_id="d",
+        events=tuple(events),
     )
 
 
 def test_an_answer_has_the_vendors_form_to_the_letter() -> None:
     world = Told(
-        _session("ada", "q1", (MONDAY + 5, "tHandle", 412_001), (MONDAY + 5, "tTalkComplete", 300_000), (MONDAY, "nOffered", None)),
-        _session("ada", "q1", (MONDAY + HOUR - 1, "tHandle", 95_500), (MONDAY + HOUR, "tHandle", 7)),
-        _session(None, "q1", (MONDAY + HOUR, "nOffered", None), (MONDAY + HOUR + 9, "tAbandon", 9), media="chat"),
+        _session(
+            "ada",
+            "q1",
+            (MONDAY + 5, "tHandle", 412_001),
+            (MONDAY + 5, "tTalkComplete", 300_000),
+            (MONDAY, "nOffered", None),
+        ),
+        _session(
+            "ada", "q1", (MONDAY + HOUR - 1, "tHandle", 95_500), (MONDAY + HOUR, "tHandle", 7)
+        ),
+        _session(
+            None,
+            "q1",
+            (MONDAY + HOUR, "nOffered", None),
+            (MONDAY + HOUR + 9, "tAbandon", 9),
+            media="chat",
+        ),
         _session("ada", None, (MONDAY + 2 * HOUR, "tHandle", 8), (MONDAY - 1, "tHandle", 9)),
     )
-    answer = _ask(world, MONDAY, MONDAY + 2 * HOUR, granularity="PT1H", groupBy=["queueId", "userId"], split_groups=False)
-    first, second = "2023-10-02T00:00:00.000Z/2023-10-02T01:00:00.000Z", "2023-10-02T01:00:00.000Z/2023-10-02T02:00:00.000Z"
+    answer = _ask(
+        world,
+        MONDAY,
+        MONDAY + 2 * HOUR,
+        granularity="PT1H",
+        groupBy=["queueId", "userId"],
+        split_groups=False,
+    )
+    first, second = (
+        "2023-10-02T00:00:00.000Z/2023-10-02T01:00:00.000Z",
+        "2023-10-02T01:00:00.000Z/2023-10-02T02:00:00.000Z",
+    )
     assert sorted(answer["results"], key=lambda container: len(container["group"])) == [
         {
             "group": {"mediaType": "chat", "queueId": "q1"},
-            "data": [{"interval": second, "metrics": [{"metric": "nOffered", "stats": {"count": 1}}]}],
+            "data": [
+                {"interval": second, "metrics": [{"metric": "nOffered", "stats": {"count": 1}}]}
+            ],
         },
         {
             "group": {"mediaType": "voice", "queueId": "q1", "userId": "ada"},
@@ -99,12 +160,31 @@ def test_an_answer_has_the_vendors_form_to_the_letter() -> None:
                 {
                     "interval": first,
                     "metrics": [
-                        {"metric": "tHandle", "stats": {"max": 412001.0, "min": 95500.0, "count": 2, "sum": 507501.0}},
-                        {"metric": "tTalkComplete", "stats": {"max": 300000.0, "min": 300000.0, "count": 1, "sum": 300000.0}},
+                        {
+                            "metric": "tHandle",
+                            "stats": {"max": 412001.0, "min": 95500.0, "count": 2, "sum": 507501.0},
+                        },
+                        {
+                            "metric": "tTalkComplete",
+                            "stats": {
+                                "max": 300000.0,
+                                "min": 300000.0,
+                                "count": 1,
+                                "sum": 300000.0,
+                            },
+                        },
                         {"metric": "nOffered", "stats": {"count": 1}},
                     ],
                 },
-                {"interval": second, "metrics": [{"metric": "tHandle", "stats": {"max": 7.0, "min": 7.0, "count": 1, "sum": 7.0}}]},
+                {
+                    "interval": second,
+                    "metrics": [
+                        {
+                            "metric": "tHandle",
+                            "stats": {"max": 7.0, "min": 7.0, "count": 1, "sum": 7.0},
+                        }
+                    ],
+                },
             ],
         },
     ]
@@ -117,9 +197,16 @@ def test_nothing_found_comes_in_both_forms() -> None:
     assert _ask(world, MONDAY, MONDAY + DAY) != _ask(world, MONDAY + DAY, MONDAY + 2 * DAY)
 
 
-@pytest.mark.parametrize("dimensions", [["userId"], ["userId", "queueId"], ["queueId", "direction", "divisionId"], []])
-@pytest.mark.parametrize(("granularity", "step"), [("PT15M", 15 * MINUTE), ("PT30M", 30 * MINUTE), ("PT1H", HOUR), ("P1D", DAY)])
-def test_an_answer_adds_up_to_the_raw_emissions(dimensions: list[str], granularity: str, step: int) -> None:
+@pytest.mark.parametrize(
+    "dimensions", [["userId"], ["userId", "queueId"], ["queueId", "direction", "divisionId"], []]
+)
+@pytest.mark.parametrize(
+    ("granularity", "step"),
+    [("PT15M", 15 * MINUTE), ("PT30M", 30 * MINUTE), ("PT1H", HOUR), ("P1D", DAY)],
+)
+def test_an_answer_adds_up_to_the_raw_emissions(
+    dimensions: list[str], granularity: str, step: int
+) -> None:
     answer = _ask(WORLD, MONDAY, MONDAY + 3 * DAY, granularity=granularity, groupBy=dimensions)
     truth = WORLD.truth(MONDAY, MONDAY + 3 * DAY)
     assert _read(answer) == _count(truth, MONDAY, step, [*dimensions, "mediaType"])
@@ -129,8 +216,14 @@ def test_asking_by_the_day_or_by_user_gives_what_asking_at_once_gives() -> None:
     given: dict[str, Any] = {"granularity": "PT30M", "groupBy": ["userId"]}
     users = {"type": "and", "predicates": [{"dimension": "userId", "operator": "exists"}]}
     whole = _read(_ask(WORLD, MONDAY, MONDAY + 4 * DAY, filter=users, **given))
-    days = [_ask(WORLD, MONDAY + n * DAY, MONDAY + (n + 1) * DAY, filter=users, **given) for n in range(4)]
-    one = [{"type": "or", "predicates": [{"dimension": "userId", "value": person.id}]} for person in WORLD.people]
+    days = [
+        _ask(WORLD, MONDAY + n * DAY, MONDAY + (n + 1) * DAY, filter=users, **given)
+        for n in range(4)
+    ]
+    one = [
+        {"type": "or", "predicates": [{"dimension": "userId", "value": person.id}]}
+        for person in WORLD.people
+    ]
     singly = [_ask(WORLD, MONDAY, MONDAY + 4 * DAY, filter=filter_, **given) for filter_ in one]
     assert _read(*days) == whole
     assert _read(*singly) == whole
@@ -143,15 +236,28 @@ def test_a_local_day_of_25_hours_holds_its_25_hours() -> None:
 
 
 def test_filters_narrow_the_numbers_and_not_only_the_groups() -> None:
-    filter_ = {"type": "and", "predicates": [{"dimension": "mediaType", "value": "voice"}, {"dimension": "direction", "value": "outbound"}]}
+    filter_ = {
+        "type": "and",
+        "predicates": [
+            {"dimension": "mediaType", "value": "voice"},
+            {"dimension": "direction", "value": "outbound"},
+        ],
+    }
     answer = _ask(WORLD, MONDAY, MONDAY + DAY, filter=filter_)
-    kept = [e for e in WORLD.truth(MONDAY, MONDAY + DAY) if (e.media_type, e.direction) == ("voice", "outbound")]
+    kept = [
+        e
+        for e in WORLD.truth(MONDAY, MONDAY + DAY)
+        if (e.media_type, e.direction) == ("voice", "outbound")
+    ]
     assert kept
     assert _read(answer) == _count(kept, MONDAY, DAY, ["mediaType"])
 
 
 def test_two_users_at_once_match_nothing() -> None:
-    filter_ = {"type": "and", "predicates": [{"dimension": "userId", "value": person.id} for person in WORLD.people[:2]]}
+    filter_ = {
+        "type": "and",
+        "predicates": [{"dimension": "userId", "value": person.id} for person in WORLD.people[:2]],
+    }
     assert not _ask(WORLD, MONDAY, MONDAY + DAY, filter=filter_).get("results")
 
 
@@ -164,11 +270,16 @@ def test_groups_come_in_an_order_that_is_fixed_but_not_sorted() -> None:
 
 def test_some_groups_come_in_pieces_that_a_client_must_add_up() -> None:
     span = (MONDAY, MONDAY + 3 * DAY)
-    split, whole = (_ask(WORLD, *span, granularity="PT30M", groupBy=["userId"], split_groups=given) for given in (True, False))
+    split, whole = (
+        _ask(WORLD, *span, granularity="PT30M", groupBy=["userId"], split_groups=given)
+        for given in (True, False)
+    )
     containers: dict[str, int] = defaultdict(int)
     for container in split["results"]:
         containers[json.dumps(container["group"], sort_keys=True)] += 1
-    twice = [c for c in split["results"] if len({e["interval"] for e in c["data"]}) < len(c["data"])]
+    twice = [
+        c for c in split["results"] if len({e["interval"] for e in c["data"]}) < len(c["data"])
+    ]
     assert set(containers.values()) == {1, 2}
     assert twice
     assert len(whole["results"]) == len(containers)
@@ -188,7 +299,10 @@ def test_messages_have_a_type_and_calls_have_none() -> None:
 
 def test_an_answer_of_too_many_rows_is_refused() -> None:
     given: dict[str, Any] = {"groupBy": ["userId"], "granularity": "PT1H"}
-    rows = sum(len(c["data"]) for c in _ask(WORLD, MONDAY, MONDAY + DAY, split_groups=False, **given)["results"])
+    rows = sum(
+        len(c["data"])
+        for c in _ask(WORLD, MONDAY, MONDAY + DAY, split_groups=False, **given)["results"]
+    )
     assert _ask(WORLD, MONDAY, MONDAY + DAY, max_rows=rows, **given)
     with pytest.raises(Refused) as caught:
         _ask(WORLD, MONDAY, MONDAY + DAY, max_rows=rows - 1, **given)

@@ -26,9 +26,16 @@ def _basic(client_id: str = CLIENT_ID, secret: str = CLIENT_SECRET) -> dict[str,
     return {"authorization": "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()}
 
 
-def _fetch(cloud: Cloud, now: float = 0.0, headers: dict[str, str] | None = None, body: bytes = b"grant_type=client_credentials") -> Answer:
+def _fetch(
+    cloud: Cloud,
+    now: float = 0.0,
+    headers: dict[str, str] | None = None,
+    body: bytes = b"grant_type=client_credentials",
+) -> Answer:
     given = _basic() if headers is None else headers
-    return cloud.answer(Ask(method="POST", path="/oauth/token", headers=FORM | given, body=body), now)
+    return cloud.answer(
+        Ask(method="POST", path="/oauth/token", headers=FORM | given, body=body), now
+    )
 
 
 def _json(answer: Answer) -> Any:
@@ -43,10 +50,19 @@ class Caller:
         self.cloud = cloud
         self.bearer = {"authorization": f"Bearer {_json(_fetch(cloud))['access_token']}"}
 
-    def __call__(self, method: str, path: str, *, now: float = 1.0, body: bytes = b"", **headers: str) -> Answer:
-        given = {"content-type": "application/json"} | self.bearer | {name.replace("_", "-"): text for name, text in headers.items()}
+    def __call__(
+        self, method: str, path: str, *, now: float = 1.0, body: bytes = b"", **headers: str
+    ) -> Answer:
+        given = (
+            {"content-type": "application/json"}
+            | self.bearer
+            | {name.replace("_", "-"): text for name, text in headers.items()}
+        )
         path, _, query = path.partition("?")
-        return self.cloud.answer(Ask(method=method, path=path, query=tuple(parse_qsl(query)), headers=given, body=body), now)
+        return self.cloud.answer(
+            Ask(method=method, path=path, query=tuple(parse_qsl(query)), headers=given, body=body),
+            now,
+        )
 
 
 def _caller(**options: Any) -> Caller:
@@ -68,10 +84,16 @@ def test_a_token_is_handed_out_in_the_vendors_form() -> None:
         ({"authorization": "Basic ???"}, 400, "invalid_client", "client not found: "),
     ],
 )
-def test_a_refused_client_gets_the_token_endpoints_own_form(headers: dict[str, str], status: int, error: str, description: str) -> None:
+def test_a_refused_client_gets_the_token_endpoints_own_form(
+    headers: dict[str, str], status: int, error: str, description: str
+) -> None:
     answer = _fetch(Cloud(WORLD), headers=headers)
     assert answer.status == status
-    assert _json(answer) == {"error": error, "description": description, "error_description": description}
+    assert _json(answer) == {
+        "error": error,
+        "description": description,
+        "error_description": description,
+    }
 
 
 def _form(**given: str) -> bytes:
@@ -92,9 +114,15 @@ def test_credentials_may_stand_in_the_form_as_the_entities_contract_has_them() -
         (_form(client_id=CLIENT_ID), 401, "authentication failed"),
     ],
 )
-def test_credentials_in_the_form_are_refused_in_the_same_words(form: bytes, status: int, description: str) -> None:
+def test_credentials_in_the_form_are_refused_in_the_same_words(
+    form: bytes, status: int, description: str
+) -> None:
     answer = _fetch(Cloud(WORLD), headers={}, body=form)
-    assert (answer.status, _json(answer)["error"], _json(answer)["error_description"]) == (status, "invalid_client", description)
+    assert (answer.status, _json(answer)["error"], _json(answer)["error_description"]) == (
+        status,
+        "invalid_client",
+        description,
+    )
 
 
 def test_another_grant_is_refused() -> None:
@@ -119,7 +147,10 @@ def test_a_request_without_token_is_told_so() -> None:
 
 def test_a_token_ends_by_time_by_revocation_and_by_delete() -> None:
     call = _caller(token_life=100)
-    assert (call("GET", "/api/v2/users", now=99.9).status, call("GET", "/api/v2/users", now=100.0).status) == (200, 401)
+    assert (
+        call("GET", "/api/v2/users", now=99.9).status,
+        call("GET", "/api/v2/users", now=100.0).status,
+    ) == (200, 401)
     ends: list[Callable[[Caller], object]] = [
         lambda call: call.cloud.tokens.revoke(),
         lambda call: call.cloud.tokens.expire(1.0),
@@ -153,10 +184,16 @@ def test_an_error_has_the_vendors_form_and_bears_the_correlation_id() -> None:
 
 def test_one_request_too_many_is_the_429_of_the_vendor() -> None:
     call = _caller(requests_per_minute=2)
-    counts = [call("GET", "/api/v2/users", now=now).headers["inin-ratelimit-count"] for now in (1.0, 2.5)]
+    counts = [
+        call("GET", "/api/v2/users", now=now).headers["inin-ratelimit-count"] for now in (1.0, 2.5)
+    ]
     answer = call("GET", "/api/v2/users", now=21.0)
     assert counts == ["1", "2"]
-    assert (answer.status, answer.headers["retry-after"], answer.headers["inin-ratelimit-allowed"]) == (429, "42", "2")
+    assert (
+        answer.status,
+        answer.headers["retry-after"],
+        answer.headers["inin-ratelimit-allowed"],
+    ) == (429, "42", "2")
     assert _json(answer) == {
         "message": "Rate limit exceeded the maximum. Retry the request in [42] seconds",
         "code": "too.many.requests.retry.after",
@@ -170,7 +207,12 @@ def test_one_request_too_many_is_the_429_of_the_vendor() -> None:
 def test_every_request_of_a_token_counts_and_each_token_has_its_own_limit() -> None:
     call = _caller(requests_per_minute=3)
     statuses = [
-        call(method, path).status for method, path in (("GET", "/api/v2/nothing"), ("POST", AGGREGATES), ("HEAD", "/api/v2/tokens/me"))
+        call(method, path).status
+        for method, path in (
+            ("GET", "/api/v2/nothing"),
+            ("POST", AGGREGATES),
+            ("HEAD", "/api/v2/tokens/me"),
+        )
     ]
     assert statuses == [404, 400, 200]
     assert call("GET", "/api/v2/users").status == 429
@@ -181,10 +223,21 @@ def test_without_a_limit_there_are_no_rate_headers() -> None:
     call = _caller(requests_per_minute=0)
     answers = [call("GET", "/api/v2/tokens/me") for _ in range(400)]
     assert {answer.status for answer in answers} == {200}
-    assert not any(name.startswith("inin-ratelimit") for answer in answers for name in answer.headers)
+    assert not any(
+        name.startswith("inin-ratelimit") for answer in answers for name in answer.headers
+    )
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/api/v2/nothing", "/api/v2/users/a/b", "/api/v2/organizations/limits/namespaces/no.such"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/api",
+        "/api/v2/nothing",
+        "/api/v2/users/a/b",
+        "/api/v2/organizations/limits/namespaces/no.such",
+    ],
+)
 def test_an_unknown_path_is_a_404_in_the_vendors_form(path: str) -> None:
     answer = _caller()("GET", path)
     assert (answer.status, _json(answer)["code"]) == (404, "not.found")
@@ -195,7 +248,9 @@ def test_a_known_path_asked_in_the_wrong_way_is_a_405() -> None:
 
 
 def test_a_query_that_is_not_sent_as_json_is_a_415() -> None:
-    answer = _caller()("POST", AGGREGATES, body=json.dumps(QUERY).encode(), content_type="text/plain")
+    answer = _caller()(
+        "POST", AGGREGATES, body=json.dumps(QUERY).encode(), content_type="text/plain"
+    )
     assert (answer.status, _json(answer)["code"]) == (415, "unsupported.media.type")
 
 
@@ -209,22 +264,38 @@ def test_a_missing_permission_is_named() -> None:
 
 
 def test_a_query_is_answered() -> None:
-    answer = _caller()("POST", AGGREGATES, body=json.dumps(QUERY).encode(), content_type="application/json; charset=utf-8")
+    answer = _caller()(
+        "POST",
+        AGGREGATES,
+        body=json.dumps(QUERY).encode(),
+        content_type="application/json; charset=utf-8",
+    )
     assert answer.status == 200
     assert set(_json(answer)["results"][0]) == {"group", "data"}
 
 
 def test_the_options_bound_an_answer() -> None:
-    answer = _caller(max_rows=1)("POST", AGGREGATES, body=json.dumps(QUERY | {"groupBy": ["userId"]}).encode())
+    answer = _caller(max_rows=1)(
+        "POST", AGGREGATES, body=json.dumps(QUERY | {"groupBy": ["userId"]}).encode()
+    )
     assert (answer.status, _json(answer)["code"]) == (400, "response.entity.too.large")
 
 
 def test_the_organisation_tells_its_limits_and_who_asks() -> None:
     call = _caller(requests_per_minute=180)
     limits = _json(call("GET", "/api/v2/organizations/limits/namespaces/platform.api"))
-    assert {"key": "client.credentials.token.rate.per.minute", "namespace": "platform.api", "value": 180} in limits["entities"]
-    assert _json(call("GET", "/api/v2/organizations/limits/namespaces/platform.api/defaults")) == limits
-    assert _json(call("GET", "/api/v2/organizations/limits/namespaces/analytics")) == {"entities": []}
+    assert {
+        "key": "client.credentials.token.rate.per.minute",
+        "namespace": "platform.api",
+        "value": 180,
+    } in limits["entities"]
+    assert (
+        _json(call("GET", "/api/v2/organizations/limits/namespaces/platform.api/defaults"))
+        == limits
+    )
+    assert _json(call("GET", "/api/v2/organizations/limits/namespaces/analytics")) == {
+        "entities": []
+    }
     me = _json(call("GET", "/api/v2/organizations/me"))
     token = _json(call("GET", "/api/v2/tokens/me"))
     assert token["organization"]["id"] == me["id"]
@@ -234,7 +305,9 @@ def test_the_organisation_tells_its_limits_and_who_asks() -> None:
 
 
 def test_two_clouds_asked_the_same_give_the_same_bytes() -> None:
-    first, second = (_caller()("POST", AGGREGATES, body=json.dumps(QUERY).encode()) for _ in range(2))
+    first, second = (
+        _caller()("POST", AGGREGATES, body=json.dumps(QUERY).encode()) for _ in range(2)
+    )
     assert first == second
 
 
@@ -254,7 +327,11 @@ def test_a_query_job_goes_from_its_submission_to_its_deletion() -> None:
     assert call("GET", f"{path}/results?pageSize=100").status == 400
     gone = call("DELETE", path)
     assert (gone.status, gone.body) == (204, b"")
-    assert {call("GET", path).status, call("GET", f"{path}/results").status, call("DELETE", path).status} == {404}
+    assert {
+        call("GET", path).status,
+        call("GET", f"{path}/results").status,
+        call("DELETE", path).status,
+    } == {404}
 
 
 def test_too_many_query_jobs_are_a_429_that_says_when_to_come_back() -> None:
@@ -270,7 +347,10 @@ ENTITIES = {
     "where": {
         "predicates": [
             {"type": "date", "path": "conversation.startTime", "operator": operator, "value": value}
-            for operator, value in (("gte", "2023-10-02T00:00:00.000Z"), ("lt", "2023-10-03T00:00:00.000Z"))
+            for operator, value in (
+                ("gte", "2023-10-02T00:00:00.000Z"),
+                ("lt", "2023-10-03T00:00:00.000Z"),
+            )
         ]
     },
 }
@@ -278,9 +358,17 @@ ENTITIES = {
 
 def test_one_path_speaks_both_contracts() -> None:
     call = _caller()
-    entities, results = _json(_post(call, AGGREGATES, ENTITIES)), _json(_post(call, AGGREGATES, QUERY | {"groupBy": ["userId"]}))
+    entities, results = (
+        _json(_post(call, AGGREGATES, ENTITIES)),
+        _json(_post(call, AGGREGATES, QUERY | {"groupBy": ["userId"]})),
+    )
     counts = [entity["metrics"]["handledCount"]["count"] for entity in entities["entities"]]
-    told = [m["stats"]["count"] for c in results["results"] for entry in c["data"] for m in entry["metrics"]]
+    told = [
+        m["stats"]["count"]
+        for c in results["results"]
+        for entry in c["data"]
+        for m in entry["metrics"]
+    ]
     assert sum(counts) == sum(told) > 0
     assert _post(call, AGGREGATES, QUERY | {"select": []}).status == 400
 
@@ -290,8 +378,16 @@ USERS = QUERY | {"groupBy": ["userId"], "metrics": ["tAgentRoutingStatus"]}
 
 def test_user_aggregates_are_answered_and_bounded() -> None:
     assert _json(_post(_caller(), USER_AGGREGATES, USERS))["results"]
-    assert _post(_caller(half_hours_only=True), USER_AGGREGATES, USERS | {"granularity": "PT15M"}).status == 400
-    assert _json(_post(_caller(max_rows=1), USER_AGGREGATES, USERS))["code"] == "response.entity.too.large"
+    assert (
+        _post(
+            _caller(half_hours_only=True), USER_AGGREGATES, USERS | {"granularity": "PT15M"}
+        ).status
+        == 400
+    )
+    assert (
+        _json(_post(_caller(max_rows=1), USER_AGGREGATES, USERS))["code"]
+        == "response.entity.too.large"
+    )
 
 
 @pytest.mark.parametrize(
@@ -309,9 +405,12 @@ def test_user_aggregates_are_answered_and_bounded() -> None:
         ("GET", "/api/v2/routing/queues/a", None, "routing:queue:view"),
     ],
 )
-def test_each_call_needs_its_permission(method: str, path: str, body: object, permission: str) -> None:
+def test_each_call_needs_its_permission(
+    method: str, path: str, body: object, permission: str
+) -> None:
     allowed, denied = (
-        _caller(denied=given)(method, path, body=b"" if body is None else json.dumps(body).encode()) for given in ((), (permission,))
+        _caller(denied=given)(method, path, body=b"" if body is None else json.dumps(body).encode())
+        for given in ((), (permission,))
     )
     assert allowed.status != 403
     assert (denied.status, _json(denied)["code"], _json(denied)["messageParams"]) == (
@@ -323,7 +422,12 @@ def test_each_call_needs_its_permission(method: str, path: str, body: object, pe
 
 def test_the_members_of_a_queue_need_any_one_of_four_permissions() -> None:
     path = f"/api/v2/routing/queues/{WORLD.queues[0].id}/members"
-    four = ("routing:queue:view", "routing:queue:edit", "routing:queue:readonly", "routing:queueMember:manage")
+    four = (
+        "routing:queue:view",
+        "routing:queue:edit",
+        "routing:queue:readonly",
+        "routing:queueMember:manage",
+    )
     assert _caller(denied=four[:3])("GET", path).status == 200
     refused = _json(_caller(denied=four)("GET", path))
     assert (refused["status"], refused["code"], refused["messageParams"]) == (
@@ -335,19 +439,35 @@ def test_the_members_of_a_queue_need_any_one_of_four_permissions() -> None:
 
 def test_what_needs_no_permission_needs_none() -> None:
     call = _caller(denied=("routing:queue:view", "groups:team:view"))
-    for path in ("users", "groups", "authorization/divisions", "authorization/subjects/me", "organizations/me"):
+    for path in (
+        "users",
+        "groups",
+        "authorization/divisions",
+        "authorization/subjects/me",
+        "organizations/me",
+    ):
         assert call("GET", f"/api/v2/{path}").status == 200
 
 
 def test_hidden_divisions_make_smaller_numbers_with_status_200_in_every_contract() -> None:
     def told(*divisions: str) -> list[float]:
         call = Caller(Cloud(World(30), Options(divisions=divisions)))
-        answers = [_post(call, path, body) for path, body in ((AGGREGATES, QUERY), (AGGREGATES, ENTITIES), (USER_AGGREGATES, USERS))]
+        answers = [
+            _post(call, path, body)
+            for path, body in (
+                (AGGREGATES, QUERY),
+                (AGGREGATES, ENTITIES),
+                (USER_AGGREGATES, USERS),
+            )
+        ]
         assert {answer.status for answer in answers} == {200}
         conversations, entities, users = map(_json, answers)
         return [
             _sum(conversations, "count"),
-            sum(entity["metrics"].get("handledCount", {}).get("count", 0) for entity in entities["entities"]),
+            sum(
+                entity["metrics"].get("handledCount", {}).get("count", 0)
+                for entity in entities["entities"]
+            ),
             _sum(users, "sum"),
         ]
 
@@ -358,7 +478,9 @@ def test_hidden_divisions_make_smaller_numbers_with_status_200_in_every_contract
 
 
 def _sum(answer: Any, stat: str) -> float:
-    return sum(m["stats"][stat] for c in answer["results"] for entry in c["data"] for m in entry["metrics"])
+    return sum(
+        m["stats"][stat] for c in answer["results"] for entry in c["data"] for m in entry["metrics"]
+    )
 
 
 def test_options_that_name_what_there_is_not_are_refused() -> None:
@@ -368,7 +490,9 @@ def test_options_that_name_what_there_is_not_are_refused() -> None:
         Cloud(WORLD, Options(deleted_queues=("Mars",)))
 
 
-@pytest.mark.parametrize(("most", "status"), [(len(WORLD.people) * 24 - 1, 504), (len(WORLD.people) * 24, 200)])
+@pytest.mark.parametrize(
+    ("most", "status"), [(len(WORLD.people) * 24 - 1, 504), (len(WORLD.people) * 24, 200)]
+)
 def test_a_query_about_too_many_users_and_buckets_times_out(most: int, status: int) -> None:
     """Without a filter it is about everyone."""
     call = _caller(slow_above=most)
@@ -376,18 +500,36 @@ def test_a_query_about_too_many_users_and_buckets_times_out(most: int, status: i
     assert _post(call, AGGREGATES, QUERY | day).status == status
     assert _post(call, USER_AGGREGATES, USERS | day).status == status
     dates = [
-        {"type": "date", "path": "conversation.startTime", "operator": operator, "value": f"2023-10-0{day}T00:00:00.000Z"}
+        {
+            "type": "date",
+            "path": "conversation.startTime",
+            "operator": operator,
+            "value": f"2023-10-0{day}T00:00:00.000Z",
+        }
         for operator, day in (("gte", 2), ("lt", 3))
     ]
     select = [{"name": "talkTime", "type": "sum"}]
-    entities = {"select": select, "groupBy": ["user"], "where": {"predicates": dates}, "interval": "PT1H"}
+    entities = {
+        "select": select,
+        "groupBy": ["user"],
+        "where": {"predicates": dates},
+        "interval": "PT1H",
+    }
     assert _post(call, AGGREGATES, entities).status == status
-    one = {"filter": {"type": "or", "predicates": [{"dimension": "userId", "value": WORLD.people[0].id}]}}
+    one = {
+        "filter": {
+            "type": "or",
+            "predicates": [{"dimension": "userId", "value": WORLD.people[0].id}],
+        }
+    }
     assert _post(call, AGGREGATES, QUERY | day | one).status == 200
 
 
 def test_a_token_endpoint_may_lie_about_the_life_of_a_token() -> None:
-    assert _json(_fetch(Cloud(WORLD, Options(token_life=2, token_life_told=86_400))))["expires_in"] == 86_400
+    assert (
+        _json(_fetch(Cloud(WORLD, Options(token_life=2, token_life_told=86_400))))["expires_in"]
+        == 86_400
+    )
 
 
 def test_each_client_has_tokens_budgets_and_an_end_of_its_own() -> None:
@@ -396,15 +538,36 @@ def test_each_client_has_tokens_budgets_and_an_end_of_its_own() -> None:
     assert one != two
     tokens = []
     for client_id, secret in zip((one, two), secrets, strict=True):
-        asked = Ask(method="POST", path="/oauth/token", headers=_basic(client_id, secret), body=b"grant_type=client_credentials")
+        asked = Ask(
+            method="POST",
+            path="/oauth/token",
+            headers=_basic(client_id, secret),
+            body=b"grant_type=client_credentials",
+        )
         tokens.append(json.loads(cloud.answer(asked, 0.0).body)["access_token"])
         assert cloud.answer(asked, 0.0).status == 400, "one token a minute for each"
-    asks = [Ask(method="GET", path="/api/v2/tokens/me", headers={"authorization": f"Bearer {token}"}) for token in tokens]
-    assert [json.loads(cloud.answer(ask, 0.0).body)["OAuthClient"]["id"] for ask in asks] == [one, two]
+    asks = [
+        Ask(method="GET", path="/api/v2/tokens/me", headers={"authorization": f"Bearer {token}"})
+        for token in tokens
+    ]
+    assert [json.loads(cloud.answer(ask, 0.0).body)["OAuthClient"]["id"] for ask in asks] == [
+        one,
+        two,
+    ]
     assert [cloud.answer(ask, 0.0).status for ask in asks] == [429, 429]
     cloud.tokens.deactivate(one)
     assert [cloud.answer(ask, 61.0).status for ask in asks] == [401, 200]
-    again = Ask(method="POST", path="/oauth/token", headers=_basic(one, secrets[0]), body=b"grant_type=client_credentials")
+    again = Ask(
+        method="POST",
+        path="/oauth/token",
+        headers=_basic(one, secrets[0]),
+        body=b"grant_type=client_credentials",
+    )
     assert json.loads(cloud.answer(again, 120.0).body)["error"] == "invalid_client"
-    crossed = Ask(method="POST", path="/oauth/token", headers=_basic(two, secrets[0]), body=b"grant_type=client_credentials")
+    crossed = Ask(
+        method="POST",
+        path="/oauth/token",
+        headers=_basic(two, secrets[0]),
+        body=b"grant_type=client_credentials",
+    )
     assert cloud.answer(crossed, 120.0).status == 401

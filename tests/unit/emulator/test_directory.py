@@ -36,7 +36,9 @@ def _follow(page: dict[str, Any]) -> list[str]:
 
 def test_a_page_has_the_vendors_envelope_to_the_letter() -> None:
     person = min((p for p in World(3).people), key=lambda p: p.name)
-    page = Directory(World(3), Options()).users(_ask("/api/v2/users", ("pageSize", "1"), ("pageNumber", "1"), ("state", "any")))
+    page = Directory(World(3), Options()).users(
+        _ask("/api/v2/users", ("pageSize", "1"), ("pageNumber", "1"), ("state", "any"))
+    )
     (entity,) = page.pop("entities")
     assert page == {
         "pageSize": 1,
@@ -59,7 +61,11 @@ def test_a_page_has_the_vendors_envelope_to_the_letter() -> None:
 
 
 def test_only_the_active_are_listed_unless_asked_for() -> None:
-    assert (_users()["total"], _users(("state", "inactive"))["total"], _users(("state", "deleted"))["total"]) == (36, 3, 1)
+    assert (
+        _users()["total"],
+        _users(("state", "inactive"))["total"],
+        _users(("state", "deleted"))["total"],
+    ) == (36, 3, 1)
     assert _users(("state", "any"))["total"] == 40
 
 
@@ -81,7 +87,10 @@ def test_ids_narrow_and_unknown_ones_are_left_out() -> None:
     one, two = WORLD.people[:2]
     page = _users(("id", one.id), ("id", two.id), ("id", "nobody"))
     assert {entity["id"] for entity in page["entities"]} == {one.id, two.id}
-    assert {entity["id"] for entity in _users(("id", f"{one.id},{two.id}"))["entities"]} == {one.id, two.id}
+    assert {entity["id"] for entity in _users(("id", f"{one.id},{two.id}"))["entities"]} == {
+        one.id,
+        two.id,
+    }
 
 
 def test_a_page_beyond_the_last_is_empty() -> None:
@@ -111,7 +120,9 @@ def test_the_order_can_be_turned_round() -> None:
         ((("state", "inactive"), ("pageSize", "500"), ("pageNumber", "21")), "state"),
     ],
 )
-def test_what_the_vendor_does_not_take_is_a_400(query: tuple[tuple[str, str], ...], named: str) -> None:
+def test_what_the_vendor_does_not_take_is_a_400(
+    query: tuple[tuple[str, str], ...], named: str
+) -> None:
     with pytest.raises(Refused) as caught:
         _users(*query)
     assert (caught.value.status, caught.value.params["field"]) == (400, named)
@@ -121,7 +132,10 @@ def test_one_user_is_found_by_id_and_a_deleted_one_only_by_state() -> None:
     deleted = next(person for person in WORLD.people if person.state == "deleted")
     inactive = next(person for person in WORLD.people if person.state == "inactive")
     assert DIRECTORY.user(_ask(f"/api/v2/users/{inactive.id}"))["name"] == inactive.name
-    assert DIRECTORY.user(_ask(f"/api/v2/users/{deleted.id}", ("state", "deleted")))["state"] == "deleted"
+    assert (
+        DIRECTORY.user(_ask(f"/api/v2/users/{deleted.id}", ("state", "deleted")))["state"]
+        == "deleted"
+    )
     for lost in (deleted.id, "nobody"):
         with pytest.raises(Refused, match="not found"):
             DIRECTORY.user(_ask(f"/api/v2/users/{lost}"))
@@ -129,9 +143,14 @@ def test_one_user_is_found_by_id_and_a_deleted_one_only_by_state() -> None:
 
 def test_divisions_are_listed_and_narrowed() -> None:
     page = DIRECTORY.divisions(_ask("/api/v2/authorization/divisions"))
-    assert [(entity["name"], entity["homeDivision"]) for entity in page["entities"]] == [("Home", True), ("Nordics & Baltics", False)]
+    assert [(entity["name"], entity["homeDivision"]) for entity in page["entities"]] == [
+        ("Home", True),
+        ("Nordics & Baltics", False),
+    ]
     second = page["entities"][1]["id"]
-    assert DIRECTORY.divisions(_ask("/api/v2/authorization/divisions", ("id", second)))["total"] == 1
+    assert (
+        DIRECTORY.divisions(_ask("/api/v2/authorization/divisions", ("id", second)))["total"] == 1
+    )
 
 
 def test_a_smaller_page_than_asked_for_is_one_of_the_options() -> None:
@@ -143,8 +162,12 @@ def test_a_smaller_page_than_asked_for_is_one_of_the_options() -> None:
 def test_purged_users_are_unknown_to_every_call() -> None:
     deleted = next(person for person in WORLD.people if person.state == "deleted")
     purged = Directory(WORLD, Options(purged=True))
-    assert purged.users(_ask("/api/v2/users", ("state", "any"), ("id", deleted.id)))["entities"] == []
-    assert DIRECTORY.users(_ask("/api/v2/users", ("state", "any"), ("id", deleted.id)))["total"] == 1
+    assert (
+        purged.users(_ask("/api/v2/users", ("state", "any"), ("id", deleted.id)))["entities"] == []
+    )
+    assert (
+        DIRECTORY.users(_ask("/api/v2/users", ("state", "any"), ("id", deleted.id)))["total"] == 1
+    )
     with pytest.raises(Refused, match="not found"):
         purged.user(_ask(f"/api/v2/users/{deleted.id}", ("state", "deleted")))
 
@@ -157,10 +180,20 @@ def test_purged_users_are_unknown_to_every_call() -> None:
         (Options(denied=("analytics:userAggregate:view",)), [], False),
     ],
 )
-def test_the_client_learns_in_which_divisions_it_has_a_permission(options: Options, names: list[str], every: bool) -> None:
+def test_the_client_learns_in_which_divisions_it_has_a_permission(
+    options: Options, names: list[str], every: bool
+) -> None:
     directory = Directory(WORLD, options)
-    page = directory.permitted(_ask("/api/v2/authorization/divisionspermitted/paged/me", ("permission", "analytics:userAggregate:view")))
-    assert ([division["name"] for division in page["entities"]], page["allDivsPermitted"]) == (names, every)
+    page = directory.permitted(
+        _ask(
+            "/api/v2/authorization/divisionspermitted/paged/me",
+            ("permission", "analytics:userAggregate:view"),
+        )
+    )
+    assert ([division["name"] for division in page["entities"]], page["allDivsPermitted"]) == (
+        names,
+        every,
+    )
     assert directory.divisions(_ask("/api/v2/authorization/divisions"))["total"] == 2
     with pytest.raises(Refused, match="permission"):
         directory.permitted(_ask())

@@ -16,11 +16,19 @@ from asyncreport.emulator.world import World
 
 MONDAY = parse_iso("2023-10-02T00:00Z")
 WORLD = World(20)
-SELECT = [{"name": "handledCount", "type": "count"}, {"name": "wrapUpTime", "type": "sum"}, {"name": "talkTime", "type": "sum"}]
-USER = next(person for person in WORLD.people if any(WORLD.emissions(MONDAY, MONDAY + DAY, [person.id])))
+SELECT = [
+    {"name": "handledCount", "type": "count"},
+    {"name": "wrapUpTime", "type": "sum"},
+    {"name": "talkTime", "type": "sum"},
+]
+USER = next(
+    person for person in WORLD.people if any(WORLD.emissions(MONDAY, MONDAY + DAY, [person.id]))
+)
 
 
-def _dates(start: object = iso(MONDAY), end: object = iso(MONDAY + 2 * DAY)) -> list[dict[str, Any]]:
+def _dates(
+    start: object = iso(MONDAY), end: object = iso(MONDAY + 2 * DAY)
+) -> list[dict[str, Any]]:
     return [
         {"type": "date", "path": "conversation.startTime", "operator": operator, "value": value}
         for operator, value in (("gte", start), ("lt", end))
@@ -36,8 +44,12 @@ def _body(*predicates: dict[str, Any], **given: Any) -> dict[str, Any]:
     return {"select": SELECT, "groupBy": ["user"], "where": where, "interval": "PT1H", **given}
 
 
-def _gateway(world: World = WORLD, divisions: frozenset[str] | None = None, **options: Any) -> Entities:
-    return Entities(world, Options(**options), Directory(world, Options(**options)), divisions=divisions)
+def _gateway(
+    world: World = WORLD, divisions: frozenset[str] | None = None, **options: Any
+) -> Entities:
+    return Entities(
+        world, Options(**options), Directory(world, Options(**options)), divisions=divisions
+    )
 
 
 def _rows(gateway: Entities, body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -56,14 +68,22 @@ def _refusal(body: dict[str, Any]) -> Refused:
     return caught.value
 
 
-def _truth(start: int, step: int, users: set[str] | None = None, span: int = 2 * DAY) -> dict[tuple[str, int], dict[str, dict[str, float]]]:
+def _truth(
+    start: int, step: int, users: set[str] | None = None, span: int = 2 * DAY
+) -> dict[tuple[str, int], dict[str, dict[str, float]]]:
     """Count raw emissions without any of the emulator's code, in the answer's form."""
     names = {"tHandle": "handledCount", "tTalkComplete": "talkTime", "tAcw": "wrapUpTime"}
     sums: Counter[tuple[str, int, str]] = Counter()
     for emission in WORLD.truth(start, start + span):
-        if emission.metric in names and emission.user_id and (users is None or emission.user_id in users):
+        if (
+            emission.metric in names
+            and emission.user_id
+            and (users is None or emission.user_id in users)
+        ):
             bucket = start + (emission.at - start) // step * step
-            sums[emission.user_id, bucket, names[emission.metric]] += 1 if emission.metric == "tHandle" else emission.value or 0
+            sums[emission.user_id, bucket, names[emission.metric]] += (
+                1 if emission.metric == "tHandle" else emission.value or 0
+            )
     found: dict[tuple[str, int], dict[str, dict[str, float]]] = {}
     for (user, bucket, name), total in sums.items():
         stat = {"count": total} if name == "handledCount" else {"sum": total / 1000}
@@ -72,7 +92,11 @@ def _truth(start: int, step: int, users: set[str] | None = None, span: int = 2 *
 
 
 def test_a_row_has_the_tutorials_form_to_the_letter() -> None:
-    row = next(row for row in _gateway().answer(_body(_users(USER.id)))["entities"] if len(row["metrics"]) == 3)
+    row = next(
+        row
+        for row in _gateway().answer(_body(_users(USER.id)))["entities"]
+        if len(row["metrics"]) == 3
+    )
     bucket = parse_iso(row["interval"]["startTime"])
     assert row == {
         "user": {"id": USER.id, "name": USER.name},
@@ -83,7 +107,9 @@ def test_a_row_has_the_tutorials_form_to_the_letter() -> None:
 
 def test_the_rows_add_up_to_the_raw_emissions_and_leave_absent_metrics_out() -> None:
     rows = _rows(_gateway(most_per_page=7), _body(interval="PT15M"))
-    told = {(row["user"]["id"], parse_iso(row["interval"]["startTime"])): row["metrics"] for row in rows}
+    told = {
+        (row["user"]["id"], parse_iso(row["interval"]["startTime"])): row["metrics"] for row in rows
+    }
     assert told == _truth(MONDAY, HOUR // 4)
     assert len(told) == len(rows)
     assert any(len(metrics) < 3 for metrics in told.values())
@@ -92,8 +118,13 @@ def test_the_rows_add_up_to_the_raw_emissions_and_leave_absent_metrics_out() -> 
 def test_users_narrow_and_buckets_are_anchored_at_the_start() -> None:
     start = MONDAY + 20 * 60_000
     users = [person.id for person in WORLD.people[:3]]
-    rows = _rows(_gateway(), _body(where={"predicates": [*_dates(iso(start), iso(start + DAY)), _users(*users)]}))
-    told = {(row["user"]["id"], parse_iso(row["interval"]["startTime"])): row["metrics"] for row in rows}
+    rows = _rows(
+        _gateway(),
+        _body(where={"predicates": [*_dates(iso(start), iso(start + DAY)), _users(*users)]}),
+    )
+    told = {
+        (row["user"]["id"], parse_iso(row["interval"]["startTime"])): row["metrics"] for row in rows
+    }
     assert told == _truth(start, HOUR, set(users), DAY)
 
 
@@ -101,7 +132,9 @@ def test_without_interval_there_is_one_row_for_the_whole_range() -> None:
     body = _body()
     del body["interval"]
     rows = _rows(_gateway(), body)
-    assert {row["user"]["id"]: row["metrics"] for row in rows} == {user: m for (user, _), m in _truth(MONDAY, 2 * DAY).items()}
+    assert {row["user"]["id"]: row["metrics"] for row in rows} == {
+        user: m for (user, _), m in _truth(MONDAY, 2 * DAY).items()
+    }
     assert not any("interval" in row for row in rows)
 
 
@@ -133,13 +166,19 @@ def test_a_token_may_lead_to_itself_for_ever() -> None:
 def test_a_token_belongs_to_its_query() -> None:
     gateway = _gateway(most_per_page=5)
     token = gateway.answer(_body())["nextPage"]
-    for body in (_body(_users(USER.id), pageToken=token), _body(pageToken="next"), _body(pageToken=token + "A")):
+    for body in (
+        _body(_users(USER.id), pageToken=token),
+        _body(pageToken="next"),
+        _body(pageToken=token + "A"),
+    ):
         with pytest.raises(Refused, match="pageToken"):
             gateway.answer(body)
 
 
 def test_a_range_without_work_has_no_rows_and_no_next_page() -> None:
-    nothing = _body(where={"predicates": _dates("2199-01-01T00:00:00.000Z", "2199-01-02T00:00:00.000Z")})
+    nothing = _body(
+        where={"predicates": _dates("2199-01-01T00:00:00.000Z", "2199-01-02T00:00:00.000Z")}
+    )
     assert _gateway().answer(nothing) == {"entities": []}
 
 

@@ -23,7 +23,9 @@ ANSWER = Answer(
 )
 
 
-def _struck(match: dict[str, Any], *, paths: list[str] | None = None, requests: int = 12) -> list[int]:
+def _struck(
+    match: dict[str, Any], *, paths: list[str] | None = None, requests: int = 12
+) -> list[int]:
     """Give the numbers of the requests, from 1, that a rule strikes."""
     faults = Faults([{"match": match, "do": {"status": 503}}])
     asked = paths or ["/api/v2/users"] * requests
@@ -54,13 +56,20 @@ def test_a_rule_counts_only_the_requests_that_it_is_about() -> None:
 
 
 def test_chance_is_the_same_for_the_same_seed() -> None:
-    once, again, other = (_struck({"probability": 0.33, "seed": seed}, requests=600) for seed in (7, 7, 8))
+    once, again, other = (
+        _struck({"probability": 0.33, "seed": seed}, requests=600) for seed in (7, 7, 8)
+    )
     assert once == again != other
     assert 150 < len(once) < 250
 
 
 def test_the_first_rule_that_fires_decides_and_all_count() -> None:
-    faults = Faults([{"match": {"nth": [1]}, "do": {"status": 500}}, {"match": {"nth": [1, 2]}, "do": {"status": 502}}])
+    faults = Faults(
+        [
+            {"match": {"nth": [1]}, "do": {"status": 500}},
+            {"match": {"nth": [1, 2]}, "do": {"status": 502}},
+        ]
+    )
     chosen = [faults.choose("/api") for _ in range(3)]
     assert [do and do.status for do in chosen] == [500, 502, None]
 
@@ -68,7 +77,11 @@ def test_the_first_rule_that_fires_decides_and_all_count() -> None:
 def test_several_faults_take_turns() -> None:
     faults = Faults([{"do": [{"status": 429}, {"reset": "body"}]}])
     chosen = [faults.choose("/api") for _ in range(3)]
-    assert [do and (do.status, do.reset) for do in chosen] == [(429, None), (None, "body"), (429, None)]
+    assert [do and (do.status, do.reset) for do in chosen] == [
+        (429, None),
+        (None, "body"),
+        (429, None),
+    ]
 
 
 def test_no_script_is_no_fault() -> None:
@@ -94,25 +107,52 @@ def test_a_script_that_is_none_is_refused(script: object) -> None:
 
 def test_a_status_answers_in_the_vendors_form_with_what_the_script_adds() -> None:
     answer = spoil(Do(status=429, retry_after=2, message="Slow down"), ANSWER)
-    assert (answer.status, answer.headers["retry-after"], answer.headers["inin-ratelimit-count"]) == (429, "2", "3")
+    assert (
+        answer.status,
+        answer.headers["retry-after"],
+        answer.headers["inin-ratelimit-count"],
+    ) == (429, "2", "3")
     body = json.loads(answer.body)
-    assert (body["code"], body["message"], body["contextId"]) == ("too.many.requests.retry.after", "Slow down", "c-1")
+    assert (body["code"], body["message"], body["contextId"]) == (
+        "too.many.requests.retry.after",
+        "Slow down",
+        "c-1",
+    )
     assert "retry-after" not in spoil(Do(status=503), answer).headers
-    assert spoil(Do(status=503, retry_after="Wed, 21 Oct 2026 07:28:00 GMT"), ANSWER).headers["retry-after"].startswith("Wed")
-    assert json.loads(spoil(Do(status=400, code="response.entity.too.large"), ANSWER).body)["code"] == "response.entity.too.large"
+    assert (
+        spoil(Do(status=503, retry_after="Wed, 21 Oct 2026 07:28:00 GMT"), ANSWER)
+        .headers["retry-after"]
+        .startswith("Wed")
+    )
+    assert (
+        json.loads(spoil(Do(status=400, code="response.entity.too.large"), ANSWER).body)["code"]
+        == "response.entity.too.large"
+    )
     assert json.loads(spoil(Do(status=599), ANSWER).body)["code"] == "internal.server.error"
 
 
 def test_bodies_and_headers_can_be_anything() -> None:
-    assert spoil(Do(status=400, body="rate limit exceeded; x"), ANSWER).body == b"rate limit exceeded; x"
+    assert (
+        spoil(Do(status=400, body="rate limit exceeded; x"), ANSWER).body
+        == b"rate limit exceeded; x"
+    )
     page = spoil(Do(status=502, html=True), ANSWER)
     assert (page.status, page.headers["content-type"]) == (502, "text/html")
     assert page.body.startswith(b"<html>")
     assert spoil(Do(html=True), ANSWER).status == 200
     assert spoil(Do(content_type="text/plain"), ANSWER).headers["content-type"] == "text/plain"
-    changed = spoil(Do(headers={"Inin-RateLimit-Allowed": "120", "inin-correlation-id": None}), ANSWER).headers
-    assert changed == {"content-type": "application/json", "inin-ratelimit-count": "3", "inin-ratelimit-allowed": "120"}
-    assert set(spoil(Do(drop_headers=True), ANSWER).headers) == {"content-type", "inin-correlation-id"}
+    changed = spoil(
+        Do(headers={"Inin-RateLimit-Allowed": "120", "inin-correlation-id": None}), ANSWER
+    ).headers
+    assert changed == {
+        "content-type": "application/json",
+        "inin-ratelimit-count": "3",
+        "inin-ratelimit-allowed": "120",
+    }
+    assert set(spoil(Do(drop_headers=True), ANSWER).headers) == {
+        "content-type",
+        "inin-correlation-id",
+    }
 
 
 @pytest.mark.parametrize("do", [Do(garble=True), Do(truncate="json")])

@@ -26,7 +26,9 @@ class Office:
     def __init__(self, world: World = WORLD, **options: Any) -> None:
         given = Options(**options)
         self.rosters = Rosters(world, deleted_queues=given.deleted_queues)
-        self._listings = Listings(Directory(world, given), self.rosters, most_per_page=given.most_per_page)
+        self._listings = Listings(
+            Directory(world, given), self.rosters, most_per_page=given.most_per_page
+        )
 
     def __call__(self, path: str, *query: tuple[str, str]) -> dict[str, Any]:
         ask = Ask(method="GET", path=f"/api/v2/{path}", query=query)
@@ -44,13 +46,25 @@ class Office:
 
     def _route(self, parts: list[str]) -> Callable[[Ask], dict[str, Any]]:
         listings = self._listings
-        kind: Kind = "queue" if parts[0] == "routing" else "group" if parts[0] == "groups" else "team"
+        kind: Kind = (
+            "queue" if parts[0] == "routing" else "group" if parts[0] == "groups" else "team"
+        )
         parts = parts[1:] if kind == "queue" else parts
         many = {"group": listings.groups, "team": listings.teams, "queue": listings.queues}[kind]
-        members = {"group": listings.group_members, "team": listings.team_members, "queue": listings.queue_members}[kind]
+        members = {
+            "group": listings.group_members,
+            "team": listings.team_members,
+            "queue": listings.queue_members,
+        }[kind]
         if parts[-1] == "individuals":
             return listings.individuals
-        return many if len(parts) == 1 else members if len(parts) == 3 else lambda ask: listings.one(kind, ask)
+        return (
+            many
+            if len(parts) == 1
+            else members
+            if len(parts) == 3
+            else lambda ask: listings.one(kind, ask)
+        )
 
 
 OFFICE = Office()
@@ -62,7 +76,12 @@ def _id(kind: Kind, name: str, office: Office = OFFICE) -> str:
 
 
 def _members(kind: Kind, name: str, office: Office = OFFICE) -> list[str]:
-    return [entity["id"] for entity in office.all(f"{PATHS[kind]}/{_id(kind, name, office)}/members", ("pageSize", "100"))]
+    return [
+        entity["id"]
+        for entity in office.all(
+            f"{PATHS[kind]}/{_id(kind, name, office)}/members", ("pageSize", "100")
+        )
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -72,7 +91,9 @@ def test_next_links_lead_through_every_one_once(kind: Kind, size: str) -> None:
     assert sorted(found) == sorted(roster.id for roster in OFFICE.rosters.of(kind))
 
 
-@pytest.mark.parametrize(("kind", "name"), [("group", "Everyone"), ("team", "Customer Care"), ("queue", "Billing")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [("group", "Everyone"), ("team", "Customer Care"), ("queue", "Billing")]
+)
 @pytest.mark.parametrize("size", ["1", "25", "100"])
 def test_next_links_lead_through_every_member_once(kind: Kind, name: str, size: str) -> None:
     path = f"{PATHS[kind]}/{_id(kind, name)}/members"
@@ -102,7 +123,17 @@ def test_the_members_of_a_queue_have_pages_and_no_total() -> None:
 def test_groups_and_queues_and_a_groups_members_have_the_vendors_envelope() -> None:
     for path in ("groups", "routing/queues", f"groups/{_id('group', 'Everyone')}/members"):
         page = OFFICE(path, ("pageSize", "1"))
-        counted = {"entities", "pageSize", "pageNumber", "total", "pageCount", "firstUri", "lastUri", "selfUri", "nextUri"}
+        counted = {
+            "entities",
+            "pageSize",
+            "pageNumber",
+            "total",
+            "pageCount",
+            "firstUri",
+            "lastUri",
+            "selfUri",
+            "nextUri",
+        }
         assert set(page) == counted
         assert page["pageCount"] == page["total"]
 
@@ -132,13 +163,21 @@ def test_a_cursor_that_is_none_is_a_400() -> None:
 
 def test_the_option_makes_every_page_smaller() -> None:
     office = Office(most_per_page=2)
-    for path in (*PATHS.values(), *(f"{PATHS[kind]}/{_id(kind, 'Sales', office)}/members" for kind in ("team", "queue"))):
+    for path in (
+        *PATHS.values(),
+        *(f"{PATHS[kind]}/{_id(kind, 'Sales', office)}/members" for kind in ("team", "queue")),
+    ):
         assert len(office(path, ("pageSize", "100"))["entities"]) <= 2
-        assert [entity["id"] for entity in office.all(path)] == [entity["id"] for entity in OFFICE.all(path)]
+        assert [entity["id"] for entity in office.all(path)] == [
+            entity["id"] for entity in OFFICE.all(path)
+        ]
 
 
 def test_teams_are_found_by_how_their_name_begins_in_any_case() -> None:
-    assert [team["name"] for team in OFFICE.all("teams", ("name", "sales"))] == ["Sales", "Sales Nights"]
+    assert [team["name"] for team in OFFICE.all("teams", ("name", "sales"))] == [
+        "Sales",
+        "Sales Nights",
+    ]
     assert OFFICE("teams", ("name", "ales"))["entities"] == []
 
 
@@ -152,18 +191,35 @@ def test_teams_are_found_by_how_their_name_begins_in_any_case() -> None:
         ("*Support", ["Technical Support"]),
         ("Sale", []),
         ("S[a]les", []),
-        ("*", ["Billing", "Réclamations", "Rückgabe & Umtausch", "Sales", "Sales", "Technical Support", "VIP"]),
+        (
+            "*",
+            [
+                "Billing",
+                "Réclamations",
+                "Rückgabe & Umtausch",
+                "Sales",
+                "Sales",
+                "Technical Support",
+                "VIP",
+            ],
+        ),
     ],
 )
 def test_queues_are_found_by_name_with_asterisks_at_its_ends(name: str, found: list[str]) -> None:
-    assert sorted(queue["name"] for queue in OFFICE.all("routing/queues", ("name", name))) == sorted(found)
+    assert sorted(
+        queue["name"] for queue in OFFICE.all("routing/queues", ("name", name))
+    ) == sorted(found)
 
 
 def test_ids_and_divisions_narrow() -> None:
     group, queue, second = _id("group", "Pilot"), _id("queue", "VIP"), WORLD.divisions[1].id
-    assert [entity["id"] for entity in OFFICE.all("groups", ("id", group), ("id", "nobody"))] == [group]
+    assert [entity["id"] for entity in OFFICE.all("groups", ("id", group), ("id", "nobody"))] == [
+        group
+    ]
     assert [entity["id"] for entity in OFFICE.all("routing/queues", ("id", queue))] == [queue]
-    assert {entity["division"]["id"] for entity in OFFICE.all("routing/queues", ("divisionId", second))} == {second}
+    assert {
+        entity["division"]["id"] for entity in OFFICE.all("routing/queues", ("divisionId", second))
+    } == {second}
     with pytest.raises(Refused, match="id"):
         OFFICE("groups", *(("id", str(n)) for n in range(101)))
 
@@ -176,7 +232,11 @@ def test_groups_can_be_listed_the_other_way_round() -> None:
 def test_one_is_found_by_id_and_nothing_else(kind: Kind) -> None:
     roster = OFFICE.rosters.of(kind)[0]
     found = OFFICE(f"{PATHS[kind]}/{roster.id}")
-    assert (found["id"], found["name"], found["memberCount"]) == (roster.id, roster.name, len(roster.members))
+    assert (found["id"], found["name"], found["memberCount"]) == (
+        roster.id,
+        roster.name,
+        len(roster.members),
+    )
     for path in (f"{PATHS[kind]}/nobody", f"{PATHS[kind]}/nobody/members"):
         with pytest.raises(Refused, match="not found"):
             OFFICE(path)
@@ -189,8 +249,15 @@ def test_there_are_two_groups_and_two_queues_of_one_name() -> None:
 
 
 def test_sizes_run_from_nobody_to_everybody() -> None:
-    sizes = {kind: sorted(len(_members(kind, roster.name)) for roster in OFFICE.rosters.of(kind)) for kind in KINDS}
-    assert (sizes["group"][0], sizes["group"][1], sizes["group"][-1]) == (0, 3, sum(person.state != "deleted" for person in WORLD.people))
+    sizes = {
+        kind: sorted(len(_members(kind, roster.name)) for roster in OFFICE.rosters.of(kind))
+        for kind in KINDS
+    }
+    assert (sizes["group"][0], sizes["group"][1], sizes["group"][-1]) == (
+        0,
+        3,
+        sum(person.state != "deleted" for person in WORLD.people),
+    )
     assert sizes["group"][-1] > 230
     assert (sizes["team"][0], sizes["team"][1]) == (0, 3)
     assert sizes["queue"][-1] > 100
@@ -199,11 +266,19 @@ def test_sizes_run_from_nobody_to_everybody() -> None:
 def test_nobody_is_in_two_teams_and_many_in_a_team_and_a_group_and_a_queue() -> None:
     teams = [set(roster.members) for roster in OFFICE.rosters.of("team")]
     assert sum(map(len, teams)) == len(set().union(*teams))
-    assert set(_members("group", "Équipe d'accueil")) & set(_members("team", "Customer Care")) & set(_members("queue", "Billing"))
+    assert (
+        set(_members("group", "Équipe d'accueil"))
+        & set(_members("team", "Customer Care"))
+        & set(_members("queue", "Billing"))
+    )
 
 
-@pytest.mark.parametrize(("kind", "name"), [("group", "Everyone"), ("team", "Sales"), ("queue", "Billing")])
-def test_who_left_is_still_a_member_and_who_is_deleted_counts_but_does_not_show(kind: Kind, name: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"), [("group", "Everyone"), ("team", "Sales"), ("queue", "Billing")]
+)
+def test_who_left_is_still_a_member_and_who_is_deleted_counts_but_does_not_show(
+    kind: Kind, name: str
+) -> None:
     office = Office(World(1000))
     members = _members(kind, name, office)
     states = Counter(person.state for person in World(1000).people if person.id in set(members))
@@ -213,7 +288,9 @@ def test_who_left_is_still_a_member_and_who_is_deleted_counts_but_does_not_show(
 
 def test_the_members_of_a_queue_are_those_who_work_on_it() -> None:
     queue = WORLD.queues[0]
-    on_it = [person.id for person in WORLD.people if queue in person.queues and person.state != "deleted"]
+    on_it = [
+        person.id for person in WORLD.people if queue in person.queues and person.state != "deleted"
+    ]
     assert [entity["id"] for entity in OFFICE.all(f"routing/queues/{queue.id}/members")] == on_it
 
 
@@ -250,7 +327,14 @@ def test_members_change_from_one_call_to_the_next(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize(
-    "order", [{}, [], {"group": "nobody", "members": []}, {"team": _id("group", "Pilot"), "members": []}, {"group": "", "members": None}]
+    "order",
+    [
+        {},
+        [],
+        {"group": "nobody", "members": []},
+        {"team": _id("group", "Pilot"), "members": []},
+        {"group": "", "members": None},
+    ],
 )
 def test_an_order_that_names_nothing_is_refused(order: object) -> None:
     with pytest.raises(ValueError, match=r"group|members|object"):

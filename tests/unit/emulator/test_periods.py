@@ -37,7 +37,23 @@ def test_periods_are_read(text: str, period: Period) -> None:
     assert parse_period(text) == period
 
 
-@pytest.mark.parametrize("text", ["1h", "PT", "P", "PT0S", "P1DT", "pt15m", "PT1H ", "", "PT1.5H", 3600, None, "P" + "9" * 40 + "D"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1h",
+        "PT",
+        "P",
+        "PT0S",
+        "P1DT",
+        "pt15m",
+        "PT1H ",
+        "",
+        "PT1.5H",
+        3600,
+        None,
+        "P" + "9" * 40 + "D",
+    ],
+)
 def test_what_is_no_period_is_refused_by_name(text: object) -> None:
     with pytest.raises(Refused, match="granularity is not an ISO-8601 period") as caught:
         parse_period(text)
@@ -57,9 +73,24 @@ def test_intervals_are_read_with_any_offset_and_without_one_as_utc() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *(None, "", "2023-10-01", "2023-10-01/2023-10-02", "2023-10-01T00:00Z", "2023-10-01T00:00Z/P1D"),
-        *("2023-02-30T00:00Z/2023-03-02T00:00Z", "2023-10-02T00:00Z/2023-10-01T00:00Z", "2023-10-02T00:00Z/2023-10-02T00:00Z"),
-        *("1969-12-31T00:00Z/2023-10-02T00:00Z", "2023-10-02T00:00Z/3000-01-01T00:01Z", "0001-01-01T00:00+14:00/2023-10-02T00:00Z"),
+        *(
+            None,
+            "",
+            "2023-10-01",
+            "2023-10-01/2023-10-02",
+            "2023-10-01T00:00Z",
+            "2023-10-01T00:00Z/P1D",
+        ),
+        *(
+            "2023-02-30T00:00Z/2023-03-02T00:00Z",
+            "2023-10-02T00:00Z/2023-10-01T00:00Z",
+            "2023-10-02T00:00Z/2023-10-02T00:00Z",
+        ),
+        *(
+            "1969-12-31T00:00Z/2023-10-02T00:00Z",
+            "2023-10-02T00:00Z/3000-01-01T00:01Z",
+            "0001-01-01T00:00+14:00/2023-10-02T00:00Z",
+        ),
     ],
 )
 def test_what_is_no_interval_is_refused_by_name(text: object) -> None:
@@ -75,7 +106,9 @@ def test_buckets_are_anchored_at_the_start_and_the_last_one_is_cut() -> None:
 
 
 def test_without_a_granularity_the_interval_is_one_bucket() -> None:
-    assert _edges("2023-10-01T15:07:00Z/2023-10-03T16:00:00Z", None) == ["2023-10-01T15:07:00.000Z/2023-10-03T16:00:00.000Z"]
+    assert _edges("2023-10-01T15:07:00Z/2023-10-03T16:00:00Z", None) == [
+        "2023-10-01T15:07:00.000Z/2023-10-03T16:00:00.000Z"
+    ]
 
 
 def test_days_of_a_zone_have_23_and_25_hours_at_clock_changes() -> None:
@@ -109,7 +142,9 @@ def test_weeks_run_from_the_day_of_the_start() -> None:
 
 def test_a_period_longer_than_the_calendar_is_one_bucket() -> None:
     for longest in ("P9999Y", "P99999M", "P99999W", "P999999D"):
-        assert len(_edges("2023-10-01T00:00:00Z/2999-01-01T00:00:00Z", longest, "Europe/Dublin")) == 1
+        assert (
+            len(_edges("2023-10-01T00:00:00Z/2999-01-01T00:00:00Z", longest, "Europe/Dublin")) == 1
+        )
 
 
 def test_a_query_of_very_many_buckets_is_refused() -> None:
@@ -120,10 +155,21 @@ def test_a_query_of_very_many_buckets_is_refused() -> None:
 @given(
     st.integers(0, 4_000_000_000_000),
     st.sampled_from(["PT15M", "PT1H", "P1D", "P1DT12H", "P1W", "P1M"]),
-    st.sampled_from(["UTC", "Europe/Dublin", "Australia/Lord_Howe", "America/Havana", "Pacific/Apia", "Asia/Kathmandu"]),
+    st.sampled_from(
+        [
+            "UTC",
+            "Europe/Dublin",
+            "Australia/Lord_Howe",
+            "America/Havana",
+            "Pacific/Apia",
+            "Asia/Kathmandu",
+        ]
+    ),
     st.integers(0, 10**9),
 )
-def test_every_instant_lies_in_the_bucket_that_it_is_counted_in(start: int, granularity: str, zone: str, offset: int) -> None:
+def test_every_instant_lies_in_the_bucket_that_it_is_counted_in(
+    start: int, granularity: str, zone: str, offset: int
+) -> None:
     end = start + 40 * 24 * HOUR
     buckets = split(start, end, parse_period(granularity), ZoneInfo(zone))
     at = start + offset % (end - start)

@@ -24,11 +24,21 @@ SESSION = Session(
     wrap_up_code=None,
     events=(),
 )
-NOBODYS = Session(conversation_id="c2", user_id=None, queue_id="q1", media_type="chat", direction="inbound", division_id="d1", events=())
+NOBODYS = Session(
+    conversation_id="c2",
+    user_id=None,
+    queue_id="q1",
+    media_type="chat",
+    direction="inbound",
+    division_id="d1",
+    events=(),
+)
 
 
 def _query(**given: Any) -> Query:
-    return parse_query(body_of(json.dumps({"interval": INTERVAL, "metrics": ["tHandle"], **given}).encode()))
+    return parse_query(
+        body_of(json.dumps({"interval": INTERVAL, "metrics": ["tHandle"], **given}).encode())
+    )
 
 
 def _is(dimension: str, value: str) -> dict[str, Any]:
@@ -80,14 +90,41 @@ def test_media_type_is_a_dimension_of_every_group() -> None:
         ({"filter": {"type": "and", "predicates": {}}}, "predicates"),
         ({"filter": {"type": "and", "predicates": ["ada"]}}, "predicate"),
         ({"filter": {"type": "and", "predicates": [_is("user", "ada")]}}, "user"),
-        ({"filter": {"type": "and", "predicates": [_is("userId", "ada") | {"value": ["ada", "bob"]}]}}, "value"),
-        ({"filter": {"type": "and", "predicates": [_is("userId", "ada") | {"values": ["ada"]}]}}, "values"),
-        ({"filter": {"type": "and", "predicates": [_is("userId", "ada") | {"operator": "in"}]}}, "in"),
-        ({"filter": {"type": "and", "predicates": [_is("userId", "ada") | {"type": "metric"}]}}, "metric"),
-        ({"filter": {"type": "and", "clauses": [{"type": "or", "predicates": [], "clauses": []}]}}, "clauses"),
+        (
+            {
+                "filter": {
+                    "type": "and",
+                    "predicates": [_is("userId", "ada") | {"value": ["ada", "bob"]}],
+                }
+            },
+            "value",
+        ),
+        (
+            {"filter": {"type": "and", "predicates": [_is("userId", "ada") | {"values": ["ada"]}]}},
+            "values",
+        ),
+        (
+            {"filter": {"type": "and", "predicates": [_is("userId", "ada") | {"operator": "in"}]}},
+            "in",
+        ),
+        (
+            {"filter": {"type": "and", "predicates": [_is("userId", "ada") | {"type": "metric"}]}},
+            "metric",
+        ),
+        (
+            {
+                "filter": {
+                    "type": "and",
+                    "clauses": [{"type": "or", "predicates": [], "clauses": []}],
+                }
+            },
+            "clauses",
+        ),
     ],
 )
-def test_a_query_that_makes_no_sense_is_a_400_that_names_what_is_wrong(given: dict[str, Any], named: str) -> None:
+def test_a_query_that_makes_no_sense_is_a_400_that_names_what_is_wrong(
+    given: dict[str, Any], named: str
+) -> None:
     refused = _refusal(**given)
     assert (refused.status, refused.code) == (400, "bad.request")
     assert named in refused.message
@@ -108,7 +145,9 @@ def test_a_body_over_the_platforms_limit_is_a_413() -> None:
 
 
 def test_a_null_is_as_good_as_a_field_left_out() -> None:
-    assert _query(granularity=None, filter=None, views=[], limit=None, groupBy=None).filter.passes(NOBODYS)
+    assert _query(granularity=None, filter=None, views=[], limit=None, groupBy=None).filter.passes(
+        NOBODYS
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,13 +156,37 @@ def test_a_null_is_as_good_as_a_field_left_out() -> None:
         ({"type": "and", "predicates": [_is("userId", "ada")]}, True, False),
         ({"type": "and", "predicates": [_is("userId", "ada"), _is("userId", "bob")]}, False, False),
         ({"type": "or", "predicates": [_is("userId", "ada"), _is("userId", "bob")]}, True, False),
-        ({"type": "or", "predicates": [_is("userId", "bob"), _is("mediaType", "chat")]}, False, True),
-        ({"type": "or", "predicates": [_is("mediaType", "voice"), _is("mediaType", "chat")]}, True, True),
-        ({"type": "and", "predicates": [{"dimension": "userId", "operator": "exists"}]}, True, False),
-        ({"type": "and", "predicates": [{"dimension": "userId", "operator": "notExists"}]}, False, True),
-        ({"type": "and", "predicates": [{"dimension": "stationId", "operator": "exists"}]}, False, False),
+        (
+            {"type": "or", "predicates": [_is("userId", "bob"), _is("mediaType", "chat")]},
+            False,
+            True,
+        ),
+        (
+            {"type": "or", "predicates": [_is("mediaType", "voice"), _is("mediaType", "chat")]},
+            True,
+            True,
+        ),
+        (
+            {"type": "and", "predicates": [{"dimension": "userId", "operator": "exists"}]},
+            True,
+            False,
+        ),
+        (
+            {"type": "and", "predicates": [{"dimension": "userId", "operator": "notExists"}]},
+            False,
+            True,
+        ),
+        (
+            {"type": "and", "predicates": [{"dimension": "stationId", "operator": "exists"}]},
+            False,
+            False,
+        ),
         ({"type": "and", "predicates": [_is("wrapUpCode", "sold")]}, False, False),
-        ({"type": "and", "predicates": [{"dimension": "mediaType", "value": "voice"}]}, True, False),
+        (
+            {"type": "and", "predicates": [{"dimension": "mediaType", "value": "voice"}]},
+            True,
+            False,
+        ),
         (
             {
                 "type": "and",
@@ -138,7 +201,9 @@ def test_a_null_is_as_good_as_a_field_left_out() -> None:
         (
             {
                 "type": "and",
-                "clauses": [{"type": "or", "predicates": [_is("userId", "ada"), _is("userId", "bob")]}],
+                "clauses": [
+                    {"type": "or", "predicates": [_is("userId", "ada"), _is("userId", "bob")]}
+                ],
                 "predicates": [_is("mediaType", "chat")],
             },
             False,
@@ -160,7 +225,10 @@ def test_a_null_is_as_good_as_a_field_left_out() -> None:
                 "type": "or",
                 "clauses": [
                     {"type": "and", "predicates": [_is("userId", "ada"), _is("mediaType", "chat")]},
-                    {"type": "and", "predicates": [_is("userId", "bob"), _is("mediaType", "voice")]},
+                    {
+                        "type": "and",
+                        "predicates": [_is("userId", "bob"), _is("mediaType", "voice")],
+                    },
                 ],
             },
             False,
@@ -175,7 +243,12 @@ def test_filters_let_pass_what_they_say(given: dict[str, Any], ada: bool, nobody
 
 def test_the_users_a_filter_cannot_go_beyond_bound_the_work() -> None:
     users = {"type": "or", "predicates": [_is("userId", "ada"), _is("userId", "bob")]}
-    assert _query(filter={"type": "and", "clauses": [users], "predicates": [_is("mediaType", "chat")]}).filter.users == frozenset(
-        ("ada", "bob")
+    assert _query(
+        filter={"type": "and", "clauses": [users], "predicates": [_is("mediaType", "chat")]}
+    ).filter.users == frozenset(("ada", "bob"))
+    assert (
+        _query(
+            filter={"type": "or", "clauses": [users], "predicates": [_is("mediaType", "chat")]}
+        ).filter.users
+        is None
     )
-    assert _query(filter={"type": "or", "clauses": [users], "predicates": [_is("mediaType", "chat")]}).filter.users is None

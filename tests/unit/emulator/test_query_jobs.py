@@ -45,7 +45,12 @@ def _pages(jobs: QueryJobs, job_id: str) -> list[dict[str, Any]]:
 
 
 def _pieces(*answers: dict[str, Any]) -> list[tuple[Any, Any]]:
-    return [(container["group"], entry) for answer in answers for container in answer.get("results", []) for entry in container["data"]]
+    return [
+        (container["group"], entry)
+        for answer in answers
+        for container in answer.get("results", [])
+        for entry in container["data"]
+    ]
 
 
 def _refusal(call: Any, *arguments: Any) -> tuple[int, str]:
@@ -88,7 +93,9 @@ def test_the_pages_hold_what_the_query_answers(size: int | None) -> None:
 def test_a_group_goes_on_on_the_next_page() -> None:
     jobs = _jobs()
     pages = _pages(jobs, _submit(jobs, pageSize=5))
-    assert any(one["results"][-1]["group"] == two["results"][0]["group"] for one, two in pairwise(pages))
+    assert any(
+        one["results"][-1]["group"] == two["results"][0]["group"] for one, two in pairwise(pages)
+    )
 
 
 def test_the_option_makes_pages_smaller_than_asked_for() -> None:
@@ -106,7 +113,9 @@ def test_an_empty_page_has_a_cursor_and_no_results() -> None:
 
 def test_nothing_found_is_one_page_of_nothing() -> None:
     jobs = _jobs()
-    assert _pages(jobs, _submit(jobs, interval="2199-01-01T00:00Z/2199-01-02T00:00Z")) == [{"results": []}]
+    assert _pages(jobs, _submit(jobs, interval="2199-01-01T00:00Z/2199-01-02T00:00Z")) == [
+        {"results": []}
+    ]
 
 
 def test_a_cursor_may_lead_to_itself_for_ever() -> None:
@@ -136,12 +145,18 @@ def test_there_are_no_results_of_a_job_under_way() -> None:
 def test_conflicts_come_first_for_status_and_results() -> None:
     jobs = _jobs(job_conflicts=2)
     job = _submit(jobs)
-    assert [_refusal(jobs.status, job, 1.0), _refusal(jobs.results, job, "", 1.0)] == [(409, "conflict")] * 2
+    assert [_refusal(jobs.status, job, 1.0), _refusal(jobs.results, job, "", 1.0)] == [
+        (409, "conflict")
+    ] * 2
     assert jobs.status(job, 1.0)["state"] == "FULFILLED"
 
 
-@pytest.mark.parametrize(("fate", "state"), [("fail", "FAILED"), ("cancel", "CANCELLED"), ("expire", "EXPIRED")])
-def test_a_job_that_ends_otherwise_has_no_results_and_the_next_one_is_fulfilled(fate: str, state: str) -> None:
+@pytest.mark.parametrize(
+    ("fate", "state"), [("fail", "FAILED"), ("cancel", "CANCELLED"), ("expire", "EXPIRED")]
+)
+def test_a_job_that_ends_otherwise_has_no_results_and_the_next_one_is_fulfilled(
+    fate: str, state: str
+) -> None:
     jobs = _jobs(job_fates=(fate,), job_polls=1)
     job, again = _submit(jobs), _submit(jobs)
     assert [jobs.status(job, 1.0)["state"], jobs.status(job, 1.0)["state"]] == ["QUEUED", state]
@@ -154,7 +169,9 @@ def test_a_job_may_vanish_when_it_should_be_ready() -> None:
     jobs = _jobs(job_fates=("vanish",), job_polls=1)
     job = _submit(jobs)
     assert jobs.status(job, 1.0)["state"] == "QUEUED"
-    assert [_refusal(jobs.status, job, 1.0), _refusal(jobs.results, job, "", 1.0)] == [(404, "not.found")] * 2
+    assert [_refusal(jobs.status, job, 1.0), _refusal(jobs.results, job, "", 1.0)] == [
+        (404, "not.found")
+    ] * 2
 
 
 def test_a_job_may_vanish_between_its_pages() -> None:
@@ -213,4 +230,7 @@ def test_a_query_job_of_too_many_rows_fails_and_says_so() -> None:
     for most, state in ((rows - 1, "FAILED"), (rows, "FULFILLED")):
         jobs = _jobs(job_rows=most)
         found = jobs.status(_submit(jobs), 1.0)
-        assert (found["state"], found.get("errorMessage", "")) == (state, "The result is too large" if state == "FAILED" else "")
+        assert (found["state"], found.get("errorMessage", "")) == (
+            state,
+            "The result is too large" if state == "FAILED" else "",
+        )

@@ -16,21 +16,39 @@ def _predicate(user: object) -> dict[str, object]:
 
 
 def test_a_query_tells_its_interval_and_users_however_deep_they_stand() -> None:
-    clause = {"predicates": [_predicate("bob"), _predicate("ada"), _predicate(None), {"dimension": "queueId", "value": "q"}]}
-    given = {"interval": INTERVAL, "filter": {"type": "and", "clauses": [clause], "predicates": [_predicate("ada")]}}
+    clause = {
+        "predicates": [
+            _predicate("bob"),
+            _predicate("ada"),
+            _predicate(None),
+            {"dimension": "queueId", "value": "q"},
+        ]
+    }
+    given = {
+        "interval": INTERVAL,
+        "filter": {"type": "and", "clauses": [clause], "predicates": [_predicate("ada")]},
+    }
     assert asked_about(json.dumps(given).encode()) == (INTERVAL, ["ada", "bob"])
 
 
 def test_a_query_of_the_entities_contract_tells_its_dates_and_not_its_granularity() -> None:
     start, end = INTERVAL.split("/")
     path = "conversation.startTime"
-    dates = [{"type": "date", "path": path, "operator": operator, "value": value} for operator, value in (("lt", end), ("gte", start))]
+    dates = [
+        {"type": "date", "path": path, "operator": operator, "value": value}
+        for operator, value in (("lt", end), ("gte", start))
+    ]
     users = {"type": "in", "path": "conversation.user.id", "value": ["bob", "ada"]}
     given = {"where": {"predicates": [*dates, users]}, "interval": "PT1H"}
     assert asked_about(json.dumps(given).encode()) == (INTERVAL, ["ada", "bob"])
-    assert asked_about(json.dumps({"where": {"predicates": dates[:1]}, "interval": "PT1H"}).encode()) == (None, [])
+    assert asked_about(
+        json.dumps({"where": {"predicates": dates[:1]}, "interval": "PT1H"}).encode()
+    ) == (None, [])
 
 
-@pytest.mark.parametrize("body", [b"", b"grant_type=client_credentials", b"[1]", b"null", b'{"interval": 5}', b'{"where": 5}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"grant_type=client_credentials", b"[1]", b"null", b'{"interval": 5}', b'{"where": 5}'],
+)
 def test_any_other_body_tells_nothing(body: bytes) -> None:
     assert asked_about(body) == (None, [])

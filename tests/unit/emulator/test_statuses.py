@@ -21,7 +21,13 @@ FORTNIGHT = (MONDAY, MONDAY + 14 * DAY)
 
 def _session(*events: tuple[int, str, int | None], queue: str | None = "q") -> Session:
     return Session(
-        conversation_id="c", user_id="u", queue_id=queue, media_type="voice", direction="inbound", division_id="d", events=tuple(events)
+        conversation_id="c",
+        user_id="u",
+        queue_id=queue,
+        media_type="voice",
+        direction="inbound",
+        division_id="d",
+        events=tuple(events),
     )
 
 
@@ -29,7 +35,9 @@ def _call(answer: int, end: int, queue: str | None = "q") -> Session:
     return _session((answer, "tAlert", 1), (end, "tHandle", end - answer), queue=queue)
 
 
-def _statuses(*sessions: Session, presences: tuple[Stretch, ...] = (("ON_QUEUE", 0, 100),)) -> list[Stretch]:
+def _statuses(
+    *sessions: Session, presences: tuple[Stretch, ...] = (("ON_QUEUE", 0, 100),)
+) -> list[Stretch]:
     return list(statuses(Workday(sessions, presences)))
 
 
@@ -38,16 +46,28 @@ def test_who_waits_on_queue_is_idle_and_who_handles_interacts() -> None:
 
 
 def test_interactions_side_by_side_are_one_stretch() -> None:
-    assert _statuses(_call(10, 30), _call(20, 40), _call(40, 50)) == [("IDLE", 0, 10), ("INTERACTING", 10, 50), ("IDLE", 50, 100)]
+    assert _statuses(_call(10, 30), _call(20, 40), _call(40, 50)) == [
+        ("IDLE", 0, 10),
+        ("INTERACTING", 10, 50),
+        ("IDLE", 50, 100),
+    ]
 
 
 def test_a_direct_call_is_communication_and_yields_to_an_interaction() -> None:
     found = _statuses(_call(10, 40, queue=None), _call(20, 30))
-    assert found == [("IDLE", 0, 10), ("COMMUNICATING", 10, 20), ("INTERACTING", 20, 30), ("COMMUNICATING", 30, 40), ("IDLE", 40, 100)]
+    assert found == [
+        ("IDLE", 0, 10),
+        ("COMMUNICATING", 10, 20),
+        ("INTERACTING", 20, 30),
+        ("COMMUNICATING", 30, 40),
+        ("IDLE", 40, 100),
+    ]
 
 
 def test_dialling_is_part_of_an_interaction() -> None:
-    assert _statuses(_session((5, "nOutbound", None), (9, "nConnected", None), (60, "tHandle", 55)))[1] == ("INTERACTING", 5, 60)
+    assert _statuses(
+        _session((5, "nOutbound", None), (9, "nConnected", None), (60, "tHandle", 55))
+    )[1] == ("INTERACTING", 5, 60)
 
 
 def test_a_missed_alert_leaves_its_agent_not_responding() -> None:
@@ -56,7 +76,13 @@ def test_a_missed_alert_leaves_its_agent_not_responding() -> None:
 
 
 def test_off_queue_is_before_and_after_and_at_lunch_but_work_goes_on_into_it() -> None:
-    presences = (("AVAILABLE", 0, 10), ("ON_QUEUE", 10, 40), ("MEAL", 40, 60), ("ON_QUEUE", 60, 90), ("AVAILABLE", 90, 100))
+    presences = (
+        ("AVAILABLE", 0, 10),
+        ("ON_QUEUE", 10, 40),
+        ("MEAL", 40, 60),
+        ("ON_QUEUE", 60, 90),
+        ("AVAILABLE", 90, 100),
+    )
     assert _statuses(_call(30, 45), presences=presences) == [
         ("OFF_QUEUE", 0, 10),
         ("IDLE", 10, 30),
@@ -96,7 +122,9 @@ def test_every_status_occurs_and_off_queue_alone_on_some_days(spans: dict[str, l
 def test_handling_is_covered_by_interacting_or_communicating(spans: dict[str, list[Span]]) -> None:
     """The calls an agent handles, laid over one another, last as long as these two statuses."""
     for user, of in spans.items():
-        told = sum(span.end - span.start for span in of if span.status in ("INTERACTING", "COMMUNICATING"))
+        told = sum(
+            span.end - span.start for span in of if span.status in ("INTERACTING", "COMMUNICATING")
+        )
         covered, until = 0, 0
         for start, end in sorted(_handlings(user)):
             covered += max(0, min(end, FORTNIGHT[1]) - max(start, until, FORTNIGHT[0]))
@@ -115,7 +143,9 @@ def _handlings(user: str) -> list[tuple[int, int]]:
     return found
 
 
-def test_missed_alerts_are_not_responding_for_as_long_as_the_metric_says(spans: dict[str, list[Span]]) -> None:
+def test_missed_alerts_are_not_responding_for_as_long_as_the_metric_says(
+    spans: dict[str, list[Span]],
+) -> None:
     told: Counter[str] = Counter()
     for of in spans.values():
         for span in of:
@@ -147,17 +177,25 @@ def _times(spans: list[Span]) -> Counter[tuple[str, str]]:
     return times
 
 
-def test_a_user_has_the_same_statuses_asked_for_alone_in_a_fresh_and_larger_organisation(spans: dict[str, list[Span]]) -> None:
+def test_a_user_has_the_same_statuses_asked_for_alone_in_a_fresh_and_larger_organisation(
+    spans: dict[str, list[Span]],
+) -> None:
     user = WORLD.people[9].id
     assert list(World(60).statuses(*FORTNIGHT, [user, user, "nobody"])) == spans[user]
 
 
 def test_presences_follow_one_another_and_cover_the_statuses() -> None:
     presences, told = (
-        _times([span._replace(status="") for span in found]) for found in (WORLD.presences(*FORTNIGHT), WORLD.statuses(*FORTNIGHT))
+        _times([span._replace(status="") for span in found])
+        for found in (WORLD.presences(*FORTNIGHT), WORLD.statuses(*FORTNIGHT))
     )
     assert presences == told
-    assert {span.status for span in WORLD.presences(*FORTNIGHT)} == {"AVAILABLE", "ON_QUEUE", "MEAL", "TRAINING"}
+    assert {span.status for span in WORLD.presences(*FORTNIGHT)} == {
+        "AVAILABLE",
+        "ON_QUEUE",
+        "MEAL",
+        "TRAINING",
+    }
 
 
 def test_an_agent_is_on_queue_for_most_of_a_shift() -> None:

@@ -36,11 +36,21 @@ def _is(user: str) -> dict[str, Any]:
 
 
 def _query(**given: Any) -> dict[str, Any]:
-    return {"interval": INTERVAL, "granularity": "PT30M", "groupBy": ["userId"], "metrics": ["tAgentRoutingStatus"], **given}
+    return {
+        "interval": INTERVAL,
+        "granularity": "PT30M",
+        "groupBy": ["userId"],
+        "metrics": ["tAgentRoutingStatus"],
+        **given,
+    }
 
 
-def _ask(world: World = WORLD, divisions: frozenset[str] | None = None, max_rows: int = 0, **given: Any) -> dict[str, Any]:
-    return evaluate_users(parse_user_query(_query(**given)), world, divisions=divisions, max_rows=max_rows)
+def _ask(
+    world: World = WORLD, divisions: frozenset[str] | None = None, max_rows: int = 0, **given: Any
+) -> dict[str, Any]:
+    return evaluate_users(
+        parse_user_query(_query(**given)), world, divisions=divisions, max_rows=max_rows
+    )
 
 
 def _refusal(**given: Any) -> Refused:
@@ -55,12 +65,19 @@ def _read(answer: dict[str, Any]) -> Counter[tuple[str, str, str, str]]:
     for container in answer.get("results", []):
         for entry in container["data"]:
             for metric in entry["metrics"]:
-                key = container["group"].get("userId", ""), entry["interval"].split("/")[0], metric["metric"], metric["qualifier"]
+                key = (
+                    container["group"].get("userId", ""),
+                    entry["interval"].split("/")[0],
+                    metric["metric"],
+                    metric["qualifier"],
+                )
                 found[key] += int(metric["stats"]["sum"])
     return found
 
 
-def _count(spans: Iterable[Span], start: int, step: int, metric: str = "tAgentRoutingStatus") -> Counter[tuple[str, str, str, str]]:
+def _count(
+    spans: Iterable[Span], start: int, step: int, metric: str = "tAgentRoutingStatus"
+) -> Counter[tuple[str, str, str, str]]:
     """Cut raw spans at the edges of buckets without any of the emulator's code."""
     found: Counter[tuple[str, str, str, str]] = Counter()
     for span in spans:
@@ -76,11 +93,19 @@ def _count(spans: Iterable[Span], start: int, step: int, metric: str = "tAgentRo
 def test_an_answer_has_the_vendors_form_to_the_letter() -> None:
     ada = World(2).people[0].id
     world = Told(
-        Span(ada, "IDLE", MONDAY + 10 * MINUTE, MONDAY + 20 * MINUTE), Span(ada, "INTERACTING", MONDAY + 20 * MINUTE, MONDAY + HOUR)
+        Span(ada, "IDLE", MONDAY + 10 * MINUTE, MONDAY + 20 * MINUTE),
+        Span(ada, "INTERACTING", MONDAY + 20 * MINUTE, MONDAY + HOUR),
     )
-    answer = evaluate_users(parse_user_query(_query(interval=f"{iso(MONDAY)}/{iso(MONDAY + HOUR)}")), world, split_groups=False)
+    answer = evaluate_users(
+        parse_user_query(_query(interval=f"{iso(MONDAY)}/{iso(MONDAY + HOUR)}")),
+        world,
+        split_groups=False,
+    )
     assert set(answer) == {"systemToOrganizationMappings", "results"}
-    first, second = "2023-10-02T00:00:00.000Z/2023-10-02T00:30:00.000Z", "2023-10-02T00:30:00.000Z/2023-10-02T01:00:00.000Z"
+    first, second = (
+        "2023-10-02T00:00:00.000Z/2023-10-02T00:30:00.000Z",
+        "2023-10-02T00:30:00.000Z/2023-10-02T01:00:00.000Z",
+    )
     assert answer["results"] == [
         {
             "group": {"userId": ada},
@@ -88,21 +113,40 @@ def test_an_answer_has_the_vendors_form_to_the_letter() -> None:
                 {
                     "interval": first,
                     "metrics": [
-                        {"metric": "tAgentRoutingStatus", "qualifier": "IDLE", "stats": {"sum": 600_000.0}},
-                        {"metric": "tAgentRoutingStatus", "qualifier": "INTERACTING", "stats": {"sum": 600_000.0}},
+                        {
+                            "metric": "tAgentRoutingStatus",
+                            "qualifier": "IDLE",
+                            "stats": {"sum": 600_000.0},
+                        },
+                        {
+                            "metric": "tAgentRoutingStatus",
+                            "qualifier": "INTERACTING",
+                            "stats": {"sum": 600_000.0},
+                        },
                     ],
                 },
                 {
                     "interval": second,
-                    "metrics": [{"metric": "tAgentRoutingStatus", "qualifier": "INTERACTING", "stats": {"sum": 1_800_000.0}}],
+                    "metrics": [
+                        {
+                            "metric": "tAgentRoutingStatus",
+                            "qualifier": "INTERACTING",
+                            "stats": {"sum": 1_800_000.0},
+                        }
+                    ],
                 },
             ],
         }
     ]
 
 
-@pytest.mark.parametrize(("granularity", "step"), [("PT15M", 15 * MINUTE), ("PT30M", 30 * MINUTE), ("PT1H", HOUR), ("P1D", DAY)])
-def test_an_answer_adds_up_to_the_raw_statuses_and_no_bucket_overflows(granularity: str, step: int) -> None:
+@pytest.mark.parametrize(
+    ("granularity", "step"),
+    [("PT15M", 15 * MINUTE), ("PT30M", 30 * MINUTE), ("PT1H", HOUR), ("P1D", DAY)],
+)
+def test_an_answer_adds_up_to_the_raw_statuses_and_no_bucket_overflows(
+    granularity: str, step: int
+) -> None:
     found = _read(_ask(granularity=granularity))
     assert found == _count(WORLD.statuses(MONDAY, MONDAY + 3 * DAY), MONDAY, step)
     buckets: Counter[tuple[str, str]] = Counter()
@@ -124,11 +168,15 @@ def test_users_narrow_the_numbers() -> None:
 def test_presences_come_by_system_name_and_by_the_organisations_id() -> None:
     answer = _ask(metrics=["tSystemPresence", "tOrganizationPresence"])
     mappings = {ids[0]: name for name, ids in answer["systemToOrganizationMappings"].items()}
-    system = _count(WORLD.presences(MONDAY, MONDAY + 3 * DAY), MONDAY, 30 * MINUTE, "tSystemPresence")
+    system = _count(
+        WORLD.presences(MONDAY, MONDAY + 3 * DAY), MONDAY, 30 * MINUTE, "tSystemPresence"
+    )
     read = _read(answer)
     assert {key: ms for key, ms in read.items() if key[2] == "tSystemPresence"} == system
     by_id = {
-        (user, at, "tSystemPresence", mappings[of]): ms for (user, at, metric, of), ms in read.items() if metric == "tOrganizationPresence"
+        (user, at, "tSystemPresence", mappings[of]): ms
+        for (user, at, metric, of), ms in read.items()
+        if metric == "tOrganizationPresence"
     }
     assert by_id == system
 
@@ -161,7 +209,10 @@ def test_a_hundred_users_are_asked_for_and_no_more() -> None:
     users = [_is(f"user {n}") for n in range(101)]
     parse_user_query(_query(filter={"type": "or", "predicates": users[:100]}))
     refused = _refusal(filter={"type": "and", "clauses": [{"type": "or", "predicates": users}]})
-    assert (refused.status, refused.message) == (400, "At most 100 predicates on userId are allowed")
+    assert (refused.status, refused.message) == (
+        400,
+        "At most 100 predicates on userId are allowed",
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,7 +222,15 @@ def test_a_hundred_users_are_asked_for_and_no_more() -> None:
         ({"metrics": []}, "metrics"),
         ({"groupBy": ["queueId"]}, "queueId"),
         ({"groupBy": ["mediaType"]}, "mediaType"),
-        ({"filter": {"type": "and", "predicates": [{"dimension": "mediaType", "value": "voice"}]}}, "mediaType"),
+        (
+            {
+                "filter": {
+                    "type": "and",
+                    "predicates": [{"dimension": "mediaType", "value": "voice"}],
+                }
+            },
+            "mediaType",
+        ),
         ({"interval": None}, "interval"),
         ({"granularity": "1h"}, "1h"),
         ({"queryType": "groupBy"}, "queryType"),
@@ -179,7 +238,9 @@ def test_a_hundred_users_are_asked_for_and_no_more() -> None:
         ({"pageSize": 100}, "pageSize"),
     ],
 )
-def test_what_user_aggregates_do_not_know_is_a_400_that_names_it(given: dict[str, Any], named: str) -> None:
+def test_what_user_aggregates_do_not_know_is_a_400_that_names_it(
+    given: dict[str, Any], named: str
+) -> None:
     refused = _refusal(**given)
     assert (refused.status, refused.code) == (400, "bad.request")
     assert named in refused.message

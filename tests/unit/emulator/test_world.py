@@ -30,11 +30,15 @@ def test_agent_k_is_the_same_in_an_organisation_of_any_size() -> None:
     small, large = World(15), World(60)
     assert small.people == large.people[:15]
     users = [person.id for person in small.people]
-    assert _bag(small.emissions(MONDAY, MONDAY + DAY, users)) == _bag(large.emissions(MONDAY, MONDAY + DAY, users))
+    assert _bag(small.emissions(MONDAY, MONDAY + DAY, users)) == _bag(
+        large.emissions(MONDAY, MONDAY + DAY, users)
+    )
 
 
 def test_another_seed_is_another_organisation() -> None:
-    assert not {person.id for person in World(10, seed=1).people} & {person.id for person in World(10, seed=2).people}
+    assert not {person.id for person in World(10, seed=1).people} & {
+        person.id for person in World(10, seed=2).people
+    }
 
 
 def test_ids_have_the_shape_of_a_lower_case_uuid_and_are_distinct() -> None:
@@ -57,26 +61,36 @@ def test_the_first_forty_hold_every_kind_of_person() -> None:
 @settings(max_examples=15, deadline=None)
 def test_asking_in_pieces_gives_what_asking_in_one_go_gives(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), 5 * DAY]
-    pieces = [WORLD.emissions(MONDAY + low, MONDAY + high) for low, high in pairwise(edges) if low < high]
+    pieces = [
+        WORLD.emissions(MONDAY + low, MONDAY + high) for low, high in pairwise(edges) if low < high
+    ]
     assert sum(map(_bag, pieces), Counter()) == _bag(WORLD.emissions(MONDAY, MONDAY + 5 * DAY))
 
 
 def test_asking_by_user_and_for_nobody_adds_up_to_asking_for_all() -> None:
     span = (MONDAY, MONDAY + 2 * DAY)
     everything = _bag(WORLD.emissions(*span))
-    by_user = sum((_bag(WORLD.emissions(*span, users=[person.id])) for person in WORLD.people), Counter())
-    nobody = Counter({emission: n for emission, n in everything.items() if emission.user_id is None})
+    by_user = sum(
+        (_bag(WORLD.emissions(*span, users=[person.id])) for person in WORLD.people), Counter()
+    )
+    nobody = Counter(
+        {emission: n for emission, n in everything.items() if emission.user_id is None}
+    )
     assert by_user + nobody == everything
 
 
 def test_a_user_asked_for_twice_works_once() -> None:
     user = WORLD.people[0].id
     span = (MONDAY, MONDAY + DAY)
-    assert _bag(WORLD.emissions(*span, users=[user, user, "nobody"])) == _bag(WORLD.emissions(*span, users=[user]))
+    assert _bag(WORLD.emissions(*span, users=[user, user, "nobody"])) == _bag(
+        WORLD.emissions(*span, users=[user])
+    )
 
 
 def test_a_fresh_world_does_the_same_work_as_one_that_was_asked_before() -> None:
-    assert _bag(World(40).emissions(MONDAY, MONDAY + DAY)) == _bag(WORLD.emissions(MONDAY, MONDAY + DAY))
+    assert _bag(World(40).emissions(MONDAY, MONDAY + DAY)) == _bag(
+        WORLD.emissions(MONDAY, MONDAY + DAY)
+    )
 
 
 def test_emissions_lie_inside_the_interval(month: list[Emission]) -> None:
@@ -91,14 +105,23 @@ def test_handle_is_talk_hold_wrap_up_dialling_and_contacting() -> None:
             metrics[name] += value or 0
         parts = ("tTalkComplete", "tHeldComplete", "tAcw", "tDialing", "tContacting")
         assert metrics["tHandle"] == sum(metrics[name] for name in parts)
-        assert (metrics["tTalk"], metrics["tHeld"]) == (metrics["tTalkComplete"], metrics["tHeldComplete"])
+        assert (metrics["tTalk"], metrics["tHeld"]) == (
+            metrics["tTalkComplete"],
+            metrics["tHeldComplete"],
+        )
         handled += metrics["tHandle"] > 0
     assert handled > 1000
 
 
 def test_some_components_are_emitted_before_their_handle(month: list[Emission]) -> None:
-    handled = {emission.conversation_id: emission.at for emission in month if emission.metric == "tHandle"}
-    talks = [(emission.at, handled.get(emission.conversation_id)) for emission in month if emission.metric == "tTalkComplete"]
+    handled = {
+        emission.conversation_id: emission.at for emission in month if emission.metric == "tHandle"
+    }
+    talks = [
+        (emission.at, handled.get(emission.conversation_id))
+        for emission in month
+        if emission.metric == "tTalkComplete"
+    ]
     assert any(at == end for at, end in talks)
     assert any(end is not None and at < end for at, end in talks)
     assert any(end is not None and at // 1_800_000 < end // 1_800_000 for at, end in talks)
@@ -108,7 +131,13 @@ def test_the_month_holds_what_exporters_stumble_over(month: list[Emission]) -> N
     counts = Counter(emission.metric for emission in month)
     assert counts["tTalk"] > counts["tTalkComplete"]
     assert counts["tHandle"] > counts["tTalkComplete"] > counts["tAnswered"]
-    assert {emission.media_type for emission in month} == {"voice", "message", "email", "callback", "chat"}
+    assert {emission.media_type for emission in month} == {
+        "voice",
+        "message",
+        "email",
+        "callback",
+        "chat",
+    }
     assert {emission.direction for emission in month} == {"inbound", "outbound"}
     assert any(emission.user_id is None and emission.metric == "tAbandon" for emission in month)
     assert any(emission.user_id is not None and emission.queue_id is None for emission in month)
@@ -117,7 +146,11 @@ def test_the_month_holds_what_exporters_stumble_over(month: list[Emission]) -> N
 
 
 def test_a_working_day_holds_between_eight_and_seventy_sessions(month: list[Emission]) -> None:
-    days = Counter((emission.user_id, emission.at // DAY) for emission in month if emission.metric == "tHandle" and emission.user_id)
+    days = Counter(
+        (emission.user_id, emission.at // DAY)
+        for emission in month
+        if emission.metric == "tHandle" and emission.user_id
+    )
     usual = sorted(days.values())[len(days) // 2]
     assert 15 <= usual <= 45
     assert max(days.values()) <= 70
@@ -128,7 +161,9 @@ def test_leavers_do_nothing_once_they_left_and_joiners_nothing_before() -> None:
     assert leaver.left is not None
     night = DAY if leaver.by_night else 0
     assert list(WORLD.emissions((leaver.left - 30) * DAY, leaver.left * DAY, [leaver.id]))
-    assert not list(WORLD.emissions(leaver.left * DAY + night, (leaver.left + 30) * DAY, [leaver.id]))
+    assert not list(
+        WORLD.emissions(leaver.left * DAY + night, (leaver.left + 30) * DAY, [leaver.id])
+    )
     joiner = WORLD.people[4]
     assert not list(WORLD.emissions((joiner.joined - 60) * DAY, joiner.joined * DAY, [joiner.id]))
     assert list(WORLD.emissions(joiner.joined * DAY, (joiner.joined + 30) * DAY, [joiner.id]))
@@ -136,12 +171,23 @@ def test_leavers_do_nothing_once_they_left_and_joiners_nothing_before() -> None:
 
 def test_shifts_follow_the_local_clock_over_a_clock_change() -> None:
     """Dublin sets its clocks back on 2023-10-29: the same shift begins an hour later in UTC from then on."""
-    agent = next(person for person in WORLD.people if person.state == "active" and person.shift == 9 and 0 in person.weekdays)
+    agent = next(
+        person
+        for person in WORLD.people
+        if person.state == "active" and person.shift == 9 and 0 in person.weekdays
+    )
 
     def begins(day: int) -> set[int]:
         weeks = [day + 7 * DAY * n for n in range(4)]
         firsts = [
-            min((emission.at for emission in WORLD.emissions(at, at + DAY, [agent.id]) if emission.metric == "tAlert"), default=0)
+            min(
+                (
+                    emission.at
+                    for emission in WORLD.emissions(at, at + DAY, [agent.id])
+                    if emission.metric == "tAlert"
+                ),
+                default=0,
+            )
             for at in weeks
         ]
         return {first % DAY // 3_600_000 for first in firsts if first}
@@ -152,12 +198,35 @@ def test_shifts_follow_the_local_clock_over_a_clock_change() -> None:
 
 def test_the_month_holds_the_metrics_that_exporters_ask_for_next(month: list[Emission]) -> None:
     counts = Counter(emission.metric for emission in month)
-    expected = {"nOffered", "nConnected", "nTransferred", "nBlindTransferred", "nConsult", "nConsultTransferred", "nOverSla"}
+    expected = {
+        "nOffered",
+        "nConnected",
+        "nTransferred",
+        "nBlindTransferred",
+        "nConsult",
+        "nConsultTransferred",
+        "nOverSla",
+    }
     expected |= {"nOutbound", "nOutboundAttempted", "nOutboundConnected"}
-    expected |= {"tAnswered", "tAbandon", "tAcd", "tWait", "tAlert", "tNotResponding", "tContacting", "tDialing"}
+    expected |= {
+        "tAnswered",
+        "tAbandon",
+        "tAcd",
+        "tWait",
+        "tAlert",
+        "tNotResponding",
+        "tContacting",
+        "tDialing",
+    }
     assert expected <= counts.keys()
     assert counts["nTransferred"] == counts["nBlindTransferred"] + counts["nConsultTransferred"]
     waited = sum(emission.value or 0 for emission in month if emission.metric == "tWait")
-    assert waited >= sum(emission.value or 0 for emission in month if emission.metric in ("tAnswered", "tAbandon"))
-    late = [emission for emission in month if emission.metric == "tWait" and emission.user_id and (emission.value or 0) > 20_000]
+    assert waited >= sum(
+        emission.value or 0 for emission in month if emission.metric in ("tAnswered", "tAbandon")
+    )
+    late = [
+        emission
+        for emission in month
+        if emission.metric == "tWait" and emission.user_id and (emission.value or 0) > 20_000
+    ]
     assert len(late) == counts["nOverSla"]

@@ -12,7 +12,14 @@ import pytest
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.query_jobs import PATH
 from asyncreport.api.wire import Request, Wait
-from asyncreport.core.errors import TOO_LARGE, AuthError, ConfigError, RejectedError, RetriesExhausted, TransientError
+from asyncreport.core.errors import (
+    TOO_LARGE,
+    AuthError,
+    ConfigError,
+    RejectedError,
+    RetriesExhausted,
+    TransientError,
+)
 from asyncreport.core.job import Chunk, Query
 from asyncreport.core.records import Block
 from asyncreport.core.timeline import DAY, HOUR, Granularity, Grid, Interval, iso, parse_iso
@@ -41,7 +48,9 @@ class Server:
             return request.decode(b"{}")
         if request.method == "DELETE":
             return request.decode(b"")
-        return request.decode(b'{"state": "FULFILLED"}' if self.fulfilled else b'{"state": "PENDING"}')
+        return request.decode(
+            b'{"state": "FULFILLED"}' if self.fulfilled else b'{"state": "PENDING"}'
+        )
 
 
 def test_answers_errors_and_time_reach_the_contract() -> None:
@@ -121,7 +130,12 @@ def test_a_query_job_is_deleted_when_its_run_is_broken_off(slow: bool) -> None:
 
 
 HOURS = Query(grid=Grid(Granularity.PT1H, "UTC"))
-TWO_DAYS = Chunk(connection="c", month="1970-01", interval=Interval(0, 2 * DAY), users=("anna", "bert", "carl", "dora"))
+TWO_DAYS = Chunk(
+    connection="c",
+    month="1970-01",
+    interval=Interval(0, 2 * DAY),
+    users=("anna", "bert", "carl", "dora"),
+)
 
 
 def late(*, answering: bool = True) -> RetriesExhausted:
@@ -143,7 +157,11 @@ class Bounded:
     async def ask(self, request: Request) -> Any:
         body = json.loads(request.body or b"")
         start, end = map(parse_iso, body["interval"].split("/"))
-        users = [each["value"] for clause in body["filter"].get("clauses", [body["filter"]]) for each in clause["predicates"]]
+        users = [
+            each["value"]
+            for clause in body["filter"].get("clauses", [body["filter"]])
+            for each in clause["predicates"]
+        ]
         self.asked.append((len(users) * (end - start) // HOUR, request.timeouts))
         if self.asked[-1][0] > (self.statuses if "/users/" in request.path else self.most):
             self.failed += 1
@@ -152,11 +170,22 @@ class Bounded:
         if "/users/" in request.path:
             stats = {"metric": "tAgentRoutingStatus", "qualifier": "IDLE", "stats": {"sum": 1000}}
         hours = [str(Interval(at, at + HOUR)) for at in range(start, end, HOUR)]
-        results = [{"group": {"userId": user}, "data": [{"interval": hour, "metrics": [stats]} for hour in hours]} for user in users]
+        results = [
+            {
+                "group": {"userId": user},
+                "data": [{"interval": hour, "metrics": [stats]} for hour in hours],
+            }
+            for user in users
+        ]
         return request.decode(json.dumps({"results": results}).encode())
 
 
-def pulled(server: Bounded, chunk: Chunk = TWO_DAYS, query: Query = HOURS, known: ConnectionState | None = None) -> list[Block]:
+def pulled(
+    server: Bounded,
+    chunk: Chunk = TWO_DAYS,
+    query: Query = HOURS,
+    known: ConnectionState | None = None,
+) -> list[Block]:
     return clock.run(fetch(chunk, query, server.ask, known or ConnectionState()))
 
 
@@ -164,12 +193,18 @@ WHOLE = pulled(Bounded(late(), most=10**9))
 
 
 @pytest.mark.parametrize("most", [1, 3, 4, 17, 95, 96, 191, 192])
-@pytest.mark.parametrize("error", [RejectedError("big", status=400, code=TOO_LARGE), late()], ids=["large", "late"])
-def test_a_chunk_is_had_whole_whatever_the_server_answers_at_once(error: Exception, most: int) -> None:
+@pytest.mark.parametrize(
+    "error", [RejectedError("big", status=400, code=TOO_LARGE), late()], ids=["large", "late"]
+)
+def test_a_chunk_is_had_whole_whatever_the_server_answers_at_once(
+    error: Exception, most: int
+) -> None:
     """Each hour of each user once; where answers come late, up to 64 pieces."""
     server, known = Bounded(error, most=most), ConnectionState()
     if isinstance(error, RetriesExhausted) and most < 4:
-        with pytest.raises(RetriesExhausted, match=r"one of 64 pieces of its chunk: set a shorter range\.chunk"):
+        with pytest.raises(
+            RetriesExhausted, match=r"one of 64 pieces of its chunk: set a shorter range\.chunk"
+        ):
             pulled(server, known=known)
         assert len(server.asked) <= 2 * 64
         return
@@ -181,9 +216,13 @@ def test_a_chunk_is_had_whole_whatever_the_server_answers_at_once(error: Excepti
     assert again.failed == 0
 
 
-def test_pieces_that_can_be_cut_may_time_out_three_times_and_others_as_often_as_any_request() -> None:
+def test_pieces_that_can_be_cut_may_time_out_three_times_and_others_as_often_as_any_request() -> (
+    None
+):
     server = Bounded(late(), most=1)
-    chunk = Chunk(connection="c", month="1970-01", interval=Interval(0, 2 * HOUR), users=("anna", "bert"))
+    chunk = Chunk(
+        connection="c", month="1970-01", interval=Interval(0, 2 * HOUR), users=("anna", "bert")
+    )
     assert len(pulled(server, chunk)) == 2
     assert server.asked == [(4, None), (2, 3), (1, None), (1, None), (2, 3), (1, None), (1, None)]
 
@@ -199,7 +238,10 @@ def test_a_piece_that_fails_midway_has_added_nothing() -> None:
     """Interactions are had, the statuses beside them are too large: both are asked for again, and counted once."""
     query = Query(grid=HOURS.grid, occupancy=True)
     calm = pulled(Bounded(late(), most=10**9), query=query)
-    assert pulled(Bounded(RejectedError("big", code=TOO_LARGE), most=100, statuses=30), query=query) == calm
+    assert (
+        pulled(Bounded(RejectedError("big", code=TOO_LARGE), most=100, statuses=30), query=query)
+        == calm
+    )
     assert [block.count for block in calm] == [48] * 4
 
 
@@ -214,7 +256,10 @@ def test_a_server_that_answered_nobody_is_asked_for_one_bucket_before_a_chunk_is
     assert slow.asked == [(192, None), (1, 3), (96, 3), (96, 3)]
 
 
-@pytest.mark.parametrize("error", [RejectedError("no such metric", status=400), RetriesExhausted("503"), AuthError("who")])
+@pytest.mark.parametrize(
+    "error",
+    [RejectedError("no such metric", status=400), RetriesExhausted("503"), AuthError("who")],
+)
 def test_what_a_smaller_question_cannot_mend_fails_the_chunk_at_once(error: Exception) -> None:
     server = Bounded(error, most=100)
     with pytest.raises(type(error), match=str(error)):
@@ -226,11 +271,15 @@ def test_a_question_that_is_too_long_is_asked_of_fewer_users() -> None:
     server, known = Bounded(RejectedError("[id] long", status=413), most=100), ConnectionState()
     assert pulled(server, known=known) == WHOLE
     assert known.bound.users == 2
-    with pytest.raises(RejectedError, match=r"^\[id\] long; this was .* of user anna, which cannot be cut smaller$"):
+    with pytest.raises(
+        RejectedError, match=r"^\[id\] long; this was .* of user anna, which cannot be cut smaller$"
+    ):
         pulled(Bounded(RejectedError("[id] long", status=413), most=10))
 
 
-@pytest.mark.parametrize("error", [AuthError("403"), RejectedError("400", status=400), RetriesExhausted("503")])
+@pytest.mark.parametrize(
+    "error", [AuthError("403"), RejectedError("400", status=400), RetriesExhausted("503")]
+)
 def test_a_query_job_that_may_not_be_deleted_has_its_answer_all_the_same(error: Exception) -> None:
     async def ask(request: Request) -> Any:
         if request.method == "DELETE":
@@ -238,8 +287,16 @@ def test_a_query_job_that_may_not_be_deleted_has_its_answer_all_the_same(error: 
         answers = {"POST": b'{"jobId": "j1"}', "GET": b'{"state": "FULFILLED"}'}
         hour = f"{iso(0)}/{iso(HOUR)}"
         measure = {"metric": "tHandle", "stats": {"count": 1, "sum": 1000}}
-        results = {"results": [{"group": {"userId": "anna"}, "data": [{"interval": hour, "metrics": [measure]}]}]}
-        return request.decode(json.dumps(results).encode() if request.path.endswith("/results") else answers[request.method])
+        results = {
+            "results": [
+                {"group": {"userId": "anna"}, "data": [{"interval": hour, "metrics": [measure]}]}
+            ]
+        }
+        return request.decode(
+            json.dumps(results).encode()
+            if request.path.endswith("/results")
+            else answers[request.method]
+        )
 
     chunk = Chunk(connection="c", month="1970-01", interval=Interval(0, HOUR), users=("anna",))
     (block,) = clock.run(fetch(chunk, JOBS, ask, ConnectionState()))
@@ -255,9 +312,18 @@ def test_a_query_job_of_a_piece_is_deleted_before_the_next_one_is_submitted() ->
             return request.decode(b'{"jobId": "j1"}')
         if request.path.endswith("/results"):
             return request.decode(b"{}")
-        text = b'{"state": "FAILED", "errorMessage": "Result too large"}' if asked.count("POST ") == 1 else b'{"state": "FULFILLED"}'
+        text = (
+            b'{"state": "FAILED", "errorMessage": "Result too large"}'
+            if asked.count("POST ") == 1
+            else b'{"state": "FULFILLED"}'
+        )
         return request.decode(b"" if request.method == "DELETE" else text)
 
     chunk = Chunk(connection="c", month="1970-01", interval=Interval(0, 2 * HOUR), users=("anna",))
     assert clock.run(fetch(chunk, JOBS, ask, ConnectionState())) == []
-    assert asked == ["POST ", "GET /j1", "DELETE /j1", *["POST ", "GET /j1", "GET /j1/results", "DELETE /j1"] * 2]
+    assert asked == [
+        "POST ",
+        "GET /j1",
+        "DELETE /j1",
+        *["POST ", "GET /j1", "GET /j1/results", "DELETE /j1"] * 2,
+    ]

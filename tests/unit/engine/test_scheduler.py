@@ -16,7 +16,12 @@ from tests import clock
 
 
 def chunks(count: int) -> list[Chunk]:
-    return [Chunk(connection="c", month="1970-01", interval=Interval(n * DAY, (n + 1) * DAY), users=None) for n in range(count)]
+    return [
+        Chunk(
+            connection="c", month="1970-01", interval=Interval(n * DAY, (n + 1) * DAY), users=None
+        )
+        for n in range(count)
+    ]
 
 
 async def save(chunk: Chunk, blocks: list[Block]) -> Part:
@@ -75,7 +80,9 @@ def test_connections_do_not_wait_for_each_other() -> None:
     slow, quick, progress = Server(), Server(), Progress()
 
     async def main() -> float:
-        await run([Work(chunks(4), [slow.fetch], 1), Work(chunks(4), [quick.fetch], 4)], save, progress)
+        await run(
+            [Work(chunks(4), [slow.fetch], 1), Work(chunks(4), [quick.fetch], 4)], save, progress
+        )
         return asyncio.get_running_loop().time()
 
     assert clock.run(main()) == pytest.approx(4, abs=0.1)
@@ -87,7 +94,10 @@ def test_a_failed_chunk_does_not_stop_the_others() -> None:
     server, progress = Server({2: exhausted, 5: rejected}), Progress()
     clock.run(run([Work(chunks(8), [server.fetch], 2)], save, progress))
     assert progress.finished == 6
-    assert [(gap.chunk.interval.start // DAY, gap.error) for gap in progress.gaps] == [(2, exhausted), (5, rejected)]
+    assert [(gap.chunk.interval.start // DAY, gap.error) for gap in progress.gaps] == [
+        (2, exhausted),
+        (5, rejected),
+    ]
 
 
 @pytest.mark.parametrize("error", [AuthError("who are you"), StoreError("full")])
@@ -122,7 +132,10 @@ def test_cancelling_a_run_leaves_no_task_behind() -> None:
 
 def test_a_query_that_is_refused_wherever_it_is_asked_stops_the_run() -> None:
     """Each worker has asked once by then, and no more."""
-    server, progress = Server(dict.fromkeys(range(100), RejectedError("no such metric"))), Progress()
+    server, progress = (
+        Server(dict.fromkeys(range(100), RejectedError("no such metric"))),
+        Progress(),
+    )
     with pytest.raises(RejectedError, match="no such metric"):
         clock.run(run([Work(chunks(100), [server.fetch], 3)], save, progress))
     assert server.asked == [0, 1, 2]
@@ -182,7 +195,9 @@ def test_what_a_lost_lane_had_is_asked_again_by_the_others(dies_at: int, count: 
             raise refusal
         return found
 
-    work = Work(chunks(count), [fetch, good.fetch], 4, lambda lane, error: told.append((lane, error)))
+    work = Work(
+        chunks(count), [fetch, good.fetch], 4, lambda lane, error: told.append((lane, error))
+    )
     clock.run(run([work], save, progress))
     assert (progress.finished, progress.gaps, progress.records) == (count, [], 2 * count)
     assert told == ([(0, refusal)] if len(dying.asked) > dies_at else [])
@@ -203,9 +218,15 @@ def test_a_chunk_of_a_lane_lost_at_the_very_end_finds_the_others_waiting() -> No
 
 
 def test_the_run_ends_with_the_refusal_of_the_last_lane() -> None:
-    first, second = Server(dict.fromkeys(range(50), AuthError("first"))), Server({9: AuthError("second")})
+    first, second = (
+        Server(dict.fromkeys(range(50), AuthError("first"))),
+        Server({9: AuthError("second")}),
+    )
     elsewhere, progress = Server(), Progress()
-    works = [Work(chunks(50), [first.fetch, second.fetch], 1), Work(chunks(50), [elsewhere.fetch], 1)]
+    works = [
+        Work(chunks(50), [first.fetch, second.fetch], 1),
+        Work(chunks(50), [elsewhere.fetch], 1),
+    ]
     with pytest.raises(AuthError, match="second"):
         clock.run(run(works, save, progress))
     assert len(first.asked) == 1
@@ -223,7 +244,9 @@ def test_a_lane_lost_while_all_others_were_refused_the_query_ends_the_run() -> N
         clock.run(run([Work(chunks(9), [refused.fetch, fetch], 2)], save, Progress()))
 
 
-def test_a_chunk_that_comes_back_is_tried_by_the_lane_that_is_left_before_the_query_is_given_up() -> None:
+def test_a_chunk_that_comes_back_is_tried_by_the_lane_that_is_left_before_the_query_is_given_up() -> (
+    None
+):
     """All other chunks were refused, and their workers wait for its word; it is answered, so the refusals are gaps."""
     good, progress = Server({1: RejectedError("odd"), 2: RejectedError("odd")}), Progress()
 
@@ -254,9 +277,17 @@ class Snapshot(Server):
         return await super().fetch(chunk)
 
 
-def test_a_lane_that_gets_nothing_through_leaves_the_chunks_to_the_others_and_is_not_accused() -> None:
+def test_a_lane_that_gets_nothing_through_leaves_the_chunks_to_the_others_and_is_not_accused() -> (
+    None
+):
     kept, good, progress, told = Snapshot(0, 1e9), Server(), Progress(), list[object]()
-    clock.run(run([Work(chunks(200), [kept.fetch, good.fetch], 4, lambda *lost: told.append(lost))], save, progress))
+    clock.run(
+        run(
+            [Work(chunks(200), [kept.fetch, good.fetch], 4, lambda *lost: told.append(lost))],
+            save,
+            progress,
+        )
+    )
     assert (progress.finished, progress.gaps, told) == (200, [], [])
     assert sorted(good.asked) == list(range(200))
     assert len(kept.tried) == 4, "its workers once each; the run is over before it is tried again"
@@ -264,9 +295,25 @@ def test_a_lane_that_gets_nothing_through_leaves_the_chunks_to_the_others_and_is
 
 def test_a_lane_that_does_not_recover_is_lost_and_told_once() -> None:
     kept, good, progress, told = Snapshot(3, 1e9), Server(), Progress(), list[object]()
-    clock.run(run([Work(chunks(2000), [kept.fetch, good.fetch], 2, lambda *lost: told.append(lost), patience=300)], save, progress))
+    clock.run(
+        run(
+            [
+                Work(
+                    chunks(2000),
+                    [kept.fetch, good.fetch],
+                    2,
+                    lambda *lost: told.append(lost),
+                    patience=300,
+                )
+            ],
+            save,
+            progress,
+        )
+    )
     assert (progress.finished, progress.gaps, told) == (2000, [], [(0, kept.error)])
-    assert len(kept.tried) == 6 + 2 + 5, "what was answered, its two workers, and then one of them a minute"
+    assert len(kept.tried) == 6 + 2 + 5, (
+        "what was answered, its two workers, and then one of them a minute"
+    )
 
 
 @pytest.mark.parametrize("concurrency", [1, 16])

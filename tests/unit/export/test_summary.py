@@ -51,21 +51,30 @@ def test_nothing_to_fetch_is_not_nothing_to_do() -> None:
     """Where files were written all the same, or a team is unknown."""
     unknown = Unknown(team="lost", selector="group Lost", error="no such group")
     for rest in ({"outputs_written": 1}, {"complete": False, "unknown": [unknown]}):
-        assert next(summary(chunks_fetched=0, **rest).lines()) == "aht: nothing to fetch, 3 parts stand"
+        assert (
+            next(summary(chunks_fetched=0, **rest).lines())
+            == "aht: nothing to fetch, 3 parts stand"
+        )
 
 
 def test_files_that_an_earlier_run_left_partial_are_still_called_so() -> None:
     gap = Missing(connection="west", interval="e/f", users=None, error="late")
-    lines = list(summary(complete=False, missing=[gap], outputs=[], still_partial=["a.jsonl"]).lines())
+    lines = list(
+        summary(complete=False, missing=[gap], outputs=[], still_partial=["a.jsonl"]).lines()
+    )
     assert "  a.jsonl (partial, as an earlier run left it)" in lines
 
 
 def test_a_run_with_gaps_lists_each() -> None:
     gaps = [
-        Missing(connection="east", interval="c/d", users=("anna", "bert"), error="[id] POST /x: 504"),
+        Missing(
+            connection="east", interval="c/d", users=("anna", "bert"), error="[id] POST /x: 504"
+        ),
         Missing(connection="west", interval="e/f", users=None, error="late"),
     ]
-    assert list(summary(complete=False, missing=gaps, outputs=[], retries=7, throttled=2).lines())[1:] == [
+    assert list(summary(complete=False, missing=gaps, outputs=[], retries=7, throttled=2).lines())[
+        1:
+    ] == [
         "  1,210 requests, 7 retries, 2 times 429, 55.0 s waited for the limit, 61.2 s in all",
         "missing: east c/d, 2 users from anna to bert: [id] POST /x: 504",
         "missing: west e/f, everyone: late",
@@ -96,7 +105,14 @@ def test_many_files_are_counted() -> None:
 def test_one_of_a_kind_is_no_plural() -> None:
     gap = Missing(connection="west", interval="e/f", users=("anna",), error="late")
     unknown = Unknown(team="lost", selector="group Lost", error="no such group")
-    made = summary(complete=False, missing=[gap], unknown=[unknown], chunks_fetched=1, requests=1, records={"sales": 1})
+    made = summary(
+        complete=False,
+        missing=[gap],
+        unknown=[unknown],
+        chunks_fetched=1,
+        requests=1,
+        records={"sales": 1},
+    )
     assert list(made.lines()) == [
         "aht: 1 chunk fetched, 3 stood already",
         "  sales: 1 record",
@@ -118,7 +134,10 @@ def test_of_many_gaps_the_first_are_told() -> None:
 
 def test_an_output_without_any_record_says_where_to_look() -> None:
     lines = list(summary(records={"sales": 0}).lines())
-    assert "  no records at all: check ids, range and filter, and with `asyncreport check` what the client sees" in lines
+    assert (
+        "  no records at all: check ids, range and filter, and with `asyncreport check` what the client sees"
+        in lines
+    )
 
 
 def test_a_gap_bears_the_correlation_id_that_support_asks_for() -> None:
@@ -136,7 +155,9 @@ def test_a_gap_bears_the_correlation_id_that_support_asks_for() -> None:
 
 def test_a_partial_output_is_marked() -> None:
     gap = Missing(connection="west", interval="e/f", users=None, error="late")
-    assert "  exports/aht.jsonl (partial)" in list(summary(complete=False, partial=True, missing=[gap]).lines())
+    assert "  exports/aht.jsonl (partial)" in list(
+        summary(complete=False, partial=True, missing=[gap]).lines()
+    )
 
 
 def test_chunks_that_had_to_be_cut_are_told() -> None:
@@ -145,19 +166,36 @@ def test_chunks_that_had_to_be_cut_are_told() -> None:
         lines[1]
         == "  12 chunks were cut smaller, the answers being too large or too late: a shorter range.chunk spares the failed requests"
     )
-    assert next(iter(list(summary(chunks_cut=1).lines())[1:])).startswith("  1 chunk was cut smaller, ")
+    assert next(iter(list(summary(chunks_cut=1).lines())[1:])).startswith(
+        "  1 chunk was cut smaller, "
+    )
 
 
 def test_gaps_are_told_in_order_of_time_whichever_failed_first() -> None:
     gaps = [
         Gap(
-            Chunk(connection=connection, month="1970-01", interval=Interval(at * HOUR, (at + 1) * HOUR), users=users),
+            Chunk(
+                connection=connection,
+                month="1970-01",
+                interval=Interval(at * HOUR, (at + 1) * HOUR),
+                users=users,
+            ),
             RetriesExhausted("late"),
         )
-        for connection, at, users in (("west", 2, None), ("east", 0, ("bert",)), ("west", 1, None), ("east", 0, ("anna",)))
+        for connection, at, users in (
+            ("west", 2, None),
+            ("east", 0, ("bert",)),
+            ("west", 1, None),
+            ("east", 0, ("anna",)),
+        )
     ]
     found = [(each.interval[11:13], each.connection, each.users) for each in Missing.of_all(gaps)]
-    assert found == [("00", "east", ("anna",)), ("00", "east", ("bert",)), ("01", "west", None), ("02", "west", None)]
+    assert found == [
+        ("00", "east", ("anna",)),
+        ("00", "east", ("bert",)),
+        ("01", "west", None),
+        ("02", "west", None),
+    ]
 
 
 def test_one_retry_is_no_plural() -> None:

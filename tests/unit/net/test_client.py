@@ -14,7 +14,14 @@ import pytest
 
 from asyncreport.api.oauth import token_request
 from asyncreport.api.wire import Request, Response
-from asyncreport.core.errors import AsyncReportError, AuthError, ConfigError, RejectedError, RetriesExhausted, TransientError
+from asyncreport.core.errors import (
+    AsyncReportError,
+    AuthError,
+    ConfigError,
+    RejectedError,
+    RetriesExhausted,
+    TransientError,
+)
 from asyncreport.core.job import Client, Limits, Secret
 from asyncreport.net.client import Lane
 from asyncreport.net.counts import RequestCounts
@@ -45,7 +52,11 @@ def ok(body: bytes = b'"data"', **headers: str) -> Response:
 
 def refused(status: int, code: str = "x", **headers: str) -> Response:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(status=status, headers=names, body=json.dumps({"code": code, "message": "No", "contextId": "c-1"}).encode())
+    return Response(
+        status=status,
+        headers=names,
+        body=json.dumps({"code": code, "message": "No", "contextId": "c-1"}).encode(),
+    )
 
 
 @dataclass
@@ -78,7 +89,9 @@ class Server:
         if self.token_answers:
             return self.token_answers.pop(0)
         self.grants += 1
-        return ok(json.dumps({"access_token": f"token-{self.grants}", "expires_in": 86_400}).encode())
+        return ok(
+            json.dumps({"access_token": f"token-{self.grants}", "expires_in": 86_400}).encode()
+        )
 
     def _query(self, request: Request) -> Answer:
         bearer = request.headers["Authorization"].removeprefix("Bearer ")
@@ -93,11 +106,22 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def lane(server: Server, *, limits: Limits | None = None, rate: int = 3000, rng: Callable[[], float] | None = None) -> tuple[Lane, RequestCounts]:
+def lane(
+    server: Server,
+    *,
+    limits: Limits | None = None,
+    rate: int = 3000,
+    rng: Callable[[], float] | None = None,
+) -> tuple[Lane, RequestCounts]:
     counts = RequestCounts()
     throttle = Throttle(rate, counts)
     return Lane(
-        token_request(CLIENT), server.send, limits=limits or Limits(), throttle=throttle, counts=counts, rng=rng or random.Random(1).random
+        token_request(CLIENT),
+        server.send,
+        limits=limits or Limits(),
+        throttle=throttle,
+        counts=counts,
+        rng=rng or random.Random(1).random,
     ), counts
 
 
@@ -131,7 +155,9 @@ def test_a_second_request_uses_the_same_token() -> None:
         await one.ask(QUERY)
         assert (counts.requests, counts.retries, counts.throttled) == (3, 0, 0)
         assert counts.sent == 2 * len(b"{}") + len(b"grant_type=client_credentials")
-        assert counts.received == 2 * len(b'"data"') + len(b'{"access_token": "token-1", "expires_in": 86400}')
+        assert counts.received == 2 * len(b'"data"') + len(
+            b'{"access_token": "token-1", "expires_in": 86400}'
+        )
 
     run(main())
     assert server.bearers == ["token-1", "token-1"]
@@ -140,7 +166,11 @@ def test_a_second_request_uses_the_same_token() -> None:
 
 @pytest.mark.parametrize(
     "trouble",
-    [TransientError("reset"), ok(b"<html>"), *(refused(status) for status in (408, 429, 500, 502, 503, 504))],
+    [
+        TransientError("reset"),
+        ok(b"<html>"),
+        *(refused(status) for status in (408, 429, 500, 502, 503, 504)),
+    ],
     ids=str,
 )
 def test_trouble_that_passes_is_tried_again(trouble: Answer) -> None:
@@ -203,8 +233,12 @@ def test_an_attempt_that_outlasts_the_time_is_cut() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-@pytest.mark.parametrize("absurd", ["901", "3600", "1e300", "9" * 308, "Tue, 19 Jan 2038 03:14:07 GMT"])
-def test_a_retry_after_longer_than_a_request_may_take_counts_as_a_minute_for_the_whole_lane(status: int, absurd: str) -> None:
+@pytest.mark.parametrize(
+    "absurd", ["901", "3600", "1e300", "9" * 308, "Tue, 19 Jan 2038 03:14:07 GMT"]
+)
+def test_a_retry_after_longer_than_a_request_may_take_counts_as_a_minute_for_the_whole_lane(
+    status: int, absurd: str
+) -> None:
     told = refused(status, retry_after=absurd)
     told = replace(told, headers={**told.headers, "date": "Wed, 21 Oct 2015 07:28:00 GMT"})
     server = Server([ok(), told, told, ok()])
@@ -219,9 +253,15 @@ def test_a_retry_after_longer_than_a_request_may_take_counts_as_a_minute_for_the
     assert 60 <= server.times[3] - server.times[2] < 61.2
 
 
-@pytest.mark.parametrize(("absurd", "shown"), [("3600", "3600 s"), ("9" * 308, "more than 1000000000 s")])
-@pytest.mark.parametrize(("limits", "attempts"), [(Limits(max_attempts=3), 3), (Limits(give_up_after=30), 1)])
-def test_what_was_not_believed_is_told_at_the_end_in_few_digits(absurd: str, shown: str, limits: Limits, attempts: int) -> None:
+@pytest.mark.parametrize(
+    ("absurd", "shown"), [("3600", "3600 s"), ("9" * 308, "more than 1000000000 s")]
+)
+@pytest.mark.parametrize(
+    ("limits", "attempts"), [(Limits(max_attempts=3), 3), (Limits(give_up_after=30), 1)]
+)
+def test_what_was_not_believed_is_told_at_the_end_in_few_digits(
+    absurd: str, shown: str, limits: Limits, attempts: int
+) -> None:
     server = Server([refused(429, retry_after=absurd)])
     error = asked(server, limits=limits)
     assert isinstance(error, RetriesExhausted)
@@ -230,14 +270,18 @@ def test_what_was_not_believed_is_told_at_the_end_in_few_digits(absurd: str, sho
     assert len(server.times) == attempts
 
 
-def test_a_retry_after_beyond_what_is_left_ends_the_request_at_once_as_one_that_its_lane_kept() -> None:
+def test_a_retry_after_beyond_what_is_left_ends_the_request_at_once_as_one_that_its_lane_kept() -> (
+    None
+):
     """And nobody waits at the gate for longer than a request may take."""
     server = Server([refused(429, retry_after="80"), ok()])
 
     async def main() -> None:
         one, _ = lane(server, limits=Limits(give_up_after=100))
         server.latency = 30
-        with pytest.raises(RetriesExhausted, match=r"the 80 s of it that are left outlast limits\.give_up_after") as caught:
+        with pytest.raises(
+            RetriesExhausted, match=r"the 80 s of it that are left outlast limits\.give_up_after"
+        ) as caught:
             await one.ask(QUERY)
         assert now() < 61
         assert caught.value.lane
@@ -277,7 +321,9 @@ def test_a_429_that_does_not_say_how_long_holds_the_lane_for_the_wait_of_its_own
         await asyncio.gather(*(one.ask(QUERY) for _ in range(4)))
 
     run(main())
-    assert not [time for time in server.times if server.times[0] + 0.002 < time < server.times[0] + 0.49]
+    assert not [
+        time for time in server.times if server.times[0] + 0.002 < time < server.times[0] + 0.49
+    ]
 
 
 def test_the_429_of_a_last_attempt_holds_the_lane_for_the_others() -> None:
@@ -306,7 +352,9 @@ def test_a_wait_that_would_outlast_the_request_is_not_begun() -> None:
 
     async def main() -> None:
         one, _ = lane(server, rng=lambda: 0.999, limits=Limits(give_up_after=5))
-        with pytest.raises(RetriesExhausted, match=r"a wait of 4 s would outlast limits\.give_up_after"):
+        with pytest.raises(
+            RetriesExhausted, match=r"a wait of 4 s would outlast limits\.give_up_after"
+        ):
             await one.ask(QUERY)
         assert now() < 3.7
 
@@ -315,7 +363,11 @@ def test_a_wait_that_would_outlast_the_request_is_not_begun() -> None:
 
 
 def test_a_used_up_budget_in_an_answers_headers_holds_the_lane() -> None:
-    headers = {"inin-ratelimit-allowed": "300", "inin-ratelimit-count": "300", "inin-ratelimit-reset": "17"}
+    headers = {
+        "inin-ratelimit-allowed": "300",
+        "inin-ratelimit-count": "300",
+        "inin-ratelimit-reset": "17",
+    }
     server = Server([Response(status=200, headers=headers, body=b"1"), ok()])
 
     async def main() -> None:
@@ -328,7 +380,11 @@ def test_a_used_up_budget_in_an_answers_headers_holds_the_lane() -> None:
 
 
 def test_the_token_endpoints_budget_is_not_the_lanes() -> None:
-    headers = {"inin-ratelimit-allowed": "1", "inin-ratelimit-count": "1", "inin-ratelimit-reset": "60"}
+    headers = {
+        "inin-ratelimit-allowed": "1",
+        "inin-ratelimit-count": "1",
+        "inin-ratelimit-reset": "60",
+    }
     grant = Response(status=200, headers=headers, body=b'{"access_token": "t", "expires_in": 300}')
     server = Server(token_answers=[grant])
     assert asked(server) == "data"
@@ -339,7 +395,9 @@ def test_every_attempt_pays_the_throttle() -> None:
     server = Server([refused(500)], latency=0.0)
 
     async def main() -> None:
-        one, counts = lane(server, rate=60, limits=Limits(max_attempts=50, give_up_after=1e6), rng=lambda: 0.0)
+        one, counts = lane(
+            server, rate=60, limits=Limits(max_attempts=50, give_up_after=1e6), rng=lambda: 0.0
+        )
         errors = await asyncio.gather(*(one.ask(QUERY) for _ in range(6)), return_exceptions=True)
         assert {type(error) for error in errors} == {RetriesExhausted}
         assert counts.requests == 301
@@ -364,11 +422,20 @@ def test_a_strict_server_behind_a_trembling_network_never_says_429_and_its_budge
         await asyncio.sleep(chance.uniform(0, 2))
         if full:
             return refused(429, retry_after="5")
-        return ok(b'{"access_token": "t", "expires_in": 86400}' if request.host == "login" else b"1")
+        return ok(
+            b'{"access_token": "t", "expires_in": 86400}' if request.host == "login" else b"1"
+        )
 
     async def main() -> None:
         counts = RequestCounts()
-        one = Lane(token_request(CLIENT), send, limits=Limits(), throttle=Throttle(300, counts), counts=counts, rng=chance.random)
+        one = Lane(
+            token_request(CLIENT),
+            send,
+            limits=Limits(),
+            throttle=Throttle(300, counts),
+            counts=counts,
+            rng=chance.random,
+        )
         left = iter(range(3000))
 
         async def worker() -> None:
@@ -425,9 +492,15 @@ def test_a_dead_token_costs_none_of_the_attempts() -> None:
 
 @pytest.mark.parametrize("workers", [1, 8])
 @pytest.mark.parametrize("revoked", ["every second", "every third", "a fifth", "a third"])
-def test_tokens_that_are_revoked_every_few_requests_end_no_request(revoked: str, workers: int) -> None:
+def test_tokens_that_are_revoked_every_few_requests_end_no_request(
+    revoked: str, workers: int
+) -> None:
     """Nor is the client accused: a thousand requests are answered, each within the attempts that a job has unless it says otherwise."""
-    chance, server, came = random.Random(f"{revoked} {workers}"), Server(latency=0.2), itertools.count(1)
+    chance, server, came = (
+        random.Random(f"{revoked} {workers}"),
+        Server(latency=0.2),
+        itertools.count(1),
+    )
     strikes = {
         "every second": lambda: next(came) % 2 == 0,
         "every third": lambda: next(came) % 3 == 0,
@@ -442,7 +515,14 @@ def test_tokens_that_are_revoked_every_few_requests_end_no_request(revoked: str,
 
     async def main() -> None:
         counts = RequestCounts()
-        one = Lane(token_request(CLIENT), send, limits=Limits(), throttle=Throttle(30_000, counts), counts=counts, rng=chance.random)
+        one = Lane(
+            token_request(CLIENT),
+            send,
+            limits=Limits(),
+            throttle=Throttle(30_000, counts),
+            counts=counts,
+            rng=chance.random,
+        )
         left = iter(range(1000))
 
         async def worker() -> None:
@@ -468,7 +548,14 @@ def test_a_request_that_alone_is_answered_so_is_given_up_all_the_same() -> None:
     async def main() -> None:
         counts = RequestCounts()
         limits = Limits(max_attempts=3)
-        one = Lane(token_request(CLIENT), send, limits=limits, throttle=Throttle(3000, counts), counts=counts, rng=random.Random(1).random)
+        one = Lane(
+            token_request(CLIENT),
+            send,
+            limits=limits,
+            throttle=Throttle(3000, counts),
+            counts=counts,
+            rng=random.Random(1).random,
+        )
 
         async def others() -> None:
             while True:
@@ -493,12 +580,18 @@ def test_a_token_that_ends_while_the_lane_is_paused_is_renewed_before_it_is_sent
         await asyncio.gather(*(one.ask(QUERY) for _ in range(8)))
 
     run(main())
-    assert "short" not in [bearer for bearer, time in zip(server.bearers, server.times, strict=True) if time > 300]
+    assert "short" not in [
+        bearer for bearer, time in zip(server.bearers, server.times, strict=True) if time > 300
+    ]
     assert server.grants == 1
 
 
 def test_the_token_request_takes_the_same_road() -> None:
-    throttled = Response(status=400, headers={}, body=b'{"error": "invalid_request", "error_description": "rate limit exceeded; wait"}')
+    throttled = Response(
+        status=400,
+        headers={},
+        body=b'{"error": "invalid_request", "error_description": "rate limit exceeded; wait"}',
+    )
     server = Server(token_answers=[TransientError("reset"), throttled, refused(503), ok(b"<html>")])
     assert asked(server) == "data"
     assert server.logins == 5
@@ -511,7 +604,11 @@ def test_a_request_for_a_token_pays_the_throttle() -> None:
 
 
 def test_a_token_that_cannot_be_had_is_told_as_what_it_is() -> None:
-    refusal = Response(status=401, headers={}, body=b'{"error": "invalid_client", "error_description": "authentication failed"}')
+    refusal = Response(
+        status=401,
+        headers={},
+        body=b'{"error": "invalid_client", "error_description": "authentication failed"}',
+    )
     error = asked(Server(token_answers=[refusal]))
     assert isinstance(error, AuthError)
     assert "GENESYS_CLIENT_SECRET" in str(error)
@@ -523,19 +620,29 @@ def test_a_token_that_cannot_be_had_is_told_as_what_it_is() -> None:
 def test_an_answer_that_does_not_decode_names_its_request() -> None:
     cut = Response(status=200, headers={"inin-correlation-id": "c-7"}, body=b'{"results": [')
     error = asked(Server([cut]), limits=Limits(max_attempts=2))
-    assert str(error).startswith("[c-7] POST /query: the answer is no JSON; gave up after 2 attempts")
+    assert str(error).startswith(
+        "[c-7] POST /query: the answer is no JSON; gave up after 2 attempts"
+    )
 
 
 @pytest.mark.parametrize("status", [202, 206])
-def test_what_is_promised_or_a_part_is_no_answer_to_a_query_that_is_answered_at_once(status: int) -> None:
+def test_what_is_promised_or_a_part_is_no_answer_to_a_query_that_is_answered_at_once(
+    status: int,
+) -> None:
     server = Server([Response(status=status, headers={}, body=b'"half"'), ok()])
     assert asked(server) == "data"
-    error = asked(Server([Response(status=status, headers={}, body=b'"half"')]), limits=Limits(max_attempts=2))
-    assert str(error).startswith(f"POST /query: {status} is no whole answer; gave up after 2 attempts")
+    error = asked(
+        Server([Response(status=status, headers={}, body=b'"half"')]), limits=Limits(max_attempts=2)
+    )
+    assert str(error).startswith(
+        f"POST /query: {status} is no whole answer; gave up after 2 attempts"
+    )
 
 
 def test_no_error_shows_a_secret() -> None:
-    echo = Response(status=400, headers={}, body=b'{"message": "got Authorization: Bearer token-1"}')
+    echo = Response(
+        status=400, headers={}, body=b'{"message": "got Authorization: Bearer token-1"}'
+    )
     error = asked(Server([echo]))
     assert "token-1" not in str(error)
     assert "token-1" not in repr(error)
@@ -545,7 +652,9 @@ def test_no_error_shows_a_secret() -> None:
 @pytest.mark.parametrize("script", ["fresh", "revoked", "paused"])
 def test_a_request_cancelled_at_any_await_leaves_nothing_behind(turns: int, script: str) -> None:
     """Cancel one of three requests after so many turns of the loop; the others get their answers and the lane goes on."""
-    server = Server([refused(429, retry_after="5"), ok()] if script == "paused" else [ok()], latency=0.0)
+    server = Server(
+        [refused(429, retry_after="5"), ok()] if script == "paused" else [ok()], latency=0.0
+    )
 
     async def main() -> None:
         one, _ = lane(server)
@@ -558,7 +667,9 @@ def test_a_request_cancelled_at_any_await_leaves_nothing_behind(turns: int, scri
         asking[turns % 3].cancel()
         done = await asyncio.gather(*asking, return_exceptions=True)
         assert done.count("data") >= 2
-        assert all(answer == "data" or isinstance(answer, asyncio.CancelledError) for answer in done)
+        assert all(
+            answer == "data" or isinstance(answer, asyncio.CancelledError) for answer in done
+        )
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert await one.ask(QUERY) == "data"
 
@@ -573,7 +684,10 @@ def test_a_request_may_time_out_only_so_often_while_other_trouble_has_all_its_at
 
     async def main() -> None:
         one, _ = lane(server)
-        with pytest.raises(RetriesExhausted, match=r"gave up after 5 attempts in .*: 2 of them timed out; run it again later") as caught:
+        with pytest.raises(
+            RetriesExhausted,
+            match=r"gave up after 5 attempts in .*: 2 of them timed out; run it again later",
+        ) as caught:
             await one.ask(brief)
         assert isinstance(caught.value.__cause__, TransientError)
         assert caught.value.__cause__.timed_out
@@ -589,21 +703,37 @@ def test_a_request_may_time_out_only_so_often_while_other_trouble_has_all_its_at
         ([refused(504), refused(503), refused(408), refused(503)], True),
         ([refused(503), refused(504)], True),
         ([refused(429), refused(503)], False),
-        ([refused(504), TransientError("reset"), ok(b"<html>"), refused(504), refused(429), ok(b"<html>")], True),
+        (
+            [
+                refused(504),
+                TransientError("reset"),
+                ok(b"<html>"),
+                refused(504),
+                refused(429),
+                ok(b"<html>"),
+            ],
+            True,
+        ),
     ],
 )
-def test_an_exhausted_request_is_late_that_timed_out_twice_or_last(answers: list[Answer], late: bool) -> None:
+def test_an_exhausted_request_is_late_that_timed_out_twice_or_last(
+    answers: list[Answer], late: bool
+) -> None:
     """Whatever other fault its last attempt met."""
     error = asked(Server([*answers, ok()]), limits=Limits(max_attempts=len(answers)))
     assert isinstance(error, RetriesExhausted)
     assert error.late == late
 
 
-@pytest.mark.parametrize(("spent_on", "late"), [("an answer", True), ("a token", False), ("a turn", False)])
+@pytest.mark.parametrize(
+    ("spent_on", "late"), [("an answer", True), ("a token", False), ("a turn", False)]
+)
 def test_an_attempt_under_way_when_time_is_up_has_timed_out(spent_on: str, late: bool) -> None:
     async def main() -> None:
         server = Server()
-        one, _ = lane(server, limits=Limits(give_up_after=10), rate=1 if spent_on == "a turn" else 3000)
+        one, _ = lane(
+            server, limits=Limits(give_up_after=10), rate=1 if spent_on == "a turn" else 3000
+        )
         if spent_on == "an answer":
             await one.ask(QUERY)
         server.latency = 0.0 if spent_on == "a turn" else 1000.0
@@ -669,8 +799,12 @@ def test_a_request_that_was_kept_from_being_sent_is_told_from_one_that_failed() 
         no_turn, _ = lane(Server(), limits=Limits(give_up_after=10), rate=1)
         error = await failure(no_turn)
         assert error.lane
-        assert str(error).startswith("POST /query: it waited for its turn and was not sent; gave up after 0 attempts in 10 s")
+        assert str(error).startswith(
+            "POST /query: it waited for its turn and was not sent; gave up after 0 attempts in 10 s"
+        )
         for server in Server([refused(503)]), Server([refused(504)]), Server([ok()], latency=9):
-            assert not (await failure(lane(server, limits=Limits(give_up_after=10, max_attempts=2))[0])).lane
+            assert not (
+                await failure(lane(server, limits=Limits(give_up_after=10, max_attempts=2))[0])
+            ).lane
 
     run(main())

@@ -87,7 +87,11 @@ class Server:
         if request.host == "login":
             return ok(json.dumps({"access_token": "t", "expires_in": self.life}).encode())
         count, reset = self._counted()
-        headers = {"inin-ratelimit-allowed": self.allowed, "inin-ratelimit-count": count, "inin-ratelimit-reset": reset}
+        headers = {
+            "inin-ratelimit-allowed": self.allowed,
+            "inin-ratelimit-count": count,
+            "inin-ratelimit-reset": reset,
+        }
         said = {name: str(value) for name, value in headers.items()} if self.told else {}
         said = said if self.lies is None else self.lies
         if count > self.allowed:
@@ -103,10 +107,24 @@ class Server:
 def lane(server: Server, rate: int, counts: RequestCounts | None = None) -> Lane:
     counts = counts or RequestCounts()
     throttle = Throttle(rate, counts)
-    return Lane(token_request(CLIENT), server.send, limits=Limits(), throttle=throttle, counts=counts, rng=random.Random(server.seed).random)
+    return Lane(
+        token_request(CLIENT),
+        server.send,
+        limits=Limits(),
+        throttle=throttle,
+        counts=counts,
+        rng=random.Random(server.seed).random,
+    )
 
 
-def pull(server: Server, rate: int, *, seconds: float, workers: int = 16, events: dict[float, Callable[[], None]] | None = None) -> None:
+def pull(
+    server: Server,
+    rate: int,
+    *,
+    seconds: float,
+    workers: int = 16,
+    events: dict[float, Callable[[], None]] | None = None,
+) -> None:
     """Keep workers asking for so long; `events` happen to the server at their times."""
 
     async def main() -> None:
@@ -170,7 +188,9 @@ def test_ten_minutes_of_three_hundred_use_97_percent(kind: Kind) -> None:
 @pytest.mark.parametrize("retry_after", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("lowered", [30, 120, 250])
-def test_the_pace_settles_on_what_the_server_grants_and_recovers(kind: Kind, lowered: int, retry_after: bool) -> None:
+def test_the_pace_settles_on_what_the_server_grants_and_recovers(
+    kind: Kind, lowered: int, retry_after: bool
+) -> None:
     server = Server(kind, 300, 5, retry_after=retry_after)
 
     def allow(limit: int) -> Callable[[], None]:
@@ -181,27 +201,87 @@ def test_the_pace_settles_on_what_the_server_grants_and_recovers(kind: Kind, low
     assert not [time for time in server.limited if time > 240]
     slow = len([time for time in server.answered if 300 < time <= 600]) / 5
     assert fair(lowered) * 0.97 <= slow <= lowered
-    assert len([time for time in server.answered if time > 900]) / 5 >= 0.97 * 300 - 3, "and all of it again"
+    assert len([time for time in server.answered if time > 900]) / 5 >= 0.97 * 300 - 3, (
+        "and all of it again"
+    )
 
 
 @pytest.mark.parametrize(
     ("lies", "least"),
     [
         ({}, 2900),
-        ({"inin-ratelimit-allowed": "0", "inin-ratelimit-count": "1", "inin-ratelimit-reset": "60"}, 2900),
-        ({"inin-ratelimit-allowed": "-5", "inin-ratelimit-count": "9", "inin-ratelimit-reset": "60"}, 2900),
-        ({"inin-ratelimit-allowed": "soon", "inin-ratelimit-count": "x", "inin-ratelimit-reset": ""}, 2900),
-        ({"inin-ratelimit-allowed": "9" * 15, "inin-ratelimit-count": "1", "inin-ratelimit-reset": "1"}, 2900),
-        ({"inin-ratelimit-allowed": "300", "inin-ratelimit-count": "-1", "inin-ratelimit-reset": "1700000000"}, 2900),
+        (
+            {
+                "inin-ratelimit-allowed": "0",
+                "inin-ratelimit-count": "1",
+                "inin-ratelimit-reset": "60",
+            },
+            2900,
+        ),
+        (
+            {
+                "inin-ratelimit-allowed": "-5",
+                "inin-ratelimit-count": "9",
+                "inin-ratelimit-reset": "60",
+            },
+            2900,
+        ),
+        (
+            {
+                "inin-ratelimit-allowed": "soon",
+                "inin-ratelimit-count": "x",
+                "inin-ratelimit-reset": "",
+            },
+            2900,
+        ),
+        (
+            {
+                "inin-ratelimit-allowed": "9" * 15,
+                "inin-ratelimit-count": "1",
+                "inin-ratelimit-reset": "1",
+            },
+            2900,
+        ),
+        (
+            {
+                "inin-ratelimit-allowed": "300",
+                "inin-ratelimit-count": "-1",
+                "inin-ratelimit-reset": "1700000000",
+            },
+            2900,
+        ),
         ({"inin-ratelimit-allowed": "300"}, 2900),
         # It says for ever that the minute is used up: a lane that believes it still knocks at the end of each.
-        ({"inin-ratelimit-allowed": "300", "inin-ratelimit-count": "301", "inin-ratelimit-reset": "1700000000"}, 10),
-        ({"inin-ratelimit-allowed": "300", "inin-ratelimit-count": "301", "inin-ratelimit-reset": "0"}, 2900),
-        ({"inin-ratelimit-allowed": "1", "inin-ratelimit-count": "0", "inin-ratelimit-reset": "1"}, 9),
+        (
+            {
+                "inin-ratelimit-allowed": "300",
+                "inin-ratelimit-count": "301",
+                "inin-ratelimit-reset": "1700000000",
+            },
+            10,
+        ),
+        (
+            {
+                "inin-ratelimit-allowed": "300",
+                "inin-ratelimit-count": "301",
+                "inin-ratelimit-reset": "0",
+            },
+            2900,
+        ),
+        (
+            {
+                "inin-ratelimit-allowed": "1",
+                "inin-ratelimit-count": "0",
+                "inin-ratelimit-reset": "1",
+            },
+            9,
+        ),
     ],
     ids=str,
 )
-def test_headers_that_lie_neither_stop_a_lane_nor_speed_it(lies: dict[str, str], least: int) -> None:
+def test_headers_that_lie_neither_stop_a_lane_nor_speed_it(
+    lies: dict[str, str], least: int
+) -> None:
     server = Server("sliding", 10**6, 1, lies=lies)
     pull(server, 300, seconds=600)
     assert least <= len(server.left)

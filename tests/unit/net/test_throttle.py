@@ -108,7 +108,9 @@ def test_workers_leave_in_the_order_in_which_they_came() -> None:
     assert order == list(range(20))
 
 
-def passing(act: Callable[[Throttle], Awaitable[None]], *, limit: int = 300, until: float = 300.0) -> list[float]:
+def passing(
+    act: Callable[[Throttle], Awaitable[None]], *, limit: int = 300, until: float = 300.0
+) -> list[float]:
     """Keep 16 workers at a throttle until a time, while `act` does something to it; give when they passed."""
     times: list[float] = []
 
@@ -140,7 +142,9 @@ def test_a_pause_holds_everybody_and_they_come_back_at_the_pace_of_the_bucket() 
     assert not [time for time in times if 30.01 < time < 72]
     after = [time for time in times if time >= 72]
     assert after[0] == pytest.approx(72, abs=0.01)
-    assert len([time for time in after if time < 73]) <= 3 + 5, "a burst of 3 and not the 16 who waited"
+    assert len([time for time in after if time < 73]) <= 3 + 5, (
+        "a burst of 3 and not the 16 who waited"
+    )
     assert most_within(times, 60 + JITTER) <= 300
 
 
@@ -186,7 +190,9 @@ def test_a_lower_limit_of_the_server_is_kept_from_then_on() -> None:
     after = [time for time in times if time > 120]
     assert most_within(after, 60 + JITTER) <= 60
     assert len(after) / 480 * 60 >= 0.9 * 60
-    assert len([time for time in after if time < 122]) <= 3, "the new bucket starts full, and one at most was in the old one"
+    assert len([time for time in after if time < 122]) <= 3, (
+        "the new bucket starts full, and one at most was in the old one"
+    )
 
 
 def test_a_higher_limit_of_the_server_raises_the_pace_only_up_to_the_configured_one() -> None:

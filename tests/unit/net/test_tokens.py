@@ -16,7 +16,9 @@ from tests.clock import run
 REFUSAL = TransientError("[c-1] POST /x: 401 bad.credentials: No", status=401)
 
 
-def granting(fetched: list[float], *, life: float = 86_400.0, takes: float = 1.0) -> Callable[[], Awaitable[Grant]]:
+def granting(
+    fetched: list[float], *, life: float = 86_400.0, takes: float = 1.0
+) -> Callable[[], Awaitable[Grant]]:
     """Grant `token-1`, `token-2`, ... and note when each was asked for."""
 
     async def fetch() -> Grant:
@@ -49,7 +51,9 @@ def test_sixteen_workers_whose_token_was_refused_fetch_one_new_token() -> None:
         old = await tokens.get()
 
         async def worker(number: int) -> str:
-            await asyncio.sleep(number / 4)  # some refusals come before the new token, some after it
+            await asyncio.sleep(
+                number / 4
+            )  # some refusals come before the new token, some after it
             tokens.refuse(old, REFUSAL)
             return (await tokens.get()).reveal()
 
@@ -59,8 +63,12 @@ def test_sixteen_workers_whose_token_was_refused_fetch_one_new_token() -> None:
     assert len(fetched) == 2
 
 
-@pytest.mark.parametrize(("life", "renewed_at"), [(86_400, 86_340), (600, 540), (300, 270), (10, 9)])
-def test_a_token_is_renewed_a_minute_or_a_tenth_of_its_life_before_its_end(life: float, renewed_at: float) -> None:
+@pytest.mark.parametrize(
+    ("life", "renewed_at"), [(86_400, 86_340), (600, 540), (300, 270), (10, 9)]
+)
+def test_a_token_is_renewed_a_minute_or_a_tenth_of_its_life_before_its_end(
+    life: float, renewed_at: float
+) -> None:
     fetched: list[float] = []
 
     async def main() -> None:
@@ -98,7 +106,10 @@ def test_ten_tokens_refused_in_a_row_refuse_the_client() -> None:
         for _ in range(REFUSALS - 1):
             tokens.refuse(await tokens.get(), REFUSAL)
         last = await tokens.get()
-        with pytest.raises(AuthError, match=r"^\[c-1\] POST /x: 401 bad.credentials: No; 10 tokens in a row were refused") as caught:
+        with pytest.raises(
+            AuthError,
+            match=r"^\[c-1\] POST /x: 401 bad.credentials: No; 10 tokens in a row were refused",
+        ) as caught:
             tokens.refuse(last, REFUSAL)
         assert caught.value.__cause__ is REFUSAL
         assert "token-" not in str(caught.value)
@@ -134,7 +145,9 @@ def test_a_failed_fetch_is_raised_to_all_who_wait_and_tried_again_a_minute_later
 
     async def main() -> None:
         tokens = Tokens(fetch)
-        failures = await asyncio.gather(tokens.get(), tokens.get(), tokens.get(), return_exceptions=True)
+        failures = await asyncio.gather(
+            tokens.get(), tokens.get(), tokens.get(), return_exceptions=True
+        )
         assert [str(failure) for failure in failures] == ["no"] * 3
         assert asyncio.get_running_loop().time() < 1.1
         await asyncio.sleep(60)
@@ -144,7 +157,11 @@ def test_a_failed_fetch_is_raised_to_all_who_wait_and_tried_again_a_minute_later
 
 
 def test_a_token_that_could_not_be_renewed_is_sent_while_it_is_usable() -> None:
-    answers: list[Grant | RetriesExhausted] = [Grant(Secret("old"), 600.0), RetriesExhausted("no"), Grant(Secret("new"), 600.0)]
+    answers: list[Grant | RetriesExhausted] = [
+        Grant(Secret("old"), 600.0),
+        RetriesExhausted("no"),
+        Grant(Secret("new"), 600.0),
+    ]
 
     async def fetch() -> Grant:
         answer = answers.pop(0)
@@ -221,7 +238,9 @@ def test_a_refused_client_is_refused_once_for_all_that_wait_and_again_after_a_mi
         tokens = Tokens(fetch)
         for times in (1, 2):
             ends = await asyncio.gather(*(tokens.get() for _ in range(16)), return_exceptions=True)
-            assert {str(end) for end in ends if isinstance(end, AuthError)} == {"[c-1] POST /oauth/token: 400 invalid_client"}
+            assert {str(end) for end in ends if isinstance(end, AuthError)} == {
+                "[c-1] POST /oauth/token: 400 invalid_client"
+            }
             assert (len(ends), asked) == (16, times)
             await asyncio.sleep(61)
 

@@ -16,20 +16,33 @@ import pytest
 
 from asyncreport import __version__
 from asyncreport.api.wire import Request, Response
-from asyncreport.core.errors import TOO_LARGE, AsyncReportError, ConfigError, RejectedError, TransientError
+from asyncreport.core.errors import (
+    TOO_LARGE,
+    AsyncReportError,
+    ConfigError,
+    RejectedError,
+    TransientError,
+)
 from asyncreport.core.job import Client, Connection, Limits, Secret
 from asyncreport.net import transport
 from asyncreport.net.client import open_lanes
 from asyncreport.net.transport import Transport
 
 GET = Request(method="GET", path="/api/v2/users", headers={"Authorization": "Bearer t0ken"})
-POST = Request(method="POST", path="/query", body=b'{"a": 1}', headers={"Content-Type": "application/json"})
+POST = Request(
+    method="POST", path="/query", body=b'{"a": 1}', headers={"Content-Type": "application/json"}
+)
 
 Talk = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def http(body: bytes = b"", *, status: str = "200 OK", length: int | None = None, headers: str = "") -> bytes:
-    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body) if length is None else length}\r\n{headers}\r\n".encode() + body
+def http(
+    body: bytes = b"", *, status: str = "200 OK", length: int | None = None, headers: str = ""
+) -> bytes:
+    return (
+        f"HTTP/1.1 {status}\r\nContent-Length: {len(body) if length is None else length}\r\n{headers}\r\n".encode()
+        + body
+    )
 
 
 @asynccontextmanager
@@ -90,7 +103,10 @@ def sent(talk: Talk, request: Request = GET, *, timeout: float = 20.0, **rest: o
     """Send one request to a server that talks so."""
 
     async def main() -> Response:
-        async with listening(talk) as port, Transport(connection(port, **rest), Limits(request_timeout=timeout)) as transport:
+        async with (
+            listening(talk) as port,
+            Transport(connection(port, **rest), Limits(request_timeout=timeout)) as transport,
+        ):
             return await transport.send(request)
 
     return asyncio.run(main())
@@ -123,7 +139,9 @@ def test_a_request_says_who_it_is_and_what_it_takes() -> None:
 
 def test_repeated_keys_of_a_query_are_kept_and_odd_characters_survive() -> None:
     heads: list[bytes] = []
-    request = Request(method="GET", path="/u/a%2Fb", query=(("id", "b"), ("id", "a"), ("name", "A&B =+/%20 ü")))
+    request = Request(
+        method="GET", path="/u/a%2Fb", query=(("id", "b"), ("id", "a"), ("name", "A&B =+/%20 ü"))
+    )
     sent(saying(http(), heads=heads), request)
     assert heads[0].split(b" ")[1] in {
         b"/u/a%2Fb?id=b&id=a&name=A%26B+%3D%2B/%2520+%C3%BC",
@@ -133,11 +151,16 @@ def test_repeated_keys_of_a_query_are_kept_and_odd_characters_survive() -> None:
 
 def test_the_login_host_is_another_one() -> None:
     async def main() -> None:
-        async with listening(saying(http(b"api"))) as api, listening(saying(http(b"login"))) as login:
+        async with (
+            listening(saying(http(b"api"))) as api,
+            listening(saying(http(b"login"))) as login,
+        ):
             hosts = connection(api, login_url=f"http://127.0.0.1:{login}")
             async with Transport(hosts, Limits()) as transport:
                 assert (await transport.send(GET)).body == b"api"
-                assert (await transport.send(Request(method="POST", host="login", path="/oauth/token"))).body == b"login"
+                assert (
+                    await transport.send(Request(method="POST", host="login", path="/oauth/token"))
+                ).body == b"login"
 
     asyncio.run(main())
 
@@ -148,22 +171,37 @@ def test_a_packed_answer_is_unpacked() -> None:
 
 
 def packed(size: int) -> bytes:
-    return http(gzip.compress(b"x" * size), headers="Content-Encoding: gzip\r\nInin-Correlation-Id: c-1\r\n")
+    return http(
+        gzip.compress(b"x" * size), headers="Content-Encoding: gzip\r\nInin-Correlation-Id: c-1\r\n"
+    )
 
 
-@pytest.mark.parametrize("answer", [http(b"x" * 5001), http(b"x" * 4000, length=2**40), packed(50_000)], ids=["plain", "endless", "bomb"])
-def test_an_answer_that_is_longer_than_is_read_is_refused_as_too_large(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [http(b"x" * 5001), http(b"x" * 4000, length=2**40), packed(50_000)],
+    ids=["plain", "endless", "bomb"],
+)
+def test_an_answer_that_is_longer_than_is_read_is_refused_as_too_large(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Unpacked, and without being read to its end: what it says of its length is not believed."""
     monkeypatch.setattr(transport, "MOST_BYTES", 3_999 if b"1099511627776" in answer else 5000)
 
     async def main() -> None:
-        async with listening(saying(answer, http(b"short"))) as port, Transport(connection(port), Limits()) as there:
+        async with (
+            listening(saying(answer, http(b"short"))) as port,
+            Transport(connection(port), Limits()) as there,
+        ):
             with pytest.raises(
-                RejectedError, match=r"GET /api/v2/users: the answer is longer than .*,.* bytes; ask for less at once"
+                RejectedError,
+                match=r"GET /api/v2/users: the answer is longer than .*,.* bytes; ask for less at once",
             ) as caught:
                 await there.send(GET)
             assert caught.value.code == TOO_LARGE
-            kept = [frame.f_locals.get("pieces") for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+            kept = [
+                frame.f_locals.get("pieces")
+                for frame, _ in traceback.walk_tb(caught.value.__traceback__)
+            ]
             assert not any(kept), "what was read stays in memory with the error"
             assert caught.value.correlation_id == ("c-1" if b"Inin" in answer else None)
             assert (await there.send(GET)).body == b"short"
@@ -176,21 +214,30 @@ def test_an_answer_as_long_as_is_read_comes_whole(monkeypatch: pytest.MonkeyPatc
     assert sent(saying(packed(50_000))).body == b"x" * 50_000
 
 
-def test_an_error_that_goes_on_for_ever_is_read_to_the_bound_and_means_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_that_goes_on_for_ever_is_read_to_the_bound_and_means_what_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(transport, "MOST_BYTES", 5000)
     response = sent(saying(http(b"x" * 100_000, status="503 Busy", length=2**40)))
     assert response.status == 503
     assert len(response.body) > 5000
 
 
-@pytest.mark.parametrize("status", ["204 No Content", "400 Bad", "401 No", "429 Slow down", "500 Oh", "502 Gateway"])
+@pytest.mark.parametrize(
+    "status", ["204 No Content", "400 Bad", "401 No", "429 Slow down", "500 Oh", "502 Gateway"]
+)
 def test_every_status_is_an_answer(status: str) -> None:
     assert sent(saying(http(status=status))).status == int(status[:3])
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
     heads: list[bytes] = []
-    assert sent(saying(http(status="302 Found", headers="Location: /elsewhere\r\n"), heads=heads)).status == 302
+    assert (
+        sent(
+            saying(http(status="302 Found", headers="Location: /elsewhere\r\n"), heads=heads)
+        ).status
+        == 302
+    )
     assert len(heads) == 1
 
 
@@ -220,10 +267,22 @@ def test_no_cookie_of_one_lane_reaches_another() -> None:
         b"SSH-2.0-OpenSSH\r\n\r\n" + CUT,
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n" + CUT,
     ],
-    ids=["hang-up", "cut", "in-headers", "in-body", "in-chunk", "bad-chunk", "bad-gzip", "no-http", "long-header"],
+    ids=[
+        "hang-up",
+        "cut",
+        "in-headers",
+        "in-body",
+        "in-chunk",
+        "bad-chunk",
+        "bad-gzip",
+        "no-http",
+        "long-header",
+    ],
 )
 @pytest.mark.parametrize("request_", [GET, POST], ids=["GET", "POST"])
-def test_an_answer_that_breaks_off_is_transient_and_was_asked_for_once(answer: bytes, request_: Request) -> None:
+def test_an_answer_that_breaks_off_is_transient_and_was_asked_for_once(
+    answer: bytes, request_: Request
+) -> None:
     heads: list[bytes] = []
     assert isinstance(failed(saying(answer, heads=heads), request_), TransientError)
     assert len(heads) == 1, "aiohttp sends a GET again by itself unless it is kept from that"
@@ -233,7 +292,10 @@ def test_a_reused_connection_that_has_died_is_transient_too() -> None:
     heads: list[bytes] = []
 
     async def main() -> None:
-        async with listening(saying(http(b"1"), b"", http(b"2"), heads=heads)) as port, Transport(connection(port), Limits()) as transport:
+        async with (
+            listening(saying(http(b"1"), b"", http(b"2"), heads=heads)) as port,
+            Transport(connection(port), Limits()) as transport,
+        ):
             assert (await transport.send(GET)).body == b"1"
             with pytest.raises(TransientError):
                 await transport.send(GET)
@@ -247,7 +309,9 @@ async def silent(_head: bytes, reader: asyncio.StreamReader, _writer: asyncio.St
     await reader.read()
 
 
-async def dripping(_head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def dripping(
+    _head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     writer.write(http(b"half", length=100))
     await reader.read()
 
@@ -275,9 +339,15 @@ async def halves(head: bytes, reader: asyncio.StreamReader, writer: asyncio.Stre
 
 
 @pytest.mark.usefixtures("large")
-def test_slow_large_bodies_hold_up_the_next_one_but_no_small_one_and_a_cancelled_reader_lets_it_in() -> None:
+def test_slow_large_bodies_hold_up_the_next_one_but_no_small_one_and_a_cancelled_reader_lets_it_in() -> (
+    None
+):
     async def main() -> None:
-        async with asyncio.timeout(10), listening(halves) as port, Transport(connection(port), Limits()) as transport:
+        async with (
+            asyncio.timeout(10),
+            listening(halves) as port,
+            Transport(connection(port), Limits()) as transport,
+        ):
             slow = [asyncio.create_task(transport.send(GET)) for _ in range(2)]
             while not transport._reading.locked():  # noqa: ASYNC110  # only the loop's own turns are waited for
                 await asyncio.sleep(0)
@@ -296,14 +366,20 @@ def test_slow_large_bodies_hold_up_the_next_one_but_no_small_one_and_a_cancelled
 
 
 @pytest.mark.usefixtures("large")
-def test_a_large_answer_is_read_when_there_is_room_for_what_becomes_of_it_and_a_small_one_at_once() -> None:
+def test_a_large_answer_is_read_when_there_is_room_for_what_becomes_of_it_and_a_small_one_at_once() -> (
+    None
+):
     async def main() -> None:
         room = asyncio.Event()
 
         async def roomy() -> None:
             await room.wait()
 
-        async with asyncio.timeout(10), listening(halves) as port, Transport(connection(port), Limits(), roomy) as transport:
+        async with (
+            asyncio.timeout(10),
+            listening(halves) as port,
+            Transport(connection(port), Limits(), roomy) as transport,
+        ):
             large = asyncio.create_task(transport.send(Request(method="GET", path="/fast")))
             assert (await transport.send(Request(method="GET", path="/small"))).body == b"ok"
             assert not large.done()
@@ -319,7 +395,11 @@ def test_waiting_for_a_turn_to_read_is_not_held_against_the_server() -> None:
 
     async def main() -> None:
         limits = Limits(request_timeout=0.5)
-        async with asyncio.timeout(30), listening(halves) as port, Transport(connection(port), limits) as transport:
+        async with (
+            asyncio.timeout(30),
+            listening(halves) as port,
+            Transport(connection(port), limits) as transport,
+        ):
             slow = [asyncio.create_task(transport.send(GET)) for _ in range(2)]
             while not transport._reading.locked():  # noqa: ASYNC110  # only the loop's own turns are waited for
                 await asyncio.sleep(0)
@@ -330,7 +410,9 @@ def test_waiting_for_a_turn_to_read_is_not_held_against_the_server() -> None:
             fast = asyncio.create_task(transport.send(Request(method="GET", path="/fast")))
             assert (await fast).body == b"whole"
             failures = await asyncio.gather(*slow, *more, return_exceptions=True)
-        assert {str(failure) for failure in failures} == {"GET /api/v2/users: no whole answer within 0.5 s"}
+        assert {str(failure) for failure in failures} == {
+            "GET /api/v2/users: no whole answer within 0.5 s"
+        }
 
     asyncio.run(main())
 
@@ -346,7 +428,9 @@ def test_nobody_listening_is_transient_and_names_the_host() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("url", ["", "api.example", "http://", "ftp://host", "http://host:port", "http://[::1"])
+@pytest.mark.parametrize(
+    "url", ["", "api.example", "http://", "ftp://host", "http://host:port", "http://[::1"]
+)
 def test_an_unusable_address_is_a_matter_of_the_connection(url: str) -> None:
     error = failed(silent, api_url=url)
     assert isinstance(error, ConfigError)
@@ -375,12 +459,23 @@ def test_a_plain_request_goes_through_the_proxy_with_its_credentials() -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [("407 Who are you", ConfigError), ("403 Not there", ConfigError), ("503 Busy", TransientError), ("502 Nobody", TransientError)],
+    [
+        ("407 Who are you", ConfigError),
+        ("403 Not there", ConfigError),
+        ("503 Busy", TransientError),
+        ("502 Nobody", TransientError),
+    ],
 )
-def test_a_proxy_that_opens_no_tunnel_is_told_from_one_that_cannot_now(status: str, kind: type[AsyncReportError]) -> None:
+def test_a_proxy_that_opens_no_tunnel_is_told_from_one_that_cannot_now(
+    status: str, kind: type[AsyncReportError]
+) -> None:
     async def main() -> None:
         async with listening(saying(http(status=status) + CUT)) as port:
-            far = connection(1, api_url="https://api.example", proxy=Secret(f"http://me:pa55word@127.0.0.1:{port}"))
+            far = connection(
+                1,
+                api_url="https://api.example",
+                proxy=Secret(f"http://me:pa55word@127.0.0.1:{port}"),
+            )
             async with Transport(far, Limits()) as transport:
                 with pytest.raises(kind, match=f"the proxy .* {status[:3]}") as caught:
                     await transport.send(GET)
@@ -390,13 +485,22 @@ def test_a_proxy_that_opens_no_tunnel_is_told_from_one_that_cannot_now(status: s
     asyncio.run(main())
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with the openssl command")
+@pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="makes its certificate with the openssl command"
+)
 def test_a_certificate_is_trusted_where_ssl_cert_file_says_so_and_named_where_it_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=loopback"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    names = [
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate),
+    ]
     subprocess.run([*make.split(), *names], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -408,7 +512,10 @@ def test_a_certificate_is_trusted_where_ssl_cert_file_says_so_and_named_where_it
                 return (await transport.send(GET)).body
 
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    with pytest.raises(ConfigError, match=r"certificate of 127\.0\.0\.1 is not trusted \(self-signed certificate\).*SSL_CERT_FILE"):
+    with pytest.raises(
+        ConfigError,
+        match=r"certificate of 127\.0\.0\.1 is not trusted \(self-signed certificate\).*SSL_CERT_FILE",
+    ):
         asyncio.run(main())
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     assert asyncio.run(main()) == b"secure"
@@ -420,7 +527,10 @@ def test_lanes_open_one_per_client_over_one_transport_and_close_with_it() -> Non
     async def main() -> None:
         async with listening(saying(grant, http(b"one"), grant, http(b"two"))) as port:
             clients = tuple(Client(client_id=f"c{n}", client_secret=Secret("s")) for n in range(2))
-            async with open_lanes(connection(port, clients=clients), Limits(), rng=lambda: 0.5) as (lanes, counts):
+            async with open_lanes(connection(port, clients=clients), Limits(), rng=lambda: 0.5) as (
+                lanes,
+                counts,
+            ):
                 assert [await lane.ask(POST) for lane in lanes] == [b"one", b"two"]
                 assert counts.requests == 4
         assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -23,17 +23,39 @@ def hours(first: int, end: int) -> Interval:
 
 def row(hour: int, *, handled: int = 1, **split: str | None) -> dict[str, object]:
     start = START + hour * HOUR
-    return {**split, "interval_start": iso(start), "interval_end": iso(start + HOUR), "handled_count": handled}
+    return {
+        **split,
+        "interval_start": iso(start),
+        "interval_end": iso(start + HOUR),
+        "handled_count": handled,
+    }
 
 
-def chunk(interval: Interval, users: Sequence[str] | None, *, replaces: tuple[int, ...] = (), month: str = "2023-01") -> Chunk:
-    return Chunk(connection="default", month=month, interval=interval, users=None if users is None else tuple(users), replaces=replaces)
+def chunk(
+    interval: Interval,
+    users: Sequence[str] | None,
+    *,
+    replaces: tuple[int, ...] = (),
+    month: str = "2023-01",
+) -> Chunk:
+    return Chunk(
+        connection="default",
+        month=month,
+        interval=interval,
+        users=None if users is None else tuple(users),
+        replaces=replaces,
+    )
 
 
 def block(user: str | None, rows: Sequence[dict[str, object]]) -> Block:
     """Make a block of rows, as the accumulator would."""
     queues = frozenset(str(row["queue_id"]) for row in rows if row.get("queue_id") is not None)
-    return Block(user, b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows), len(rows), queues)
+    return Block(
+        user,
+        b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows),
+        len(rows),
+        queues,
+    )
 
 
 def blocks(users: Sequence[str | None], interval: Interval) -> list[Block]:

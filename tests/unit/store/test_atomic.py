@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from asyncreport.core.errors import StoreError
-from asyncreport.store.atomic import append, make_folder, read_json, remove_temporaries, atomic_write, write_json
+from asyncreport.store.atomic import (
+    append,
+    make_folder,
+    read_json,
+    remove_temporaries,
+    atomic_write,
+    write_json,
+)
 
 
 def test_a_replaced_file_holds_everything_that_was_written(tmp_path: Path) -> None:
@@ -39,7 +46,10 @@ def test_the_old_file_stands_when_the_new_one_fails(tmp_path: Path) -> None:
 
 def test_two_jobs_that_write_one_file_have_temporaries_of_their_own(tmp_path: Path) -> None:
     path = tmp_path / "out"
-    with atomic_write(path, owner=tmp_path / "a") as one, atomic_write(path, owner=tmp_path / "b") as other:
+    with (
+        atomic_write(path, owner=tmp_path / "a") as one,
+        atomic_write(path, owner=tmp_path / "b") as other,
+    ):
         one.write(b"one")
         other.write(b"other")
     assert path.read_bytes() == b"one"
@@ -70,7 +80,9 @@ def test_append_cuts_off_what_lies_behind_the_end(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_bytes() == b"one\nTWO\n"
 
 
-@pytest.mark.parametrize(("number", "step"), [(errno.ENOSPC, "free some space"), (errno.EACCES, "what this user may do")])
+@pytest.mark.parametrize(
+    ("number", "step"), [(errno.ENOSPC, "free some space"), (errno.EACCES, "what this user may do")]
+)
 def test_a_failed_write_names_the_file_the_fact_and_the_next_step(
     number: int, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,7 +90,10 @@ def test_a_failed_write_names_the_file_the_fact_and_the_next_step(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "write", refuse)
-    with pytest.raises(StoreError) as caught, atomic_write(tmp_path / "out", owner=tmp_path) as sink:
+    with (
+        pytest.raises(StoreError) as caught,
+        atomic_write(tmp_path / "out", owner=tmp_path) as sink,
+    ):
         sink.write(b"new")
     message = str(caught.value)
     assert str(tmp_path / "out") in message
@@ -102,11 +117,18 @@ def test_a_folder_cannot_be_made_under_a_file(tmp_path: Path) -> None:
 
 
 def test_only_temporaries_of_our_own_pattern_are_removed(tmp_path: Path) -> None:
-    names = {".asyncreport-0123456789abcdef.tmp", "notes.tmp", ".asyncreport-notes", "part-00000001.jsonl"}
+    names = {
+        ".asyncreport-0123456789abcdef.tmp",
+        "notes.tmp",
+        ".asyncreport-notes",
+        "part-00000001.jsonl",
+    }
     for name in names:
         (tmp_path / name).touch()
     remove_temporaries(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == names - {".asyncreport-0123456789abcdef.tmp"}
+    assert {path.name for path in tmp_path.iterdir()} == names - {
+        ".asyncreport-0123456789abcdef.tmp"
+    }
 
 
 def test_json_is_read_as_it_was_written_and_is_private(tmp_path: Path) -> None:

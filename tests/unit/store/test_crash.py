@@ -62,9 +62,15 @@ class Disk:
 
     def outcomes(self) -> Iterator[dict[str, bytes]]:
         """Give the folders that a power cut might leave; the last is what the death of the process leaves."""
-        changed = sorted(name for name in self.kept.keys() | self.now.keys() if self.kept.get(name) is not self.now.get(name))
+        changed = sorted(
+            name
+            for name in self.kept.keys() | self.now.keys()
+            if self.kept.get(name) is not self.now.get(name)
+        )
         # Of the names that were not synced any may survive and any not.
-        for fates, survives in product(product((False, True), repeat=len(changed)), (_synced, _half, _zeros, _all)):
+        for fates, survives in product(
+            product((False, True), repeat=len(changed)), (_synced, _half, _zeros, _all)
+        ):
             lost = {name for name, survived in zip(changed, fates, strict=True) if not survived}
             names = {name: inode for name, inode in self.now.items() if name not in lost}
             names |= {name: inode for name, inode in self.kept.items() if name in lost}
@@ -94,7 +100,10 @@ def _recorded(folder: Path) -> Iterator[list[Call]]:
     """Note every call that changes a folder, in order; a commit's end is noted by whoever saves."""
     calls: list[Call] = []
     files: dict[int, str] = {}
-    real = {name: getattr(os, name) for name in ("open", "write", "fsync", "ftruncate", "replace", "unlink")}
+    real = {
+        name: getattr(os, name)
+        for name in ("open", "write", "fsync", "ftruncate", "replace", "unlink")
+    }
 
     def opened(path: Any, flags: int, *rest: Any, **named: Any) -> int:
         descriptor: int = real["open"](path, flags, *rest, **named)
@@ -158,7 +167,11 @@ def _trace(folder: Path, tail: bytes) -> tuple[Disk, list[Call]]:
     with (folder / "manifest.jsonl").open("ab") as file:
         file.write(tail)
     (folder / ".asyncreport-0123456789abcdef.tmp").write_bytes(b"left by a killed run")
-    before = {path.name: Inode(path.read_bytes(), path.read_bytes()) for path in folder.iterdir() if path.name != "lock"}
+    before = {
+        path.name: Inode(path.read_bytes(), path.read_bytes())
+        for path in folder.iterdir()
+        if path.name != "lock"
+    }
     with _recorded(folder) as calls, State.open(folder) as state:
         asyncio.run(state.ask_again([1]))
         for number in (1, 2):
@@ -178,8 +191,12 @@ def _check(outcome: dict[str, bytes], folder: Path, saved: int) -> None:
         assert [part.number for part in standing] in STANDING[saved : saved + 2]
         with Reader(folder) as reader:
             for part in standing:
-                found = [reader.block(part, entry).count(b"\n") for entry in reader.checked_index(part)]
-                assert found == [(part.interval.end - part.interval.start) // 3_600_000] * len(part.users or ())
+                found = [
+                    reader.block(part, entry).count(b"\n") for entry in reader.checked_index(part)
+                ]
+                assert found == [(part.interval.end - part.interval.start) // 3_600_000] * len(
+                    part.users or ()
+                )
         assert list(folder.glob("*.tmp")) == []
         # What changed is listed once, whether the old part is still there or not.
         state.discard_replaced(Event(), at=START)
@@ -219,7 +236,9 @@ def test_a_cut_after_any_call_leaves_the_old_state_or_the_new(tail: bytes, tmp_p
     ],
     ids=["the file", "the folder", "the manifest"],
 )
-def test_the_model_notices_when_something_is_not_synced(forgotten: Callable[[Call], bool], tmp_path: Path) -> None:
+def test_the_model_notices_when_something_is_not_synced(
+    forgotten: Callable[[Call], bool], tmp_path: Path
+) -> None:
     """The test above can fail: without any one of the store's syncs it would."""
     disk, calls = _trace(tmp_path / "state", b"")
     (tmp_path / "cut").mkdir()

@@ -22,7 +22,22 @@ from asyncreport.store.parts import Reader
 from tests.unit.store.facts import START, block, chunk, hours, row, written
 
 HOSTILE = [
-    *("\n", "\r", "\r\n", "\x00", "\x0b", "\x1c", "\x85", "\u2028", "\u2029", "\u202e", "\u200f", "\ufeff", "\x7f", "\x1b[31m"),
+    *(
+        "\n",
+        "\r",
+        "\r\n",
+        "\x00",
+        "\x0b",
+        "\x1c",
+        "\x85",
+        "\u2028",
+        "\u2029",
+        "\u202e",
+        "\u200f",
+        "\ufeff",
+        "\x7f",
+        "\x1b[31m",
+    ),
     *(
         '"',
         "\\",
@@ -44,10 +59,29 @@ HOSTILE = [
         "%2e",
         "\x00/x",
     ),
-    *(',"interval_start":"', '"interval_start":"2023-01-01T00:00:00.000Z"', '"queue_id":"x"', '","queue_id":"x', '"queue_id":null,"a":"'),
-    *('"queue_name":"x"', '"queue_id":"\\"', "\U0001f600", "é", "e\u0301", "İ", "ß", "𝟘", "x" * 70_000, '"\n' * 3_000),
+    *(
+        ',"interval_start":"',
+        '"interval_start":"2023-01-01T00:00:00.000Z"',
+        '"queue_id":"x"',
+        '","queue_id":"x',
+        '"queue_id":null,"a":"',
+    ),
+    *(
+        '"queue_name":"x"',
+        '"queue_id":"\\"',
+        "\U0001f600",
+        "é",
+        "e\u0301",
+        "İ",
+        "ß",
+        "𝟘",
+        "x" * 70_000,
+        '"\n' * 3_000,
+    ),
 ]
-texts = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
+texts = st.sampled_from(HOSTILE) | st.text(
+    st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5
+)
 values = st.none() | texts
 HOURS = 6
 
@@ -56,31 +90,66 @@ Key = tuple[str | None, int, str | None, str | None]
 Names = Mapping[str, str | None]
 
 
-def _reference(keys: Sequence[Key], teams: Sequence[Team], names: Names, queues: Names, first: int, end: int) -> list[dict[str, Any]]:
+def _reference(
+    keys: Sequence[Key], teams: Sequence[Team], names: Names, queues: Names, first: int, end: int
+) -> list[dict[str, Any]]:
     found = []
     for team in teams:
         of_team = [key for key in keys if team.users is None or key[0] in team.users]
-        for user, hour, queue, code in sorted(of_team, key=lambda key: [(value is not None, value or 0) for value in key]):
+        for user, hour, queue, code in sorted(
+            of_team, key=lambda key: [(value is not None, value or 0) for value in key]
+        ):
             if first <= hour < end:
-                head = {"team": team.name, "user_id": user, "user_name": None if user is None else names.get(user)}
-                split = {"queue_id": queue, "queue_name": None if queue is None else queues.get(queue), "wrap_up_code": code}
-                times = {"interval_start": iso(START + hour * HOUR), "interval_end": iso(START + (hour + 1) * HOUR), "handled_count": 1}
+                head = {
+                    "team": team.name,
+                    "user_id": user,
+                    "user_name": None if user is None else names.get(user),
+                }
+                split = {
+                    "queue_id": queue,
+                    "queue_name": None if queue is None else queues.get(queue),
+                    "wrap_up_code": code,
+                }
+                times = {
+                    "interval_start": iso(START + hour * HOUR),
+                    "interval_end": iso(START + (hour + 1) * HOUR),
+                    "handled_count": 1,
+                }
                 found.append({**head, **split, **times})
     return found
 
 
-def _merged(folder: Path, keys: Sequence[Key], teams: Sequence[Team], names: Names, queues: Names, first: int, end: int, cut: int) -> bytes:
+def _merged(
+    folder: Path,
+    keys: Sequence[Key],
+    teams: Sequence[Team],
+    names: Names,
+    queues: Names,
+    first: int,
+    end: int,
+    cut: int,
+) -> bytes:
     """Write two parts, one before an hour and one from it on, and merge what lies within the range."""
     parts = []
     for number, (start, stop) in enumerate(((0, cut), (cut, HOURS)), 1):
         if start < stop:
-            users = sorted({user for user, *_ in keys}, key=lambda user: (user is not None, user or ""))
+            users = sorted(
+                {user for user, *_ in keys}, key=lambda user: (user is not None, user or "")
+            )
             blocks: list[Any] = []
             for user in users:
                 mine = [key[1:] for key in keys if key[0] == user and start <= key[1] < stop]
                 mine.sort(key=lambda key: [(value is not None, value or 0) for value in key])
                 if mine:
-                    blocks.append(block(user, [row(hour, queue_id=queue, wrap_up_code=code) for hour, queue, code in mine]))
+                    blocks.append(
+                        block(
+                            user,
+                            [
+                                row(hour, queue_id=queue, wrap_up_code=code)
+                                for hour, queue, code in mine
+                            ],
+                        )
+                    )
             parts.append(written(folder, number, chunk(hours(start, stop), None), blocks))
     target = Target(
         path=folder / "out" / "merged.jsonl",
@@ -96,7 +165,9 @@ def _merged(folder: Path, keys: Sequence[Key], teams: Sequence[Team], names: Nam
 
 @settings(max_examples=250, deadline=None)
 @given(
-    keys=st.lists(st.tuples(values, st.integers(0, HOURS - 1), values, values), max_size=12, unique=True),
+    keys=st.lists(
+        st.tuples(values, st.integers(0, HOURS - 1), values, values), max_size=12, unique=True
+    ),
     names=st.dictionaries(texts, values, max_size=4),
     queues=st.dictionaries(texts, values, max_size=4),
     listed=texts,
@@ -115,7 +186,10 @@ def test_the_output_holds_what_a_plain_merge_of_the_same_values_would(
     keys: list[Key], names: Names, queues: Names, listed: str, span: list[int], cut: int
 ) -> None:
     users = tuple(sorted({user for user, *_ in keys if user is not None}))[:3]
-    teams = [Team(name=listed, connection="c", users=users), Team(name=f"all {listed}", connection="c")]
+    teams = [
+        Team(name=listed, connection="c", users=users),
+        Team(name=f"all {listed}", connection="c"),
+    ]
     with tempfile.TemporaryDirectory() as folder:
         output = _merged(Path(folder), keys, teams, names, queues, *span, cut)
     lines = output.split(b"\n")

@@ -17,7 +17,9 @@ from tests.unit.store.facts import FINGERPRINT, blocks, chunk, hours, written
 USERS = ("a", "b")
 
 
-def _add(folder: Path, *, users: tuple[str, ...] | None = USERS, replaces: tuple[int, ...] = ()) -> Part:
+def _add(
+    folder: Path, *, users: tuple[str, ...] | None = USERS, replaces: tuple[int, ...] = ()
+) -> Part:
     """Commit the next hour."""
     manifest = Manifest.read(folder)
     here = hours(manifest.next_number, manifest.next_number + 1)
@@ -27,7 +29,12 @@ def _add(folder: Path, *, users: tuple[str, ...] | None = USERS, replaces: tuple
 
 
 def test_parts_come_back_as_they_were_committed(tmp_path: Path) -> None:
-    parts = [_add(tmp_path), _add(tmp_path, users=None), _add(tmp_path, users=('"\n/', "é\u202e")), _add(tmp_path)]
+    parts = [
+        _add(tmp_path),
+        _add(tmp_path, users=None),
+        _add(tmp_path, users=('"\n/', "é\u202e")),
+        _add(tmp_path),
+    ]
     assert Manifest.read(tmp_path).standing(FINGERPRINT) == parts
 
 
@@ -53,7 +60,10 @@ def test_a_part_that_is_to_be_fetched_again_says_so_until_it_is_replaced(tmp_pat
     for _ in range(2):
         Manifest.read(tmp_path).ask_again([first.number])
     assert (tmp_path / "manifest.jsonl").read_bytes().count(b"again") == 1
-    assert Manifest.read(tmp_path).standing(FINGERPRINT) == [msgspec.structs.replace(first, again=True), second]
+    assert Manifest.read(tmp_path).standing(FINGERPRINT) == [
+        msgspec.structs.replace(first, again=True),
+        second,
+    ]
     third = _add(tmp_path, replaces=(first.number,))
     assert Manifest.read(tmp_path).standing(FINGERPRINT) == [second, third]
 
@@ -94,7 +104,9 @@ def test_a_user_set_is_stored_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"], ids=["no newline", "newline"])
-def test_a_torn_last_line_of_any_length_is_cut_off_and_its_number_used_again(end: bytes, tmp_path: Path) -> None:
+def test_a_torn_last_line_of_any_length_is_cut_off_and_its_number_used_again(
+    end: bytes, tmp_path: Path
+) -> None:
     first = _add(tmp_path)
     path = tmp_path / "manifest.jsonl"
     whole = path.read_bytes()
@@ -138,14 +150,18 @@ def test_a_tail_of_zeros_is_cut_off(tmp_path: Path) -> None:
         (b'"ids":["a"', b'"ids":["z"'),
     ],
 )
-def test_an_unreadable_line_inside_is_an_error_that_names_file_line_and_next_step(old: bytes, new: bytes, tmp_path: Path) -> None:
+def test_an_unreadable_line_inside_is_an_error_that_names_file_line_and_next_step(
+    old: bytes, new: bytes, tmp_path: Path
+) -> None:
     _add(tmp_path)
     _add(tmp_path)
     path = tmp_path / "manifest.jsonl"
     content = path.read_bytes()
     assert old in content
     path.write_bytes(content.replace(old, new, 1))
-    with pytest.raises(StoreError, match=r"manifest\.jsonl, line [12]: cannot be read .* run again"):
+    with pytest.raises(
+        StoreError, match=r"manifest\.jsonl, line [12]: cannot be read .* run again"
+    ):
         Manifest.read(tmp_path)
 
 
@@ -174,4 +190,6 @@ def test_ten_thousand_parts_are_read(tmp_path: Path) -> None:
         (tmp_path / part_name(number)).hardlink_to(tmp_path / part_name(1))
     manifest = Manifest.read(tmp_path)
     assert manifest.next_number == 10_001
-    assert manifest.standing(FINGERPRINT) == [msgspec.structs.replace(part, number=number) for number in range(1, 10_001)]
+    assert manifest.standing(FINGERPRINT) == [
+        msgspec.structs.replace(part, number=number) for number in range(1, 10_001)
+    ]

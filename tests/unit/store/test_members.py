@@ -13,7 +13,12 @@ from asyncreport.store.members import Members
 
 
 def team(name: str, *users: str, group: str = "", connection: str = "default") -> Team:
-    return Team(name=name, connection=connection, users=users, selector=Selector(kind="group", value=group or name))
+    return Team(
+        name=name,
+        connection=connection,
+        users=users,
+        selector=Selector(kind="group", value=group or name),
+    )
 
 
 def test_the_first_look_tells_of_no_change(tmp_path: Path) -> None:
@@ -40,8 +45,12 @@ def test_who_is_in_a_team_is_known_before_it_was_shown_and_told_when_it_is(tmp_p
     assert members.changes(team("sales", "ann", "bob")) == (("bob",), ())
 
 
-@pytest.mark.parametrize("other", [team("sales", "ann", group="Other"), team("sales", "ann", connection="west")])
-def test_under_another_selector_or_connection_a_team_is_another(tmp_path: Path, other: Team) -> None:
+@pytest.mark.parametrize(
+    "other", [team("sales", "ann", group="Other"), team("sales", "ann", connection="west")]
+)
+def test_under_another_selector_or_connection_a_team_is_another(
+    tmp_path: Path, other: Team
+) -> None:
     Members(tmp_path).keep([team("sales", "ann", "bob")], shown=True)
     assert Members(tmp_path).of(other) is None
     assert Members(tmp_path).changes(other) is None
@@ -72,7 +81,12 @@ def test_the_file_is_a_table_that_people_can_read_and_others_cannot(tmp_path: Pa
     Members(tmp_path).keep([team("sales", "bob", "ann")])
     selector = {"kind": "group", "value": "sales"}
     assert json.loads((tmp_path / "members.json").read_bytes()) == {
-        "sales": {"connection": "default", "selector": selector, "users": ["ann", "bob"], "shown": None}
+        "sales": {
+            "connection": "default",
+            "selector": selector,
+            "users": ["ann", "bob"],
+            "shown": None,
+        }
     }
     assert (tmp_path / "members.json").stat().st_mode & 0o777 == 0o600
 

@@ -70,7 +70,10 @@ def _merge(
 
 
 def _keys(output: bytes) -> list[tuple[str, str | None, str]]:
-    return [(line["team"], line["user_id"], line["interval_start"][:13]) for line in map(json.loads, output.splitlines())]
+    return [
+        (line["team"], line["user_id"], line["interval_start"][:13])
+        for line in map(json.loads, output.splitlines())
+    ]
 
 
 PartStats = dict[str | None, list[dict[str, object]]]
@@ -85,13 +88,20 @@ def _facts(draw: st.DrawFn) -> PartStats:
     found: PartStats = {}
     for user in [None, *draw(_users)]:
         keys = draw(st.lists(st.tuples(st.integers(0, HOURS - 1), _texts), max_size=8, unique=True))
-        found[user] = [row(hour, handled=n, queue_id=split) for n, (hour, split) in enumerate(sorted(keys))]
+        found[user] = [
+            row(hour, handled=n, queue_id=split) for n, (hour, split) in enumerate(sorted(keys))
+        ]
     return found
 
 
-def _slice(facts: PartStats, users: Sequence[str | None], interval: Interval) -> list[tuple[str | None, list[dict[str, object]]]]:
+def _slice(
+    facts: PartStats, users: Sequence[str | None], interval: Interval
+) -> list[tuple[str | None, list[dict[str, object]]]]:
     start, end = str(interval).split("/")
-    cut = [(user, [one for one in facts.get(user, []) if start <= str(one["interval_start"]) < end]) for user in users]
+    cut = [
+        (user, [one for one in facts.get(user, []) if start <= str(one["interval_start"]) < end])
+        for user in users
+    ]
     return [(user, rows) for user, rows in cut if rows]
 
 
@@ -113,27 +123,45 @@ def _stored(data: st.DataObject, facts: PartStats, listed_from: int, folder: Pat
     chunks = [chunk(tile, None) for tile in _tiles(data, 0, listed_from)]
     chunks += [chunk(tile, batch) for batch in batches for tile in _tiles(data, listed_from, HOURS)]
     return [
-        written(folder, number, of, [block(*one) for one in _slice(facts, of.users or sorted(facts, key=_by_user), of.interval)])
+        written(
+            folder,
+            number,
+            of,
+            [
+                block(*one)
+                for one in _slice(facts, of.users or sorted(facts, key=_by_user), of.interval)
+            ],
+        )
         for number, of in enumerate(data.draw(st.permutations(chunks)), 1)
     ]
 
 
-def _expected(facts: PartStats, teams: Sequence[Team], names: Mapping[str, str | None], range_: Interval) -> bytes:
+def _expected(
+    facts: PartStats, teams: Sequence[Team], names: Mapping[str, str | None], range_: Interval
+) -> bytes:
     """Say what the output is, without bytes of parts: row by row through the JSON writer."""
     lines = []
     for team in teams:
         users = sorted(facts, key=_by_user) if team.users is None else sorted(set(team.users))
         for user, rows in _slice(facts, users, range_):
-            head = {"team": team.name, "user_id": user, "user_name": None if user is None else names.get(user)}
+            head = {
+                "team": team.name,
+                "user_id": user,
+                "user_name": None if user is None else names.get(user),
+            }
             lines += [orjson.dumps({**head, **one}) + b"\n" for one in rows]
     return b"".join(lines)
 
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), facts=_facts(), everyone=st.booleans())
-def test_the_same_facts_give_the_same_bytes_however_they_are_stored(data: st.DataObject, facts: PartStats, everyone: bool) -> None:
+def test_the_same_facts_give_the_same_bytes_however_they_are_stored(
+    data: st.DataObject, facts: PartStats, everyone: bool
+) -> None:
     known = [user for user in facts if user is not None]
-    first, end = sorted(data.draw(st.lists(st.integers(0, HOURS), min_size=2, max_size=2, unique=True)))
+    first, end = sorted(
+        data.draw(st.lists(st.integers(0, HOURS), min_size=2, max_size=2, unique=True))
+    )
     listed = data.draw(st.lists(st.sampled_from([*known, "stranger"]), max_size=4))
     teams = [_team("listed\n{", listed), _team("all\u202e", None if everyone else known)]
     names = data.draw(st.dictionaries(st.sampled_from([*known, "stranger"]), st.none() | _texts))
@@ -150,9 +178,16 @@ def test_the_same_facts_give_the_same_bytes_however_they_are_stored(data: st.Dat
 def test_hostile_values_come_through_as_valid_json(text: str, tmp_path: Path) -> None:
     rows = [block(text, [row(0, queue_id=text), row(1, queue_id=text)])]
     part = written(tmp_path, 1, chunk(hours(0, 2), [text]), rows)
-    output, _ = _merge(tmp_path, [part], [_team(text, [text])], names={text: text}, interval=hours(1, 2))
+    output, _ = _merge(
+        tmp_path, [part], [_team(text, [text])], names={text: text}, interval=hours(1, 2)
+    )
     (line,) = output.splitlines()
-    assert json.loads(line) == {"team": text, "user_id": text, "user_name": text, **row(1, queue_id=text)}
+    assert json.loads(line) == {
+        "team": text,
+        "user_id": text,
+        "user_name": text,
+        **row(1, queue_id=text),
+    }
 
 
 def test_lines_go_by_month_then_team_then_user_then_time(tmp_path: Path) -> None:
@@ -162,7 +197,12 @@ def test_lines_go_by_month_then_team_then_user_then_time(tmp_path: Path) -> None
         written(tmp_path, 2, chunk(hours(1, 2), ["a", "b"]), blocks(["a", "b"], hours(1, 2))),
         written(tmp_path, 3, chunk(january, ["a", "b"]), blocks(["a", "b"], january)),
     ]
-    output, merged = _merge(tmp_path, parts, [_team("z", ["b", "a", "a"]), _team("c", ["a"])], months=["2023-01", "2023-02"])
+    output, merged = _merge(
+        tmp_path,
+        parts,
+        [_team("z", ["b", "a", "a"]), _team("c", ["a"])],
+        months=["2023-01", "2023-02"],
+    )
     assert _keys(output) == [
         ("z", "a", "2023-01-01T00"),
         ("z", "a", "2023-01-01T01"),
@@ -185,17 +225,30 @@ def test_a_month_that_is_not_the_target_s_stays_out(tmp_path: Path) -> None:
 def test_what_no_user_handled_belongs_to_everyone_alone_and_comes_first(tmp_path: Path) -> None:
     part = written(tmp_path, 1, chunk(hours(0, 1), None), blocks([None, "a", "b"], hours(0, 1)))
     output, _ = _merge(tmp_path, [part], [_team("listed", ["b"]), _team("all", None)])
-    assert [key[:2] for key in _keys(output)] == [("listed", "b"), ("all", None), ("all", "a"), ("all", "b")]
+    assert [key[:2] for key in _keys(output)] == [
+        ("listed", "b"),
+        ("all", None),
+        ("all", "a"),
+        ("all", "b"),
+    ]
 
 
 def test_each_connection_has_its_own_parts_and_names(tmp_path: Path) -> None:
     here = hours(0, 1)
     sources = {
-        name: Source.of([written(tmp_path, number, chunk(here, ["a"]), blocks(["a"], here))], {"a": name})
+        name: Source.of(
+            [written(tmp_path, number, chunk(here, ["a"]), blocks(["a"], here))], {"a": name}
+        )
         for number, name in enumerate(["east", "west"], 1)
     }
     teams = (_team("w", ["a"], "west"), _team("e", ["a"], "east"))
-    target = Target(path=tmp_path / "out.jsonl", interval=here, months=("2023-01",), teams=teams, sources=sources)
+    target = Target(
+        path=tmp_path / "out.jsonl",
+        interval=here,
+        months=("2023-01",),
+        teams=teams,
+        sources=sources,
+    )
     with Reader(tmp_path) as reader:
         merge(target, reader, Event())
     lines = [json.loads(line) for line in target.path.read_bytes().splitlines()]
@@ -203,7 +256,10 @@ def test_each_connection_has_its_own_parts_and_names(tmp_path: Path) -> None:
 
 
 def test_a_part_outside_the_range_is_not_even_opened(tmp_path: Path) -> None:
-    parts = [written(tmp_path, n + 1, chunk(hours(n, n + 1), ["a"]), blocks(["a"], hours(n, n + 1))) for n in range(3)]
+    parts = [
+        written(tmp_path, n + 1, chunk(hours(n, n + 1), ["a"]), blocks(["a"], hours(n, n + 1)))
+        for n in range(3)
+    ]
     (tmp_path / part_name(1)).unlink()
     (tmp_path / part_name(3)).unlink()
     output, _ = _merge(tmp_path, parts, [_team("t", ["a"])], interval=hours(1, 2))
@@ -217,7 +273,9 @@ def test_an_edited_part_is_refused_and_the_old_output_stands(tmp_path: Path) -> 
     path.write_bytes(path.read_bytes().replace(b'"handled_count":1', b'"handled_count":2'))
     with pytest.raises(StoreError, match=r"part-00000001\.jsonl .*delete this file and run again"):
         _merge(tmp_path, [part], [_team("t", ["a"])])
-    assert [(path.name, path.read_bytes()) for path in (tmp_path / "out").iterdir()] == [("merged.jsonl", output)]
+    assert [(path.name, path.read_bytes()) for path in (tmp_path / "out").iterdir()] == [
+        ("merged.jsonl", output)
+    ]
 
 
 def test_parts_that_hold_the_same_time_of_a_user_are_refused(tmp_path: Path) -> None:
@@ -225,7 +283,10 @@ def test_parts_that_hold_the_same_time_of_a_user_are_refused(tmp_path: Path) -> 
         written(tmp_path, 1, chunk(hours(0, 2), ["a"]), blocks(["a"], hours(0, 2))),
         written(tmp_path, 2, chunk(hours(1, 3), None), blocks([None, "a"], hours(1, 3))),
     ]
-    with pytest.raises(StoreError, match=r"part-00000001\.jsonl and part-00000002\.jsonl both hold user a at 2023-01-01T01"):
+    with pytest.raises(
+        StoreError,
+        match=r"part-00000001\.jsonl and part-00000002\.jsonl both hold user a at 2023-01-01T01",
+    ):
         _merge(tmp_path, parts, [_team("t", ["a"])])
 
 
@@ -253,13 +314,17 @@ def test_a_target_under_a_file_is_refused(tmp_path: Path) -> None:
         check_targets([tmp_path / "file" / "out.jsonl"])
 
 
-def test_a_target_in_a_closed_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_target_in_a_closed_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)  # a mode would not stop root
     with pytest.raises(StoreError, match=f"{tmp_path} is closed to this user"):
         check_targets([tmp_path / "out.jsonl"])
 
 
-def test_targets_that_lead_to_one_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_targets_that_lead_to_one_file_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By a relative path and the whole one, by a link to a folder or a file, or by letters that some file systems do not tell apart."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "2024").mkdir()
@@ -273,13 +338,18 @@ def test_targets_that_lead_to_one_file_are_refused(tmp_path: Path, monkeypatch: 
         tmp_path / "link.jsonl",
         tmp_path / "2024" / "OUT.jsonl",
     ):
-        with pytest.raises(ConfigError, match=r"lead to one file, .*/2024/(out|OUT)\.jsonl; give one of the two another path"):
+        with pytest.raises(
+            ConfigError,
+            match=r"lead to one file, .*/2024/(out|OUT)\.jsonl; give one of the two another path",
+        ):
             check_targets([here, tmp_path / "2024" / "more.jsonl", other])
 
 
 def test_a_link_into_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out.jsonl").symlink_to(tmp_path / "gone" / "out.jsonl")
-    with pytest.raises(StoreError, match=f"is a link into {tmp_path}/gone, which is no folder; make that folder"):
+    with pytest.raises(
+        StoreError, match=f"is a link into {tmp_path}/gone, which is no folder; make that folder"
+    ):
         check_targets([tmp_path / "out.jsonl"])
 
 
@@ -290,7 +360,9 @@ def test_a_folder_whose_name_is_no_utf_8_is_refused(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_a_full_disk_is_told_with_what_the_file_needs_and_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_with_what_the_file_needs_and_what_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     part = written(tmp_path, 1, chunk(hours(0, 9), ["a", "b"]), blocks(["a", "b"], hours(0, 9)))
     whole, _ = _merge(tmp_path, [part], [_team("t", ["a", "b"])])
     write = os.write

@@ -23,7 +23,9 @@ def test_connections_do_not_share_names(tmp_path: Path) -> None:
     assert names.missing("other", ["a"], now=START) == ["a"]
 
 
-def test_a_name_is_asked_for_again_after_thirty_days_and_believed_until_then(tmp_path: Path) -> None:
+def test_a_name_is_asked_for_again_after_thirty_days_and_believed_until_then(
+    tmp_path: Path,
+) -> None:
     names = Names(tmp_path / "names.json")
     names.keep("one", {"a": "Ann"}, now=START)
     assert names.missing("one", ["a"], now=START + KEPT) == []
@@ -35,4 +37,6 @@ def test_a_name_is_asked_for_again_after_thirty_days_and_believed_until_then(tmp
 
 def test_the_file_is_a_table_that_people_can_read(tmp_path: Path) -> None:
     Names(tmp_path / "names.json").keep("one", {'"\n\u202e/..': "\u202e\n{"}, now=START)
-    assert json.loads((tmp_path / "names.json").read_bytes()) == {"one": {'"\n\u202e/..': ["\u202e\n{", "2023-01-01T00:00:00.000Z"]}}
+    assert json.loads((tmp_path / "names.json").read_bytes()) == {
+        "one": {'"\n\u202e/..': ["\u202e\n{", "2023-01-01T00:00:00.000Z"]}
+    }

@@ -17,7 +17,12 @@ from tests.unit.store.facts import blocks, chunk, hours, row, written
 
 def _part(folder: Path, found: list[Block] | None = None, number: int = 1) -> Part:
     here = hours(0, 3)
-    return written(folder, number, chunk(here, None), blocks([None, "a", "b"], here) if found is None else found)
+    return written(
+        folder,
+        number,
+        chunk(here, None),
+        blocks([None, "a", "b"], here) if found is None else found,
+    )
 
 
 def test_each_user_s_rows_are_where_the_index_says(tmp_path: Path) -> None:
@@ -25,7 +30,9 @@ def test_each_user_s_rows_are_where_the_index_says(tmp_path: Path) -> None:
     with Reader(tmp_path) as reader:
         found = {entry.user: reader.block(part, entry) for entry in reader.checked_index(part)}
     assert list(found) == [None, "a", "b"]
-    assert [json.loads(line) for line in found["a"].splitlines()] == [row(hour) for hour in range(3)]
+    assert [json.loads(line) for line in found["a"].splitlines()] == [
+        row(hour) for hour in range(3)
+    ]
     assert part.count == 9
 
 
@@ -81,7 +88,9 @@ def test_a_part_is_hashed_once_by_a_reader(tmp_path: Path) -> None:
         ({"count": 8}, "does not count 8 records"),
     ],
 )
-def test_an_index_that_belongs_to_another_part_is_refused(change: dict[str, int], why: str, tmp_path: Path) -> None:
+def test_an_index_that_belongs_to_another_part_is_refused(
+    change: dict[str, int], why: str, tmp_path: Path
+) -> None:
     part = msgspec.structs.replace(_part(tmp_path), **change)
     with Reader(tmp_path) as reader, pytest.raises(StoreError, match=why):
         reader.index(part)
@@ -104,7 +113,10 @@ def test_a_missing_part_is_a_store_error(tmp_path: Path) -> None:
 
 
 def test_few_files_are_open_at_a_time(tmp_path: Path) -> None:
-    parts = [_part(tmp_path, blocks(["a"], hours(0, 1)), number=number) for number in range(1, OPEN_FILES + 10)]
+    parts = [
+        _part(tmp_path, blocks(["a"], hours(0, 1)), number=number)
+        for number in range(1, OPEN_FILES + 10)
+    ]
     with Reader(tmp_path) as reader:
         for _ in range(2):
             for part in parts:

@@ -15,20 +15,40 @@ from asyncreport.store.parts import Reader
 from asyncreport.store.written import Outputs
 from tests.unit.store.facts import block, chunk, hours, row, written
 
-texts = st.one_of(st.text(max_size=12), st.sampled_from(['"queue_id":"', '","queue_id":null,"x":"', "\\", '\\"', "\n{", "\u202e"]))
+texts = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(['"queue_id":"', '","queue_id":null,"x":"', "\\", '\\"', "\n{", "\u202e"]),
+)
 
 
 def lines(*values: str | None) -> bytes:
-    return b"".join(json.dumps({"queue_id": value, "skill": value, "n": 1}, separators=(",", ":")).encode() + b"\n" for value in values)
+    return b"".join(
+        json.dumps({"queue_id": value, "skill": value, "n": 1}, separators=(",", ":")).encode()
+        + b"\n"
+        for value in values
+    )
 
 
-@given(st.lists(st.one_of(st.none(), texts), max_size=6), st.dictionaries(texts, st.one_of(st.none(), texts), max_size=6))
-def test_every_queue_id_gets_its_name_and_nothing_else_changes(ids: list[str | None], names: dict[str, str | None]) -> None:
+@given(
+    st.lists(st.one_of(st.none(), texts), max_size=6),
+    st.dictionaries(texts, st.one_of(st.none(), texts), max_size=6),
+)
+def test_every_queue_id_gets_its_name_and_nothing_else_changes(
+    ids: list[str | None], names: dict[str, str | None]
+) -> None:
     made = Source.of([], {}, names).with_queue_names(lines(*ids))
     assert [json.loads(line) for line in made.splitlines()] == [
-        {"queue_id": each, "queue_name": names.get(each) if each is not None else None, "skill": each, "n": 1} for each in ids
+        {
+            "queue_id": each,
+            "queue_name": names.get(each) if each is not None else None,
+            "skill": each,
+            "n": 1,
+        }
+        for each in ids
     ]
-    assert [list(json.loads(line)) for line in made.splitlines()] == [["queue_id", "queue_name", "skill", "n"]] * len(ids)
+    assert [list(json.loads(line)) for line in made.splitlines()] == [
+        ["queue_id", "queue_name", "skill", "n"]
+    ] * len(ids)
 
 
 def test_rows_without_queues_are_left_as_they_are() -> None:
@@ -40,7 +60,12 @@ def rows(*queues: str | None) -> list[dict[str, object]]:
 
 
 def test_a_part_tells_which_queues_its_rows_name(tmp_path: Path) -> None:
-    part = written(tmp_path, 1, chunk(hours(0, 4), None), [block(None, rows("q2")), block("anna", rows("q1", None, "q2"))])
+    part = written(
+        tmp_path,
+        1,
+        chunk(hours(0, 4), None),
+        [block(None, rows("q2")), block("anna", rows("q1", None, "q2"))],
+    )
     with Reader(tmp_path) as reader:
         assert reader.queues([part]) == {"q1", "q2"}
 
@@ -51,7 +76,13 @@ def test_a_file_is_written_anew_for_a_new_name_of_a_queue_in_it_alone(tmp_path: 
     def target(**names: str) -> Target:
         source = Source.of([part], {}, names)
         teams = (Team(name="all", connection="c"),)
-        return Target(path=tmp_path / "out.jsonl", interval=hours(0, 4), months=("2023-01",), teams=teams, sources={"c": source})
+        return Target(
+            path=tmp_path / "out.jsonl",
+            interval=hours(0, 4),
+            months=("2023-01",),
+            teams=teams,
+            sources={"c": source},
+        )
 
     with Reader(tmp_path) as reader:
         merged = merge(target(q1="Sales"), reader, Event())

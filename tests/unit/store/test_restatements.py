@@ -22,7 +22,12 @@ from tests.unit.store.facts import START, block, chunk, hours, row, written
 
 def pair(folder: Path, old: list[Block], new: list[Block], users: list[str] | None) -> Replaced:
     """Write two parts of three hours, the second in the place of the first."""
-    return Replaced(*(written(folder, number, chunk(hours(0, 3), users), found) for number, found in ((1, old), (2, new))))
+    return Replaced(
+        *(
+            written(folder, number, chunk(hours(0, 3), users), found)
+            for number, found in ((1, old), (2, new))
+        )
+    )
 
 
 def noted(folder: Path) -> list[dict[str, Any]]:
@@ -53,7 +58,17 @@ def test_a_value_that_differs_is_listed_with_its_key(tmp_path: Path) -> None:
 
 def test_records_that_came_and_went_have_null_on_one_side(tmp_path: Path) -> None:
     changed = note_changes(
-        tmp_path, [pair(tmp_path, [block("a", [row(0)])], [block("a", [row(2)]), block("b", [row(0)])], ["a", "b"])], Event(), at=START
+        tmp_path,
+        [
+            pair(
+                tmp_path,
+                [block("a", [row(0)])],
+                [block("a", [row(2)]), block("b", [row(0)])],
+                ["a", "b"],
+            )
+        ],
+        Event(),
+        at=START,
     )
     assert changed.values == 3
     found = [(line["user_id"], line["before"], line["after"]) for line in noted(tmp_path)]
@@ -67,7 +82,12 @@ def test_records_that_came_and_went_have_null_on_one_side(tmp_path: Path) -> Non
 def test_what_the_new_part_holds_beside_the_old_one_is_no_change(tmp_path: Path) -> None:
     """Other users, and hours that the old part did not reach."""
     old = written(tmp_path, 1, chunk(hours(0, 1), ["a"]), [block("a", [row(0)])])
-    new = written(tmp_path, 2, chunk(hours(0, 3), None), [block(None, [row(0)]), block("a", [row(0), row(1)]), block("b", [row(0)])])
+    new = written(
+        tmp_path,
+        2,
+        chunk(hours(0, 3), None),
+        [block(None, [row(0)]), block("a", [row(0), row(1)]), block("b", [row(0)])],
+    )
     assert note_changes(tmp_path, [Replaced(old, new)], Event(), at=START).values == 0
     assert not (tmp_path / NAME).exists()
 
@@ -80,24 +100,48 @@ def test_a_part_that_was_damaged_is_compared_with_nothing(tmp_path: Path) -> Non
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_every_difference_is_listed_once_however_often_it_is_noted(data: st.DataObject, tmp_path_factory: Any) -> None:
+def test_every_difference_is_listed_once_however_often_it_is_noted(
+    data: st.DataObject, tmp_path_factory: Any
+) -> None:
     folder = tmp_path_factory.mktemp("changes")
     rows = st.dictionaries(st.integers(0, 2), st.integers(0, 2), max_size=3)
-    tables = [data.draw(st.dictionaries(st.sampled_from("abc"), rows.filter(bool), max_size=3)) for _ in range(2)]
-    found = [[block(user, [row(hour, handled=n) for hour, n in sorted(table[user].items())]) for user in sorted(table)] for table in tables]
+    tables = [
+        data.draw(st.dictionaries(st.sampled_from("abc"), rows.filter(bool), max_size=3))
+        for _ in range(2)
+    ]
+    found = [
+        [
+            block(user, [row(hour, handled=n) for hour, n in sorted(table[user].items())])
+            for user in sorted(table)
+        ]
+        for table in tables
+    ]
     replaced = pair(folder, found[0], found[1], None)
-    before, after = ({(user, hour): n for user in table for hour, n in table[user].items()} for table in tables)
+    before, after = (
+        {(user, hour): n for user in table for hour, n in table[user].items()} for table in tables
+    )
     differing = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
     assert note_changes(folder, [replaced], Event(), at=START).values == len(differing)
     assert note_changes(folder, [replaced], Event(), at=START).values == 0
-    listed = [(line["user_id"], line["interval_start"], line["before"], line["after"]) for line in noted(folder)]
+    listed = [
+        (line["user_id"], line["interval_start"], line["before"], line["after"])
+        for line in noted(folder)
+    ]
     assert sorted(listed, key=str) == sorted(
-        ((user, row(hour)["interval_start"], before.get((user, hour)), after.get((user, hour))) for user, hour in differing), key=str
+        (
+            (user, row(hour)["interval_start"], before.get((user, hour)), after.get((user, hour)))
+            for user, hour in differing
+        ),
+        key=str,
     )
 
 
-@pytest.mark.parametrize("kept", [b"", b"garbage\n", b"{}\n", b'{"part":2,"repl', b"\xff\xfe\x00", b"[" * 3_000_000])
-def test_a_file_that_somebody_edited_or_cut_is_kept_as_it_is_and_written_on(kept: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kept", [b"", b"garbage\n", b"{}\n", b'{"part":2,"repl', b"\xff\xfe\x00", b"[" * 3_000_000]
+)
+def test_a_file_that_somebody_edited_or_cut_is_kept_as_it_is_and_written_on(
+    kept: bytes, tmp_path: Path
+) -> None:
     replaced = pair(tmp_path, [block("a", [row(0)])], [block("a", [row(0, handled=2)])], ["a"])
     (tmp_path / NAME).write_bytes(kept)
     assert note_changes(tmp_path, [replaced], Event(), at=START).values == 1
@@ -107,11 +151,15 @@ def test_a_file_that_somebody_edited_or_cut_is_kept_as_it_is_and_written_on(kept
     assert note_changes(tmp_path, [replaced], Event(), at=START).values == 0
 
 
-def test_a_pair_is_found_wherever_the_blocks_are_cut_in_which_the_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pair_is_found_wherever_the_blocks_are_cut_in_which_the_file_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("asyncreport.store.restatements._BLOCK", 7)
     replaced = pair(tmp_path, [block("a", [row(0)])], [block("a", [row(0, handled=2)])], ["a"])
     for _ in range(9):
-        (tmp_path / NAME).write_bytes((tmp_path / NAME).read_bytes() + b"\n" if (tmp_path / NAME).exists() else b"")
+        (tmp_path / NAME).write_bytes(
+            (tmp_path / NAME).read_bytes() + b"\n" if (tmp_path / NAME).exists() else b""
+        )
         note_changes(tmp_path, [replaced], Event(), at=START)
     assert (tmp_path / NAME).read_bytes().count(b"handled_count") == 1
 
@@ -121,7 +169,12 @@ def test_few_changes_are_held_at_once_however_many_there_are(tmp_path: Path) -> 
     users, here = [f"user-{n:03}" for n in range(200)], hours(0, 150)
     replaced = Replaced(
         *(
-            written(tmp_path, handled, chunk(here, users), [block(user, [row(n, handled=handled) for n in range(150)]) for user in users])
+            written(
+                tmp_path,
+                handled,
+                chunk(here, users),
+                [block(user, [row(n, handled=handled) for n in range(150)]) for user in users],
+            )
             for handled in (1, 2)
         )
     )
@@ -135,7 +188,9 @@ def test_few_changes_are_held_at_once_however_many_there_are(tmp_path: Path) -> 
     assert peak < 5_000_000
 
 
-def test_a_noting_that_is_stopped_leaves_what_was_noted_and_the_next_one_notes_all(tmp_path: Path) -> None:
+def test_a_noting_that_is_stopped_leaves_what_was_noted_and_the_next_one_notes_all(
+    tmp_path: Path,
+) -> None:
     replaced = pair(tmp_path, [block("a", [row(0)])], [block("a", [row(0, handled=2)])], ["a"])
     stopped = Event()
     stopped.set()

@@ -32,7 +32,15 @@ def _save(state: State, *chunks: Chunk) -> list[Part]:
 
     async def together() -> list[Part]:
         return await asyncio.gather(
-            *(state.save(one, blocks(one.users or [None], one.interval), fingerprint=FINGERPRINT, fetched_at=START) for one in chunks)
+            *(
+                state.save(
+                    one,
+                    blocks(one.users or [None], one.interval),
+                    fingerprint=FINGERPRINT,
+                    fetched_at=START,
+                )
+                for one in chunks
+            )
         )
 
     return asyncio.run(together())
@@ -62,7 +70,9 @@ def test_folder_and_files_are_private_whatever_the_umask(tmp_path: Path) -> None
         (tmp_path / "state").mkdir()
         with State.open(tmp_path / "state") as state:
             _save(state, FIRST)
-            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in state.folder.iterdir()}
+            modes = {
+                path.name: stat.S_IMODE(path.stat().st_mode) for path in state.folder.iterdir()
+            }
             assert stat.S_IMODE(state.folder.stat().st_mode) == 0o700
     finally:
         os.umask(old)
@@ -98,7 +108,9 @@ os._exit(1)
 @pytest.fixture
 def holder(tmp_path: Path) -> Iterator[Callable[[], None]]:
     """Hold a folder in another process, which dies without a goodbye when the fixture's value is called."""
-    with subprocess.Popen([sys.executable, "-c", _HOLD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         assert int(process.stdout.readline()) == process.pid
 
@@ -110,7 +122,9 @@ def holder(tmp_path: Path) -> Iterator[Callable[[], None]]:
             process.kill()
 
 
-def test_the_lock_of_a_living_process_blocks_and_that_of_a_dead_one_does_not(tmp_path: Path, holder: Callable[[], None]) -> None:
+def test_the_lock_of_a_living_process_blocks_and_that_of_a_dead_one_does_not(
+    tmp_path: Path, holder: Callable[[], None]
+) -> None:
     with pytest.raises(StoreError, match="is in use by process"):
         State.open(tmp_path)
     holder()
@@ -138,7 +152,12 @@ def test_temporaries_of_a_killed_run_are_removed_and_nothing_else(tmp_path: Path
     (tmp_path / ".asyncreport-0123456789abcdef.tmp").touch()
     (tmp_path / "notes.tmp").touch()
     State.open(tmp_path).close()
-    assert {path.name for path in tmp_path.iterdir()} == {"lock", "lock.json", "manifest.jsonl", "notes.tmp"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "lock",
+        "lock.json",
+        "manifest.jsonl",
+        "notes.tmp",
+    }
 
 
 def test_replaced_parts_and_orphans_are_discarded(tmp_path: Path) -> None:
@@ -149,10 +168,16 @@ def test_replaced_parts_and_orphans_are_discarded(tmp_path: Path) -> None:
         (tmp_path / "part-notes.jsonl").touch()
         state.discard_replaced(Event(), at=START)
         assert state.standing(FINGERPRINT) == [second, third]
-    assert {path.name for path in tmp_path.glob("part-*")} == {part_name(2), part_name(3), "part-notes.jsonl"}
+    assert {path.name for path in tmp_path.glob("part-*")} == {
+        part_name(2),
+        part_name(3),
+        "part-notes.jsonl",
+    }
 
 
-def test_a_cancelled_save_is_finished_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancelled_save_is_finished_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun, go_on, fsync = threading.Event(), threading.Event(), os.fsync
 
     def slow(descriptor: int) -> None:
@@ -161,7 +186,11 @@ def test_a_cancelled_save_is_finished_all_the_same(tmp_path: Path, monkeypatch: 
         fsync(descriptor)
 
     async def cancelled(state: State) -> None:
-        task = asyncio.create_task(state.save(FIRST, blocks(["a"], FIRST.interval), fingerprint=FINGERPRINT, fetched_at=START))
+        task = asyncio.create_task(
+            state.save(
+                FIRST, blocks(["a"], FIRST.interval), fingerprint=FINGERPRINT, fetched_at=START
+            )
+        )
         await asyncio.to_thread(begun.wait)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -171,7 +200,9 @@ def test_a_cancelled_save_is_finished_all_the_same(tmp_path: Path, monkeypatch: 
     with State.open(tmp_path) as state:
         monkeypatch.setattr(os, "fsync", slow)
         asyncio.run(cancelled(state))
-    assert [part.interval for part in Manifest.read(tmp_path).standing(FINGERPRINT)] == [FIRST.interval]
+    assert [part.interval for part in Manifest.read(tmp_path).standing(FINGERPRINT)] == [
+        FIRST.interval
+    ]
     assert list(tmp_path.glob("*.tmp")) == []
 
 
@@ -215,10 +246,14 @@ def test_a_disk_that_fills_up_at_any_step_costs_one_chunk_and_no_more(tmp_path: 
                 if not failed():
                     break
             kept += _save(state, SECOND)
-            assert [part.interval for part in state.standing(FINGERPRINT)] == [part.interval for part in kept]
+            assert [part.interval for part in state.standing(FINGERPRINT)] == [
+                part.interval for part in kept
+            ]
         assert Manifest.read(folder).standing(FINGERPRINT) == kept
         assert list(folder.glob("*.tmp")) == []
-    assert steps - 1 == 4 + 3 + 3  # those of the file, of the line of users and of the line that commits
+    assert (
+        steps - 1 == 4 + 3 + 3
+    )  # those of the file, of the line of users and of the line that commits
 
 
 def test_a_folder_that_cannot_be_had_is_a_store_error(tmp_path: Path) -> None:
@@ -235,7 +270,9 @@ def test_a_lock_that_cannot_be_signed_is_let_go(tmp_path: Path) -> None:
     State.open(tmp_path).close()
 
 
-def test_whoever_brings_more_waits_while_parts_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_brings_more_waits_while_parts_wait_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two may wait; with a third nobody is let in until one of them is saved."""
     go = threading.Semaphore(0)
     commit = State._commit
@@ -247,7 +284,9 @@ def test_whoever_brings_more_waits_while_parts_wait_for_the_disk(tmp_path: Path,
     async def main() -> None:
         with State.open(tmp_path / "state") as state:
             monkeypatch.setattr(State, "_commit", slow)
-            saves = [asyncio.create_task(_one(state, chunk(hours(n, n + 1), ["a"]))) for n in range(3)]
+            saves = [
+                asyncio.create_task(_one(state, chunk(hours(n, n + 1), ["a"]))) for n in range(3)
+            ]
             waiter = asyncio.create_task(state.room())
             for _ in range(5):
                 await asyncio.sleep(0)
@@ -263,4 +302,6 @@ def test_whoever_brings_more_waits_while_parts_wait_for_the_disk(tmp_path: Path,
 
 
 async def _one(state: State, of: Chunk) -> Part:
-    return await state.save(of, blocks(of.users or [None], of.interval), fingerprint=FINGERPRINT, fetched_at=START)
+    return await state.save(
+        of, blocks(of.users or [None], of.interval), fingerprint=FINGERPRINT, fetched_at=START
+    )

@@ -41,7 +41,11 @@ def _targets(
     sources = {"default": Source.of(parts, {"a": "Ann"} if names is None else names)}
     return [
         Target(
-            path=folder / "out" / f"{month}.jsonl", interval=interval or hours(0, 900), months=(month,), teams=tuple(teams), sources=sources
+            path=folder / "out" / f"{month}.jsonl",
+            interval=interval or hours(0, 900),
+            months=(month,),
+            teams=tuple(teams),
+            sources=sources,
         )
         for month in ("2023-01", "2023-02")
     ]
@@ -49,18 +53,27 @@ def _targets(
 
 def _write(folder: Path, targets: Sequence[Target]) -> list[str]:
     """Bring the files up to date and tell which were written anew."""
-    before = {target.path: target.path.stat().st_ino if target.path.exists() else None for target in targets}
-    kept = {target.path: target.path.read_bytes() if target.path.exists() else b"" for target in targets}
+    before = {
+        target.path: target.path.stat().st_ino if target.path.exists() else None
+        for target in targets
+    }
+    kept = {
+        target.path: target.path.read_bytes() if target.path.exists() else b"" for target in targets
+    }
     links = [target.path.with_suffix(".kept") for target in targets if target.path.exists()]
     for link in links:
-        link.hardlink_to(link.with_suffix(".jsonl"))  # keeps the number of the old file from being used for the new one
+        link.hardlink_to(
+            link.with_suffix(".jsonl")
+        )  # keeps the number of the old file from being used for the new one
     with Reader(folder) as reader:
         made = Outputs(folder).write(targets, reader, Event())
     for link in links:
         link.unlink()
     touched = [path for path, number in before.items() if path.stat().st_ino != number]
     assert all(path.read_bytes() == kept[path] for path in before if path not in touched)
-    assert {path: one.size for path, one in made.items()} == {path: path.stat().st_size for path in before}
+    assert {path: one.size for path, one in made.items()} == {
+        path: path.stat().st_size for path in before
+    }
     return [path.stem for path in touched]
 
 
@@ -114,7 +127,9 @@ def test_other_teams_are_other_outputs(teams: tuple[Team, ...], tmp_path: Path) 
 
 def test_a_renamed_team_without_records_is_counted_under_its_new_name(tmp_path: Path) -> None:
     for name in ("old", "new"):
-        targets = _targets(tmp_path, _parts(tmp_path), teams=[Team(name=name, connection="default", users=("x",))])
+        targets = _targets(
+            tmp_path, _parts(tmp_path), teams=[Team(name=name, connection="default", users=("x",))]
+        )
         _write(tmp_path, targets)
     made = Outputs(tmp_path).unchanged(targets[0])
     assert made is not None
@@ -161,7 +176,9 @@ def test_files_made_before_a_failure_are_remembered(tmp_path: Path) -> None:
     assert _quick(tmp_path, targets) == [True, False]
 
 
-def test_a_partial_file_is_called_so_until_nothing_is_missing_though_its_bytes_are_the_same(tmp_path: Path) -> None:
+def test_a_partial_file_is_called_so_until_nothing_is_missing_though_its_bytes_are_the_same(
+    tmp_path: Path,
+) -> None:
     targets = _targets(tmp_path, _parts(tmp_path))
     path = targets[0].path
     for partial in (True, False):

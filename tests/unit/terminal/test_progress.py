@@ -16,11 +16,22 @@ from asyncreport.engine.scheduler import Gap, Progress
 from asyncreport.terminal.progress import Screen, describe
 from tests import clock
 
-GAP = Gap(Chunk(connection="c", month="1970-01", interval=Interval(0, DAY), users=None), RetriesExhausted("late"))
+GAP = Gap(
+    Chunk(connection="c", month="1970-01", interval=Interval(0, DAY), users=None),
+    RetriesExhausted("late"),
+)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.04, "0.0 s"), (9.96, "10.0 s"), (42.4, "42 s"), (60, "1 min 0 s"), (185, "3 min 5 s"), (7800, "2 h 10 min")]
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (9.96, "10.0 s"),
+        (42.4, "42 s"),
+        (60, "1 min 0 s"),
+        (185, "3 min 5 s"),
+        (7800, "2 h 10 min"),
+    ],
 )
 def test_seconds_are_written_as_people_say_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
@@ -28,8 +39,14 @@ def test_seconds_are_written_as_people_say_them(seconds: float, text: str) -> No
 
 def test_a_line_tells_chunks_records_pace_waiting_failures_and_what_is_left() -> None:
     progress = Progress(chunks=40, finished=9, records=12_345, gaps=[GAP])
-    assert describe(progress, 50, 3.2, 10.0) == "10/40 chunks, 1 failed, 30 s left, 12,345 records, 5.0 requests/s, waited 3 s"
-    assert describe(Progress(chunks=40), 0, 0.0, 0.0) == "0/40 chunks, 0 records, 0.0 requests/s, waited 0 s"
+    assert (
+        describe(progress, 50, 3.2, 10.0)
+        == "10/40 chunks, 1 failed, 30 s left, 12,345 records, 5.0 requests/s, waited 3 s"
+    )
+    assert (
+        describe(Progress(chunks=40), 0, 0.0, 0.0)
+        == "0/40 chunks, 0 records, 0.0 requests/s, waited 0 s"
+    )
 
 
 def test_away_from_a_terminal_a_line_comes_every_ten_seconds() -> None:
@@ -37,7 +54,9 @@ def test_away_from_a_terminal_a_line_comes_every_ten_seconds() -> None:
     progress = Progress(chunks=4)
 
     async def main() -> None:
-        async with Screen(Console(file=out, width=200)).watching(progress, lambda: (progress.finished, 0.0)):
+        async with Screen(Console(file=out, width=200)).watching(
+            progress, lambda: (progress.finished, 0.0)
+        ):
             for _ in range(3):
                 await asyncio.sleep(9)
                 progress.finished += 1
@@ -78,7 +97,9 @@ def test_a_stop_gives_the_cursor_back_before_anything_is_finished() -> None:
             screen.stopping()
             await asyncio.sleep(0.5)
             assert out.getvalue().rfind("\x1b[?25h") > out.getvalue().rfind("\x1b[?25l")
-            assert out.getvalue().endswith("stopping: what is under way is finished; again kills at once\n")
+            assert out.getvalue().endswith(
+                "stopping: what is under way is finished; again kills at once\n"
+            )
 
     clock.run(main())
 
@@ -88,7 +109,9 @@ def test_a_narrow_terminal_tells_what_failed_and_what_is_left() -> None:
     progress = Progress(chunks=40, finished=9, records=12_345, gaps=[GAP])
 
     async def main() -> None:
-        async with Screen(Console(file=out, width=40, force_terminal=True)).watching(progress, lambda: (50, 3.2)):
+        async with Screen(Console(file=out, width=40, force_terminal=True)).watching(
+            progress, lambda: (50, 3.2)
+        ):
             await asyncio.sleep(10.1)
 
     clock.run(main())

@@ -32,7 +32,9 @@ def lines(*records: dict[str, Any]) -> bytes:
     return b"".join(json.dumps(each).encode() + b"\n" for each in records)
 
 
-def drawn(*records: dict[str, Any], zone: str = "UTC", teams: bool = False, routing: bool = False) -> list[str]:
+def drawn(
+    *records: dict[str, Any], zone: str = "UTC", teams: bool = False, routing: bool = False
+) -> list[str]:
     """Draw a table and give its rows, the heading first, their cells parted by a bar."""
     console = Console(file=io.StringIO(), width=200)
     console.print(table(read(lines(*records)), zone=zone, teams=teams, routing=routing))
@@ -71,23 +73,52 @@ def test_a_name_is_shown_as_it_is_and_cannot_move_the_cursor() -> None:
 @pytest.mark.parametrize(
     ("start", "end", "zone", "text"),
     [
-        ("2024-07-01T09:00:00.000Z", "2024-07-01T09:30:00.000Z", "Europe/Dublin", "2024-07-01 10:00 – 10:30"),
-        ("2024-07-01T22:30:00.000Z", "2024-07-01T23:00:00.000Z", "Europe/Dublin", "2024-07-01 23:30 – 2024-07-02 00:00"),
-        ("2024-06-30T23:00:00.000Z", "2024-07-01T23:00:00.000Z", "Europe/Dublin", "2024-07-01 – 2024-07-02"),
+        (
+            "2024-07-01T09:00:00.000Z",
+            "2024-07-01T09:30:00.000Z",
+            "Europe/Dublin",
+            "2024-07-01 10:00 – 10:30",
+        ),
+        (
+            "2024-07-01T22:30:00.000Z",
+            "2024-07-01T23:00:00.000Z",
+            "Europe/Dublin",
+            "2024-07-01 23:30 – 2024-07-02 00:00",
+        ),
+        (
+            "2024-06-30T23:00:00.000Z",
+            "2024-07-01T23:00:00.000Z",
+            "Europe/Dublin",
+            "2024-07-01 – 2024-07-02",
+        ),
         ("2024-01-01T00:00:00.000Z", "2024-02-01T00:00:00.000Z", "UTC", "2024-01-01 – 2024-02-01"),
     ],
 )
-def test_an_interval_is_on_the_clock_of_the_zone(start: str, end: str, zone: str, text: str) -> None:
+def test_an_interval_is_on_the_clock_of_the_zone(
+    start: str, end: str, zone: str, text: str
+) -> None:
     assert interval(start, end, ZoneInfo(zone)) == text
 
 
 def test_the_total_divides_sums_and_does_not_average_averages() -> None:
-    rows = read(lines(record(), record(user_id="u-2", handled_count=1, total_handle_time_sec=300.5, avg_handle_time_sec=300.5)))
+    rows = read(
+        lines(
+            record(),
+            record(
+                user_id="u-2",
+                handled_count=1,
+                total_handle_time_sec=300.5,
+                avg_handle_time_sec=300.5,
+            ),
+        )
+    )
     assert total(rows, routing=False) == "2 users, 4 handled, AHT 100.13 s"
 
 
 def test_a_user_in_two_teams_counts_once() -> None:
-    rows = read(lines(record(), record(team="other"), record(interval_start="2024-01-01T11:00:00.000Z")))
+    rows = read(
+        lines(record(), record(team="other"), record(interval_start="2024-01-01T11:00:00.000Z"))
+    )
     assert total(rows, routing=False) == "1 user, 6 handled, AHT 33.33 s"
 
 
