@@ -157,9 +157,12 @@ print(json.dumps({
 }))
 """
 
-pytestmark = pytest.mark.skipif(
-    not _PYTHON, reason="ASYNCREPORT_SDK_PYTHON names no interpreter with PureCloudPlatformClientV2"
-)
+pytestmark = [
+    pytest.mark.extra,
+    pytest.mark.skipif(
+        not _PYTHON, reason="ASYNCREPORT_SDK_PYTHON names no Python with PureCloudPlatformClientV2"
+    ),
+]
 
 
 def _read_by_sdk(emulator: Handle, home: Path) -> dict[str, Any]:
