@@ -8,7 +8,7 @@ from pathlib import Path
 from asyncreport.core.job import Job, who
 from asyncreport.core.text import counted, duration, first
 from asyncreport.core.timeline import iso
-from asyncreport.export.snapshot import Snapshot, Last
+from asyncreport.export.snapshot import Last, Snapshot
 from asyncreport.store.atomic import oserror_as_store_error
 from asyncreport.store.state import holder
 from asyncreport.store.written import Outputs

@@ -10,7 +10,7 @@ import msgspec
 from asyncreport.api import users
 from asyncreport.core.errors import AuthError, RejectedError, RetriesExhausted
 from asyncreport.core.job import Job, Part
-from asyncreport.core.plan import Freshness, Plan, Demand, plan
+from asyncreport.core.plan import Demand, Freshness, Plan, plan
 from asyncreport.engine.fetch import Ask
 from asyncreport.export.lanes import Connections
 

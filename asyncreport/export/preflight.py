@@ -11,7 +11,7 @@ from asyncreport.core.job import Job
 from asyncreport.core.text import counted
 from asyncreport.export.targets import all_files
 from asyncreport.store.manifest import Manifest
-from asyncreport.store.written import WrittenFile, Outputs
+from asyncreport.store.written import Outputs, WrittenFile
 
 
 def check_owners(job: Job) -> None:

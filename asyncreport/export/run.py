@@ -40,7 +40,7 @@ from asyncreport.store.merge import Target, check_targets
 from asyncreport.store.parts import Reader
 from asyncreport.store.restatements import Changed
 from asyncreport.store.state import State
-from asyncreport.store.written import WrittenFile, Outputs
+from asyncreport.store.written import Outputs, WrittenFile
 
 #: print one line for the person who runs the job
 Say = Callable[[str], None]

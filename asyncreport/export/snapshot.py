@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.core.job import Chunk, ChunkLength, Connection, Job, Part, Team
-from asyncreport.core.plan import Freshness, Plan, Demand, plan
+from asyncreport.core.plan import Demand, Freshness, Plan, plan
 from asyncreport.export.plans import wanted_users
 from asyncreport.export.summary import Missing
 from asyncreport.export.targets import targets

@@ -18,7 +18,7 @@ from msgspec import Struct
 from asyncreport.core.errors import ConfigError, StoreError
 from asyncreport.core.job import Part, Team
 from asyncreport.core.timeline import Interval, iso
-from asyncreport.store.atomic import Sink, make_folder, atomic_write, oserror_as_store_error
+from asyncreport.store.atomic import Sink, atomic_write, make_folder, oserror_as_store_error
 from asyncreport.store.parts import Entry, Reader, part_name
 
 #: how a part's index is read

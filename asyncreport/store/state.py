@@ -25,9 +25,9 @@ from asyncreport.core.timeline import iso
 from asyncreport.store.atomic import (
     PRIVATE,
     make_folder,
+    oserror_as_store_error,
     read_json,
     remove_temporaries,
-    oserror_as_store_error,
     sync_folder,
     write_json,
 )

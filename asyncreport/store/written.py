@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from asyncreport.core.job import LAYOUT, Part
 from asyncreport.core.timeline import Interval
-from asyncreport.store.atomic import read_json, oserror_as_store_error, write_json
+from asyncreport.store.atomic import oserror_as_store_error, read_json, write_json
 from asyncreport.store.merge import Target, merge, walk
 from asyncreport.store.parts import Reader
 

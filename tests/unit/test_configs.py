@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from asyncreport.config import load_job
-from asyncreport.core.plan import Freshness, Demand, plan
+from asyncreport.core.plan import Demand, Freshness, plan
 from asyncreport.core.timeline import parse_iso
 from asyncreport.export.plans import wanted_users
 

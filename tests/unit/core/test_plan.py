@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.core.test_timeline import ZONES
 
 from asyncreport.core.job import Chunk, ChunkLength, Part
-from asyncreport.core.plan import STEPS, Freshness, Demand, plan
+from asyncreport.core.plan import STEPS, Demand, Freshness, plan
 from asyncreport.core.timeline import DAY, Granularity, Grid, Interval, local_instant
+from tests.unit.core.test_timeline import ZONES
 
 #: a run after every range of these tests
 LATER = 9_000_000_000_000

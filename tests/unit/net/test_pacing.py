@@ -13,7 +13,6 @@ from typing import Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.test_engine import chunks, save
 
 from asyncreport.api.oauth import token_request
 from asyncreport.api.wire import Request, Response
@@ -25,6 +24,7 @@ from asyncreport.net.client import Lane
 from asyncreport.net.counts import RequestCounts
 from asyncreport.net.throttle import Throttle
 from tests import clock
+from tests.unit.engine.test_scheduler import chunks, save
 from tests.unit.net.test_client import CLIENT, QUERY, now, ok, refused
 from tests.unit.net.test_throttle import most_within
 

@@ -13,10 +13,10 @@ import pytest
 from asyncreport.core.errors import StoreError
 from asyncreport.store.atomic import (
     append,
+    atomic_write,
     make_folder,
     read_json,
     remove_temporaries,
-    atomic_write,
     write_json,
 )
 
