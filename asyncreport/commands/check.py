@@ -17,7 +17,7 @@ from asyncreport.core.text import counted
 from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval
 from asyncreport.engine.fetch import Ask, drive, fetch
 from asyncreport.export.lanes import Connections
-from asyncreport.export.strangers import listed, unknown
+from asyncreport.export.names import listed_users, unknown_users_message
 from asyncreport.export.teams import filled
 from asyncreport.net import Lane
 
@@ -93,7 +93,7 @@ async def _people(job: Job, connection: str, connections: Connections) -> AsyncI
         team for team in job.teams if team.connection == connection and team.selector is not None
     ):
         yield await _team(team, connections)
-    if ids := listed(job, connection):
+    if ids := listed_users(job, connection):
         yield await _listed(connection, ids, partial(connections.ask, connection))
 
 
@@ -116,7 +116,11 @@ async def _listed(connection: str, ids: set[str], ask: Ask) -> Line:
     except AsyncReportError as error:
         return Line(connection, known, error)
     strange = [user for user, name in names.items() if name is None]
-    return Line(connection, unknown(strange), doubtful=True) if strange else Line(connection, known)
+    return (
+        Line(connection, unknown_users_message(strange), doubtful=True)
+        if strange
+        else Line(connection, known)
+    )
 
 
 async def _divisions(connection: Connection, lane: Lane) -> Line:

@@ -12,9 +12,8 @@ from asyncreport.core.plan import Freshness, Plan
 from asyncreport.core.text import counted, duration
 from asyncreport.core.timeline import DAY, Interval
 from asyncreport.export.lanes import Connections
-from asyncreport.export.origin import strangers
 from asyncreport.export.plans import make_plans
-from asyncreport.export.preflight import useful_folders
+from asyncreport.export.preflight import other_clients, useful_folders
 from asyncreport.export.run import warnings
 from asyncreport.export.teams import look_up
 from asyncreport.net.throttle import pace
@@ -31,7 +30,7 @@ async def forecast(job: Job, *, now: int) -> list[str]:
     """
     manifest = Manifest.read(job.state_folder)
     notes = [*warnings(job), *useful_folders(job)] + [
-        f"warning: {doubt}" for doubt in strangers(job, manifest.standing).values()
+        f"warning: {doubt}" for doubt in other_clients(job, manifest.standing).values()
     ]
     freshness = Freshness(settle=job.output.settle, now=now)
     async with Connections(job, notes.append) as connections:

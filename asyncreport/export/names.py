@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from asyncreport.core.job import Connection, Job, Part
 from asyncreport.core.text import counted
 from asyncreport.engine.fetch import drive
 from asyncreport.export.lanes import Connections
-from asyncreport.export.strangers import listed
 from asyncreport.store.names import Names
 from asyncreport.store.parts import Reader
+
+#: ids told, at most
+_SHOWN = 20
 
 #: ask for the names of ids
 Lookup = Callable[[Sequence[str]], Generator[Request, Any, dict[str, str | None]]]
@@ -41,7 +43,7 @@ class Naming:
             for each in job.connections
         ]
         never = (
-            self.people.missing(each.identity, listed(job, each.name), now=self._now)
+            self.people.missing(each.identity, listed_users(job, each.name), now=self._now)
             for each in job.connections
         )
         return any(
@@ -63,7 +65,7 @@ class Naming:
         """
         seen, beside, queues = (
             reader.users(parts),
-            listed(job, connection.name),
+            listed_users(job, connection.name),
             reader.queues(parts),
         )
         self.people.drop_unseen(connection.identity, seen | beside, now=self._now)
@@ -101,3 +103,34 @@ class Naming:
             self._say(f"warning: {counted(len(asked), 'name')} not to be had: {error}")
             return False
         return True
+
+
+def listed_users(job: Job, connection: str) -> set[str]:
+    """Collect the ids that a connection's teams list themselves."""
+    return {
+        user
+        for team in job.teams
+        if team.connection == connection and team.selector is None
+        for user in team.users or ()
+    }
+
+
+def unknown_users(job: Job, connection: Connection, parts: Iterable[Part]) -> list[str]:
+    """List, sorted, the listed users whom the directory did not know and who have no rows in the parts; raise StoreError."""
+    names = Names(job.state_folder / "names.json").of(connection.identity)
+    doubted = {user for user in listed_users(job, connection.name) if names.get(user, "") is None}
+    if not doubted:
+        return []
+    with Reader(job.state_folder) as reader:
+        return sorted(
+            doubted - reader.users([part for part in parts if part.interval.overlaps(job.interval)])
+        )
+
+
+def unknown_users_message(users: Collection[str]) -> str:
+    """Say that the directory does not know listed users."""
+    shown = ", ".join(sorted(users)[:_SHOWN]) + (
+        f" and {len(users) - _SHOWN:,} more" if len(users) > _SHOWN else ""
+    )
+    verb = "is" if len(users) == 1 else "are"
+    return f"{counted(len(users), 'listed user')} {verb} unknown to the directory: {shown}; compare with Admin > People"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 
 from asyncreport.core.errors import ConfigError, StoreError
-from asyncreport.core.job import Job
+from asyncreport.core.job import Job, Part
 from asyncreport.core.text import counted
 from asyncreport.export.targets import all_files
+from asyncreport.store.clients import Clients
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.written import Outputs, WrittenFile
 
@@ -83,3 +84,25 @@ def _others(job: Job, file: str) -> list[Path]:
         for found in own.parent.glob(f"*/{file}")
         if os.path.realpath(found.parent) != os.path.realpath(own)
     )
+
+
+def other_clients(job: Job, standing: Callable[[str], Sequence[Part]]) -> dict[str, str]:
+    """Find the connections none of whose OAuth clients fetched the parts that stand, and say so of each; raise StoreError.
+
+    It is no error, for clients are renewed.
+    """
+    clients = Clients(job.state_folder)
+    return {
+        each.name: f"{each.name}: the parts of {each.identity} were fetched by other OAuth clients; where that is another organisation, "
+        f"give the job another name or delete {job.state_folder}"
+        for each in job.connections
+        if clients.strange(each) and standing(job.query.fingerprint(each.identity))
+    }
+
+
+def remember_clients(job: Job, *, but: Container[str] = ()) -> None:
+    """Keep in mind which clients fetch, `but` of these connections not yet; raise StoreError."""
+    clients = Clients(job.state_folder)
+    for connection in job.connections:
+        if connection.name not in but:
+            clients.keep(connection)

@@ -25,12 +25,15 @@ from asyncreport.core.text import counted
 from asyncreport.core.timeline import Interval, iso
 from asyncreport.engine.fetch import drive, fetch
 from asyncreport.engine.scheduler import Progress, Work, run
-from asyncreport.export import origin
 from asyncreport.export.lanes import Connections
-from asyncreport.export.names import Naming
+from asyncreport.export.names import Naming, unknown_users, unknown_users_message
 from asyncreport.export.plans import make_plans
-from asyncreport.export.preflight import check_owners, useful_folders
-from asyncreport.export.strangers import strangers, unknown
+from asyncreport.export.preflight import (
+    check_owners,
+    other_clients,
+    remember_clients,
+    useful_folders,
+)
 from asyncreport.export.summary import Change, Missing, Summary
 from asyncreport.export.targets import all_files, main_files, targets
 from asyncreport.export.teams import Unknown, look_up
@@ -105,10 +108,10 @@ async def run_job(
     for line in (*warnings(job), *useful_folders(job)):
         say(line)
     with State.open(job.state_folder) as state:
-        strange = origin.strangers(job, state.standing)
+        strange = other_clients(job, state.standing)
         for line in strange.values():
             say(f"warning: {line}")
-        origin.remember(job, but=strange)
+        remember_clients(job, but=strange)
         async with Connections(job, say, room=state.room) as connections:
             known, unknown = await look_up(job, connections)
             members = Members(state.folder)
@@ -121,7 +124,7 @@ async def run_job(
                 made, _moved(members, known.teams), elapsed=time.monotonic() - started
             )
             if summary.complete:  # until then each run tells of strangers
-                origin.remember(job)
+                remember_clients(job)
             if made:  # what nobody was shown would be forgotten otherwise
                 members.keep(known.teams, shown=True)
         write_json(state.folder / "summary.json", summary)
@@ -217,9 +220,9 @@ class _Run:
     def warn_of_strangers(self) -> None:
         """Name the listed users who have no records and whom the directory does not know either."""
         for connection in self.job.connections:
-            if found := strangers(self.job, connection, self._parts(connection)):
+            if found := unknown_users(self.job, connection, self._parts(connection)):
                 self.say(
-                    f"warning: {connection.name}: {unknown(found)}; none has records in the range"
+                    f"warning: {connection.name}: {unknown_users_message(found)}; none has records in the range"
                 )
 
     def tell_unfounded(self, made: Mapping[Path, WrittenFile]) -> None:

@@ -20,10 +20,10 @@ from asyncreport.core.job import Job, Part, Query, who
 from asyncreport.core.text import counted, first
 from asyncreport.core.timeline import iso
 from asyncreport.core.verify_rows import checking
-from asyncreport.export import origin
 from asyncreport.export.lanes import Connections
+from asyncreport.export.names import unknown_users, unknown_users_message
+from asyncreport.export.preflight import other_clients
 from asyncreport.export.snapshot import Snapshot
-from asyncreport.export.strangers import strangers, unknown
 from asyncreport.export.verify_server import server_findings
 from asyncreport.store.atomic import oserror_as_store_error
 from asyncreport.store.merge import Merged, Target, dry_run
@@ -103,7 +103,7 @@ def _origin(job: Job, kept: Snapshot) -> Iterator[Finding]:
     parts = {
         job.query.fingerprint(each.identity): kept.standing[each.name] for each in job.connections
     }
-    for doubt in origin.strangers(job, parts.__getitem__).values():
+    for doubt in other_clients(job, parts.__getitem__).values():
         yield Finding("WARN", doubt)
 
 
@@ -232,10 +232,10 @@ def _tiling(kept: Snapshot, connection: str) -> Iterator[Finding]:
 
 def _strangers(kept: Snapshot) -> Iterator[Finding]:
     for connection in kept.job.connections:
-        if found := strangers(kept.job, connection, kept.useful(connection.name)):
+        if found := unknown_users(kept.job, connection, kept.useful(connection.name)):
             yield Finding(
                 "WARN",
-                f"{connection.name}: {unknown(found)}",
+                f"{connection.name}: {unknown_users_message(found)}",
                 ("none of them has records in the range",),
             )
 
