@@ -13,8 +13,7 @@ from asyncreport.core.text import counted, duration
 from asyncreport.core.timeline import DAY, Interval
 from asyncreport.export.lanes import Connections
 from asyncreport.export.plans import make_plans
-from asyncreport.export.preflight import other_clients, useful_folders
-from asyncreport.export.run import warnings
+from asyncreport.export.preflight import other_clients, query_warnings
 from asyncreport.export.teams import look_up
 from asyncreport.net.throttle import pace
 from asyncreport.store.manifest import Manifest
@@ -29,7 +28,7 @@ async def forecast(job: Job, *, now: int) -> list[str]:
     The server is asked for the members of teams that are looked up and, where everyone is missing, how many that is; for nothing else.
     """
     manifest = Manifest.read(job.state_folder)
-    notes = [*warnings(job), *useful_folders(job)] + [
+    notes = query_warnings(job) + [
         f"warning: {doubt}" for doubt in other_clients(job, manifest.standing).values()
     ]
     freshness = Freshness(settle=job.output.settle, now=now)

@@ -6,13 +6,22 @@ import os
 from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 
+from asyncreport.config import MULTI_VALUED
+from asyncreport.core.columns import column
 from asyncreport.core.errors import ConfigError, StoreError
 from asyncreport.core.job import Job, Part
-from asyncreport.core.text import counted
 from asyncreport.export.targets import all_files
 from asyncreport.store.clients import Clients
-from asyncreport.store.manifest import Manifest
 from asyncreport.store.written import Outputs, WrittenFile
+
+
+def query_warnings(job: Job) -> list[str]:
+    """Say what a reader of the records may get wrong."""
+    several = [column(dimension) for dimension in job.query.split_by if dimension in MULTI_VALUED]
+    return [
+        f"warning: an interaction can have several values of {name}: its records do not add up to the total"
+        for name in several
+    ]
 
 
 def check_owners(job: Job) -> None:
@@ -52,28 +61,6 @@ def _taken(job: Job, path: Path, folder: Path) -> str:
         f"{path} is an output file of the job {folder.name!r}, and two jobs would replace each other's; "
         f"give this one another path, or move that file away{renamed}; then run again"
     )
-
-
-def useful_folders(job: Job) -> Iterator[str]:
-    """Say, of a job that has no parts yet, which other job's folder has such as this one would fetch."""
-    if (job.state_folder / "manifest.jsonl").exists():
-        return
-    fingerprints = [job.query.fingerprint(connection.identity) for connection in job.connections]
-    for folder in _others(job, "manifest.jsonl"):
-        try:
-            manifest = Manifest.read(folder)
-            parts = sum(
-                part.interval.overlaps(job.interval)
-                for each in fingerprints
-                for part in manifest.standing(each)
-            )
-        except StoreError:
-            continue  # it is that job's run that has to say so
-        if parts:
-            yield (
-                f"warning: {folder} has {counted(parts, 'part')} such as this job fetches; where {folder.name!r} is its old name, "
-                f"rename that folder to {job.state_folder.name} before the run, and nothing in it is fetched again"
-            )
 
 
 def _others(job: Job, file: str) -> list[Path]:

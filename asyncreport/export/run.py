@@ -15,8 +15,6 @@ from msgspec import Struct
 
 from asyncreport.api import directory
 from asyncreport.api.aggregates import ConnectionState
-from asyncreport.config import MULTI_VALUED
-from asyncreport.core.columns import column
 from asyncreport.core.errors import ConfigError, DamagedPartError, StoreError
 from asyncreport.core.job import Chunk, Connection, Job, Part, Team
 from asyncreport.core.plan import Freshness, Plan
@@ -31,8 +29,8 @@ from asyncreport.export.plans import make_plans
 from asyncreport.export.preflight import (
     check_owners,
     other_clients,
+    query_warnings,
     remember_clients,
-    useful_folders,
 )
 from asyncreport.export.summary import Change, Missing, Summary
 from asyncreport.export.targets import all_files, main_files, targets
@@ -80,15 +78,6 @@ def clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def warnings(job: Job) -> list[str]:
-    """Say what a reader of the records may get wrong."""
-    several = [column(dimension) for dimension in job.query.split_by if dimension in MULTI_VALUED]
-    return [
-        f"warning: an interaction can have several values of {name}: its records do not add up to the total"
-        for name in several
-    ]
-
-
 async def run_job(
     job: Job,
     *,
@@ -105,7 +94,7 @@ async def run_job(
     started, choices = time.monotonic(), choices or Choices()
     check_targets(file.path for file in all_files(job))
     check_owners(job)
-    for line in (*warnings(job), *useful_folders(job)):
+    for line in query_warnings(job):
         say(line)
     with State.open(job.state_folder) as state:
         strange = other_clients(job, state.standing)

@@ -69,31 +69,6 @@ def test_a_job_that_was_renamed_goes_on_once_its_folder_is(
     assert run_here(path).chunks_fetched == 0
 
 
-def test_a_job_that_was_renamed_and_writes_another_file_is_told_before_the_pull(
-    emulator: Handle, tmp_path: Path
-) -> None:
-    """By plan and run; not of parts of another query or range, and not once it has parts of its own."""
-    run_here(job(tmp_path, emulator, "a"))
-    output = {"path": str(tmp_path / "b.jsonl")}
-    path = job(tmp_path, emulator, "b", output=output)
-    said = (
-        f"warning: {tmp_path}/.asyncreport/a has 1 part such as this job fetches; where 'a' is its old name, "
-        "rename that folder to b before the run, and nothing in it is fetched again"
-    )
-    others = [
-        ("--set", "range.granularity=PT30M"),
-        ("--set", "range.start=2024-01-03", "--set", "range.end=2024-01-04"),
-    ]
-    assert not any(
-        "such as this job" in call("plan", str(path), *other, cwd=tmp_path).out for other in others
-    )
-    assert call("plan", str(path), cwd=tmp_path).out.splitlines()[0] == said
-    assert [said in call("run", str(path), cwd=tmp_path).err.splitlines() for _ in range(2)] == [
-        True,
-        False,
-    ]
-
-
 def test_a_file_that_was_moved_away_or_that_two_jobs_wrote_in_turn_is_the_last_one_s(
     emulator: Handle, tmp_path: Path
 ) -> None:
