@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from asyncreport.api.contracts import requests
 from asyncreport.core.columns import column
-from asyncreport.core.job import USERS_PER_QUERY, Connection, Job, Part
+from asyncreport.core.job import Connection, Job, Part
 from asyncreport.core.plan import Freshness, Plan
 from asyncreport.core.text import counted, duration
-from asyncreport.core.timeline import DAY, Interval
+from asyncreport.core.timeline import Interval
 from asyncreport.export.lanes import Connections
 from asyncreport.export.plans import make_plans
 from asyncreport.export.preflight import other_clients, query_warnings
@@ -60,10 +60,6 @@ def _lines(job: Job, connection: Connection, plan: Plan, freshness: Freshness) -
     # Nobody knows how often a query job is polled, nor how many pages its answer has.
     least = "" if job.query.contract == "aggregates" else "at least "
     yield f"  {least}{counted(asked, 'request')}, {duration(_seconds(asked, limit) / lanes)} at {limit} a minute{shared}"
-    daily = _daily(plan)
-    if daily > asked:
-        took = duration(_seconds(daily, limit) / lanes)
-        yield f"  instead of {counted(daily, 'request')}, {took}, at one day and {USERS_PER_QUERY} users a request"
     yield f"  {_most(job, plan)}"
     stale = [
         f"stale: part {part.number}, {part.interval}, {_who(part.users)}, {freshness.why(part)}"
@@ -105,22 +101,6 @@ def _seconds(requests: int, limit: int) -> float:
     """Say how long requests take at the pace that keeps a lane under its limit; the first burst takes no time."""
     burst, rate = pace(limit)
     return max(0, requests - burst) / rate
-
-
-def _daily(plan: Plan) -> int:
-    """Count the requests that what is missing would cost at one day and as many users as a query may name."""
-    spans: defaultdict[tuple[str, ...] | None, list[Interval]] = defaultdict(list)
-    for chunk in sorted(plan.chunks, key=lambda chunk: chunk.interval):
-        of = spans[chunk.users]
-        if of and of[-1].end == chunk.interval.start:
-            of[-1] = Interval(of[-1].start, chunk.interval.end)
-        else:
-            of.append(chunk.interval)
-    return sum(
-        sum(-(-(span.end - span.start) // DAY) for span in of)
-        * -(-(plan.want.population if users is None else len(users)) // USERS_PER_QUERY)
-        for users, of in spans.items()
-    )
 
 
 def _most(job: Job, plan: Plan) -> str:
