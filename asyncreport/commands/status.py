@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from asyncreport.core.job import Job, who
-from asyncreport.core.text import counted, duration, first
+from asyncreport.core.job import Job
+from asyncreport.core.text import age, counted, describe_users, first_lines
 from asyncreport.core.timeline import iso
 from asyncreport.export.snapshot import Last, Snapshot
 from asyncreport.store.atomic import oserror_as_store_error
 from asyncreport.store.state import holder
 from asyncreport.store.written import Outputs
-
-#: seconds
-_DAY = 86_400
 
 
 def status(job: Job, *, now: int) -> Iterator[str]:
@@ -49,20 +46,22 @@ def _connection(kept: Snapshot, name: str, *, now: int) -> Iterator[str]:
     stale = len(kept.plans[name].stale)
     yield f"{name}: {counted(len(parts), 'part')}, {counted(records, 'record')}, {size:,} bytes; {stale:,} stale"
     if missing:
-        for line in first([f"missing: {chunk.interval}, {who(chunk.users)}" for chunk in missing]):
+        for line in first_lines(
+            [f"missing: {chunk.interval}, {describe_users(chunk.users)}" for chunk in missing]
+        ):
             yield f"  {line}"
     elif kept.plans[name].want.users != ():
-        yield f"  covers {kept.job.interval}, {who(kept.plans[name].want.users)}"
+        yield f"  covers {kept.job.interval}, {describe_users(kept.plans[name].want.users)}"
     if parts:
         oldest, newest = (
             min(part.fetched_at for part in parts),
             max(part.fetched_at for part in parts),
         )
         yield (
-            f"  fetched {iso(oldest)} ({age(now - oldest)})"
+            f"  fetched {iso(oldest)} ({age(oldest, now=now)})"
             if oldest == newest
             else (
-                f"  fetched from {iso(oldest)} ({age(now - oldest)}) to {iso(newest)} ({age(now - newest)})"
+                f"  fetched from {iso(oldest)} ({age(oldest, now=now)}) to {iso(newest)} ({age(newest, now=now)})"
             )
         )
 
@@ -88,7 +87,7 @@ def _outputs(kept: Snapshot) -> Iterator[str]:
         lines.append(
             f"{target.path}: {records}, {found.st_size:,} bytes, made {iso(made.mtime_ns // 1_000_000)}{since}"
         )
-    yield from first(lines)
+    yield from first_lines(lines)
 
 
 def _changes(folder: Path) -> int | None:
@@ -124,11 +123,3 @@ def _last(last: Last | None) -> Iterator[str]:
     if last.outputs:
         for team, count in last.records.items():
             yield f"  {team}: {counted(count, 'record')}"
-
-
-def age(ms: int) -> str:
-    """Write how long ago something was: `3 days ago`, `2 h 10 min ago`, `just now`."""
-    seconds = ms / 1000
-    if seconds >= 2 * _DAY:
-        return f"{seconds // _DAY:,.0f} days ago"
-    return f"{duration(seconds)} ago" if seconds >= 1 else "just now"

@@ -56,3 +56,8 @@ def occupancy(interacting: int, communicating: int, idle: int) -> float | None:
 def column(name: str) -> str:
     """Name the column of a dimension or a metric: `mediaType` is `media_type`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def null_first(value: str | None) -> tuple[bool, str]:
+    """Give the sort key of user ids and split values: null before all text."""
+    return (value is not None, value or "")

@@ -12,7 +12,6 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from asyncreport.core.text import counted
 from asyncreport.core.timeline import Grid, Interval
 
 #: output formats by file suffix
@@ -244,10 +243,3 @@ class Part(Struct, frozen=True, kw_only=True):
     sha256: str
     #: a refresh is to replace it and has not yet
     again: bool = False
-
-
-def who(users: tuple[str, ...] | None) -> str:
-    """Say whose a chunk or a part is."""
-    if users is None:
-        return "everyone"
-    return counted(len(users), "user") if len(users) > 1 else f"user {users[0]}"

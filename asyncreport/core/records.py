@@ -21,6 +21,7 @@ from asyncreport.core.columns import (
     average,
     columns,
     metrics_of,
+    null_first,
     occupancy,
 )
 from asyncreport.core.errors import OFF_GRID, RejectedError
@@ -220,7 +221,7 @@ class Accumulator:
             for by in self._cells.values()
             for split in by
         }
-        for user in sorted(self._cells.keys() | self._statuses.keys(), key=lambda user: user or ""):
+        for user in sorted(self._cells.keys() | self._statuses.keys(), key=null_first):
             by_split = self._cells.get(user, {})
             cells = self._in_order(user, by_split, makes)
             if cells:
@@ -357,4 +358,4 @@ def _canonical(moment: str) -> str:
 
 
 def _sortable(split: Split) -> tuple[tuple[bool, str], ...]:
-    return tuple((value is not None, value or "") for value in split)
+    return tuple(map(null_first, split))

@@ -13,6 +13,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from asyncreport.core.columns import null_first
 from asyncreport.core.errors import TOO_LARGE, AsyncReportError, RejectedError, RetriesExhausted
 from asyncreport.core.job import Chunk
 from asyncreport.core.records import Block
@@ -110,7 +111,7 @@ def join(answers: Iterable[Sequence[Block]]) -> list[Block]:
     for blocks in answers:
         for block in blocks:
             whole[block.user].append(block)
-    return [_joined(user, whole[user]) for user in sorted(whole, key=lambda user: user or "")]
+    return [_joined(user, whole[user]) for user in sorted(whole, key=null_first)]
 
 
 def _joined(user: str | None, blocks: Sequence[Block]) -> Block:

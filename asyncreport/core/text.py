@@ -1,42 +1,100 @@
-"""Words that came from elsewhere, made fit to be shown: no text of a server's moves a terminal's cursor. Pure."""
+"""Put numbers, lists, durations and text of a server into messages. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-#: items of one kind that a message lists
-SHOWN = 20
+#: lines or items of one kind that a message shows
+MAX_SHOWN = 20
+
+_MINUTE = 60
+_DAY = 86_400
 
 
 def printable(text: str) -> str:
-    """Put a blank in place of every character that is not printable, line breaks and marks of direction among them."""
-    return (
-        text
-        if text.isprintable()
-        else "".join(char if char.isprintable() else " " for char in text)
-    )
+    """Replace every character that is not printable with a blank.
+
+    Line breaks, escape sequences and direction marks of a server's text would move the cursor of a terminal.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def shorten(text: str, longest: int) -> str:
+    """Cut text to `longest` characters; the last of them is `…` if something was cut."""
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest - 1]}…"
 
 
 def one_line(text: str, longest: int) -> str:
-    """Make one line of printable characters without needless blanks, of so many characters at most."""
-    line = " ".join(printable(text[: 20 * longest]).split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    """Make one line of printable characters, without repeated blanks, at most `longest` long."""
+    # A server's text may be megabytes long; only its beginning is read.
+    words = printable(text[: 20 * longest]).split()
+    return shorten(" ".join(words), longest)
 
 
-def counted(number: int, noun: str) -> str:
-    """Write a number of things: `1 chunk`, `1,200 chunks`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def plural(number: int, singular: str, many: str | None = None) -> str:
+    """Choose the form of a word for a number: `chunk`, `chunks`; `many` is the form if not with s."""
+    if number == 1:
+        return singular
+    return f"{singular}s" if many is None else many
+
+
+def counted(number: int, singular: str, many: str | None = None) -> str:
+    """Write a number of things: `1 chunk`, `1,200 chunks`, `2 retries`."""
+    return f"{number:,} {plural(number, singular, many)}"
+
+
+def first_lines(lines: Sequence[str], noun: str = "", *, limit: int = MAX_SHOWN) -> list[str]:
+    """Keep the first lines; the last line says how many more exist: `and 1,200 more chunks`."""
+    if len(lines) <= limit:
+        return list(lines)
+    return [*lines[:limit], _more(len(lines) - limit, noun)]
+
+
+def first_items(items: Sequence[str], noun: str = "", *, limit: int = MAX_SHOWN) -> str:
+    """Join the first items and say how many more exist: `a, b and 3 more files`."""
+    shown = ", ".join(items[:limit])
+    if len(items) <= limit:
+        return shown
+    return f"{shown} {_more(len(items) - limit, noun)}"
+
+
+def _more(number: int, noun: str) -> str:
+    if not noun:
+        return f"and {number:,} more"
+    return f"and {counted(number, f'more {noun}')}"
 
 
 def duration(seconds: float) -> str:
-    """Write seconds as people say them: `42 s`, `3 min 5 s`, `2 h 10 min`."""
-    if seconds < 60:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    """Write a length of time: `4.2 s`, `42 s`, `3 min 5 s`, `2 h 10 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
 
 
-def first(lines: Sequence[str]) -> list[str]:
-    """Keep the first of many lines, and say how many more there are."""
-    more = [f"and {len(lines) - SHOWN:,} more"] if len(lines) > SHOWN else []
-    return [*lines[:SHOWN], *more]
+def age(instant: int, *, now: int) -> str:
+    """Say how long before `now` an instant was (both in ms): `3 days ago`, `just now`."""
+    seconds = (now - instant) / 1000
+    if seconds >= 2 * _DAY:
+        return f"{seconds // _DAY:,.0f} days ago"
+    if seconds >= 1:
+        return f"{duration(seconds)} ago"
+    return "just now"
+
+
+def describe_users(users: Sequence[str] | None) -> str:
+    """Describe the users of a chunk or a part: `everyone` (None), `12 users`, `user 6d8c`."""
+    if users is None:
+        return "everyone"
+    if len(users) == 1:
+        return f"user {users[0]}"
+    return counted(len(users), "user")

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from asyncreport.core.columns import STATUSES, average, column, columns, occupancy
+from asyncreport.core.columns import STATUSES, average, column, columns, null_first, occupancy
 from asyncreport.core.job import Query
 from asyncreport.core.timeline import Interval, iso
 
@@ -50,7 +50,7 @@ def _disorder(rows: Iterable[Any], spans: dict[str, str], split: tuple[str, ...]
             return f"{row.interval_start}/{row.interval_end} is none of its buckets"
         values = tuple(getattr(row, name) for name in split)
         # Instants in UTC sort as their texts do; null comes first.
-        place = (row.interval_start, *((value is not None, value or "") for value in values))
+        place = (row.interval_start, *map(null_first, values))
         if place <= before:
             return f"the record of {row.interval_start} {'comes twice' if place == before else 'is out of order'}"
         before = place

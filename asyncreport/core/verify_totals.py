@@ -8,7 +8,7 @@ from types import MappingProxyType
 import msgspec
 from msgspec import Struct
 
-from asyncreport.core.columns import STATUSES, column
+from asyncreport.core.columns import STATUSES, column, null_first
 from asyncreport.core.job import Query
 from asyncreport.core.timeline import Granularity, Grid, Interval
 
@@ -91,9 +91,7 @@ def differences(
     """
     found = []
     nothing: dict[str, int] = {}
-    for user in sorted(
-        ours.keys() | theirs.keys(), key=lambda user: (user is not None, user or "")
-    ):
+    for user in sorted(ours.keys() | theirs.keys(), key=null_first):
         here, there = ours.get(user, nothing), theirs.get(user, nothing)
         pairs = [(name, here.get(name, 0), there.get(name, 0)) for name in columns]
         off = slack.get(user, 0)
@@ -126,4 +124,4 @@ def uneven(totals: Totals) -> list[tuple[str | None, int, int]]:
         average = handle // max(1, sums["handled_count"])
         if abs(handle - pieces) > 2 * average + handle // 100:
             found.append((user, handle, pieces))
-    return sorted(found, key=lambda each: (each[0] is not None, each[0] or ""))
+    return sorted(found, key=lambda each: null_first(each[0]))

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from asyncreport.core.errors import DamagedPartError, StoreError
 from asyncreport.core.finding import Finding
-from asyncreport.core.job import Job, Part, Query, who
-from asyncreport.core.text import counted, first
+from asyncreport.core.job import Job, Part, Query
+from asyncreport.core.text import counted, describe_users, first_lines
 from asyncreport.core.timeline import iso
 from asyncreport.core.verify_rows import checking
 from asyncreport.export.lanes import Connections
@@ -155,7 +155,7 @@ async def _sound(query: Query, connection: str, parts: Sequence[Part], reader: R
         return Finding(
             "FAIL",
             f"{connection}: {len(damaged):,} of {counted(len(parts), 'part')} {verb} damaged",
-            tuple(first(damaged)),
+            tuple(first_lines(damaged)),
         )
     records = sum(part.count for part in parts)
     return Finding(
@@ -198,8 +198,10 @@ def _tiling(kept: Snapshot, connection: str) -> Iterator[Finding]:
             for part in kept.lost[connection]
             if any(part.interval.overlaps(chunk.interval) for chunk in missing)
         ]
-        told = first([f"missing: {chunk.interval}, {who(chunk.users)}" for chunk in missing])
-        told += first(
+        told = first_lines(
+            [f"missing: {chunk.interval}, {describe_users(chunk.users)}" for chunk in missing]
+        )
+        told += first_lines(
             [
                 f"{kept.job.state_folder / part_name(part.number)} ({part.interval}) is gone or was cut"
                 for part in lost
@@ -211,13 +213,13 @@ def _tiling(kept: Snapshot, connection: str) -> Iterator[Finding]:
             (*told, "run again: only what is missing is fetched"),
         )
     else:
-        whom = who(made.want.users) if made.want.users != () else "nobody"
+        whom = describe_users(made.want.users) if made.want.users != () else "nobody"
         yield Finding("OK", f"{connection}: the parts cover {kept.job.interval}, {whom}")
     reasons = {part.number: kept.freshness.why(part) for part in made.stale}
     for reason in dict.fromkeys(reasons.values()):
         parts = [part for part in made.stale if reasons[part.number] == reason]
         verb = "was" if len(parts) == 1 else "were"
-        told = first(
+        told = first_lines(
             [
                 f"{part_name(part.number)}: {part.interval}, fetched {iso(part.fetched_at)}"
                 for part in parts
@@ -269,7 +271,9 @@ def _overlaps(connection: str, parts: Sequence[Part]) -> Iterator[Finding]:
         ]
         step = "delete these files from the state folder and run again: they will be fetched again"
         yield Finding(
-            "FAIL", f"{connection}: parts hold the same time of the same user", (*first(told), step)
+            "FAIL",
+            f"{connection}: parts hold the same time of the same user",
+            (*first_lines(told), step),
         )
 
 
@@ -335,7 +339,7 @@ def _held_against(target: Target, held: tuple[str, dict[str, int]], merged: Merg
         for team, count in merged.records.items()
         if count != held[1].get(team, 0)
     ]
-    differs = first(told) or ["as many records of each team, and other bytes"]
+    differs = first_lines(told) or ["as many records of each team, and other bytes"]
     return Finding(
         "FAIL",
         f"{target.path}: not what the parts make of it",

@@ -18,7 +18,7 @@ from asyncreport.core import verify_totals
 from asyncreport.core.errors import AuthError
 from asyncreport.core.finding import Finding
 from asyncreport.core.job import USERS_PER_QUERY, Chunk, Connection, Part
-from asyncreport.core.text import counted, first
+from asyncreport.core.text import counted, first_lines
 from asyncreport.core.timeline import DAY, Interval, iso
 from asyncreport.core.verify_totals import Difference, Totals
 from asyncreport.engine.fetch import drive, fetch
@@ -213,14 +213,16 @@ def _told(kept: Snapshot, connection: Connection, found: _Compared, *, now: int)
             f"{connection.name}: the server's totals are those of the parts: {users}, {handled:,} handled, {whole}",
         )
     names = Names(kept.job.state_folder / "names.json").of(connection.identity)
-    told = first(
+    told = first_lines(
         [
             f"{_name(each.user, names)}, {interval}: {_columns(each)}"
             for interval, each in found.differences
         ]
     )
     spans = sorted({interval for interval, _ in found.differences})
-    told += first([f"not settled: {line}" for line in _unsettled(kept, connection, found, now=now)])
+    told += first_lines(
+        [f"not settled: {line}" for line in _unsettled(kept, connection, found, now=now)]
+    )
     refresh = Interval(spans[0].start, spans[-1].end)
     number = len({each.user for _, each in found.differences})
     step = f"fetch it again: run --refresh {refresh}"
@@ -277,7 +279,9 @@ def _handle_time(kept: Snapshot, connection: Connection, totals: Totals) -> Find
         ]
         text = f"handle time of {counted(len(uneven), 'user')} is not talk, hold, wrap-up, contacting and dialing together"
         return Finding(
-            "WARN", f"{connection.name}: {text}; it stays as the server gave it", tuple(first(told))
+            "WARN",
+            f"{connection.name}: {text}; it stays as the server gave it",
+            tuple(first_lines(told)),
         )
     text = "handle time is talk, hold, wrap-up, contacting and dialing together, but for what the ends of the range cut"
     return Finding("OK", f"{connection.name}: {text}")
