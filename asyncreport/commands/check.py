@@ -18,7 +18,7 @@ from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval
 from asyncreport.engine.fetch import Ask, drive, fetch
 from asyncreport.export.lanes import Connections
 from asyncreport.export.names import listed_users, unknown_users_message
-from asyncreport.export.teams import filled
+from asyncreport.export.teams import with_members
 from asyncreport.net import Lane
 
 
@@ -101,7 +101,7 @@ async def _team(team: Team, connections: Connections) -> Line:
     assert team.selector is not None
     text = f"team {team.name!r} ({team.selector.kind} {team.selector.value})"
     try:
-        members = (await filled(team, connections)).users or ()
+        members = (await with_members(team, connections)).users or ()
     except AsyncReportError as error:
         return Line(team.connection, text, error)
     return Line(

@@ -14,7 +14,7 @@ from asyncreport.core.timeline import Interval
 from asyncreport.export.lanes import Connections
 from asyncreport.export.plans import make_plans
 from asyncreport.export.preflight import other_clients, query_warnings
-from asyncreport.export.teams import look_up
+from asyncreport.export.teams import look_up_teams
 from asyncreport.net.throttle import pace
 from asyncreport.store.manifest import Manifest
 
@@ -33,7 +33,7 @@ async def forecast(job: Job, *, now: int) -> list[str]:
     ]
     freshness = Freshness(settle=job.output.settle, now=now)
     async with Connections(job, notes.append) as connections:
-        known, unknown = await look_up(job, connections)
+        known, unknown = await look_up_teams(job, connections)
         plans = await make_plans(known, manifest.standing, connections, freshness, say=notes.append)
     notes += [f"warning: {team}" for team in unknown]
     return notes + [

@@ -8,7 +8,7 @@ from pathlib import Path
 from asyncreport.core.job import Job
 from asyncreport.core.text import age, counted, describe_users, first_lines
 from asyncreport.core.timeline import iso
-from asyncreport.export.snapshot import Last, Snapshot
+from asyncreport.export.snapshot import LastSummary, Snapshot
 from asyncreport.store.atomic import oserror_as_store_error
 from asyncreport.store.state import holder
 from asyncreport.store.written import Outputs
@@ -28,20 +28,24 @@ def status(job: Job, *, now: int) -> Iterator[str]:
     kept = Snapshot.read(job, now=now)
     for connection in job.connections:
         yield from _connection(kept, connection.name, now=now)
-    for team in kept.unknown:
+    for team in kept.unknown_teams:
         yield f"team {team!r}: no run has looked it up yet"
-    for unknown in kept.not_looked_up():
+    for unknown in kept.teams_not_looked_up():
         yield f"team {unknown.team!r} ({unknown.selector}): the last run could not look it up; it has the members of the one before"
     yield from _outputs(kept)
     if (changes := _changes(folder)) is not None:
         yield f"changes.jsonl: {counted(changes, 'changed value')}"
-    yield from _last(kept.last)
-    if kept.last is not None and under_way is None and (broken := _broken_off(folder)) is not None:
+    yield from _last(kept.last_summary)
+    if (
+        kept.last_summary is not None
+        and under_way is None
+        and (broken := _broken_off(folder)) is not None
+    ):
         yield f"a later run began and did not come to its end; it saved last at {iso(broken)}"
 
 
 def _connection(kept: Snapshot, name: str, *, now: int) -> Iterator[str]:
-    parts, missing = kept.useful(name), kept.missing(name)
+    parts, missing = kept.wanted_parts(name), kept.missing_chunks(name)
     records, size = sum(part.count for part in parts), sum(part.size for part in parts)
     stale = len(kept.plans[name].stale)
     yield f"{name}: {counted(len(parts), 'part')}, {counted(records, 'record')}, {size:,} bytes; {stale:,} stale"
@@ -109,7 +113,7 @@ def _broken_off(folder: Path) -> int | None:
     return began // 1_000_000 if began > ended else None
 
 
-def _last(last: Last | None) -> Iterator[str]:
+def _last(last: LastSummary | None) -> Iterator[str]:
     if last is None:
         yield "no run has come to its end yet; run again: nothing that stands is fetched again"
         return

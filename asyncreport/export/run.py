@@ -32,9 +32,9 @@ from asyncreport.export.preflight import (
     query_warnings,
     remember_clients,
 )
-from asyncreport.export.summary import Change, Missing, Summary
+from asyncreport.export.summary import MemberChange, MissingChunk, Summary
 from asyncreport.export.targets import all_files, main_files, targets
-from asyncreport.export.teams import Unknown, look_up
+from asyncreport.export.teams import UnknownTeam, look_up_teams
 from asyncreport.store.atomic import write_json
 from asyncreport.store.members import Members
 from asyncreport.store.merge import Target, check_targets
@@ -102,7 +102,7 @@ async def run_job(
             say(f"warning: {line}")
         remember_clients(job, but=strange)
         async with Connections(job, say, room=state.room) as connections:
-            known, unknown = await look_up(job, connections)
+            known, unknown = await look_up_teams(job, connections)
             members = Members(state.folder)
             # Before the pull, so that whoever looks at what it leaves knows whose parts it was to fetch.
             members.keep(known.teams)
@@ -120,7 +120,7 @@ async def run_job(
     return summary
 
 
-def _report(unknown: Sequence[Unknown], say: Say, *, strict: bool) -> None:
+def _report(unknown: Sequence[UnknownTeam], say: Say, *, strict: bool) -> None:
     """Tell the teams that are unknown before anything is pulled; raise ConfigError where that is not to be."""
     if unknown and strict:
         raise ConfigError("; ".join(map(str, unknown)))
@@ -128,11 +128,11 @@ def _report(unknown: Sequence[Unknown], say: Say, *, strict: bool) -> None:
         say(f"warning: {team}")
 
 
-def _moved(members: Members, teams: Sequence[Team]) -> dict[str, Change]:
+def _moved(members: Members, teams: Sequence[Team]) -> dict[str, MemberChange]:
     """Tell who joined and who left the teams that were looked up, since a run last told."""
     changes = {team.name: members.changes(team) for team in teams if team.selector is not None}
     return {
-        team: Change(joined=list(change[0]), left=list(change[1]))
+        team: MemberChange(joined=list(change[0]), left=list(change[1]))
         for team, change in changes.items()
         if change
     }
@@ -149,7 +149,7 @@ class _Run:
     say: Say
     watch: Watch
     #: teams that are not in `job`, for nobody could look them up
-    unknown: list[Unknown]
+    unknown: list[UnknownTeam]
     progress: Progress = field(default_factory=Progress)
     #: parts of earlier runs that are used as they are
     standing: int = 0
@@ -244,9 +244,9 @@ class _Run:
         return not self.unknown and not self.progress.gaps
 
     @property
-    def missing(self) -> list[Missing]:
+    def missing(self) -> list[MissingChunk]:
         """Describe the gaps."""
-        return Missing.of_all(self.progress.gaps, stale=self.stale)
+        return MissingChunk.of_all(self.progress.gaps, stale=self.stale)
 
     @property
     def partial(self) -> bool:
@@ -333,7 +333,7 @@ class _Run:
         return [target for target in found if not self.progress.gaps or target.has_data]
 
     def summarise(
-        self, made: dict[Path, WrittenFile], members: dict[str, Change], *, elapsed: float
+        self, made: dict[Path, WrittenFile], members: dict[str, MemberChange], *, elapsed: float
     ) -> Summary:
         """Say what the run did; `elapsed` is in seconds."""
         counts = self.connections.counts

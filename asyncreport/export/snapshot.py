@@ -12,9 +12,9 @@ from msgspec import Struct
 from asyncreport.core.job import Chunk, ChunkLength, Connection, Job, Part, Team
 from asyncreport.core.plan import Demand, Freshness, Plan, plan
 from asyncreport.export.plans import wanted_users
-from asyncreport.export.summary import Missing
+from asyncreport.export.summary import MissingChunk
 from asyncreport.export.targets import targets
-from asyncreport.export.teams import Unknown
+from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.atomic import read_json
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.members import Members
@@ -22,20 +22,20 @@ from asyncreport.store.merge import Target
 from asyncreport.store.names import Names
 
 
-class Last(Struct, frozen=True):
+class LastSummary(Struct, frozen=True):
     """What is told of `summary.json`, whatever else later versions put in."""
 
     started: str
     complete: bool
     records: dict[str, int]
-    missing: list[Missing] = []
-    unknown: list[Unknown] = []
+    missing: list[MissingChunk] = []
+    unknown: list[UnknownTeam] = []
     outputs: list[str] = []
 
 
-def read_last(job: Job) -> Last | None:
+def read_last(job: Job) -> LastSummary | None:
     """Read what the last run said that came to its end; raise StoreError."""
-    return read_json(job.state_folder / "summary.json", Last)
+    return read_json(job.state_folder / "summary.json", LastSummary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,15 @@ class Snapshot:
     #: with the members that the last run found; teams that no run has looked up are left out
     job: Job
     #: names of those teams
-    unknown: tuple[str, ...]
+    unknown_teams: tuple[str, ...]
     #: what the last run that came to its end said; None: there was none
-    last: Last | None
+    last_summary: LastSummary | None
     #: by the connection's name
     plans: dict[str, Plan]
     #: parts whose files are there, whatever the range; by the connection's name
-    standing: dict[str, list[Part]]
+    parts: dict[str, list[Part]]
     #: parts whose files are gone or were cut; by the connection's name
-    lost: dict[str, list[Part]]
+    lost_parts: dict[str, list[Part]]
 
     @classmethod
     def read(cls, job: Job, *, now: int) -> Self:
@@ -74,22 +74,22 @@ class Snapshot:
             plans[connection.name] = _plan(known, connection, parts, freshness)
         return cls(freshness, known, unknown, read_last(job), plans, standing, lost)
 
-    def not_looked_up(self) -> list[Unknown]:
+    def teams_not_looked_up(self) -> list[UnknownTeam]:
         """List the teams, known from before, that the last run could not look up and that are the same ones today."""
         selectors = {(team.name, str(team.selector)) for team in self.job.teams}
         return [
             team
-            for team in (self.last.unknown if self.last else ())
+            for team in (self.last_summary.unknown if self.last_summary else ())
             if (team.team, team.selector) in selectors
         ]
 
-    def missing(self, connection: str) -> list[Chunk]:
+    def missing_chunks(self, connection: str) -> list[Chunk]:
         """List what no part covers, stale parts counted as parts; a chunk a month and hundred users."""
         made = self.plans[connection]
         stale = {part.number for part in made.stale}
         return [chunk for chunk in made.chunks if not stale.intersection(chunk.replaces)]
 
-    def useful(self, connection: str) -> list[Part]:
+    def wanted_parts(self, connection: str) -> list[Part]:
         """List the parts that hold something of what the job wants."""
         made = self.plans[connection]
         return sorted((*made.standing, *made.stale), key=lambda part: part.number)
@@ -98,7 +98,7 @@ class Snapshot:
         """List the output files with what belongs in each."""
         folder = self.job.state_folder
         people, queues = Names(folder / "names.json"), Names(folder / "queues.json")
-        return targets(self.job, lambda connection: self.standing[connection.name], people, queues)
+        return targets(self.job, lambda connection: self.parts[connection.name], people, queues)
 
 
 def _last_seen(job: Job) -> tuple[Job, tuple[str, ...]]:

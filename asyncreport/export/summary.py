@@ -9,14 +9,14 @@ from msgspec import Struct
 
 from asyncreport.core.text import counted
 from asyncreport.engine.scheduler import Gap
-from asyncreport.export.teams import Unknown
+from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.restatements import Changed
 
 #: gaps told to people, at most
 _SHOWN = 20
 
 
-class Missing(Struct, frozen=True, kw_only=True):
+class MissingChunk(Struct, frozen=True, kw_only=True):
     """A chunk that could not be fetched."""
 
     connection: str
@@ -30,7 +30,7 @@ class Missing(Struct, frozen=True, kw_only=True):
     stands: bool = False
 
     @classmethod
-    def of(cls, gap: Gap, *, stands: bool = False) -> Missing:
+    def of(cls, gap: Gap, *, stands: bool = False) -> MissingChunk:
         """Describe a gap."""
         return cls(
             connection=gap.chunk.connection,
@@ -42,7 +42,9 @@ class Missing(Struct, frozen=True, kw_only=True):
         )
 
     @classmethod
-    def of_all(cls, gaps: Iterable[Gap], *, stale: AbstractSet[int] = frozenset()) -> list[Missing]:
+    def of_all(
+        cls, gaps: Iterable[Gap], *, stale: AbstractSet[int] = frozenset()
+    ) -> list[MissingChunk]:
         """Describe gaps in order of time: they come in that of their failing; the parts numbered `stale` stand, old as they are."""
         in_order = sorted(
             gaps, key=lambda gap: (gap.chunk.interval, gap.chunk.connection, gap.chunk.users or ())
@@ -50,7 +52,7 @@ class Missing(Struct, frozen=True, kw_only=True):
         return [cls.of(gap, stands=not stale.isdisjoint(gap.chunk.replaces)) for gap in in_order]
 
 
-class Change(Struct, frozen=True, kw_only=True):
+class MemberChange(Struct, frozen=True, kw_only=True):
     """Who joined a team and who left it since the last run, by id; records of the past stay with whoever did the work."""
 
     joined: list[str]
@@ -93,13 +95,13 @@ class Summary(Struct, frozen=True, kw_only=True):
     outputs_written: int = 0
     #: files that were not written, and from which something was missing when an earlier run wrote them
     still_partial: list[str] = []
-    missing: list[Missing]
+    missing: list[MissingChunk]
     #: of the teams that were looked up; the directory knows today's members alone
-    members: dict[str, Change] = {}
+    members: dict[str, MemberChange] = {}
     #: in parts that were fetched again
     changed: Changed = Changed()
     #: teams that could not be looked up, and are not in the output
-    unknown: list[Unknown] = []
+    unknown: list[UnknownTeam] = []
 
     def lines(self) -> Iterator[str]:
         """Say it to people."""

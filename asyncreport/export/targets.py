@@ -11,7 +11,7 @@ from asyncreport.store.merge import Source, Target
 from asyncreport.store.names import Names
 
 
-class File(NamedTuple):
+class OutputFile(NamedTuple):
     """An output file."""
 
     path: Path
@@ -21,12 +21,12 @@ class File(NamedTuple):
     teams: tuple[Team, ...]
 
 
-def main_files(job: Job) -> list[File]:
+def main_files(job: Job) -> list[OutputFile]:
     """List the files of all teams together."""
     return _files(job, job.output.path, job.teams)
 
 
-def all_files(job: Job) -> list[File]:
+def all_files(job: Job) -> list[OutputFile]:
     """List every file: of all teams together, then of each."""
     found = main_files(job)
     if job.output.per_team is not None:
@@ -58,11 +58,11 @@ def targets(
     ]
 
 
-def _files(job: Job, template: str, teams: tuple[Team, ...]) -> list[File]:
+def _files(job: Job, template: str, teams: tuple[Team, ...]) -> list[OutputFile]:
     months = tuple(slot.month for slot in job.query.grid.slots(job.interval))
     if "{month}" not in template:
-        return [File(Path(template).absolute(), months, teams)]
+        return [OutputFile(Path(template).absolute(), months, teams)]
     return [
-        File(Path(template.replace("{month}", month)).absolute(), (month,), teams)
+        OutputFile(Path(template.replace("{month}", month)).absolute(), (month,), teams)
         for month in months
     ]

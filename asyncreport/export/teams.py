@@ -19,7 +19,7 @@ from asyncreport.engine.fetch import drive
 from asyncreport.export.lanes import Connections
 
 
-class Unknown(Struct, frozen=True, kw_only=True):
+class UnknownTeam(Struct, frozen=True, kw_only=True):
     """A team that could not be looked up."""
 
     team: str
@@ -31,22 +31,22 @@ class Unknown(Struct, frozen=True, kw_only=True):
         return f"team {self.team!r} ({self.selector}) cannot be looked up: {self.error}"
 
 
-async def look_up(job: Job, connections: Connections) -> tuple[Job, list[Unknown]]:
+async def look_up_teams(job: Job, connections: Connections) -> tuple[Job, list[UnknownTeam]]:
     """Fill in the users of teams that are looked up; those that cannot be are left out of the job and told.
 
     Raise AuthError where the directory refuses the client.
     """
     found: list[Team] = []
-    unknown: list[Unknown] = []
+    unknown: list[UnknownTeam] = []
     for team in job.teams:
         try:
-            found.append(await filled(team, connections))
+            found.append(await with_members(team, connections))
         except (UnknownTeamError, RejectedError, RetriesExhausted) as error:
             unknown.append(_unknown(team, error))
     return msgspec.structs.replace(job, teams=tuple(found)), unknown
 
 
-async def filled(team: Team, connections: Connections) -> Team:
+async def with_members(team: Team, connections: Connections) -> Team:
     """Fill in a team's users where they are looked up.
 
     Raise UnknownTeamError, AuthError, RejectedError or RetriesExhausted where they cannot be had.
@@ -59,6 +59,6 @@ async def filled(team: Team, connections: Connections) -> Team:
     return msgspec.structs.replace(team, users=tuple(roster.users))
 
 
-def _unknown(team: Team, error: AsyncReportError) -> Unknown:
+def _unknown(team: Team, error: AsyncReportError) -> UnknownTeam:
     assert team.selector is not None
-    return Unknown(team=team.name, selector=str(team.selector), error=str(error))
+    return UnknownTeam(team=team.name, selector=str(team.selector), error=str(error))

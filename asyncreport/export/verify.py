@@ -101,7 +101,7 @@ async def _everything(job: Job, *, now: int) -> AsyncIterator[Finding]:
 
 def _origin(job: Job, kept: Snapshot) -> Iterator[Finding]:
     parts = {
-        job.query.fingerprint(each.identity): kept.standing[each.name] for each in job.connections
+        job.query.fingerprint(each.identity): kept.parts[each.name] for each in job.connections
     }
     for doubt in other_clients(job, parts.__getitem__).values():
         yield Finding("WARN", doubt)
@@ -109,13 +109,13 @@ def _origin(job: Job, kept: Snapshot) -> Iterator[Finding]:
 
 def _teams(kept: Snapshot) -> Iterator[Finding]:
     """Tell the teams whose members nobody knows today."""
-    for name in kept.unknown:
+    for name in kept.unknown_teams:
         yield Finding(
             "FAIL",
             f"team {name!r}: no run has looked it up yet",
             ("run again, and see what is said of it",),
         )
-    for team in kept.not_looked_up():
+    for team in kept.teams_not_looked_up():
         yield Finding(
             "FAIL",
             f"team {team.team!r} ({team.selector}): the last run could not look it up",
@@ -126,10 +126,10 @@ def _teams(kept: Snapshot) -> Iterator[Finding]:
 async def _parts(kept: Snapshot, reader: Reader) -> AsyncIterator[Finding]:
     """Try the parts of all connections, and whether they tile what the job wants."""
     for connection in kept.job.connections:
-        yield await _sound(kept.job.query, connection.name, kept.standing[connection.name], reader)
+        yield await _sound(kept.job.query, connection.name, kept.parts[connection.name], reader)
         for finding in (
             *_tiling(kept, connection.name),
-            *_overlaps(connection.name, kept.standing[connection.name]),
+            *_overlaps(connection.name, kept.parts[connection.name]),
         ):
             yield finding
 
@@ -137,7 +137,7 @@ async def _parts(kept: Snapshot, reader: Reader) -> AsyncIterator[Finding]:
 async def _outputs(kept: Snapshot, reader: Reader) -> AsyncIterator[Finding]:
     """Try every output file."""
     outputs = Outputs(kept.job.state_folder)
-    gaps = any(kept.missing(connection.name) for connection in kept.job.connections)
+    gaps = any(kept.missing_chunks(connection.name) for connection in kept.job.connections)
     for target in kept.targets():
         yield await _aside(partial(_output, target, reader, outputs, gaps=gaps))
 
@@ -191,11 +191,11 @@ def _wrong(part: Part, reader: Reader, what: str) -> DamagedPartError:
 
 
 def _tiling(kept: Snapshot, connection: str) -> Iterator[Finding]:
-    missing, made = kept.missing(connection), kept.plans[connection]
+    missing, made = kept.missing_chunks(connection), kept.plans[connection]
     if missing:
         lost = [
             part
-            for part in kept.lost[connection]
+            for part in kept.lost_parts[connection]
             if any(part.interval.overlaps(chunk.interval) for chunk in missing)
         ]
         told = first_lines(
@@ -234,7 +234,7 @@ def _tiling(kept: Snapshot, connection: str) -> Iterator[Finding]:
 
 def _strangers(kept: Snapshot) -> Iterator[Finding]:
     for connection in kept.job.connections:
-        if found := unknown_users(kept.job, connection, kept.useful(connection.name)):
+        if found := unknown_users(kept.job, connection, kept.wanted_parts(connection.name)):
             yield Finding(
                 "WARN",
                 f"{connection.name}: {unknown_users_message(found)}",

@@ -198,7 +198,7 @@ def _ours(
 def _parts(kept: Snapshot, chunk: Chunk) -> Iterable[Part]:
     return (
         part
-        for part in kept.useful(chunk.connection)
+        for part in kept.wanted_parts(chunk.connection)
         if part.month == chunk.month and part.interval.overlaps(chunk.interval)
     )
 
@@ -241,7 +241,7 @@ def _unsettled(
     spans: dict[Interval, set[str | None]] = {}
     for interval, each in found.differences:
         spans.setdefault(interval, set()).add(each.user)
-    for part in kept.useful(connection.name):
+    for part in kept.wanted_parts(connection.name):
         touched = any(
             part.interval.overlaps(interval)
             and (part.users is None or users.intersection(part.users))

@@ -116,7 +116,7 @@ def lines() -> Iterator[Line]:
         began = time.perf_counter()
         kept = Snapshot.read(longer, now=clock())
         took = time.perf_counter() - began
-        assert kept.missing("default")
+        assert kept.missing_chunks("default")
         yield Line(
             f"{CHUNKS:,} parts read and 100 more hours planned",
             "under 1 s",

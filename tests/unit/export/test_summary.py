@@ -8,8 +8,8 @@ from asyncreport.core.errors import RejectedError, RetriesExhausted
 from asyncreport.core.job import Chunk
 from asyncreport.core.timeline import HOUR, Interval
 from asyncreport.engine.scheduler import Gap
-from asyncreport.export.summary import Missing, Summary
-from asyncreport.export.teams import Unknown
+from asyncreport.export.summary import MissingChunk, Summary
+from asyncreport.export.teams import UnknownTeam
 
 
 def summary(**rest: Any) -> Summary:
@@ -49,7 +49,7 @@ def test_nothing_to_do() -> None:
 
 def test_nothing_to_fetch_is_not_nothing_to_do() -> None:
     """Where files were written all the same, or a team is unknown."""
-    unknown = Unknown(team="lost", selector="group Lost", error="no such group")
+    unknown = UnknownTeam(team="lost", selector="group Lost", error="no such group")
     for rest in ({"outputs_written": 1}, {"complete": False, "unknown": [unknown]}):
         assert (
             next(summary(chunks_fetched=0, **rest).lines())
@@ -58,7 +58,7 @@ def test_nothing_to_fetch_is_not_nothing_to_do() -> None:
 
 
 def test_files_that_an_earlier_run_left_partial_are_still_called_so() -> None:
-    gap = Missing(connection="west", interval="e/f", users=None, error="late")
+    gap = MissingChunk(connection="west", interval="e/f", users=None, error="late")
     lines = list(
         summary(complete=False, missing=[gap], outputs=[], still_partial=["a.jsonl"]).lines()
     )
@@ -67,10 +67,10 @@ def test_files_that_an_earlier_run_left_partial_are_still_called_so() -> None:
 
 def test_a_run_with_gaps_lists_each() -> None:
     gaps = [
-        Missing(
+        MissingChunk(
             connection="east", interval="c/d", users=("anna", "bert"), error="[id] POST /x: 504"
         ),
-        Missing(connection="west", interval="e/f", users=None, error="late"),
+        MissingChunk(connection="west", interval="e/f", users=None, error="late"),
     ]
     assert list(summary(complete=False, missing=gaps, outputs=[], retries=7, throttled=2).lines())[
         1:
@@ -84,8 +84,8 @@ def test_a_run_with_gaps_lists_each() -> None:
 
 def test_a_chunk_that_was_not_fetched_again_is_not_called_missing() -> None:
     """What was fetched before stands, and the output is whole."""
-    old = Missing(connection="east", interval="c/d", users=None, error="late", stands=True)
-    gone = Missing(connection="west", interval="e/f", users=None, error="late")
+    old = MissingChunk(connection="east", interval="c/d", users=None, error="late", stands=True)
+    gone = MissingChunk(connection="west", interval="e/f", users=None, error="late")
     assert list(summary(complete=False, missing=[old], outputs=[]).lines())[2:] == [
         "not fetched again: east c/d, everyone: late",
         "1 chunk was not fetched again, and its old values stand while the output files are as they were; "
@@ -103,8 +103,8 @@ def test_many_files_are_counted() -> None:
 
 
 def test_one_of_a_kind_is_no_plural() -> None:
-    gap = Missing(connection="west", interval="e/f", users=("anna",), error="late")
-    unknown = Unknown(team="lost", selector="group Lost", error="no such group")
+    gap = MissingChunk(connection="west", interval="e/f", users=("anna",), error="late")
+    unknown = UnknownTeam(team="lost", selector="group Lost", error="no such group")
     made = summary(
         complete=False,
         missing=[gap],
@@ -126,7 +126,9 @@ def test_one_of_a_kind_is_no_plural() -> None:
 
 
 def test_of_many_gaps_the_first_are_told() -> None:
-    gaps = [Missing(connection="c", interval=f"{n}", users=None, error="late") for n in range(30)]
+    gaps = [
+        MissingChunk(connection="c", interval=f"{n}", users=None, error="late") for n in range(30)
+    ]
     lines = list(summary(complete=False, missing=gaps, outputs=[]).lines())
     assert sum(line.startswith("missing: ") for line in lines) == 20
     assert lines[-2] == "and 10 more: summary.json in the state folder lists them all"
@@ -142,19 +144,23 @@ def test_an_output_without_any_record_says_where_to_look() -> None:
 
 def test_a_gap_bears_the_correlation_id_that_support_asks_for() -> None:
     chunk = Chunk(connection="east", month="1970-01", interval=Interval(0, HOUR), users=("anna",))
-    gap = Missing.of(Gap(chunk, RetriesExhausted("[c-1] POST /x: 504; gave up after 8 attempts")))
-    assert gap == Missing(
+    gap = MissingChunk.of(
+        Gap(chunk, RetriesExhausted("[c-1] POST /x: 504; gave up after 8 attempts"))
+    )
+    assert gap == MissingChunk(
         connection="east",
         interval="1970-01-01T00:00:00.000Z/1970-01-01T01:00:00.000Z",
         users=("anna",),
         error="[c-1] POST /x: 504; gave up after 8 attempts",
         correlation_id="c-1",
     )
-    assert Missing.of(Gap(chunk, RejectedError("POST /x: cannot connect"))).correlation_id is None
+    assert (
+        MissingChunk.of(Gap(chunk, RejectedError("POST /x: cannot connect"))).correlation_id is None
+    )
 
 
 def test_a_partial_output_is_marked() -> None:
-    gap = Missing(connection="west", interval="e/f", users=None, error="late")
+    gap = MissingChunk(connection="west", interval="e/f", users=None, error="late")
     assert "  exports/aht.jsonl (partial)" in list(
         summary(complete=False, partial=True, missing=[gap]).lines()
     )
@@ -189,7 +195,9 @@ def test_gaps_are_told_in_order_of_time_whichever_failed_first() -> None:
             ("east", 0, ("anna",)),
         )
     ]
-    found = [(each.interval[11:13], each.connection, each.users) for each in Missing.of_all(gaps)]
+    found = [
+        (each.interval[11:13], each.connection, each.users) for each in MissingChunk.of_all(gaps)
+    ]
     assert found == [
         ("00", "east", ("anna",)),
         ("00", "east", ("bert",)),
