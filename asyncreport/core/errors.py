@@ -17,13 +17,17 @@ A message is subject, fact, next step; one that comes from the API begins with t
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 #: the platform's word for an answer that it does not give for its size, and ours for one that is not read
 TOO_LARGE = "response.entity.too.large"
 
 #: our word for an answer with a bucket that was not asked for
 OFF_GRID = "off.grid"
+
+
+#: why a request was given up; see RetriesExhausted
+Reason = Literal["lane", "late", "silent", "busy"]
 
 
 class AsyncReportError(Exception):
@@ -97,18 +101,19 @@ class RejectedError(ApiError):
 class RetriesExhausted(AsyncReportError):
     """Report a request that failed until its attempts or its time were used up.
 
-    `answering`: the server gave its client other answers not long ago, so that it is this request that fails and not the server.
-    `late`: it timed out at least twice, or last, so that a smaller one may be answered. `lane`: the request was kept from being sent,
-    for its client got no token or no turn.
+    `reason` says what may help:
+
+    * `lane`: the request was not sent, because its client got no token or no turn. Another client may send it.
+    * `late`: it timed out twice, or at the last attempt, while the server answered other requests of this client. A smaller
+      request may be answered.
+    * `silent`: it timed out in the same way, and the server answered no other request of this client for a while. A smaller
+      request may be answered, but the server may also be down.
+    * `busy`: any other failure, for example 503 or 429. The same request may be answered later.
     """
 
-    def __init__(
-        self, message: str, *, answering: bool = False, late: bool = False, lane: bool = False
-    ) -> None:
+    def __init__(self, message: str, *, reason: Reason = "busy") -> None:
         super().__init__(message)
-        self.answering = answering
-        self.late = late
-        self.lane = lane
+        self.reason = reason
 
 
 class StoreError(AsyncReportError):

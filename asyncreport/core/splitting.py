@@ -58,7 +58,9 @@ def trouble(error: AsyncReportError) -> Trouble | None:
     """Tell whether a smaller question may be answered where this error was the answer."""
     if isinstance(error, RejectedError):
         return "large" if error.code == TOO_LARGE else "long" if error.status == 413 else None
-    return "late" if isinstance(error, RetriesExhausted) and error.late else None
+    if isinstance(error, RetriesExhausted) and error.reason in {"late", "silent"}:
+        return "late"
+    return None
 
 
 def tile(chunk: Chunk, grid: Grid, bound: Bound, *, alone: bool) -> list[Chunk]:

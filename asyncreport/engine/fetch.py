@@ -144,15 +144,15 @@ class _Pieces:
 
     async def _prove(self, piece: Chunk, error: RejectedError | RetriesExhausted) -> None:
         """Raise the error where the server answers nobody: one that is down must not be asked for every piece of a chunk."""
-        if isinstance(error, RetriesExhausted) and error.answering:
+        if isinstance(error, RetriesExhausted) and error.reason == "late":
             return
         try:
             await self._whole(splitting.least(piece, self.query.grid), with_few_timeouts(self.ask))
         except (RejectedError, RetriesExhausted) as other:
             # Where the lane is at its end, that is what must be told: its siblings may ask for the chunk.
-            raise (
-                other if isinstance(other, RetriesExhausted) and other.lane else error
-            ) from error.__cause__
+            if isinstance(other, RetriesExhausted) and other.reason == "lane":
+                raise other from error.__cause__
+            raise error from error.__cause__
 
 
 def with_few_timeouts(ask: Ask) -> Ask:

@@ -235,7 +235,7 @@ async def _worker(
             deal.refused(lane, chunk, error)
         except (RetriesExhausted, RejectedError) as error:
             gaps = [Gap(chunk, error)]
-            if isinstance(error, RetriesExhausted) and error.lane:
+            if isinstance(error, RetriesExhausted) and error.reason == "lane":
                 trial.came_back(chunk)
                 gaps = deal.stalled(lane, chunk, error)
             else:

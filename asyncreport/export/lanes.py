@@ -78,7 +78,7 @@ class Connections:
             except AuthError as error:
                 self.lost(name, lane, error)
             except RetriesExhausted as error:
-                if not error.lane:
+                if error.reason != "lane":
                     raise
                 self.lost(name, lane, error)
         return await opened.lanes[opened.turns[0]].ask(request)

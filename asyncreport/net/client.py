@@ -17,6 +17,7 @@ from asyncreport.api.wire import Request, Response
 from asyncreport.core.backoff import wait
 from asyncreport.core.errors import (
     AsyncReportError,
+    Reason,
     RejectedError,
     RetriesExhausted,
     TransientError,
@@ -259,28 +260,30 @@ class Attempts:
         left = self.deadline - asyncio.get_running_loop().time()
         if closed_for > left:
             why = f"the server asked for a pause, and the {closed_for:.0f} s of it that are left outlast limits.give_up_after"
-            raise self.exhausted(why, lane=True) from self.error
+            raise self.exhausted(why, reason="lane") from self.error
         if delay > left:
             raise self.exhausted(
                 f"a wait of {delay:.0f} s would outlast limits.give_up_after"
             ) from self.error
 
-    @property
-    def late(self) -> bool:
-        """Tell whether a smaller question may be answered."""
-        return self.timeouts > 1 or (self.error is not None and self.error.timed_out)
-
     def overdue(self) -> RetriesExhausted:
         """Say what its time was spent on."""
         under_way = self.attempts > 0 and not self.waits_for
         self.timeouts += under_way
+        never_sent = self.attempts == 0
         return self.exhausted(
             "limits.give_up_after is reached",
-            late=under_way,
-            lane=not under_way and not self.attempts,
+            reason="lane" if never_sent else self.reason(timed_out=under_way),
         )
 
-    def exhausted(self, why: str, *, late: bool = False, lane: bool = False) -> RetriesExhausted:
+    def reason(self, *, timed_out: bool = False) -> Reason:
+        """Tell what may help a request that was sent; `timed_out`: its last attempt did."""
+        last = self.error is not None and self.error.timed_out
+        if not (timed_out or last or self.timeouts > 1):
+            return "busy"
+        return "late" if self.answering() else "silent"
+
+    def exhausted(self, why: str, *, reason: Reason | None = None) -> RetriesExhausted:
         """Say what was tried, and why it is over."""
         seconds = asyncio.get_running_loop().time() - self.started
         kept = (
@@ -301,4 +304,4 @@ class Attempts:
         text = (
             f"{fact}; gave up after {tries} in {seconds:.0f} s: {why}; run it again later{slower}"
         )
-        return RetriesExhausted(text, answering=self.answering(), late=late or self.late, lane=lane)
+        return RetriesExhausted(text, reason=reason or self.reason())

@@ -97,5 +97,5 @@ def _told_again(error: RetriesExhausted | AuthError) -> RetriesExhausted | AuthE
     return (
         AuthError(str(error))
         if isinstance(error, AuthError)
-        else RetriesExhausted(str(error), lane=True)
+        else RetriesExhausted(str(error), reason="lane")
     )

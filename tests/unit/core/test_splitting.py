@@ -140,8 +140,9 @@ def test_the_least_part_of_a_piece_is_a_bucket_of_a_user() -> None:
         (RejectedError("", status=400, code="bad.request"), None),
         (AuthError(""), None),
         (RetriesExhausted(""), None),
-        (RetriesExhausted("", answering=True, lane=True), None),
-        (RetriesExhausted("", late=True), "late"),
+        (RetriesExhausted("", reason="lane"), None),
+        (RetriesExhausted("", reason="late"), "late"),
+        (RetriesExhausted("", reason="silent"), "late"),
     ],
 )
 def test_only_what_a_smaller_question_may_mend_is_cut(

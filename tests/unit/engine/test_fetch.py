@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -138,9 +138,9 @@ TWO_DAYS = Chunk(
 )
 
 
-def late(*, answering: bool = True) -> RetriesExhausted:
+def late(reason: Literal["late", "silent"] = "late") -> RetriesExhausted:
     """Give what a lane raises where an attempt or two timed out."""
-    error = RetriesExhausted("[id] POST /x: 504; gave up", answering=answering, late=True)
+    error = RetriesExhausted("[id] POST /x: 504; gave up", reason=reason)
     error.__cause__ = TransientError("504", status=504)
     return error
 
@@ -246,12 +246,12 @@ def test_a_piece_that_fails_midway_has_added_nothing() -> None:
 
 
 def test_a_server_that_answered_nobody_is_asked_for_one_bucket_before_a_chunk_is_cut() -> None:
-    silent = Bounded(late(answering=False), most=0)
+    silent = Bounded(late("silent"), most=0)
     with pytest.raises(RetriesExhausted, match="gave up") as caught:
         pulled(silent)
     assert caught.value is silent.error
     assert silent.asked == [(192, None), (1, 3)]
-    slow = Bounded(late(answering=False), most=100)
+    slow = Bounded(late("silent"), most=100)
     assert pulled(slow) == WHOLE
     assert slow.asked == [(192, None), (1, 3), (96, 3), (96, 3)]
 

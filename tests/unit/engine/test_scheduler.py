@@ -266,7 +266,7 @@ class Snapshot(Server):
         super().__init__()
         self.since, self.until = since, until
         self.tried: list[float] = []
-        self.error = RetriesExhausted("no token", lane=True)
+        self.error = RetriesExhausted("no token", reason="lane")
 
     async def fetch(self, chunk: Chunk) -> list[Block]:
         now = asyncio.get_running_loop().time()
@@ -361,7 +361,7 @@ def test_a_lane_that_now_and_then_gets_something_through_is_not_lost() -> None:
 
     async def fetch(_: Chunk) -> list[Block]:
         if next(turns) % 10:
-            raise RetriesExhausted("no turn", lane=True)
+            raise RetriesExhausted("no turn", reason="lane")
         return []
 
     clock.run(run([Work(chunks(20), [fetch], 1)], save, progress))
