@@ -18,7 +18,7 @@ from asyncreport.api.wire import Request, Wait, check_bare, read
 from asyncreport.core.columns import metrics_of
 from asyncreport.core.errors import OFF_GRID, RejectedError
 from asyncreport.core.job import Chunk, Query
-from asyncreport.core.records import MOST, Accumulator, Datum
+from asyncreport.core.records import MAX_VALUE, Accumulator, Datum
 from asyncreport.core.splitting import Bound
 from asyncreport.core.timeline import Granularity, Grid, Interval
 
@@ -81,7 +81,7 @@ def reader(facts: Accumulator, add: Callable[[Accumulator, msgspec.Raw], None]) 
         answer = read(_ANSWER, body, _WHAT) or Answer()
         if answer.results is None:
             check_bare(body, "results", _WHAT)
-        page = facts.blank()
+        page = facts.empty_copy()
         for raw in answer.results or ():
             add(page, raw)
         return Page(page, answer.cursor)
@@ -103,8 +103,8 @@ M = TypeVar("M")
 
 
 class _Stats(Struct, gc=False):
-    count: Annotated[int, Meta(ge=0, le=MOST)] = 0
-    sum: Annotated[float, Meta(ge=0, le=MOST, multiple_of=1)] = 0.0
+    count: Annotated[int, Meta(ge=0, le=MAX_VALUE)] = 0
+    sum: Annotated[float, Meta(ge=0, le=MAX_VALUE, multiple_of=1)] = 0.0
 
 
 class _Measure(Struct, Generic[M], gc=False):

@@ -15,7 +15,7 @@ from asyncreport.api.pages import check_pages
 from asyncreport.api.wire import Request, Wait, check_bare, read
 from asyncreport.core.errors import RejectedError
 from asyncreport.core.job import Chunk
-from asyncreport.core.records import MOST, Accumulator, Datum, Measure, Stats
+from asyncreport.core.records import MAX_VALUE, Accumulator, Datum, Measure, Stats
 from asyncreport.core.timeline import Granularity, Grid, Interval, iso, parse_iso
 
 _SELECT = (("handledCount", "count"), ("wrapUpTime", "sum"), ("talkTime", "sum"))
@@ -90,7 +90,7 @@ def reader(facts: Accumulator, whole: Interval | None, users: frozenset[str] | N
     """Make a reader of pages; `whole`: the interval that was asked for is one bucket."""
 
     def read_page(body: bytes) -> aggregates.Page:
-        page, found = decode(body), facts.blank()
+        page, found = decode(body), facts.empty_copy()
         for row in page.entities or ():
             _add(row, whole, users, found)
         return aggregates.Page(found, page.next_page)
@@ -207,4 +207,4 @@ def _whole(count: int | float) -> int:
 
 def _ms(value: Value | None) -> int | None:
     """Turn seconds into ms; what is beyond all measure stays so, for the accumulator to refuse."""
-    return None if value is None else round(max(-MOST, min(value.sum or 0, MOST)) * 1000)
+    return None if value is None else round(max(-MAX_VALUE, min(value.sum or 0, MAX_VALUE)) * 1000)

@@ -44,13 +44,13 @@ async def forecast(job: Job, *, now: int) -> list[str]:
 
 
 def _lines(job: Job, connection: Connection, plan: Plan, freshness: Freshness) -> Iterator[str]:
-    asked = sum(requests(job.query, chunk, plan.want.population) for chunk in plan.chunks)
+    asked = sum(requests(job.query, chunk, plan.demand.population) for chunk in plan.chunks)
     yield (
-        f"{connection.name}: {counted(len(plan.standing), 'part')} standing, {len(plan.stale):,} stale, "
+        f"{connection.name}: {counted(len(plan.reused), 'part')} standing, {len(plan.stale):,} stale, "
         f"{counted(len(plan.chunks), 'chunk')} to fetch"
     )
     yield from _first(
-        [f"stands: {interval}, {_who(users)}" for interval, users in _joined(plan.standing)],
+        [f"stands: {interval}, {_who(users)}" for interval, users in _joined(plan.reused)],
         "stretches that stand",
     )
     if not plan.chunks:
@@ -62,7 +62,7 @@ def _lines(job: Job, connection: Connection, plan: Plan, freshness: Freshness) -
     yield f"  {least}{counted(asked, 'request')}, {duration(_seconds(asked, limit) / lanes)} at {limit} a minute{shared}"
     yield f"  {_most(job, plan)}"
     stale = [
-        f"stale: part {part.number}, {part.interval}, {_who(part.users)}, {freshness.why(part)}"
+        f"stale: part {part.number}, {part.interval}, {_who(part.users)}, {freshness.stale_reason(part)}"
         for part in plan.stale
     ]
     yield from _first(stale, "stale parts")
@@ -105,7 +105,7 @@ def _seconds(requests: int, limit: int) -> float:
 
 def _most(job: Job, plan: Plan) -> str:
     cells = sum(
-        (plan.want.population if chunk.users is None else len(chunk.users))
+        (plan.demand.population if chunk.users is None else len(chunk.users))
         * (len(job.query.grid.edges(chunk.interval)) - 1)
         for chunk in plan.chunks
     )

@@ -54,8 +54,8 @@ def _connection(kept: Snapshot, name: str, *, now: int) -> Iterator[str]:
             [f"missing: {chunk.interval}, {describe_users(chunk.users)}" for chunk in missing]
         ):
             yield f"  {line}"
-    elif kept.plans[name].want.users != ():
-        yield f"  covers {kept.job.interval}, {describe_users(kept.plans[name].want.users)}"
+    elif kept.plans[name].demand.users != ():
+        yield f"  covers {kept.job.interval}, {describe_users(kept.plans[name].demand.users)}"
     if parts:
         oldest, newest = (
             min(part.fetched_at for part in parts),

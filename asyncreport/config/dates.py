@@ -20,8 +20,8 @@ from asyncreport.core.timeline import (
     Interval,
     day_start,
     from_instant,
-    instant,
     local_instant,
+    to_instant,
 )
 
 #: years that a range may touch: offsets of earlier ones were not always whole minutes, and nothing was recorded
@@ -150,7 +150,7 @@ def _bound(place: Place, text: str, grid: Grid, now: int) -> int:
     if _DATE.fullmatch(text):
         return day_start(moment.date(), grid.zone)
     try:
-        return local_instant(moment, grid.zone) if moment.tzinfo is None else instant(moment)
+        return local_instant(moment, grid.zone) if moment.tzinfo is None else to_instant(moment)
     except ValueError as error:
         raise place.wrong(f"is no single instant: {error}") from error
 
@@ -159,7 +159,7 @@ def _floored(place: Place, grid: Grid, now: int) -> int:
     if grid.granularity is Granularity.NONE:
         return now - now % MINUTE
     try:
-        return grid.around(now)[0]
+        return grid.edges_around(now)[0]
     except ValueError as error:
         raise place.wrong(f"has no bucket: {error}") from error
 
@@ -174,7 +174,7 @@ def _check_slots(place: Place, grid: Grid, interval: Interval) -> None:
 
 
 def _check_edge(place: Place, grid: Grid, at: int) -> None:
-    before, after = grid.around(at)
+    before, after = grid.edges_around(at)
     if before != after:
         edges = (
             from_instant(edge).astimezone(ZoneInfo(grid.zone)).isoformat(timespec="minutes")

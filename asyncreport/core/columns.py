@@ -22,7 +22,7 @@ _COLUMNS = (
 
 #: routing statuses in the order of their columns: https://help.mypurecloud.com/glossary/agent-status/
 STATUSES = ("INTERACTING", "COMMUNICATING", "IDLE", "NOT_RESPONDING", "OFF_QUEUE")
-TIMES = tuple(f"{status.lower()}_sec" for status in STATUSES)
+STATUS_COLUMNS = tuple(f"{status.lower()}_sec" for status in STATUSES)
 
 
 def columns(query: Query) -> list[str]:
@@ -31,7 +31,7 @@ def columns(query: Query) -> list[str]:
     found += [
         f"{column(metric)}_{what}" for metric in query.metrics for what in ("count", "sum_ms")
     ]
-    return [*found, *TIMES, "occupancy"] if query.occupancy else found
+    return [*found, *STATUS_COLUMNS, "occupancy"] if query.occupancy else found
 
 
 def metrics_of(query: Query) -> tuple[str, ...]:

@@ -242,4 +242,4 @@ class Part(Struct, frozen=True, kw_only=True):
     #: of the whole file, hex
     sha256: str
     #: a refresh is to replace it and has not yet
-    again: bool = False
+    refresh_pending: bool = False

@@ -14,7 +14,7 @@ from asyncreport.core.timeline import DAY, HOUR, Granularity, Grid, Interval, Sl
 
 #: users x buckets in one answer, where the job leaves the chunk's length open: as large as memory allows. A month of 1,000 agents who
 #: work in every half hour peaks at 130 MB with 20,000, and at 148 and more with 40,000; the budget is 150 (`tests/bench/memory.py`)
-STEPS = 20_000
+MAX_CELLS = 20_000
 
 
 class Demand(Struct, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ class Demand(Struct, frozen=True, kw_only=True):
     interval: Interval
     #: sorted ids; None: everyone
     users: tuple[str, ...] | None
-    #: None: as long as `STEPS` allow
+    #: None: as long as `MAX_CELLS` allow
     length: ChunkLength | None = None
     #: how many everyone is, at least 1
     population: int = 1
@@ -35,10 +35,10 @@ class Demand(Struct, frozen=True, kw_only=True):
 class Plan(Struct, frozen=True, kw_only=True):
     """One connection's work: what to fetch, and what stands already."""
 
-    want: Demand
+    demand: Demand
     chunks: tuple[Chunk, ...]
     #: parts that cover something wanted and are not asked again
-    standing: tuple[Part, ...]
+    reused: tuple[Part, ...]
     #: parts to be asked again: a chunk of the plan replaces each
     stale: tuple[Part, ...]
 
@@ -53,18 +53,18 @@ class Freshness(Struct, frozen=True, kw_only=True):
     #: the instant at which this run began; what it fetched itself is fresh, and nothing can have been fetched later
     now: int
 
-    def stale(self, part: Part) -> bool:
+    def is_stale(self, part: Part) -> bool:
         """Tell whether a part is to be asked again."""
-        return self.why(part) is not None
+        return self.stale_reason(part) is not None
 
-    def why(self, part: Part) -> str | None:
+    def stale_reason(self, part: Part) -> str | None:
         """Say why a part is to be asked again, as what it is; None: it is not."""
         if part.fetched_at == self.now:
             return None
         if part.fetched_at > self.now:
             # Its run's clock was ahead: it may have asked of a time that had not come, and have kept the empty answer.
             return "fetched after now: the clock was or is wrong"
-        if part.again or self.refreshed(part):
+        if part.refresh_pending or self.refreshes(part):
             return "to be fetched again by a refresh"
         return (
             "fetched before the numbers had settled"
@@ -72,12 +72,12 @@ class Freshness(Struct, frozen=True, kw_only=True):
             else None
         )
 
-    def refreshed(self, part: Part) -> bool:
+    def refreshes(self, part: Part) -> bool:
         """Tell whether a part is to be asked again on purpose."""
         return self.refresh is not None and part.interval.overlaps(self.refresh)
 
 
-def plan(want: Demand, parts: Sequence[Part], freshness: Freshness) -> Plan:
+def plan(demand: Demand, parts: Sequence[Part], freshness: Freshness) -> Plan:
     """Tile what no part covers; `parts` are the standing ones of the want's fingerprint.
 
     A stale part is asked again whole, together with those beside it as far as one chunk may reach. Where everyone is wanted,
@@ -87,29 +87,29 @@ def plan(want: Demand, parts: Sequence[Part], freshness: Freshness) -> Plan:
     useful: defaultdict[str, list[Part]] = defaultdict(list)
     superseded: defaultdict[str, list[Part]] = defaultdict(list)
     for part in parts:
-        if _useful(part, want):
+        if _useful(part, demand):
             useful[part.month].append(part)
-        elif want.users is None and part.users is not None:
+        elif demand.users is None and part.users is not None:
             superseded[part.month].append(part)
     chunks: list[Chunk] = []
-    standing: list[Part] = []
+    reused: list[Part] = []
     stale: list[Part] = []
-    for slot in want.grid.slots(want.interval):
-        again = [part for part in useful[slot.month] if freshness.stale(part)]
-        here = list(_again(want, slot, again))
-        here += _missing(want, slot, useful[slot.month], superseded[slot.month])
+    for slot in demand.grid.slots(demand.interval):
+        again = [part for part in useful[slot.month] if freshness.is_stale(part)]
+        here = list(_again(demand, slot, again))
+        here += _missing(demand, slot, useful[slot.month], superseded[slot.month])
         chunks += sorted(here, key=lambda chunk: (chunk.interval, chunk.users or ()))
         stale += again
-        standing += [part for part in useful[slot.month] if not freshness.stale(part)]
-    return Plan(want=want, chunks=tuple(chunks), standing=tuple(standing), stale=tuple(stale))
+        reused += [part for part in useful[slot.month] if not freshness.is_stale(part)]
+    return Plan(demand=demand, chunks=tuple(chunks), reused=tuple(reused), stale=tuple(stale))
 
 
-def _useful(part: Part, want: Demand) -> bool:
-    if not part.interval.overlaps(want.interval) or want.users == ():
+def _useful(part: Part, demand: Demand) -> bool:
+    if not part.interval.overlaps(demand.interval) or demand.users == ():
         return False
     if part.users is None:
         return True
-    return want.users is not None and any(_holds(want.users, user) for user in part.users)
+    return demand.users is not None and any(_holds(demand.users, user) for user in part.users)
 
 
 def _holds(users: tuple[str, ...], user: str) -> bool:
@@ -117,7 +117,7 @@ def _holds(users: tuple[str, ...], user: str) -> bool:
     return at < len(users) and users[at] == user
 
 
-def _again(want: Demand, slot: Slot, parts: Sequence[Part]) -> Iterator[Chunk]:
+def _again(demand: Demand, slot: Slot, parts: Sequence[Part]) -> Iterator[Chunk]:
     """Ask for parts again: those of the same users that follow one another become one chunk, no longer than a chunk may be.
 
     A job that runs every half hour would otherwise keep, and ask for, a part of each run.
@@ -126,14 +126,14 @@ def _again(want: Demand, slot: Slot, parts: Sequence[Part]) -> Iterator[Chunk]:
     for part in parts:
         by_users[part.users].append(part)
     for users, of in by_users.items():
-        most = buckets_in_chunk(want, slot, len(users) if users else want.population)
+        most = buckets_in_chunk(demand, slot, len(users) if users else demand.population)
         joined: list[Part] = []
         for part in sorted(of, key=lambda part: part.interval):
-            if joined and not _joins(want.grid, joined, part, most):
-                yield _instead(want.connection, joined)
+            if joined and not _joins(demand.grid, joined, part, most):
+                yield _instead(demand.connection, joined)
                 joined = []
             joined.append(part)
-        yield _instead(want.connection, joined)
+        yield _instead(demand.connection, joined)
 
 
 def _joins(grid: Grid, joined: Sequence[Part], part: Part, most: int) -> bool:
@@ -153,23 +153,23 @@ def _instead(connection: str, parts: Sequence[Part]) -> Chunk:
 
 
 def _missing(
-    want: Demand, slot: Slot, parts: Sequence[Part], superseded: Sequence[Part]
+    demand: Demand, slot: Slot, parts: Sequence[Part], superseded: Sequence[Part]
 ) -> Iterator[Chunk]:
     """Cut what is missing in one slot into chunks."""
     wanted = Interval(
-        max(slot.edges[0], want.interval.start), min(slot.edges[-1], want.interval.end)
+        max(slot.edges[0], demand.interval.start), min(slot.edges[-1], demand.interval.end)
     )
-    for gaps, users in _gaps(want.users, wanted, parts).items():
+    for gaps, users in _gaps(demand.users, wanted, parts).items():
         for batch in _batches(users):
             cuts = slot.edges[
-                :: buckets_in_chunk(want, slot, len(batch) if batch else want.population)
+                :: buckets_in_chunk(demand, slot, len(batch) if batch else demand.population)
             ]
             for interval in (piece for gap in gaps for piece in _cut(gap, cuts)):
                 replaces = tuple(
                     part.number for part in superseded if part.interval.overlaps(interval)
                 )
                 yield Chunk(
-                    connection=want.connection,
+                    connection=demand.connection,
                     month=slot.month,
                     interval=interval,
                     users=batch,
@@ -235,17 +235,17 @@ def _cut(gap: Interval, cuts: Sequence[int]) -> Iterator[Interval]:
         yield Interval(start, end)
 
 
-def buckets_in_chunk(want: Demand, slot: Slot, users: int) -> int:
-    """Say how many buckets a chunk holds: the job's length rounded down to whole buckets, or what `STEPS` allow."""
+def buckets_in_chunk(demand: Demand, slot: Slot, users: int) -> int:
+    """Say how many buckets a chunk holds: the job's length rounded down to whole buckets, or what `MAX_CELLS` allow."""
     whole = len(slot.edges) - 1
-    step = want.grid.granularity.step or {Granularity.P1D: DAY, Granularity.P1W: 7 * DAY}.get(
-        want.grid.granularity
+    step = demand.grid.granularity.step or {Granularity.P1D: DAY, Granularity.P1W: 7 * DAY}.get(
+        demand.grid.granularity
     )
     if step is None:
         return 1
-    if want.length is None:
-        return max(1, min(whole, STEPS // users))
-    if want.length.days is None and want.length.hours is None:
+    if demand.length is None:
+        return max(1, min(whole, MAX_CELLS // users))
+    if demand.length.days is None and demand.length.hours is None:
         return max(1, whole)
-    length = (want.length.days or 0) * DAY + (want.length.hours or 0) * HOUR
+    length = (demand.length.days or 0) * DAY + (demand.length.hours or 0) * HOUR
     return max(1, length // step)

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from asyncreport.core.columns import (
     METRICS,
+    STATUS_COLUMNS,
     STATUSES,
-    TIMES,
     average,
     columns,
     metrics_of,
@@ -71,7 +71,7 @@ class Datum(Struct, gc=False):
 
 
 #: the largest count, or sum in ms, of one measure: 278 years; a thousand of them still add up exactly in a float
-MOST = 2**43
+MAX_VALUE = 2**43
 
 _HANDLE = METRICS[-1]
 
@@ -105,7 +105,7 @@ class Accumulator:
         self._statuses: dict[str | None, dict[int, list[int]]] = {}
         self._passed_over = False
 
-    def blank(self) -> Accumulator:
+    def empty_copy(self) -> Accumulator:
         """Give one over the same buckets in which nothing is yet: for an answer that may turn out to be none."""
         other = object.__new__(Accumulator)
         other.__dict__.update(self.__dict__, _cells={}, _statuses={}, _passed_over=False)
@@ -142,7 +142,7 @@ class Accumulator:
         self.add_validated(user, split, [self._sound(datum) for datum in data])
 
     def add_validated(self, user: str | None, split: Split, data: Iterable[Any]) -> None:
-        """Add one group's buckets, of which is known that they hold metrics that were asked for, whole ms and counts up to `MOST`.
+        """Add one group's buckets, of which is known that they hold metrics that were asked for, whole ms and counts up to `MAX_VALUE`.
 
         `data` are like `Datum`s, without None in place of a list or a number. Raise RejectedError for a bucket that is not on the grid.
         """
@@ -175,7 +175,7 @@ class Accumulator:
             if measure.metric in self._places:
                 stats = measure.stats or Stats()
                 total, count = stats.sum or 0, stats.count or 0
-                if not (0 <= total <= MOST and 0 <= count <= MOST):
+                if not (0 <= total <= MAX_VALUE and 0 <= count <= MAX_VALUE):
                     raise self._beyond(datum.interval)
                 measures.append(Measure(measure.metric, Stats(count, float(round(total)))))
         return Datum(datum.interval, measures)
@@ -193,7 +193,7 @@ class Accumulator:
             for measure in datum.metrics or ():
                 if measure.qualifier in STATUSES and measure.stats is not None:
                     total = measure.stats.sum or 0
-                    if not 0 <= total <= MOST:
+                    if not 0 <= total <= MAX_VALUE:
                         raise self._beyond(datum.interval)
                     cell = cells.setdefault(bucket, [0] * len(STATUSES))
                     cell[STATUSES.index(measure.qualifier)] += round(total)
@@ -342,7 +342,7 @@ def _add_cells(into: dict[int, list[Any]], other: dict[int, list[Any]]) -> None:
 def _routing(times: list[int] | None) -> Iterator[object]:
     """Walk the values of the routing columns; all null where no status was reported."""
     if times is None:
-        yield from [None] * (len(TIMES) + 1)
+        yield from [None] * (len(STATUS_COLUMNS) + 1)
         return
     for time in times:
         yield time / 1000

@@ -20,7 +20,7 @@ from asyncreport.core.records import Block
 from asyncreport.core.timeline import Grid, Interval
 
 #: why a smaller question may be answered: its answer is too large, it came too late, or the question itself is too long
-Trouble = Literal["large", "late", "long"]
+SplitReason = Literal["large", "late", "long"]
 
 
 @dataclass(slots=True)
@@ -34,10 +34,10 @@ class Bound:
     #: that one question names
     users: int | None = None
 
-    def learn(self, trouble: Trouble, answered: Sequence[Chunk], grid: Grid) -> None:
+    def learn(self, reason: SplitReason, answered: Sequence[Chunk], grid: Grid) -> None:
         """Keep to the largest of a chunk's pieces where the whole had met with trouble; a bound never rises."""
         most = max(size(piece, grid) for piece in answered)
-        if trouble == "long":
+        if reason == "long":
             self.users = _least(self.users, max(len(piece.users or ()) for piece in answered))
         elif answered[0].users is None:
             self.buckets = _least(self.buckets, most)
@@ -54,7 +54,7 @@ def size(piece: Chunk, grid: Grid) -> int:
     return (len(grid.edges(piece.interval)) - 1) * (1 if piece.users is None else len(piece.users))
 
 
-def trouble(error: AsyncReportError) -> Trouble | None:
+def split_reason(error: AsyncReportError) -> SplitReason | None:
     """Tell whether a smaller question may be answered where this error was the answer."""
     if isinstance(error, RejectedError):
         return "large" if error.code == TOO_LARGE else "long" if error.status == 413 else None
@@ -82,13 +82,13 @@ def tile(chunk: Chunk, grid: Grid, bound: Bound, *, alone: bool) -> list[Chunk]:
     ]
 
 
-def halves(piece: Chunk, grid: Grid, trouble: Trouble) -> Sequence[Chunk]:
+def halves(piece: Chunk, grid: Grid, reason: SplitReason) -> Sequence[Chunk]:
     """Cut a piece in two: at the bucket edge in its middle, a single bucket between two users; nothing where it cannot be cut.
 
     A question that is too long has too many users, and no interval makes it shorter.
     """
     edges = grid.edges(piece.interval)
-    if trouble != "long" and len(edges) > 2:
+    if reason != "long" and len(edges) > 2:
         middle = edges[len(edges) // 2]
         spans = Interval(edges[0], middle), Interval(middle, edges[-1])
         return [replace(piece, interval=span) for span in spans]
@@ -99,7 +99,7 @@ def halves(piece: Chunk, grid: Grid, trouble: Trouble) -> Sequence[Chunk]:
     return [replace(piece, users=users[:middle]), replace(piece, users=users[middle:])]
 
 
-def least(piece: Chunk, grid: Grid) -> Chunk:
+def smallest_piece(piece: Chunk, grid: Grid) -> Chunk:
     """Give the smallest part of a piece that can be asked for: its first bucket, of its first user."""
     start, end = grid.edges(piece.interval)[:2]
     return replace(
@@ -124,18 +124,18 @@ def _joined(user: str | None, blocks: Sequence[Block]) -> Block:
     return Block(user, lines, sum(block.count for block in blocks), queues)
 
 
-def next_step(piece: Chunk, trouble: Trouble) -> str:
+def next_step(piece: Chunk, reason: SplitReason) -> str:
     """Say what is left to do about a piece that cannot be cut."""
     # No cut by users would hold what is of no user.
     everyone = (
         ": list users or teams, or set contract: query-jobs"
-        if piece.users is None and trouble != "long"
+        if piece.users is None and reason != "long"
         else ""
     )
     return f"which cannot be cut smaller{everyone}"
 
 
-def told(error: AsyncReportError, piece: Chunk, fact: str) -> AsyncReportError:
+def with_piece(error: AsyncReportError, piece: Chunk, fact: str) -> AsyncReportError:
     """Say of the error that ends a chunk which piece of it met it, and why that is not cut again."""
     text = f"{error}; this was {piece.interval} of {_who(piece.users)}, {fact}"
     if isinstance(error, RejectedError):

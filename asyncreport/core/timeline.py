@@ -123,7 +123,7 @@ class Grid(Struct, frozen=True):
             )
         return tuple(found)
 
-    def around(self, instant: int) -> tuple[int, int]:
+    def edges_around(self, instant: int) -> tuple[int, int]:
         """Give the bucket edges at or before an instant and at or after it."""
         edges = self.slot(instant).edges
         before = edges[bisect_right(edges, instant) - 1]
@@ -181,7 +181,7 @@ def _local_date(instant: int, zone: str) -> date:
     return from_instant(instant).astimezone(ZoneInfo(zone)).date()
 
 
-def instant(moment: datetime) -> int:
+def to_instant(moment: datetime) -> int:
     """Convert an aware datetime, cutting below the millisecond; raise ValueError for a naive one."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment} has no offset")
@@ -200,18 +200,18 @@ def iso(at: int) -> str:
 
 def parse_iso(text: str) -> int:
     """Read an instant with any offset (or `Z`); raise ValueError for one without."""
-    return instant(datetime.fromisoformat(text))
+    return to_instant(datetime.fromisoformat(text))
 
 
 def day_start(day: date, zone: str) -> int:
     """Give the first instant of a local day, which is not always a midnight that a clock showed."""
     info = ZoneInfo(zone)
     midnight = datetime(day.year, day.month, day.day, tzinfo=info)
-    at = instant(midnight)
+    at = to_instant(midnight)
     if from_instant(at).astimezone(info).replace(tzinfo=None) == midnight.replace(tzinfo=None):
         return at
     # The clocks jumped over midnight: the day begins at the jump, which lies between the two readings of the skipped time.
-    low, high = instant(midnight.replace(fold=1)), at
+    low, high = to_instant(midnight.replace(fold=1)), at
     before = from_instant(low).astimezone(info).utcoffset()
     while high - low > 1:
         middle = (low + high) // 2
@@ -226,8 +226,8 @@ def local_instant(moment: datetime, zone: str) -> int:
     """Convert a naive local time; raise ValueError where a clock change skips or repeats it."""
     info = ZoneInfo(zone)
     first, second = (
-        instant(moment.replace(tzinfo=info, fold=0)),
-        instant(moment.replace(tzinfo=info, fold=1)),
+        to_instant(moment.replace(tzinfo=info, fold=0)),
+        to_instant(moment.replace(tzinfo=info, fold=1)),
     )
     if first == second:
         return first

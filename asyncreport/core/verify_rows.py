@@ -18,7 +18,7 @@ Check = Callable[[bytes], str | None]
 _TIMES = tuple(f"{status.lower()}_sec" for status in STATUSES[:3])
 
 
-def checking(query: Query, interval: Interval) -> Check:
+def row_checker(query: Query, interval: Interval) -> Check:
     """Make the check of rows that a query gives in an interval; raise ValueError where its ends are no edges of buckets."""
     spans = dict(pairwise(map(iso, query.grid.edges(interval))))
     decoder = msgspec.json.Decoder(_row(query))

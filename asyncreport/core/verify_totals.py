@@ -35,7 +35,7 @@ class Difference(Struct, frozen=True):
     columns: tuple[tuple[str, int, int], ...]
 
 
-def compared(query: Query) -> tuple[str, ...]:
+def compared_columns(query: Query) -> tuple[str, ...]:
     """Name the columns that add up: no averages, and no time off queue, which is lost where nothing else was in the bucket."""
     further = [
         f"{column(metric)}_{what}" for metric in query.metrics for what in ("count", "sum_ms")
@@ -48,7 +48,7 @@ def compared(query: Query) -> tuple[str, ...]:
     return (*_OF_ALL, *further, *statuses)
 
 
-def summed(query: Query, interval: Interval, *, several: Iterable[str]) -> Query:
+def totals_query(query: Query, interval: Interval, *, several: Iterable[str]) -> Query:
     """Ask for the same in one bucket, and for what handle time is made of.
 
     Of the dimensions that records are split by, those that have `several` values for one interaction stay: the others add up.
@@ -83,18 +83,18 @@ def differences(
     theirs: Totals,
     columns: Sequence[str],
     *,
-    slack: Mapping[str | None, int] = MappingProxyType({}),
+    tolerance: Mapping[str | None, int] = MappingProxyType({}),
 ) -> list[Difference]:
     """List the users whose totals are not the same, by id, with the columns; who is missing has nothing but zeros.
 
-    `slack` is by how many ms a user's seconds may be off.
+    `tolerance` is by how many ms a user's seconds may be off.
     """
     found = []
     nothing: dict[str, int] = {}
     for user in sorted(ours.keys() | theirs.keys(), key=null_first):
         here, there = ours.get(user, nothing), theirs.get(user, nothing)
         pairs = [(name, here.get(name, 0), there.get(name, 0)) for name in columns]
-        off = slack.get(user, 0)
+        off = tolerance.get(user, 0)
         if unlike := tuple(
             pair
             for pair in pairs
@@ -112,7 +112,7 @@ def merge(into: Totals, other: Totals) -> None:
             mine[name] = mine.get(name, 0) + value
 
 
-def uneven(totals: Totals) -> list[tuple[str | None, int, int]]:
+def uneven_handle_times(totals: Totals) -> list[tuple[str | None, int, int]]:
     """List users whose handle time is not what it is made of, with both in ms.
 
     Each metric is stamped with its own instant, so that of an interaction at either end of the range one may be inside and the

@@ -21,7 +21,7 @@ from asyncreport.core.errors import (
 )
 from asyncreport.core.job import Chunk, Query
 from asyncreport.core.records import Accumulator, Block
-from asyncreport.core.splitting import Trouble
+from asyncreport.core.splitting import SplitReason
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ class _Pieces:
     ask: Ask
     known: ConnectionState
     #: why it was cut
-    troubles: set[Trouble] = field(default_factory=set)
+    troubles: set[SplitReason] = field(default_factory=set)
     #: cuts for answers that came too late
     late: int = 0
 
@@ -124,15 +124,15 @@ class _Pieces:
         self, piece: Chunk, error: RejectedError | RetriesExhausted
     ) -> Sequence[Chunk]:
         """Give the halves of a piece that was not answered; raise the error where they would fare no better."""
-        trouble = splitting.trouble(error)
+        trouble = splitting.split_reason(error)
         if trouble is None:
             raise error
         halves = splitting.halves(piece, self.query.grid, trouble)
         if not halves:
-            raise splitting.told(error, piece, splitting.next_step(piece, trouble)) from error
+            raise splitting.with_piece(error, piece, splitting.next_step(piece, trouble)) from error
         if trouble == "late":
             if self.late + 1 == _MOST_LATE:
-                raise splitting.told(
+                raise splitting.with_piece(
                     error,
                     piece,
                     f"one of {_MOST_LATE} pieces of its chunk: set a shorter range.chunk",
@@ -147,7 +147,9 @@ class _Pieces:
         if isinstance(error, RetriesExhausted) and error.reason == "late":
             return
         try:
-            await self._whole(splitting.least(piece, self.query.grid), with_few_timeouts(self.ask))
+            await self._whole(
+                splitting.smallest_piece(piece, self.query.grid), with_few_timeouts(self.ask)
+            )
         except (RejectedError, RetriesExhausted) as other:
             # Where the lane is at its end, that is what must be told: its siblings may ask for the chunk.
             if isinstance(other, RetriesExhausted) and other.reason == "lane":

@@ -172,11 +172,11 @@ class _Run:
                 self.job, self.state.standing, self.connections, freshness, say=self.say
             )
             self.standing = sum(
-                part.fetched_at != self.now for made in plans.values() for part in made.standing
+                part.fetched_at != self.now for made in plans.values() for part in made.reused
             )
             stale = [part for made in plans.values() for part in made.stale]
             # Before the first answer: a refresh that dies half-way is finished by whichever run comes next.
-            await self.state.ask_again([part.number for part in stale if freshness.refreshed(part)])
+            await self.state.ask_again([part.number for part in stale if freshness.refreshes(part)])
             self.tell_of_the_clock(stale)
             self.stale = frozenset(part.number for part in stale)
             await self.pull(plans)
@@ -259,7 +259,7 @@ class _Run:
         works = [await self._work(name, made) for name, made in plans.items() if made.chunks]
         if works:
             self.progress.proven = self.progress.finished > 0 or any(
-                made.standing or made.stale for made in plans.values()
+                made.reused or made.stale for made in plans.values()
             )
             async with self.watch(self.progress, self._wire):
                 await run(works, self._save, self.progress)

@@ -92,7 +92,7 @@ class Snapshot:
     def wanted_parts(self, connection: str) -> list[Part]:
         """List the parts that hold something of what the job wants."""
         made = self.plans[connection]
-        return sorted((*made.standing, *made.stale), key=lambda part: part.number)
+        return sorted((*made.reused, *made.stale), key=lambda part: part.number)
 
     def targets(self) -> list[Target]:
         """List the output files with what belongs in each."""

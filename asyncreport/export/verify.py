@@ -19,7 +19,7 @@ from asyncreport.core.finding import Finding
 from asyncreport.core.job import Job, Part, Query
 from asyncreport.core.text import counted, describe_users, first_lines
 from asyncreport.core.timeline import iso
-from asyncreport.core.verify_rows import checking
+from asyncreport.core.verify_rows import row_checker
 from asyncreport.export.lanes import Connections
 from asyncreport.export.names import unknown_users, unknown_users_message
 from asyncreport.export.preflight import other_clients
@@ -167,7 +167,7 @@ async def _sound(query: Query, connection: str, parts: Sequence[Part], reader: R
 def _read(query: Query, part: Part, reader: Reader, stopped: Event) -> None:
     """Read a whole part, a user's rows at a time; raise StoreError where it is not what was saved, or was saved wrongly."""
     try:
-        check = checking(query, part.interval)
+        check = row_checker(query, part.interval)
     except ValueError as error:
         raise _wrong(part, reader, str(error)) from error
     before: str | None = None
@@ -213,9 +213,9 @@ def _tiling(kept: Snapshot, connection: str) -> Iterator[Finding]:
             (*told, "run again: only what is missing is fetched"),
         )
     else:
-        whom = describe_users(made.want.users) if made.want.users != () else "nobody"
+        whom = describe_users(made.demand.users) if made.demand.users != () else "nobody"
         yield Finding("OK", f"{connection}: the parts cover {kept.job.interval}, {whom}")
-    reasons = {part.number: kept.freshness.why(part) for part in made.stale}
+    reasons = {part.number: kept.freshness.stale_reason(part) for part in made.stale}
     for reason in dict.fromkeys(reasons.values()):
         parts = [part for part in made.stale if reasons[part.number] == reason]
         verb = "was" if len(parts) == 1 else "were"

@@ -52,7 +52,7 @@ async def server_findings(
     Month by month, because the vendor states no longest interval, and so that a difference says what to fetch again.
     """
     for connection in kept.job.connections:
-        if kept.plans[connection.name].want.users == ():
+        if kept.plans[connection.name].demand.users == ():
             continue
         found = await _compare(kept, reader, connection, connections)
         yield _told(kept, connection, found, now=now)
@@ -67,7 +67,7 @@ async def _compare(
 ) -> _Compared:
     """Share the questions among as many tasks as a run would have at work."""
     known = ConnectionState(patience=kept.job.limits.give_up_after)
-    if kept.job.query.occupancy and kept.plans[connection.name].want.users is None:
+    if kept.job.query.occupancy and kept.plans[connection.name].demand.users is None:
         known.everyone = await drive(
             directory.everyone(), partial(connections.ask, connection.name)
         )
@@ -124,7 +124,7 @@ class _Lanes:
 
 def _questions(kept: Snapshot, connection: Connection) -> Iterator[Chunk]:
     """Cut the range at the months and the users by a hundred."""
-    users, whole = kept.plans[connection.name].want.users, kept.job.interval
+    users, whole = kept.plans[connection.name].demand.users, kept.job.interval
     for slot in kept.job.query.grid.slots(whole):
         interval = Interval(
             max(slot.interval.start, whole.start), min(slot.interval.end, whole.end)
@@ -141,14 +141,14 @@ def _questions(kept: Snapshot, connection: Connection) -> Iterator[Chunk]:
 
 
 async def _theirs(kept: Snapshot, chunk: Chunk, known: ConnectionState, lane: Lane) -> Totals:
-    query = verify_totals.summed(kept.job.query, chunk.interval, several=MULTI_VALUED)
+    query = verify_totals.totals_query(kept.job.query, chunk.interval, several=MULTI_VALUED)
     theirs: Totals = {}
     for block in await fetch(chunk, query, lane.ask, known):
         verify_totals.add(
             theirs,
             block.user,
             map(orjson.loads, block.lines.splitlines()),
-            verify_totals.compared(query),
+            verify_totals.compared_columns(query),
         )
     return theirs
 
@@ -156,7 +156,7 @@ async def _theirs(kept: Snapshot, chunk: Chunk, known: ConnectionState, lane: La
 def _hold_against(
     kept: Snapshot, reader: Reader, chunk: Chunk, theirs: Totals, found: _Compared
 ) -> None:
-    columns = verify_totals.compared(kept.job.query)
+    columns = verify_totals.compared_columns(kept.job.query)
     # On the loop: the reader's descriptors have one user, and a month of a hundred users takes a moment.
     ours, buckets = _ours(kept, reader, chunk, columns)
     # Its seconds may be finer than a ms: each bucket was rounded when it was fetched, and their sum is rounded once.
@@ -167,7 +167,7 @@ def _hold_against(
     )
     found.differences += [
         (chunk.interval, each)
-        for each in verify_totals.differences(ours, theirs, columns, slack=slack)
+        for each in verify_totals.differences(ours, theirs, columns, tolerance=slack)
     ]
     verify_totals.merge(found.totals, theirs)
 
@@ -272,7 +272,7 @@ def _name(user: str | None, names: dict[str, str | None]) -> str:
 
 def _handle_time(kept: Snapshot, connection: Connection, totals: Totals) -> Finding:
     names = Names(kept.job.state_folder / "names.json").of(connection.identity)
-    if uneven := verify_totals.uneven(totals):
+    if uneven := verify_totals.uneven_handle_times(totals):
         told = [
             f"{_name(user, names)}: {_shown('_sec', handle)} s of handle time, {_shown('_sec', pieces)} s of pieces"
             for user, handle, pieces in uneven

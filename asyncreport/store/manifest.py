@@ -94,7 +94,7 @@ class Manifest:
         """List the parts that nothing replaced and whose files have the size they should; raise StoreError."""
         sizes = _sizes(self.folder)
         return [
-            structs.replace(part, again=True) if part.number in self._again else part
+            structs.replace(part, refresh_pending=True) if part.number in self._again else part
             for part in self._standing()
             if part.fingerprint == fingerprint and sizes.get(part_name(part.number)) == part.size
         ]

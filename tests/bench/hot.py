@@ -23,7 +23,7 @@ from asyncreport.api.wire import Request
 from asyncreport.core.columns import METRICS, average
 from asyncreport.core.errors import RejectedError
 from asyncreport.core.job import Chunk, Query
-from asyncreport.core.records import MOST, Accumulator
+from asyncreport.core.records import MAX_VALUE, Accumulator
 from asyncreport.core.timeline import MINUTE, Granularity, Grid, Interval, iso, parse_iso
 from asyncreport.engine.fetch import fetch
 from tests.bench.table import Line
@@ -131,7 +131,7 @@ def _rows_of_dicts(
     for user in sorted(cells):
         for bucket, cell in sorted(cells[user].items()):
             numbers = [number for total in cell.values() for number in total]
-            if min(numbers) < 0 or max(numbers) > MOST:
+            if min(numbers) < 0 or max(numbers) > MAX_VALUE:
                 raise RejectedError(user)
             talk, held, acw, handle = (cell.get(metric, nothing) for metric in METRICS)
             yield {

@@ -139,7 +139,7 @@ def _job(folder: Path, url: str, *, days: int, users: Sequence[str] | None, limi
 def peak(
     *,
     days: int,
-    steps: int = plan.STEPS,
+    steps: int = plan.MAX_CELLS,
     users: Sequence[str] | None = None,
     hours: int = 24,
     limit: int = UNLIMITED,
@@ -185,7 +185,7 @@ def main(arguments: Sequence[str]) -> None:
     if arguments[:1] == ["serve"]:
         asyncio.run(_serve(int(arguments[1])))
     elif arguments[:1] == ["run"]:
-        plan.STEPS = int(arguments[1])
+        plan.MAX_CELLS = int(arguments[1])
         cli(["run", arguments[2]])
     elif arguments:
         days, hours = int(arguments[0]), int(arguments[1]) if len(arguments) > 1 else 24
@@ -196,7 +196,7 @@ def main(arguments: Sequence[str]) -> None:
                 f"{steps:6,} steps, a month of everyone: {peak(days=31, steps=steps)}\n"
             )
         sys.stdout.write(
-            f"{plan.STEPS:6,} steps, a month of 1,000 listed: {peak(days=31, users=USERS)}\n"
+            f"{plan.MAX_CELLS:6,} steps, a month of 1,000 listed: {peak(days=31, users=USERS)}\n"
         )
 
 

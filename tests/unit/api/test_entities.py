@@ -255,9 +255,9 @@ def test_the_contract_knows_no_zone_so_local_days_are_one_request_each(
 ) -> None:
     """A row then need not say which bucket it is: there is only one."""
     grid = Grid(granularity, zone)
-    start = grid.around(parse_iso("2023-10-04T00:00Z"))[0]
-    second = grid.around(start + 1)[1]
-    interval = Interval(start, grid.around(second + 1)[1])
+    start = grid.edges_around(parse_iso("2023-10-04T00:00Z"))[0]
+    second = grid.edges_around(start + 1)[1]
+    interval = Interval(start, grid.edges_around(second + 1)[1])
     asked, rows = ask(
         lambda _: (
             page({"user": {"id": "anna"}, "metrics": {"handledCount": {"count": 1}}})

@@ -23,7 +23,7 @@ from asyncreport.core.job import (
     Selector,
     Team,
 )
-from asyncreport.core.timeline import DAY, Granularity, Interval, instant, iso
+from asyncreport.core.timeline import DAY, Granularity, Interval, iso, to_instant
 from asyncreport.emulator import vocabulary
 from tests.unit.config.good_job import GOOD, SECRET, load
 
@@ -31,7 +31,7 @@ UUID = "0f0e0d0c-0b0a-4908-8706-050403020100"
 
 
 def at(text: str) -> int:
-    return instant(datetime.fromisoformat(text))
+    return to_instant(datetime.fromisoformat(text))
 
 
 def with_range(start: str, end: str, zone: str = "UTC", granularity: str = "PT1H") -> str:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncreport.core.job import Chunk, ChunkLength, Part
-from asyncreport.core.plan import STEPS, Demand, Freshness, plan
+from asyncreport.core.plan import MAX_CELLS, Demand, Freshness, plan
 from asyncreport.core.timeline import DAY, Granularity, Grid, Interval, local_instant
 from tests.unit.core.test_timeline import ZONES
 
@@ -82,8 +82,8 @@ def ranges(draw: st.DrawFn, grid: Grid) -> Interval:
         draw(st.sampled_from([1, 3, 4, 9, 10, 11])),
         draw(st.integers(1, 28)),
     )
-    start = grid.around(local_instant(datetime(year, month, day, 12), grid.zone))[0]
-    end = grid.around(
+    start = grid.edges_around(local_instant(datetime(year, month, day, 12), grid.zone))[0]
+    end = grid.edges_around(
         start + draw(st.integers(0, 95 if grid.granularity.step is None else 40)) * DAY + DAY // 2
     )[1]
     return Interval(start, end if end > start else grid.slot(start).edges[-1])
@@ -205,7 +205,7 @@ def test_the_automatic_length_fills_an_answer_but_never_leaves_the_month() -> No
     hundred = plan(want(span("2024-01-01", "2024-02-01"), ids(100)), [], SETTLED).chunks
     assert {
         len(Grid(Granularity.PT30M, "UTC").edges(chunk.interval)) - 1 for chunk in hundred[:-1]
-    } == {STEPS // 100}
+    } == {MAX_CELLS // 100}
     few = plan(want(span("2024-01-01", "2024-03-01"), ids(3)), [], SETTLED).chunks
     assert [chunk.interval for chunk in few] == [
         span("2024-01-01", "2024-02-01"),
@@ -246,7 +246,7 @@ def test_a_part_fetched_before_it_settled_is_asked_again_whole() -> None:
         (done[2].interval, ids(2), (3,))
     ]
     assert [part.number for part in made.stale] == [3]
-    assert [part.number for part in made.standing] == [1, 2]
+    assert [part.number for part in made.reused] == [1, 2]
 
 
 def test_parts_that_nobody_wants_are_left_alone() -> None:
@@ -257,7 +257,7 @@ def test_parts_that_nobody_wants_are_left_alone() -> None:
         want(span("2024-01-01", "2024-02-01"), ("bert",)), done, Freshness(settle=DAY, now=LATER)
     )
     assert [chunk.users for chunk in made.chunks] == [("bert",)]
-    assert made.stale == made.standing == ()
+    assert made.stale == made.reused == ()
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_stale_parts_that_follow_one_another_become_one_chunk_as_long_as_a_chunk
         assert all(
             chunk.interval.start <= each.start and each.end <= chunk.interval.end for each in inside
         )
-    assert made.standing == ()
+    assert made.reused == ()
 
 
 def test_what_a_run_fetched_itself_is_not_stale() -> None:
@@ -331,13 +331,13 @@ def test_what_says_that_it_was_fetched_after_now_is_stale() -> None:
     wanted = want(span("2024-01-01", "2024-01-03"), ids(2))
     done = parts_of(plan(wanted, [], SETTLED).chunks, fetched_at=LATER)
     made = plan(wanted, done, Freshness(settle=0, now=LATER - 1))
-    assert (len(made.chunks), made.standing, made.stale) == (1, (), tuple(done))
+    assert (len(made.chunks), made.reused, made.stale) == (1, (), tuple(done))
 
 
 def test_a_part_that_a_refresh_left_behind_is_stale_until_it_is_replaced() -> None:
     wanted = want(span("2024-01-01", "2024-01-03"), ids(2))
     done = [
-        msgspec.structs.replace(part, again=True)
+        msgspec.structs.replace(part, refresh_pending=True)
         for part in parts_of(plan(wanted, [], SETTLED).chunks, fetched_at=LATER - 1)
     ]
     assert plan(wanted, done, SETTLED).chunks[0].replaces == (1,)

@@ -21,15 +21,15 @@ from asyncreport.core.job import Chunk
 from asyncreport.core.records import Block
 from asyncreport.core.splitting import (
     Bound,
-    Trouble,
+    SplitReason,
     halves,
     join,
-    least,
     next_step,
     size,
+    smallest_piece,
+    split_reason,
     tile,
-    told,
-    trouble,
+    with_piece,
 )
 from asyncreport.core.timeline import Granularity, Grid, Interval
 
@@ -106,7 +106,7 @@ def test_tiles_cover_the_chunk_once_within_the_bound(
     st.sampled_from(["large", "late", "long"]),
 )
 def test_halves_cover_their_piece_once_and_are_each_smaller(
-    buckets: int, users: int | None, grid: Grid, why: Trouble
+    buckets: int, users: int | None, grid: Grid, why: SplitReason
 ) -> None:
     """Down to a bucket of a user, or of everyone; a question that is too long ends at one user."""
     whole = chunk(buckets, users, grid)
@@ -125,10 +125,12 @@ def test_halves_cover_their_piece_once_and_are_each_smaller(
 
 def test_the_least_part_of_a_piece_is_a_bucket_of_a_user() -> None:
     assert (
-        size(least(chunk(24, 5), HOURS), HOURS) == size(least(chunk(24, None), HOURS), HOURS) == 1
+        size(smallest_piece(chunk(24, 5), HOURS), HOURS)
+        == size(smallest_piece(chunk(24, None), HOURS), HOURS)
+        == 1
     )
-    assert least(chunk(24, 5), HOURS).users == ("u000",)
-    assert least(chunk(24, None), HOURS).users is None
+    assert smallest_piece(chunk(24, 5), HOURS).users == ("u000",)
+    assert smallest_piece(chunk(24, None), HOURS).users is None
 
 
 @pytest.mark.parametrize(
@@ -146,9 +148,9 @@ def test_the_least_part_of_a_piece_is_a_bucket_of_a_user() -> None:
     ],
 )
 def test_only_what_a_smaller_question_may_mend_is_cut(
-    error: AsyncReportError, why: Trouble | None
+    error: AsyncReportError, why: SplitReason | None
 ) -> None:
-    assert trouble(error) == why
+    assert split_reason(error) == why
 
 
 def test_a_bound_is_the_largest_piece_that_was_answered_and_never_rises() -> None:
@@ -190,7 +192,7 @@ def test_joined_blocks_hold_every_row_once_by_user_and_in_order_of_time(
 def test_the_end_of_cutting_is_told_with_interval_users_and_next_step() -> None:
     error = RejectedError("[id] POST /x: 400 too large", status=400, code=TOO_LARGE)
     everyone, anna = chunk(1, None), chunk(1, 1)
-    end = told(error, everyone, next_step(everyone, "large"))
+    end = with_piece(error, everyone, next_step(everyone, "large"))
     span = "2024-04-01T00:00:00.000Z/2024-04-01T01:00:00.000Z"
     assert str(end) == (
         f"[id] POST /x: 400 too large; this was {span} of everyone, which cannot be cut smaller: "
@@ -198,10 +200,10 @@ def test_the_end_of_cutting_is_told_with_interval_users_and_next_step() -> None:
     )
     assert isinstance(end, RejectedError)
     assert (end.status, end.code, end.correlation_id) == (400, TOO_LARGE, "id")
-    assert str(told(error, anna, next_step(anna, "large"))).endswith(
+    assert str(with_piece(error, anna, next_step(anna, "large"))).endswith(
         f"; this was {span} of user u000, which cannot be cut smaller"
     )
-    late = told(RetriesExhausted("late"), chunk(1, 3), "so")
+    late = with_piece(RetriesExhausted("late"), chunk(1, 3), "so")
     assert isinstance(late, RetriesExhausted)
     assert str(late) == f"late; this was {span} of 3 users from u000 to u002, so"
     assert late.correlation_id is None

@@ -19,11 +19,11 @@ from asyncreport.core.timeline import (
     Interval,
     day_start,
     from_instant,
-    instant,
     iso,
     local_instant,
     parse_duration,
     parse_iso,
+    to_instant,
 )
 
 #: whole, half and quarter hours off UTC; clock changes at midnight, by half an hour, over the date line, twice a year and never
@@ -51,7 +51,7 @@ ZONES = (
 GRANULARITIES = [granularity for granularity in Granularity if granularity is not Granularity.NONE]
 
 instants = st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31)).map(
-    lambda moment: instant(moment.replace(tzinfo=UTC))
+    lambda moment: to_instant(moment.replace(tzinfo=UTC))
 )
 
 
@@ -166,8 +166,14 @@ def test_edges_off_the_grid_are_refused() -> None:
     grid = Grid(Granularity.PT1H, "UTC")
     with pytest.raises(ValueError, match="does not lie on the edges of PT1H buckets in UTC"):
         grid.edges(Interval(at("2023-01-01T00:30"), at("2023-01-01T02:00")))
-    assert grid.around(at("2023-01-01T00:30")) == (at("2023-01-01T00:00"), at("2023-01-01T01:00"))
-    assert grid.around(at("2023-01-01T01:00")) == (at("2023-01-01T01:00"), at("2023-01-01T01:00"))
+    assert grid.edges_around(at("2023-01-01T00:30")) == (
+        at("2023-01-01T00:00"),
+        at("2023-01-01T01:00"),
+    )
+    assert grid.edges_around(at("2023-01-01T01:00")) == (
+        at("2023-01-01T01:00"),
+        at("2023-01-01T01:00"),
+    )
 
 
 def test_an_interval_holds_time_and_knows_what_it_shares() -> None:
@@ -191,7 +197,7 @@ def test_local_times_of_a_clock_change_are_refused_with_both_readings(text: str,
 
 def test_a_naive_moment_is_refused() -> None:
     with pytest.raises(ValueError, match="has no offset"):
-        instant(datetime(2023, 1, 1))
+        to_instant(datetime(2023, 1, 1))
     with pytest.raises(ValueError, match="has no offset"):
         parse_iso("2023-01-01T00:00:00")
 
@@ -199,7 +205,7 @@ def test_a_naive_moment_is_refused() -> None:
 @given(instants)
 def test_instants_survive_their_text(moment: int) -> None:
     assert parse_iso(iso(moment)) == moment
-    assert instant(from_instant(moment)) == moment
+    assert to_instant(from_instant(moment)) == moment
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from asyncreport.core.columns import STATUSES
 from asyncreport.core.job import Query
 from asyncreport.core.records import Accumulator, Datum, Measure, Stats
 from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval, iso
-from asyncreport.core.verify_rows import checking
+from asyncreport.core.verify_rows import row_checker
 
 GRID = Grid(Granularity.PT1H, "UTC")
 SPAN = Interval(0, 6 * HOUR)
@@ -58,7 +58,7 @@ cell = st.tuples(
 def test_what_a_fetch_makes_is_sound(
     query: Query, cells: list[tuple[int, str | None, int, int]]
 ) -> None:
-    assert checking(query, SPAN)(made(query, cells)) is None
+    assert row_checker(query, SPAN)(made(query, cells)) is None
 
 
 def swap(rows: list[Row]) -> None:
@@ -113,7 +113,7 @@ def test_rows_that_are_spoilt_are_told(
         for line in made(query, [(n, "a", 3, 10_000 * (n + 1)) for n in range(4)]).splitlines()
     ]
     spoil(rows)
-    told = checking(query, SPAN)(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+    told = row_checker(query, SPAN)(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
     assert told is not None
     assert told.startswith(said)
 
@@ -122,7 +122,7 @@ def test_an_occupancy_that_is_not_that_of_its_times_is_told() -> None:
     rows = [json.loads(line) for line in made(QUERIES[2], [(0, None, 3, 10_000)]).splitlines()]
     rows[0]["occupancy"] += 0.0001
     assert (
-        checking(QUERIES[2], SPAN)(json.dumps(rows[0]).encode())
+        row_checker(QUERIES[2], SPAN)(json.dumps(rows[0]).encode())
         == "the occupancy of 1970-01-01T00:00:00.000Z is not that of its times"
     )
 
@@ -130,6 +130,6 @@ def test_an_occupancy_that_is_not_that_of_its_times_is_told() -> None:
 def test_split_values_out_of_order_are_told() -> None:
     rows = made(QUERIES[1], [(0, None, 1, 1), (0, "a", 1, 1)]).splitlines(keepends=True)
     assert (
-        checking(QUERIES[1], SPAN)(b"".join(rows[::-1]))
+        row_checker(QUERIES[1], SPAN)(b"".join(rows[::-1]))
         == "the record of 1970-01-01T00:00:00.000Z is out of order"
     )

@@ -9,11 +9,19 @@ from hypothesis import strategies as st
 
 from asyncreport.core.job import Query
 from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval
-from asyncreport.core.verify_totals import Totals, add, compared, differences, merge, summed, uneven
+from asyncreport.core.verify_totals import (
+    Totals,
+    add,
+    compared_columns,
+    differences,
+    merge,
+    totals_query,
+    uneven_handle_times,
+)
 
 GRID = Grid(Granularity.PT1H, "UTC")
 QUERY = Query(grid=GRID, metrics=("tAnswered",))
-COLUMNS = compared(QUERY)
+COLUMNS = compared_columns(QUERY)
 
 numbers = st.integers(0, 2**40)
 sums = st.fixed_dictionaries(dict.fromkeys(COLUMNS, numbers))
@@ -82,14 +90,14 @@ def test_what_nobody_measured_counts_as_nothing() -> None:
 
 
 def test_time_off_queue_and_averages_are_not_compared() -> None:
-    names = compared(Query(grid=GRID, occupancy=True))
+    names = compared_columns(Query(grid=GRID, occupancy=True))
     assert "idle_sec" in names
     assert not {"off_queue_sec", "occupancy", "avg_handle_time_sec"}.intersection(names)
 
 
 def test_the_question_keeps_the_dimensions_that_do_not_add_up_and_leaves_the_others_out() -> None:
     query = Query(grid=GRID, split_by=("queueId", "divisionId"), metrics=("tDialing",))
-    asked = summed(query, Interval(0, HOUR), several=["divisionId"])
+    asked = totals_query(query, Interval(0, HOUR), several=["divisionId"])
     assert asked.split_by == ("divisionId",)
     assert asked.metrics == ("tDialing", "tContacting")
     assert asked.grid.whole == Interval(0, HOUR)
@@ -97,7 +105,8 @@ def test_the_question_keeps_the_dimensions_that_do_not_add_up_and_leaves_the_oth
 
 def test_entities_are_asked_for_no_further_metric() -> None:
     assert (
-        summed(Query(contract="entities", grid=GRID), Interval(0, HOUR), several=()).metrics == ()
+        totals_query(Query(contract="entities", grid=GRID), Interval(0, HOUR), several=()).metrics
+        == ()
     )
 
 
@@ -114,11 +123,11 @@ def handled(handle: int, pieces: int, count: int = 100) -> Totals:
 
 def test_handle_time_may_miss_its_pieces_by_what_the_ends_of_the_range_cut_and_no_more() -> None:
     """100 interactions of 1 s: two of them and 1 % are 3 s."""
-    assert uneven(handled(100_000, 97_000)) == []
-    assert uneven(handled(100_000, 103_000)) == []
-    assert uneven(handled(100_000, 96_999)) == [("ann", 100_000, 96_999)]
-    assert uneven(handled(100_000, 103_001)) == [("ann", 100_000, 103_001)]
-    assert uneven(handled(0, 1, count=0)) == [("ann", 0, 1)]
+    assert uneven_handle_times(handled(100_000, 97_000)) == []
+    assert uneven_handle_times(handled(100_000, 103_000)) == []
+    assert uneven_handle_times(handled(100_000, 96_999)) == [("ann", 100_000, 96_999)]
+    assert uneven_handle_times(handled(100_000, 103_001)) == [("ann", 100_000, 103_001)]
+    assert uneven_handle_times(handled(0, 1, count=0)) == [("ann", 0, 1)]
 
 
 @given(totals, st.data(), st.integers(1, 1000))
@@ -129,5 +138,5 @@ def test_seconds_alone_may_be_off_and_by_so_much_alone(
     name = data.draw(st.sampled_from(COLUMNS))
     changed = deepcopy(found)
     changed[user][name] += by
-    assert bool(differences(changed, found, COLUMNS, slack={user: by})) != name.endswith("_sec")
-    assert differences(changed, found, COLUMNS, slack={user: by - 1})
+    assert bool(differences(changed, found, COLUMNS, tolerance={user: by})) != name.endswith("_sec")
+    assert differences(changed, found, COLUMNS, tolerance={user: by - 1})

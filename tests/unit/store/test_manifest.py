@@ -61,7 +61,7 @@ def test_a_part_that_is_to_be_fetched_again_says_so_until_it_is_replaced(tmp_pat
         Manifest.read(tmp_path).ask_again([first.number])
     assert (tmp_path / "manifest.jsonl").read_bytes().count(b"again") == 1
     assert Manifest.read(tmp_path).standing(FINGERPRINT) == [
-        msgspec.structs.replace(first, again=True),
+        msgspec.structs.replace(first, refresh_pending=True),
         second,
     ]
     third = _add(tmp_path, replaces=(first.number,))
