@@ -340,18 +340,13 @@ def query(**options: Any) -> None:
 
 def _draw(job: Job, records: bytes) -> None:
     from rich.console import Console
-    from rich.measure import Measurement
 
-    from asyncreport.terminal.table import plain, read, table, total
+    from asyncreport.terminal.table import read, table, total
 
-    rows, console, routing = read(records), Console(emoji=False), job.query.occupancy
-    zone, teams = job.query.grid.zone, len(job.teams) > 1
-    drawn = table(rows, zone=zone, teams=teams, routing=routing)
-    if Measurement.get(console, console.options.update(width=1000), drawn).minimum <= console.width:
-        console.print(drawn)
-    else:
-        for line in plain(rows, zone=zone, teams=teams, routing=routing):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    rows = read(records)
+    console = Console(emoji=False)
+    zone, routing = job.query.grid.zone, job.query.occupancy
+    console.print(table(rows, zone=zone, teams=len(job.teams) > 1, routing=routing))
     console.print(total(rows, routing=routing), markup=False, highlight=False)
 
 

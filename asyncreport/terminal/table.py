@@ -1,8 +1,8 @@
-"""Records as a table for a terminal, and what they come to. Pure."""
+"""Draw records as a table for a terminal, with their total in a line. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -12,15 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from asyncreport.core.columns import average, occupancy
-from asyncreport.core.text import printable
+from asyncreport.core.text import counted, printable
 from asyncreport.core.timeline import from_instant, parse_iso
 
-#: columns of a terminal that a name must have to be read
-_NAME = 12
+#: shown instead of a value that was not measured
+_NO_VALUE = "–"
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """One record, as far as a table needs it; times in seconds, null where nothing was measured."""
+    """The columns of a record that a table shows; times in seconds, None if not measured."""
 
     team: str
     user_id: str | None
@@ -42,45 +42,27 @@ def read(records: bytes) -> list[Row]:
 
 
 def table(rows: Sequence[Row], *, zone: str, teams: bool, routing: bool) -> Table:
-    """Lay rows out, intervals on the clock of a zone; with the column of teams and that of occupancy where asked for.
+    """Make a table of rows, with intervals in local time.
 
-    Names fold; its least width, as rich measures it, is that at which they can be read.
+    `zone` is an IANA name; `teams` and `routing` add the columns team and occupancy. On a narrow
+    terminal the cells fold, the widest first: nothing is cut off.
     """
-    made = Table()
-    names = (["team"] if teams else []) + ["user"]
-    headings = [*names, f"interval ({zone})", "handled", "AHT (s)"] + (
-        ["occupancy"] if routing else []
-    )
-    cells = [list(_cells(row, ZoneInfo(zone), teams=teams, routing=routing)) for row in rows]
-    for number, heading in enumerate(headings):
-        if heading in names:
-            made.add_column(heading, overflow="fold", min_width=_NAME)
-        else:
-            width = max(map(len, (heading, *(row[number] for row in cells))))
-            made.add_column(
-                heading,
-                justify="left" if number == len(names) else "right",
-                no_wrap=True,
-                min_width=width,
-            )
-    for row in cells:
-        made.add_row(*map(Text, row))
-    return made
+    drawn = Table()
+    if teams:
+        drawn.add_column("team", overflow="fold")
+    drawn.add_column("user", overflow="fold")
+    drawn.add_column(f"interval ({zone})", overflow="fold")
+    drawn.add_column("handled", justify="right", overflow="fold")
+    drawn.add_column("AHT (s)", justify="right", overflow="fold")
+    if routing:
+        drawn.add_column("occupancy", justify="right", overflow="fold")
 
-
-def plain(rows: Sequence[Row], *, zone: str, teams: bool, routing: bool) -> Iterator[str]:
-    """Write each row in a line, for a terminal that is too narrow for the table."""
-    yield f"intervals in {zone}"
+    time_zone = ZoneInfo(zone)
     for row in rows:
-        *whose, handled, aht = _cells(row, ZoneInfo(zone), teams=teams, routing=False)
-        yield ", ".join(
-            (
-                *whose,
-                f"{handled} handled",
-                f"AHT {aht} s",
-                *((f"occupancy {_share(row.occupancy)}",) if routing else ()),
-            )
-        )
+        cells = _cells(row, time_zone, teams=teams, routing=routing)
+        # Text, not str: rich would read [brackets] in a name as markup.
+        drawn.add_row(*map(Text, cells))
+    return drawn
 
 
 def _cells(row: Row, zone: ZoneInfo, *, teams: bool, routing: bool) -> Iterator[str]:
@@ -95,12 +77,17 @@ def _cells(row: Row, zone: ZoneInfo, *, teams: bool, routing: bool) -> Iterator[
 
 
 def interval(start: str, end: str, zone: ZoneInfo) -> str:
-    """Write an interval on the clock of a zone; the day of its end where that is another, no clock where both are midnights."""
-    first, last = (from_instant(parse_iso(at)).astimezone(zone) for at in (start, end))
+    """Write an interval in local time.
+
+    The end has a date only if it is on another day. Whole days have no clock times.
+    """
+    first = from_instant(parse_iso(start)).astimezone(zone)
+    last = from_instant(parse_iso(end)).astimezone(zone)
     if _is_midnight(first) and _is_midnight(last):
         return f"{first:%Y-%m-%d} – {last:%Y-%m-%d}"
-    same_day = first.date() == last.date()
-    return f"{first:%Y-%m-%d %H:%M} – {last:{'%H:%M' if same_day else '%Y-%m-%d %H:%M'}}"
+    if first.date() == last.date():
+        return f"{first:%Y-%m-%d %H:%M} – {last:%H:%M}"
+    return f"{first:%Y-%m-%d %H:%M} – {last:%Y-%m-%d %H:%M}"
 
 
 def _is_midnight(moment: datetime) -> bool:
@@ -108,29 +95,39 @@ def _is_midnight(moment: datetime) -> bool:
 
 
 def _seconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.2f}"
+    if value is None:
+        return _NO_VALUE
+    return f"{value:,.2f}"
 
 
 def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2%}"
+    if value is None:
+        return _NO_VALUE
+    return f"{value:.2%}"
 
 
-def total(rows: Sequence[Row], *, routing: bool) -> str:
-    """Add rows up in one line; a user's bucket counts once, in however many teams the user is."""
-    once = list({(row.user_id, row.interval_start): row for row in rows}.values())
-    handled = sum(row.handled_count for row in once)
-    aht = average(sum(_ms(row.total_handle_time_sec) for row in once), handled)
-    users = len({row.user_id for row in once if row.user_id is not None})
-    line = (
-        f"{users:,} {'user' if users == 1 else 'users'}, {handled:,} handled, AHT {_seconds(aht)} s"
-    )
-    if not routing:
-        return line
-    times = (
-        sum(_ms(getattr(row, name)) for row in once)
-        for name in ("interacting_sec", "communicating_sec", "idle_sec")
-    )
-    return f"{line}, occupancy {_share(occupancy(*times))}"
+def total(rows: Iterable[Row], *, routing: bool) -> str:
+    """Add rows up in one line. A user who is in several teams counts once in each interval."""
+    by_bucket = {(row.user_id, row.interval_start): row for row in rows}
+    unique = list(by_bucket.values())
+    users = {row.user_id for row in unique if row.user_id is not None}
+    handled = sum(row.handled_count for row in unique)
+    handle_time = sum(_ms(row.total_handle_time_sec) for row in unique)
+    aht = _seconds(average(handle_time, handled))
+
+    line = f"{counted(len(users), 'user')}, {handled:,} handled, AHT {aht} s"
+    if routing:
+        line += f", occupancy {_share(_total_occupancy(unique))}"
+    return line
+
+
+def _total_occupancy(rows: Iterable[Row]) -> float | None:
+    interacting = communicating = idle = 0
+    for row in rows:
+        interacting += _ms(row.interacting_sec)
+        communicating += _ms(row.communicating_sec)
+        idle += _ms(row.idle_sec)
+    return occupancy(interacting, communicating, idle)
 
 
 def _ms(seconds: float | None) -> int:
