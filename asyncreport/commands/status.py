@@ -120,7 +120,7 @@ def _last(last: LastSummary | None) -> Iterator[str]:
     if last.complete:
         yield f"last run that came to its end: {last.started}, complete"
     else:
-        old = sum(gap.stands for gap in last.missing)
+        old = sum(gap.stale for gap in last.missing)
         gaps = f"{counted(len(last.missing) - old, 'chunk')} and {counted(len(last.unknown), 'team')} missing"
         gaps += f", {counted(old, 'chunk')} not fetched again" if old else ""
         yield f"last run that came to its end: {last.started}, {gaps}; run again: nothing else will be fetched"

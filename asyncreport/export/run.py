@@ -251,7 +251,7 @@ class _Run:
     @property
     def partial(self) -> bool:
         """Tell whether output files, were they written now, would lack anything."""
-        return bool(self.unknown) or not all(gap.stands for gap in self.missing)
+        return bool(self.unknown) or not all(gap.stale for gap in self.missing)
 
     async def pull(self, plans: dict[str, Plan]) -> None:
         """Fetch what the plans list, connection by connection at once."""
@@ -352,8 +352,8 @@ class _Run:
             },
             members=members,
             chunks_fetched=self.progress.finished,
-            chunks_cut=sum(known.cut for known in self.known),
-            chunks_standing=self.standing,
+            chunks_split=sum(known.cut for known in self.known),
+            parts_reused=self.standing,
             changed=self.changed,
             records_fetched=self.progress.records,
             requests=counts.requests,

@@ -5,32 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
+import msgspec
 from msgspec import Struct
 
-from asyncreport.core.text import counted
+from asyncreport.core.text import MAX_SHOWN, counted, describe_users, first_lines, plural
 from asyncreport.engine.scheduler import Gap
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.restatements import Changed
 
-#: gaps told to people, at most
-_SHOWN = 20
+#: output files that the summary lists for people
+_MAX_FILES = 5
 
 
 class MissingChunk(Struct, frozen=True, kw_only=True):
     """A chunk that could not be fetched."""
 
     connection: str
+    #: `start/end`, UTC
     interval: str
     #: ids; None: everyone
     users: tuple[str, ...] | None
     error: str
-    #: what the vendor's support asks for; None where no answer came, or none bore one
+    #: the vendor's support asks for it; None if no response came, or a response without an id
     correlation_id: str | None = None
-    #: it was to be fetched again, and what was fetched before stands
-    stands: bool = False
+    #: it should have been fetched again, and the part of an earlier run still exists
+    stale: bool = msgspec.field(default=False, name="stands")
 
     @classmethod
-    def of(cls, gap: Gap, *, stands: bool = False) -> MissingChunk:
+    def of(cls, gap: Gap, *, stale: bool = False) -> MissingChunk:
         """Describe a gap."""
         return cls(
             connection=gap.chunk.connection,
@@ -38,22 +40,32 @@ class MissingChunk(Struct, frozen=True, kw_only=True):
             users=gap.chunk.users,
             error=str(gap.error),
             correlation_id=gap.error.correlation_id,
-            stands=stands,
+            stale=stale,
         )
 
     @classmethod
     def of_all(
         cls, gaps: Iterable[Gap], *, stale: AbstractSet[int] = frozenset()
     ) -> list[MissingChunk]:
-        """Describe gaps in order of time: they come in that of their failing; the parts numbered `stale` stand, old as they are."""
-        in_order = sorted(
-            gaps, key=lambda gap: (gap.chunk.interval, gap.chunk.connection, gap.chunk.users or ())
-        )
-        return [cls.of(gap, stands=not stale.isdisjoint(gap.chunk.replaces)) for gap in in_order]
+        """Describe gaps in order of time; `stale` has the numbers of stale parts."""
+        # The scheduler lists gaps in the order in which they failed, which is different each time.
+        in_order = sorted(gaps, key=_by_time)
+        return [cls.of(gap, stale=not stale.isdisjoint(gap.chunk.replaces)) for gap in in_order]
+
+    @property
+    def title(self) -> str:
+        """Say what is missing, without the error."""
+        fact = "missing"
+        if self.stale:
+            fact = "not fetched again"
+        return f"{fact}: {self.connection} {self.interval}, {_describe_users(self.users)}"
 
 
 class MemberChange(Struct, frozen=True, kw_only=True):
-    """Who joined a team and who left it since the last run, by id; records of the past stay with whoever did the work."""
+    """The ids of users who joined or left a team since the last run.
+
+    Records of the past stay with the user who did the work.
+    """
 
     joined: list[str]
     left: list[str]
@@ -73,103 +85,164 @@ class Summary(Struct, frozen=True, kw_only=True):
     elapsed_sec: float
     #: nothing is missing
     complete: bool
-    #: something is missing, and output files were written all the same
+    #: something is missing, and output files were written without it
     partial: bool = False
     #: in the output files, by team
     records: dict[str, int]
     chunks_fetched: int
-    #: of these, asked for in pieces after the server gave no answer to the whole
-    chunks_cut: int = 0
-    #: fetched by earlier runs
-    chunks_standing: int
+    #: of these, chunks that were split because the server did not answer for the whole chunk
+    chunks_split: int = msgspec.field(default=0, name="chunks_cut")
+    #: parts that earlier runs fetched
+    parts_reused: int = msgspec.field(name="chunks_standing")
     records_fetched: int
     requests: int
     retries: int
-    #: answers 429
+    #: responses with status 429
     throttled: int
-    #: seconds in which a request stood at the throttle
+    #: seconds for which requests waited at the throttle
     waiting_sec: float
-    #: the files as they stand; none where the run has gaps and was not told to merge all the same
+    #: the current files; empty if the run has gaps, unless partial files were allowed
     outputs: list[str]
-    #: of these, such as came out other than they were
+    #: how many of these changed
     outputs_written: int = 0
-    #: files that were not written, and from which something was missing when an earlier run wrote them
+    #: files that this run did not write and that an earlier run wrote with gaps
     still_partial: list[str] = []
     missing: list[MissingChunk]
-    #: of the teams that were looked up; the directory knows today's members alone
+    #: by team, of teams that the directory lists; it knows only the members of today
     members: dict[str, MemberChange] = {}
-    #: in parts that were fetched again
+    #: values that differ in parts that were fetched again
     changed: Changed = Changed()
-    #: teams that could not be looked up, and are not in the output
+    #: teams that could not be looked up and are not in the output
     unknown: list[UnknownTeam] = []
 
     def lines(self) -> Iterator[str]:
-        """Say it to people."""
-        if not self.chunks_fetched and not self.missing:
-            stand = "stands" if self.chunks_standing == 1 else "stand"
-            todo = "do" if self.complete and not self.outputs_written else "fetch"
-            yield f"{self.job}: nothing to {todo}, {counted(self.chunks_standing, 'part')} {stand}"
-        else:
-            yield f"{self.job}: {counted(self.chunks_fetched, 'chunk')} fetched, {self.chunks_standing:,} stood already"
-        if self.chunks_cut:
-            cut = f"{counted(self.chunks_cut, 'chunk')} {'was' if self.chunks_cut == 1 else 'were'} cut smaller"
-            yield f"  {cut}, the answers being too large or too late: a shorter range.chunk spares the failed requests"
+        """Describe the run for people, line by line."""
+        yield f"{self.job}: {self._work()}"
+        if self.chunks_split:
+            yield f"  {self._split_chunks()}"
         if self.outputs:
-            for team, count in self.records.items():
-                change = self.members.get(team)
-                moved = f" ({change})" if change and (change.joined or change.left) else ""
-                yield f"  {team}: {counted(count, 'record')}{moved}"
-        retried = (
-            f", {self.retries:,} {'retry' if self.retries == 1 else 'retries'}"
-            if self.retries
-            else ""
-        )
-        yield (
-            f"  {counted(self.requests, 'request')}{retried}, {self.throttled:,} times 429, "
-            f"{self.waiting_sec:,.1f} s waited for the limit, {self.elapsed_sec:,.1f} s in all"
-        )
+            yield from self._records()
+        yield f"  {self._requests()}"
         if self.changed.values:
             yield f"  {self.changed}"
-        if self.outputs and self.complete and not any(self.records.values()):
-            yield "  no records at all: check ids, range and filter, and with `asyncreport check` what the client sees"
-        yield from _files(self.outputs, " (partial)" if self.partial else "")
-        yield from _files(self.still_partial, " (partial, as an earlier run left it)")
+        if self._is_empty:
+            yield f"  {_NO_RECORDS}"
+        yield from self._files()
         yield from self._gaps()
+        yield from self._next_steps()
+
+    def _work(self) -> str:
+        reused = counted(self.parts_reused, "part")
+        if self.chunks_fetched or self.missing:
+            fetched = counted(self.chunks_fetched, "chunk")
+            return f"{fetched} fetched, {reused} reused"
+        if self.complete and not self.outputs_written:
+            return f"nothing to do, {reused} reused"
+        return f"nothing to fetch, {reused} reused"
+
+    def _split_chunks(self) -> str:
+        chunks = _subject(self.chunks_split, "chunk", "was", "were")
+        return (
+            f"{chunks} split because responses were too large or too late; "
+            "set a shorter range.chunk to avoid the failed requests"
+        )
+
+    def _records(self) -> Iterator[str]:
+        for team, count in self.records.items():
+            line = f"  {team}: {counted(count, 'record')}"
+            change = self.members.get(team)
+            if change is not None and (change.joined or change.left):
+                line += f" ({change})"
+            yield line
+
+    def _requests(self) -> str:
+        facts = [counted(self.requests, "request")]
+        if self.retries:
+            facts.append(counted(self.retries, "retry", "retries"))
+        facts.append(f"{self.throttled:,} rate limited (429)")
+        facts.append(f"{self.waiting_sec:,.1f} s waiting for the rate limit")
+        facts.append(f"{self.elapsed_sec:,.1f} s in total")
+        return ", ".join(facts)
+
+    @property
+    def _is_empty(self) -> bool:
+        return bool(self.outputs) and self.complete and not any(self.records.values())
+
+    def _files(self) -> Iterator[str]:
+        mark = ""
+        if self.partial:
+            mark = " (partial)"
+        yield from _list_files(self.outputs, mark)
+        yield from _list_files(self.still_partial, " (partial, written by an earlier run)")
 
     def _gaps(self) -> Iterator[str]:
         for team in self.unknown:
             yield f"missing: {team}"
-        told = ""
-        for gap in self.missing[:_SHOWN]:
-            who = (
-                "everyone"
-                if gap.users is None
-                else f"{counted(len(gap.users), 'user')} from {gap.users[0]} to {gap.users[-1]}"
-            )
-            what = "not fetched again" if gap.stands else "missing"
-            yield f"{what}: {gap.connection} {gap.interval}, {who}: {'as above' if gap.error == told else gap.error}"
-            told = gap.error
-        if len(self.missing) > _SHOWN:
-            yield f"and {len(self.missing) - _SHOWN:,} more: summary.json in the state folder lists them all"
+        yield from first_lines(_list_gaps(self.missing), "chunk")
+        if len(self.missing) > MAX_SHOWN:
+            yield "summary.json in the state folder lists every chunk that failed"
+
+    def _next_steps(self) -> Iterator[str]:
         if self.unknown:
-            teams = f"{counted(len(self.unknown), 'team')} {'is' if len(self.unknown) == 1 else 'are'} missing from the output"
-            yield f"{teams}; mend the job file or the directory, and run again"
-        old = sum(gap.stands for gap in self.missing)
-        if lost := len(self.missing) - old:
-            merged = (
-                "the output holds the rest" if self.outputs else "the output files are as they were"
+            teams = _subject(len(self.unknown), "team", "is", "are")
+            yield (
+                f"{teams} missing from the output; "
+                "fix the job file or the directory, then run again"
             )
-            step = "" if old else "; run again: nothing else will be fetched"
-            yield f"{counted(lost, 'chunk')} {'is' if lost == 1 else 'are'} missing and {merged}{step}"
-        if old:
-            one = old == 1
-            stand = f"{counted(old, 'chunk')} {'was' if one else 'were'} not fetched again, and {'its' if one else 'their'} old values stand"
-            where = "in the output" if self.outputs else "while the output files are as they were"
-            yield f"{stand} {where}; run again: {'nothing else' if not lost else 'only what is missing or old'} will be fetched"
+        facts = list(self._failed_chunks())
+        if facts:
+            facts[-1] += "; run again to fetch only these chunks"
+        yield from facts
+
+    def _failed_chunks(self) -> Iterator[str]:
+        stale = sum(chunk.stale for chunk in self.missing)
+        missing = len(self.missing) - stale
+        if missing:
+            chunks = _subject(missing, "chunk", "is", "are")
+            yield f"{chunks} missing; the output files {self._effect('contain the rest')}"
+        if stale:
+            chunks = _subject(stale, "chunk", "was", "were")
+            effect = self._effect("contain the previous values")
+            yield f"{chunks} not fetched again; the output files {effect}"
+
+    def _effect(self, effect: str) -> str:
+        if self.outputs:
+            return effect
+        return "were not changed"
 
 
-def _files(paths: Sequence[str], mark: str) -> Iterator[str]:
-    for path in paths[:5]:
-        yield f"  {path}{mark}"
-    if len(paths) > 5:
-        yield f"  and {counted(len(paths) - 5, 'more file')}"
+_NO_RECORDS = (
+    "no records found: check the ids, the range and the filter; "
+    "`asyncreport check` shows what the client can see"
+)
+
+
+def _by_time(gap: Gap) -> tuple[object, ...]:
+    return (gap.chunk.interval, gap.chunk.connection, gap.chunk.users or ())
+
+
+def _subject(number: int, noun: str, one: str, many: str) -> str:
+    return f"{counted(number, noun)} {plural(number, one, many)}"
+
+
+def _describe_users(users: Sequence[str] | None) -> str:
+    if users is None or len(users) < 2:
+        return describe_users(users)
+    return f"{describe_users(users)} ({users[0]} to {users[-1]})"
+
+
+def _list_gaps(chunks: Iterable[MissingChunk]) -> list[str]:
+    lines = []
+    previous = ""
+    for chunk in chunks:
+        error = chunk.error
+        if error == previous:
+            error = "the same error"
+        lines.append(f"{chunk.title}: {error}")
+        previous = chunk.error
+    return lines
+
+
+def _list_files(paths: Sequence[str], mark: str) -> list[str]:
+    lines = [f"{path}{mark}" for path in paths]
+    return [f"  {line}" for line in first_lines(lines, "file", limit=_MAX_FILES)]

@@ -78,10 +78,11 @@ def test_a_run_tells_people_on_stderr_and_nothing_on_stdout(
     result = call("run", str(job(tmp_path, emulator)), cwd=tmp_path)
     assert (result.code, result.out) == (0, "")
     first, team, wire, file = result.err.splitlines()
-    assert first == "job: 2 chunks fetched, 0 stood already"
+    assert first == "job: 2 chunks fetched, 0 parts reused"
     assert re.fullmatch(r"  sales: [\d,]+ records", team)
     assert re.fullmatch(
-        r"  4 requests, 0 times 429, [\d.]+ s waited for the limit, [\d.]+ s in all", wire
+        r"  4 requests, 0 rate limited \(429\), [\d.]+ s waiting for the rate limit, [\d.]+ s in total",
+        wire,
     )
     assert file == f"  {tmp_path / 'out.jsonl'}"
     summary = json.loads((tmp_path / ".asyncreport" / "job" / "summary.json").read_text())
@@ -436,6 +437,6 @@ def test_the_demo_runs_and_then_has_nothing_to_do(tmp_path: Path) -> None:
     first = call("run", str(ROOT / "configs" / "demo.yaml"), cwd=tmp_path)
     second = call("run", str(ROOT / "configs" / "demo.yaml"), cwd=tmp_path)
     assert (first.code, second.code) == (0, 0)
-    assert second.err.startswith("demo: nothing to do, 6 parts stand\n")
+    assert second.err.startswith("demo: nothing to do, 6 parts reused\n")
     lines = (tmp_path / "exports" / "demo.jsonl").read_text().splitlines()
     assert {json.loads(line)["team"] for line in lines} == {"billing", "sales", "support"}

@@ -107,9 +107,9 @@ def test_the_file_of_a_team_that_was_renamed_is_told_once_and_another_job_may_ha
         f"{tmp_path}/old.jsonl: written by an earlier run, by this job no longer, and left as it is"
         in renamed
     )
-    assert "a: nothing to fetch, 1 part stands" in renamed
+    assert "a: nothing to fetch, 1 part reused" in renamed
     assert "old.jsonl" not in again
-    assert again.startswith("a: nothing to do, 1 part stands")
+    assert again.startswith("a: nothing to do, 1 part reused")
     assert run_here(
         job(tmp_path, emulator, "b", output={"path": str(tmp_path / "old.jsonl")})
     ).complete

@@ -146,7 +146,7 @@ def test_a_finished_job_run_again_sends_no_request_and_touches_no_file(
     assert call("run", str(path), cwd=tmp_path).code == 0
     before, stamp = len(emulator.log()), (tmp_path / "out.jsonl").stat()
     result = call("run", str(path), cwd=tmp_path)
-    assert result.err.splitlines()[0] == "job: nothing to do, 16 parts stand"
+    assert result.err.splitlines()[0] == "job: nothing to do, 16 parts reused"
     assert len(emulator.log()) == before
     assert (tmp_path / "out.jsonl").stat() == stamp
 
@@ -173,7 +173,7 @@ def test_parts_that_were_changed_or_cut_are_named_and_fetched_again(
     warnings = [line for line in mended.err.splitlines() if line.startswith("warning: ")]
     assert ["part-00000003" in line or "part-00000005" in line for line in warnings] == [True, True]
     assert all(line.endswith("; a run fetches it again") for line in warnings)
-    assert "job: 3 chunks fetched, 13 stood already" in mended.err
+    assert "job: 3 chunks fetched, 13 parts reused" in mended.err
     assert len(asked(emulator, seen)) == 3
     assert (tmp_path / "out.jsonl").read_bytes() == calm
 
@@ -209,7 +209,7 @@ def test_a_refresh_asks_for_an_interval_again_and_lists_what_changed(
     assert asked(emulator, seen) == [
         f"2024-01-0{day}T00:00:00.000Z/2024-01-0{day + 1}T00:00:00.000Z" for day in (4, 5, 6)
     ]
-    assert "job: 3 chunks fetched, 13 stood already" in result.err
+    assert "job: 3 chunks fetched, 13 parts reused" in result.err
     assert (
         f"1 value in 1 part changed since they were fetched before: {state / 'changes.jsonl'}"
         in result.err
@@ -304,10 +304,10 @@ def test_a_refresh_with_a_failed_chunk_says_that_old_values_stand_and_the_next_r
         in failed.err
     )
     assert failed.err.splitlines()[-1].startswith(
-        "1 chunk was not fetched again, and its old values stand while the output files are as"
+        "1 chunk was not fetched again; the output files were not changed; run again"
     )
     assert partial.err.splitlines()[-1].startswith(
-        "1 chunk was not fetched again, and its old values stand in the output; run again"
+        "1 chunk was not fetched again; the output files contain the previous values; run again"
     )
     assert "(partial)" not in partial.err
     assert (tmp_path / "out.jsonl").read_bytes() == old != calm
@@ -341,7 +341,7 @@ def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(
         assert failed.code == 1
         assert not (tmp_path / "out.jsonl").exists()
         lines = failed.err.splitlines()
-        assert lines[0] == "job: 15 chunks fetched, 0 stood already"
+        assert lines[0] == "job: 15 chunks fetched, 0 parts reused"
         assert lines[-2].startswith(
             "missing: default 2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z, everyone: ["
         )
@@ -352,13 +352,13 @@ def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(
         assert "gave up after 2 attempts" in lines[-2]
         assert (
             lines[-1]
-            == "1 chunk is missing and the output files are as they were; run again: nothing else will be fetched"
+            == "1 chunk is missing; the output files were not changed; run again to fetch only these chunks"
         )
         partial = call("run", str(path), "--allow-partial", cwd=tmp_path)
         assert partial.code == 1
         assert (
             partial.err.splitlines()[-1]
-            == "1 chunk is missing and the output holds the rest; run again: nothing else will be fetched"
+            == "1 chunk is missing; the output files contain the rest; run again to fetch only these chunks"
         )
         summary = json.loads((tmp_path / ".asyncreport" / "job" / "summary.json").read_text())
         assert (summary["complete"], summary["partial"]) == (False, True)
@@ -374,7 +374,7 @@ def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(
         assert 0 < len((tmp_path / "out.jsonl").read_bytes()) < len(calm)
         again = call("run", str(path), cwd=tmp_path)
         assert (
-            f"  {tmp_path / 'out.jsonl'} (partial, as an earlier run left it)"
+            f"  {tmp_path / 'out.jsonl'} (partial, written by an earlier run)"
             in again.err.splitlines()
         )
         assert re.search(
@@ -464,7 +464,7 @@ def test_a_partial_output_of_nothing_leaves_the_good_one_alone(
         f"warning: not written, for nothing stands of what belongs in it: {files[0]}, {files[1]}\n"
         in result.err
     )
-    assert "2 chunks are missing and the output files are as they were" in result.err
+    assert "2 chunks are missing; the output files were not changed" in result.err
     assert [file.read_bytes() for file in files] == [good, good]
 
 
@@ -503,7 +503,7 @@ def test_recent_parts_are_fetched_again_until_they_settle(emulator: Handle, tmp_
     stale = call("plan", str(path), cwd=tmp_path).out.splitlines()
     assert stale[0] == "default: 14 parts standing, 2 stale, 2 chunks to fetch"
     summary = run_here(path, now=parse_iso("2024-01-20T06:00Z"))
-    assert (summary.chunks_fetched, summary.chunks_standing) == (2, 14)
+    assert (summary.chunks_fetched, summary.parts_reused) == (2, 14)
     assert asked(emulator, seen) == [
         "2024-01-15T00:00:00.000Z/2024-01-16T00:00:00.000Z",
         "2024-01-16T00:00:00.000Z/2024-01-17T00:00:00.000Z",

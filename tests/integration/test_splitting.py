@@ -102,12 +102,12 @@ def test_what_is_not_had_at_once_is_had_in_pieces(
 ) -> None:
     """To the same bytes, with no query job left behind and in a bounded number of requests."""
     options, sections = CASES[case]
-    assert export(tmp_path / "calm", boundless, **sections).chunks_cut == 0
+    assert export(tmp_path / "calm", boundless, **sections).chunks_split == 0
     with bounded(**options) as emulator:
         cut = export(tmp_path / "cut", emulator, **sections)
         assert emulator.jobs() == []
     assert cut.complete
-    assert 1 <= cut.chunks_cut <= cut.chunks_fetched
+    assert 1 <= cut.chunks_split <= cut.chunks_fetched
     assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (
         tmp_path / "calm" / "out.jsonl"
     ).read_bytes()
@@ -130,7 +130,7 @@ def test_later_chunks_are_asked_for_in_pieces_that_worked(tmp_path: Path) -> Non
         "2024-01-18T12",
         "2024-01-20T06",
     ]
-    assert summary.chunks_cut == 1
+    assert summary.chunks_split == 1
 
 
 def test_a_server_that_answers_nothing_is_not_asked_for_every_piece(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_server_that_answers_nothing_is_not_asked_for_every_piece(tmp_path: Pa
         summary = export(tmp_path, emulator, **LISTED, limits={"max_attempts": 4})
         assert len(queries(emulator)) == 2 * (4 + 3)
     assert [gap.error.count("gave up after 4 attempts") for gap in summary.missing] == [1, 1]
-    assert summary.chunks_cut == 0
+    assert summary.chunks_split == 0
 
 
 def test_a_chunk_is_cut_where_no_answer_comes_in_time(boundless: Handle, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_chunk_is_cut_where_no_answer_comes_in_time(boundless: Handle, tmp_pat
             ]
         )
         cut = export(tmp_path / "cut", emulator, **few)
-    assert (cut.complete, cut.chunks_cut) == (True, 1)
+    assert (cut.complete, cut.chunks_split) == (True, 1)
     assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (
         tmp_path / "calm" / "out.jsonl"
     ).read_bytes()
@@ -172,7 +172,7 @@ def test_an_answer_that_would_not_fit_into_memory_is_asked_for_in_pieces(
     with bounded() as emulator:
         emulator.faults([{"match": {"path": QUERY, "times": 1}, "do": {"gzip": "bomb"}}])
         cut = export(tmp_path / "cut", emulator)
-    assert (cut.complete, cut.chunks_cut) == (True, 1)
+    assert (cut.complete, cut.chunks_split) == (True, 1)
     assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (
         tmp_path / "calm" / "out.jsonl"
     ).read_bytes()
@@ -222,7 +222,7 @@ def test_a_question_that_is_too_long_names_fewer_users(boundless: Handle, tmp_pa
         )
         cut = export(tmp_path / "cut", emulator, **LISTED, limits={"concurrency": 1})
         assert [seen["status"] for seen in queries(emulator)] == [413, 200, 200, 200, 200]
-    assert (cut.complete, cut.chunks_cut) == (True, 1)
+    assert (cut.complete, cut.chunks_split) == (True, 1)
     assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (
         tmp_path / "calm" / "out.jsonl"
     ).read_bytes()

@@ -197,7 +197,7 @@ def test_a_storm_changes_no_byte(
     assert len(faults) / 4 < sum(fault in TROUBLES + LOGIN for fault in faults) < len(faults) / 2
     assert [each for each in TROUBLES if each not in faults] == []
     assert any(each in faults for each in ODDITIES)
-    assert name not in ("cut", "late") or summary.chunks_cut > 0
+    assert name not in ("cut", "late") or summary.chunks_split > 0
     assert (
         name != "two clients"
         or len({seen["client"] for seen in emulator.log()[before:] if seen["client"]}) == 2

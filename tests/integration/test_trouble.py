@@ -482,8 +482,8 @@ def test_what_a_clock_that_was_ahead_fetched_is_fetched_again(
     assert len(warnings) == 1
     assert warnings[0].startswith("warning: 4 parts say that they were fetched after now, 20")
     assert warnings[0].endswith("Z: the clock was or is wrong; they are fetched again")
-    assert "job: 4 chunks fetched, 0 stood already" in back.err
-    assert call("run", str(path), cwd=tmp_path).err.startswith("job: nothing to do, 4 parts stand")
+    assert "job: 4 chunks fetched, 0 parts reused" in back.err
+    assert call("run", str(path), cwd=tmp_path).err.startswith("job: nothing to do, 4 parts reused")
     assert (tmp_path / "out.jsonl").read_bytes() == calm
     slow = tmp_path / "slow"
     slow.mkdir()

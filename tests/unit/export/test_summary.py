@@ -1,19 +1,24 @@
-"""What a run says it did."""
+"""What a run reports at its end."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+from syrupy.assertion import SnapshotAssertion
+
 from asyncreport.core.errors import RejectedError, RetriesExhausted
 from asyncreport.core.job import Chunk
 from asyncreport.core.timeline import HOUR, Interval
 from asyncreport.engine.scheduler import Gap
-from asyncreport.export.summary import MissingChunk, Summary
+from asyncreport.export.summary import MemberChange, MissingChunk, Summary
 from asyncreport.export.teams import UnknownTeam
+
+UNKNOWN = UnknownTeam(team="lost", selector="group Lost", error="no such group")
 
 
 def summary(**rest: Any) -> Summary:
-    known: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "job": "aht",
         "range": "a/b",
         "started": "2024-01-01T00:00:00.000Z",
@@ -21,7 +26,7 @@ def summary(**rest: Any) -> Summary:
         "complete": True,
         "records": {"sales": 1234, "billing": 0},
         "chunks_fetched": 1200,
-        "chunks_standing": 3,
+        "parts_reused": 3,
         "records_fetched": 1234,
         "requests": 1210,
         "retries": 0,
@@ -30,71 +35,54 @@ def summary(**rest: Any) -> Summary:
         "outputs": ["exports/aht.jsonl"],
         "missing": [],
     }
-    return Summary(**{**known, **rest})
+    return Summary(**{**fields, **rest})
 
 
-def test_a_complete_run() -> None:
-    assert list(summary().lines()) == [
-        "aht: 1,200 chunks fetched, 3 stood already",
-        "  sales: 1,234 records",
-        "  billing: 0 records",
-        "  1,210 requests, 0 times 429, 55.0 s waited for the limit, 61.2 s in all",
-        "  exports/aht.jsonl",
-    ]
+def text(**rest: Any) -> str:
+    return "\n".join(summary(**rest).lines())
+
+
+def missing(connection: str = "west", interval: str = "e/f", **rest: Any) -> MissingChunk:
+    fields: dict[str, Any] = {"users": None, "error": "late", **rest}
+    return MissingChunk(connection=connection, interval=interval, **fields)
+
+
+def test_a_complete_run(snapshot: SnapshotAssertion) -> None:
+    assert text() == snapshot
 
 
 def test_nothing_to_do() -> None:
-    assert next(summary(chunks_fetched=0).lines()) == "aht: nothing to do, 3 parts stand"
+    assert next(summary(chunks_fetched=0).lines()) == "aht: nothing to do, 3 parts reused"
 
 
 def test_nothing_to_fetch_is_not_nothing_to_do() -> None:
-    """Where files were written all the same, or a team is unknown."""
-    unknown = UnknownTeam(team="lost", selector="group Lost", error="no such group")
-    for rest in ({"outputs_written": 1}, {"complete": False, "unknown": [unknown]}):
-        assert (
-            next(summary(chunks_fetched=0, **rest).lines())
-            == "aht: nothing to fetch, 3 parts stand"
-        )
+    """If files were written anyway, or a team is unknown."""
+    for rest in ({"outputs_written": 1}, {"complete": False, "unknown": [UNKNOWN]}):
+        first = next(summary(chunks_fetched=0, **rest).lines())
+        assert first == "aht: nothing to fetch, 3 parts reused"
 
 
-def test_files_that_an_earlier_run_left_partial_are_still_called_so() -> None:
-    gap = MissingChunk(connection="west", interval="e/f", users=None, error="late")
-    lines = list(
-        summary(complete=False, missing=[gap], outputs=[], still_partial=["a.jsonl"]).lines()
-    )
-    assert "  a.jsonl (partial, as an earlier run left it)" in lines
+def test_files_that_an_earlier_run_wrote_with_gaps_are_still_called_partial() -> None:
+    lines = text(complete=False, missing=[missing()], outputs=[], still_partial=["a.jsonl"])
+    assert "  a.jsonl (partial, written by an earlier run)" in lines.splitlines()
 
 
-def test_a_run_with_gaps_lists_each() -> None:
+def test_a_run_with_gaps_lists_each_gap(snapshot: SnapshotAssertion) -> None:
     gaps = [
-        MissingChunk(
-            connection="east", interval="c/d", users=("anna", "bert"), error="[id] POST /x: 504"
-        ),
-        MissingChunk(connection="west", interval="e/f", users=None, error="late"),
+        missing("east", "c/d", users=("anna", "bert"), error="[id] POST /x: 504"),
+        missing("west", "e/f"),
     ]
-    assert list(summary(complete=False, missing=gaps, outputs=[], retries=7, throttled=2).lines())[
-        1:
-    ] == [
-        "  1,210 requests, 7 retries, 2 times 429, 55.0 s waited for the limit, 61.2 s in all",
-        "missing: east c/d, 2 users from anna to bert: [id] POST /x: 504",
-        "missing: west e/f, everyone: late",
-        "2 chunks are missing and the output files are as they were; run again: nothing else will be fetched",
-    ]
+    assert text(complete=False, missing=gaps, outputs=[], retries=7, throttled=2) == snapshot
 
 
-def test_a_chunk_that_was_not_fetched_again_is_not_called_missing() -> None:
-    """What was fetched before stands, and the output is whole."""
-    old = MissingChunk(connection="east", interval="c/d", users=None, error="late", stands=True)
-    gone = MissingChunk(connection="west", interval="e/f", users=None, error="late")
-    assert list(summary(complete=False, missing=[old], outputs=[]).lines())[2:] == [
-        "not fetched again: east c/d, everyone: late",
-        "1 chunk was not fetched again, and its old values stand while the output files are as they were; "
-        "run again: nothing else will be fetched",
-    ]
-    assert list(summary(complete=False, missing=[old, gone, old]).lines())[-2:] == [
-        "1 chunk is missing and the output holds the rest",
-        "2 chunks were not fetched again, and their old values stand in the output; run again: only what is missing or old will be fetched",
-    ]
+def test_a_chunk_that_was_not_fetched_again_is_not_called_missing(
+    snapshot: SnapshotAssertion,
+) -> None:
+    """The part of an earlier run is reused, and the output is complete."""
+    old = missing("east", "c/d", stale=True)
+    assert text(complete=False, missing=[old], outputs=[]) == snapshot(name="only stale chunks")
+    both = text(complete=False, missing=[old, missing(), old])
+    assert both == snapshot(name="stale and missing chunks")
 
 
 def test_many_files_are_counted() -> None:
@@ -102,99 +90,82 @@ def test_many_files_are_counted() -> None:
     assert lines[-2:] == ["  4.jsonl", "  and 7 more files"]
 
 
-def test_one_of_a_kind_is_no_plural() -> None:
-    gap = MissingChunk(connection="west", interval="e/f", users=("anna",), error="late")
-    unknown = UnknownTeam(team="lost", selector="group Lost", error="no such group")
-    made = summary(
+def test_one_of_a_kind_is_not_a_plural(snapshot: SnapshotAssertion) -> None:
+    one = text(
         complete=False,
-        missing=[gap],
-        unknown=[unknown],
+        missing=[missing(users=("anna",))],
+        unknown=[UNKNOWN],
         chunks_fetched=1,
+        chunks_split=1,
         requests=1,
+        retries=1,
         records={"sales": 1},
     )
-    assert list(made.lines()) == [
-        "aht: 1 chunk fetched, 3 stood already",
-        "  sales: 1 record",
-        "  1 request, 0 times 429, 55.0 s waited for the limit, 61.2 s in all",
-        "  exports/aht.jsonl",
-        "missing: team 'lost' (group Lost) cannot be looked up: no such group",
-        "missing: west e/f, 1 user from anna to anna: late",
-        "1 team is missing from the output; mend the job file or the directory, and run again",
-        "1 chunk is missing and the output holds the rest; run again: nothing else will be fetched",
+    assert one == snapshot
+
+
+def test_changed_members_are_counted() -> None:
+    members = {
+        "sales": MemberChange(joined=["anna"], left=["bert", "carl"]),
+        "billing": MemberChange(joined=[], left=[]),
+    }
+    lines = list(summary(members=members).lines())
+    assert lines[1:3] == [
+        "  sales: 1,234 records (1 joined, 2 left since the last run)",
+        "  billing: 0 records",
     ]
 
 
-def test_of_many_gaps_the_first_are_told() -> None:
-    gaps = [
-        MissingChunk(connection="c", interval=f"{n}", users=None, error="late") for n in range(30)
-    ]
+def test_the_first_of_many_gaps_are_listed() -> None:
+    gaps = [missing("c", f"{n}") for n in range(30)]
     lines = list(summary(complete=False, missing=gaps, outputs=[]).lines())
     assert sum(line.startswith("missing: ") for line in lines) == 20
-    assert lines[-2] == "and 10 more: summary.json in the state folder lists them all"
+    assert lines[-3:-1] == [
+        "and 10 more chunks",
+        "summary.json in the state folder lists every chunk that failed",
+    ]
 
 
-def test_an_output_without_any_record_says_where_to_look() -> None:
-    lines = list(summary(records={"sales": 0}).lines())
-    assert (
-        "  no records at all: check ids, range and filter, and with `asyncreport check` what the client sees"
-        in lines
-    )
+def test_an_output_without_records_says_what_to_check(snapshot: SnapshotAssertion) -> None:
+    assert text(records={"sales": 0}) == snapshot
 
 
-def test_a_gap_bears_the_correlation_id_that_support_asks_for() -> None:
+def test_a_gap_has_the_correlation_id_that_support_asks_for() -> None:
     chunk = Chunk(connection="east", month="1970-01", interval=Interval(0, HOUR), users=("anna",))
-    gap = MissingChunk.of(
-        Gap(chunk, RetriesExhausted("[c-1] POST /x: 504; gave up after 8 attempts"))
-    )
-    assert gap == MissingChunk(
+    error = RetriesExhausted("[c-1] POST /x: 504; gave up after 8 attempts")
+    assert MissingChunk.of(Gap(chunk, error)) == MissingChunk(
         connection="east",
         interval="1970-01-01T00:00:00.000Z/1970-01-01T01:00:00.000Z",
         users=("anna",),
         error="[c-1] POST /x: 504; gave up after 8 attempts",
         correlation_id="c-1",
     )
-    assert (
-        MissingChunk.of(Gap(chunk, RejectedError("POST /x: cannot connect"))).correlation_id is None
-    )
+    without = MissingChunk.of(Gap(chunk, RejectedError("POST /x: cannot connect")))
+    assert without.correlation_id is None
 
 
 def test_a_partial_output_is_marked() -> None:
-    gap = MissingChunk(connection="west", interval="e/f", users=None, error="late")
-    assert "  exports/aht.jsonl (partial)" in list(
-        summary(complete=False, partial=True, missing=[gap]).lines()
+    lines = text(complete=False, partial=True, missing=[missing()])
+    assert "  exports/aht.jsonl (partial)" in lines.splitlines()
+
+
+def test_split_chunks_are_reported(snapshot: SnapshotAssertion) -> None:
+    assert text(chunks_split=12) == snapshot
+
+
+def test_gaps_are_listed_in_order_of_time() -> None:
+    """The order in which they failed does not matter."""
+    chunks = (
+        ("west", 2, None),
+        ("east", 0, ("bert",)),
+        ("west", 1, None),
+        ("east", 0, ("anna",)),
     )
-
-
-def test_chunks_that_had_to_be_cut_are_told() -> None:
-    lines = list(summary(chunks_cut=12).lines())
-    assert (
-        lines[1]
-        == "  12 chunks were cut smaller, the answers being too large or too late: a shorter range.chunk spares the failed requests"
-    )
-    assert next(iter(list(summary(chunks_cut=1).lines())[1:])).startswith(
-        "  1 chunk was cut smaller, "
-    )
-
-
-def test_gaps_are_told_in_order_of_time_whichever_failed_first() -> None:
-    gaps = [
-        Gap(
-            Chunk(
-                connection=connection,
-                month="1970-01",
-                interval=Interval(at * HOUR, (at + 1) * HOUR),
-                users=users,
-            ),
-            RetriesExhausted("late"),
-        )
-        for connection, at, users in (
-            ("west", 2, None),
-            ("east", 0, ("bert",)),
-            ("west", 1, None),
-            ("east", 0, ("anna",)),
-        )
-    ]
+    gaps = []
+    for connection, hour, users in chunks:
+        interval = Interval(hour * HOUR, (hour + 1) * HOUR)
+        chunk = Chunk(connection=connection, month="1970-01", interval=interval, users=users)
+        gaps.append(Gap(chunk, RetriesExhausted("late")))
     found = [
         (each.interval[11:13], each.connection, each.users) for each in MissingChunk.of_all(gaps)
     ]
@@ -206,5 +177,7 @@ def test_gaps_are_told_in_order_of_time_whichever_failed_first() -> None:
     ]
 
 
-def test_one_retry_is_no_plural() -> None:
-    assert "1,210 requests, 1 retry, 0 times 429" in "".join(summary(retries=1).lines())
+def test_the_keys_of_the_stored_summary_do_not_change() -> None:
+    stored = msgspec.to_builtins(summary(chunks_split=2, missing=[missing(stale=True)]))
+    assert (stored["chunks_cut"], stored["chunks_standing"]) == (2, 3)
+    assert stored["missing"][0]["stands"] is True
