@@ -1,12 +1,18 @@
-"""A job file that is wrong is refused with one message: where, which key, which value, what is accepted. The table: bad_jobs.txt."""
+"""A bad job file is refused with one message: where, which key, which value, what is accepted.
+
+`bad_jobs.txt` has the cases, `__snapshots__/test_bad_jobs.ambr` each case with its message.
+After a change of cases or wording: `pytest tests/unit/config --snapshot-update`, and read the diff.
+"""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
 from asyncreport.config import load_job
 from asyncreport.core.errors import ConfigError
@@ -15,36 +21,59 @@ from tests.unit.config.good_job import ENVIRON, GOOD, NOW, SECRET, load
 TABLE = Path(__file__).with_name("bad_jobs.txt")
 
 
-def cases() -> Iterator[tuple[str, str]]:
-    """Read (job file, message) pairs."""
+@dataclass(frozen=True)
+class Case:
+    """One block of the table."""
+
+    block: str
+
+    def lines(self, mark: str) -> list[str]:
+        return [line[1:] for line in self.block.split("\n") if line.startswith(mark)]
+
+    @property
+    def job(self) -> str:
+        """Give the text of the bad job file."""
+        new = "".join(f"{line}\n" for line in self.lines("+"))
+        if self.lines("-") == ["..."]:
+            return new
+        old = "".join(f"{line}\n" for line in self.lines("-"))
+        assert GOOD.count(old) == 1, old
+        return GOOD.replace(old, new)
+
+    def __str__(self) -> str:
+        return " ".join(line.strip() for line in self.lines("+") or self.lines("-"))[:60]
+
+
+def cases() -> Iterator[Case]:
     for block in TABLE.read_text("utf-8").split("\n\n")[1:]:
-        lines = block.strip("\n").split("\n")
-        old = [line[1:] for line in lines if line.startswith("-")]
-        new = "".join(f"{line[1:]}\n" for line in lines if line.startswith("+"))
-        (message,) = (line[1:] for line in lines if line.startswith("="))
-        if old == ["..."]:
-            yield new, message
-        else:
-            gone = "".join(f"{line}\n" for line in old)
-            assert GOOD.count(gone) == 1, gone
-            yield GOOD.replace(gone, new), message
+        yield Case(block.strip("\n"))
 
 
 CASES = list(cases())
 
 
-def test_the_table_is_read_whole() -> None:
-    assert len(CASES) == TABLE.read_text("utf-8").count("\n=") > 200
-
-
-@pytest.mark.parametrize(
-    ("text", "message"), CASES, ids=[message.partition(": ")[2][:60] for _, message in CASES]
-)
-def test_a_bad_job_has_its_exact_message(folder: Path, text: str, message: str) -> None:
+def message_of(folder: Path, job: str) -> str:
+    """Load a bad job and give its message; no traceback may contain the secret."""
     with pytest.raises(ConfigError) as caught:
-        load(folder, text)
-    assert str(caught.value) == message
+        load(folder, job)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
+    return str(caught.value)
+
+
+def test_the_whole_table_is_read() -> None:
+    assert len(CASES) > 200
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_bad_job_is_refused_in_one_line_without_secrets(folder: Path, case: Case) -> None:
+    message = message_of(folder, case.job)
+    assert message.startswith("job.yaml")
+    assert message.isprintable()
+
+
+def test_each_bad_job_has_its_message(folder: Path, snapshot: SnapshotAssertion) -> None:
+    blocks = [f"{case.block}\n= {message_of(folder, case.job)}\n" for case in CASES]
+    assert "\n".join(blocks) == snapshot
 
 
 @pytest.mark.parametrize(
