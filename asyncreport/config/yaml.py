@@ -1,213 +1,251 @@
-"""Reads YAML into plain values that know their lines: strictly, and never more than a bounded number of them. Pure."""
+"""Reads YAML into plain values that know their lines: strict, and bounded in size. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    DocumentStartEvent,
-    Event,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-    StreamEndEvent,
-)
+from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import Node as RawNode
 from ruamel.yaml.reader import ReaderError
 
 from asyncreport.core.errors import ConfigError
 
-#: values that aliases may add to a file: a few anchored lines can stand for billions
+#: values that aliases may add to a file: a few anchored lines can expand to billions
 ALIASED = 10_000
-#: a job file is at most five deep; the limit keeps hostile ones from exhausting the stack
+#: a job file is at most five levels deep; the limit protects the stack from hostile files
 DEPTH = 20
+#: characters of a key that a message shows
+KEY_SHOWN = 60
 
 Scalar = None | bool | int | float | str
 Value = Scalar | list["Node"] | dict[str, "Node"]
 
+_TAG = "tags are not allowed; to write text that starts with !, put it in quotes"
+_ALIAS = "the alias has no complete anchor above it; to write text that starts with *, quote it"
+_DOCUMENT = "a second document starts here; a job file must be one document"
+_TOO_DEEP = f"more than {DEPTH} levels of nesting are not allowed"
+_TOO_MANY = f"aliases may not expand to more than {ALIASED:,} values; use fewer aliases"
+_MERGE = "merge keys (<<) are not supported; write out the keys, or use an alias for a whole value"
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One value and where it stands."""
+    """One value and its position."""
 
     #: `job.yaml:12`, or `--set range.end`
     where: str
     value: Value = field(repr=False)
-    #: a scalar as it is spelled, `${...}` unexpanded
+    #: a scalar as the file spells it, `${...}` not expanded
     text: str = field(default="", repr=False)
+
+    @property
+    def children(self) -> Iterable[Node]:
+        """Give the values directly inside this one."""
+        if isinstance(self.value, dict):
+            return self.value.values()
+        if isinstance(self.value, list):
+            return self.value
+        return ()
 
 
 def read(text: str, label: str, *, numbered: bool = True) -> Node:
-    """Read one document; raise ConfigError with its label, and line if numbered, for anything that is not strict YAML 1.2.
+    """Read one document of strict YAML 1.2; `numbered` adds the line to the label.
 
-    Dates, `yes`, `010` and `12:30` stay text. Tags, merge keys, doubled keys and keys that are not text are refused.
+    Dates, `yes`, `010` and `12:30` stay text. Raise ConfigError for invalid YAML, tags, merge
+    keys, duplicate keys, keys that are not text, deep nesting and large expansions of aliases.
     """
-    # Errors leave without their cause: ruamel's quote the lines of the file, and a secret may be on them.
+    source = _Source(text, label, numbered=numbered)
+    raw = _compose(source)
+    if raw is None:
+        return Node(label, None)
+    return _Builder(source).build(raw, 0, around=label)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    text: str = field(repr=False)
+    label: str
+    numbered: bool
+
+    def where(self, line: int) -> str:
+        """Name a line, counted from 0 as ruamel's marks do."""
+        return f"{self.label}:{line + 1}" if self.numbered else self.label
+
+
+class _RefusedError(MarkedYAMLError):
+    """Report valid YAML that a job file must not contain."""
+
+
+class _StrictComposer(Composer):
+    """Builds ruamel's nodes; refuses tags and deep nesting, which the finished nodes hide."""
+
+    level = -1
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.parser.peek_event()
+        if not isinstance(event, AliasEvent) and event.tag is not None:
+            raise _RefusedError(problem=_TAG, problem_mark=event.start_mark)
+        self.level += 1
+        if self.level > DEPTH:
+            raise _RefusedError(problem=_TOO_DEEP, problem_mark=event.start_mark)
+        node = super().compose_node(parent, index)
+        self.level -= 1
+        return node
+
+
+def _compose(source: _Source) -> RawNode | None:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _StrictComposer
+    yaml.composer.warn_double_anchors = False
+    # Raised without a cause: ruamel's errors quote lines of the file, which may contain a secret.
     try:
-        return _Reader(text, label, numbered=numbered).document()
+        root: RawNode | None = yaml.compose(source.text)
     except MarkedYAMLError as error:
-        # What nothing closes ends with the file: the line where it was opened says more.
-        mark = error.context_mark if "end of stream" in str(error.problem) else error.problem_mark
-        where = f"{label}:{mark.line + 1}" if numbered and mark else label
-        raise ConfigError(f"{where}: is no YAML: {_problem(error)}{_hint(error, text)}") from None
+        raise _marked_error(error, source) from None
     except ReaderError as error:
-        where = f"{label}:{text.count(chr(10), 0, error.position) + 1}" if numbered else label
+        line = source.text.count("\n", 0, error.position)
+        character = source.text[error.position]
         raise ConfigError(
-            f"{where}: is no YAML: it holds the control character {text[error.position]!r}"
+            f"{source.where(line)}: is not valid YAML: control character {character!r}"
         ) from None
-    except (
-        YAMLError,
-        ValueError,
-        OverflowError,
-        AssertionError,
-    ):  # the last two for "\\UFFFFFFFF" and %YAML 1.3
+    # "\UFFFFFFFF" raises ValueError or OverflowError, %YAML 1.3 AssertionError.
+    except (YAMLError, ValueError, OverflowError, AssertionError):
         raise ConfigError(
-            f"{label}: is no YAML: it holds an escape or a directive that is not allowed"
+            f"{source.label}: is not valid YAML: an escape or a directive is not allowed"
         ) from None
+    return root
 
 
-def _problem(error: MarkedYAMLError) -> str:
+def _marked_error(error: MarkedYAMLError, source: _Source) -> ConfigError:
     problem = str(error.problem)
-    if "tag handle" in problem:  # it would quote a secret that begins with !
-        return "tags are not allowed"
-    return re.sub(r"\('(.*)',\)", r"'\1'", problem)
+    mark = error.problem_mark
+    # What is never closed ends with the file: the line that opened it says more.
+    if "end of stream" in problem:
+        mark = error.context_mark
+    where = source.label
+    if mark is not None:
+        where = source.where(mark.line)
+    fact = _fact(error, problem)
+    if fact is None:
+        spelled = re.sub(r"\('(.*)',\)", r"'\1'", problem)
+        fact = f"is not valid YAML: {spelled}{_hint(error, source.text)}"
+    return ConfigError(f"{where}: {fact}")
+
+
+def _fact(error: MarkedYAMLError, problem: str) -> str | None:
+    """Give our own words for a problem that ruamel describes badly, or with text of the file."""
+    if isinstance(error, _RefusedError):
+        return problem
+    if "tag handle" in problem:
+        return _TAG
+    if "undefined alias" in problem:
+        return _ALIAS
+    if "another document" in problem:
+        return _DOCUMENT
+    return None
 
 
 def _hint(error: MarkedYAMLError, text: str) -> str:
-    """Say what to do about the two things that people write and YAML does not take."""
+    """Say what to do about two common mistakes."""
     if r"'\t'" in str(error.problem):
-        return "; use spaces in place of the tab"
-    line = (
-        text.splitlines()[error.problem_mark.line]
-        if error.problem_mark and error.problem_mark.line < len(text.splitlines())
-        else ""
-    )
-    return "; put a value that holds { and } in quotes" if re.search(r"\{\w+\}", line) else ""
+        return "; use spaces instead of the tab"
+    lines = text.splitlines()
+    mark = error.problem_mark
+    if mark is None or mark.line >= len(lines):
+        return ""
+    if re.search(r"\{\w+\}", lines[mark.line]):
+        return "; put a value that contains { and } in quotes"
+    return ""
 
 
-class _Reader:
-    """Build the nodes of one document out of the parser's events."""
+class _Builder:
+    """Turns ruamel's nodes into ours. Aliases share a node; only their size is counted."""
 
-    def __init__(self, text: str, label: str, *, numbered: bool) -> None:
-        self._label = label
-        self._numbered = numbered
-        self._events: Iterator[Event] = YAML(typ="safe", pure=True).parse(text)
-        self._anchors: dict[str, tuple[Node, int]] = {}
-        self._count = 0
+    def __init__(self, source: _Source) -> None:
+        self._source = source
+        #: by id of ruamel's node; None while the node is not complete
+        self._built: dict[int, Node | None] = {}
         self._aliased = 0
 
-    def document(self) -> Node:
-        next(self._events)  # the stream begins
-        if not isinstance(next(self._events), DocumentStartEvent):
-            return Node(self._label, None)
-        root = self._node(next(self._events), 0)
-        next(self._events)  # the document ends
-        after = next(self._events)
-        if not isinstance(after, StreamEndEvent):
-            raise self._error(after, "a second document begins here; a job file is one")
-        return root
-
-    def _node(self, event: Event, depth: int) -> Node:
-        if isinstance(event, AliasEvent):
-            return self._alias(event, depth)
-        assert isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent)
-        if event.tag is not None:
-            raise self._error(
-                event,
-                "tags are not allowed; write the plain value, or put a text that begins with ! in quotes",
-            )
-        if depth > DEPTH:
-            raise self._error(event, f"is nested more than {DEPTH} deep")
-        before = self._count
-        self._count += 1
-        node = self._built(event, depth)
-        # Only what is finished can be referred to, so nothing can hold itself.
-        if event.anchor is not None:
-            self._anchors[event.anchor] = node, self._count - before
+    def build(self, raw: RawNode, depth: int, *, around: str) -> Node:
+        """Build a node; `around` is the position for errors about an alias."""
+        if id(raw) in self._built:
+            return self._alias(self._built[id(raw)], depth, around)
+        self._built[id(raw)] = None
+        node = self._new(raw, depth)
+        self._built[id(raw)] = node
         return node
 
-    def _built(self, event: Event, depth: int) -> Node:
-        if isinstance(event, MappingStartEvent):
-            return Node(self._where(event), self._mapping(depth + 1))
-        if isinstance(event, SequenceStartEvent):
-            return Node(self._where(event), self._sequence(depth + 1))
-        assert isinstance(event, ScalarEvent)
-        plain = event.implicit[0]
-        return Node(
-            self._where(event), _resolve(event.value) if plain else event.value, event.value
-        )
+    def _new(self, raw: RawNode, depth: int) -> Node:
+        where = self._where(raw)
+        if isinstance(raw, MappingNode):
+            return Node(where, self._mapping(raw, depth + 1))
+        if isinstance(raw, SequenceNode):
+            items = [self.build(item, depth + 1, around=where) for item in raw.value]
+            return Node(where, items)
+        assert isinstance(raw, ScalarNode)
+        if _is_plain(raw):
+            return Node(where, _resolve(raw.value), raw.value)
+        return Node(where, raw.value, raw.value)
 
-    def _sequence(self, depth: int) -> list[Node]:
-        items: list[Node] = []
-        while not isinstance(event := next(self._events), SequenceEndEvent):
-            items.append(self._node(event, depth))
-        return items
+    def _mapping(self, raw: MappingNode, depth: int) -> dict[str, Node]:
+        members: dict[str, Node] = {}
+        for raw_key, raw_member in raw.value:
+            where = self._where(raw_key)
+            key = self._key(raw_key)
+            if key in members:
+                shown = key.partition(":")[0][:KEY_SHOWN]
+                first = members[key].where
+                raise ConfigError(f"{where}: the key {shown!r} is repeated; it is also at {first}")
+            member = self.build(raw_member, depth, around=where)
+            # People look at the key's line, even if the value starts below or at an anchor.
+            members[key] = replace(member, where=where)
+        return members
 
-    def _mapping(self, depth: int) -> dict[str, Node]:
-        found: dict[str, Node] = {}
-        while not isinstance(event := next(self._events), MappingEndEvent):
-            key = self._key(event)
-            if key in found:
-                raise self._error(
-                    event,
-                    f"the key {key.partition(':')[0][:60]!r} is written twice; the first is at {found[key].where}",
-                )
-            # A key's line is where a person looks, even if its value begins below or stands at an anchor.
-            found[key] = replace(self._node(next(self._events), depth), where=self._where(event))
-        return found
-
-    def _key(self, event: Event) -> str:
-        if not isinstance(event, ScalarEvent) or event.tag is not None:
-            raise self._error(event, "a key must be plain text")
-        if event.implicit[0] and event.value == "<<":
-            raise self._error(
-                event,
-                "merge keys (<<) are not supported; write the keys out, or use an alias for a whole value",
-            )
-        if event.implicit[0] and not isinstance(_resolve(event.value), str):
-            raise self._error(event, f"the key {event.value[:60]!r} is not text; put it in quotes")
-        key: str = event.value
+    def _key(self, raw: RawNode) -> str:
+        where = self._where(raw)
+        if not isinstance(raw, ScalarNode) or id(raw) in self._built:
+            raise ConfigError(f"{where}: a key must be plain text")
+        key: str = raw.value
+        if _is_plain(raw) and key == "<<":
+            raise ConfigError(f"{where}: {_MERGE}")
+        if _is_plain(raw) and not isinstance(_resolve(key), str):
+            raise ConfigError(f"{where}: the key {key[:KEY_SHOWN]!r} is not text; put it in quotes")
         return key
 
-    def _alias(self, event: AliasEvent, depth: int) -> Node:
-        if event.anchor not in self._anchors:
-            raise self._error(
-                event,
-                "the alias refers to nothing that ends above it; put a text that begins with * in quotes",
-            )
-        node, size = self._anchors[event.anchor]
-        # The nodes are shared and only counted, before anything walks them.
-        self._count += size
-        self._aliased += size
+    def _alias(self, node: Node | None, depth: int, around: str) -> Node:
+        if node is None:
+            raise ConfigError(f"{around}: {_ALIAS}")
+        # Checked before anything walks the expanded tree.
+        self._aliased += _size(node)
         if self._aliased > ALIASED:
-            raise self._error(
-                event, f"aliases stand for more than {ALIASED:,} values; write fewer of them"
-            )
-        if depth + _depth(node) > DEPTH:
-            raise self._error(event, f"is nested more than {DEPTH} deep")
+            raise ConfigError(f"{around}: {_TOO_MANY}")
+        if depth + _height(node) > DEPTH:
+            raise ConfigError(f"{around}: {_TOO_DEEP}")
         return node
 
-    def _where(self, event: Event) -> str:
-        return f"{self._label}:{event.start_mark.line + 1}" if self._numbered else self._label
-
-    def _error(self, event: Event, fact: str) -> ConfigError:
-        return ConfigError(f"{self._where(event)}: {fact}")
+    def _where(self, raw: RawNode) -> str:
+        return self._source.where(raw.start_mark.line)
 
 
-def _depth(node: Node) -> int:
-    match node.value:
-        case list(items):
-            return 1 + max(map(_depth, items), default=0)
-        case dict(members):
-            return 1 + max(map(_depth, members.values()), default=0)
-        case _:
-            return 0
+def _is_plain(raw: ScalarNode) -> bool:
+    """Tell whether a scalar has neither quotes nor a block style."""
+    return not raw.style
+
+
+def _size(node: Node) -> int:
+    return 1 + sum(map(_size, node.children))
+
+
+def _height(node: Node) -> int:
+    return max((1 + _height(child) for child in node.children), default=0)
 
 
 _WORDS: dict[str, Scalar] = {
@@ -217,7 +255,7 @@ _WORDS: dict[str, Scalar] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-# Longer ones stay text: no key takes them, and int() of a long text is slow.
+# Longer numbers stay text: no key accepts them, and int() of a long text is slow.
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]{1,20}|[0-9]{1,20}(\.[0-9]{0,20})?)([eE][-+]?[0-9]{1,3})?")
 

@@ -79,13 +79,13 @@ def test_each_bad_job_has_its_message(folder: Path, snapshot: SnapshotAssertion)
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a\x07b", "job.yaml:1: is no YAML: it holds the control character '\\x07'"),
+        ("a\x07b", "job.yaml:1: is not valid YAML: control character '\\x07'"),
         (
             '"a\\tb"',
             "job.yaml:1: name: 'a\\tb' is no usable name; it must not hold / \\ { } or control characters",
         ),
         ("é" * 51, f"job.yaml:1: name: '{'é' * 51}' is too long for a name; at most 100 bytes"),
-        ("[" * 30 + "]" * 30, "job.yaml:1: is nested more than 20 deep"),
+        ("[" * 30 + "]" * 30, "job.yaml:1: more than 20 levels of nesting are not allowed"),
         ("\ud800", "job.yaml:1: is not UTF-8; save the file as UTF-8"),
     ],
 )

@@ -371,7 +371,7 @@ def test_an_override_mends_what_is_wrong_in_the_file(folder: Path) -> None:
         ),
         (
             "range.end=[",
-            "--set range.end: is no YAML: expected the node content, but found '<stream end>'",
+            "--set range.end: is not valid YAML: expected the node content, but found '<stream end>'",
         ),
         (
             "name.x=1",
