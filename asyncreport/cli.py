@@ -159,13 +159,13 @@ def cli() -> None:
 )
 def run(job: Path, overrides: tuple[str, ...], refresh: str | None, **choices: bool) -> int:
     """Fetch what is missing and write the output files."""
-    from asyncreport.config import refreshed
+    from asyncreport.config import refresh_interval
     from asyncreport.export.run import Choices, run_job
     from asyncreport.terminal.progress import Screen
 
     loaded, now = _load(job, overrides)
     screen = Screen()
-    interval = None if refresh is None else refreshed(refresh, loaded, now)
+    interval = None if refresh is None else refresh_interval(refresh, loaded, now)
     try:
         summary = drive(
             run_job(

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from asyncreport.config.dates import refreshed
+from asyncreport.config.dates import refresh_interval
 from asyncreport.config.environ import read_environ
 from asyncreport.config.load import load_job, load_options
 from asyncreport.config.schema import MULTI_VALUED, job_schema
 
-__all__ = ["MULTI_VALUED", "job_schema", "load_job", "load_options", "read_environ", "refreshed"]
+__all__ = [
+    "MULTI_VALUED",
+    "job_schema",
+    "load_job",
+    "load_options",
+    "read_environ",
+    "refresh_interval",
+]

@@ -49,7 +49,7 @@ def span(place: Place, given: RangeFile, now: int) -> tuple[Interval, Grid]:
     return interval, grid
 
 
-def refreshed(text: str, job: Job, now: int) -> Interval:
+def refresh_interval(text: str, job: Job, now: int) -> Interval:
     """Read what `--refresh` names, `START/END` as a range writes them, and cut it to the job's range; raise ConfigError."""
     start, slash, end = text.partition("/")
     if not slash:
