@@ -68,18 +68,25 @@ async def run(works: Sequence[Work], save: Save, progress: Progress) -> None:
     the last one is refused, StoreError at once, and RejectedError where no chunk has ever succeeded: the rest would fare no better.
     """
     progress.chunks += sum(len(work.chunks) for work in works)
-    trial = FirstSuccess(progress)
+    trial = FirstSuccess(progress, sum(_share(work) * len(work.lanes) for work in works))
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:
                 deal = ChunkQueue(work)
                 # Lane by lane in turns, so that few chunks are shared too.
-                for _ in range(min(work.concurrency, len(work.chunks))):
+                for _ in range(_share(work)):
                     for lane, fetch in enumerate(work.lanes):
                         group.create_task(_worker(lane, deal, fetch, save, trial))
     except BaseExceptionGroup as group_error:
         error = group_error.exceptions[0]
         raise error from error.__cause__
+    # With fewer chunks than workers, the last chunk decides.
+    trial.check()
+
+
+def _share(work: Work) -> int:
+    """Give the number of workers of each lane."""
+    return min(work.concurrency, len(work.chunks))
 
 
 @dataclass(slots=True)
@@ -178,70 +185,55 @@ class ChunkQueue:
 
 
 class FirstSuccess:
-    """Find out whether the query can be answered at all, while the first chunks are under way. Owns the verdict."""
+    """Stop the run if the server refuses the query itself. Owns the progress.
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        #: under way, or come back
-        self._open: set[Chunk] = set()
-        #: come back, and nobody has them
-        self._back: set[Chunk] = set()
-        self._refusal: AsyncReportError | None = None
-        self._decided = progress.proven
-        self._news = asyncio.Event()
+    A single chunk can be refused for a reason of its own. The query is to blame if no chunk has ever
+    succeeded and as many were refused as there are workers, or as many as there are chunks.
+    """
 
-    def begin(self, chunk: Chunk) -> None:
-        """Note a chunk under way."""
-        self._open.add(chunk)
-        self._back.discard(chunk)
+    def __init__(self, progress: Progress, workers: int) -> None:
+        self._progress = progress
+        self._workers = workers
+        self._refusals: list[RejectedError] = []
 
-    def succeeded(self, chunk: Chunk, part: Part) -> None:
-        """Note a chunk saved: the query is a good one."""
-        self._open.discard(chunk)
-        self.progress.finished += 1
-        self.progress.records += part.count
-        self._decided = True
-        self._news.set()
+    def succeeded(self, part: Part) -> None:
+        """Note a saved chunk."""
+        self._progress.finished += 1
+        self._progress.records += part.count
 
-    def came_back(self, chunk: Chunk) -> None:
-        """Note that a chunk is to be tried by others, who must not wait for its word then."""
-        self._back.add(chunk)
-        self._news.set()
-        self._news = asyncio.Event()
+    def failed(self, gap: Gap) -> None:
+        """Note a chunk that could not be fetched; raise RejectedError if the query is refused."""
+        self._progress.gaps.append(gap)
+        if isinstance(gap.error, RejectedError):
+            self._refusals.append(gap.error)
+            # No worker waits for the chunks of the others: a chunk that is put back may have no
+            # worker, and who waits for it would wait for ever. One more chunk each costs little.
+            if len(self._refusals) >= self._workers:
+                self.check()
 
-    async def failed(self, gap: Gap) -> None:
-        """Note a failed chunk; where the query was refused, wait for the others' word, and raise RejectedError where none succeeds."""
-        self._open.discard(gap.chunk)
-        self._back.discard(gap.chunk)
-        self.progress.gaps.append(gap)
-        refused = isinstance(gap.error, RejectedError)
-        if refused and self._refusal is None:
-            self._refusal = gap.error
-        if self._refusal is not None and not self._open and not self._decided:
-            raise self._refusal
-        if refused and not self._decided and not self._back:
-            await self._news.wait()
+    def check(self) -> None:
+        """Raise the first refusal if no chunk has ever succeeded."""
+        succeeded = self._progress.proven or self._progress.finished > 0
+        if self._refusals and not succeeded:
+            raise self._refusals[0]
 
 
 async def _worker(
     lane: int, deal: ChunkQueue, fetch: Fetch, save: Save, trial: FirstSuccess
 ) -> None:
     while (chunk := await deal.take(lane)) is not None:
-        trial.begin(chunk)
         try:
             part = await save(chunk, await fetch(chunk))
         except AuthError as error:
-            trial.came_back(chunk)
             deal.refused(lane, chunk, error)
         except (RetriesExhausted, RejectedError) as error:
             gaps = [Gap(chunk, error)]
             if isinstance(error, RetriesExhausted) and error.reason == "lane":
-                trial.came_back(chunk)
                 gaps = deal.stalled(lane, chunk, error)
             else:
                 deal.finished(lane)
             for gap in gaps:
-                await trial.failed(gap)
+                trial.failed(gap)
         else:
             deal.finished(lane)
-            trial.succeeded(chunk, part)
+            trial.succeeded(part)

@@ -130,15 +130,15 @@ def test_cancelling_a_run_leaves_no_task_behind() -> None:
     assert progress.finished == 6
 
 
-def test_a_query_that_is_refused_wherever_it_is_asked_stops_the_run() -> None:
-    """Each worker has asked once by then, and no more."""
+def test_a_query_that_is_refused_for_every_chunk_stops_the_run() -> None:
+    """As many refusals as workers are enough; two workers have begun their next chunk by then."""
     server, progress = (
         Server(dict.fromkeys(range(100), RejectedError("no such metric"))),
         Progress(),
     )
     with pytest.raises(RejectedError, match="no such metric"):
         clock.run(run([Work(chunks(100), [server.fetch], 3)], save, progress))
-    assert server.asked == [0, 1, 2]
+    assert server.asked == [0, 1, 2, 3, 4]
 
 
 def test_one_refused_chunk_among_the_first_is_a_gap_like_any_other() -> None:
@@ -244,10 +244,8 @@ def test_a_lane_lost_while_all_others_were_refused_the_query_ends_the_run() -> N
         clock.run(run([Work(chunks(9), [refused.fetch, fetch], 2)], save, Progress()))
 
 
-def test_a_chunk_that_comes_back_is_tried_by_the_lane_that_is_left_before_the_query_is_given_up() -> (
-    None
-):
-    """All other chunks were refused, and their workers wait for its word; it is answered, so the refusals are gaps."""
+def test_a_chunk_that_was_put_back_decides_whether_the_query_is_refused() -> None:
+    """All other chunks were refused; this one succeeds with the other lane, so they are gaps."""
     good, progress = Server({1: RejectedError("odd"), 2: RejectedError("odd")}), Progress()
 
     async def fetch(_: Chunk) -> list[Block]:
@@ -257,6 +255,65 @@ def test_a_chunk_that_comes_back_is_tried_by_the_lane_that_is_left_before_the_qu
     clock.run(run([Work(chunks(3), [fetch, good.fetch], 2)], save, progress))
     assert (progress.finished, len(progress.gaps)) == (1, 2)
     assert sorted(good.asked) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_worker_whose_chunk_was_refused_takes_the_chunk_that_another_lane_put_back(
+    answered: bool,
+) -> None:
+    """Two lanes with one worker: chunk 0 is put back at 5 s, chunk 1 is refused at 10 s."""
+    odd, progress = RejectedError("odd"), Progress()
+    asked: list[int] = []
+
+    async def refused_client(_: Chunk) -> list[Block]:
+        await asyncio.sleep(5)
+        raise AuthError("no")
+
+    async def slow(chunk: Chunk) -> list[Block]:
+        number = chunk.interval.start // DAY
+        asked.append(number)
+        await asyncio.sleep(10)
+        if number == 0 and answered:
+            return []
+        raise odd
+
+    async def main() -> float:
+        work = Work(chunks(2), [refused_client, slow], 1)
+        if answered:
+            await run([work], save, progress)
+        else:
+            with pytest.raises(RejectedError, match="odd"):
+                await run([work], save, progress)
+        return asyncio.get_running_loop().time()
+
+    assert clock.run(main()) == pytest.approx(20, abs=0.1)
+    assert asked == [1, 0]
+    assert progress.finished == answered
+    assert [gap.error for gap in progress.gaps] == ([odd] if answered else [odd, odd])
+
+
+def test_refusals_stop_the_run_even_while_another_chunk_is_slow() -> None:
+    """The run does not wait for a chunk that may take an hour."""
+    refused = Server(dict.fromkeys(range(1, 100), RejectedError("no such metric")))
+
+    async def fetch(chunk: Chunk) -> list[Block]:
+        if chunk.interval.start == 0:
+            await asyncio.sleep(3600)
+        return await refused.fetch(chunk)
+
+    async def main() -> float:
+        with pytest.raises(RejectedError, match="no such metric"):
+            await run([Work(chunks(100), [fetch], 3)], save, Progress())
+        return asyncio.get_running_loop().time()
+
+    assert clock.run(main()) == pytest.approx(2, abs=0.1)
+
+
+def test_refusals_after_a_success_are_gaps_however_many() -> None:
+    server = Server(dict.fromkeys(range(1, 20), RejectedError("odd")))
+    progress = Progress()
+    clock.run(run([Work(chunks(20), [server.fetch], 4)], save, progress))
+    assert (progress.finished, len(progress.gaps)) == (1, 19)
 
 
 class Snapshot(Server):
@@ -354,6 +411,23 @@ def test_where_no_lane_ever_got_anything_through_nobody_waits(lanes: int) -> Non
     assert clock.run(main()) < 1
     assert (progress.finished, len(progress.gaps)) == (0, 100)
     assert len({gap.chunk for gap in progress.gaps}) == 100
+
+
+def test_a_lane_without_a_token_next_to_a_refused_one_is_lost_at_once() -> None:
+    """No lane ever sent a request, so nobody waits for 900 s."""
+    no_token, progress = Snapshot(0, 1e9), Progress()
+
+    async def refused_client(_: Chunk) -> list[Block]:
+        raise AuthError("no")
+
+    async def main() -> float:
+        work = Work(chunks(10), [refused_client, no_token.fetch], 1)
+        await run([work], save, progress)
+        return asyncio.get_running_loop().time()
+
+    assert clock.run(main()) == pytest.approx(0.1, abs=0.01)
+    assert (progress.finished, len(progress.gaps)) == (0, 10)
+    assert {id(gap.error) for gap in progress.gaps} == {id(no_token.error)}
 
 
 def test_a_lane_that_now_and_then_gets_something_through_is_not_lost() -> None:
