@@ -1,4 +1,7 @@
-"""Run a plan: lanes at work, finished chunks saved, failed ones noted. Owns the tasks."""
+"""Run a plan: share the chunks among lanes and workers, save what they fetch, note the gaps.
+
+Owns the tasks.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ from dataclasses import dataclass, field
 from asyncreport.core.errors import AsyncReportError, AuthError, RejectedError, RetriesExhausted
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
+from asyncreport.engine.lane_pool import LaneError, LanePool, Report, is_lane_error
 
+#: fetch a chunk with one lane
 Fetch = Callable[[Chunk], Awaitable[list[Block]]]
+#: write a chunk's rows as a part
 Save = Callable[[Chunk, list[Block]], Awaitable[Part]]
-
-#: seconds for which a lane that gets no request through is left alone
-_REST = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +37,24 @@ class Work:
     chunks: Sequence[Chunk]
     #: one per lane
     lanes: Sequence[Fetch]
-    #: workers per lane
+    #: most workers per lane
     concurrency: int
-    #: told of a lane that is lost while others go on: which one, and why
-    lost: Callable[[int, AuthError | RetriesExhausted], None] = lambda _, __: None
-    #: seconds for which a lane may get no request through
+    #: called for a lane that is lost while others remain
+    lost: Report = lambda _, __: None
+    #: seconds for which a lane may fail to send a request
     patience: float = 900.0
+
+    @property
+    def workers(self) -> int:
+        """Give the number of workers per lane: no more than there are chunks."""
+        return min(self.concurrency, len(self.chunks))
 
 
 @dataclass(slots=True)
 class Progress:
-    """What has been done so far; whoever shows it reads it, the engine alone writes it."""
+    """What has been done so far; only the engine changes it, others read it."""
 
-    #: the server has answered this very query before: parts of it stand
+    #: the server has answered this query before: there are parts of it
     proven: bool = False
     chunks: int = 0
     #: chunks saved
@@ -56,139 +64,102 @@ class Progress:
     gaps: list[Gap] = field(default_factory=list)
 
     def begin_again(self) -> None:
-        """Forget the gaps: another plan asks for them once more, or has no need of them."""
+        """Forget the gaps before another plan: it lists their chunks again if they are needed."""
         self.chunks -= len(self.gaps)
         self.gaps.clear()
 
 
 async def run(works: Sequence[Work], save: Save, progress: Progress) -> None:
-    """Fetch and save every chunk; one that fails is noted in `progress.gaps` and does not stop the others.
+    """Fetch and save every chunk; one that fails becomes a gap and does not stop the others.
 
-    A lane that is refused, or cannot get its requests through, gives its chunks to the others of its connection. Raise AuthError where
-    the last one is refused, StoreError at once, and RejectedError where no chunk has ever succeeded: the rest would fare no better.
+    A lane that is refused, or cannot send its requests, leaves its chunks to the other lanes of its
+    connection. Raise AuthError if a connection's last lane is refused, RejectedError if the query
+    is refused before any chunk has succeeded, StoreError at once.
     """
     progress.chunks += sum(len(work.chunks) for work in works)
-    trial = FirstSuccess(progress, sum(_share(work) * len(work.lanes) for work in works))
+    workers = sum(work.workers * len(work.lanes) for work in works)
+    first_success = FirstSuccess(progress, workers)
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:
-                deal = ChunkQueue(work)
-                # Lane by lane in turns, so that few chunks are shared too.
-                for _ in range(_share(work)):
+                queue = ChunkQueue(work)
+                # Workers start in this order and take the first chunks. The lanes take turns, so
+                # that they share few chunks too.
+                for _ in range(work.workers):
                     for lane, fetch in enumerate(work.lanes):
-                        group.create_task(_worker(lane, deal, fetch, save, trial))
-    except BaseExceptionGroup as group_error:
-        error = group_error.exceptions[0]
+                        group.create_task(_worker(lane, queue, fetch, save, first_success))
+    except BaseExceptionGroup as errors:
+        # The first error cancelled the other workers, and is the one to report.
+        error = errors.exceptions[0]
         raise error from error.__cause__
-    # With fewer chunks than workers, the last chunk decides.
-    trial.check()
-
-
-def _share(work: Work) -> int:
-    """Give the number of workers of each lane."""
-    return min(work.concurrency, len(work.chunks))
-
-
-@dataclass(slots=True)
-class LaneState:
-    """How a lane is doing."""
-
-    under_way: int = 0
-    #: since when it has got no request through, by the loop's clock; None: it works
-    ailing: float | None = None
-    #: by the loop's clock
-    rests_until: float = 0.0
-    lost: bool = False
-
-    def fit(self, now: float) -> bool:
-        """Tell whether it may have a chunk; one at a time finds out whether an ailing lane is well again."""
-        return now >= self.rests_until and (self.ailing is None or not self.under_way)
+    # With fewer chunks than workers, only the end shows that none succeeded.
+    first_success.check()
 
 
 class ChunkQueue:
-    """Deal a connection's chunks to whichever worker is free, and again what comes back. Owns what is left, and the lanes' health."""
+    """The chunks of a connection that no worker has: new ones, and those that were put back."""
 
     def __init__(self, work: Work) -> None:
-        self._work = work
         self._left = deque(work.chunks)
-        self._lanes = [LaneState() for _ in work.lanes]
+        self._pool = LanePool(range(len(work.lanes)), work.lost, patience=work.patience)
         #: why the last lane was lost
-        self._end: RetriesExhausted | None = None
-        #: a request of some lane's got through
-        self._worked = False
-        self._change = asyncio.Event()
+        self._end: LaneError | None = None
+        #: set at each change of what workers wait for
+        self._changed = asyncio.Event()
 
     async def take(self, lane: int) -> Chunk | None:
-        """Give a lane its next chunk, or None where it is lost or all is done; while others are at work, one may come back."""
-        mine, now = self._lanes[lane], asyncio.get_running_loop().time
-        while not mine.lost and (self._left or any(each.under_way for each in self._lanes)):
-            if self._left and mine.fit(now()):
-                mine.under_way += 1
+        """Give a lane its next chunk, None if the lane is lost or everything is done."""
+        # An empty queue is not the end: a chunk that another lane is fetching may be put back.
+        while not self._pool.lost(lane) and (self._left or self._pool.active):
+            if self._left and self._pool.ready(lane):
+                # No await between the check and these two lines, so no other worker gets the chunk.
+                self._pool.start(lane)
                 return self._left.popleft()
-            self._change.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(
-                    mine.rests_until if now() < mine.rests_until else None
-                ):
-                    await self._change.wait()
+            await self._wait(lane)
         return None
 
-    def finished(self, lane: int) -> None:
-        """Note a chunk that will not come back."""
-        mine, self._worked = self._lanes[lane], True
-        mine.under_way -= 1
-        if (
-            asyncio.get_running_loop().time() >= mine.rests_until
-        ):  # else it was asked for before the trouble began
-            mine.ailing = None
-        self._change.set()
+    async def _wait(self, lane: int) -> None:
+        """Wait for a change, or for the end of the lane's rest."""
+        # Cleared before the wait: each change from now on wakes this worker. A change before now
+        # was seen by `take`, and has woken the workers that waited then.
+        self._changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._pool.rest_ends(lane)):
+                await self._changed.wait()
 
-    def refused(self, lane: int, chunk: Chunk, error: AuthError) -> None:
-        """Take a chunk back from a lane that was refused, which is lost; raise that error where no lane is left."""
-        self._come_back(lane, chunk)
-        self._lose(lane, error)
-        if all(each.lost for each in self._lanes):
-            raise error
+    def finish(self, lane: int) -> None:
+        """Note a chunk that will not be put back."""
+        self._pool.finish(lane)
+        # Idle workers wait for this: it was the last chunk, or the test of a stalled lane.
+        self._changed.set()
 
-    def stalled(self, lane: int, chunk: Chunk, error: RetriesExhausted) -> list[Gap]:
-        """Take a chunk back from a lane that was kept from asking for it; give what nobody is left for, for one reason.
+    def put_back(self, lane: int, chunk: Chunk, error: LaneError) -> list[Gap]:
+        """Requeue a chunk whose lane failed; give all that are left as gaps if no lane is.
 
-        The lane rests, is tried again from time to time, and is lost once it has got nothing through for as long as it may. Where none
-        ever did, a host is not there rather than out for a while, and all are lost at once.
+        Raise the error if the last lane was refused.
         """
-        self._come_back(lane, chunk)
-        mine, now = self._lanes[lane], asyncio.get_running_loop().time()
-        mine.ailing = now if mine.ailing is None else mine.ailing
-        left = mine.ailing + self._work.patience - now
-        mine.rests_until = now + min(_REST, left)
-        hopeless = not self._worked and all(
-            each.lost or each.ailing is not None for each in self._lanes
-        )
-        for each in range(len(self._lanes)) if hopeless else [lane] * (left <= 0):
-            self._lose(each, error)
-        if not all(each.lost for each in self._lanes):
+        # At the front, so that chunks stay in order. And before the lane may be lost: if it is the
+        # last one, this chunk is a gap too.
+        self._left.appendleft(chunk)
+        self._pool.fail(lane, error)
+        self._changed.set()
+        if self._pool.left:
             return []
+        if isinstance(error, AuthError):
+            raise error
+        # Other workers of this lane come here later with errors of their own. All gaps get the
+        # first error, so that the person sees one reason.
         self._end = self._end or error
-        gaps = [Gap(chunk, self._end) for chunk in self._left]
+        gaps = [Gap(each, self._end) for each in self._left]
         self._left.clear()
         return gaps
 
-    def _come_back(self, lane: int, chunk: Chunk) -> None:
-        self._lanes[lane].under_way -= 1
-        self._left.appendleft(chunk)
-        self._change.set()
-
-    def _lose(self, lane: int, error: AuthError | RetriesExhausted) -> None:
-        first, self._lanes[lane].lost = not self._lanes[lane].lost, True
-        if first and not all(each.lost for each in self._lanes):
-            self._work.lost(lane, error)
-
 
 class FirstSuccess:
-    """Stop the run if the server refuses the query itself. Owns the progress.
+    """Stop the run if the server refuses the query itself. Owns the counts of `Progress`.
 
-    A single chunk can be refused for a reason of its own. The query is to blame if no chunk has ever
-    succeeded and as many were refused as there are workers, or as many as there are chunks.
+    A single chunk can be refused for a reason of its own. The query is refused if no chunk has ever
+    succeeded, and as many were refused as there are workers, or one was and all chunks are done.
     """
 
     def __init__(self, progress: Progress, workers: int) -> None:
@@ -206,8 +177,8 @@ class FirstSuccess:
         self._progress.gaps.append(gap)
         if isinstance(gap.error, RejectedError):
             self._refusals.append(gap.error)
-            # No worker waits for the chunks of the others: a chunk that is put back may have no
-            # worker, and who waits for it would wait for ever. One more chunk each costs little.
+            # No worker waits for the chunks of others. Such a chunk may be put back, and then it is
+            # the waiting worker that should fetch it. The price: a few more refused requests.
             if len(self._refusals) >= self._workers:
                 self.check()
 
@@ -219,21 +190,20 @@ class FirstSuccess:
 
 
 async def _worker(
-    lane: int, deal: ChunkQueue, fetch: Fetch, save: Save, trial: FirstSuccess
+    lane: int, queue: ChunkQueue, fetch: Fetch, save: Save, first_success: FirstSuccess
 ) -> None:
-    while (chunk := await deal.take(lane)) is not None:
+    while (chunk := await queue.take(lane)) is not None:
         try:
             part = await save(chunk, await fetch(chunk))
-        except AuthError as error:
-            deal.refused(lane, chunk, error)
-        except (RetriesExhausted, RejectedError) as error:
-            gaps = [Gap(chunk, error)]
-            if isinstance(error, RetriesExhausted) and error.reason == "lane":
-                gaps = deal.stalled(lane, chunk, error)
+        except (AuthError, RejectedError, RetriesExhausted) as error:
+            if is_lane_error(error):
+                gaps = queue.put_back(lane, chunk, error)
             else:
-                deal.finished(lane)
+                queue.finish(lane)
+                gaps = [Gap(chunk, error)]
             for gap in gaps:
-                trial.failed(gap)
+                first_success.failed(gap)
         else:
-            deal.finished(lane)
-            trial.succeeded(part)
+            # Not before the save: until then idle workers must wait, as the chunk may be put back.
+            queue.finish(lane)
+            first_success.succeeded(part)

@@ -1,39 +1,44 @@
-"""The lanes of a job's connections, each opened when it is first needed. Owns them, and the emulators behind them."""
+"""The lanes of a job's connections, each opened when it is first needed.
+
+Owns the lanes, and the emulators that replace an organisation.
+"""
 
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 
 from asyncreport.api.wire import Request
-from asyncreport.core.errors import AuthError, RetriesExhausted
+from asyncreport.core.errors import AuthError
 from asyncreport.core.job import Client, Connection, Job, Secret
+from asyncreport.engine.lane_pool import LaneError, LanePool
 from asyncreport.net import Lane, RequestCounts, at_once, open_lanes
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """One connection at work."""
+    """One open connection."""
 
     lanes: list[Lane]
     #: the client's id, by lane
     clients: list[str]
     counts: RequestCounts
-    #: numbers of the lanes, the one to be asked next first
-    turns: deque[int]
+    #: numbers of the lanes, the one that look-ups ask first in front
+    order: list[int]
 
 
 class Connections:
-    """Lanes by connection; an async context manager that closes what was opened. `say` is told of a client that is refused.
+    """Lanes by connection; an async context manager that closes what was opened.
 
-    `room` waits until there is room for what one more large answer becomes.
+    `say` prints a warning about a client that is lost. `room` waits until there is memory for one
+    more large response.
     """
 
     def __init__(
@@ -69,28 +74,24 @@ class Connections:
         return (await self._opened(name)).clients
 
     async def ask(self, name: str, request: Request) -> Any:
-        """Ask what belongs to no chunk, with whichever client of a connection is let in; raise what the last one meets where none is."""
-        opened = await self._opened(name)
-        for _ in opened.lanes[1:]:
-            lane = opened.turns[0]
-            try:
-                return await opened.lanes[lane].ask(request)
-            except AuthError as error:
-                self.lost(name, lane, error)
-            except RetriesExhausted as error:
-                if error.reason != "lane":
-                    raise
-                self.lost(name, lane, error)
-        return await opened.lanes[opened.turns[0]].ask(request)
+        """Send a request that belongs to no chunk, with another client if one is refused.
 
-    def lost(self, name: str, lane: int, error: AuthError | RetriesExhausted) -> None:
-        """Say which client is refused, or gets nowhere, while others go on; it is the last to be asked from now on."""
+        Raise the error of the last client.
+        """
+        opened = await self._opened(name)
+        # A new pool for each request: a client may lack the permission for one look-up only.
+        pool = LanePool(opened.order, partial(self.lost, name))
+        return await pool.ask(lambda lane: opened.lanes[lane].ask(request))
+
+    def lost(self, name: str, lane: int, error: LaneError) -> None:
+        """Warn about a client that is lost while others remain; later look-ups ask it last."""
         opened = self._open[name]
-        opened.turns.remove(lane)
-        opened.turns.append(lane)
-        fate = "is refused" if isinstance(error, AuthError) else "has not got a request through"
+        opened.order.remove(lane)
+        opened.order.append(lane)
+        fact = "was refused" if isinstance(error, AuthError) else "could not send a request"
         self._say(
-            f"warning: {name}: the client {opened.clients[lane]} {fate}, and the others are asked instead: {error}"
+            f"warning: {name}: client {opened.clients[lane]} {fact}; "
+            f"the other clients are used instead: {error}"
         )
 
     async def _opened(self, name: str) -> _Opened:
@@ -100,16 +101,15 @@ class Connections:
                 open_lanes(connection, self._job.limits, rng=random.random, room=self._room)
             )
             ids = [client.client_id for client in connection.clients]
-            self._open[name] = _Opened(lanes, ids, counts, deque(range(len(lanes))))
+            self._open[name] = _Opened(lanes, ids, counts, list(range(len(lanes))))
         return self._open[name]
 
     def _hosted(self, connection: Connection) -> Connection:
-        """Start the emulator where one stands in for an organisation."""
+        """Start the emulator if it replaces the organisation of a connection."""
         if connection.emulator is None:
             return connection
-        from asyncreport import (
-            emulator,
-        )  # only where a job needs it: it brings aiohttp's server along
+        # Imported only if a job needs it: it loads aiohttp's server.
+        from asyncreport import emulator
 
         world = emulator.World(agents=connection.emulator.agents, seed=connection.emulator.seed)
         options = emulator.Options(
@@ -126,5 +126,5 @@ class Connections:
 
     @property
     def counts(self) -> RequestCounts:
-        """Add up what all connections did so far."""
+        """Give the sum of what all connections have done so far."""
         return sum((opened.counts for opened in self._open.values()), start=RequestCounts())

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 import orjson
 
@@ -15,20 +14,18 @@ from asyncreport.api import directory
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.config import MULTI_VALUED
 from asyncreport.core import verify_totals
-from asyncreport.core.errors import AuthError
 from asyncreport.core.finding import Finding
 from asyncreport.core.job import USERS_PER_QUERY, Chunk, Connection, Part
 from asyncreport.core.text import counted, first_lines
 from asyncreport.core.timeline import DAY, Interval, iso
 from asyncreport.core.verify_totals import Difference, Totals
 from asyncreport.engine.fetch import drive, fetch
+from asyncreport.engine.lane_pool import LanePool
 from asyncreport.export.lanes import Connections
 from asyncreport.export.snapshot import Snapshot
 from asyncreport.net import Lane
 from asyncreport.store.names import Names
 from asyncreport.store.parts import Reader
-
-T = TypeVar("T")
 
 #: the vendor works over again what is so old and older: https://help.mypurecloud.com/faqs/why-can-my-data-change/
 _AT_REST = 2 * DAY
@@ -72,25 +69,22 @@ async def _compare(
             directory.everyone(), partial(connections.ask, connection.name)
         )
     found, questions = _Compared(), _questions(kept, connection)
-    lanes = _Lanes(
-        dict(enumerate(await connections.lanes(connection.name))),
-        partial(connections.lost, connection.name),
-    )
+    lanes = await connections.lanes(connection.name)
+    pool = LanePool(range(len(lanes)), partial(connections.lost, connection.name))
     concurrency = min(kept.job.limits.concurrency, connection.requests_per_minute)
 
     async def work(own: int) -> None:
-        while own in lanes.left and (chunk := next(questions, None)) is not None:
-            _hold_against(
-                kept,
-                reader,
-                chunk,
-                await lanes.ask(own, partial(_theirs, kept, chunk, known)),
-                found,
-            )
+        while not pool.lost(own) and (chunk := next(questions, None)) is not None:
+
+            async def question(lane: int, chunk: Chunk = chunk) -> Totals:
+                return await _theirs(kept, chunk, known, lanes[lane])
+
+            theirs = await pool.ask(question, own=own)
+            _hold_against(kept, reader, chunk, theirs, found)
 
     try:
         async with asyncio.TaskGroup() as group:
-            for number in list(lanes.left):
+            for number in range(len(lanes)):
                 for _ in range(concurrency):
                     group.create_task(work(number))
     except BaseExceptionGroup as errors:
@@ -98,28 +92,6 @@ async def _compare(
         raise error from error.__cause__
     found.differences.sort(key=lambda each: (each[0], each[1].user or ""))
     return found
-
-
-@dataclass(slots=True)
-class _Lanes:
-    """The lanes of a connection, fewer as clients are refused."""
-
-    #: by number
-    left: dict[int, Lane]
-    #: told of a lane that is refused while others go on
-    lost: Callable[[int, AuthError], None]
-
-    async def ask(self, own: int, question: Callable[[Lane], Awaitable[T]]) -> T:
-        """Put a question to a lane, or to another where that one is refused; raise AuthError where none is left."""
-        while True:
-            number = own if own in self.left else min(self.left)
-            try:
-                return await question(self.left[number])
-            except AuthError as error:
-                if self.left.pop(number, None) is not None and self.left:
-                    self.lost(number, error)
-                if not self.left:
-                    raise
 
 
 def _questions(kept: Snapshot, connection: Connection) -> Iterator[Chunk]:

@@ -86,7 +86,7 @@ def test_a_client_deactivated_in_the_middle_costs_a_warning_and_no_record(tmp_pa
     assert (result.code, result.out) == (0, ""), result.err
     (warning,) = (line for line in result.err.splitlines() if line.startswith("warning: "))
     assert warning.startswith(
-        f"warning: default: the client {IDS[0]} is refused, and the others are asked instead: "
+        f"warning: default: client {IDS[0]} was refused; the other clients are used instead: "
     )
     assert not any(client["client_secret"] in result.err for client in CLIENTS)
     assert (tmp_path / "one/out.jsonl").read_bytes() == (tmp_path / "two/out.jsonl").read_bytes()
@@ -114,7 +114,7 @@ def test_a_verification_goes_on_with_the_clients_that_are_let_in(
     *lines, warning = result.out.splitlines()
     assert (result.code, {line[:4] for line in lines}) == (0, {"OK  "})
     assert warning.startswith(
-        f"WARN  default: the client {IDS[2]} is refused, and the others are asked instead: "
+        f"WARN  default: client {IDS[2]} was refused; the other clients are used instead: "
     )
     assert "the server's totals are those of the parts: 6 users" in result.out
 
@@ -190,7 +190,7 @@ def test_look_ups_are_asked_of_a_client_that_is_let_in(emulator: Handle, tmp_pat
     path = job(tmp_path, emulator, [CLIENTS[2], CLIENTS[1]], teams=[{"name": "everyone"}])
     planned = call("plan", str(path), cwd=tmp_path)
     assert planned.code == 0
-    assert planned.out.startswith(f"warning: default: the client {IDS[2]} is refused")
+    assert planned.out.startswith(f"warning: default: client {IDS[2]} was refused")
     assert "at 30000 a minute with each of 2 clients" in planned.out
     result = call("run", str(path), cwd=tmp_path)
     assert (result.code, result.out) == (0, ""), result.err

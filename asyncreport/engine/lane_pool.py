@@ -1,0 +1,161 @@
+"""The lanes of one connection: which one works, rests or is lost. Owns their state.
+
+A lane is one OAuth client. If it is refused, or cannot send its requests, the others do its work.
+Chunks, look-ups and the queries of `verify` all change lanes by these rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeGuard, TypeVar
+
+from asyncreport.core.errors import AsyncReportError, AuthError, RetriesExhausted
+
+T = TypeVar("T")
+
+#: an error after which another lane may succeed
+LaneError = AuthError | RetriesExhausted
+#: say which lane was lost, and why
+Report = Callable[[int, LaneError], None]
+
+#: seconds without work for a lane that could not send a request
+_REST = 60.0
+
+
+def is_lane_error(error: AsyncReportError) -> TypeGuard[LaneError]:
+    """Tell whether the lane failed, and not the request: another lane may succeed."""
+    if isinstance(error, RetriesExhausted):
+        return error.reason == "lane"
+    return isinstance(error, AuthError)
+
+
+@dataclass(slots=True)
+class LaneState:
+    """The state of one lane; times are in seconds of the event loop's clock."""
+
+    #: chunks that it is fetching
+    active: int = 0
+    #: when it first failed to send a request; None: it works
+    stalled_since: float | None = None
+    rests_until: float = 0.0
+    lost: bool = False
+
+
+class LanePool:
+    """Lanes by number, the preferred one first.
+
+    `report` is called for a lane that is lost while others remain. `patience`: seconds for which a
+    lane may fail to send a request before it is lost.
+    """
+
+    def __init__(self, lanes: Iterable[int], report: Report, *, patience: float = 900.0) -> None:
+        self._lanes = {lane: LaneState() for lane in lanes}
+        self._report = report
+        self._patience = patience
+        #: some lane has sent a request
+        self._worked = False
+
+    @property
+    def left(self) -> list[int]:
+        """Give the lanes that are not lost, in order of preference."""
+        return [lane for lane, state in self._lanes.items() if not state.lost]
+
+    @property
+    def active(self) -> bool:
+        """Tell whether any lane is fetching a chunk."""
+        return any(state.active for state in self._lanes.values())
+
+    def lost(self, lane: int) -> bool:
+        """Tell whether a lane is lost."""
+        return self._lanes[lane].lost
+
+    async def ask(self, question: Callable[[int], Awaitable[T]], *, own: int | None = None) -> T:
+        """Call `question` with lane `own`, and with another lane if that one is lost.
+
+        A lane is lost at its first lane error: a single question does not wait until a lane works
+        again. Raise the error of the last lane.
+        """
+        while True:
+            left = self.left
+            lane = own if own is not None and own in left else left[0]
+            try:
+                return await question(lane)
+            except (AuthError, RetriesExhausted) as error:
+                if not is_lane_error(error):
+                    raise
+                self.lose(lane, error)
+                # Other tasks use this pool too: their errors may have left no lane.
+                if not self.left:
+                    raise
+
+    def ready(self, lane: int) -> bool:
+        """Tell whether a lane may start a chunk."""
+        state = self._lanes[lane]
+        if _now() < state.rests_until:
+            return False
+        # One chunk at a time finds out whether a stalled lane works again; the others wait for it.
+        return state.stalled_since is None or state.active == 0
+
+    def rest_ends(self, lane: int) -> float | None:
+        """Give the end of a lane's rest, None if it does not rest."""
+        ends = self._lanes[lane].rests_until
+        return ends if _now() < ends else None
+
+    def start(self, lane: int) -> None:
+        """Note that a lane starts a chunk."""
+        self._lanes[lane].active += 1
+
+    def finish(self, lane: int) -> None:
+        """Note that a lane got a response to its chunk, whether data or a refusal."""
+        state = self._lanes[lane]
+        state.active -= 1
+        self._worked = True
+        # A chunk that ends during the rest was sent before the lane stalled, and proves nothing.
+        if _now() >= state.rests_until:
+            state.stalled_since = None
+
+    def fail(self, lane: int, error: LaneError) -> None:
+        """Note a lane's failure: a refused lane is lost, one that could not send rests."""
+        self._lanes[lane].active -= 1
+        if isinstance(error, AuthError):
+            self.lose(lane, error)
+        else:
+            self._rest(lane, error)
+
+    def _rest(self, lane: int, error: RetriesExhausted) -> None:
+        """Let a lane rest for a minute, or lose it after `patience` seconds without success."""
+        state = self._lanes[lane]
+        now = _now()
+        if state.stalled_since is None:
+            state.stalled_since = now
+        patience_left = state.stalled_since + self._patience - now
+        state.rests_until = now + min(_REST, patience_left)
+        if self._unreachable():
+            for each in self.left:
+                self.lose(each, error)
+        elif patience_left <= 0:
+            self.lose(lane, error)
+
+    def lose(self, lane: int, error: LaneError) -> None:
+        """Give a lane no more work; report it once, and only if other lanes remain."""
+        state = self._lanes[lane]
+        if state.lost:
+            return
+        # Before the report: the last lane's error is raised by the caller, not reported.
+        state.lost = True
+        if self.left:
+            self._report(lane, error)
+
+    def _unreachable(self) -> bool:
+        """Tell whether no lane ever sent a request and none is about to: waiting would not help."""
+        # A lost lane is out too: otherwise a lane without a token waits for `patience` seconds
+        # next to a lane that was refused.
+        return not self._worked and all(
+            state.lost or state.stalled_since is not None for state in self._lanes.values()
+        )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
