@@ -17,8 +17,9 @@ import click
 from asyncreport import __version__
 from asyncreport.core.errors import AsyncReportError, ConfigError, StoreError
 from asyncreport.core.text import printable
-from asyncreport.terminal.signals import Stopped, drive
-from asyncreport.terminal.stdout import say, show, writing
+from asyncreport.terminal.signals import Stopped, run_until_signal
+from asyncreport.terminal.stderr import LogHandler, say
+from asyncreport.terminal.stdout import show, writing
 
 if TYPE_CHECKING:
     from asyncreport.core.job import Job
@@ -42,42 +43,32 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except Stopped as stop:
-        click.echo(f"stopped by {signal.Signals(stop.number).name}", err=True)
+        say(f"stopped by {signal.Signals(stop.number).name}")
         code = 128 + stop.number
     except AsyncReportError as error:
         _trace(error)
-        say([f"error: {error}"])
+        say(f"error: {error}")
         code = error.exit_code
     except OSError as error:
         _trace(error)
-        say(
-            [
-                f"error: {error.filename or 'the system'}: {error.strerror or error}; run again with -v to see where"
-            ]
-        )
+        place = error.filename or "the system"
+        reason = error.strerror or error
+        say(f"error: {place}: {reason}; run again with -v to see the traceback")
         code = 5
     sys.exit(code)
 
 
 def _trace(error: Exception) -> None:
-    """Show an error's traceback to whoever asked for it."""
+    """Write an error's traceback if -v was given."""
     if _LOG.isEnabledFor(logging.INFO):
-        say("".join(traceback.format_exception(error)).splitlines())
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            say(line)
 
 
-class _Printable(logging.Formatter):
-    """Write what is logged as a terminal may have it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
-
-
-def _talk(_: click.Context, __: click.Parameter, verbose: bool) -> None:
-    """Show what is logged; before anything else is read, so that its errors come with their tracebacks."""
+def _show_log(_: click.Context, __: click.Parameter, verbose: bool) -> None:
+    """Write log records to stderr. Click calls this before it reads the other options."""
     if verbose:
-        shown = logging.StreamHandler(sys.stderr)
-        shown.setFormatter(_Printable("%(message)s"))
-        logging.basicConfig(handlers=[shown])
+        logging.basicConfig(handlers=[LogHandler()], format="%(message)s")
         _LOG.setLevel(logging.INFO)
 
 
@@ -87,7 +78,7 @@ _verbose = click.option(
     is_flag=True,
     is_eager=True,
     expose_value=False,
-    callback=_talk,
+    callback=_show_log,
     help="Show each retry, and an error's traceback.",
 )
 
@@ -167,21 +158,21 @@ def run(job: Path, overrides: tuple[str, ...], refresh: str | None, **choices: b
     screen = Screen()
     interval = None if refresh is None else refresh_interval(refresh, loaded, now)
     try:
-        summary = drive(
+        summary = run_until_signal(
             run_job(
                 loaded,
                 now=now,
-                say=screen.say,
+                say=say,
                 watch=screen.watching,
                 choices=Choices(**choices, refresh=interval),
             ),
             screen.stopping,
         )
     except Stopped:
-        screen.say("what is finished is kept: run again to go on from there")
+        say("finished chunks are kept; run again to continue")
         raise
     for line in summary.lines():
-        screen.say(line)
+        say(line)
     return 0 if summary.complete else 1
 
 
@@ -192,7 +183,7 @@ def plan(job: Path, overrides: tuple[str, ...]) -> None:
     from asyncreport.commands.plan import forecast
 
     loaded, now = _load(job, overrides)
-    for line in drive(forecast(loaded, now=now)):
+    for line in run_until_signal(forecast(loaded, now=now)):
         show(printable(line))
 
 
@@ -211,7 +202,7 @@ def check(job: Path, overrides: tuple[str, ...]) -> int:
             worst = max(worst, line.exit_code)
         return worst
 
-    return drive(worst_of())
+    return run_until_signal(worst_of())
 
 
 @cli.command(
@@ -231,7 +222,7 @@ def verify(job: Path, overrides: tuple[str, ...]) -> int:
             worst = max(worst, finding.exit_code)
         return worst
 
-    return drive(worst_of())
+    return run_until_signal(worst_of())
 
 
 @cli.command(epilog="Example: asyncreport status configs/demo.yaml")
@@ -325,10 +316,12 @@ def query(**options: Any) -> None:
         job = job_of(
             QueryOptions(**options), Path(folder), environ=read_environ(Path(), os.environ), now=now
         )
-        found = drive(report(job, now=now, say=screen.say, watch=screen.watching), screen.stopping)
+        found = run_until_signal(
+            report(job, now=now, say=say, watch=screen.watching), screen.stopping
+        )
     if not found.records:
         for line in hints(job, found.sent, now=now):
-            screen.say(line)
+            say(line)
     elif sys.stdout.isatty():
         with writing():
             _draw(job, found.records)
@@ -400,7 +393,9 @@ def emulate(port: int, agents: int, seed: int, requests_per_minute: int, latency
 
     options = emulator.Options(requests_per_minute=requests_per_minute, latency=latency)
     try:
-        drive(emulator.serve(emulator.World(agents=agents, seed=seed), options, port=port, up=up))
+        run_until_signal(
+            emulator.serve(emulator.World(agents=agents, seed=seed), options, port=port, up=up)
+        )
     except Stopped:
         return  # that is how it ends
     except OSError as error:

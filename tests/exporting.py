@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import json
 import os
 import re
@@ -16,13 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from asyncreport.config import load_job
 from asyncreport.core.timeline import parse_iso
 from asyncreport.export.run import Choices, run_job
 from asyncreport.export.summary import Summary
-from asyncreport.terminal.progress import Screen
 from tests.emulator_process import Handle
 
 #: a run long after the ranges of the tests: everything has settled
@@ -61,10 +57,7 @@ def write_job(folder: Path, emulator: Handle, **sections: Any) -> Path:
 def run_here(path: Path, *overrides: str, now: int = NOW, **choices: bool) -> Summary:
     """Run a job file in this process."""
     job = load_job(path, environ={}, overrides=overrides, now=now)
-    screen = Screen(Console(file=io.StringIO()))
-    return asyncio.run(
-        run_job(job, now=now, say=screen.say, watch=screen.watching, choices=Choices(**choices))
-    )
+    return asyncio.run(run_job(job, now=now, choices=Choices(**choices)))
 
 
 def restate(state: Path, start: str) -> None:

@@ -1,4 +1,4 @@
-"""What people see while a run is under way: a bar on a terminal, plain lines elsewhere. Owns stderr."""
+"""Show the progress of a run: a bar on a terminal, a line every 10 seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -7,40 +7,42 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
+from rich.progress import BarColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from asyncreport.core.text import duration, printable
+from asyncreport.core.text import duration
 from asyncreport.engine.scheduler import Progress
+from asyncreport.terminal.stderr import say
 
-#: seconds between two looks at the figures
-_BAR, _LINE = 0.2, 10.0
-#: columns of a terminal that has room for a bar beside the figures
+#: give the requests sent so far, and the seconds that all workers waited for the rate limit
+Wire = Callable[[], tuple[int, float]]
+
+#: seconds between two updates of the bar, and between two lines
+_BAR_PERIOD = 0.2
+_LINE_PERIOD = 10.0
+
+#: columns of a terminal that has room for a bar next to the figures
 _WIDE = 80
 
 
 class Screen:
-    """Where people read: lines, and under them the state of the run."""
+    """The progress display of one run."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, soft_wrap=True)
         self._bar: Bar | None = None
 
-    def say(self, text: str) -> None:
-        """Print a line as it is, but for what would move the cursor: a server's words may be in it."""
-        self._console.print(printable(text), markup=False, highlight=False, emoji=False)
-
     def stopping(self) -> None:
-        """Give the cursor back, whatever comes next, and say what a second signal does."""
+        """Remove the bar and report what a second signal does."""
+        # Now, not at the end of the run: a second signal kills the process, and the bar hides
+        # the terminal's cursor.
         if self._bar is not None:
             self._bar.stop()
-        self.say("stopping: what is under way is finished; again kills at once")
+        say("stopping: work in progress is finished first; press Ctrl-C again to stop at once")
 
     @asynccontextmanager
-    async def watching(
-        self, progress: Progress, wire: Callable[[], tuple[int, float]]
-    ) -> AsyncIterator[None]:
-        """Show progress while the body runs; `wire` tells requests so far and the seconds that all workers waited."""
+    async def watching(self, progress: Progress, wire: Wire) -> AsyncIterator[None]:
+        """Show progress while the body runs."""
         show = self._draw if self._console.is_terminal else self._print
         task = asyncio.create_task(show(progress, wire))
         try:
@@ -49,43 +51,47 @@ class Screen:
             task.cancel()
             await asyncio.wait([task])
 
-    async def _draw(self, progress: Progress, wire: Callable[[], tuple[int, float]]) -> None:
-        start = asyncio.get_running_loop().time()
-        bars = [BarColumn()] if self._console.width >= _WIDE else []
-        with Bar(
-            *bars, TextColumn("{task.description}"), console=self._console, transient=True
-        ) as bar:
+    async def _draw(self, progress: Progress, wire: Wire) -> None:
+        clock = asyncio.get_running_loop().time
+        start = clock()
+        columns: list[ProgressColumn] = [TextColumn("{task.description}")]
+        if self._console.width >= _WIDE:
+            columns.insert(0, BarColumn())
+        with Bar(*columns, console=self._console, transient=True) as bar:
             self._bar = bar
             task = bar.add_task("starting", total=None)
             while True:
-                await asyncio.sleep(_BAR)
-                elapsed = asyncio.get_running_loop().time() - start
+                await asyncio.sleep(_BAR_PERIOD)
+                text = describe(progress, *wire(), clock() - start)
                 bar.update(
-                    task,
-                    total=progress.chunks,
-                    completed=progress.finished,
-                    description=describe(progress, *wire(), elapsed),
+                    task, total=progress.chunks, completed=progress.finished, description=text
                 )
 
-    async def _print(self, progress: Progress, wire: Callable[[], tuple[int, float]]) -> None:
-        start = asyncio.get_running_loop().time()
+    async def _print(self, progress: Progress, wire: Wire) -> None:
+        clock = asyncio.get_running_loop().time
+        start = clock()
         while True:
-            await asyncio.sleep(_LINE)
-            self.say(describe(progress, *wire(), asyncio.get_running_loop().time() - start))
+            await asyncio.sleep(_LINE_PERIOD)
+            say(describe(progress, *wire(), clock() - start))
 
 
 def describe(progress: Progress, requests: int, waited: float, elapsed: float) -> str:
-    """Put the state of a run into one line; `waited` and `elapsed` are in seconds."""
+    """Describe the state of a run in one line; `waited` and `elapsed` are in seconds."""
     done = progress.finished + len(progress.gaps)
-    pieces = [f"{done:,}/{progress.chunks:,} chunks"]
-    # A narrow terminal cuts what comes last.
+    # A narrow terminal cuts the end, so the most important figures come first.
+    figures = [f"{done:,}/{progress.chunks:,} chunks"]
     if progress.gaps:
-        pieces.append(f"{len(progress.gaps):,} failed")
+        figures.append(f"{len(progress.gaps):,} failed")
     if done:
-        pieces.append(f"{duration(elapsed / done * (progress.chunks - done))} left")
-    pieces += [
-        f"{progress.records:,} records",
-        f"{requests / elapsed if elapsed else 0:.1f} requests/s",
-        f"waited {waited:,.0f} s",
-    ]
-    return ", ".join(pieces)
+        left = elapsed / done * (progress.chunks - done)
+        figures.append(f"{duration(left)} left")
+    figures.append(f"{progress.records:,} records")
+    figures.append(f"{_rate(requests, elapsed):.1f} requests/s")
+    figures.append(f"waited {waited:,.0f} s")
+    return ", ".join(figures)
+
+
+def _rate(requests: int, elapsed: float) -> float:
+    if not elapsed:
+        return 0.0
+    return requests / elapsed

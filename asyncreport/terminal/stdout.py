@@ -1,14 +1,13 @@
-"""Lines for people and for pipes: what the command line writes, and what is said when that fails. Owns stdout."""
+"""Write the results of commands. Owns stdout."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
 from asyncreport.core.errors import StoreError
-from asyncreport.core.text import printable
 
 
 @contextmanager
@@ -17,19 +16,17 @@ def writing() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        raise  # a reader that went away early; click ends quietly
+        # The reader closed the pipe: that is not an error, and the command line ends quietly.
+        raise
     except OSError as error:
-        message = f"standard output cannot be written: {error.strerror}; free some space or give it another place"
+        message = (
+            f"cannot write to standard output: {error.strerror}; "
+            "free some space or redirect the output to another place"
+        )
         raise StoreError(message) from error
 
 
 def show(text: str) -> None:
-    """Write to standard output; raise StoreError."""
+    """Write a line to standard output; raise StoreError."""
     with writing():
         click.echo(text)
-
-
-def say(lines: Iterable[str]) -> None:
-    """Write lines to standard error as a terminal may have them: a server's words are in them."""
-    for line in lines:
-        click.echo(printable(line), err=True)

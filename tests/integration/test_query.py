@@ -16,14 +16,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from rich.console import Console
 
 from asyncreport.commands.query import QueryOptions, Report, job_of, report
 from asyncreport.config import load_job
 from asyncreport.core.errors import AuthError, RetriesExhausted
 from asyncreport.core.job import Job, Limits
 from asyncreport.emulator import World
-from asyncreport.terminal.progress import Screen
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, Call, call, connection, environ, rows, run_here, write_job
 
@@ -268,7 +266,7 @@ def reported(folder: Path, emulator: Handle, screen: io.StringIO, **limits: Any)
     )
     job: Job = job_of(asked, folder, environ={}, now=NOW)
     job = msgspec.structs.replace(job, connections=real.connections, limits=Limits(**limits))
-    return asyncio.run(report(job, now=NOW, say=Screen(Console(file=screen, width=500)).say))
+    return asyncio.run(report(job, now=NOW, say=lambda text: print(text, file=screen)))
 
 
 _RANGE = {"start": "2024-01-01", "end": "2024-03-01"}

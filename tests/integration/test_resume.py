@@ -112,7 +112,7 @@ def test_a_signal_ends_a_run_cleanly_and_keeps_what_is_finished(
         emulator.faults([])
     assert (process.returncode, out) == (code, "")
     assert err.splitlines()[-2:] == [
-        "what is finished is kept: run again to go on from there",
+        "finished chunks are kept; run again to continue",
         f"stopped by {name}",
     ]
     assert len(committed(tmp_path / ".asyncreport" / "job")) == 5

@@ -30,7 +30,6 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
-from rich.console import Console
 
 from asyncreport.api import limits, users
 from asyncreport.config import load_job
@@ -38,7 +37,6 @@ from asyncreport.core.errors import AsyncReportError
 from asyncreport.export.lanes import Connections
 from asyncreport.export.run import run_job
 from asyncreport.net.transport import Transport
-from asyncreport.terminal.progress import Screen
 from tests.emulator_process import Handle
 from tests.exporting import NOW, PATIENCE, Call, connection, environ, write_job
 
@@ -642,7 +640,7 @@ def test_no_repr_of_any_object_of_ours_shows_a_secret(
 
     monkeypatch.setattr(Transport, "send", send)
     given = load_job(path, environ={"SECRET": SECRET, "PROXY": proxy, "OTHER": OTHER}, now=NOW)
-    summary = asyncio.run(run_job(given, now=NOW, say=Screen(Console(file=io.StringIO())).say))
+    summary = asyncio.run(run_job(given, now=NOW))
     assert summary.complete
     assert {
         "Job",

@@ -117,8 +117,8 @@ def test_a_signal_during_the_merge_ends_it_cleanly(
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (code, "told\n")
     assert err.splitlines() == [
-        "stopping: what is under way is finished; again kills at once",
-        "what is finished is kept: run again to go on from there",
+        "stopping: work in progress is finished first; press Ctrl-C again to stop at once",
+        "finished chunks are kept; run again to continue",
         f"stopped by {name}",
     ]
     assert (tmp_path / "out.jsonl").read_text() == "old"

@@ -14,6 +14,7 @@ from asyncreport.core.text import duration
 from asyncreport.core.timeline import DAY, Interval
 from asyncreport.engine.scheduler import Gap, Progress
 from asyncreport.terminal.progress import Screen, describe
+from asyncreport.terminal.stderr import say
 from tests import clock
 
 GAP = Gap(
@@ -37,7 +38,7 @@ def test_seconds_are_written_as_people_say_them(seconds: float, text: str) -> No
     assert duration(seconds) == text
 
 
-def test_a_line_tells_chunks_records_pace_waiting_failures_and_what_is_left() -> None:
+def test_a_line_has_chunks_failures_time_left_records_rate_and_waiting() -> None:
     progress = Progress(chunks=40, finished=9, records=12_345, gaps=[GAP])
     assert (
         describe(progress, 50, 3.2, 10.0)
@@ -49,12 +50,13 @@ def test_a_line_tells_chunks_records_pace_waiting_failures_and_what_is_left() ->
     )
 
 
-def test_away_from_a_terminal_a_line_comes_every_ten_seconds() -> None:
-    out = io.StringIO()
+def test_without_a_terminal_a_line_comes_every_ten_seconds(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     progress = Progress(chunks=4)
 
     async def main() -> None:
-        async with Screen(Console(file=out, width=200)).watching(
+        async with Screen(Console(file=io.StringIO())).watching(
             progress, lambda: (progress.finished, 0.0)
         ):
             for _ in range(3):
@@ -62,13 +64,13 @@ def test_away_from_a_terminal_a_line_comes_every_ten_seconds() -> None:
                 progress.finished += 1
 
     clock.run(main())
-    assert out.getvalue().splitlines() == [
+    assert capsys.readouterr().err.splitlines() == [
         "1/4 chunks, 30 s left, 0 records, 0.1 requests/s, waited 0 s",
         "2/4 chunks, 20 s left, 0 records, 0.1 requests/s, waited 0 s",
     ]
 
 
-def test_on_a_terminal_a_bar_moves_and_goes() -> None:
+def test_on_a_terminal_a_bar_moves_and_lines_appear_above_it() -> None:
     out = io.StringIO()
     progress = Progress(chunks=4)
     screen = Screen(Console(file=out, width=120, force_terminal=True))
@@ -77,16 +79,16 @@ def test_on_a_terminal_a_bar_moves_and_goes() -> None:
         async with screen.watching(progress, lambda: (progress.finished, 0.0)):
             await asyncio.sleep(0.5)
             progress.finished = 2
-            screen.say("a [warning] of one line")
+            say("a [warning] of one line")
             await asyncio.sleep(0.5)
         assert len(asyncio.all_tasks()) == 1
 
     clock.run(main())
     assert "2/4 chunks" in out.getvalue()
-    assert "a [warning] of one line" in out.getvalue()
+    assert "a [warning] of one line\n" in out.getvalue()
 
 
-def test_a_stop_gives_the_cursor_back_before_anything_is_finished() -> None:
+def test_a_stop_shows_the_cursor_before_the_run_ends(capsys: pytest.CaptureFixture[str]) -> None:
     out = io.StringIO()
     screen = Screen(Console(file=out, width=120, force_terminal=True))
 
@@ -97,21 +99,20 @@ def test_a_stop_gives_the_cursor_back_before_anything_is_finished() -> None:
             screen.stopping()
             await asyncio.sleep(0.5)
             assert out.getvalue().rfind("\x1b[?25h") > out.getvalue().rfind("\x1b[?25l")
-            assert out.getvalue().endswith(
-                "stopping: what is under way is finished; again kills at once\n"
-            )
 
     clock.run(main())
+    assert capsys.readouterr().err == (
+        "stopping: work in progress is finished first; press Ctrl-C again to stop at once\n"
+    )
 
 
-def test_a_narrow_terminal_tells_what_failed_and_what_is_left() -> None:
+def test_a_narrow_terminal_shows_failures_and_time_left() -> None:
     out = io.StringIO()
     progress = Progress(chunks=40, finished=9, records=12_345, gaps=[GAP])
+    screen = Screen(Console(file=out, width=40, force_terminal=True))
 
     async def main() -> None:
-        async with Screen(Console(file=out, width=40, force_terminal=True)).watching(
-            progress, lambda: (50, 3.2)
-        ):
+        async with screen.watching(progress, lambda: (50, 3.2)):
             await asyncio.sleep(10.1)
 
     clock.run(main())

@@ -1,0 +1,27 @@
+"""Write lines for people. Owns stderr: nothing else writes there, except the progress bar."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from asyncreport.core.text import printable
+
+
+def say(text: str) -> None:
+    """Write one line to standard error; a blank replaces each control character.
+
+    The text may come from a server, and must not move the cursor or start a line of its own.
+    """
+    # Not a stream that was kept: while the progress bar is shown, `sys.stderr` writes above it.
+    if sys.stderr is not None:
+        sys.stderr.write(f"{printable(text)}\n")
+        sys.stderr.flush()
+
+
+class LogHandler(logging.Handler):
+    """Write each log record as one line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        say(self.format(record))
