@@ -29,12 +29,14 @@ async def forecast(job: Job, *, now: int) -> list[str]:
     """
     manifest = Manifest.read(job.state_folder)
     notes = query_warnings(job) + [
-        f"warning: {doubt}" for doubt in other_clients(job, manifest.standing).values()
+        f"warning: {doubt}" for doubt in other_clients(job, manifest.current_parts).values()
     ]
     freshness = Freshness(settle=job.output.settle, now=now)
     async with Connections(job, notes.append) as connections:
         known, unknown = await look_up_teams(job, connections)
-        plans = await make_plans(known, manifest.standing, connections, freshness, say=notes.append)
+        plans = await make_plans(
+            known, manifest.current_parts, connections, freshness, say=notes.append
+        )
     notes += [f"warning: {team}" for team in unknown]
     return notes + [
         line

@@ -143,7 +143,7 @@ def _found(job: Job) -> Report:
 def _sent(job: Job) -> Iterator[str]:
     """Write out the first query of each chunk again: members that were looked up are known to the parts alone."""
     manifest = Manifest.read(job.state_folder)
-    for part in manifest.standing(job.query.fingerprint(job.connections[0].identity)):
+    for part in manifest.current_parts(job.query.fingerprint(job.connections[0].identity)):
         yield _first_query(job, part)
 
 

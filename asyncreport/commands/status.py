@@ -10,14 +10,14 @@ from asyncreport.core.text import age, counted, describe_users, first_lines
 from asyncreport.core.timeline import iso
 from asyncreport.export.snapshot import LastSummary, Snapshot
 from asyncreport.store.atomic import oserror_as_store_error
-from asyncreport.store.state import holder
+from asyncreport.store.lock import lock_holder
 from asyncreport.store.written import Outputs
 
 
 def status(job: Job, *, now: int) -> Iterator[str]:
     """Say what stands, what is missing and what the last run said; `now` is an instant. Raise StoreError."""
     folder = job.state_folder
-    under_way = holder(folder)
+    under_way = lock_holder(folder)
     if under_way is not None:
         yield f"{job.name}: a run is under way, {folder} is in use {under_way}"
     if not (folder / "manifest.jsonl").exists():
@@ -73,7 +73,7 @@ def _connection(kept: Snapshot, name: str, *, now: int) -> Iterator[str]:
 def _outputs(kept: Snapshot) -> Iterator[str]:
     outputs, lines = Outputs(kept.job.state_folder), []
     for target in kept.targets():
-        made = outputs.written(target.path)
+        made = outputs.get(target.path)
         with oserror_as_store_error(target.path, "read"):
             try:
                 found = target.path.stat()

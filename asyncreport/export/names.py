@@ -14,8 +14,8 @@ from asyncreport.core.job import Connection, Job, Part
 from asyncreport.core.text import counted
 from asyncreport.engine.fetch import drive
 from asyncreport.export.lanes import Connections
-from asyncreport.store.names import Names
-from asyncreport.store.parts import Reader
+from asyncreport.store.lookups import Names
+from asyncreport.store.parts import PartReader
 
 #: ids told, at most
 _SHOWN = 20
@@ -55,7 +55,7 @@ class Naming:
         job: Job,
         connection: Connection,
         parts: Sequence[Part],
-        reader: Reader,
+        reader: PartReader,
         *,
         again: bool,
     ) -> bool:
@@ -94,7 +94,7 @@ class Naming:
         if not asked:
             return True
         try:
-            names.keep(
+            names.save(
                 connection.identity,
                 await drive(steps(asked), partial(self._connections.ask, connection.name)),
                 now=self._now,
@@ -121,7 +121,7 @@ def unknown_users(job: Job, connection: Connection, parts: Iterable[Part]) -> li
     doubted = {user for user in listed_users(job, connection.name) if names.get(user, "") is None}
     if not doubted:
         return []
-    with Reader(job.state_folder) as reader:
+    with PartReader(job.state_folder) as reader:
         return sorted(
             doubted - reader.users([part for part in parts if part.interval.overlaps(job.interval)])
         )

@@ -11,7 +11,7 @@ from asyncreport.core.columns import column
 from asyncreport.core.errors import ConfigError, StoreError
 from asyncreport.core.job import Job, Part
 from asyncreport.export.targets import all_files
-from asyncreport.store.clients import Clients
+from asyncreport.store.lookups import Clients
 from asyncreport.store.written import Outputs, WrittenFile
 
 
@@ -37,7 +37,7 @@ def check_owners(job: Job) -> None:
             # Of a file that both have written, it is the other's where it is as that one left it.
             theirs = made.get(real)
             if theirs is not None and (
-                mine is None or (theirs.stands(path) and not mine.stands(path))
+                mine is None or (theirs.matches(path) and not mine.matches(path))
             ):
                 raise ConfigError(_taken(job, path, folder))
 
@@ -83,7 +83,7 @@ def other_clients(job: Job, standing: Callable[[str], Sequence[Part]]) -> dict[s
         each.name: f"{each.name}: the parts of {each.identity} were fetched by other OAuth clients; where that is another organisation, "
         f"give the job another name or delete {job.state_folder}"
         for each in job.connections
-        if clients.strange(each) and standing(job.query.fingerprint(each.identity))
+        if clients.fetched_by_others(each) and standing(job.query.fingerprint(each.identity))
     }
 
 
@@ -92,4 +92,4 @@ def remember_clients(job: Job, *, but: Container[str] = ()) -> None:
     clients = Clients(job.state_folder)
     for connection in job.connections:
         if connection.name not in but:
-            clients.keep(connection)
+            clients.save(connection)

@@ -36,10 +36,10 @@ from asyncreport.export.summary import MemberChange, MissingChunk, Summary
 from asyncreport.export.targets import all_files, main_files, targets
 from asyncreport.export.teams import UnknownTeam, look_up_teams
 from asyncreport.store.atomic import write_json
-from asyncreport.store.members import Members
+from asyncreport.store.lookups import Members
 from asyncreport.store.merge import Target, check_targets
-from asyncreport.store.parts import Reader
-from asyncreport.store.restatements import Changed
+from asyncreport.store.parts import PartReader
+from asyncreport.store.restatements import Restatements
 from asyncreport.store.state import State
 from asyncreport.store.written import Outputs, WrittenFile
 
@@ -97,15 +97,15 @@ async def run_job(
     for line in query_warnings(job):
         say(line)
     with State.open(job.state_folder) as state:
-        strange = other_clients(job, state.standing)
+        strange = other_clients(job, state.current_parts)
         for line in strange.values():
             say(f"warning: {line}")
         remember_clients(job, but=strange)
-        async with Connections(job, say, room=state.room) as connections:
+        async with Connections(job, say, room=state.wait_for_writer) as connections:
             known, unknown = await look_up_teams(job, connections)
             members = Members(state.folder)
             # Before the pull, so that whoever looks at what it leaves knows whose parts it was to fetch.
-            members.keep(known.teams)
+            members.save(known.teams)
             _report(unknown, say, strict=choices.strict)
             going = _Run(known, state, connections, now, say, watch, unknown)
             made = await going.bring_up_to_date(choices)
@@ -115,7 +115,7 @@ async def run_job(
             if summary.complete:  # until then each run tells of strangers
                 remember_clients(job)
             if made:  # what nobody was shown would be forgotten otherwise
-                members.keep(known.teams, shown=True)
+                members.save(known.teams, reported=True)
         write_json(state.folder / "summary.json", summary)
     return summary
 
@@ -157,7 +157,7 @@ class _Run:
     stale: frozenset[int] = frozenset()
     #: output files that came out other than they were
     written: int = 0
-    changed: Changed = field(default_factory=Changed)
+    changed: Restatements = field(default_factory=Restatements)
     #: what was learnt of each connection that something was pulled from
     known: list[ConnectionState] = field(default_factory=list)
 
@@ -169,20 +169,22 @@ class _Run:
         freshness = Freshness(settle=self.job.output.settle, refresh=choices.refresh, now=self.now)
         while True:
             plans = await make_plans(
-                self.job, self.state.standing, self.connections, freshness, say=self.say
+                self.job, self.state.current_parts, self.connections, freshness, say=self.say
             )
             self.standing = sum(
                 part.fetched_at != self.now for made in plans.values() for part in made.reused
             )
             stale = [part for made in plans.values() for part in made.stale]
             # Before the first answer: a refresh that dies half-way is finished by whichever run comes next.
-            await self.state.ask_again([part.number for part in stale if freshness.refreshes(part)])
+            await self.state.mark_for_refresh(
+                [part.number for part in stale if freshness.refreshes(part)]
+            )
             self.tell_of_the_clock(stale)
             self.stale = frozenset(part.number for part in stale)
             await self.pull(plans)
             # Whether or not the files are written: with a gap that lasts for weeks, parts would pile up beside those that replaced them.
-            self.changed += await self.state.work(
-                lambda stopped: self.state.discard_replaced(stopped, at=self.now)
+            self.changed += await self.state.run_in_writer(
+                lambda stopped: self.state.delete_replaced(stopped, at=self.now)
             )
             if not self.complete and not (choices.allow_partial and self.job.teams):
                 return {}
@@ -228,15 +230,15 @@ class _Run:
         parts = {part.number: part for each in self.job.connections for part in self._parts(each)}
 
         def find(_: Event) -> list[DamagedPartError]:
-            with Reader(self.state.folder) as reader:
+            with PartReader(self.state.folder) as reader:
                 return reader.damaged(parts.values())
 
-        found = {each.number: each for each in (error, *await self.state.work(find))}
+        found = {each.number: each for each in (error, *await self.state.run_in_writer(find))}
         if any(parts[number].fetched_at == self.now for number in found if number in parts):
             raise StoreError(f"{error.fact}; this run saved it, so check the disk first") from error
         for number, each in found.items():
             self.say(f"warning: {each.fact}; a run fetches it again")
-            self.state.drop(number)
+            self.state.delete_part(number)
 
     @property
     def complete(self) -> bool:
@@ -313,19 +315,19 @@ class _Run:
         unchanged = {target.path: outputs.unchanged(target) for target in self._targets(naming)}
         if not naming.expired(self.job) and not refresh_names and all(unchanged.values()):
             return {path: made for path, made in unchanged.items() if made}
-        with Reader(self.state.folder) as reader:
+        with PartReader(self.state.folder) as reader:
             for connection in self.job.connections:
                 if not await naming.learn(
                     self.job, connection, self._parts(connection), reader, again=refresh_names
                 ):
                     outputs.mark_stale()
             # Off the loop, and where nothing else writes: hashing and copying gigabytes must not hold up a signal.
-            return await self.state.work(
+            return await self.state.run_in_writer(
                 lambda stopped: outputs.write(self._targets(naming), reader, stopped)
             )
 
     def _parts(self, connection: Connection) -> list[Part]:
-        return self.state.standing(self.job.query.fingerprint(connection.identity))
+        return self.state.current_parts(self.job.query.fingerprint(connection.identity))
 
     def _targets(self, naming: Naming) -> list[Target]:
         found = targets(self.job, self._parts, naming.people, naming.queues)

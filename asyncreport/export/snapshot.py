@@ -16,10 +16,9 @@ from asyncreport.export.summary import MissingChunk
 from asyncreport.export.targets import targets
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.atomic import read_json
+from asyncreport.store.lookups import Members, Names
 from asyncreport.store.manifest import Manifest
-from asyncreport.store.members import Members
 from asyncreport.store.merge import Target
-from asyncreport.store.names import Names
 
 
 class LastSummary(Struct, frozen=True):
@@ -65,7 +64,7 @@ class Snapshot:
         standing, lost, plans = {}, {}, {}
         for connection in job.connections:
             fingerprint = job.query.fingerprint(connection.identity)
-            parts = manifest.standing(fingerprint)
+            parts = manifest.current_parts(fingerprint)
             numbers = {part.number for part in parts}
             standing[connection.name] = parts
             lost[connection.name] = [

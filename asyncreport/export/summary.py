@@ -11,7 +11,7 @@ from msgspec import Struct
 from asyncreport.core.text import MAX_SHOWN, counted, describe_users, first_lines, plural
 from asyncreport.engine.scheduler import Gap
 from asyncreport.export.teams import UnknownTeam
-from asyncreport.store.restatements import Changed
+from asyncreport.store.restatements import Restatements
 
 #: output files that the summary lists for people
 _MAX_FILES = 5
@@ -111,7 +111,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     #: by team, of teams that the directory lists; it knows only the members of today
     members: dict[str, MemberChange] = {}
     #: values that differ in parts that were fetched again
-    changed: Changed = Changed()
+    changed: Restatements = Restatements()
     #: teams that could not be looked up and are not in the output
     unknown: list[UnknownTeam] = []
 

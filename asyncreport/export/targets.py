@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asyncreport.core.job import Connection, Job, Part, Team
+from asyncreport.store.lookups import Names
 from asyncreport.store.merge import Source, Target
-from asyncreport.store.names import Names
 
 
 class OutputFile(NamedTuple):

@@ -26,9 +26,9 @@ from asyncreport.export.preflight import other_clients
 from asyncreport.export.snapshot import Snapshot
 from asyncreport.export.verify_server import server_findings
 from asyncreport.store.atomic import oserror_as_store_error
+from asyncreport.store.lock import lock_holder, locked
 from asyncreport.store.merge import Merged, Target, dry_run
-from asyncreport.store.parts import Reader, part_name
-from asyncreport.store.state import held, holder
+from asyncreport.store.parts import PartReader, part_name
 from asyncreport.store.written import Outputs
 
 T = TypeVar("T")
@@ -56,14 +56,14 @@ async def verify(job: Job, *, now: int) -> AsyncIterator[Finding]:
     ours = os.access(job.state_folder, os.W_OK)
     if not ours:
         yield _unguarded(job.state_folder)
-    with held(job.state_folder) if ours else nullcontext():
+    with locked(job.state_folder) if ours else nullcontext():
         async for finding in _everything(job, now=now):
             yield finding
 
 
 def _unguarded(folder: Path) -> Finding:
     """Say what it means that a folder's lock cannot be taken; raise StoreError where a run holds it."""
-    if (by := holder(folder)) is not None:
+    if (by := lock_holder(folder)) is not None:
         raise StoreError(
             f"{folder} is in use {by}; wait until that run ends, or stop it, then run again"
         )
@@ -80,7 +80,7 @@ async def _everything(job: Job, *, now: int) -> AsyncIterator[Finding]:
     for finding in (*_origin(job, kept), *_teams(kept)):
         yield finding
     sound = True
-    with Reader(job.state_folder) as reader:
+    with PartReader(job.state_folder) as reader:
         async for finding in _parts(kept, reader):
             sound = sound and finding.exit_code == 0
             yield finding
@@ -123,7 +123,7 @@ def _teams(kept: Snapshot) -> Iterator[Finding]:
         )
 
 
-async def _parts(kept: Snapshot, reader: Reader) -> AsyncIterator[Finding]:
+async def _parts(kept: Snapshot, reader: PartReader) -> AsyncIterator[Finding]:
     """Try the parts of all connections, and whether they tile what the job wants."""
     for connection in kept.job.connections:
         yield await _sound(kept.job.query, connection.name, kept.parts[connection.name], reader)
@@ -134,7 +134,7 @@ async def _parts(kept: Snapshot, reader: Reader) -> AsyncIterator[Finding]:
             yield finding
 
 
-async def _outputs(kept: Snapshot, reader: Reader) -> AsyncIterator[Finding]:
+async def _outputs(kept: Snapshot, reader: PartReader) -> AsyncIterator[Finding]:
     """Try every output file."""
     outputs = Outputs(kept.job.state_folder)
     gaps = any(kept.missing_chunks(connection.name) for connection in kept.job.connections)
@@ -142,7 +142,9 @@ async def _outputs(kept: Snapshot, reader: Reader) -> AsyncIterator[Finding]:
         yield await _aside(partial(_output, target, reader, outputs, gaps=gaps))
 
 
-async def _sound(query: Query, connection: str, parts: Sequence[Part], reader: Reader) -> Finding:
+async def _sound(
+    query: Query, connection: str, parts: Sequence[Part], reader: PartReader
+) -> Finding:
     """Hash every part again, count its rows and look at each."""
     damaged = []
     for part in parts:
@@ -164,7 +166,7 @@ async def _sound(query: Query, connection: str, parts: Sequence[Part], reader: R
     )
 
 
-def _read(query: Query, part: Part, reader: Reader, stopped: Event) -> None:
+def _read(query: Query, part: Part, reader: PartReader, stopped: Event) -> None:
     """Read a whole part, a user's rows at a time; raise StoreError where it is not what was saved, or was saved wrongly."""
     try:
         check = row_checker(query, part.interval)
@@ -184,7 +186,7 @@ def _read(query: Query, part: Part, reader: Reader, stopped: Event) -> None:
         before = entry.user
 
 
-def _wrong(part: Part, reader: Reader, what: str) -> DamagedPartError:
+def _wrong(part: Part, reader: PartReader, what: str) -> DamagedPartError:
     return DamagedPartError(
         f"{reader.folder / part_name(part.number)} ({part.interval}), {what}", number=part.number
     )
@@ -292,10 +294,10 @@ async def _aside(work: Callable[[Event], T]) -> T:
 
 
 def _output(
-    target: Target, reader: Reader, outputs: Outputs, stopped: Event, *, gaps: bool
+    target: Target, reader: PartReader, outputs: Outputs, stopped: Event, *, gaps: bool
 ) -> Finding:
     """Hold a file against what was written and, where nothing is missing, against what the parts make of it."""
-    made = outputs.written(target.path)
+    made = outputs.get(target.path)
     try:
         found = _digest(target.path)
     except FileNotFoundError:

@@ -24,8 +24,8 @@ from asyncreport.engine.lane_pool import LanePool
 from asyncreport.export.lanes import Connections
 from asyncreport.export.snapshot import Snapshot
 from asyncreport.net import Lane
-from asyncreport.store.names import Names
-from asyncreport.store.parts import Reader
+from asyncreport.store.lookups import Names
+from asyncreport.store.parts import PartReader
 
 #: the vendor works over again what is so old and older: https://help.mypurecloud.com/faqs/why-can-my-data-change/
 _AT_REST = 2 * DAY
@@ -42,7 +42,7 @@ class _Compared:
 
 
 async def server_findings(
-    kept: Snapshot, reader: Reader, connections: Connections, *, now: int
+    kept: Snapshot, reader: PartReader, connections: Connections, *, now: int
 ) -> AsyncIterator[Finding]:
     """Ask each connection for totals by user and month, and tell what differs; raise as a run does where it refuses.
 
@@ -60,7 +60,7 @@ async def server_findings(
 
 
 async def _compare(
-    kept: Snapshot, reader: Reader, connection: Connection, connections: Connections
+    kept: Snapshot, reader: PartReader, connection: Connection, connections: Connections
 ) -> _Compared:
     """Share the questions among as many tasks as a run would have at work."""
     known = ConnectionState(patience=kept.job.limits.give_up_after)
@@ -126,7 +126,7 @@ async def _theirs(kept: Snapshot, chunk: Chunk, known: ConnectionState, lane: La
 
 
 def _hold_against(
-    kept: Snapshot, reader: Reader, chunk: Chunk, theirs: Totals, found: _Compared
+    kept: Snapshot, reader: PartReader, chunk: Chunk, theirs: Totals, found: _Compared
 ) -> None:
     columns = verify_totals.compared_columns(kept.job.query)
     # On the loop: the reader's descriptors have one user, and a month of a hundred users takes a moment.
@@ -145,7 +145,7 @@ def _hold_against(
 
 
 def _ours(
-    kept: Snapshot, reader: Reader, chunk: Chunk, columns: tuple[str, ...]
+    kept: Snapshot, reader: PartReader, chunk: Chunk, columns: tuple[str, ...]
 ) -> tuple[Totals, Counter[str | None]]:
     """Add up the rows of the parts that begin in a chunk's interval, of its users, and count them."""
     users = None if chunk.users is None else frozenset(chunk.users)

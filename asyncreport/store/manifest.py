@@ -90,22 +90,22 @@ class Manifest:
         """Give the number of the part to come."""
         return self._last + 1
 
-    def standing(self, fingerprint: str) -> list[Part]:
+    def current_parts(self, fingerprint: str) -> list[Part]:
         """List the parts that nothing replaced and whose files have the size they should; raise StoreError."""
         sizes = _sizes(self.folder)
         return [
             structs.replace(part, refresh_pending=True) if part.number in self._again else part
-            for part in self._standing()
+            for part in self._not_replaced()
             if part.fingerprint == fingerprint and sizes.get(part_name(part.number)) == part.size
         ]
 
     def committed(self, fingerprint: str) -> list[Part]:
         """List the parts that nothing replaced, whether their files are there or not."""
-        return [part for part in self._standing() if part.fingerprint == fingerprint]
+        return [part for part in self._not_replaced() if part.fingerprint == fingerprint]
 
     def files(self) -> set[str]:
         """Name the files of the parts that nothing replaced, whatever their fingerprint."""
-        return {part_name(part.number) for part in self._standing()}
+        return {part_name(part.number) for part in self._not_replaced()}
 
     def replaced(self) -> list[Replaced]:
         """List the parts that were replaced and whose files are still there, each with every part that did; raise StoreError."""
@@ -122,7 +122,7 @@ class Manifest:
             if all(sizes.get(part_name(part.number)) == part.size for part in pair)
         ]
 
-    def mend(self) -> None:
+    def cut_tail(self) -> None:
         """Make the file if there is none and cut off what was never committed; raise StoreError."""
         append(self._path, b"", at=self._end)
 
@@ -148,13 +148,13 @@ class Manifest:
             )
         )
 
-    def ask_again(self, numbers: Iterable[int]) -> None:
+    def mark_for_refresh(self, numbers: Iterable[int]) -> None:
         """Keep in mind which parts are to be replaced, whatever becomes of the run that wants it; raise StoreError."""
         new = sorted(set(numbers) - self._again)
         if new:
             self._append(_AgainLine(again=tuple(new)))
 
-    def _standing(self) -> Iterable[Part]:
+    def _not_replaced(self) -> Iterable[Part]:
         return (part for part in self._parts if part.number not in self._replaced)
 
     def _append(self, line: _PartLine | _UsersLine | _AgainLine) -> None:

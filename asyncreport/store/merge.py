@@ -19,7 +19,7 @@ from asyncreport.core.errors import ConfigError, StoreError
 from asyncreport.core.job import Part, Team
 from asyncreport.core.timeline import Interval, iso
 from asyncreport.store.atomic import Sink, atomic_write, make_folder, oserror_as_store_error
-from asyncreport.store.parts import Entry, Reader, part_name
+from asyncreport.store.parts import Entry, PartReader, part_name
 
 #: how a part's index is read
 ReadIndex = Callable[[Part], Sequence[Entry]]
@@ -166,7 +166,7 @@ class Interrupted(Exception):
     """Break off a merge that nobody waits for any more; the old file stands."""
 
 
-def merge(target: Target, reader: Reader, stopped: Event) -> Merged:
+def merge(target: Target, reader: PartReader, stopped: Event) -> Merged:
     """Write a target's file, complete under its name when this returns.
 
     Raise StoreError, or Interrupted once `stopped` is set, and the old one stands.
@@ -179,7 +179,7 @@ def merge(target: Target, reader: Reader, stopped: Event) -> Merged:
     return Merged(size=sink.size, sha256=sink.sha256, records=records)
 
 
-def _size(target: Target, reader: Reader) -> int:
+def _size(target: Target, reader: PartReader) -> int:
     """Add up what a target's lines take, by the indexes alone; names of queues and what is cut away are not counted."""
     found = walk(target, reader.index)
     return sum(
@@ -189,7 +189,7 @@ def _size(target: Target, reader: Reader) -> int:
     )
 
 
-def dry_run(target: Target, reader: Reader, stopped: Event) -> Merged:
+def dry_run(target: Target, reader: PartReader, stopped: Event) -> Merged:
     """Tell what `merge` would write, and write nothing; raise StoreError, and Interrupted once `stopped` is set."""
     with Path(os.devnull).open("wb", buffering=0) as nowhere:
         sink = Sink(nowhere.fileno())
@@ -198,7 +198,7 @@ def dry_run(target: Target, reader: Reader, stopped: Event) -> Merged:
     return Merged(size=sink.size, sha256=sink.sha256, records=records)
 
 
-def _pour(target: Target, reader: Reader, stopped: Event, sink: Sink) -> dict[str, int]:
+def _pour(target: Target, reader: PartReader, stopped: Event, sink: Sink) -> dict[str, int]:
     records = Counter({team.name: 0 for team in target.teams})
     for stretch in walk(target, reader.checked_index):
         if stopped.is_set():
@@ -256,7 +256,7 @@ def _prefix(team: str, user: str | None, names: Mapping[str, str | None]) -> byt
     return orjson.dumps({"team": team, "user_id": user, "user_name": name})[:-1] + b","
 
 
-def _copy(stretch: UserRun, interval: Interval, reader: Reader, sink: Sink) -> int:
+def _copy(stretch: UserRun, interval: Interval, reader: PartReader, sink: Sink) -> int:
     """Copy one stretch and count its lines: the brace that opens a line, and only that, follows a newline."""
     copied = 0
     between = (

@@ -75,7 +75,7 @@ def write_part(folder: Path, number: int, blocks: Iterable[Block]) -> PartStats:
     )
 
 
-class Reader:
+class PartReader:
     """Read part files, each hashed once before its rows are used. Owns the descriptors, few at a time."""
 
     def __init__(self, folder: Path) -> None:

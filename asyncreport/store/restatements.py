@@ -17,7 +17,7 @@ from asyncreport.core.job import Part
 from asyncreport.core.timeline import Interval, iso
 from asyncreport.store.atomic import PRIVATE, Sink, atomic_write, oserror_as_store_error
 from asyncreport.store.merge import Interrupted
-from asyncreport.store.parts import Entry, Reader
+from asyncreport.store.parts import Entry, PartReader
 
 NAME = "changes.jsonl"
 
@@ -43,7 +43,7 @@ class Replaced(NamedTuple):
     new: Part
 
 
-class Changed(Struct, frozen=True, kw_only=True):
+class Restatements(Struct, frozen=True, kw_only=True):
     """How much differed."""
 
     values: int = 0
@@ -52,8 +52,8 @@ class Changed(Struct, frozen=True, kw_only=True):
     #: `changes.jsonl`, where it holds any of them
     path: str = ""
 
-    def __add__(self, more: Changed) -> Changed:
-        return Changed(
+    def __add__(self, more: Restatements) -> Restatements:
+        return Restatements(
             values=self.values + more.values,
             parts=self.parts + more.parts,
             path=self.path or more.path,
@@ -64,7 +64,9 @@ class Changed(Struct, frozen=True, kw_only=True):
         return f"{values} in {self.parts:,} part{'' if self.parts == 1 else 's'} changed since they were fetched before: {self.path}"
 
 
-def note_changes(folder: Path, replaced: Iterable[Replaced], stopped: Event, *, at: int) -> Changed:
+def write_restatements(
+    folder: Path, replaced: Iterable[Replaced], stopped: Event, *, at: int
+) -> Restatements:
     """List, one JSON line each, the values in which parts differ from those they replaced; `at` is the instant of noting.
 
     A part that is listed already is not listed again: who was killed before the old files were deleted notes them anew.
@@ -72,11 +74,11 @@ def note_changes(folder: Path, replaced: Iterable[Replaced], stopped: Event, *, 
     """
     pairs = {(pair.old.number, pair.new.number): pair for pair in replaced}
     if not pairs:
-        return Changed()
+        return Restatements()
     path = folder / NAME
     for numbers in _listed(path, pairs.keys(), stopped):
         del pairs[numbers]
-    with Reader(folder) as reader:
+    with PartReader(folder) as reader:
         found = (
             (numbers, line)
             for numbers, pair in pairs.items()
@@ -84,7 +86,7 @@ def note_changes(folder: Path, replaced: Iterable[Replaced], stopped: Event, *, 
         )
         first = next(found, None)
         if first is None:
-            return Changed()
+            return Restatements()
         values, parts, size = 0, set(), path.stat().st_size if path.exists() else 0
         with atomic_write(path, owner=folder, mode=PRIVATE, needs=lambda: size) as sink:
             _copy(path, sink, stopped)
@@ -93,7 +95,7 @@ def note_changes(folder: Path, replaced: Iterable[Replaced], stopped: Event, *, 
                 sink.write(line)
                 values += 1
                 parts.add(numbers)
-    return Changed(values=values, parts=len(parts), path=str(path))
+    return Restatements(values=values, parts=len(parts), path=str(path))
 
 
 def _listed(path: Path, pairs: Collection[_Numbers], stopped: Event) -> set[_Numbers]:
@@ -133,7 +135,7 @@ def _blocks(path: Path, stopped: Event) -> Iterator[bytes]:
                 yield block
 
 
-def _differences(pair: Replaced, reader: Reader, stopped: Event, at: int) -> Iterator[bytes]:
+def _differences(pair: Replaced, reader: PartReader, stopped: Event, at: int) -> Iterator[bytes]:
     try:
         before, after = (
             {entry.user: entry for entry in reader.checked_index(part)} for part in pair
@@ -163,7 +165,7 @@ def _differences(pair: Replaced, reader: Reader, stopped: Event, at: int) -> Ite
             )
 
 
-def _rows(part: Part, entry: Entry | None, reader: Reader) -> Sequence[bytes]:
+def _rows(part: Part, entry: Entry | None, reader: PartReader) -> Sequence[bytes]:
     return reader.block(part, entry).splitlines() if entry is not None else ()
 
 

@@ -1,80 +1,74 @@
-"""The state folder of one job: who may write, which parts stand, and the commit. Owns the lock and the writing thread."""
+"""The state folder of one job, open for writing. Owns the writing thread and the order of durable writes.
+
+Four writes must survive a power cut, in this order, each only after the one before it is durable:
+
+1. the bytes of the part's file, in a temporary file
+2. its name in the folder: the temporary file is renamed, then the folder is synced
+3. the line with its user ids in the manifest, if these ids are new
+4. the part's own line in the manifest; this line is the commit
+
+A process that dies anywhere before the end of 4 leaves the parts as they were: a file that no line
+names is deleted by a later run, and a line that is cut short is ignored and overwritten.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 import re
-import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Self, TypeVar
 
-from filelock import FileLock, Timeout
-from msgspec import Struct
+from filelock import FileLock
 
-from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
-from asyncreport.core.timeline import iso
 from asyncreport.store.atomic import (
-    PRIVATE,
     make_folder,
     oserror_as_store_error,
-    read_json,
     remove_temporaries,
     sync_folder,
-    write_json,
 )
+from asyncreport.store.lock import take_lock
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.parts import part_name, write_part
-from asyncreport.store.restatements import Changed, note_changes
+from asyncreport.store.restatements import Restatements, write_restatements
 
 T = TypeVar("T")
 
-#: parts that may wait for the disk before whoever brings more is to wait
+#: parts that may wait for the disk before the caller has to wait
 _WAITING = 2
 
 _PART = re.compile(r"part-\d{8,}\.jsonl")
 
 
-class _Holder(Struct, frozen=True, kw_only=True):
-    """The process that holds the lock; it took it when this was written."""
-
-    pid: int
-    host: str
-
-
 class State:
-    """A state folder held open for writing, by one process at a time; `Manifest.read` is for those who only look."""
+    """A state folder that one process holds for writing; to read only, use `Manifest.read`."""
 
     def __init__(self, folder: Path, lock: FileLock, manifest: Manifest) -> None:
         self.folder = folder
         self._lock = lock
         self._manifest = manifest
-        # One thread: numbers, manifest and files have a single writer, and a cancelled task leaves no commit half done.
+        # One thread: part numbers, manifest and files have a single writer, and a cancelled task
+        # leaves no commit half done, because the thread finishes it.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="asyncreport-store")
         self._saving = 0
         self._saved = asyncio.Event()
 
     @classmethod
     def open(cls, folder: Path) -> State:
-        """Take the folder, made where it is missing; raise StoreError where another process holds it or it cannot be read."""
+        """Lock the folder and read its manifest; create the folder if it does not exist.
+
+        Raise StoreError if another process holds the lock, or if the manifest cannot be read.
+        """
         make_folder(folder, mode=0o700)
-        lock = _take_lock(folder)
+        # Before anything is read or removed: another run may be writing.
+        lock = take_lock(folder)
         try:
-            with oserror_as_store_error(folder, "made private"):
-                folder.chmod(0o700)
-            remove_temporaries(folder)
-            manifest = Manifest.read(folder)
-            manifest.mend()
-            with oserror_as_store_error(folder, "written"):
-                sync_folder(folder)
+            manifest = _prepare(folder)
         except BaseException:
             lock.release()
             raise
@@ -87,45 +81,52 @@ class State:
         self.close()
 
     def close(self) -> None:
-        """Wait for the commit under way and let the folder go."""
+        """Wait for the commit in progress, then release the lock."""
+        # In this order: the next process must not find this one still writing.
         self._writer.shutdown()
         self._lock.release()
 
-    def standing(self, fingerprint: str) -> list[Part]:
-        """List the parts that nothing replaced and whose files are there; raise StoreError."""
-        return self._manifest.standing(fingerprint)
+    def current_parts(self, fingerprint: str) -> list[Part]:
+        """List the parts that were not replaced and whose files exist; raise StoreError."""
+        return self._manifest.current_parts(fingerprint)
 
     async def save(
         self, chunk: Chunk, blocks: Sequence[Block], *, fingerprint: str, fetched_at: int
     ) -> Part:
-        """Make a chunk's rows durable; raise StoreError, and nothing was saved.
+        """Save a chunk's rows durably; raise StoreError, and nothing was saved.
 
-        `blocks` are in their final order, the rows of no user first; `fetched_at` is the instant at which the run began.
+        `blocks` are in their final order, the rows without a user first.
+        `fetched_at` is the instant at which the run began.
         """
         commit = partial(
             self._commit, chunk, blocks, fingerprint=fingerprint, fetched_at=fetched_at
         )
         self._saving += 1
         try:
+            # Not `run_in_thread`: a commit is short, and a cancelled task need not wait for it.
+            # `close` does.
             return await asyncio.get_running_loop().run_in_executor(self._writer, commit)
         finally:
             self._saving -= 1
             self._saved.set()
 
-    async def room(self) -> None:
-        """Wait while many parts wait for the disk: rows that pile up before it were a third of a run's memory."""
+    async def wait_for_writer(self) -> None:
+        """Wait while many parts wait for the disk.
+
+        Rows that pile up in front of the disk were a third of a run's memory.
+        """
         while self._saving > _WAITING:
             self._saved.clear()
             await self._saved.wait()
 
-    async def ask_again(self, numbers: Sequence[int]) -> None:
-        """Keep in mind which parts are to be replaced: they are stale until they are; raise StoreError."""
-        await self.work(lambda _: self._manifest.ask_again(numbers))
+    async def mark_for_refresh(self, numbers: Sequence[int]) -> None:
+        """Note that these parts are stale until each is replaced; raise StoreError."""
+        await self.run_in_writer(lambda _: self._manifest.mark_for_refresh(numbers))
 
-    async def work(self, write: Callable[[Event], T]) -> T:
-        """Run longer work on the writing thread; cancelled, set the event that it is given and wait until it has ended."""
+    async def run_in_writer(self, work: Callable[[Event], T]) -> T:
+        """Run longer work in the writing thread; if cancelled, set its event and wait for it."""
         stopped = Event()
-        future = asyncio.get_running_loop().run_in_executor(self._writer, write, stopped)
+        future = asyncio.get_running_loop().run_in_executor(self._writer, work, stopped)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -136,31 +137,35 @@ class State:
                 future.exception()  # looked at, so that nothing is said of it
             raise
 
-    def drop(self, number: int) -> None:
-        """Delete the file of a part that is not what was saved, so that it stands no more; raise StoreError."""
+    def delete_part(self, number: int) -> None:
+        """Delete the file of a damaged part, so that it is fetched again; raise StoreError."""
         path = self.folder / part_name(number)
         with oserror_as_store_error(path, "deleted"):
             path.unlink(missing_ok=True)
             sync_folder(self.folder)
 
-    def discard_replaced(self, stopped: Event, *, at: int) -> Changed:
-        """Delete the files of replaced parts and of commits that never came to be; what changed is noted first.
+    def delete_replaced(self, stopped: Event, *, at: int) -> Restatements:
+        """Write down what changed in replaced parts, then delete their files; `at` is now.
 
+        Files that no manifest line names are deleted too: their commits did not happen.
         Raise StoreError, and Interrupted once `stopped` is set.
         """
-        changed = note_changes(self.folder, self._manifest.replaced(), stopped, at=at)
-        wanted = self._manifest.files()
-        with oserror_as_store_error(self.folder, "tidied"):
+        # Before the deletion: the old values are in these files only. If the process dies between
+        # the two, the next run finds the pairs already listed.
+        changed = write_restatements(self.folder, self._manifest.replaced(), stopped, at=at)
+        named = self._manifest.files()
+        with oserror_as_store_error(self.folder, "cleaned up"):
             for path in self.folder.iterdir():
-                if _PART.fullmatch(path.name) and path.name not in wanted:
+                if _PART.fullmatch(path.name) and path.name not in named:
                     path.unlink()
+        # The folder is not synced: a file that comes back after a power cut is deleted next time.
         return changed
 
     def _commit(
         self, chunk: Chunk, blocks: Sequence[Block], *, fingerprint: str, fetched_at: int
     ) -> Part:
         number = self._manifest.next_number
-        facts = write_part(self.folder, number, blocks)
+        stats = write_part(self.folder, number, blocks)
         part = Part(
             number=number,
             fingerprint=fingerprint,
@@ -168,80 +173,26 @@ class State:
             interval=chunk.interval,
             users=chunk.users,
             fetched_at=fetched_at,
-            count=facts.count,
-            size=facts.size,
-            index_at=facts.index_at,
-            sha256=facts.sha256,
+            count=stats.count,
+            size=stats.size,
+            index_at=stats.index_at,
+            sha256=stats.sha256,
         )
-        # After the file and its name are durable: the line is the commit.
+        # After the file and its name are durable: the line is the commit, and a committed part
+        # whose file a power cut took would be a hole.
         self._manifest.add(part, chunk.replaces)
         return part
 
 
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Keep every other process out of a folder and change nothing in it; raise StoreError where one is in."""
-    lock = _take_lock(folder)
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def holder(folder: Path) -> str | None:
-    """Say which process holds a folder, without taking it; None: none does."""
-    found = read_json(folder / "lock.json", _Holder)
-    if found is None or (found.host == socket.gethostname() and not _alive(found.pid)):
-        return None
-    with oserror_as_store_error(folder / "lock", "read"):
-        try:
-            descriptor = os.open(folder / "lock", os.O_RDONLY)
-        except FileNotFoundError:
-            return None
-    try:
-        # Only for the blink of an eye, and only where a process with that number lives: nobody is kept out who comes meanwhile.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _by_whom(folder / "lock.json")
-    finally:
-        os.close(descriptor)
-    return None
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _take_lock(folder: Path) -> FileLock:
-    # Not bound to the thread: whoever closes the state lets the lock go.
-    lock = FileLock(folder / "lock", mode=PRIVATE, thread_local=False)
-    # Beside the lock and not in it: on some systems nobody else can read a locked file.
-    holder = folder / "lock.json"
-    with oserror_as_store_error(folder / "lock", "taken"):
-        try:
-            lock.acquire(blocking=False)
-        except Timeout as error:
-            raise StoreError(
-                f"{folder} is in use {_by_whom(holder)}; wait until that run ends, or stop it, then run again"
-            ) from error
-    try:
-        write_json(holder, _Holder(pid=os.getpid(), host=socket.gethostname()))
-    except BaseException:
-        lock.release()
-        raise
-    return lock
-
-
-def _by_whom(holder: Path) -> str:
-    found = read_json(holder, _Holder)
-    if found is None:
-        return "by another process"
-    with oserror_as_store_error(holder, "read"):
-        since = int(holder.stat().st_mtime * 1000)
-    return f"by process {found.pid} on {found.host} since {iso(since)}"
+def _prepare(folder: Path) -> Manifest:
+    """Clean up after a run that was killed; raise StoreError."""
+    with oserror_as_store_error(folder, "made private"):
+        folder.chmod(0o700)
+    remove_temporaries(folder)
+    manifest = Manifest.read(folder)
+    # Read first: an unreadable manifest must stay as it is, for a person to look at.
+    manifest.cut_tail()
+    # The manifest may be new, and its name must be durable before the first commit is.
+    with oserror_as_store_error(folder, "written"):
+        sync_folder(folder)
+    return manifest

@@ -16,7 +16,7 @@ from asyncreport.core.job import LAYOUT, Part
 from asyncreport.core.timeline import Interval
 from asyncreport.store.atomic import oserror_as_store_error, read_json, write_json
 from asyncreport.store.merge import Target, merge, walk
-from asyncreport.store.parts import Reader
+from asyncreport.store.parts import PartReader
 
 
 class WrittenFile(Struct, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class WrittenFile(Struct, frozen=True, kw_only=True):
     #: something was missing when it was written
     partial: bool = False
 
-    def stands(self, path: Path) -> bool:
+    def matches(self, path: Path) -> bool:
         """Tell whether a file is there as it was written; raise StoreError."""
         with oserror_as_store_error(path, "read"):
             try:
@@ -61,7 +61,7 @@ class Outputs:
         same = made is not None and made.partial == self._partial and made.quick == _quick(target)
         return made if same else None
 
-    def written(self, path: Path) -> WrittenFile | None:
+    def get(self, path: Path) -> WrittenFile | None:
         """Give what was remembered when a file was last written, whatever became of it since."""
         return self._made.get(str(path))
 
@@ -71,8 +71,8 @@ class Outputs:
 
     def is_partial(self, path: Path) -> bool:
         """Tell whether a file is there as a run wrote it from which something was missing; raise StoreError."""
-        made = self.written(path)
-        return made is not None and made.partial and made.stands(path)
+        made = self.get(path)
+        return made is not None and made.partial and made.matches(path)
 
     def forget_others(self, paths: Container[Path]) -> list[Path]:
         """Forget the files that a job writes no longer, so that another may; list those that are there. Raise StoreError."""
@@ -96,7 +96,7 @@ class Outputs:
         self._doubted = True
 
     def write(
-        self, targets: Iterable[Target], reader: Reader, stopped: Event
+        self, targets: Iterable[Target], reader: PartReader, stopped: Event
     ) -> dict[Path, WrittenFile]:
         """Bring files up to date, touching only those that change; raise StoreError, and Interrupted once `stopped` is set."""
         results = {}
@@ -113,7 +113,7 @@ class Outputs:
                 write_json(self._path, self._made)
         return results
 
-    def _make(self, target: Target, reader: Reader, stopped: Event) -> WrittenFile:
+    def _make(self, target: Target, reader: PartReader, stopped: Event) -> WrittenFile:
         quick, exact = _quick(target), _exact(target, reader)
         made = self._standing(target)
         if made is None or made.exact != exact:
@@ -133,7 +133,7 @@ class Outputs:
     def _standing(self, target: Target) -> WrittenFile | None:
         """Find what a file was made from, as long as it is still the file that was written."""
         made = self._made.get(str(target.path))
-        return made if made is not None and made.stands(target.path) else None
+        return made if made is not None and made.matches(target.path) else None
 
 
 def _quick(target: Target) -> str:
@@ -150,7 +150,7 @@ def _quick(target: Target) -> str:
     return sha256(orjson.dumps([LAYOUT, teams, list(sources.items()), parts])).hexdigest()
 
 
-def _exact(target: Target, reader: Reader) -> str:
+def _exact(target: Target, reader: PartReader) -> str:
     digest = sha256(orjson.dumps([LAYOUT, [team.name for team in target.teams]]))
     for name in sorted({team.connection for team in target.teams}):
         queues = target.sources[name].queues

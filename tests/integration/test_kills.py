@@ -194,7 +194,7 @@ def outputs(folder: Path) -> dict[str, bytes]:
 
 def committed(folder: Path, since: int) -> list[QueryOptions]:
     """List the chunks of the standing parts from a number on."""
-    parts = Manifest.read(folder / ".asyncreport" / "job")._standing()
+    parts = Manifest.read(folder / ".asyncreport" / "job")._not_replaced()
     return [(str(part.interval), part.users or ()) for part in parts if part.number > since]
 
 

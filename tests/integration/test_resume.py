@@ -596,7 +596,7 @@ def test_a_merge_that_is_broken_off_ends_before_the_lock_is_let_go(tmp_path: Pat
 
     async def main() -> None:
         with State.open(tmp_path / "state") as state:
-            task = asyncio.create_task(state.work(write))
+            task = asyncio.create_task(state.run_in_writer(write))
             await asyncio.to_thread(began.wait)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

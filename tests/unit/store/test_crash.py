@@ -20,7 +20,7 @@ import pytest
 
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part
-from asyncreport.store.parts import Reader
+from asyncreport.store.parts import PartReader
 from asyncreport.store.state import State
 from tests.unit.store.facts import FINGERPRINT, START, block, blocks, chunk, hours, row
 
@@ -173,11 +173,11 @@ def _trace(folder: Path, tail: bytes) -> tuple[Disk, list[Call]]:
         if path.name != "lock"
     }
     with _recorded(folder) as calls, State.open(folder) as state:
-        asyncio.run(state.ask_again([1]))
+        asyncio.run(state.mark_for_refresh([1]))
         for number in (1, 2):
             _save(state, number)
             calls.append(("saved", "", number))
-        state.discard_replaced(Event(), at=START)
+        state.delete_replaced(Event(), at=START)
     return Disk(dict(before), dict(before)), calls
 
 
@@ -187,9 +187,9 @@ def _check(outcome: dict[str, bytes], folder: Path, saved: int) -> None:
     for name, content in outcome.items():
         (folder / name).write_bytes(content)
     with State.open(folder) as state:
-        standing = state.standing(FINGERPRINT)
+        standing = state.current_parts(FINGERPRINT)
         assert [part.number for part in standing] in STANDING[saved : saved + 2]
-        with Reader(folder) as reader:
+        with PartReader(folder) as reader:
             for part in standing:
                 found = [
                     reader.block(part, entry).count(b"\n") for entry in reader.checked_index(part)
@@ -199,11 +199,11 @@ def _check(outcome: dict[str, bytes], folder: Path, saved: int) -> None:
                 )
         assert list(folder.glob("*.tmp")) == []
         # What changed is listed once, whether the old part is still there or not.
-        state.discard_replaced(Event(), at=START)
+        state.delete_replaced(Event(), at=START)
         path = folder / "changes.jsonl"
         assert (path.read_bytes().count(b"\n") if path.exists() else 0) == (standing[0].number == 2)
         again = _save(state, 2)
-        assert state.standing(FINGERPRINT) == [*standing, again]
+        assert state.current_parts(FINGERPRINT) == [*standing, again]
 
 
 def _play(disk: Disk, calls: Sequence[Call], folder: Path) -> int:

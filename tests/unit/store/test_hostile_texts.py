@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from asyncreport.core.job import Team
 from asyncreport.core.timeline import HOUR, iso
 from asyncreport.store.merge import Source, Target, merge
-from asyncreport.store.parts import Reader
+from asyncreport.store.parts import PartReader
 from tests.unit.store.facts import START, block, chunk, hours, row, written
 
 HOSTILE = [
@@ -158,7 +158,7 @@ def _merged(
         teams=tuple(teams),
         sources={"c": Source.of(parts, names, queues)},
     )
-    with Reader(folder) as reader:
+    with PartReader(folder) as reader:
         merge(target, reader, Event())
     return target.path.read_bytes()
 

@@ -35,50 +35,50 @@ def test_parts_come_back_as_they_were_committed(tmp_path: Path) -> None:
         _add(tmp_path, users=('"\n/', "é\u202e")),
         _add(tmp_path),
     ]
-    assert Manifest.read(tmp_path).standing(FINGERPRINT) == parts
+    assert Manifest.read(tmp_path).current_parts(FINGERPRINT) == parts
 
 
 def test_a_missing_folder_is_an_empty_one_and_is_not_made(tmp_path: Path) -> None:
     manifest = Manifest.read(tmp_path / "none")
-    assert (manifest.standing(FINGERPRINT), manifest.next_number) == ([], 1)
+    assert (manifest.current_parts(FINGERPRINT), manifest.next_number) == ([], 1)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_another_fingerprint_is_another_job_s(tmp_path: Path) -> None:
     _add(tmp_path)
-    assert Manifest.read(tmp_path).standing("e" * 32) == []
+    assert Manifest.read(tmp_path).current_parts("e" * 32) == []
 
 
 def test_a_replaced_part_does_not_stand(tmp_path: Path) -> None:
     first, second = _add(tmp_path), _add(tmp_path)
     third = _add(tmp_path, replaces=(first.number,))
-    assert Manifest.read(tmp_path).standing(FINGERPRINT) == [second, third]
+    assert Manifest.read(tmp_path).current_parts(FINGERPRINT) == [second, third]
 
 
 def test_a_part_that_is_to_be_fetched_again_says_so_until_it_is_replaced(tmp_path: Path) -> None:
     first, second = _add(tmp_path), _add(tmp_path)
     for _ in range(2):
-        Manifest.read(tmp_path).ask_again([first.number])
+        Manifest.read(tmp_path).mark_for_refresh([first.number])
     assert (tmp_path / "manifest.jsonl").read_bytes().count(b"again") == 1
-    assert Manifest.read(tmp_path).standing(FINGERPRINT) == [
+    assert Manifest.read(tmp_path).current_parts(FINGERPRINT) == [
         msgspec.structs.replace(first, refresh_pending=True),
         second,
     ]
     third = _add(tmp_path, replaces=(first.number,))
-    assert Manifest.read(tmp_path).standing(FINGERPRINT) == [second, third]
+    assert Manifest.read(tmp_path).current_parts(FINGERPRINT) == [second, third]
 
 
 def test_a_torn_line_of_what_is_to_be_fetched_again_is_cut_off(tmp_path: Path) -> None:
     first = _add(tmp_path)
     path = tmp_path / "manifest.jsonl"
     whole = path.read_bytes()
-    Manifest.read(tmp_path).ask_again([first.number])
+    Manifest.read(tmp_path).mark_for_refresh([first.number])
     line = path.read_bytes()[len(whole) :]
     for length in range(len(line)):
         path.write_bytes(whole + line[:length])
         manifest = Manifest.read(tmp_path)
-        assert manifest.standing(FINGERPRINT) == [first]
-        manifest.ask_again([first.number])
+        assert manifest.current_parts(FINGERPRINT) == [first]
+        manifest.mark_for_refresh([first.number])
         assert path.read_bytes() == whole + line
 
 
@@ -90,7 +90,7 @@ def test_a_part_whose_file_is_not_there_whole_does_not_stand(change: str, tmp_pa
     path.unlink()
     if change != "deleted":
         path.write_bytes(content[:-1] if change == "shorter" else content + b"\n")
-    assert Manifest.read(tmp_path).standing(FINGERPRINT) == [second]
+    assert Manifest.read(tmp_path).current_parts(FINGERPRINT) == [second]
 
 
 def test_a_user_set_is_stored_once(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_torn_last_line_of_any_length_is_cut_off_and_its_number_used_again(
     for length in range(len(line)):
         path.write_bytes(whole + line[:length] + (end if length else b""))
         manifest = Manifest.read(tmp_path)
-        assert manifest.standing(FINGERPRINT) == [first]
+        assert manifest.current_parts(FINGERPRINT) == [first]
         assert manifest.next_number == second.number
         manifest.add(second, ())
         assert path.read_bytes() == whole + line + b"\n"
@@ -177,7 +177,7 @@ def test_fields_of_a_later_version_are_passed_over(tmp_path: Path) -> None:
     part = _add(tmp_path)
     path = tmp_path / "manifest.jsonl"
     path.write_bytes(path.read_bytes().replace(b"}\n", b',"later":[1]}\n'))
-    assert Manifest.read(tmp_path).standing(FINGERPRINT) == [part]
+    assert Manifest.read(tmp_path).current_parts(FINGERPRINT) == [part]
 
 
 def test_ten_thousand_parts_are_read(tmp_path: Path) -> None:
@@ -190,6 +190,6 @@ def test_ten_thousand_parts_are_read(tmp_path: Path) -> None:
         (tmp_path / part_name(number)).hardlink_to(tmp_path / part_name(1))
     manifest = Manifest.read(tmp_path)
     assert manifest.next_number == 10_001
-    assert manifest.standing(FINGERPRINT) == [
+    assert manifest.current_parts(FINGERPRINT) == [
         msgspec.structs.replace(part, number=number) for number in range(1, 10_001)
     ]

@@ -9,7 +9,7 @@ import pytest
 
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Selector, Team
-from asyncreport.store.members import Members
+from asyncreport.store.lookups import Members
 
 
 def team(name: str, *users: str, group: str = "", connection: str = "default") -> Team:
@@ -26,7 +26,7 @@ def test_the_first_look_tells_of_no_change(tmp_path: Path) -> None:
 
 
 def test_who_joined_and_who_left_is_told_by_the_next_run(tmp_path: Path) -> None:
-    Members(tmp_path).keep([team("sales", "bob", "ann"), team("billing", "ann")], shown=True)
+    Members(tmp_path).save([team("sales", "bob", "ann"), team("billing", "ann")], reported=True)
     members = Members(tmp_path)
     assert members.changes(team("sales", "zoe", "ann", "cid")) == (("cid", "zoe"), ("bob",))
     assert members.changes(team("billing", "ann")) == ((), ())
@@ -35,11 +35,11 @@ def test_who_joined_and_who_left_is_told_by_the_next_run(tmp_path: Path) -> None
 
 def test_who_is_in_a_team_is_known_before_it_was_shown_and_told_when_it_is(tmp_path: Path) -> None:
     """A run that writes no output tells nobody; the next one that does tells of all since the last that did."""
-    Members(tmp_path).keep([team("sales", "ann")])
+    Members(tmp_path).save([team("sales", "ann")])
     assert Members(tmp_path).of(team("sales")) == ("ann",)
     assert Members(tmp_path).changes(team("sales", "ann")) is None
-    Members(tmp_path).keep([team("sales", "ann")], shown=True)
-    Members(tmp_path).keep([team("sales", "ann", "bob")])
+    Members(tmp_path).save([team("sales", "ann")], reported=True)
+    Members(tmp_path).save([team("sales", "ann", "bob")])
     members = Members(tmp_path)
     assert members.of(team("sales")) == ("ann", "bob")
     assert members.changes(team("sales", "ann", "bob")) == (("bob",), ())
@@ -51,17 +51,17 @@ def test_who_is_in_a_team_is_known_before_it_was_shown_and_told_when_it_is(tmp_p
 def test_under_another_selector_or_connection_a_team_is_another(
     tmp_path: Path, other: Team
 ) -> None:
-    Members(tmp_path).keep([team("sales", "ann", "bob")], shown=True)
+    Members(tmp_path).save([team("sales", "ann", "bob")], reported=True)
     assert Members(tmp_path).of(other) is None
     assert Members(tmp_path).changes(other) is None
-    Members(tmp_path).keep([other])
+    Members(tmp_path).save([other])
     assert Members(tmp_path).of(other) == ("ann",)
     assert Members(tmp_path).changes(other) is None
 
 
 def test_a_team_that_could_not_be_looked_up_is_compared_with_the_run_before(tmp_path: Path) -> None:
-    Members(tmp_path).keep([team("sales", "ann"), team("billing", "bob")], shown=True)
-    Members(tmp_path).keep([team("billing")], shown=True)
+    Members(tmp_path).save([team("sales", "ann"), team("billing", "bob")], reported=True)
+    Members(tmp_path).save([team("billing")], reported=True)
     members = Members(tmp_path)
     assert members.changes(team("sales", "ann", "bob")) == (("bob",), ())
     assert members.changes(team("billing", "bob")) == (("bob",), ())
@@ -69,16 +69,16 @@ def test_a_team_that_could_not_be_looked_up_is_compared_with_the_run_before(tmp_
 
 def test_nothing_new_writes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "members.json"
-    Members(tmp_path).keep([Team(name="listed", connection="default", users=("ann",))])
+    Members(tmp_path).save([Team(name="listed", connection="default", users=("ann",))])
     assert not path.exists()
-    Members(tmp_path).keep([team("sales", "bob", "ann")])
+    Members(tmp_path).save([team("sales", "bob", "ann")])
     before = path.stat()
-    Members(tmp_path).keep([team("sales", "ann", "bob")])
+    Members(tmp_path).save([team("sales", "ann", "bob")])
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_the_file_is_a_table_that_people_can_read_and_others_cannot(tmp_path: Path) -> None:
-    Members(tmp_path).keep([team("sales", "bob", "ann")])
+    Members(tmp_path).save([team("sales", "bob", "ann")])
     selector = {"kind": "group", "value": "sales"}
     assert json.loads((tmp_path / "members.json").read_bytes()) == {
         "sales": {

@@ -22,7 +22,7 @@ from asyncreport.core.errors import ConfigError, StoreError
 from asyncreport.core.job import Part, Team
 from asyncreport.core.timeline import Interval
 from asyncreport.store.merge import Merged, Source, Target, check_targets, merge
-from asyncreport.store.parts import Reader, part_name
+from asyncreport.store.parts import PartReader, part_name
 from tests.unit.store.facts import block, blocks, chunk, hours, row, written
 
 #: what breaks whoever builds JSON out of bytes
@@ -64,7 +64,7 @@ def _merge(
         teams=tuple(teams),
         sources={"default": Source.of(parts, names or {})},
     )
-    with Reader(folder) as reader:
+    with PartReader(folder) as reader:
         merged = merge(target, reader, Event())
     return target.path.read_bytes(), merged
 
@@ -249,7 +249,7 @@ def test_each_connection_has_its_own_parts_and_names(tmp_path: Path) -> None:
         teams=teams,
         sources=sources,
     )
-    with Reader(tmp_path) as reader:
+    with PartReader(tmp_path) as reader:
         merge(target, reader, Event())
     lines = [json.loads(line) for line in target.path.read_bytes().splitlines()]
     assert [(line["team"], line["user_name"]) for line in lines] == [("w", "west"), ("e", "east")]

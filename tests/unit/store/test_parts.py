@@ -11,7 +11,7 @@ import pytest
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part
 from asyncreport.core.records import Block
-from asyncreport.store.parts import OPEN_FILES, Entry, Reader, part_name
+from asyncreport.store.parts import OPEN_FILES, Entry, PartReader, part_name
 from tests.unit.store.facts import blocks, chunk, hours, row, written
 
 
@@ -27,7 +27,7 @@ def _part(folder: Path, found: list[Block] | None = None, number: int = 1) -> Pa
 
 def test_each_user_s_rows_are_where_the_index_says(tmp_path: Path) -> None:
     part = _part(tmp_path)
-    with Reader(tmp_path) as reader:
+    with PartReader(tmp_path) as reader:
         found = {entry.user: reader.block(part, entry) for entry in reader.checked_index(part)}
     assert list(found) == [None, "a", "b"]
     assert [json.loads(line) for line in found["a"].splitlines()] == [
@@ -46,14 +46,14 @@ def test_the_file_is_rows_then_one_line_of_index(tmp_path: Path) -> None:
 
 def test_a_chunk_in_which_nothing_happened_is_a_part_too(tmp_path: Path) -> None:
     part = _part(tmp_path, [])
-    with Reader(tmp_path) as reader:
+    with PartReader(tmp_path) as reader:
         assert reader.checked_index(part) == []
     assert (part.count, part.index_at) == (0, 0)
 
 
 def test_users_are_collected_without_the_one_that_is_none(tmp_path: Path) -> None:
     parts = [_part(tmp_path), _part(tmp_path, blocks(["c"], hours(0, 1)), number=2)]
-    with Reader(tmp_path) as reader:
+    with PartReader(tmp_path) as reader:
         assert reader.users(parts) == {"a", "b", "c"}
 
 
@@ -63,7 +63,7 @@ def test_every_changed_byte_is_found_before_a_row_is_used(tmp_path: Path) -> Non
     whole = path.read_bytes()
     for at in range(len(whole)):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        with Reader(tmp_path) as reader, pytest.raises(StoreError, match="another") as caught:
+        with PartReader(tmp_path) as reader, pytest.raises(StoreError, match="another") as caught:
             reader.checked_index(part)
     message = str(caught.value)
     assert part_name(1) in message
@@ -73,7 +73,7 @@ def test_every_changed_byte_is_found_before_a_row_is_used(tmp_path: Path) -> Non
 
 def test_a_part_is_hashed_once_by_a_reader(tmp_path: Path) -> None:
     part = _part(tmp_path)
-    with Reader(tmp_path) as reader:
+    with PartReader(tmp_path) as reader:
         entries = reader.checked_index(part)
         path = tmp_path / part_name(1)
         path.write_bytes(path.read_bytes().replace(b'"handled_count":1', b'"handled_count":2'))
@@ -92,20 +92,20 @@ def test_an_index_that_belongs_to_another_part_is_refused(
     change: dict[str, int], why: str, tmp_path: Path
 ) -> None:
     part = msgspec.structs.replace(_part(tmp_path), **change)
-    with Reader(tmp_path) as reader, pytest.raises(StoreError, match=why):
+    with PartReader(tmp_path) as reader, pytest.raises(StoreError, match=why):
         reader.index(part)
 
 
 def test_a_block_with_another_number_of_lines_is_refused(tmp_path: Path) -> None:
     part = _part(tmp_path)
-    with Reader(tmp_path) as reader, pytest.raises(StoreError, match="has not the 4 records"):
+    with PartReader(tmp_path) as reader, pytest.raises(StoreError, match="has not the 4 records"):
         reader.block(part, Entry("a", 0, part.index_at, 4))
 
 
 def test_a_missing_part_is_a_store_error(tmp_path: Path) -> None:
     part = _part(tmp_path)
     (tmp_path / part_name(1)).unlink()
-    with Reader(tmp_path) as reader:
+    with PartReader(tmp_path) as reader:
         with pytest.raises(StoreError, match="could not be read"):
             reader.index(part)
         with pytest.raises(StoreError, match="could not be read"):
@@ -117,7 +117,7 @@ def test_few_files_are_open_at_a_time(tmp_path: Path) -> None:
         _part(tmp_path, blocks(["a"], hours(0, 1)), number=number)
         for number in range(1, OPEN_FILES + 10)
     ]
-    with Reader(tmp_path) as reader:
+    with PartReader(tmp_path) as reader:
         for _ in range(2):
             for part in parts:
                 assert reader.checked_index(part)

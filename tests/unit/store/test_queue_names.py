@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from asyncreport.core.job import Team
 from asyncreport.store.merge import Source, Target, merge
-from asyncreport.store.parts import Reader
+from asyncreport.store.parts import PartReader
 from asyncreport.store.written import Outputs
 from tests.unit.store.facts import block, chunk, hours, row, written
 
@@ -66,7 +66,7 @@ def test_a_part_tells_which_queues_its_rows_name(tmp_path: Path) -> None:
         chunk(hours(0, 4), None),
         [block(None, rows("q2")), block("anna", rows("q1", None, "q2"))],
     )
-    with Reader(tmp_path) as reader:
+    with PartReader(tmp_path) as reader:
         assert reader.queues([part]) == {"q1", "q2"}
 
 
@@ -84,7 +84,7 @@ def test_a_file_is_written_anew_for_a_new_name_of_a_queue_in_it_alone(tmp_path: 
             sources={"c": source},
         )
 
-    with Reader(tmp_path) as reader:
+    with PartReader(tmp_path) as reader:
         merged = merge(target(q1="Sales"), reader, Event())
         assert merged.records == {"all": 1}
         outputs = Outputs(tmp_path)

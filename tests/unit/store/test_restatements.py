@@ -16,7 +16,7 @@ from asyncreport.core.records import Block
 from asyncreport.core.timeline import iso
 from asyncreport.store.merge import Interrupted
 from asyncreport.store.parts import part_name
-from asyncreport.store.restatements import NAME, Replaced, note_changes
+from asyncreport.store.restatements import NAME, Replaced, write_restatements
 from tests.unit.store.facts import START, block, chunk, hours, row, written
 
 
@@ -38,7 +38,7 @@ def noted(folder: Path) -> list[dict[str, Any]]:
 def test_a_value_that_differs_is_listed_with_its_key(tmp_path: Path) -> None:
     old = [block("a", [row(0, media_type="voice"), row(1, media_type="voice")])]
     new = [block("a", [row(0, media_type="voice"), row(1, media_type="voice", handled=5)])]
-    changed = note_changes(tmp_path, [pair(tmp_path, old, new, ["a"])], Event(), at=START)
+    changed = write_restatements(tmp_path, [pair(tmp_path, old, new, ["a"])], Event(), at=START)
     assert (changed.values, changed.parts) == (1, 1)
     hour = row(1)
     assert noted(tmp_path) == [
@@ -57,7 +57,7 @@ def test_a_value_that_differs_is_listed_with_its_key(tmp_path: Path) -> None:
 
 
 def test_records_that_came_and_went_have_null_on_one_side(tmp_path: Path) -> None:
-    changed = note_changes(
+    changed = write_restatements(
         tmp_path,
         [
             pair(
@@ -88,14 +88,14 @@ def test_what_the_new_part_holds_beside_the_old_one_is_no_change(tmp_path: Path)
         chunk(hours(0, 3), None),
         [block(None, [row(0)]), block("a", [row(0), row(1)]), block("b", [row(0)])],
     )
-    assert note_changes(tmp_path, [Replaced(old, new)], Event(), at=START).values == 0
+    assert write_restatements(tmp_path, [Replaced(old, new)], Event(), at=START).values == 0
     assert not (tmp_path / NAME).exists()
 
 
 def test_a_part_that_was_damaged_is_compared_with_nothing(tmp_path: Path) -> None:
     replaced = pair(tmp_path, [block("a", [row(0)])], [block("a", [row(0, handled=2)])], ["a"])
     (tmp_path / part_name(1)).write_bytes(b"x" * replaced.old.size)
-    assert note_changes(tmp_path, [replaced], Event(), at=START).values == 0
+    assert write_restatements(tmp_path, [replaced], Event(), at=START).values == 0
 
 
 @settings(max_examples=60, deadline=None)
@@ -121,8 +121,8 @@ def test_every_difference_is_listed_once_however_often_it_is_noted(
         {(user, hour): n for user in table for hour, n in table[user].items()} for table in tables
     )
     differing = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
-    assert note_changes(folder, [replaced], Event(), at=START).values == len(differing)
-    assert note_changes(folder, [replaced], Event(), at=START).values == 0
+    assert write_restatements(folder, [replaced], Event(), at=START).values == len(differing)
+    assert write_restatements(folder, [replaced], Event(), at=START).values == 0
     listed = [
         (line["user_id"], line["interval_start"], line["before"], line["after"])
         for line in noted(folder)
@@ -144,11 +144,11 @@ def test_a_file_that_somebody_edited_or_cut_is_kept_as_it_is_and_written_on(
 ) -> None:
     replaced = pair(tmp_path, [block("a", [row(0)])], [block("a", [row(0, handled=2)])], ["a"])
     (tmp_path / NAME).write_bytes(kept)
-    assert note_changes(tmp_path, [replaced], Event(), at=START).values == 1
+    assert write_restatements(tmp_path, [replaced], Event(), at=START).values == 1
     *lines, last = (tmp_path / NAME).read_bytes().splitlines()
     assert b"".join(lines) == kept.removesuffix(b"\n")
     assert json.loads(last)["after"] == 2
-    assert note_changes(tmp_path, [replaced], Event(), at=START).values == 0
+    assert write_restatements(tmp_path, [replaced], Event(), at=START).values == 0
 
 
 def test_a_pair_is_found_wherever_the_blocks_are_cut_in_which_the_file_is_read(
@@ -160,7 +160,7 @@ def test_a_pair_is_found_wherever_the_blocks_are_cut_in_which_the_file_is_read(
         (tmp_path / NAME).write_bytes(
             (tmp_path / NAME).read_bytes() + b"\n" if (tmp_path / NAME).exists() else b""
         )
-        note_changes(tmp_path, [replaced], Event(), at=START)
+        write_restatements(tmp_path, [replaced], Event(), at=START)
     assert (tmp_path / NAME).read_bytes().count(b"handled_count") == 1
 
 
@@ -180,7 +180,7 @@ def test_few_changes_are_held_at_once_however_many_there_are(tmp_path: Path) -> 
     )
     (tmp_path / NAME).write_bytes(b"{}\n" * 4_000_000)
     tracemalloc.start()
-    changed = note_changes(tmp_path, [replaced], Event(), at=START)
+    changed = write_restatements(tmp_path, [replaced], Event(), at=START)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert changed.values == 200 * 150
@@ -198,6 +198,6 @@ def test_a_noting_that_is_stopped_leaves_what_was_noted_and_the_next_one_notes_a
         if kept:
             (tmp_path / NAME).write_bytes(kept)
         with pytest.raises(Interrupted):
-            note_changes(tmp_path, [replaced], stopped, at=START)
+            write_restatements(tmp_path, [replaced], stopped, at=START)
         assert kept is None or (tmp_path / NAME).read_bytes() == kept
-    assert note_changes(tmp_path, [replaced], Event(), at=START).values == 1
+    assert write_restatements(tmp_path, [replaced], Event(), at=START).values == 1

@@ -20,7 +20,7 @@ from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
 from asyncreport.store.manifest import Manifest
-from asyncreport.store.parts import Reader, part_name
+from asyncreport.store.parts import PartReader, part_name
 from asyncreport.store.state import State
 from tests.unit.store.facts import FINGERPRINT, START, blocks, chunk, hours
 
@@ -49,9 +49,9 @@ def _save(state: State, *chunks: Chunk) -> list[Part]:
 def test_what_was_saved_stands_when_the_folder_is_opened_again(tmp_path: Path) -> None:
     with State.open(tmp_path / "state") as state:
         parts = _save(state, FIRST, SECOND)
-        assert state.standing(FINGERPRINT) == parts
-    with State.open(tmp_path / "state") as state, Reader(state.folder) as reader:
-        assert state.standing(FINGERPRINT) == parts
+        assert state.current_parts(FINGERPRINT) == parts
+    with State.open(tmp_path / "state") as state, PartReader(state.folder) as reader:
+        assert state.current_parts(FINGERPRINT) == parts
         assert [reader.users([part]) for part in parts] == [{"a", "b"}, {"a", "b"}]
     assert [part.number for part in parts] == [1, 2]
     assert [part.interval for part in parts] == [FIRST.interval, SECOND.interval]
@@ -61,7 +61,7 @@ def test_saves_at_once_get_numbers_of_their_own(tmp_path: Path) -> None:
     with State.open(tmp_path) as state:
         parts = _save(state, *(chunk(hours(n, n + 1), [f"u{n % 3}"]) for n in range(30)))
         assert sorted(part.number for part in parts) == list(range(1, 31))
-        assert sorted(state.standing(FINGERPRINT), key=lambda part: part.interval) == parts
+        assert sorted(state.current_parts(FINGERPRINT), key=lambda part: part.interval) == parts
 
 
 def test_folder_and_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_looking_needs_no_lock_and_writes_nothing(tmp_path: Path) -> None:
     with State.open(tmp_path) as state:
         parts = _save(state, FIRST)
         before = sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.iterdir())
-        assert Manifest.read(tmp_path).standing(FINGERPRINT) == parts
+        assert Manifest.read(tmp_path).current_parts(FINGERPRINT) == parts
         assert sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.iterdir()) == before
 
 
@@ -166,8 +166,8 @@ def test_replaced_parts_and_orphans_are_discarded(tmp_path: Path) -> None:
         (third,) = _save(state, chunk(FIRST.interval, ["a", "b"], replaces=(first.number,)))
         (tmp_path / part_name(99)).touch()
         (tmp_path / "part-notes.jsonl").touch()
-        state.discard_replaced(Event(), at=START)
-        assert state.standing(FINGERPRINT) == [second, third]
+        state.delete_replaced(Event(), at=START)
+        assert state.current_parts(FINGERPRINT) == [second, third]
     assert {path.name for path in tmp_path.glob("part-*")} == {
         part_name(2),
         part_name(3),
@@ -200,7 +200,7 @@ def test_a_cancelled_save_is_finished_all_the_same(
     with State.open(tmp_path) as state:
         monkeypatch.setattr(os, "fsync", slow)
         asyncio.run(cancelled(state))
-    assert [part.interval for part in Manifest.read(tmp_path).standing(FINGERPRINT)] == [
+    assert [part.interval for part in Manifest.read(tmp_path).current_parts(FINGERPRINT)] == [
         FIRST.interval
     ]
     assert list(tmp_path.glob("*.tmp")) == []
@@ -246,10 +246,10 @@ def test_a_disk_that_fills_up_at_any_step_costs_one_chunk_and_no_more(tmp_path: 
                 if not failed():
                     break
             kept += _save(state, SECOND)
-            assert [part.interval for part in state.standing(FINGERPRINT)] == [
+            assert [part.interval for part in state.current_parts(FINGERPRINT)] == [
                 part.interval for part in kept
             ]
-        assert Manifest.read(folder).standing(FINGERPRINT) == kept
+        assert Manifest.read(folder).current_parts(FINGERPRINT) == kept
         assert list(folder.glob("*.tmp")) == []
     assert (
         steps - 1 == 4 + 3 + 3
@@ -287,7 +287,7 @@ def test_whoever_brings_more_waits_while_parts_wait_for_the_disk(
             saves = [
                 asyncio.create_task(_one(state, chunk(hours(n, n + 1), ["a"]))) for n in range(3)
             ]
-            waiter = asyncio.create_task(state.room())
+            waiter = asyncio.create_task(state.wait_for_writer())
             for _ in range(5):
                 await asyncio.sleep(0)
             assert not waiter.done()
@@ -296,7 +296,7 @@ def test_whoever_brings_more_waits_while_parts_wait_for_the_disk(
             assert sum(save.done() for save in saves) == 1
             go.release(2)
             await asyncio.gather(*saves)
-            await state.room()
+            await state.wait_for_writer()
 
     asyncio.run(main())
 

@@ -13,7 +13,7 @@ from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part, Team
 from asyncreport.core.timeline import Interval
 from asyncreport.store.merge import Source, Target
-from asyncreport.store.parts import Reader, part_name
+from asyncreport.store.parts import PartReader, part_name
 from asyncreport.store.written import Outputs
 from tests.unit.store.facts import blocks, chunk, hours, written
 
@@ -65,7 +65,7 @@ def _write(folder: Path, targets: Sequence[Target]) -> list[str]:
         link.hardlink_to(
             link.with_suffix(".jsonl")
         )  # keeps the number of the old file from being used for the new one
-    with Reader(folder) as reader:
+    with PartReader(folder) as reader:
         made = Outputs(folder).write(targets, reader, Event())
     for link in links:
         link.unlink()
@@ -171,7 +171,7 @@ def test_a_file_that_is_not_as_it_was_left_is_written_again(change: str, tmp_pat
 def test_files_made_before_a_failure_are_remembered(tmp_path: Path) -> None:
     targets = _targets(tmp_path, _parts(tmp_path))
     (tmp_path / part_name(2)).unlink()
-    with pytest.raises(StoreError, match="could not be read"), Reader(tmp_path) as reader:
+    with pytest.raises(StoreError, match="could not be read"), PartReader(tmp_path) as reader:
         Outputs(tmp_path).write(targets, reader, Event())
     assert _quick(tmp_path, targets) == [True, False]
 
@@ -182,7 +182,7 @@ def test_a_partial_file_is_called_so_until_nothing_is_missing_though_its_bytes_a
     targets = _targets(tmp_path, _parts(tmp_path))
     path = targets[0].path
     for partial in (True, False):
-        with Reader(tmp_path) as reader:
+        with PartReader(tmp_path) as reader:
             Outputs(tmp_path, partial=partial).write(targets, reader, Event())
         assert Outputs(tmp_path).is_partial(path) == partial
         assert (Outputs(tmp_path).unchanged(targets[0]) is None) == partial
@@ -194,5 +194,5 @@ def test_a_file_that_is_no_longer_written_is_told_once_and_forgotten(tmp_path: P
     _write(tmp_path, [january, february])
     assert Outputs(tmp_path).forget_others([february.path]) == [january.path]
     assert Outputs(tmp_path).forget_others([february.path]) == []
-    assert Outputs(tmp_path).written(january.path) is None
+    assert Outputs(tmp_path).get(january.path) is None
     assert january.path.exists()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from asyncreport.store.names import KEPT, Names
+from asyncreport.store.lookups import NAME_LIFETIME, Names
 from tests.unit.store.facts import START
 
 
 def test_what_was_asked_is_kept_and_not_missing(tmp_path: Path) -> None:
-    Names(tmp_path / "names.json").keep("https://api", {"a": "Ann", "b": None}, now=START)
+    Names(tmp_path / "names.json").save("https://api", {"a": "Ann", "b": None}, now=START)
     names = Names(tmp_path / "names.json")
     assert names.of("https://api") == {"a": "Ann", "b": None}
     assert names.missing("https://api", ["c", "b", "a", "c"], now=START + 1) == ["c"]
@@ -18,7 +18,7 @@ def test_what_was_asked_is_kept_and_not_missing(tmp_path: Path) -> None:
 
 def test_connections_do_not_share_names(tmp_path: Path) -> None:
     names = Names(tmp_path / "names.json")
-    names.keep("one", {"a": "Ann"}, now=START)
+    names.save("one", {"a": "Ann"}, now=START)
     assert names.of("other") == {}
     assert names.missing("other", ["a"], now=START) == ["a"]
 
@@ -27,16 +27,16 @@ def test_a_name_is_asked_for_again_after_thirty_days_and_believed_until_then(
     tmp_path: Path,
 ) -> None:
     names = Names(tmp_path / "names.json")
-    names.keep("one", {"a": "Ann"}, now=START)
-    assert names.missing("one", ["a"], now=START + KEPT) == []
-    assert names.missing("one", ["a"], now=START + KEPT + 1) == ["a"]
-    names.keep("one", {"a": "Anne"}, now=START + KEPT + 1)
-    assert names.missing("one", ["a"], now=START + KEPT + 2) == []
+    names.save("one", {"a": "Ann"}, now=START)
+    assert names.missing("one", ["a"], now=START + NAME_LIFETIME) == []
+    assert names.missing("one", ["a"], now=START + NAME_LIFETIME + 1) == ["a"]
+    names.save("one", {"a": "Anne"}, now=START + NAME_LIFETIME + 1)
+    assert names.missing("one", ["a"], now=START + NAME_LIFETIME + 2) == []
     assert names.of("one") == {"a": "Anne"}
 
 
 def test_the_file_is_a_table_that_people_can_read(tmp_path: Path) -> None:
-    Names(tmp_path / "names.json").keep("one", {'"\n\u202e/..': "\u202e\n{"}, now=START)
+    Names(tmp_path / "names.json").save("one", {'"\n\u202e/..': "\u202e\n{"}, now=START)
     assert json.loads((tmp_path / "names.json").read_bytes()) == {
         "one": {'"\n\u202e/..': ["\u202e\n{", "2023-01-01T00:00:00.000Z"]}
     }

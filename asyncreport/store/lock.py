@@ -1,0 +1,104 @@
+"""The lock of a state folder: one writing process at a time. Owns `lock` and `lock.json`."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from msgspec import Struct
+
+from asyncreport.core.errors import StoreError
+from asyncreport.core.timeline import iso
+from asyncreport.store.atomic import PRIVATE, oserror_as_store_error, read_json, write_json
+
+
+class _Holder(Struct, frozen=True, kw_only=True):
+    """The process that holds the lock; it took it when this was written."""
+
+    pid: int
+    host: str
+
+
+def take_lock(folder: Path) -> FileLock:
+    """Take a folder's lock, and write who holds it; raise StoreError if another process does."""
+    # Not bound to the thread: the thread that closes the state releases it.
+    lock = FileLock(folder / "lock", mode=PRIVATE, thread_local=False)
+    # A file of its own: on some systems no other process can read a locked file.
+    path = folder / "lock.json"
+    with oserror_as_store_error(folder / "lock", "taken"):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise in_use(folder, _describe(path)) from error
+    try:
+        write_json(path, _Holder(pid=os.getpid(), host=socket.gethostname()))
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock and change nothing else in it; raise StoreError if it is taken."""
+    lock = take_lock(folder)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def lock_holder(folder: Path) -> str | None:
+    """Describe the process that holds a folder's lock, without taking it; None if none does."""
+    path = folder / "lock.json"
+    holder = read_json(path, _Holder)
+    if holder is None or not _may_run(holder):
+        return None
+    with oserror_as_store_error(folder / "lock", "read"):
+        try:
+            descriptor = os.open(folder / "lock", os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+    try:
+        # A shared lock, for an instant, and only if a process with that id runs:
+        # a run that starts in this instant is not kept out.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _describe(path)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def in_use(folder: Path, by: str) -> StoreError:
+    """Make the error for a folder that another process holds; `by` describes the process."""
+    return StoreError(
+        f"{folder} is in use {by}; wait until that run ends, or stop it, then run again"
+    )
+
+
+def _may_run(holder: _Holder) -> bool:
+    """Tell whether a process may still be running: of another host nobody here can know."""
+    if holder.host != socket.gethostname():
+        return True
+    try:
+        os.kill(holder.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _describe(path: Path) -> str:
+    holder = read_json(path, _Holder)
+    if holder is None:
+        return "by another process"
+    with oserror_as_store_error(path, "read"):
+        since = int(path.stat().st_mtime * 1000)
+    return f"by process {holder.pid} on {holder.host} since {iso(since)}"

@@ -1,0 +1,173 @@
+"""What a run looked up and the next one reuses: names, team members, OAuth clients.
+
+Owns `names.json`, `queues.json`, `members.json` and `clients.json`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from msgspec import Struct, field
+
+from asyncreport.core.job import Connection, Selector, Team
+from asyncreport.core.timeline import DAY, iso
+from asyncreport.store.atomic import read_json, write_json
+
+T = TypeVar("T")
+
+#: how long a name is used before it is looked up again, ms
+NAME_LIFETIME = 30 * DAY
+
+
+class _JsonTable(Generic[T]):
+    """A table in one JSON file; a missing file is an empty table."""
+
+    def __init__(self, path: Path, kind: type[dict[str, T]]) -> None:
+        self._path = path
+        self.rows: dict[str, T] = read_json(path, kind) or {}
+
+    def update(self, rows: Mapping[str, T]) -> None:
+        """Add or replace rows, and write the file if anything differs; raise StoreError."""
+        new = {**self.rows, **rows}
+        if new != self.rows:
+            write_json(self._path, new)
+            self.rows = new
+
+
+class _NameRow(Struct, frozen=True, array_like=True):
+    """The result of one look-up: a name, or None if the directory has none."""
+
+    name: str | None
+    #: an instant in UTC, as text
+    asked_at: str
+
+
+class Names:
+    """The names of users, or of queues, by the connection's identity and then by id."""
+
+    def __init__(self, path: Path) -> None:
+        self._table = _JsonTable(path, dict[str, dict[str, _NameRow]])
+
+    def of(self, identity: str) -> dict[str, str | None]:
+        """Give the names by id; None for an id that the directory does not have."""
+        return {each: row.name for each, row in self._rows(identity).items()}
+
+    def missing(self, identity: str, ids: Iterable[str], *, now: int) -> list[str]:
+        """List, sorted, the ids that were never looked up or too long ago; `now` is an instant."""
+        rows = self._rows(identity)
+        oldest = iso(now - NAME_LIFETIME)
+        # Instants in UTC sort as their texts do.
+        return sorted(each for each in set(ids) if each not in rows or rows[each].asked_at < oldest)
+
+    def drop_unseen(self, identity: str, ids: Iterable[str], *, now: int) -> None:
+        """Remove old names of ids without records, which are never looked up again."""
+        rows = self._rows(identity)
+        unseen = rows.keys() - set(ids)
+        expired = set(self.missing(identity, unseen, now=now))
+        if expired:
+            kept = {each: row for each, row in rows.items() if each not in expired}
+            self._table.update({identity: kept})
+
+    def save(self, identity: str, names: Mapping[str, str | None], *, now: int) -> None:
+        """Add the names that were looked up at `now`; raise StoreError."""
+        asked_at = iso(now)
+        rows = dict(self._rows(identity))
+        for each, name in names.items():
+            # A user who was deleted in the meantime keeps the last name.
+            if name is None and each in rows:
+                name = rows[each].name
+            rows[each] = _NameRow(name, asked_at)
+        self._table.update({identity: rows})
+
+    def _rows(self, identity: str) -> dict[str, _NameRow]:
+        return self._table.rows.get(identity, {})
+
+
+class _TeamRow(Struct, frozen=True, kw_only=True):
+    """A team as it was last looked up."""
+
+    connection: str
+    selector: Selector
+    #: ids, sorted
+    users: list[str]
+    #: the members in the last summary that came with output files; None before the first one
+    reported: list[str] | None = field(name="shown", default=None)
+
+
+class Members:
+    """The user ids of each team that was looked up, by the team's name."""
+
+    def __init__(self, folder: Path) -> None:
+        self._table = _JsonTable(folder / "members.json", dict[str, _TeamRow])
+
+    def of(self, team: Team) -> tuple[str, ...] | None:
+        """Give the members at the last look-up, sorted; None if there was none."""
+        row = self._row(team)
+        return None if row is None else tuple(row.users)
+
+    def changes(self, team: Team) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+        """Give, sorted, who joined and who left since the last report; None before the first."""
+        row = self._row(team)
+        if row is None or row.reported is None:
+            return None
+        before, now = set(row.reported), set(team.users or ())
+        return tuple(sorted(now - before)), tuple(sorted(before - now))
+
+    def save(self, teams: Iterable[Team], *, reported: bool = False) -> None:
+        """Keep the members of these teams, and whether the summary `reported` them.
+
+        Other teams keep their rows. Raise StoreError.
+        """
+        rows = {}
+        for team in teams:
+            if team.selector is not None:
+                rows[team.name] = self._new_row(team, team.selector, reported=reported)
+        self._table.update(rows)
+
+    def _new_row(self, team: Team, selector: Selector, *, reported: bool) -> _TeamRow:
+        users = sorted(set(team.users or ()))
+        before = self._row(team)
+        last = None if before is None else before.reported
+        return _TeamRow(
+            connection=team.connection,
+            selector=selector,
+            users=users,
+            reported=users if reported else last,
+        )
+
+    def _row(self, team: Team) -> _TeamRow | None:
+        """Find a team's row; a team with another selector is another team, whatever its name."""
+        row = self._table.rows.get(team.name)
+        if row is None or (row.connection, row.selector) != (team.connection, team.selector):
+            return None
+        return row
+
+
+class Clients:
+    """Which OAuth clients fetched the parts: digests of client ids, by connection identity."""
+
+    def __init__(self, folder: Path) -> None:
+        self._table = _JsonTable(folder / "clients.json", dict[str, list[str]])
+
+    def fetched_by_others(self, connection: Connection) -> bool:
+        """Tell whether other clients fetched from this connection's hosts, and none of its own."""
+        if connection.emulator is not None:
+            return False
+        saved = self._table.rows.get(connection.identity, [])
+        return bool(saved) and _digests(connection).isdisjoint(saved)
+
+    def save(self, connection: Connection) -> None:
+        """Add a connection's clients; raise StoreError."""
+        if connection.emulator is None:
+            saved = self._table.rows.get(connection.identity, [])
+            digests = _digests(connection).union(saved)
+            self._table.update({connection.identity: sorted(digests)})
+
+
+def _digests(connection: Connection) -> set[str]:
+    return {
+        hashlib.sha256(client.client_id.encode()).hexdigest()[:16] for client in connection.clients
+    }
