@@ -14,7 +14,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from asyncreport.api.wire import Request, Wait, check_bare, read
+from asyncreport.api.wire import Request, Wait, check_empty, follow, read
 from asyncreport.core.columns import metrics_of
 from asyncreport.core.errors import OFF_GRID, RejectedError
 from asyncreport.core.job import Chunk, Query
@@ -63,15 +63,15 @@ class ConnectionState:
     """What a run knows of a connection beside its plan."""
 
     #: its server does not cut days at local midnight, so each is asked for by itself
-    days_alone: bool = False
+    separate_days: bool = False
     #: everyone's ids, for what cannot be asked without
-    everyone: tuple[str, ...] = ()
+    all_users: tuple[str, ...] = ()
     #: seconds that a query job may take
-    patience: float = 900.0
+    query_job_timeout: float = 900.0
     #: how much its server answers at once
     bound: Bound = field(default_factory=Bound)
     #: chunks that had to be cut smaller
-    cut: int = 0
+    chunks_split: int = 0
 
 
 def reader(facts: Accumulator, add: Callable[[Accumulator, msgspec.Raw], None]) -> Reader:
@@ -80,7 +80,7 @@ def reader(facts: Accumulator, add: Callable[[Accumulator, msgspec.Raw], None]) 
     def decode(body: bytes) -> Page:
         answer = read(_ANSWER, body, _WHAT) or Answer()
         if answer.results is None:
-            check_bare(body, "results", _WHAT)
+            check_empty(body, "results", _WHAT)
         page = facts.empty_copy()
         for raw in answer.results or ():
             add(page, raw)
@@ -138,8 +138,29 @@ def send(body: dict[str, object], reader: Reader) -> Steps:
     return answer.facts
 
 
+def read_pages(first: Request, with_cursor: Callable[[str], Request]) -> Steps:
+    """Follow cursors to the last page, and return what all pages report. An empty page is not the end."""
+    total: Accumulator | None = None
+
+    def next_request(page: Page) -> Request | None:
+        nonlocal total
+        if total is None:
+            total = page.facts
+        else:
+            total.absorb(page.facts)
+        return with_cursor(page.cursor) if page.cursor else None
+
+    yield from follow(first, next_request)
+    assert total is not None
+    return total
+
+
 def request(
-    path: str, body: dict[str, object], decode: Callable[[bytes], Any], *, at_once: bool = True
+    path: str,
+    body: dict[str, object],
+    decode: Callable[[bytes], Any],
+    *,
+    asynchronous: bool = False,
 ) -> Request:
     """Make a request of a query; raise RejectedError where it is longer than the platform takes."""
     text = msgspec.json.encode(body)
@@ -149,7 +170,12 @@ def request(
         )
     headers = {"Content-Type": "application/json"}
     return Request(
-        method="POST", path=path, body=text, headers=headers, decode=decode, at_once=at_once
+        method="POST",
+        path=path,
+        body=text,
+        headers=headers,
+        decode=decode,
+        asynchronous=asynchronous,
     )
 
 
@@ -200,14 +226,14 @@ def cut(
     grid: Grid, interval: Interval, known: ConnectionState, facts: Accumulator, ask: Ask
 ) -> Generator[Request | Wait, Any, None]:
     """Ask for an interval in as few queries as its granularity allows, and add what they report to `facts`."""
-    if grid.granularity is Granularity.P1D and not known.days_alone:
+    if grid.granularity is Granularity.P1D and not known.separate_days:
         try:
             take(facts, (yield from ask(interval, False)))
         except RejectedError as error:
             # The vendor leaves open how it cuts the days of a clock change: its edges are checked, not trusted.
             if error.code != OFF_GRID:
                 raise
-            known.days_alone = True
+            known.separate_days = True
         else:
             return
     if grid.granularity.step is not None:
@@ -226,10 +252,10 @@ def take(facts: Accumulator, answer: Accumulator) -> None:
     facts.absorb(answer)
 
 
-def alone(grid: Grid, known: ConnectionState) -> bool:
+def one_bucket_per_query(grid: Grid, known: ConnectionState) -> bool:
     """Tell whether `cut` makes a query of each bucket."""
     return grid.granularity.step is None and (
-        grid.granularity is not Granularity.P1D or known.days_alone
+        grid.granularity is not Granularity.P1D or known.separate_days
     )
 
 

@@ -29,25 +29,25 @@ def steps(
     def ask(interval: Interval, whole: bool) -> Steps:
         body = aggregates.conversations(query, chunk, interval, whole)
         if query.contract == "query-jobs":
-            return (yield from query_jobs.send(body, reader, closing, known.patience))
+            return (yield from query_jobs.send(body, reader, closing, known.query_job_timeout))
         return (yield from aggregates.send(body, reader))
 
     yield from aggregates.cut(query.grid, chunk.interval, known, facts, ask)
     if query.occupancy:
-        users = known.everyone if chunk.users is None else chunk.users
+        users = known.all_users if chunk.users is None else chunk.users
         yield from user_aggregates.steps(query, chunk.interval, users, facts, known)
 
 
-def alone(query: Query, known: ConnectionState) -> bool:
+def one_bucket_per_query(query: Query, known: ConnectionState) -> bool:
     """Tell whether each bucket of a chunk is a query of its own."""
     return (
-        entities.alone(query.grid)
+        entities.one_bucket_per_query(query.grid)
         if query.contract == "entities"
-        else aggregates.alone(query.grid, known)
+        else aggregates.one_bucket_per_query(query.grid, known)
     )
 
 
-def requests(query: Query, chunk: Chunk, population: int) -> int:
+def count_requests(query: Query, chunk: Chunk, population: int) -> int:
     """Count the requests that a chunk costs while all goes well: one page an answer, one poll a query job."""
     if query.contract == "entities":
         return len(entities.asked(query.grid, chunk.interval))

@@ -1,4 +1,4 @@
-"""The directory of groups, teams and queues: which one is meant, who is in it today, and who there is at all. Pure.
+"""The directory of users, groups, teams and queues: names, members, and all users. Pure.
 
 Membership is today's: the vendor keeps no history of it.
 """
@@ -6,41 +6,45 @@ Membership is today's: the vendor keeps no history of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from difflib import get_close_matches
-from itertools import count, islice
+from itertools import count
 from typing import Any, Literal
 from urllib.parse import parse_qsl, quote
 
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api.pages import check_pages
-from asyncreport.api.users import IDS_PER_CALL
-from asyncreport.api.wire import Request, read
+from asyncreport.api.wire import Request, follow, read
 from asyncreport.core.errors import RejectedError, UnknownTeamError
 from asyncreport.core.job import Selector
-from asyncreport.core.text import one_line
+from asyncreport.core.text import counted, one_line
 
 Kind = Literal["group", "team", "queue"]
 Query = tuple[tuple[str, str], ...]
 
-#: on one page; members of teams and queues come in no larger ones: https://developer.genesys.cloud/routing/routing/
+#: entities on a page; the vendor allows no more for members of teams and queues:
+#: https://developer.genesys.cloud/routing/routing/
 PAGE_SIZE = 100
 
-#: users on one page, as the vendor's own exporter asks: https://github.com/MyPureCloud/terraform-provider-genesyscloud
+#: users on a page, as the vendor's own exporter asks for them:
+#: https://github.com/MyPureCloud/terraform-provider-genesyscloud
 USERS_PAGE_SIZE = 500
 
-#: characters of names and ids that a message shows
-_SHOWN = 200
+#: ids that one request may name: https://developer.genesys.cloud/useragentman/users/
+IDS_PER_REQUEST = 100
 
+#: characters of names and ids in a message
+_MAX_TEXT = 200
+
+_USERS = "/api/v2/users"
 _PATHS = {"group": "/api/v2/groups", "team": "/api/v2/teams", "queue": "/api/v2/routing/queues"}
 
 _ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class Roster(Struct, frozen=True, kw_only=True):
-    """A group, team or queue and who is in it."""
+    """A group, team or queue and its members."""
 
     id: str
     name: str
@@ -49,215 +53,272 @@ class Roster(Struct, frozen=True, kw_only=True):
 
 
 class Entity(Struct):
-    """What is read of anything that the directory lists."""
+    """One user, group, team, queue or division of a listing."""
 
     id: str
     name: str | None = None
 
 
 class Page(Struct, rename="camel"):
-    """One page of a listing; which of the two ways lead on depends on the listing."""
+    """One page of a listing. Which field leads to the next page depends on the listing."""
 
-    #: has no default: a body without it is no empty page
+    #: has no default: a body without it is not an empty page
     entities: list[Entity] | None
+    total: int | None = None
     page_count: int | None = None
-    #: of any type, for little depends on it
+    #: of any type, because little depends on it
     page_size: Any = None
     next_uri: str | None = None
-    #: of divisions alone
+    #: only in a listing of divisions
     all_divs_permitted: bool = False
 
 
-Steps = Generator[Request, Any, list[Entity]]
+Listing = Generator[Request, Any, list[Entity]]
+
+
+def decode_page(body: bytes) -> Page:
+    """Decode a page of a listing; raise TransientError if the body is something else."""
+    return read(_PAGE, body, "page of a listing")
+
+
+def _decode_entity(body: bytes) -> Entity:
+    return read(_ENTITY, body, "group, team or queue")
+
+
+_PAGE = msgspec.json.Decoder(Page)
+_ENTITY = msgspec.json.Decoder(Entity)
+
+
+# Users -------------------------------------------------------------------------------------------
+
+
+def user_count_request() -> Request:
+    """Ask for a page whose `total` is the number of users, in any state."""
+    query = (("pageSize", "1"), ("state", "any"))
+    return Request(method="GET", path=_USERS, query=query, decode=decode_page)
+
+
+def all_user_ids() -> Generator[Request, Any, tuple[str, ...]]:
+    """List the ids of all users, sorted; users who left and deleted users too.
+
+    Raise RejectedError if the vendor does not list all of them. It refuses, with a 400, to list
+    users who are not active beyond the 10,000th, whatever pageCount says
+    (https://github.com/MyPureCloud/terraform-provider-genesyscloud/pull/1276). Therefore each state
+    is listed by itself: then 10,000 users who left can be listed, with any number of active users.
+    """
+    found: set[str] = set()
+    # People leave in this order. A user who leaves in the meantime is seen twice, and not missed.
+    for state in ("active", "inactive", "deleted"):
+        found.update((yield from _user_ids(state)))
+    return tuple(sorted(found))
+
+
+def _user_ids(state: str) -> Generator[Request, Any, list[str]]:
+    try:
+        users = yield from list_entities(_USERS, ("state", state), page_size=USERS_PAGE_SIZE)
+    except RejectedError as error:
+        if error.status != 400:
+            raise
+        message = (
+            f"GET {_USERS}: the vendor lists no more than 10,000 users who are {state}; "
+            "give every team of the job its users, group, team or queue, so that no team means everyone"
+        )
+        raise RejectedError(message, status=error.status, code=error.code) from error
+    return [user.id for user in users]
+
+
+# Names -------------------------------------------------------------------------------------------
+
+Names = Generator[Request, Any, dict[str, str | None]]
+
+
+def user_names(ids: Iterable[str]) -> Names:
+    """Look up the names of users in any state, because users who left have records too.
+
+    An id that the directory does not know gets None.
+    """
+    return _names(_USERS, ids, ("state", "any"))
+
+
+def queue_names(ids: Iterable[str]) -> Names:
+    """Look up the names of queues; an id that the directory does not know (any more) gets None."""
+    return _names(_PATHS["queue"], ids)
+
+
+def _names(path: str, ids: Iterable[str], *query: tuple[str, str]) -> Names:
+    names: dict[str, str | None] = {}
+    ordered = sorted(set(ids))
+    for start in range(0, len(ordered), IDS_PER_REQUEST):
+        batch = ordered[start : start + IDS_PER_REQUEST]
+        named_ids = [("id", each) for each in batch]
+        entities = yield from list_entities(path, *named_ids, *query)
+        found = {entity.id: entity.name for entity in entities}
+        names.update((each, found.get(each)) for each in batch)
+    return names
+
+
+# Listings ----------------------------------------------------------------------------------------
+
+
+def list_entities(path: str, *query: tuple[str, str], page_size: int = PAGE_SIZE) -> Listing:
+    """Read a listing whose pages have numbers, from page 1 to its `pageCount`.
+
+    Without a `pageCount`, an empty page ends it, and so does a page that is not full and has no `nextUri`.
+    Raise RejectedError if the pages go in a circle.
+    """
+    base = (*query, ("pageSize", str(page_size)))
+    numbers = count(1)
+
+    def next_query(page: Page) -> Query | None:
+        number = next(numbers)
+        following = (*base, ("pageNumber", str(number + 1)))
+        if page.page_count is not None:
+            return following if number < page.page_count else None
+        if not page.entities:
+            return None
+        if page.next_uri:
+            return _with_query_of(page.next_uri, base)
+        return following if len(page.entities) >= _full_size(page, page_size) else None
+
+    return _pages(path, (*base, ("pageNumber", "1")), next_query)
+
+
+def _list_by_cursor(path: str, *query: tuple[str, str]) -> Listing:
+    """Read a listing whose pages have a `nextUri` and no numbers. An empty page does not end it.
+
+    Raise RejectedError if the pages go in a circle.
+    """
+    base = (*query, ("pageSize", str(PAGE_SIZE)))
+
+    def next_query(page: Page) -> Query | None:
+        return _with_query_of(page.next_uri, base) if page.next_uri else None
+
+    return _pages(path, base, next_query)
+
+
+def _pages(path: str, first: Query, next_query: Callable[[Page], Query | None]) -> Listing:
+    # By id: an entity that is on two pages, because the list changed in the meantime, counts once.
+    found: dict[str, Entity] = {}
+
+    def request(query: Query) -> Request:
+        return Request(method="GET", path=path, query=query, decode=decode_page)
+
+    def next_request(page: Page) -> Request | None:
+        for entity in page.entities or ():
+            found[entity.id] = entity
+        query = next_query(page)
+        return None if query is None else request(query)
+
+    yield from follow(request(first), next_request)
+    return list(found.values())
+
+
+def _full_size(page: Page, requested: int) -> int:
+    """Return how many entities a full page has: a server may use a smaller size than requested.
+
+    The vendor's default is 25.
+    """
+    reported = page.page_size
+    if isinstance(reported, int) and reported > 0:
+        return min(reported, requested)
+    return requested
+
+
+def _with_query_of(next_uri: str, base: Query) -> Query:
+    """Take the query of a `nextUri`, and nothing else: no response sends our token to another host or path.
+
+    What it does not repeat of our own query is kept: it may leave out the filter.
+    """
+    query = next_uri.partition("?")[2].partition("#")[0]
+    following = parse_qsl(query, keep_blank_values=True)
+    repeated = {key for key, _ in following}
+    kept = [(key, value) for key, value in base if key not in repeated]
+    return (*kept, *following)
+
+
+# Groups, teams and queues ------------------------------------------------------------------------
 
 
 def look_up(selector: Selector) -> Generator[Request, Any, Roster]:
     """Find a group, team or queue by id or exact name, and its members.
 
-    Raise UnknownTeamError where there is none or the name is that of several, RejectedError for pages that lead in a circle.
+    Raise UnknownTeamError if there is none or if several have the name, RejectedError if the pages go in a circle.
     """
-    found = yield from (_by_id(selector) if _ID.fullmatch(selector.value) else _by_name(selector))
-    try:
-        users = yield from _members(selector.kind, found.id)
-    except RejectedError as error:
-        if error.status != 404:
-            raise
-        raise _unknown(selector.kind, found.id) from error
-    return Roster(
-        id=found.id, name=found.name or found.id, users=tuple(sorted(user.id for user in users))
-    )
+    if _ID.fullmatch(selector.value):
+        entity = yield from _by_id(selector.kind, selector.value)
+    else:
+        entity = yield from _by_name(selector.kind, selector.value)
+    users = yield from _members(selector.kind, entity.id)
+    return Roster(id=entity.id, name=entity.name or entity.id, users=users)
 
 
-def queue_names(ids: Iterable[str]) -> Generator[Request, Any, dict[str, str | None]]:
-    """Ask for the names of queues, 100 ids a call; one that the directory does not know (any more) gets None."""
-    found: dict[str, str | None] = {}
-    rest = iter(sorted(set(ids)))
-    while batch := list(islice(rest, IDS_PER_CALL)):
-        listed = yield from numbered(_PATHS["queue"], *(("id", queue) for queue in batch))
-        known = {queue.id: queue.name for queue in listed}
-        found.update((queue, known.get(queue)) for queue in batch)
-    return found
-
-
-def everyone() -> Generator[Request, Any, tuple[str, ...]]:
-    """List the ids of all users, sorted: leavers and deleted ones too.
-
-    Raise RejectedError where that cannot be had. The vendor refuses, with a 400, whatever pageCount says, to list users who are
-    not active beyond the 10,000th (https://github.com/MyPureCloud/terraform-provider-genesyscloud/pull/1276), hence state by
-    state: 10,000 leavers may be had beside any number of active users, and a shorter list would be a silent hole.
-    """
-    found: set[str] = set()
-    # In the order in which people go, so that who goes meanwhile is met again and not missed.
-    for state in ("active", "inactive", "deleted"):
-        try:
-            users = yield from numbered("/api/v2/users", ("state", state), size=USERS_PAGE_SIZE)
-        except RejectedError as error:
-            if error.status != 400:
-                raise
-            message = (
-                f"GET /api/v2/users: the vendor lists no more than 10,000 users who are {state}; "
-                "give every team of the job its users, group, team or queue, so that not everyone is asked for"
-            )
-            raise RejectedError(message, status=error.status, code=error.code) from error
-        found.update(user.id for user in users)
-    return tuple(sorted(found))
-
-
-def numbered(path: str, *query: tuple[str, str], size: int = PAGE_SIZE) -> Steps:
-    """Walk a listing by pageNumber to its pageCount; without one to an empty page, or one that is not full and has no nextUri.
-
-    What is on two pages, because the list changed meanwhile, is listed once. Raise RejectedError for pages that lead in a circle.
-    """
-    found: dict[str, Entity] = {}
-    seen: set[str] = set()
-    narrowed = (*query, ("pageSize", str(size)))
-    for number in count(1):
-        page: Page = yield Request(
-            method="GET", path=path, query=(*narrowed, ("pageNumber", str(number))), decode=decode
-        )
-        entities = page.entities or []
-        found.update((entity.id, entity) for entity in entities)
-        if page.page_count is not None:
-            if number >= page.page_count:
-                break
-        elif not entities or (not page.next_uri and len(entities) < _full(page, size)):
-            break
-        elif page.next_uri:
-            _mark(path, page.next_uri, seen)
-        check_pages(f"GET {path}", number)
-    return list(found.values())
-
-
-def _full(page: Page, asked: int) -> int:
-    """Count what a full page holds: a server may give shorter ones than it was asked for, and 25 is the vendor's default."""
-    told = page.page_size
-    return min(told, asked) if isinstance(told, int) and told > 0 else asked
-
-
-def _followed(path: str, *query: tuple[str, str]) -> Steps:
-    """Walk a listing by its nextUri, of which the query alone is taken: no answer sends our token to another host or path.
-
-    A page of nothing is not the end. Raise RejectedError for pages that lead in a circle.
-    """
-    found: dict[str, Entity] = {}
-    seen: set[str] = set()
-    narrowed = (*query, ("pageSize", str(PAGE_SIZE)))
-    step: Query = narrowed
-    while True:
-        page: Page = yield Request(method="GET", path=path, query=step, decode=decode)
-        found.update((entity.id, entity) for entity in page.entities or ())
-        if not page.next_uri:
-            return list(found.values())
-        _mark(path, page.next_uri, seen)
-        step = _onward(narrowed, page.next_uri)
-
-
-def _onward(query: Query, next_uri: str) -> Query:
-    """Lay the query of a nextUri over our own, for it need not repeat what the list was narrowed to."""
-    onward = parse_qsl(next_uri.partition("?")[2].partition("#")[0], keep_blank_values=True)
-    named = {key for key, _ in onward}
-    return (*(each for each in query if each[0] not in named), *onward)
-
-
-def _mark(path: str, next_uri: str, seen: set[str]) -> None:
-    place = next_uri.partition("?")[2]
-    if place in seen:
-        raise RejectedError(
-            f"GET {path}: page {len(seen) + 1} leads back to one already read; run it again later, or tell the vendor"
-        )
-    seen.add(place)
-    check_pages(f"GET {path}", len(seen))
-
-
-def _by_id(selector: Selector) -> Generator[Request, Any, Entity]:
+def _by_id(kind: Kind, entity_id: str) -> Generator[Request, Any, Entity]:
     try:
         entity: Entity = yield Request(
-            method="GET", path=f"{_PATHS[selector.kind]}/{selector.value}", decode=_decode_one
+            method="GET", path=f"{_PATHS[kind]}/{entity_id}", decode=_decode_entity
         )
     except RejectedError as error:
         if error.status != 404:
             raise
-        raise _unknown(selector.kind, selector.value) from error
+        raise _unknown_id(kind, entity_id) from error
     return entity
 
 
-def _by_name(selector: Selector) -> Generator[Request, Any, Entity]:
-    kind, name = selector.kind, selector.value
-    # Neither filter is exact: a team's name begins so, a queue's may differ in case.
-    seen = yield from _listed(kind, name)
-    match [entity for entity in seen if entity.name == name]:
-        case [entity]:
-            return entity
-        case []:
-            everything = seen if kind == "group" else (yield from _listed(kind))
-            raise _unnamed(kind, name, everything)
-        case several:
-            ids = one_line(", ".join(sorted(entity.id for entity in several)), _SHOWN)
-            raise UnknownTeamError(
-                f"{kind} {name!r}: {len(several)} {kind}s bear this name ({ids}); give the id of the one that is meant"
-            )
+def _by_name(kind: Kind, name: str) -> Generator[Request, Any, Entity]:
+    # The vendor's filters are not exact: a team's name begins so, a queue's name may differ in case.
+    # Groups have no filter.
+    listed = yield from _list_kind(kind, *() if kind == "group" else [("name", name)])
+    exact = [entity for entity in listed if entity.name == name]
+    if len(exact) == 1:
+        return exact[0]
+    if exact:
+        raise _ambiguous(kind, name, exact)
+    if kind != "group":
+        listed = yield from _list_kind(kind)
+    raise _unknown_name(kind, name, listed)
 
 
-def _listed(kind: Kind, name: str = "") -> Steps:
-    """List what there is of a kind; groups cannot be narrowed to a name."""
-    narrowed = (("name", name),) if name and kind != "group" else ()
-    return (_followed if kind == "team" else numbered)(_PATHS[kind], *narrowed)
+def _list_kind(kind: Kind, *query: tuple[str, str], below: str = "") -> Listing:
+    path = f"{_PATHS[kind]}{below}"
+    if kind == "team":
+        return _list_by_cursor(path, *query)
+    return list_entities(path, *query)
 
 
-def _members(kind: Kind, entity_id: str) -> Steps:
-    return (_followed if kind == "team" else numbered)(
-        f"{_PATHS[kind]}/{quote(entity_id, safe='')}/members"
-    )
+def _members(kind: Kind, entity_id: str) -> Generator[Request, Any, tuple[str, ...]]:
+    try:
+        users = yield from _list_kind(kind, below=f"/{quote(entity_id, safe='')}/members")
+    except RejectedError as error:
+        if error.status != 404:
+            raise
+        raise _unknown_id(kind, entity_id) from error
+    return tuple(sorted(user.id for user in users))
 
 
-def _unknown(kind: str, entity_id: str) -> UnknownTeamError:
+def _unknown_id(kind: str, entity_id: str) -> UnknownTeamError:
     return UnknownTeamError(
-        f"{kind} {one_line(entity_id, _SHOWN)}: the directory knows no {kind} of this id, or the OAuth client's divisions do not cover it; "
-        f"check the id, or give the {kind}'s exact name"
+        f"{kind} {one_line(entity_id, _MAX_TEXT)}: the directory has no {kind} with this id, "
+        "or it is in a division that the OAuth client cannot see; "
+        f"check the id, or use the exact name of the {kind}"
     )
 
 
-def _unnamed(kind: str, name: str, seen: Sequence[Entity]) -> UnknownTeamError:
-    by_folded = {entity.name.casefold(): entity.name for entity in seen if entity.name}
-    close = [by_folded[folded] for folded in get_close_matches(name.casefold(), by_folded)]
-    hint = (
-        f"did you mean {one_line(' or '.join(map(repr, close)), _SHOWN)}?"
-        if close
-        else f"check the name, or give the {kind}'s id"
-    )
+def _ambiguous(kind: str, name: str, found: Sequence[Entity]) -> UnknownTeamError:
+    ids = one_line(", ".join(sorted(entity.id for entity in found)), _MAX_TEXT)
     return UnknownTeamError(
-        f"{kind} {name!r}: none of the {len(seen):,} {kind}s that the OAuth client sees bears exactly this name, case included; {hint}"
+        f"{kind} {name!r}: {counted(len(found), kind)} have this name ({ids}); "
+        "use the id of the right one"
     )
 
 
-def decode(body: bytes) -> Page:
-    """Read a page of a listing; raise TransientError for a body that is none."""
-    return read(_PAGE, body, "page of a listing")
-
-
-def _decode_one(body: bytes) -> Entity:
-    return read(_ONE, body, "group, team or queue")
-
-
-_PAGE = msgspec.json.Decoder(Page)
-_ONE = msgspec.json.Decoder(Entity)
+def _unknown_name(kind: str, name: str, listed: Sequence[Entity]) -> UnknownTeamError:
+    folded_names = {entity.name.casefold(): entity.name for entity in listed if entity.name}
+    close = get_close_matches(name.casefold(), folded_names)
+    hint = f"check the name, or use the id of the {kind}"
+    if close:
+        quoted = " or ".join(repr(folded_names[folded]) for folded in close)
+        hint = f"did you mean {one_line(quoted, _MAX_TEXT)}?"
+    return UnknownTeamError(
+        f"{kind} {name!r}: the OAuth client sees {counted(len(listed), kind)}, "
+        f"but none has exactly this name (upper and lower case count); {hint}"
+    )

@@ -10,9 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.api import aggregates
-from asyncreport.api.aggregates import PATH, Reader, Steps, check_asked, request, take
-from asyncreport.api.pages import check_pages
-from asyncreport.api.wire import Request, Wait, check_bare, read
+from asyncreport.api.aggregates import PATH, Reader, Steps, check_asked, read_pages, request, take
+from asyncreport.api.wire import Request, Wait, check_empty, read
 from asyncreport.core.errors import RejectedError
 from asyncreport.core.job import Chunk
 from asyncreport.core.records import MAX_VALUE, Accumulator, Datum, Measure, Stats
@@ -67,7 +66,7 @@ def decode(body: bytes) -> Page:
     """Read a page; raise TransientError for a body that is none."""
     page = read(_DECODER, body, _WHAT) or Page()
     if page.entities is None:
-        check_bare(body, "entities", _WHAT)
+        check_empty(body, "entities", _WHAT)
     return page
 
 
@@ -100,12 +99,12 @@ def reader(facts: Accumulator, whole: Interval | None, users: frozenset[str] | N
 
 def asked(grid: Grid, interval: Interval) -> list[tuple[Interval, bool]]:
     """Cut an interval into queries; True: one that is one bucket."""
-    if not alone(grid):
+    if not one_bucket_per_query(grid):
         return [(interval, False)]
     return [(Interval(start, end), True) for start, end in pairwise(grid.edges(interval))]
 
 
-def alone(grid: Grid) -> bool:
+def one_bucket_per_query(grid: Grid) -> bool:
     """Tell whether each bucket is a query of its own: the contract knows no zone and no calendar."""
     return grid.granularity.step is None and (
         grid.granularity is not Granularity.P1D or grid.zone != "UTC"
@@ -130,27 +129,9 @@ def _body(
 
 
 def _pages(body: dict[str, object], reads: Reader) -> Steps:
-    """Follow `nextPage` to the last page; an empty page is not the end."""
-    found: Accumulator | None = None
-    seen: set[str] = set()
-    token: str | None = None
-    while True:
-        page: aggregates.Page = yield request(
-            PATH, {**body, "pageToken": token} if token else body, reads
-        )
-        if found is None:
-            found = page.facts
-        else:
-            found.absorb(page.facts)
-        token = page.cursor
-        if not token:
-            return found
-        if token in seen:
-            raise RejectedError(
-                f"POST {PATH}: the page token of page {len(seen) + 1} leads back to a page already read"
-            )
-        seen.add(token)
-        check_pages(f"POST {PATH}", len(seen))
+    """Follow `nextPage` to the last page."""
+    first = request(PATH, body, reads)
+    return read_pages(first, lambda token: request(PATH, {**body, "pageToken": token}, reads))
 
 
 def _add(

@@ -14,8 +14,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api.aggregates import Page, Reader, Steps, request
-from asyncreport.api.pages import check_pages
+from asyncreport.api.aggregates import Reader, Steps, read_pages, request
 from asyncreport.api.problems import SHOWN
 from asyncreport.api.wire import Request, Wait, read
 from asyncreport.core.errors import TOO_LARGE, ApiError, AuthError, RejectedError, RetriesExhausted
@@ -57,10 +56,10 @@ def send(body: dict[str, object], reader: Reader, closing: list[Request], patien
     """
     for _ in range(SUBMISSIONS):
         submitted: Submitted = yield request(
-            PATH, {**body, "pageSize": PAGE_SIZE}, _decode_submitted, at_once=False
+            PATH, {**body, "pageSize": PAGE_SIZE}, _decode_submitted, asynchronous=True
         )
         path = f"{PATH}/{quote(submitted.job_id, safe='')}"
-        deletion = Request(method="DELETE", path=path, at_once=False)
+        deletion = Request(method="DELETE", path=path, asynchronous=True)
         closing.append(deletion)
         found: Accumulator | None = None
         try:
@@ -86,7 +85,7 @@ def _fulfilled(path: str, patience: float) -> Generator[Request | Wait, Any, boo
     for pause in _pauses(patience):
         yield Wait(pause)
         status: Status = yield Request(
-            method="GET", path=path, decode=_decode_status, at_once=False
+            method="GET", path=path, decode=_decode_status, asynchronous=True
         )
         state = status.state
         if state == "FULFILLED":
@@ -117,26 +116,12 @@ def _pauses(patience: float) -> Iterator[float]:
 
 
 def _pages(path: str, reader: Reader) -> Steps:
-    """Follow the cursor to the last page; a page without results is not the end, a cursor seen before is an error."""
-    found: Accumulator | None = None
-    seen: set[str] = set()
-    cursor: str | None = None
-    while True:
-        query = (("cursor", cursor),) if cursor else ()
-        page: Page = yield Request(method="GET", path=f"{path}/results", query=query, decode=reader)
-        if found is None:
-            found = page.facts
-        else:
-            found.absorb(page.facts)
-        cursor = page.cursor
-        if not cursor:
-            return found
-        if cursor in seen:
-            raise RejectedError(
-                f"GET {path}/results: the cursor of page {len(seen) + 1} leads back to a page already read"
-            )
-        seen.add(cursor)
-        check_pages(f"GET {path}/results", len(seen))
+    """Read the results from the first page to the last."""
+
+    def request_page(*query: tuple[str, str]) -> Request:
+        return Request(method="GET", path=f"{path}/results", query=query, decode=reader)
+
+    return read_pages(request_page(), lambda cursor: request_page(("cursor", cursor)))
 
 
 def _decode_submitted(body: bytes) -> Submitted:

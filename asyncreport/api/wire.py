@@ -1,59 +1,32 @@
-"""A request and a response, as every contract and every transport sees them. Pure."""
+"""A request and a response, as every contract and every transport sees them; how pages follow. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from asyncreport.core.errors import TransientError
+from asyncreport.core.errors import RejectedError, TransientError
 from asyncreport.core.text import one_line
 
 T = TypeVar("T")
 
+#: pages of one listing: a million entities or ten million groups fit into so many
+MAX_PAGES = 10_000
 
-def read(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:
-    """Decode a body; raise TransientError for one that is no such thing: it was cut short, or is somebody else's."""
-    try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TransientError(f"the answer is no {what} ({error})") from error
-
-
-#: what answers hold beside what they report: https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/conversation-query
-_BESIDE = frozenset(
-    {
-        "systemToOrganizationMappings",
-        "cursor",
-        "nextPage",
-        "dataAvailabilityDate",
-        "total",
-        "pageSize",
-        "pageNumber",
-        "pageCount",
-    }
-    | {"firstUri", "previousUri", "selfUri", "nextUri", "lastUri"}
-)
-_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
-
-
-def check_bare(body: bytes, key: str, what: str) -> None:
-    """Raise TransientError for a body without its `key` that says something else: an error with a success's status is no quiet day."""
-    for name in read(_OBJECT, body, what) or ():
-        if name != key and name not in _BESIDE:
-            raise TransientError(
-                f"the answer is no {what} (it holds {one_line(name, 40)!r} and no {key})"
-            )
+#: what a correlation id may look like; other text in its header is not shown
+_CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,80}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One question: where it goes, what it carries and how its answer is read.
+    """One request: where it goes, what it carries and how its response is decoded.
 
-    `decode` turns the body of a success into what the contract wants, and raises TransientError for a body that is
-    no such thing: a cut or foreign body is worth another attempt.
+    `decode` turns the body of a success into what the contract needs. It raises TransientError if
+    the body is something else: after a cut or foreign body another attempt is worth it.
     """
 
     method: str
@@ -67,14 +40,16 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     decode: Callable[[bytes], Any] = bytes
-    #: attempts that may time out before a smaller question is the better one; None: all that the limits allow
-    timeouts: int | None = None
-    #: 202 and 206 are no answer to it: it is answered whole, and now
-    at_once: bool = True
+    #: attempts that may time out before a smaller request is better; None: all that the limits allow
+    max_timeouts: int | None = None
+    #: 202 and 206 are successes too; otherwise the response must be whole and final
+    asynchronous: bool = False
 
-    def answered(self, status: int) -> bool:
-        """Tell whether an answer of this status may hold what was asked for."""
-        return 200 <= status < 300 and not (self.at_once and status in {202, 206})
+    def succeeded(self, status: int) -> bool:
+        """Tell whether a response of this status may hold what was requested."""
+        if status in {202, 206}:
+            return self.asynchronous
+        return 200 <= status < 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +61,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """One answer, whole."""
+    """One whole response."""
 
     status: int
     #: names in lower case
@@ -95,5 +70,79 @@ class Response:
 
     @property
     def correlation_id(self) -> str | None:
-        """Give the id that the vendor's support asks for, where the answer bears one."""
-        return self.headers.get("inin-correlation-id") or self.headers.get("genesys-correlation-id")
+        """Return the id that the vendor's support asks for, if the response has one."""
+        return correlation_id(self.headers)
+
+
+def correlation_id(headers: Mapping[str, str]) -> str | None:
+    """Read the id that the vendor's support asks for; None if there is none or it is not an id."""
+    found = headers.get("inin-correlation-id") or headers.get("genesys-correlation-id") or ""
+    return found if _CORRELATION_ID.fullmatch(found) else None
+
+
+def read(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:
+    """Decode a body; raise TransientError if it is something else: cut short, or from another server."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise TransientError(f"the response is not a valid {what} ({error})") from error
+
+
+#: keys of a response that are not its data:
+#: https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/conversation-query
+_OTHER_KEYS = frozenset(
+    {
+        "systemToOrganizationMappings",
+        "dataAvailabilityDate",
+        "cursor",
+        "nextPage",
+        "total",
+        "pageSize",
+        "pageNumber",
+        "pageCount",
+        "firstUri",
+        "previousUri",
+        "selfUri",
+        "nextUri",
+        "lastUri",
+    }
+)
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+
+
+def check_empty(body: bytes, key: str, what: str) -> None:
+    """Raise TransientError if a body without its `key` holds something else.
+
+    An error that arrives with the status of a success would otherwise look like a day without activity.
+    """
+    for name in read(_OBJECT, body, what) or ():
+        if name != key and name not in _OTHER_KEYS:
+            shown = repr(one_line(name, 40))
+            raise TransientError(
+                f"the response is not a valid {what} (it has {shown}, but no {key})"
+            )
+
+
+def follow(
+    first: Request, next_request: Callable[[T], Request | None]
+) -> Generator[Request, Any, None]:
+    """Send the first request of a listing, then what `next_request` makes of each page, until that is None.
+
+    Raise RejectedError if the pages go in a circle, or if there are more than `MAX_PAGES`.
+    """
+    sent: set[tuple[object, bytes | None]] = set()
+    request: Request | None = first
+    while request is not None:
+        page = (request.query, request.body)
+        if page in sent:
+            raise _endless(request, f"page {len(sent)} leads back to a page that was already read")
+        if len(sent) >= MAX_PAGES:
+            raise _endless(request, f"there are more than {MAX_PAGES:,} pages")
+        sent.add(page)
+        request = next_request((yield request))
+
+
+def _endless(request: Request, fact: str) -> RejectedError:
+    return RejectedError(
+        f"{request.method} {request.path}: {fact}; run it again later, or report it to the vendor"
+    )

@@ -8,7 +8,7 @@ from functools import partial
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api import divisions, limits, user_aggregates, users
+from asyncreport.api import directory, organization, user_aggregates
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.core.errors import AsyncReportError, AuthError
 from asyncreport.core.job import Chunk, Connection, Job, Secret, Team
@@ -71,12 +71,12 @@ async def _lane(job: Job, connection: Connection, lane: Lane, *, now: int) -> As
     road = f"through {_shown(connection.proxy)}" if connection.proxy else "directly"
     try:
         # Needs a token, the hosts, the proxy and the certificates, but no permission.
-        listing: limits.Limits = await lane.ask(limits.asked())
+        listing: organization.PlatformLimits = await lane.ask(organization.limits_request())
     except AsyncReportError as error:
         yield Line(connection.name, f"credentials and hosts, tried {road}", error)
         return
     yield Line(connection.name, f"the token was granted and {connection.identity} reached {road}")
-    yield _limit(connection, listing.value(limits.PER_TOKEN))
+    yield _limit(connection, listing.value(organization.TOKEN_RATE_LIMIT))
     for text, trial in _trials(job, connection, lane, now):
         try:
             await trial
@@ -112,7 +112,7 @@ async def _team(team: Team, connections: Connections) -> Line:
 async def _listed(connection: str, ids: set[str], ask: Ask) -> Line:
     known = f"the directory knows {'the' if len(ids) == 1 else 'all'} {counted(len(ids), 'listed user')}"
     try:
-        names = await drive(users.names(ids), ask)
+        names = await drive(directory.user_names(ids), ask)
     except AsyncReportError as error:
         return Line(connection, known, error)
     strange = [user for user, name in names.items() if name is None]
@@ -126,7 +126,7 @@ async def _listed(connection: str, ids: set[str], ask: Ask) -> Line:
 async def _divisions(connection: Connection, lane: Lane) -> Line:
     """Compare the divisions that there are with those that the client sees: what it does not see makes smaller numbers and no error."""
     try:
-        every, seen = await drive(divisions.visible_divisions(), lane.ask)
+        every, seen = await drive(organization.visible_divisions(), lane.ask)
     except AuthError:  # speaks of a user, which not every organisation takes a client for
         every, seen = (), None
     except AsyncReportError as error:
@@ -157,7 +157,7 @@ def _trials(
     query = msgspec.structs.replace(
         job.query, grid=Grid(Granularity.NONE, "UTC", hour), occupancy=False
     )
-    known = ConnectionState(patience=job.limits.give_up_after)
+    known = ConnectionState(query_job_timeout=job.limits.give_up_after)
     yield (
         "analytics:conversationAggregate:view, for the figures",
         fetch(chunk, query, lane.ask, known),
@@ -166,7 +166,7 @@ def _trials(
         facts = Accumulator((hour.start, hour.end), query)
         statuses = user_aggregates.steps(query, hour, _NOBODY, facts, known)
         yield "analytics:userAggregate:view, for occupancy", drive(statuses, lane.ask)
-    yield "the directory, for names of users", lane.ask(users.counted())
+    yield "the directory, for names of users", lane.ask(directory.user_count_request())
 
 
 #: asks for one hour of a user who is none, so that the answer is small

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from asyncreport.api.contracts import requests
+from asyncreport.api.contracts import count_requests
 from asyncreport.core.columns import column
 from asyncreport.core.job import Connection, Job, Part
 from asyncreport.core.plan import Freshness, Plan
@@ -46,7 +46,7 @@ async def forecast(job: Job, *, now: int) -> list[str]:
 
 
 def _lines(job: Job, connection: Connection, plan: Plan, freshness: Freshness) -> Iterator[str]:
-    asked = sum(requests(job.query, chunk, plan.demand.population) for chunk in plan.chunks)
+    asked = sum(count_requests(job.query, chunk, plan.demand.population) for chunk in plan.chunks)
     yield (
         f"{connection.name}: {counted(len(plan.reused), 'part')} standing, {len(plan.stale):,} stale, "
         f"{counted(len(plan.chunks), 'chunk')} to fetch"

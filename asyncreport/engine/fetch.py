@@ -86,9 +86,9 @@ class _Pieces:
     async def of(self, chunk: Chunk) -> list[Block]:
         """Ask for piece after piece, in order of time; one that is cut gives way to its halves."""
         grid, known = self.query.grid, self.known
-        left = splitting.tile(chunk, grid, known.bound, alone=contracts.alone(self.query, known))[
-            ::-1
-        ]
+        left = splitting.tile(
+            chunk, grid, known.bound, alone=contracts.one_bucket_per_query(self.query, known)
+        )[::-1]
         done: dict[Chunk, list[Block]] = {}
         while left:
             piece = left.pop()
@@ -98,7 +98,7 @@ class _Pieces:
                 left += (await self._smaller(piece, error))[::-1]
         for trouble in self.troubles:
             known.bound.learn(trouble, tuple(done), grid)
-        known.cut += bool(self.troubles)
+        known.chunks_split += bool(self.troubles)
         answers = list(done.values())
         return answers[0] if len(answers) == 1 else splitting.join(answers)
 
@@ -159,7 +159,7 @@ class _Pieces:
 
 def with_few_timeouts(ask: Ask) -> Ask:
     """Ask with few time-outs."""
-    return lambda request: ask(replace(request, timeouts=_TIMEOUTS))
+    return lambda request: ask(replace(request, max_timeouts=_TIMEOUTS))
 
 
 async def _gathered(facts: Accumulator) -> list[Block]:

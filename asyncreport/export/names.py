@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from asyncreport.api import directory, users
+from asyncreport.api import directory
 from asyncreport.api.wire import Request
 from asyncreport.core.errors import AuthError, RejectedError, RetriesExhausted
 from asyncreport.core.job import Connection, Job, Part
@@ -71,9 +71,9 @@ class Naming:
         self.people.drop_unseen(connection.identity, seen | beside, now=self._now)
         self.queues.drop_unseen(connection.identity, queues, now=self._now)
         # First who has records: a listed id that the directory takes for none may cost those beside it their answer.
-        people = await self._learn(connection, self.people, seen, users.names, again=again)
+        people = await self._learn(connection, self.people, seen, directory.user_names, again=again)
         people = people and await self._learn(
-            connection, self.people, beside - seen, users.names, again=again
+            connection, self.people, beside - seen, directory.user_names, again=again
         )
         return (
             await self._learn(connection, self.queues, queues, directory.queue_names, again=again)

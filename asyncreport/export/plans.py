@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 
-from asyncreport.api import users
+from asyncreport.api import directory
 from asyncreport.core.errors import AuthError, RejectedError, RetriesExhausted
 from asyncreport.core.job import Job, Part
 from asyncreport.core.plan import Demand, Freshness, Plan, plan
@@ -57,10 +57,10 @@ async def make_plans(
 async def _population(ask: Ask) -> int | None:
     """Ask how many users there are; a gateway without a directory costs well-filled answers, not the run."""
     try:
-        listing: users.Listing = await ask(users.counted())
+        page: directory.Page = await ask(directory.user_count_request())
     except (AuthError, RejectedError, RetriesExhausted):
         return None
-    return listing.total or None
+    return page.total or None
 
 
 def wanted_users(job: Job, connection: str) -> tuple[str, ...] | None:

@@ -268,10 +268,12 @@ class _Run:
 
     async def _work(self, name: str, plan: Plan) -> Work:
         lanes = await self.connections.lanes(name)
-        known = ConnectionState(patience=self.job.limits.give_up_after)
+        known = ConnectionState(query_job_timeout=self.job.limits.give_up_after)
         self.known.append(known)
         if self.job.query.occupancy and any(chunk.users is None for chunk in plan.chunks):
-            known.everyone = await drive(directory.everyone(), partial(self.connections.ask, name))
+            known.all_users = await drive(
+                directory.all_user_ids(), partial(self.connections.ask, name)
+            )
         # More workers than the minute has requests would wait at the throttle beyond `give_up_after`.
         concurrency = min(
             self.job.limits.concurrency, self.job.connection(name).requests_per_minute
@@ -354,7 +356,7 @@ class _Run:
             },
             members=members,
             chunks_fetched=self.progress.finished,
-            chunks_split=sum(known.cut for known in self.known),
+            chunks_split=sum(known.chunks_split for known in self.known),
             parts_reused=self.standing,
             changed=self.changed,
             records_fetched=self.progress.records,

@@ -63,10 +63,10 @@ async def _compare(
     kept: Snapshot, reader: PartReader, connection: Connection, connections: Connections
 ) -> _Compared:
     """Share the questions among as many tasks as a run would have at work."""
-    known = ConnectionState(patience=kept.job.limits.give_up_after)
+    known = ConnectionState(query_job_timeout=kept.job.limits.give_up_after)
     if kept.job.query.occupancy and kept.plans[connection.name].demand.users is None:
-        known.everyone = await drive(
-            directory.everyone(), partial(connections.ask, connection.name)
+        known.all_users = await drive(
+            directory.all_user_ids(), partial(connections.ask, connection.name)
         )
     found, questions = _Compared(), _questions(kept, connection)
     lanes = await connections.lanes(connection.name)

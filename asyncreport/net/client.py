@@ -165,7 +165,7 @@ class Lane:
                 return token
 
     def _read(self, request: Request, response: Response, token: Secret | None) -> Any:
-        error = None if request.answered(response.status) else problem(request, response)
+        error = None if request.succeeded(response.status) else problem(request, response)
         # The token endpoint has a budget of its own, which says nothing about the lane's.
         if token is not None:
             self._learn(response, token, error)
@@ -246,7 +246,7 @@ class Attempts:
         # A dead token is no fault of the request's: that is bounded by time, and by how many are refused in a row.
         if self.attempts - self.dead >= self.limits.max_attempts:
             raise self.exhausted("limits.max_attempts is reached") from error
-        if error.timed_out and self.timeouts == self.request.timeouts:
+        if error.timed_out and self.timeouts == self.request.max_timeouts:
             raise self.exhausted(f"{self.timeouts} of them timed out") from error
 
     def patience(self, error: TransientError) -> int:

@@ -191,7 +191,7 @@ def test_a_page_token_that_leads_back_ends_the_run(tmp_path: Path) -> None:
             cwd=tmp_path,
         )
     assert result.code == 4
-    assert "leads back to a page already read" in result.err
+    assert "leads back to a page that was already read" in result.err
 
 
 @pytest.mark.parametrize("contract", ["query-jobs", "entities"])

@@ -31,7 +31,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from asyncreport.api import limits, users
+from asyncreport.api import directory, organization
 from asyncreport.config import load_job
 from asyncreport.core.errors import AsyncReportError
 from asyncreport.export.lanes import Connections
@@ -272,7 +272,7 @@ def failures(path: Path, caplog: pytest.LogCaptureFixture) -> str:
         given = load_job(path, environ={"SECRET": SECRET}, now=NOW)
         async with Connections(given) as connections:
             (lane,) = await connections.lanes("default")
-            for request in (limits.asked(), users.counted()):
+            for request in (organization.limits_request(), directory.user_count_request()):
                 try:
                     await lane.ask(request)
                 except AsyncReportError as error:

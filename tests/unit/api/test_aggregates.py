@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncreport.api.aggregates import ConnectionState, Page
-from asyncreport.api.contracts import requests, steps
+from asyncreport.api.contracts import count_requests, steps
 from asyncreport.api.wire import Request
 from asyncreport.core.errors import RejectedError, TransientError
 from asyncreport.core.job import Chunk, Filter, Query
@@ -174,7 +174,8 @@ def test_a_body_that_says_something_else_in_place_of_results_is_worth_another_at
     """It is no quiet day, in neither of the two queries."""
     turns = iter([b"{}", body] if query.occupancy else [body])
     with pytest.raises(
-        TransientError, match=r"the answer is no aggregates result \(it holds '.*' and no results"
+        TransientError,
+        match=r"the response is not a valid aggregates result \(it has '.*', but no results",
     ):
         ask(query, DAY, (ANNA,), lambda _: next(turns))
 
@@ -398,7 +399,7 @@ def test_weeks_and_months_are_one_request_a_bucket(
     grid = Grid(granularity, "UTC")
     asked, _ = ask(Query(grid=grid), interval, (ANNA,), lambda _: b"{}")
     chunk = Chunk(connection="c", month="2026-03", interval=interval, users=(ANNA,))
-    assert len(asked) == requests(Query(grid=grid), chunk, 1) == expected
+    assert len(asked) == count_requests(Query(grid=grid), chunk, 1) == expected
     assert all(
         ("granularity" in one) == (granularity in {Granularity.PT15M, Granularity.P1D})
         for one in asked
@@ -437,7 +438,7 @@ def test_a_hundred_users_make_a_short_query() -> None:
     ],
 )
 def test_a_cut_or_foreign_body_is_worth_another_attempt(body: bytes) -> None:
-    with pytest.raises(TransientError, match="the answer is no aggregates result"):
+    with pytest.raises(TransientError, match="the response is not a valid aggregates result"):
         ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)
 
 

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncreport.api.directory import Roster, decode, everyone, look_up, numbered, queue_names
+from asyncreport.api.directory import (
+    Roster,
+    all_user_ids,
+    decode_page,
+    list_entities,
+    look_up,
+    queue_names,
+    user_count_request,
+    user_names,
+)
 from asyncreport.api.wire import Request
 from asyncreport.core.errors import AsyncReportError, ConfigError, RejectedError, TransientError
 from asyncreport.core.job import Selector
@@ -134,7 +143,7 @@ def test_any_paging_of_a_queue_without_total_gives_each_member_once(
 
     roster, asked = play(look_up(Selector(kind="queue", value=GROUP)), answers)
     assert roster.users == tuple(sorted(members))
-    assert all(dict(request.query)["pageSize"] == "100" for request in asked[1:])
+    assert dict(asked[1].query)["pageSize"] == "100"
 
 
 @pytest.mark.parametrize(("members", "pages"), [(0, 1), (99, 1), (100, 2), (101, 2), (200, 3)])
@@ -202,8 +211,9 @@ def test_an_id_that_is_none_is_told_to_who_wrote_the_job(kind: Any, gone: str) -
     with pytest.raises(ConfigError) as caught:
         play(look_up(Selector(kind=kind, value=GROUP)), answers)
     assert str(caught.value) == (
-        f"{kind} {GROUP}: the directory knows no {kind} of this id, or the OAuth client's divisions do not cover it; "
-        f"check the id, or give the {kind}'s exact name"
+        f"{kind} {GROUP}: the directory has no {kind} with this id, "
+        "or it is in a division that the OAuth client cannot see; "
+        f"check the id, or use the exact name of the {kind}"
     )
     assert caught.value.__cause__ is NOT_FOUND
 
@@ -264,7 +274,7 @@ def test_a_name_that_several_bear_is_refused_with_their_ids(kind: Any) -> None:
         play(look_up(Selector(kind=kind, value="Billing")), directory(kind))
     assert (
         str(caught.value)
-        == f"{kind} 'Billing': 2 {kind}s bear this name (id-3, id-4); give the id of the one that is meant"
+        == f"{kind} 'Billing': 2 {kind}s have this name (id-3, id-4); use the id of the right one"
     )
 
 
@@ -275,7 +285,7 @@ def test_a_name_that_several_bear_is_refused_with_their_ids(kind: Any) -> None:
         ("Biling", "did you mean 'Billing'?"),
         ("équipe D'Accueil", """did you mean "Équipe d'accueil"?"""),
         ("Sales Night", "did you mean 'Sales Nights' or 'sales'?"),
-        ("x", "check the name, or give the {kind}'s id"),
+        ("x", "check the name, or use the id of the {kind}"),
     ],
 )
 def test_a_name_that_nothing_bears_is_refused_with_what_comes_near(
@@ -284,7 +294,8 @@ def test_a_name_that_nothing_bears_is_refused_with_what_comes_near(
     with pytest.raises(ConfigError) as caught:
         play(look_up(Selector(kind=kind, value=name)), directory(kind))
     assert str(caught.value) == (
-        f"{kind} {name!r}: none of the 6 {kind}s that the OAuth client sees bears exactly this name, case included; "
+        f"{kind} {name!r}: the OAuth client sees 6 {kind}s, "
+        "but none has exactly this name (upper and lower case count); "
         f"{hint.format(kind=kind)}"
     )
 
@@ -300,7 +311,7 @@ def test_a_cursor_that_leads_back_is_an_error(next_uri: str) -> None:
 
     with pytest.raises(
         RejectedError,
-        match=rf"GET /api/v2/teams/{GROUP}/members: page 2 leads back to one already read; ",
+        match=rf"GET /api/v2/teams/{GROUP}/members: page [12] leads back to a page that was already read; ",
     ):
         play(look_up(Selector(kind="team", value=GROUP)), answers)
 
@@ -329,17 +340,39 @@ def test_an_id_from_an_answer_stays_one_piece_of_the_path() -> None:
     assert asked[-1].path == "/api/v2/groups/..%2Fx%3Fy/members"
 
 
-def test_queue_names_are_asked_for_a_hundred_ids_a_call_and_a_deleted_queue_has_none() -> None:
+@pytest.mark.parametrize(
+    ("look_up_names", "path", "more"),
+    [
+        (user_names, "/api/v2/users", [("state", "any")]),
+        (queue_names, "/api/v2/routing/queues", []),
+    ],
+)
+def test_names_are_requested_a_hundred_ids_at_a_time_and_an_unknown_id_has_none(
+    look_up_names: Any, path: str, more: list[tuple[str, str]]
+) -> None:
+    """Users in any state: a user who left has records too."""
+
     def answers(request: Request) -> object:
         return counted(
             request,
-            [entity(value) for key, value in request.query if key == "id" and value != "queue-007"],
+            [entity(value) for key, value in request.query if key == "id" and value != "id-007"],
             cap=60,
         )
 
-    names, asked = play(queue_names(f"queue-{n:03}" for n in [*range(130), 0]), answers)
+    ids = [f"id-{n:03}" for n in [*range(130), 0]]
+    names, asked = play(look_up_names(ids), answers)
     assert [sum(key == "id" for key, _ in request.query) for request in asked] == [100, 100, 30]
-    assert names == {f"queue-{n:03}": None if n == 7 else f"Queue-{n:03}" for n in range(130)}
+    assert names == {f"id-{n:03}": None if n == 7 else f"Id-{n:03}" for n in range(130)}
+    assert {request.path for request in asked} == {path}
+    assert [request.query[-2 - len(more) :] for request in asked] == [
+        (*more, ("pageSize", "100"), ("pageNumber", number)) for number in ("1", "2", "1")
+    ]
+
+
+def test_the_number_of_users_is_the_total_of_one_short_page() -> None:
+    request = user_count_request()
+    assert request.query == (("pageSize", "1"), ("state", "any"))
+    assert request.decode(b'{"entities": [], "total": 812, "pageCount": 812}').total == 812
 
 
 @pytest.mark.parametrize(("told", "pages"), [(25, 5), (500, 2), (None, 1), ("25", 1), (-1, 1)])
@@ -351,7 +384,7 @@ def test_a_page_is_full_by_its_own_size_where_it_tells_one(told: object, pages: 
         ids = [f"user-{n:03}" for n in range(101)][(number - 1) * size : number * size]
         return {"entities": [entity(value) for value in ids], "pageSize": told}
 
-    listed, asked = play(numbered("/api/v2/users"), answers)
+    listed, asked = play(list_entities("/api/v2/users"), answers)
     assert len(asked) == pages
     assert len(listed) == (101 if pages > 1 else 25)
 
@@ -367,7 +400,7 @@ def test_everyone_is_listed_state_by_state_as_long_as_the_listing_is() -> None:
         state = dict(request.query)["state"]
         return counted(request, [entity(f"{state}-{n:04}") for n in range(people[state])])
 
-    users, asked = play(everyone(), answers)
+    users, asked = play(all_user_ids(), answers)
     assert len(users) == len(set(users)) == 1203
     assert list(users) == sorted(users)
     assert [
@@ -391,10 +424,10 @@ def test_leavers_beyond_what_the_vendor_lists_are_no_silent_hole() -> None:
         return {"entities": [], "pageCount": 40}
 
     with pytest.raises(RejectedError) as caught:
-        play(everyone(), answers)
+        play(all_user_ids(), answers)
     assert str(caught.value) == (
         "GET /api/v2/users: the vendor lists no more than 10,000 users who are deleted; "
-        "give every team of the job its users, group, team or queue, so that not everyone is asked for"
+        "give every team of the job its users, group, team or queue, so that no team means everyone"
     )
     assert (caught.value.status, caught.value.code, caught.value.__cause__) == (
         400,
@@ -405,7 +438,7 @@ def test_leavers_beyond_what_the_vendor_lists_are_no_silent_hole() -> None:
 
 def test_another_refusal_to_list_everyone_stays_what_it_is() -> None:
     with pytest.raises(RejectedError) as caught:
-        play(everyone(), lambda _: NOT_FOUND)
+        play(all_user_ids(), lambda _: NOT_FOUND)
     assert caught.value is NOT_FOUND
 
 
@@ -414,11 +447,11 @@ def test_another_refusal_to_list_everyone_stays_what_it_is() -> None:
     [b"", b"<html>", b"{}", b'{"entities": 5}', b'{"entities": [{"name": "no id"}]}', b"[" * 5000],
 )
 def test_a_body_that_is_no_page_is_worth_another_attempt(body: bytes) -> None:
-    with pytest.raises(TransientError, match="the answer is no page of a listing"):
-        decode(body)
+    with pytest.raises(TransientError, match="the response is not a valid page of a listing"):
+        decode_page(body)
 
 
 def test_a_body_that_is_no_group_is_worth_another_attempt() -> None:
     request = next(look_up(Selector(kind="group", value=GROUP)))
-    with pytest.raises(TransientError, match="the answer is no group, team or queue"):
+    with pytest.raises(TransientError, match="the response is not a valid group, team or queue"):
         request.decode(b'{"entities": []}')

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncreport.api import contracts, directory, divisions, limits, oauth, pages, users
+from asyncreport.api import contracts, directory, oauth, organization, wire
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.problems import problem
 from asyncreport.api.wire import Request, Response
@@ -78,12 +78,12 @@ LISTINGS: dict[str, Callable[[], Steps]] = {
     "a group by name": lambda: directory.look_up(Selector(kind="group", value="Pilot")),
     "a team by name": lambda: directory.look_up(Selector(kind="team", value="Billing East")),
     "a queue by id": lambda: directory.look_up(Selector(kind="queue", value=QUEUE.id)),
-    "everyone": directory.everyone,
-    "names": lambda: users.names(USERS),
+    "everyone": directory.all_user_ids,
+    "names": lambda: directory.user_names(USERS),
     "names of queues": lambda: directory.queue_names([queue.id for queue in WORLD.queues]),
-    "divisions": divisions.visible_divisions,
-    "limits": lambda: _once(limits.asked()),
-    "how many": lambda: _once(users.counted()),
+    "divisions": organization.visible_divisions,
+    "limits": lambda: _once(organization.limits_request()),
+    "how many": lambda: _once(directory.user_count_request()),
     "token": lambda: _once(
         oauth.token_request(Client(client_id=CLIENT_ID, client_secret=Secret(CLIENT_SECRET)))
     ),
@@ -92,7 +92,7 @@ LISTINGS: dict[str, Callable[[], Steps]] = {
 
 @pytest.fixture(autouse=True)
 def few_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "MOST", MOST)
+    monkeypatch.setattr(wire, "MAX_PAGES", MOST)
 
 
 def _once(request: Request) -> Steps:
@@ -174,7 +174,7 @@ class Server:
 def fetched(name: str, server: Server) -> list[Block] | None:
     """Fetch a chunk; give its blocks, checked, or None where it ended in an error of ours, checked too."""
     query, chunk = CHUNKS[name]
-    blocks = ended(lambda: fetch(chunk, query, server.ask, ConnectionState(everyone=USERS)))
+    blocks = ended(lambda: fetch(chunk, query, server.ask, ConnectionState(all_users=USERS)))
     if blocks is not None:
         spans = {
             str(Interval(*pair)) for pair in itertools.pairwise(query.grid.edges(chunk.interval))

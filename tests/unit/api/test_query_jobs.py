@@ -185,7 +185,7 @@ def test_a_page_without_results_is_not_the_end() -> None:
 
 
 def test_a_page_that_says_something_else_does_not_end_the_answer() -> None:
-    with pytest.raises(TransientError, match="the answer is no aggregates result"):
+    with pytest.raises(TransientError, match="the response is not a valid aggregates result"):
         play([ACCEPTED, DONE, page("a", cursor="c1"), b'{"message": "Internal", "status": 500}'])
 
 
@@ -197,7 +197,7 @@ def test_a_query_job_alone_may_be_answered_later() -> None:
         if isinstance(step, Wait):
             step = running.send(None)
             continue
-        later[step.method, step.path.removeprefix(PATH)] = step.answered(202)
+        later[step.method, step.path.removeprefix(PATH)] = step.succeeded(202)
         if step.method == "DELETE":
             break
         answers = {"": ACCEPTED, "/j1": DONE, "/j1/results": page("a")}
@@ -211,9 +211,7 @@ def test_a_query_job_alone_may_be_answered_later() -> None:
 
 
 def test_a_cursor_that_leads_back_is_an_error() -> None:
-    with pytest.raises(
-        RejectedError, match="the cursor of page 3 leads back to a page already read"
-    ):
+    with pytest.raises(RejectedError, match="page 3 leads back to a page that was already read"):
         play(
             [ACCEPTED, DONE, page("a", cursor="c1"), page("b", cursor="c2"), page("c", cursor="c1")]
         )
@@ -228,7 +226,7 @@ def test_a_cursor_that_leads_back_is_an_error() -> None:
     ],
 )
 def test_a_foreign_body_is_worth_another_attempt(answers: list[bytes], what: str) -> None:
-    with pytest.raises(TransientError, match=f"the answer is no {what}"):
+    with pytest.raises(TransientError, match=f"the response is not a valid {what}"):
         play(list(answers))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from asyncreport.api import aggregates, user_aggregates
 from asyncreport.api.aggregates import ConnectionState
-from asyncreport.api.contracts import requests, steps
+from asyncreport.api.contracts import count_requests, steps
 from asyncreport.api.wire import Request, Wait
 from asyncreport.core.columns import occupancy
 from asyncreport.core.errors import TOO_LARGE, RejectedError
@@ -42,7 +42,7 @@ def ask(
         query,
         Chunk(connection="c", month="2023-10", interval=DAY, users=users),
         facts,
-        ConnectionState(everyone=everyone),
+        ConnectionState(all_users=everyone),
         [],
     )
     asked: list[dict[str, Any]] = []
@@ -221,7 +221,9 @@ def test_of_everyone_a_hundred_are_asked_for_at_a_time() -> None:
     asked, _ = ask(lambda _: b"{}", users=None, everyone=everyone)
     assert [len(body["filter"]["predicates"]) for body in asked] == [100, 100, 30]
     chunk = Chunk(connection="c", month="2023-10", interval=DAY, users=None)
-    assert requests(Query(grid=Grid(Granularity.PT30M, "UTC"), occupancy=True), chunk, 230) == 4
+    assert (
+        count_requests(Query(grid=Grid(Granularity.PT30M, "UTC"), occupancy=True), chunk, 230) == 4
+    )
 
 
 def test_quarter_hours_that_are_refused_name_the_half_hour() -> None:

@@ -107,7 +107,7 @@ def test_a_query_job_is_deleted_when_its_chunk_is_done() -> None:
 def test_a_query_job_is_deleted_when_its_chunk_fails() -> None:
     server = Server(fulfilled=False)
     with pytest.raises(RetriesExhausted, match="is still PENDING after 30 s"):
-        clock.run(fetch(CHUNK, JOBS, server.ask, ConnectionState(patience=30)))
+        clock.run(fetch(CHUNK, JOBS, server.ask, ConnectionState(query_job_timeout=30)))
     assert server.asked[-1] == "DELETE /j1"
 
 
@@ -162,7 +162,7 @@ class Bounded:
             for clause in body["filter"].get("clauses", [body["filter"]])
             for each in clause["predicates"]
         ]
-        self.asked.append((len(users) * (end - start) // HOUR, request.timeouts))
+        self.asked.append((len(users) * (end - start) // HOUR, request.max_timeouts))
         if self.asked[-1][0] > (self.statuses if "/users/" in request.path else self.most):
             self.failed += 1
             raise self.error
@@ -209,7 +209,7 @@ def test_a_chunk_is_had_whole_whatever_the_server_answers_at_once(
         assert len(server.asked) <= 2 * 64
         return
     assert pulled(server, known=known) == WHOLE
-    assert known.cut == (most < 192)
+    assert known.chunks_split == (most < 192)
     assert (known.bound.cells or 192) <= most
     again = Bounded(error, most=most)
     assert pulled(again, known=known) == WHOLE

@@ -679,7 +679,7 @@ def test_a_request_cancelled_at_any_await_leaves_nothing_behind(turns: int, scri
 
 def test_a_request_may_time_out_only_so_often_while_other_trouble_has_all_its_attempts() -> None:
     """Where a smaller question is the better one; the error says that it was so."""
-    brief = replace(QUERY, timeouts=2)
+    brief = replace(QUERY, max_timeouts=2)
     server = Server([refused(503), refused(504), refused(502), refused(503), refused(504), ok()])
 
     async def main() -> None:

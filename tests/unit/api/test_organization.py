@@ -1,10 +1,10 @@
-"""Which divisions the client sees, where the server tells."""
+"""The limits of the platform, and which divisions the client sees if the server reports it."""
 
 from __future__ import annotations
 
 import pytest
 
-from asyncreport.api.divisions import PERMISSION, visible_divisions
+from asyncreport.api.organization import AGGREGATE_PERMISSION, visible_divisions
 from asyncreport.api.wire import Request
 from asyncreport.core.errors import RejectedError
 from tests.unit.api.test_directory import Answers, counted, entity, play
@@ -12,7 +12,7 @@ from tests.unit.api.test_directory import Answers, counted, entity, play
 THREE = [entity("west"), entity("home"), {"id": "nameless"}]
 
 
-def told(covered: list[dict[str, str]], *, every: bool = False) -> Answers:
+def reporting(covered: list[dict[str, str]], *, every: bool = False) -> Answers:
     def answers(request: Request) -> object:
         if request.path == "/api/v2/authorization/divisions":
             return counted(request, THREE, cap=2)
@@ -22,25 +22,27 @@ def told(covered: list[dict[str, str]], *, every: bool = False) -> Answers:
     return answers
 
 
-def test_a_division_that_the_client_lacks_is_told_apart() -> None:
-    found, asked = play(visible_divisions(), told(THREE[1:]))
+def test_a_division_that_the_client_cannot_see_is_missing_from_the_second_list() -> None:
+    found, asked = play(visible_divisions(), reporting(THREE[1:]))
     assert found == (("Home", "West", "nameless"), ("Home", "nameless"))
-    assert all(("permission", PERMISSION) in request.query for request in asked[2:])
+    assert all(("permission", AGGREGATE_PERMISSION) in request.query for request in asked[2:])
 
 
-def test_a_client_of_all_divisions_need_not_have_them_listed() -> None:
-    found, asked = play(visible_divisions("analytics:userAggregate:view"), told([], every=True))
+def test_a_client_of_all_divisions_does_not_need_a_list_of_them() -> None:
+    found, asked = play(
+        visible_divisions("analytics:userAggregate:view"), reporting([], every=True)
+    )
     assert found == (("Home", "West", "nameless"),) * 2
     assert len(asked) == 3
     assert ("permission", "analytics:userAggregate:view") in asked[-1].query
 
 
-def test_a_client_of_no_division_covers_none() -> None:
-    assert play(visible_divisions(), told([]))[0] == (("Home", "West", "nameless"), ())
+def test_a_client_of_no_division_sees_none() -> None:
+    assert play(visible_divisions(), reporting([]))[0] == (("Home", "West", "nameless"), ())
 
 
 @pytest.mark.parametrize("status", [400, 404])
-def test_a_server_that_does_not_tell_is_no_error(status: int) -> None:
+def test_a_server_that_does_not_report_it_is_not_an_error(status: int) -> None:
     def answers(request: Request) -> object:
         return (
             counted(request, THREE)
