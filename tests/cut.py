@@ -25,7 +25,7 @@ from asyncreport.__main__ import main
 from asyncreport.api import query_jobs
 from asyncreport.api.wire import Request, Response
 from asyncreport.net.transport import Transport
-from asyncreport.store import state
+from asyncreport.store import threads
 
 #: the calls that all on the disk is made of
 _CALLS = ("open", "write", "fsync", "ftruncate", "replace", "unlink")
@@ -155,7 +155,7 @@ def run(
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_size or limits[0], limits[1]))
     if as_anyone:
         humble()
-    state.Event = _Stopped  # type: ignore[misc]
+    threads.Event = _Stopped  # type: ignore[misc]
     query_jobs._FIRST = 0.01
     cut = Cut(at, deed)
     cut.arm()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import TypeVar
 
 from msgspec import Struct
 
@@ -29,9 +27,8 @@ from asyncreport.store.atomic import oserror_as_store_error
 from asyncreport.store.lock import lock_holder, locked
 from asyncreport.store.merge import Merged, Target, dry_run
 from asyncreport.store.parts import PartReader, part_name
+from asyncreport.store.threads import run_in_thread
 from asyncreport.store.written import Outputs
-
-T = TypeVar("T")
 
 
 class _Ends(Struct):
@@ -139,7 +136,7 @@ async def _outputs(kept: Snapshot, reader: PartReader) -> AsyncIterator[Finding]
     outputs = Outputs(kept.job.state_folder)
     gaps = any(kept.missing_chunks(connection.name) for connection in kept.job.connections)
     for target in kept.targets():
-        yield await _aside(partial(_output, target, reader, outputs, gaps=gaps))
+        yield await run_in_thread(partial(_output, target, reader, outputs, gaps=gaps))
 
 
 async def _sound(
@@ -149,7 +146,7 @@ async def _sound(
     damaged = []
     for part in parts:
         try:
-            await _aside(partial(_read, query, part, reader))
+            await run_in_thread(partial(_read, query, part, reader))
         except StoreError as error:
             damaged.append(str(error))
     if damaged:
@@ -277,20 +274,6 @@ def _overlaps(connection: str, parts: Sequence[Part]) -> Iterator[Finding]:
             f"{connection}: parts hold the same time of the same user",
             (*first_lines(told), step),
         )
-
-
-async def _aside(work: Callable[[Event], T]) -> T:
-    """Work off the loop; cancelled, tell the thread and wait for it, since whoever cancels closes the files that it reads."""
-    stopped = Event()
-    under_way = asyncio.ensure_future(asyncio.to_thread(work, stopped))
-    try:
-        return await asyncio.shield(under_way)
-    except asyncio.CancelledError:
-        stopped.set()
-        await asyncio.wait([under_way])
-        if not under_way.cancelled():
-            under_way.exception()  # looked at, so that nothing is said of it
-        raise
 
 
 def _output(

@@ -36,6 +36,7 @@ from asyncreport.store.lock import take_lock
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.parts import part_name, write_part
 from asyncreport.store.restatements import Restatements, write_restatements
+from asyncreport.store.threads import run_in_thread
 
 T = TypeVar("T")
 
@@ -125,17 +126,7 @@ class State:
 
     async def run_in_writer(self, work: Callable[[Event], T]) -> T:
         """Run longer work in the writing thread; if cancelled, set its event and wait for it."""
-        stopped = Event()
-        future = asyncio.get_running_loop().run_in_executor(self._writer, work, stopped)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            # Whoever cancels closes files and lets the lock go next: the thread must be done with them.
-            stopped.set()
-            await asyncio.wait([future])
-            if not future.cancelled():
-                future.exception()  # looked at, so that nothing is said of it
-            raise
+        return await run_in_thread(work, self._writer)
 
     def delete_part(self, number: int) -> None:
         """Delete the file of a damaged part, so that it is fetched again; raise StoreError."""
