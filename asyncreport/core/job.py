@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from asyncreport.core.timeline import Grid, Interval
+from asyncreport.core.timeline import DAY, HOUR, Grid, Interval
 
 #: output formats by file suffix
 FORMATS = {".jsonl": "JSON lines"}
@@ -145,6 +145,13 @@ class ChunkLength(Struct, frozen=True, kw_only=True):
     days: int | None = None
     #: divides a day
     hours: int | None = None
+
+    @property
+    def ms(self) -> int | None:
+        """Give the length in ms; None: a whole slot."""
+        if self.days is None and self.hours is None:
+            return None
+        return (self.days or 0) * DAY + (self.hours or 0) * HOUR
 
 
 class Output(Struct, frozen=True, kw_only=True):

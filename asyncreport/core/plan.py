@@ -1,251 +1,306 @@
-"""What is still to fetch: the ordered chunks that tile what the job wants and no standing part covers. Pure."""
+"""Plan what to fetch: ordered chunks that tile what a job demands and no part covers yet. Pure."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
-
-from msgspec import Struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 
 from asyncreport.core.job import USERS_PER_QUERY, Chunk, ChunkLength, Part
-from asyncreport.core.timeline import DAY, HOUR, Granularity, Grid, Interval, Slot
+from asyncreport.core.timeline import DAY, Granularity, Grid, Interval, Slot
 
-#: users x buckets in one answer, where the job leaves the chunk's length open: as large as memory allows. A month of 1,000 agents who
-#: work in every half hour peaks at 130 MB with 20,000, and at 148 and more with 40,000; the budget is 150 (`tests/bench/memory.py`)
+#: users x buckets in one response if the job gives no chunk length: as large as memory allows.
+#: A month of 1,000 agents who work in every half hour peaks at 130 MB with 20,000 and at 148 MB
+#: and more with 40,000; the budget is 150 MB (`tests/bench/memory.py`).
 MAX_CELLS = 20_000
 
+#: ms; a local day counts as 24 hours here, also on the days of a clock change
+_USUAL_STEPS = {Granularity.P1D: DAY, Granularity.P1W: 7 * DAY}
 
-class Demand(Struct, frozen=True, kw_only=True):
-    """What a job wants of one connection."""
+#: sorted ids; None: everyone
+Users = tuple[str, ...] | None
+
+#: disjoint, in order of time
+Intervals = tuple[Interval, ...]
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Demand:
+    """What a job needs from one connection."""
 
     connection: str
     grid: Grid
     #: on bucket edges
     interval: Interval
-    #: sorted ids; None: everyone
-    users: tuple[str, ...] | None
-    #: None: as long as `MAX_CELLS` allow
+    users: Users
+    #: None: as long as `MAX_CELLS` allows
     length: ChunkLength | None = None
-    #: how many everyone is, at least 1
+    #: number of users if everyone is demanded, at least 1
     population: int = 1
 
 
-class Plan(Struct, frozen=True, kw_only=True):
-    """One connection's work: what to fetch, and what stands already."""
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Plan:
+    """The work for one connection: what to fetch, and what exists already."""
 
     demand: Demand
     chunks: tuple[Chunk, ...]
-    #: parts that cover something wanted and are not asked again
+    #: parts that cover some of the demand and are not fetched again
     reused: tuple[Part, ...]
-    #: parts to be asked again: a chunk of the plan replaces each
+    #: parts to fetch again: a chunk of the plan replaces each of them
     stale: tuple[Part, ...]
 
 
-class Freshness(Struct, frozen=True, kw_only=True):
-    """Which parts are to be asked again."""
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Freshness:
+    """The rule for which parts to fetch again."""
 
-    #: ms; those fetched sooner than this after their end
+    #: ms; a part is stale if it was fetched sooner than this after its end
     settle: int
-    #: those that overlap it
+    #: parts that overlap this interval are stale
     refresh: Interval | None = None
-    #: the instant at which this run began; what it fetched itself is fresh, and nothing can have been fetched later
+    #: start of this run, an instant; parts fetched at this instant are the run's own and fresh
     now: int
 
     def is_stale(self, part: Part) -> bool:
-        """Tell whether a part is to be asked again."""
+        """Tell whether to fetch a part again."""
         return self.stale_reason(part) is not None
 
     def stale_reason(self, part: Part) -> str | None:
-        """Say why a part is to be asked again, as what it is; None: it is not."""
+        """Say why to fetch a part again, to be read after "was"; None: it is fresh."""
         if part.fetched_at == self.now:
             return None
         if part.fetched_at > self.now:
-            # Its run's clock was ahead: it may have asked of a time that had not come, and have kept the empty answer.
-            return "fetched after now: the clock was or is wrong"
+            # If the clock was ahead, the run may have asked for a time that had not come yet and
+            # saved an empty response.
+            return "fetched in the future: a clock was wrong"
         if part.refresh_pending or self.refreshes(part):
-            return "to be fetched again by a refresh"
-        return (
-            "fetched before the numbers had settled"
-            if part.fetched_at < part.interval.end + self.settle
-            else None
-        )
+            return "marked for a refresh"
+        if part.fetched_at < part.interval.end + self.settle:
+            return "fetched before the data settled"
+        return None
 
     def refreshes(self, part: Part) -> bool:
-        """Tell whether a part is to be asked again on purpose."""
+        """Tell whether the user asked to fetch a part again."""
         return self.refresh is not None and part.interval.overlaps(self.refresh)
 
 
-def plan(demand: Demand, parts: Sequence[Part], freshness: Freshness) -> Plan:
-    """Tile what no part covers; `parts` are the standing ones of the want's fingerprint.
+@dataclass(slots=True)
+class _Month:
+    """The current parts of one month that matter for a demand."""
 
-    A stale part is asked again whole, together with those beside it as far as one chunk may reach. Where everyone is wanted,
-    only parts of everyone count; a chunk of everyone replaces the parts of listed users that it touches, so that standing parts
-    never overlap.
+    fresh: list[Part] = field(default_factory=list)
+    stale: list[Part] = field(default_factory=list)
+    #: parts of listed users, if everyone is demanded
+    superseded: list[Part] = field(default_factory=list)
+
+
+def plan(demand: Demand, parts: Sequence[Part], freshness: Freshness) -> Plan:
+    """Tile what no part covers; `parts` are the current parts of the demand's fingerprint.
+
+    A stale part is fetched again as a whole, joined with its stale neighbours up to the length of
+    a chunk. If everyone is demanded, only parts of everyone count. A chunk of everyone replaces
+    the parts of listed users that it overlaps, so that current parts never overlap.
     """
-    useful: defaultdict[str, list[Part]] = defaultdict(list)
-    superseded: defaultdict[str, list[Part]] = defaultdict(list)
-    for part in parts:
-        if _useful(part, demand):
-            useful[part.month].append(part)
-        elif demand.users is None and part.users is not None:
-            superseded[part.month].append(part)
+    months = _by_month(demand, parts, freshness)
     chunks: list[Chunk] = []
     reused: list[Part] = []
     stale: list[Part] = []
     for slot in demand.grid.slots(demand.interval):
-        again = [part for part in useful[slot.month] if freshness.is_stale(part)]
-        here = list(_again(demand, slot, again))
-        here += _missing(demand, slot, useful[slot.month], superseded[slot.month])
-        chunks += sorted(here, key=lambda chunk: (chunk.interval, chunk.users or ()))
-        stale += again
-        reused += [part for part in useful[slot.month] if not freshness.is_stale(part)]
+        month = months[slot.month]
+        chunks_here = [
+            *_missing_chunks(demand, slot, month),
+            *_refetch_chunks(demand, slot, month.stale),
+        ]
+        chunks += sorted(chunks_here, key=_chunk_order)
+        reused += month.fresh
+        stale += month.stale
     return Plan(demand=demand, chunks=tuple(chunks), reused=tuple(reused), stale=tuple(stale))
 
 
-def _useful(part: Part, demand: Demand) -> bool:
-    if not part.interval.overlaps(demand.interval) or demand.users == ():
+def _chunk_order(chunk: Chunk) -> tuple[Interval, tuple[str, ...]]:
+    return (chunk.interval, chunk.users or ())
+
+
+def _by_month(
+    demand: Demand, parts: Sequence[Part], freshness: Freshness
+) -> defaultdict[str, _Month]:
+    months: defaultdict[str, _Month] = defaultdict(_Month)
+    for part in parts:
+        month = months[part.month]
+        if _is_useful(part, demand):
+            if freshness.is_stale(part):
+                month.stale.append(part)
+            else:
+                month.fresh.append(part)
+        elif demand.users is None and part.users is not None:
+            month.superseded.append(part)
+    return months
+
+
+def _is_useful(part: Part, demand: Demand) -> bool:
+    """Tell whether a part covers some of the demand."""
+    if demand.users == () or not part.interval.overlaps(demand.interval):
         return False
     if part.users is None:
         return True
-    return demand.users is not None and any(_holds(demand.users, user) for user in part.users)
+    if demand.users is None:
+        return False
+    return any(_contains(demand.users, user) for user in part.users)
 
 
-def _holds(users: tuple[str, ...], user: str) -> bool:
+def _contains(users: tuple[str, ...], user: str) -> bool:
     at = bisect_left(users, user)
     return at < len(users) and users[at] == user
 
 
-def _again(demand: Demand, slot: Slot, parts: Sequence[Part]) -> Iterator[Chunk]:
-    """Ask for parts again: those of the same users that follow one another become one chunk, no longer than a chunk may be.
+def _refetch_chunks(demand: Demand, slot: Slot, parts: Sequence[Part]) -> Iterator[Chunk]:
+    """Fetch stale parts again; adjacent parts of the same users become one chunk.
 
-    A job that runs every half hour would otherwise keep, and ask for, a part of each run.
+    Otherwise a job that runs every half hour would keep, and fetch again, a part of each run.
     """
-    by_users: defaultdict[tuple[str, ...] | None, list[Part]] = defaultdict(list)
-    for part in parts:
+    by_users: defaultdict[Users, list[Part]] = defaultdict(list)
+    for part in sorted(parts, key=lambda part: part.interval):
         by_users[part.users].append(part)
-    for users, of in by_users.items():
-        most = buckets_in_chunk(demand, slot, len(users) if users else demand.population)
-        joined: list[Part] = []
-        for part in sorted(of, key=lambda part: part.interval):
-            if joined and not _joins(demand.grid, joined, part, most):
-                yield _instead(demand.connection, joined)
-                joined = []
-            joined.append(part)
-        yield _instead(demand.connection, joined)
+    for users, stale in by_users.items():
+        longest = _buckets_in_chunk(demand, slot, users)
+        for run in _adjacent_runs(stale, demand.grid, longest):
+            yield Chunk(
+                connection=demand.connection,
+                month=slot.month,
+                interval=_span(run),
+                users=users,
+                replaces=tuple(part.number for part in run),
+            )
 
 
-def _joins(grid: Grid, joined: Sequence[Part], part: Part, most: int) -> bool:
-    if joined[-1].interval.end != part.interval.start:
+def _adjacent_runs(parts: Sequence[Part], grid: Grid, longest: int) -> Iterator[list[Part]]:
+    """Group parts that follow one another into runs of at most `longest` buckets."""
+    run: list[Part] = []
+    for part in parts:
+        if run and not _continues(run, part, grid, longest):
+            yield run
+            run = []
+        run.append(part)
+    if run:
+        yield run
+
+
+def _continues(run: Sequence[Part], part: Part, grid: Grid, longest: int) -> bool:
+    if part.interval.start != run[-1].interval.end:
         return False
-    return len(grid.edges(Interval(joined[0].interval.start, part.interval.end))) - 1 <= most
+    return grid.count(_span([*run, part])) <= longest
 
 
-def _instead(connection: str, parts: Sequence[Part]) -> Chunk:
-    return Chunk(
-        connection=connection,
-        month=parts[0].month,
-        interval=Interval(parts[0].interval.start, parts[-1].interval.end),
-        users=parts[0].users,
-        replaces=tuple(part.number for part in parts),
-    )
+def _span(run: Sequence[Part]) -> Interval:
+    return Interval(run[0].interval.start, run[-1].interval.end)
+
+
+def _missing_chunks(demand: Demand, slot: Slot, month: _Month) -> Iterator[Chunk]:
+    """Cut what no part of a slot covers into chunks."""
+    demanded = slot.interval.intersection(demand.interval)
+    # A stale part covers its interval too, because a chunk of its own replaces it.
+    for missing, users in _missing(demand.users, demanded, [*month.fresh, *month.stale]):
+        # Counted from the slot's first edge, so that a range that grows keeps its chunks.
+        cuts = slot.edges[:: _buckets_in_chunk(demand, slot, users)]
+        for interval in _cut(missing, cuts):
+            replaces = [
+                part.number for part in month.superseded if part.interval.overlaps(interval)
+            ]
+            yield Chunk(
+                connection=demand.connection,
+                month=slot.month,
+                interval=interval,
+                users=users,
+                replaces=tuple(replaces),
+            )
 
 
 def _missing(
-    demand: Demand, slot: Slot, parts: Sequence[Part], superseded: Sequence[Part]
-) -> Iterator[Chunk]:
-    """Cut what is missing in one slot into chunks."""
-    wanted = Interval(
-        max(slot.edges[0], demand.interval.start), min(slot.edges[-1], demand.interval.end)
-    )
-    for gaps, users in _gaps(demand.users, wanted, parts).items():
-        for batch in _batches(users):
-            cuts = slot.edges[
-                :: buckets_in_chunk(demand, slot, len(batch) if batch else demand.population)
-            ]
-            for interval in (piece for gap in gaps for piece in _cut(gap, cuts)):
-                replaces = tuple(
-                    part.number for part in superseded if part.interval.overlaps(interval)
-                )
-                yield Chunk(
-                    connection=demand.connection,
-                    month=slot.month,
-                    interval=interval,
-                    users=batch,
-                    replaces=replaces,
-                )
-
-
-def _gaps(
-    users: tuple[str, ...] | None, wanted: Interval, parts: Sequence[Part]
-) -> dict[tuple[Interval, ...], list[str] | None]:
-    """Group the users by what is missing of them: disjoint intervals in order of time."""
-    by_set: defaultdict[tuple[str, ...] | None, list[Interval]] = defaultdict(list)
+    users: Users, demanded: Interval, parts: Iterable[Part]
+) -> Iterator[tuple[Intervals, Users]]:
+    """Walk batches of users who lack the same intervals."""
+    covered: defaultdict[Users, list[Interval]] = defaultdict(list)
     for part in parts:
-        by_set[part.users].append(part.interval)
-    everyone = by_set.pop(None, [])
+        covered[part.users].append(part.interval)
+    by_everyone = covered.pop(None, [])
     if users is None:
-        return {_subtract(wanted, everyone): None}
-    member_of: dict[str, list[int]] = {user: [] for user in users}
-    for number, members in enumerate(by_set):
+        yield _subtract(demanded, by_everyone), None
+        return
+    lacking: defaultdict[Intervals, list[str]] = defaultdict(list)
+    for same, intervals in _by_parts(users, covered):
+        lacking[_subtract(demanded, by_everyone + intervals)] += same
+    for missing, several in lacking.items():
+        for batch in _batches(sorted(several)):
+            yield missing, batch
+
+
+def _by_parts(
+    users: Sequence[str], covered: Mapping[Users, list[Interval]]
+) -> Iterator[tuple[list[str], list[Interval]]]:
+    """Group the users who are in the same parts, with the intervals of these parts."""
+    groups: defaultdict[tuple[int, ...], list[str]] = defaultdict(list)
+    for user, sets in _sets_of(users, covered).items():
+        groups[tuple(sets)].append(user)
+    intervals = list(covered.values())
+    for numbers, same in groups.items():
+        yield same, list(chain.from_iterable(intervals[number] for number in numbers))
+
+
+def _sets_of(users: Sequence[str], sets: Iterable[Users]) -> dict[str, list[int]]:
+    """Give the number of each set that a user is in.
+
+    A set is walked once a month, not once a part: years of history are ten thousand parts of a few
+    sets.
+    """
+    found: dict[str, list[int]] = {user: [] for user in users}
+    for number, members in enumerate(sets):
         for user in members or ():
-            if user in member_of:
-                member_of[user].append(number)
-    covered = list(by_set.values())
-    seen: dict[tuple[int, ...], tuple[Interval, ...]] = {}
-    gaps: dict[tuple[Interval, ...], list[str] | None] = {}
-    for user, numbers in member_of.items():
-        key = tuple(numbers)
-        if key not in seen:
-            seen[key] = _subtract(
-                wanted, everyone + [interval for number in key for interval in covered[number]]
-            )
-        batch = gaps.setdefault(seen[key], [])
-        assert batch is not None
-        batch.append(user)
-    return gaps
+            if user in found:
+                found[user].append(number)
+    return found
 
 
-def _subtract(wanted: Interval, covered: list[Interval]) -> tuple[Interval, ...]:
+def _batches(users: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for first in range(0, len(users), USERS_PER_QUERY):
+        yield tuple(users[first : first + USERS_PER_QUERY])
+
+
+def _subtract(whole: Interval, covered: list[Interval]) -> Intervals:
     """Give what is left of an interval."""
     left: list[Interval] = []
-    at = wanted.start
+    at = whole.start
     for interval in sorted(covered):
-        if at < min(interval.start, wanted.end):
-            left.append(Interval(at, min(interval.start, wanted.end)))
+        start = min(interval.start, whole.end)
+        if at < start:
+            left.append(Interval(at, start))
         at = max(at, interval.end)
-    if at < wanted.end:
-        left.append(Interval(at, wanted.end))
+    if at < whole.end:
+        left.append(Interval(at, whole.end))
     return tuple(left)
 
 
-def _batches(users: list[str] | None) -> Iterator[tuple[str, ...] | None]:
-    if users is None:
-        yield None
-    else:
-        for at in range(0, len(users), USERS_PER_QUERY):
-            yield tuple(users[at : at + USERS_PER_QUERY])
+def _cut(intervals: Intervals, cuts: Sequence[int]) -> Iterator[Interval]:
+    """Cut intervals at the edges that lie inside them."""
+    for interval in intervals:
+        inside = cuts[bisect_right(cuts, interval.start) : bisect_left(cuts, interval.end)]
+        edges = (interval.start, *inside, interval.end)
+        yield from map(Interval, edges, edges[1:])
 
 
-def _cut(gap: Interval, cuts: Sequence[int]) -> Iterator[Interval]:
-    """Cut a gap at the edges that lie inside it."""
-    inside = cuts[bisect_right(cuts, gap.start) : bisect_left(cuts, gap.end)]
-    for start, end in pairwise((gap.start, *inside, gap.end)):
-        yield Interval(start, end)
-
-
-def buckets_in_chunk(demand: Demand, slot: Slot, users: int) -> int:
-    """Say how many buckets a chunk holds: the job's length rounded down to whole buckets, or what `MAX_CELLS` allow."""
-    whole = len(slot.edges) - 1
-    step = demand.grid.granularity.step or {Granularity.P1D: DAY, Granularity.P1W: 7 * DAY}.get(
-        demand.grid.granularity
-    )
-    if step is None:
+def _buckets_in_chunk(demand: Demand, slot: Slot, users: Users) -> int:
+    """Give a chunk's number of whole buckets: of the job's length, or what `MAX_CELLS` allows."""
+    granularity = demand.grid.granularity
+    step = granularity.step or _USUAL_STEPS.get(granularity)
+    if step is None:  # a month, or the whole range
         return 1
+    all_buckets = len(slot.edges) - 1
     if demand.length is None:
-        return max(1, min(whole, MAX_CELLS // users))
-    if demand.length.days is None and demand.length.hours is None:
-        return max(1, whole)
-    length = (demand.length.days or 0) * DAY + (demand.length.hours or 0) * HOUR
+        number = len(users) if users else demand.population
+        return max(1, min(all_buckets, MAX_CELLS // number))
+    length = demand.length.ms
+    if length is None:
+        return all_buckets
     return max(1, length // step)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
-
-import msgspec
 
 from asyncreport.api import directory
 from asyncreport.core.errors import AuthError, RejectedError, RetriesExhausted
@@ -47,9 +46,7 @@ async def make_plans(
                 say(
                     f"warning: {connection.name}: the directory does not tell how many users there are; {_SOME:,} are reckoned with"
                 )
-            made = plan(
-                msgspec.structs.replace(want, population=population or _SOME), parts, freshness
-            )
+            made = plan(dataclasses.replace(want, population=population or _SOME), parts, freshness)
         plans[connection.name] = made
     return plans
 

@@ -188,7 +188,7 @@ def test_a_plan_lists_what_stands_what_is_stale_and_what_is_missing(
     assert lines[2] == "  stands: 2024-01-06T00:00:00.000Z/2024-01-07T00:00:00.000Z, 6 users"
     stale = [line for line in lines if line.startswith("  stale: ")]
     assert len(stale) == 4
-    assert all(line.endswith(", 6 users, fetched before the numbers had settled") for line in stale)
+    assert all(line.endswith(", 6 users, fetched before the data settled") for line in stale)
     assert "  fetch: 2024-02-06T00:00:00.000Z/2024-02-07T00:00:00.000Z, 6 users" in lines
     assert "  fetch again: 2024-02-07T00:00:00.000Z/2024-02-08T00:00:00.000Z, 6 users" in lines
     assert lines[-1] == "  and 6 more chunks"

@@ -396,7 +396,7 @@ def test_a_difference_in_what_has_not_settled_says_so(emulator: Handle, tmp_path
     result = verify(path)
     assert result.code == 1
     assert (
-        "WARN  default: 1 part was fetched before the numbers had settled; the next run asks again"
+        "WARN  default: 1 part was fetched before the data settled; the next run asks again"
         in result.out
     )
     span = "2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z"

@@ -1,4 +1,4 @@
-"""The planner: chunks tile exactly what no standing part covers."""
+"""The planner: chunks tile exactly what no current part covers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ids(count: int) -> tuple[str, ...]:
     return tuple(f"user-{n:04}" for n in range(count))
 
 
-def want(
+def demand(
     interval: Interval,
     users: tuple[str, ...] | None,
     *,
@@ -75,13 +75,13 @@ def cells(grid: Grid, chunks: Iterable[Chunk | Part]) -> Counter[tuple[int, str 
 
 
 @st.composite
-def ranges(draw: st.DrawFn, grid: Grid) -> Interval:
-    """Draw a range on the grid, up to some three months long, often over a clock change."""
-    year, month, day = (
-        draw(st.integers(2000, 2099)),
-        draw(st.sampled_from([1, 3, 4, 9, 10, 11])),
-        draw(st.integers(1, 28)),
-    )
+def ranges(draw: st.DrawFn, grid: Grid, year: int) -> Interval:
+    """Draw a range on the grid, up to about three months long, often over a clock change.
+
+    The ranges of one example share their year, so that they often overlap.
+    """
+    month = draw(st.sampled_from([1, 3, 4, 9, 10, 11]))
+    day = draw(st.integers(1, 28))
     start = grid.edges_around(local_instant(datetime(year, month, day, 12), grid.zone))[0]
     end = grid.edges_around(
         start + draw(st.integers(0, 95 if grid.granularity.step is None else 40)) * DAY + DAY // 2
@@ -89,6 +89,7 @@ def ranges(draw: st.DrawFn, grid: Grid) -> Interval:
     return Interval(start, end if end > start else grid.slot(start).edges[-1])
 
 
+years = st.integers(2000, 2099)
 lengths = st.one_of(
     st.none(),
     st.just(ChunkLength()),
@@ -114,44 +115,47 @@ calendars = st.tuples(
 
 @settings(max_examples=60, deadline=None)
 @given(st.data(), calendars, lengths, st.integers(0, 3))
-def test_chunks_tile_exactly_what_no_standing_part_covers(
+def test_chunks_tile_exactly_what_no_current_part_covers(
     data: st.DataObject, calendar: tuple[Granularity, str], length: ChunkLength | None, users: int
 ) -> None:
-    """Whatever stands from earlier ranges, user sets and chunk lengths: each bucket of each user is covered once."""
+    """Parts may come from any ranges, users and lengths; each bucket of a user is covered once."""
     grid = Grid(*calendar)
-    standing: list[Part] = []
+    year = data.draw(years)
+    current: list[Part] = []
     for _ in range(data.draw(st.integers(0, 2))):
-        earlier = data.draw(ranges(grid))
+        earlier = data.draw(ranges(grid, year))
         some = tuple(sorted(data.draw(st.sets(st.sampled_from(ids(4)), min_size=1))))
         asked = Demand(
             connection="c", grid=grid, interval=earlier, users=some, length=data.draw(lengths)
         )
-        done = [
-            chunk for chunk in plan(asked, standing, SETTLED).chunks if data.draw(st.booleans())
-        ]
-        standing += parts_of(done, first=len(standing) + 1)
-    interval = data.draw(ranges(grid))
-    wanted = ids(4)[: users + 1]
-    made = plan(
-        Demand(connection="c", grid=grid, interval=interval, users=wanted, length=length),
-        standing,
+        done = [chunk for chunk in plan(asked, current, SETTLED).chunks if data.draw(st.booleans())]
+        current += parts_of(done, first=len(current) + 1)
+    interval = data.draw(ranges(grid, year))
+    demanded = ids(4)[: users + 1]
+    planned = plan(
+        Demand(connection="c", grid=grid, interval=interval, users=demanded, length=length),
+        current,
         SETTLED,
     )
-    covered = cells(grid, [*made.chunks, *standing])
-    assert {(edge, user) for edge in grid.edges(interval)[:-1] for user in wanted} <= covered.keys()
+    covered = cells(grid, [*planned.chunks, *current])
+    assert {
+        (edge, user) for edge in grid.edges(interval)[:-1] for user in demanded
+    } <= covered.keys()
     assert set(covered.values()) == {1}
-    asked_for = cells(grid, made.chunks)
-    assert all(interval.start <= edge < interval.end and user in wanted for edge, user in asked_for)
-    assert not made.stale
+    asked_for = cells(grid, planned.chunks)
+    assert all(
+        interval.start <= edge < interval.end and user in demanded for edge, user in asked_for
+    )
+    assert not planned.stale
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.data(), calendars, lengths)
-def test_everyone_is_tiled_once_and_replaces_parts_of_listed_users(
+def test_chunks_of_everyone_tile_the_range_and_replace_parts_of_listed_users(
     data: st.DataObject, calendar: tuple[Granularity, str], length: ChunkLength | None
 ) -> None:
     grid = Grid(*calendar)
-    interval = data.draw(ranges(grid))
+    interval = data.draw(ranges(grid, data.draw(years)))
     listed = parts_of(
         plan(
             Demand(connection="c", grid=grid, interval=interval, users=ids(2), length=length),
@@ -159,18 +163,20 @@ def test_everyone_is_tiled_once_and_replaces_parts_of_listed_users(
             SETTLED,
         ).chunks
     )
-    made = plan(
+    planned = plan(
         Demand(
             connection="c", grid=grid, interval=interval, users=None, population=5, length=length
         ),
         listed,
         SETTLED,
     )
-    assert cells(grid, made.chunks) == Counter((edge, None) for edge in grid.edges(interval)[:-1])
-    assert {number for chunk in made.chunks for number in chunk.replaces} == {
+    assert cells(grid, planned.chunks) == Counter(
+        (edge, None) for edge in grid.edges(interval)[:-1]
+    )
+    assert {number for chunk in planned.chunks for number in chunk.replaces} == {
         part.number for part in listed
     }
-    again = parts_of(made.chunks)
+    again = parts_of(planned.chunks)
     assert (
         plan(
             Demand(connection="c", grid=grid, interval=interval, users=ids(2)), again, SETTLED
@@ -180,9 +186,9 @@ def test_everyone_is_tiled_once_and_replaces_parts_of_listed_users(
 
 
 def test_chunks_of_a_slot_begin_in_it_and_at_its_own_edges() -> None:
-    """Edges are counted from the slot's first bucket, so that a range which grows keeps its chunks."""
-    january = want(span("2024-01-10", "2024-01-20"), ids(1), length=ChunkLength(days=7))
-    longer = want(span("2024-01-10", "2024-02-20"), ids(1), length=ChunkLength(days=7))
+    """Chunks are counted from the slot's first bucket: a range that grows keeps its chunks."""
+    january = demand(span("2024-01-10", "2024-01-20"), ids(1), length=ChunkLength(days=7))
+    longer = demand(span("2024-01-10", "2024-02-20"), ids(1), length=ChunkLength(days=7))
     first, second = plan(january, [], SETTLED).chunks, plan(longer, [], SETTLED).chunks
     assert [chunk.interval for chunk in first] == [
         span("2024-01-10", "2024-01-15"),
@@ -195,40 +201,44 @@ def test_chunks_of_a_slot_begin_in_it_and_at_its_own_edges() -> None:
 
 def test_batches_hold_at_most_a_hundred_sorted_users() -> None:
     chunks = plan(
-        want(span("2024-01-01", "2024-01-02"), ids(230), length=ChunkLength()), [], SETTLED
+        demand(span("2024-01-01", "2024-01-02"), ids(230), length=ChunkLength()), [], SETTLED
     ).chunks
     assert [len(chunk.users or ()) for chunk in chunks] == [100, 100, 30]
     assert [user for chunk in chunks for user in chunk.users or ()] == list(ids(230))
 
 
-def test_the_automatic_length_fills_an_answer_but_never_leaves_the_month() -> None:
-    hundred = plan(want(span("2024-01-01", "2024-02-01"), ids(100)), [], SETTLED).chunks
+def test_the_default_length_fills_a_response_and_stays_in_the_month() -> None:
+    hundred = plan(demand(span("2024-01-01", "2024-02-01"), ids(100)), [], SETTLED).chunks
     assert {
         len(Grid(Granularity.PT30M, "UTC").edges(chunk.interval)) - 1 for chunk in hundred[:-1]
     } == {MAX_CELLS // 100}
-    few = plan(want(span("2024-01-01", "2024-03-01"), ids(3)), [], SETTLED).chunks
+    few = plan(demand(span("2024-01-01", "2024-03-01"), ids(3)), [], SETTLED).chunks
     assert [chunk.interval for chunk in few] == [
         span("2024-01-01", "2024-02-01"),
         span("2024-02-01", "2024-03-01"),
     ]
     everyone = plan(
-        want(span("2024-01-01", "2024-02-01"), None, population=40_000), [], SETTLED
+        demand(span("2024-01-01", "2024-02-01"), None, population=40_000), [], SETTLED
     ).chunks
     assert len(everyone) == 31 * 48
 
 
-def test_a_new_user_costs_requests_for_that_user_alone() -> None:
-    done = parts_of(plan(want(span("2024-01-01", "2024-03-01"), ids(100)), [], SETTLED).chunks)
-    made = plan(want(span("2024-01-01", "2024-03-01"), (*ids(100), "zoe")), done, SETTLED).chunks
-    assert [chunk.users for chunk in made] == [("zoe",), ("zoe",)]
-    assert plan(want(span("2024-01-01", "2024-03-01"), ids(60)), done, SETTLED).chunks == ()
+def test_a_new_user_costs_requests_for_that_user_only() -> None:
+    done = parts_of(plan(demand(span("2024-01-01", "2024-03-01"), ids(100)), [], SETTLED).chunks)
+    planned = plan(
+        demand(span("2024-01-01", "2024-03-01"), (*ids(100), "zoe")), done, SETTLED
+    ).chunks
+    assert [chunk.users for chunk in planned] == [("zoe",), ("zoe",)]
+    assert plan(demand(span("2024-01-01", "2024-03-01"), ids(60)), done, SETTLED).chunks == ()
 
 
-def test_a_part_fetched_before_it_settled_is_asked_again_whole() -> None:
-    """Its own interval and users, though the range and the team are smaller now."""
+def test_a_part_fetched_before_it_settled_is_fetched_again_as_a_whole() -> None:
+    """The chunk has the part's interval and users, although range and team are smaller now."""
     done = parts_of(
         plan(
-            want(span("2024-01-01", "2024-01-31"), ids(2), length=ChunkLength(days=10)), [], SETTLED
+            demand(span("2024-01-01", "2024-01-31"), ids(2), length=ChunkLength(days=10)),
+            [],
+            SETTLED,
         ).chunks
     )
     fresh = done[:2]
@@ -237,27 +247,50 @@ def test_a_part_fetched_before_it_settled_is_asked_again_whole() -> None:
         first=3,
         fetched_at=done[2].interval.end + DAY,
     )
-    made = plan(
-        want(span("2024-01-05", "2024-01-25"), ids(1)),
+    planned = plan(
+        demand(span("2024-01-05", "2024-01-25"), ids(1)),
         [*fresh, *early],
         Freshness(settle=4 * DAY, now=LATER),
     )
-    assert [(chunk.interval, chunk.users, chunk.replaces) for chunk in made.chunks] == [
+    assert [(chunk.interval, chunk.users, chunk.replaces) for chunk in planned.chunks] == [
         (done[2].interval, ids(2), (3,))
     ]
-    assert [part.number for part in made.stale] == [3]
-    assert [part.number for part in made.reused] == [1, 2]
+    assert [part.number for part in planned.stale] == [3]
+    assert [part.number for part in planned.reused] == [1, 2]
 
 
-def test_parts_that_nobody_wants_are_left_alone() -> None:
+def test_parts_of_other_users_are_neither_reused_nor_stale() -> None:
     done = parts_of(
-        plan(want(span("2024-01-01", "2024-02-01"), ("anna",)), [], SETTLED).chunks, fetched_at=0
+        plan(demand(span("2024-01-01", "2024-02-01"), ("anna",)), [], SETTLED).chunks, fetched_at=0
     )
-    made = plan(
-        want(span("2024-01-01", "2024-02-01"), ("bert",)), done, Freshness(settle=DAY, now=LATER)
+    planned = plan(
+        demand(span("2024-01-01", "2024-02-01"), ("bert",)), done, Freshness(settle=DAY, now=LATER)
     )
-    assert [chunk.users for chunk in made.chunks] == [("bert",)]
-    assert made.stale == made.reused == ()
+    assert [chunk.users for chunk in planned.chunks] == [("bert",)]
+    assert planned.stale == planned.reused == ()
+
+
+def test_a_stale_part_outside_the_range_is_neither_reused_nor_fetched_again() -> None:
+    done = parts_of(
+        plan(demand(span("2024-01-01", "2024-01-05"), ids(1)), [], SETTLED).chunks, fetched_at=0
+    )
+    planned = plan(
+        demand(span("2024-01-10", "2024-01-20"), ids(1)), done, Freshness(settle=DAY, now=LATER)
+    )
+    assert [chunk.interval for chunk in planned.chunks] == [span("2024-01-10", "2024-01-20")]
+    assert planned.stale == planned.reused == ()
+
+
+def test_a_part_is_stale_until_it_was_fetched_late_enough() -> None:
+    """A part settles exactly `settle` after its end."""
+    asked = demand(span("2024-01-01", "2024-01-03"), ids(1))
+    chunks = plan(asked, [], SETTLED).chunks
+    settled_at = asked.interval.end + DAY
+    freshness = Freshness(settle=DAY, now=LATER)
+    (early,) = parts_of(chunks, fetched_at=settled_at - 1)
+    (settled,) = parts_of(chunks, fetched_at=settled_at)
+    assert freshness.stale_reason(early) == "fetched before the data settled"
+    assert freshness.stale_reason(settled) is None
 
 
 @pytest.mark.parametrize(
@@ -271,40 +304,42 @@ def test_parts_that_nobody_wants_are_left_alone() -> None:
         (Granularity.P1M, None, [28]),
     ],
 )
-def test_a_chunk_is_rounded_down_to_whole_buckets(
+def test_a_chunk_length_is_rounded_down_to_whole_buckets(
     granularity: Granularity, length: ChunkLength | None, expected: list[float]
 ) -> None:
     """February 2021 begins on a Monday and has four weeks."""
     chunks = plan(
-        want(span("2021-02-01", "2021-03-01"), ids(1), granularity=granularity, length=length),
+        demand(span("2021-02-01", "2021-03-01"), ids(1), granularity=granularity, length=length),
         [],
         SETTLED,
     ).chunks
     assert [(chunk.interval.end - chunk.interval.start) / DAY for chunk in chunks] == expected
 
 
-def test_ten_thousand_parts_are_planned_without_looking_at_each_user() -> None:
-    """Linear in parts: users of one batch are looked at once a month, not once a part."""
-    wanted = want(span("2014-01-01", "2024-01-01"), ids(1000), length=ChunkLength(days=4))
-    first = plan(wanted, [], SETTLED).chunks
+def test_ten_thousand_parts_do_not_each_walk_their_users() -> None:
+    """The users of one batch are walked once a month, not once a part."""
+    demanded = demand(span("2014-01-01", "2024-01-01"), ids(1000), length=ChunkLength(days=4))
+    first = plan(demanded, [], SETTLED).chunks
     done = parts_of(first)
     assert len(done) > 9000
-    assert plan(wanted, done, SETTLED).chunks == ()
+    assert plan(demanded, done, SETTLED).chunks == ()
 
 
-def test_stale_parts_that_follow_one_another_become_one_chunk_as_long_as_a_chunk_may_be() -> None:
+def test_adjacent_stale_parts_become_one_chunk_of_at_most_the_chunk_length() -> None:
     hourly = parts_of(
         plan(
-            want(span("2024-01-01", "2024-01-03"), ids(2), length=ChunkLength(hours=1)), [], SETTLED
+            demand(span("2024-01-01", "2024-01-03"), ids(2), length=ChunkLength(hours=1)),
+            [],
+            SETTLED,
         ).chunks
     )
-    grown = want(span("2024-01-01", "2024-01-03"), ids(2), length=ChunkLength(days=1))
-    made = plan(
+    grown = demand(span("2024-01-01", "2024-01-03"), ids(2), length=ChunkLength(days=1))
+    planned = plan(
         grown,
         hourly[:10] + hourly[11:],
         Freshness(settle=0, refresh=span("2024-01-01", "2024-01-03"), now=LATER + 1),
     )
-    found = [(str(chunk.interval)[8:13], len(chunk.replaces)) for chunk in made.chunks]
+    found = [(str(chunk.interval)[8:13], len(chunk.replaces)) for chunk in planned.chunks]
     assert found == [
         ("01T00", 10),
         ("01T10", 0),
@@ -312,32 +347,32 @@ def test_stale_parts_that_follow_one_another_become_one_chunk_as_long_as_a_chunk
         ("02T11", 13),
     ]
     replaced = {part.number: part for part in hourly}
-    for chunk in made.chunks:
+    for chunk in planned.chunks:
         inside = [replaced[number].interval for number in chunk.replaces]
         assert all(
             chunk.interval.start <= each.start and each.end <= chunk.interval.end for each in inside
         )
-    assert made.reused == ()
+    assert planned.reused == ()
 
 
-def test_what_a_run_fetched_itself_is_not_stale() -> None:
-    wanted = want(span("2024-01-01", "2024-01-03"), ids(2))
-    done = parts_of(plan(wanted, [], SETTLED).chunks, fetched_at=7)
-    assert plan(wanted, done, Freshness(settle=DAY, now=7)).chunks == ()
-    assert len(plan(wanted, done, Freshness(settle=DAY, now=8)).chunks) == 1
+def test_a_part_of_the_same_run_is_fresh() -> None:
+    demanded = demand(span("2024-01-01", "2024-01-03"), ids(2))
+    done = parts_of(plan(demanded, [], SETTLED).chunks, fetched_at=7)
+    assert plan(demanded, done, Freshness(settle=DAY, now=7)).chunks == ()
+    assert len(plan(demanded, done, Freshness(settle=DAY, now=8)).chunks) == 1
 
 
-def test_what_says_that_it_was_fetched_after_now_is_stale() -> None:
-    wanted = want(span("2024-01-01", "2024-01-03"), ids(2))
-    done = parts_of(plan(wanted, [], SETTLED).chunks, fetched_at=LATER)
-    made = plan(wanted, done, Freshness(settle=0, now=LATER - 1))
-    assert (len(made.chunks), made.reused, made.stale) == (1, (), tuple(done))
+def test_a_part_fetched_in_the_future_is_stale() -> None:
+    demanded = demand(span("2024-01-01", "2024-01-03"), ids(2))
+    done = parts_of(plan(demanded, [], SETTLED).chunks, fetched_at=LATER)
+    planned = plan(demanded, done, Freshness(settle=0, now=LATER - 1))
+    assert (len(planned.chunks), planned.reused, planned.stale) == (1, (), tuple(done))
 
 
-def test_a_part_that_a_refresh_left_behind_is_stale_until_it_is_replaced() -> None:
-    wanted = want(span("2024-01-01", "2024-01-03"), ids(2))
+def test_a_part_marked_for_a_refresh_is_stale_until_it_is_replaced() -> None:
+    demanded = demand(span("2024-01-01", "2024-01-03"), ids(2))
     done = [
         msgspec.structs.replace(part, refresh_pending=True)
-        for part in parts_of(plan(wanted, [], SETTLED).chunks, fetched_at=LATER - 1)
+        for part in parts_of(plan(demanded, [], SETTLED).chunks, fetched_at=LATER - 1)
     ]
-    assert plan(wanted, done, SETTLED).chunks[0].replaces == (1,)
+    assert plan(demanded, done, SETTLED).chunks[0].replaces == (1,)

@@ -140,7 +140,7 @@ def test_quarter_hour_zones_step_from_their_own_midnight() -> None:
 def test_a_month_that_is_no_whole_number_of_hours_is_refused() -> None:
     with pytest.raises(
         ValueError,
-        match=r"2023-10 in Australia/Lord_Howe is no whole number of PT1H buckets .* use PT30M",
+        match=r"2023-10 in Australia/Lord_Howe is not a whole number of PT1H buckets, .* use PT30M",
     ):
         Grid(Granularity.PT1H, "Australia/Lord_Howe").slot(at("2023-10-10"))
 
@@ -177,7 +177,7 @@ def test_edges_off_the_grid_are_refused() -> None:
 
 
 def test_an_interval_holds_time_and_knows_what_it_shares() -> None:
-    with pytest.raises(ValueError, match="holds no time"):
+    with pytest.raises(ValueError, match="is empty or reversed"):
         Interval(5, 5)
     assert Interval(0, 10).overlaps(Interval(9, 12))
     assert not Interval(0, 10).overlaps(Interval(10, 12))
@@ -227,5 +227,5 @@ def test_durations_are_read(text: str, expected: int) -> None:
     "text", ["", "P", "PT", "P1M", "1h", "PT1.5H", "P-1D", "PT1H ", "P1DT", "pt1h", "P1Y"]
 )
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no ISO 8601 duration"):
+    with pytest.raises(ValueError, match="is not an ISO 8601 duration"):
         parse_duration(text)
