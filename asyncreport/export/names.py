@@ -1,4 +1,7 @@
-"""The names of the users and queues that have records: asked for when they are new or were believed for a month. Owns nothing."""
+"""Names of users and queues that have records, and listed users that nobody knows. Owns nothing.
+
+A name is looked up if it is new or 30 days old.
+"""
 
 from __future__ import annotations
 
@@ -11,126 +14,130 @@ from asyncreport.api import directory
 from asyncreport.api.wire import Request
 from asyncreport.core.errors import AuthError, RejectedError, RetriesExhausted
 from asyncreport.core.job import Connection, Job, Part
-from asyncreport.core.text import counted
+from asyncreport.core.text import counted, first_items, plural
 from asyncreport.engine.fetch import drive
 from asyncreport.export.lanes import Connections
 from asyncreport.store.lookups import Names
 from asyncreport.store.parts import PartReader
 
-#: ids told, at most
-_SHOWN = 20
-
-#: ask for the names of ids
-Lookup = Callable[[Sequence[str]], Generator[Request, Any, dict[str, str | None]]]
+#: yield the requests for the names of ids, and return the names
+_Contract = Callable[[Sequence[str]], Generator[Request, Any, dict[str, str | None]]]
 
 
-class Naming:
-    """The names that a state folder holds, and whom to ask for more; `say` is told of what cannot be had, `now` is an instant."""
+class NameLookup:
+    """The names in a state folder, and how to look up more; `now` is an instant.
+
+    `say` prints a warning about names that could not be looked up.
+    """
 
     def __init__(
         self, folder: Path, connections: Connections, say: Callable[[str], None], *, now: int
     ) -> None:
-        self.people, self.queues = Names(folder / "names.json"), Names(folder / "queues.json")
+        self.users = Names(folder / "names.json")
+        self.queues = Names(folder / "queues.json")
         self._connections = connections
         self._say = say
         self._now = now
 
-    def expired(self, job: Job) -> bool:
-        """Tell whether any name is older than it may be, or was never asked for of a user whom the job lists."""
-        kept = [
-            (names, each.identity)
-            for names in (self.people, self.queues)
-            for each in job.connections
-        ]
-        never = (
-            self.people.missing(each.identity, listed_users(job, each.name), now=self._now)
-            for each in job.connections
-        )
-        return any(
-            names.missing(identity, names.of(identity), now=self._now) for names, identity in kept
-        ) or any(never)
+    def is_due(self, job: Job) -> bool:
+        """Check whether a name is too old, or a listed user was never looked up."""
+        return any(self._is_due(job, connection) for connection in job.connections)
 
-    async def learn(
+    def _is_due(self, job: Job, connection: Connection) -> bool:
+        identity = connection.identity
+        user_ids = self.users.of(identity).keys() | listed_users(job, connection.name)
+        queue_ids = self.queues.of(identity)
+        return bool(
+            self.users.missing(identity, user_ids, now=self._now)
+            or self.queues.missing(identity, queue_ids, now=self._now)
+        )
+
+    async def update(
         self,
         job: Job,
         connection: Connection,
         parts: Sequence[Part],
         reader: PartReader,
         *,
-        again: bool,
+        refresh: bool,
     ) -> bool:
-        """Ask for what is not known of whatever has records in the parts and of whom the job lists, or for all of it `again`.
+        """Look up names that are missing, or with `refresh` every name.
 
-        Tell whether all could be had.
+        Names are needed for users and queues that have records in the parts, and for listed users.
+        Return False if some could not be looked up.
         """
-        seen, beside, queues = (
-            reader.users(parts),
-            listed_users(job, connection.name),
-            reader.queues(parts),
-        )
-        self.people.drop_unseen(connection.identity, seen | beside, now=self._now)
+        with_records = reader.users(parts)
+        listed = listed_users(job, connection.name)
+        queues = reader.queues(parts)
+        self.users.drop_unseen(connection.identity, with_records | listed, now=self._now)
         self.queues.drop_unseen(connection.identity, queues, now=self._now)
-        # First who has records: a listed id that the directory takes for none may cost those beside it their answer.
-        people = await self._learn(connection, self.people, seen, directory.user_names, again=again)
-        people = people and await self._learn(
-            connection, self.people, beside - seen, directory.user_names, again=again
+        look_up_users = partial(
+            self._update, connection, self.users, directory.user_names, refresh=refresh
         )
-        return (
-            await self._learn(connection, self.queues, queues, directory.queue_names, again=again)
-            and people
+        # Users with records come first, in requests of their own: for one listed id that is not
+        # valid, the directory may refuse the whole request.
+        complete = await look_up_users(with_records)
+        if complete:
+            complete = await look_up_users(listed - with_records)
+        contract = directory.queue_names
+        queues_complete = await self._update(
+            connection, self.queues, contract, queues, refresh=refresh
         )
+        return complete and queues_complete
 
-    async def _learn(
+    async def _update(
         self,
         connection: Connection,
         names: Names,
+        contract: _Contract,
         ids: Iterable[str],
-        steps: Lookup,
         *,
-        again: bool,
+        refresh: bool,
     ) -> bool:
-        """Ask for names; a directory that refuses costs the names, not the run: False."""
-        asked = sorted(ids) if again else names.missing(connection.identity, ids, now=self._now)
-        if not asked:
+        """Look up names; if the directory refuses, the run goes on without them: False."""
+        wanted = sorted(ids)
+        if not refresh:
+            wanted = names.missing(connection.identity, wanted, now=self._now)
+        if not wanted:
             return True
+        ask = partial(self._connections.ask, connection.name)
         try:
-            names.save(
-                connection.identity,
-                await drive(steps(asked), partial(self._connections.ask, connection.name)),
-                now=self._now,
-            )
+            found = await drive(contract(wanted), ask)
         except (AuthError, RejectedError, RetriesExhausted) as error:
-            self._say(f"warning: {counted(len(asked), 'name')} not to be had: {error}")
+            self._say(f"warning: could not look up {counted(len(wanted), 'name')}: {error}")
             return False
+        names.save(connection.identity, found, now=self._now)
         return True
 
 
 def listed_users(job: Job, connection: str) -> set[str]:
-    """Collect the ids that a connection's teams list themselves."""
-    return {
-        user
-        for team in job.teams
-        if team.connection == connection and team.selector is None
-        for user in team.users or ()
-    }
+    """Collect the ids that the job file lists in the teams of a connection."""
+    listed: set[str] = set()
+    for team in job.teams:
+        if team.connection == connection and team.selector is None:
+            listed.update(team.users or ())
+    return listed
 
 
 def unknown_users(job: Job, connection: Connection, parts: Iterable[Part]) -> list[str]:
-    """List, sorted, the listed users whom the directory did not know and who have no rows in the parts; raise StoreError."""
+    """List, sorted, the listed users that the directory does not know and that have no records.
+
+    The server gives no error for a mistyped id, only no records. Raise StoreError.
+    """
     names = Names(job.state_folder / "names.json").of(connection.identity)
-    doubted = {user for user in listed_users(job, connection.name) if names.get(user, "") is None}
-    if not doubted:
+    # A user that was never looked up is not in `names`; None: the directory did not know it.
+    listed = listed_users(job, connection.name)
+    without_name = {user for user in listed if user in names and names[user] is None}
+    if not without_name:
         return []
+    in_range = [part for part in parts if part.interval.overlaps(job.interval)]
     with PartReader(job.state_folder) as reader:
-        return sorted(
-            doubted - reader.users([part for part in parts if part.interval.overlaps(job.interval)])
-        )
+        return sorted(without_name - reader.users(in_range))
 
 
 def unknown_users_message(users: Collection[str]) -> str:
     """Say that the directory does not know listed users."""
-    shown = ", ".join(sorted(users)[:_SHOWN]) + (
-        f" and {len(users) - _SHOWN:,} more" if len(users) > _SHOWN else ""
+    return (
+        f"{counted(len(users), 'listed user')} {plural(len(users), 'is', 'are')} unknown to the "
+        f"directory: {first_items(sorted(users))}; compare with Admin > People"
     )
-    verb = "is" if len(users) == 1 else "are"
-    return f"{counted(len(users), 'listed user')} {verb} unknown to the directory: {shown}; compare with Admin > People"

@@ -1,4 +1,4 @@
-"""A plan for each connection of a job: whose records it wants, what stands, and how many everyone is. Owns nothing."""
+"""A plan for each connection of a job. Owns nothing."""
 
 from __future__ import annotations
 
@@ -8,61 +8,82 @@ from functools import partial
 
 from asyncreport.api import directory
 from asyncreport.core.errors import AuthError, RejectedError, RetriesExhausted
-from asyncreport.core.job import Job, Part
+from asyncreport.core.job import ChunkLength, Connection, Job, Part
 from asyncreport.core.plan import Demand, Freshness, Plan, plan
 from asyncreport.engine.fetch import Ask
 from asyncreport.export.lanes import Connections
 
-#: users of an organisation that does not say how many it has
-_SOME = 1000
+#: users of an organisation, if the directory does not say how many it has
+_ASSUMED_USERS = 1000
 
 
 async def make_plans(
     job: Job,
-    standing: Callable[[str], Sequence[Part]],
+    parts_of: Callable[[str], Sequence[Part]],
     connections: Connections,
     freshness: Freshness,
     *,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Plan]:
-    """Plan each connection by name; a request is sent only where everyone is missing: how many that is.
+    """Plan each connection, by its name; `parts_of` gives the current parts of a fingerprint.
 
-    `say` is told where that is not to be had.
+    If chunks of everyone are missing, one request asks the directory how many users exist.
     """
     plans = {}
     for connection in job.connections:
-        want = Demand(
-            connection=connection.name,
-            grid=job.query.grid,
-            interval=job.interval,
-            users=wanted_users(job, connection.name),
-            length=job.chunk,
-        )
-        parts = standing(job.query.fingerprint(connection.identity))
-        made = plan(want, parts, freshness)
-        if want.users is None and made.chunks:
-            population = await _population(partial(connections.ask, connection.name))
-            if population is None:
-                say(
-                    f"warning: {connection.name}: the directory does not tell how many users there are; {_SOME:,} are reckoned with"
-                )
-            made = plan(dataclasses.replace(want, population=population or _SOME), parts, freshness)
-        plans[connection.name] = made
+        parts = parts_of(job.query.fingerprint(connection.identity))
+        demand = demand_of(job, connection, job.chunk)
+        found = plan(demand, parts, freshness)
+        if demand.users is None and found.chunks:
+            population = await _population(connection, connections, say)
+            demand = dataclasses.replace(demand, population=population)
+            found = plan(demand, parts, freshness)
+        plans[connection.name] = found
     return plans
 
 
-async def _population(ask: Ask) -> int | None:
-    """Ask how many users there are; a gateway without a directory costs well-filled answers, not the run."""
+def demand_of(job: Job, connection: Connection, length: ChunkLength | None) -> Demand:
+    """Describe what a job wants of a connection, in chunks of a length."""
+    return Demand(
+        connection=connection.name,
+        grid=job.query.grid,
+        interval=job.interval,
+        users=wanted_users(job, connection.name),
+        length=length,
+    )
+
+
+def wanted_users(job: Job, connection: str) -> tuple[str, ...] | None:
+    """Collect the users of a connection's teams, sorted; None if one of the teams is everyone."""
+    wanted: set[str] = set()
+    for team in job.teams:
+        if team.connection != connection:
+            continue
+        if team.users is None:
+            return None
+        wanted.update(team.users)
+    return tuple(sorted(wanted))
+
+
+async def _population(
+    connection: Connection, connections: Connections, say: Callable[[str], None]
+) -> int:
+    number = await _count_users(partial(connections.ask, connection.name))
+    if number is None:
+        say(
+            f"warning: {connection.name}: the directory did not say how many users exist; "
+            f"assuming {_ASSUMED_USERS:,}"
+        )
+    return number or _ASSUMED_USERS
+
+
+async def _count_users(ask: Ask) -> int | None:
+    """Ask how many users exist; None if a gateway has no directory.
+
+    The number decides only how long chunks are, so a run does not fail without it.
+    """
     try:
         page: directory.Page = await ask(directory.user_count_request())
     except (AuthError, RejectedError, RetriesExhausted):
         return None
     return page.total or None
-
-
-def wanted_users(job: Job, connection: str) -> tuple[str, ...] | None:
-    """Collect the users of a connection's teams, sorted; None where a team is everyone."""
-    teams = [team.users for team in job.teams if team.connection == connection]
-    if None in teams:
-        return None
-    return tuple(sorted({user for members in teams for user in members or ()}))

@@ -1,9 +1,9 @@
-"""The state folders of other jobs beside a job's own: whose output file is whose, and whose parts would do. Reads them, changes nothing."""
+"""What a run checks before its first request. Reads state folders; remembers OAuth clients."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from asyncreport.config import MULTI_VALUED
@@ -14,82 +14,94 @@ from asyncreport.export.targets import all_files
 from asyncreport.store.lookups import Clients
 from asyncreport.store.written import Outputs, WrittenFile
 
+#: output files of one job, by the path that links lead to
+_Written = Mapping[str, WrittenFile]
+
 
 def query_warnings(job: Job) -> list[str]:
-    """Say what a reader of the records may get wrong."""
+    """Warn about what a reader of the records may misunderstand."""
     several = [column(dimension) for dimension in job.query.split_by if dimension in MULTI_VALUED]
     return [
-        f"warning: an interaction can have several values of {name}: its records do not add up to the total"
+        f"warning: an interaction can have several values of {name}: "
+        "its records do not add up to the total"
         for name in several
     ]
 
 
 def check_owners(job: Job) -> None:
-    """See that no output file that a run would replace is another job's; raise ConfigError before any work is done."""
-    others = dict(_remembered(job))
+    """Check that no output file belongs to another job; raise ConfigError before any work."""
+    others = dict(_files_of_other_jobs(job))
     if not others:
         return
     own = Outputs(job.state_folder).by_real_path()
-    for path in (file.path for file in all_files(job) if file.path.exists()):
-        real = os.path.realpath(path)
-        mine = own.get(real)
-        for folder, made in others.items():
-            # Of a file that both have written, it is the other's where it is as that one left it.
-            theirs = made.get(real)
-            if theirs is not None and (
-                mine is None or (theirs.matches(path) and not mine.matches(path))
-            ):
-                raise ConfigError(_taken(job, path, folder))
+    for file in all_files(job):
+        if file.path.exists():
+            _check_owner(job, file.path, own, others)
 
 
-def _remembered(job: Job) -> Iterator[tuple[Path, dict[str, WrittenFile]]]:
-    for folder in _others(job, "outputs.json"):
+def _check_owner(job: Job, path: Path, own: _Written, others: Mapping[Path, _Written]) -> None:
+    real = os.path.realpath(path)
+    for folder, written in others.items():
+        if real in written and _is_theirs(path, own.get(real), written[real]):
+            raise ConfigError(_describe_conflict(job, path, folder))
+
+
+def _is_theirs(path: Path, ours: WrittenFile | None, theirs: WrittenFile) -> bool:
+    if ours is None:
+        return True
+    # Both jobs wrote this file: it belongs to the job that wrote its current content.
+    return theirs.matches(path) and not ours.matches(path)
+
+
+def _files_of_other_jobs(job: Job) -> Iterator[tuple[Path, _Written]]:
+    """Read the output files of the jobs whose state folders are next to this job's folder."""
+    own = job.state_folder
+    for path in sorted(own.parent.glob("*/outputs.json")):
+        folder = path.parent
+        if os.path.realpath(folder) == os.path.realpath(own):
+            continue
         try:
             yield folder, Outputs(folder).by_real_path()
         except StoreError:
-            continue  # it is that job's run that has to say so
+            continue  # The run of that job reports it.
 
 
-def _taken(job: Job, path: Path, folder: Path) -> str:
+def _describe_conflict(job: Job, path: Path, folder: Path) -> str:
     own = job.state_folder
-    renamed = (
-        ""
-        if own.exists()
-        else f", or, where {folder.name!r} is this job's old name, rename {folder} to {own.name}"
-    )
+    steps = "give this job another path, or move the file away"
+    if not own.exists():
+        steps += (
+            f", or, if {folder.name!r} is the old name of this job, rename {folder} to {own.name}"
+        )
     return (
-        f"{path} is an output file of the job {folder.name!r}, and two jobs would replace each other's; "
-        f"give this one another path, or move that file away{renamed}; then run again"
+        f"{path} is an output file of the job {folder.name!r}, "
+        f"and two jobs must not write one file; {steps}; then run again"
     )
 
 
-def _others(job: Job, file: str) -> list[Path]:
-    """List the folders beside the job's own that hold a file of a name."""
-    own = job.state_folder
-    return sorted(
-        found.parent
-        for found in own.parent.glob(f"*/{file}")
-        if os.path.realpath(found.parent) != os.path.realpath(own)
-    )
+def other_clients(job: Job, parts_of: Callable[[str], Sequence[Part]]) -> dict[str, str]:
+    """Warn, by connection, about parts that none of its OAuth clients fetched; raise StoreError.
 
-
-def other_clients(job: Job, standing: Callable[[str], Sequence[Part]]) -> dict[str, str]:
-    """Find the connections none of whose OAuth clients fetched the parts that stand, and say so of each; raise StoreError.
-
-    It is no error, for clients are renewed.
+    `parts_of` gives the parts of a fingerprint. It is a warning because clients are replaced from
+    time to time; but one host can serve several organisations.
     """
     clients = Clients(job.state_folder)
-    return {
-        each.name: f"{each.name}: the parts of {each.identity} were fetched by other OAuth clients; where that is another organisation, "
-        f"give the job another name or delete {job.state_folder}"
-        for each in job.connections
-        if clients.fetched_by_others(each) and standing(job.query.fingerprint(each.identity))
-    }
+    warnings = {}
+    for connection in job.connections:
+        if not clients.fetched_by_others(connection):
+            continue
+        if parts_of(job.query.fingerprint(connection.identity)):
+            warnings[connection.name] = (
+                f"{connection.name}: other OAuth clients fetched the parts of "
+                f"{connection.identity}; if they belong to another organisation, "
+                f"give the job another name or delete {job.state_folder}"
+            )
+    return warnings
 
 
-def remember_clients(job: Job, *, but: Container[str] = ()) -> None:
-    """Keep in mind which clients fetch, `but` of these connections not yet; raise StoreError."""
+def remember_clients(job: Job, *, except_for: Container[str] = ()) -> None:
+    """Remember the OAuth clients that fetch, except for some connections; raise StoreError."""
     clients = Clients(job.state_folder)
     for connection in job.connections:
-        if connection.name not in but:
+        if connection.name not in except_for:
             clients.save(connection)

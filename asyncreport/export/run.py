@@ -24,7 +24,7 @@ from asyncreport.core.timeline import Interval, iso
 from asyncreport.engine.fetch import drive, fetch
 from asyncreport.engine.scheduler import Progress, Work, run
 from asyncreport.export.lanes import Connections
-from asyncreport.export.names import Naming, unknown_users, unknown_users_message
+from asyncreport.export.names import NameLookup, unknown_users, unknown_users_message
 from asyncreport.export.plans import make_plans
 from asyncreport.export.preflight import (
     check_owners,
@@ -100,7 +100,7 @@ async def run_job(
         strange = other_clients(job, state.current_parts)
         for line in strange.values():
             say(f"warning: {line}")
-        remember_clients(job, but=strange)
+        remember_clients(job, except_for=strange)
         async with Connections(job, say, room=state.wait_for_writer) as connections:
             known, unknown = await look_up_teams(job, connections)
             members = Members(state.folder)
@@ -299,7 +299,7 @@ class _Run:
 
     async def merge(self, *, refresh_names: bool) -> dict[Path, WrittenFile]:
         """Write the output files that are not what the parts and names make of them."""
-        naming = Naming(self.state.folder, self.connections, self.say, now=self.now)
+        naming = NameLookup(self.state.folder, self.connections, self.say, now=self.now)
         outputs = Outputs(self.state.folder, partial=self.partial)
         before = outputs.mtimes()
         made = await self._made(naming, outputs, refresh_names=refresh_names)
@@ -312,15 +312,15 @@ class _Run:
         return made
 
     async def _made(
-        self, naming: Naming, outputs: Outputs, *, refresh_names: bool
+        self, naming: NameLookup, outputs: Outputs, *, refresh_names: bool
     ) -> dict[Path, WrittenFile]:
         unchanged = {target.path: outputs.unchanged(target) for target in self._targets(naming)}
-        if not naming.expired(self.job) and not refresh_names and all(unchanged.values()):
+        if not naming.is_due(self.job) and not refresh_names and all(unchanged.values()):
             return {path: made for path, made in unchanged.items() if made}
         with PartReader(self.state.folder) as reader:
             for connection in self.job.connections:
-                if not await naming.learn(
-                    self.job, connection, self._parts(connection), reader, again=refresh_names
+                if not await naming.update(
+                    self.job, connection, self._parts(connection), reader, refresh=refresh_names
                 ):
                     outputs.mark_stale()
             # Off the loop, and where nothing else writes: hashing and copying gigabytes must not hold up a signal.
@@ -331,8 +331,8 @@ class _Run:
     def _parts(self, connection: Connection) -> list[Part]:
         return self.state.current_parts(self.job.query.fingerprint(connection.identity))
 
-    def _targets(self, naming: Naming) -> list[Target]:
-        found = targets(self.job, self._parts, naming.people, naming.queues)
+    def _targets(self, naming: NameLookup) -> list[Target]:
+        found = targets(self.job, self._parts, naming.users, naming.queues)
         # With gaps an empty file says nothing, and may stand in the place of a good one.
         return [target for target in found if not self.progress.gaps or target.has_data]
 

@@ -1,4 +1,4 @@
-"""What a job has on disk: its teams as they were last seen, its parts, plans and output files. Reads the state folder, changes nothing."""
+"""What a job has on disk: teams, parts, plans and output files. Reads the state folder only."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
-from asyncreport.core.job import Chunk, ChunkLength, Connection, Job, Part, Team
-from asyncreport.core.plan import Demand, Freshness, Plan, plan
-from asyncreport.export.plans import wanted_users
+from asyncreport.core.job import Chunk, ChunkLength, Job, Part, Team
+from asyncreport.core.plan import Freshness, Plan, plan
+from asyncreport.export.plans import demand_of
 from asyncreport.export.summary import MissingChunk
 from asyncreport.export.targets import targets
 from asyncreport.export.teams import UnknownTeam
@@ -22,7 +22,7 @@ from asyncreport.store.merge import Target
 
 
 class LastSummary(Struct, frozen=True):
-    """What is told of `summary.json`, whatever else later versions put in."""
+    """The fields of `summary.json` that are shown; other versions may store more."""
 
     started: str
     complete: bool
@@ -32,94 +32,88 @@ class LastSummary(Struct, frozen=True):
     outputs: list[str] = []
 
 
-def read_last(job: Job) -> LastSummary | None:
-    """Read what the last run said that came to its end; raise StoreError."""
-    return read_json(job.state_folder / "summary.json", LastSummary)
-
-
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A job's state folder as it stood when it was read."""
+    """A job's state folder at the moment when it was read."""
 
     freshness: Freshness
-    #: with the members that the last run found; teams that no run has looked up are left out
+    #: with the members that the last run found, without teams that no run has looked up
     job: Job
-    #: names of those teams
+    #: names of these teams
     unknown_teams: tuple[str, ...]
-    #: what the last run that came to its end said; None: there was none
+    #: of the last run that finished; None if no run has finished
     last_summary: LastSummary | None
     #: by the connection's name
     plans: dict[str, Plan]
-    #: parts whose files are there, whatever the range; by the connection's name
+    #: parts whose files exist, in any range; by the connection's name
     parts: dict[str, list[Part]]
     #: parts whose files are gone or were cut; by the connection's name
     lost_parts: dict[str, list[Part]]
 
     @classmethod
     def read(cls, job: Job, *, now: int) -> Self:
-        """Read it without the lock: a manifest grows by whole lines; `now` is an instant. Raise StoreError."""
+        """Read a state folder; `now` is an instant. Raise StoreError.
+
+        No lock is needed: a run only appends whole lines to a manifest.
+        """
         freshness = Freshness(settle=job.output.settle, now=now)
-        known, unknown = _last_seen(job)
+        job, unknown_teams = _with_last_members(job)
         manifest = Manifest.read(job.state_folder)
-        standing, lost, plans = {}, {}, {}
+        last_summary = read_json(job.state_folder / "summary.json", LastSummary)
+        plans, parts, lost_parts = {}, {}, {}
         for connection in job.connections:
+            name = connection.name
             fingerprint = job.query.fingerprint(connection.identity)
-            parts = manifest.current_parts(fingerprint)
-            numbers = {part.number for part in parts}
-            standing[connection.name] = parts
-            lost[connection.name] = [
-                part for part in manifest.committed(fingerprint) if part.number not in numbers
-            ]
-            plans[connection.name] = _plan(known, connection, parts, freshness)
-        return cls(freshness, known, unknown, read_last(job), plans, standing, lost)
+            parts[name] = manifest.current_parts(fingerprint)
+            lost_parts[name] = _without(manifest.committed(fingerprint), parts[name])
+            # Chunks of a whole month: these plans are shown to people, not fetched.
+            plans[name] = plan(demand_of(job, connection, ChunkLength()), parts[name], freshness)
+        return cls(freshness, job, unknown_teams, last_summary, plans, parts, lost_parts)
 
     def teams_not_looked_up(self) -> list[UnknownTeam]:
-        """List the teams, known from before, that the last run could not look up and that are the same ones today."""
+        """List the teams with known members that the last run could not look up again."""
+        if self.last_summary is None:
+            return []
+        # Under another selector the same name is another team.
         selectors = {(team.name, str(team.selector)) for team in self.job.teams}
-        return [
-            team
-            for team in (self.last_summary.unknown if self.last_summary else ())
-            if (team.team, team.selector) in selectors
-        ]
+        unknown = self.last_summary.unknown
+        return [team for team in unknown if (team.team, team.selector) in selectors]
 
     def missing_chunks(self, connection: str) -> list[Chunk]:
-        """List what no part covers, stale parts counted as parts; a chunk a month and hundred users."""
-        made = self.plans[connection]
-        stale = {part.number for part in made.stale}
-        return [chunk for chunk in made.chunks if not stale.intersection(chunk.replaces)]
+        """List what no part covers, in chunks of a month and 100 users; stale parts count."""
+        found = self.plans[connection]
+        stale = {part.number for part in found.stale}
+        return [chunk for chunk in found.chunks if stale.isdisjoint(chunk.replaces)]
 
     def wanted_parts(self, connection: str) -> list[Part]:
-        """List the parts that hold something of what the job wants."""
-        made = self.plans[connection]
-        return sorted((*made.reused, *made.stale), key=lambda part: part.number)
+        """List the parts that contain something that the job wants, stale parts included."""
+        found = self.plans[connection]
+        return sorted((*found.reused, *found.stale), key=lambda part: part.number)
 
     def targets(self) -> list[Target]:
         """List the output files with what belongs in each."""
-        folder = self.job.state_folder
-        people, queues = Names(folder / "names.json"), Names(folder / "queues.json")
-        return targets(self.job, lambda connection: self.parts[connection.name], people, queues)
+        users = Names(self.job.state_folder / "names.json")
+        queues = Names(self.job.state_folder / "queues.json")
+        return targets(self.job, lambda connection: self.parts[connection.name], users, queues)
 
 
-def _last_seen(job: Job) -> tuple[Job, tuple[str, ...]]:
+def _without(parts: Sequence[Part], others: Sequence[Part]) -> list[Part]:
+    numbers = {part.number for part in others}
+    return [part for part in parts if part.number not in numbers]
+
+
+def _with_last_members(job: Job) -> tuple[Job, tuple[str, ...]]:
+    """Fill in the members that were last looked up; list the teams that never were."""
     members = Members(job.state_folder)
-    found: list[Team] = []
+    teams: list[Team] = []
     unknown: list[str] = []
     for team in job.teams:
-        users = team.users if team.selector is None else members.of(team)
-        if team.selector is not None and users is None:
+        if team.selector is None:
+            teams.append(team)
+            continue
+        users = members.of(team)
+        if users is None:
             unknown.append(team.name)
         else:
-            found.append(msgspec.structs.replace(team, users=users))
-    return msgspec.structs.replace(job, teams=tuple(found)), tuple(unknown)
-
-
-def _plan(job: Job, connection: Connection, parts: Sequence[Part], freshness: Freshness) -> Plan:
-    users = wanted_users(job, connection.name)
-    want = Demand(
-        connection=connection.name,
-        grid=job.query.grid,
-        interval=job.interval,
-        users=users,
-        length=ChunkLength(),
-    )
-    return plan(want, parts, freshness)
+            teams.append(msgspec.structs.replace(team, users=users))
+    return msgspec.structs.replace(job, teams=tuple(teams)), tuple(unknown)

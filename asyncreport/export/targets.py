@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from asyncreport.core.job import Connection, Job, Part, Team
 from asyncreport.store.lookups import Names
 from asyncreport.store.merge import Source, Target
 
 
-class OutputFile(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class OutputFile:
     """An output file."""
 
     path: Path
     #: in order of time
     months: tuple[str, ...]
-    #: as the job orders them
+    #: in the order of the job
     teams: tuple[Team, ...]
 
 
@@ -27,25 +28,27 @@ def main_files(job: Job) -> list[OutputFile]:
 
 
 def all_files(job: Job) -> list[OutputFile]:
-    """List every file: of all teams together, then of each."""
-    found = main_files(job)
-    if job.output.per_team is not None:
+    """List every file: first those of all teams together, then those of each team."""
+    files = main_files(job)
+    per_team = job.output.per_team
+    if per_team is not None:
         for team in job.teams:
-            found += _files(job, job.output.per_team.replace("{team}", team.name), (team,))
-    return found
+            files += _files(job, per_team.replace("{team}", team.name), (team,))
+    return files
 
 
 def targets(
-    job: Job, parts: Callable[[Connection], Sequence[Part]], people: Names, queues: Names
+    job: Job, parts_of: Callable[[Connection], Sequence[Part]], users: Names, queues: Names
 ) -> list[Target]:
-    """Say what every file is made of: `parts` gives a connection's standing ones."""
-    split = "queueId" in job.query.split_by
-    sources = {
-        each.name: Source.of(
-            parts(each), people.of(each.identity), queues.of(each.identity) if split else None
+    """List the output files with what belongs in each; `parts_of` gives the current parts."""
+    sources = {}
+    for connection in job.connections:
+        queue_names = None
+        if "queueId" in job.query.split_by:
+            queue_names = queues.of(connection.identity)
+        sources[connection.name] = Source.of(
+            parts_of(connection), users.of(connection.identity), queue_names
         )
-        for each in job.connections
-    }
     return [
         Target(
             path=file.path,
@@ -62,7 +65,8 @@ def _files(job: Job, template: str, teams: tuple[Team, ...]) -> list[OutputFile]
     months = tuple(slot.month for slot in job.query.grid.slots(job.interval))
     if "{month}" not in template:
         return [OutputFile(Path(template).absolute(), months, teams)]
-    return [
-        OutputFile(Path(template.replace("{month}", month)).absolute(), (month,), teams)
-        for month in months
-    ]
+    files = []
+    for month in months:
+        path = Path(template.replace("{month}", month)).absolute()
+        files.append(OutputFile(path, (month,), teams))
+    return files

@@ -1,4 +1,7 @@
-"""Who is in a job's teams today: looked up anew by each run, for the directory keeps no history. Owns nothing."""
+"""The members of a job's teams today. Owns nothing.
+
+Each run looks them up again because the directory has no history.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.api import directory
-from asyncreport.core.errors import (
-    AsyncReportError,
-    RejectedError,
-    RetriesExhausted,
-    UnknownTeamError,
-)
+from asyncreport.core.errors import RejectedError, RetriesExhausted, UnknownTeamError
 from asyncreport.core.job import Job, Team
 from asyncreport.engine.fetch import drive
 from asyncreport.export.lanes import Connections
@@ -32,33 +30,28 @@ class UnknownTeam(Struct, frozen=True, kw_only=True):
 
 
 async def look_up_teams(job: Job, connections: Connections) -> tuple[Job, list[UnknownTeam]]:
-    """Fill in the users of teams that are looked up; those that cannot be are left out of the job and told.
+    """Fill in the members of teams; the job that is returned has no unknown teams.
 
-    Raise AuthError where the directory refuses the client.
+    Raise AuthError if the directory refuses every client.
     """
-    found: list[Team] = []
+    teams: list[Team] = []
     unknown: list[UnknownTeam] = []
     for team in job.teams:
         try:
-            found.append(await with_members(team, connections))
+            teams.append(await with_members(team, connections))
         except (UnknownTeamError, RejectedError, RetriesExhausted) as error:
-            unknown.append(_unknown(team, error))
-    return msgspec.structs.replace(job, teams=tuple(found)), unknown
+            selector = str(team.selector)
+            unknown.append(UnknownTeam(team=team.name, selector=selector, error=str(error)))
+    return msgspec.structs.replace(job, teams=tuple(teams)), unknown
 
 
 async def with_members(team: Team, connections: Connections) -> Team:
-    """Fill in a team's users where they are looked up.
+    """Fill in the members of a team with a selector.
 
-    Raise UnknownTeamError, AuthError, RejectedError or RetriesExhausted where they cannot be had.
+    Raise UnknownTeamError, AuthError, RejectedError or RetriesExhausted.
     """
     if team.selector is None:
         return team
-    roster = await drive(
-        directory.look_up(team.selector), partial(connections.ask, team.connection)
-    )
+    ask = partial(connections.ask, team.connection)
+    roster = await drive(directory.look_up(team.selector), ask)
     return msgspec.structs.replace(team, users=tuple(roster.users))
-
-
-def _unknown(team: Team, error: AsyncReportError) -> UnknownTeam:
-    assert team.selector is not None
-    return UnknownTeam(team=team.name, selector=str(team.selector), error=str(error))

@@ -139,7 +139,7 @@ def test_a_plan_says_where_it_does_not_know_how_many_everyone_is(
     result = call("plan", str(job(tmp_path, script, teams=[{"name": "all"}])), cwd=tmp_path)
     assert result.code == 0
     assert result.out.startswith(
-        "warning: default: the directory does not tell how many users there are; 1,000 are reckoned with\n"
+        "warning: default: the directory did not say how many users exist; assuming 1,000\n"
     )
 
 

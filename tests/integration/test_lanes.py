@@ -245,7 +245,8 @@ def test_other_clients_than_those_that_fetched_are_told_for_they_may_be_another_
     """Until a run is complete; one client that is still the same is enough to say nothing."""
     run_here(job(tmp_path, emulator, CLIENTS[:1]))
     said = (
-        f"default: the parts of {emulator.url} were fetched by other OAuth clients; where that is another organisation, "
+        f"default: other OAuth clients fetched the parts of {emulator.url}; "
+        "if they belong to another organisation, "
         f"give the job another name or delete {tmp_path}/.asyncreport/job"
     )
     both = job(tmp_path, emulator, CLIENTS[:2], teams=[{"name": "sales", "users": USERS[:2]}])

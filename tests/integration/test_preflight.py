@@ -36,10 +36,10 @@ def test_a_file_that_another_job_wrote_is_not_replaced(emulator: Handle, tmp_pat
         )
         assert result.code == 2
         assert (
-            f"error: {path} is an output file of the job 'a', and two jobs would replace each other's; give this one"
-            in result.err
+            f"error: {path} is an output file of the job 'a', "
+            "and two jobs must not write one file; give this job another path" in result.err
         )
-        assert "where 'a' is this job's old name, rename " in result.err
+        assert "if 'a' is the old name of this job, rename " in result.err
     assert len(emulator.log()) == seen
     assert (tmp_path / "out.jsonl").stat() == before
     assert not (tmp_path / ".asyncreport" / "b").exists()

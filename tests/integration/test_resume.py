@@ -532,7 +532,7 @@ def test_a_directory_that_refuses_costs_the_names_and_not_the_run(tmp_path: Path
         emulator.faults([{"match": {"path": "/api/v2/users", "after": 1}, "do": {"status": 403}}])
         result = call("run", str(job(tmp_path, emulator)), cwd=tmp_path)
     assert result.code == 0
-    assert "warning: 4 names not to be had: [" in result.err
+    assert "warning: could not look up 4 names: [" in result.err
     assert '"user_name":null' in (tmp_path / "out.jsonl").read_text()
 
 
