@@ -1,4 +1,4 @@
-"""The wire: transport, throttle, tokens, client. Owns every socket of an export."""
+"""The network: transport, throttle, tokens, client. Owns every socket of an export."""
 
 from asyncreport.net.client import Lane, open_lanes
 from asyncreport.net.counts import RequestCounts

@@ -1,4 +1,4 @@
-"""One OAuth client at work: one answer out of many attempts. Owns the lanes of a connection."""
+"""One OAuth client at work: one response out of many attempts. Owns the lanes of a connection."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from asyncreport.core.errors import (
     TransientError,
 )
 from asyncreport.core.job import Connection, Limits, Secret
+from asyncreport.core.text import counted
 from asyncreport.net.counts import RequestCounts
 from asyncreport.net.throttle import Throttle
 from asyncreport.net.tokens import REFUSALS, Tokens
@@ -30,15 +31,16 @@ from asyncreport.net.transport import Transport, at_once
 
 _LOG = logging.getLogger(__name__)
 
-#: seconds; what a Retry-After counts as that is longer than a request may take: the vendor counts by the minute
-#: (https://developer.genesys.cloud/organization/organization/limits), and its own clients wait for 180 s at most
+#: seconds that replace a Retry-After which is longer than a request may take: the vendor counts by
+#: the minute, and its own clients wait for 180 s at most
+#: (https://developer.genesys.cloud/organization/organization/limits)
 _MINUTE = 60.0
-#: doublings of the wait after a dead token, until many were
+#: doublings of the wait after a revoked token; more only after many of them
 _DOUBLINGS = 4
-#: seconds that a message shows: a Retry-After may have 309 digits
-_MOST_SHOWN = 1e9
+#: most seconds that a message shows: a Retry-After may have 309 digits
+_MAX_SECONDS = 1e9
 
-#: carry a request to its host once; raise TransientError where no whole answer came back
+#: send a request to its host once; raise TransientError if no complete response came back
 Send = Callable[[Request], Awaitable[Response]]
 
 
@@ -50,30 +52,27 @@ async def open_lanes(
     rng: Callable[[], float],
     room: Callable[[], Awaitable[None]] = at_once,
 ) -> AsyncIterator[tuple[list[Lane], RequestCounts]]:
-    """Open a connection: one lane for each of its clients, over one transport; `rng` draws from [0, 1)."""
+    """Open a connection: one lane per client, all with one transport; `rng` draws from [0, 1)."""
     counts = RequestCounts()
     async with Transport(connection, limits, room) as transport:
-        yield (
-            [
-                Lane(
-                    grant,
-                    transport.send,
-                    limits=limits,
-                    throttle=Throttle(connection.requests_per_minute, counts),
-                    counts=counts,
-                    rng=rng,
-                )
-                for grant in (
-                    token_request(client, in_form=connection.credentials_in_form)
-                    for client in connection.clients
-                )
-            ],
-            counts,
-        )
+        lanes = []
+        for client in connection.clients:
+            grant = token_request(client, in_form=connection.credentials_in_form)
+            # A throttle per lane: the vendor's limit is per token, which is per client here.
+            throttle = Throttle(connection.requests_per_minute, counts)
+            lane = Lane(
+                grant, transport.send, limits=limits, throttle=throttle, counts=counts, rng=rng
+            )
+            lanes.append(lane)
+        yield lanes, counts
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class Lane:
-    """Ask as one OAuth client, within its rate budget and with its token; `grant` is the request for one."""
+    """Send requests as one OAuth client, within its rate limit; `grant` is its token request."""
 
     def __init__(
         self,
@@ -88,131 +87,147 @@ class Lane:
         self._send = send
         self._limits = limits
         self._throttle = throttle
-        self._tally = counts
+        self._counts = counts
         self._rng = rng
-        # A request for a token is asked like any other; it alone goes without one, so that this ends.
+        # A token request takes the same road, attempts and throttle included. It needs no token
+        # itself, so this does not recur.
         self._tokens = Tokens(lambda: self.ask(grant))
-        #: when the server last gave what was asked for, by the loop's clock
-        self._answered = -math.inf
+        #: when the server last gave a valid response, by the event loop's clock
+        self._responded = -math.inf
 
     async def ask(self, request: Request) -> Any:
-        """Give what the answer to a request decodes to, after as many attempts as `limits` allow.
+        """Give the decoded response to a request, after as many attempts as `limits` allow.
 
-        Raise AuthError, RejectedError and ConfigError at once, and RetriesExhausted once attempts or time are used up; its
-        cause is the last attempt's TransientError.
+        Raise AuthError, RejectedError and ConfigError at once. Raise RetriesExhausted when attempts
+        or time are used up; its cause is the TransientError of the last attempt.
         """
-        trial = Attempts(request, self._limits, self._answering)
+        attempts = Attempts(request, self._limits, self._responsive)
         delay = 0.0
         try:
-            async with asyncio.timeout_at(trial.deadline):
+            async with asyncio.timeout_at(attempts.deadline):
                 while True:
-                    trial.afford(delay, self._throttle.closed_for)
+                    # Before the wait: a request that cannot be sent in time ends now, so that
+                    # another lane can have its chunk.
+                    attempts.check_wait(delay, self._throttle.closed_for)
+                    # The wait is outside the throttle, so that the turns go to others meanwhile.
                     await asyncio.sleep(delay)
                     try:
-                        return await self._attempt(request, trial)
+                        return await self._attempt(request, attempts)
                     except TransientError as error:
-                        delay = self._delay(error, trial)
-                        _LOG.info(
-                            "%s; attempt %d of %d failed, again in %.1f s",
-                            error,
-                            trial.attempts,
-                            self._limits.max_attempts,
-                            delay,
-                        )
-                        trial.failed(error)
+                        # First the lane's pause, then the end of this request: the 429 of a last
+                        # attempt holds for the other requests too.
+                        delay = self._delay(error, attempts)
+                        attempts.log(error, delay)
+                        attempts.failed(error)
         except TimeoutError:
-            raise trial.overdue() from trial.error
+            raise attempts.out_of_time() from attempts.error
 
-    async def _attempt(self, request: Request, trial: Attempts) -> Any:
-        token = await self._pass(request, trial)
-        trial.waits_for = ""
+    async def _attempt(self, request: Request, attempts: Attempts) -> Any:
+        token = await self._turn(request, attempts)
+        # From here on time is spent on the server, which decides what a time-out means.
+        attempts.waits_for = ""
         if token is not None:
-            request = replace(
-                request, headers={**request.headers, "Authorization": f"Bearer {token.reveal()}"}
-            )
-        if (
-            token is not None
-            and len(token.reveal()) >= PART
-            and betrays(request.path, [token.reveal()])
-        ):
-            # What a path holds beside our own words is an id of the server's, and every message about the request would show it.
-            raise RejectedError(
-                f"{request.method}: the server gave an id that holds credentials, which is not asked for"
-            )
-        self._tally.requests += 1
-        self._tally.retries += trial.attempts > 0
-        self._tally.sent += len(request.body or b"")
-        trial.attempts += 1
+            request = _with_token(request, token)
+        # Counted before the send: an attempt that fails or is cancelled was sent all the same.
+        self._counts.add_attempt(len(request.body or b""), retry=attempts.sent > 0)
+        attempts.sent += 1
         response = withheld(await self._send(request), credentials(request))
-        # No await from here to the decoded answer: a body that was read is not kept while others wait.
-        self._tally.received += len(response.body)
+        # No await from here to the decoded response: each await would keep one more body in memory.
+        self._counts.received += len(response.body)
         return self._read(request, response, token)
 
-    async def _pass(self, request: Request, trial: Attempts) -> Secret | None:
-        """Wait for a token, where the request needs one, and for the throttle."""
+    async def _turn(self, request: Request, attempts: Attempts) -> Secret | None:
+        """Wait for the throttle, and for a token if the request needs one."""
         if request.host == "login":
-            trial.waits_for = "its turn"
+            attempts.waits_for = "its turn"
             await self._throttle.enter()
             return None
         while True:
-            # The token first: whoever waited for one behind the gate would leave late, and in a crowd.
-            trial.waits_for = "a token"
+            # The token first. Requests that passed the throttle and then waited for a token would
+            # leave later, all at once, and break the pace.
+            attempts.waits_for = "a token"
             await self._tokens.get()
-            trial.waits_for = "its turn"
+            attempts.waits_for = "its turn"
             await self._throttle.enter()
-            # It may have been renewed, or refused, while its turn was waited for.
-            if (token := self._tokens.usable) is not None:
+            # Read after the throttle: the token may have been renewed or refused in the meantime.
+            token = self._tokens.usable
+            if token is not None:
                 return token
 
     def _read(self, request: Request, response: Response, token: Secret | None) -> Any:
-        error = None if request.succeeded(response.status) else problem(request, response)
-        # The token endpoint has a budget of its own, which says nothing about the lane's.
+        """Give the decoded body; raise the error that the response means."""
+        error = None
+        if not request.succeeded(response.status):
+            error = problem(request, response)
+        # Before the error is raised: it may carry the budget or refuse the token. The token
+        # endpoint has a budget of its own, which says nothing about the lane's.
         if token is not None:
             self._learn(response, token, error)
         if error is not None:
             raise error
-        try:
-            decoded = request.decode(response.body)
-        except (TransientError, RejectedError) as odd:
-            quoting = betrays(str(odd), credentials(request))
-            text = f"{subject(request, response.correlation_id)}: {f'the answer is none {WITHHELD}' if quoting else odd}"
-            told = (
-                TransientError(text, status=response.status)
-                if isinstance(odd, TransientError)
-                else RejectedError(text, status=odd.status, code=odd.code)
-            )
-            raise told from (None if quoting else odd)
+        decoded = _decode(request, response)
+        # After decoding: a body that is no valid response does not show that the server works.
         if token is not None:
-            self._answered = asyncio.get_running_loop().time()
+            self._responded = _now()
         return decoded
 
-    def _answering(self) -> bool:
-        return asyncio.get_running_loop().time() - self._answered <= self._limits.give_up_after
+    def _responsive(self) -> bool:
+        """Tell whether the server gave this client a valid response not long ago."""
+        return _now() - self._responded <= self._limits.give_up_after
 
     def _learn(self, response: Response, token: Secret, error: AsyncReportError | None) -> None:
-        """Follow what an answer says of the lane: how much of its budget is left, and whether its token is taken."""
-        if (said := budget(response.headers)) is not None:
-            self._throttle.observe(said)
+        """Note what a response says about the lane: its budget, and whether its token works."""
+        server_budget = budget(response.headers)
+        if server_budget is not None:
+            self._throttle.observe(server_budget)
         if response.status == 401 and isinstance(error, TransientError):
             self._tokens.refuse(token, error)
         else:
-            self._tokens.accepted()
+            self._tokens.accept()
 
-    def _delay(self, error: TransientError, trial: Attempts) -> float:
-        """Give the seconds to the next attempt, and hold up the whole lane where the server asked for that."""
-        longest = self._limits.give_up_after
-        asked = min(_MINUTE, longest) if _unbelieved(error, longest) else error.retry_after
-        seconds = wait(trial.patience(error), rng=self._rng, retry_after=asked)
-        self._tally.throttled += error.status == 429
-        if asked is not None or error.status == 429:
-            self._throttle.pause(seconds if asked is None else asked)
+    def _delay(self, error: TransientError, attempts: Attempts) -> float:
+        """Give the seconds until the next attempt; pause the lane if the server asked for it."""
+        retry_after = attempts.credible(error.retry_after)
+        doublings = attempts.doublings(error)
+        seconds = wait(doublings, rng=self._rng, retry_after=retry_after)
+        if error.status == 429:
+            self._counts.throttled += 1
+        # The lane pauses for as long as the server asked, without the jitter of this request: the
+        # throttle spreads the others anyway.
+        if retry_after is not None:
+            self._throttle.pause(retry_after)
+        elif error.status == 429:
+            self._throttle.pause(seconds)
         return seconds
 
 
-def _unbelieved(error: TransientError | None, longest: float) -> float | None:
-    """Give the seconds that the server asks to wait, where a request may not take as long."""
-    asked = None if error is None else error.retry_after
-    return asked if asked is not None and asked > longest else None
+def _with_token(request: Request, token: Secret) -> Request:
+    """Add the token; raise RejectedError if the path contains it."""
+    text = token.reveal()
+    # A path contains ids of the server. Every message about the request shows the path.
+    if len(text) >= PART and betrays(request.path, [text]):
+        raise RejectedError(
+            f"{request.method}: the server gave an id that contains credentials; not requested"
+        )
+    return replace(request, headers={**request.headers, "Authorization": f"Bearer {text}"})
+
+
+def _decode(request: Request, response: Response) -> Any:
+    """Decode a body; add the request to the error of a body that cannot be decoded."""
+    try:
+        return request.decode(response.body)
+    except (TransientError, RejectedError) as error:
+        named = subject(request, response.correlation_id)
+        cause: Exception | None = error
+        fact = str(error)
+        # The decoder's message may quote the body. Then the cause must not be kept either.
+        if betrays(fact, credentials(request)):
+            cause = None
+            fact = f"the response is not valid {WITHHELD}"
+        text = f"{named}: {fact}"
+        if isinstance(error, RejectedError):
+            raise RejectedError(text, status=error.status, code=error.code) from cause
+        raise TransientError(text, status=response.status) from cause
 
 
 @dataclass(slots=True)
@@ -221,87 +236,112 @@ class Attempts:
 
     request: Request
     limits: Limits
-    #: whether the lane had an answer not long ago
-    answering: Callable[[], bool]
-    attempts: int = 0
-    #: attempts that a dead token cost
-    dead: int = 0
+    #: tell whether the server gave this client a valid response not long ago
+    responsive: Callable[[], bool]
+    #: attempts sent
+    sent: int = 0
+    #: attempts whose token was refused
+    refused: int = 0
     #: attempts that timed out
     timeouts: int = 0
+    #: of the last attempt
     error: TransientError | None = None
-    #: what keeps it from being sent, empty while it is under way
+    #: what delays the next attempt; empty while one is in progress
     waits_for: str = ""
-    #: by the loop's clock
-    started: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    #: by the event loop's clock
+    started: float = field(default_factory=_now)
 
     @property
     def deadline(self) -> float:
+        """Give the end of the request's time, by the event loop's clock."""
         return self.started + self.limits.give_up_after
 
+    def credible(self, retry_after: float | None) -> float | None:
+        """Replace a Retry-After that is longer than a request may take."""
+        if retry_after is None or retry_after <= self.limits.give_up_after:
+            return retry_after
+        return min(_MINUTE, self.limits.give_up_after)
+
+    def log(self, error: TransientError, delay: float) -> None:
+        """Log a failed attempt."""
+        message = "%s; attempt %d of %d failed, next one in %.1f s"
+        _LOG.info(message, error, self.sent, self.limits.max_attempts, delay)
+
     def failed(self, error: TransientError) -> None:
-        """Note an attempt's failure; raise RetriesExhausted where it was the last one."""
+        """Note a failed attempt; raise RetriesExhausted if it was the last one."""
         self.error = error
         self.timeouts += error.timed_out
-        self.dead += error.status == 401
-        # A dead token is no fault of the request's: that is bounded by time, and by how many are refused in a row.
-        if self.attempts - self.dead >= self.limits.max_attempts:
+        self.refused += error.status == 401
+        # A refused token is not the request's fault. Time bounds these attempts, and the number of
+        # tokens that are refused in a row.
+        if self.sent - self.refused >= self.limits.max_attempts:
             raise self.exhausted("limits.max_attempts is reached") from error
         if error.timed_out and self.timeouts == self.request.max_timeouts:
             raise self.exhausted(f"{self.timeouts} of them timed out") from error
 
-    def patience(self, error: TransientError) -> int:
-        """Say how often the wait doubles; it stays short after dead tokens, so that a refused client is soon told, and grows after many."""
+    def doublings(self, error: TransientError) -> int:
+        """Say how often the wait doubles."""
         if error.status != 401:
-            return self.attempts - 1
-        return min(self.dead, _DOUBLINGS) + max(0, self.dead - REFUSALS)
+            return self.sent - 1
+        # Short waits after the first refused tokens, so that a refused client is soon reported.
+        # After more than `REFUSALS` it is this request alone that is refused: it may wait.
+        return min(self.refused, _DOUBLINGS) + max(0, self.refused - REFUSALS)
 
-    def afford(self, delay: float, closed_for: float) -> None:
-        """Raise RetriesExhausted where a wait is known to outlast the request."""
-        left = self.deadline - asyncio.get_running_loop().time()
+    def check_wait(self, delay: float, closed_for: float) -> None:
+        """Raise RetriesExhausted if a wait lasts longer than the time that is left."""
+        left = self.deadline - _now()
+        # The lane's pause first: it is a reason to give the chunk to another lane.
         if closed_for > left:
-            why = f"the server asked for a pause, and the {closed_for:.0f} s of it that are left outlast limits.give_up_after"
+            why = (
+                "the server asked for a pause, and its remaining "
+                f"{closed_for:.0f} s are longer than limits.give_up_after allows"
+            )
             raise self.exhausted(why, reason="lane") from self.error
         if delay > left:
-            raise self.exhausted(
-                f"a wait of {delay:.0f} s would outlast limits.give_up_after"
-            ) from self.error
+            why = f"a wait of {delay:.0f} s is longer than limits.give_up_after allows"
+            raise self.exhausted(why) from self.error
 
-    def overdue(self) -> RetriesExhausted:
-        """Say what its time was spent on."""
-        under_way = self.attempts > 0 and not self.waits_for
-        self.timeouts += under_way
-        never_sent = self.attempts == 0
-        return self.exhausted(
-            "limits.give_up_after is reached",
-            reason="lane" if never_sent else self.reason(timed_out=under_way),
-        )
+    def out_of_time(self) -> RetriesExhausted:
+        """Give the error of a request whose time is used up."""
+        why = "limits.give_up_after is reached"
+        if self.sent == 0:
+            return self.exhausted(why, reason="lane")
+        # An attempt in progress has timed out; a wait before the next attempt has not.
+        in_progress = not self.waits_for
+        self.timeouts += in_progress
+        return self.exhausted(why, reason=self.reason(timed_out=in_progress))
 
     def reason(self, *, timed_out: bool = False) -> Reason:
-        """Tell what may help a request that was sent; `timed_out`: its last attempt did."""
+        """Give the reason of a request that was sent; `timed_out`: its last attempt did."""
         last = self.error is not None and self.error.timed_out
         if not (timed_out or last or self.timeouts > 1):
             return "busy"
-        return "late" if self.answering() else "silent"
+        return "late" if self.responsive() else "silent"
 
     def exhausted(self, why: str, *, reason: Reason | None = None) -> RetriesExhausted:
-        """Say what was tried, and why it is over."""
-        seconds = asyncio.get_running_loop().time() - self.started
-        kept = (
-            f"it waited for {self.waits_for} and was not sent"
-            if self.waits_for and not self.attempts
-            else "no answer"
-        )
-        fact = self.error or f"{subject(self.request, None)}: {kept}"
-        tries = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
-        if (asked := _unbelieved(self.error, self.limits.give_up_after)) is not None:
-            shown = f"{asked:.0f} s" if asked < _MOST_SHOWN else f"more than {_MOST_SHOWN:.0f} s"
-            why += f", and a Retry-After of {shown} was not believed"
-        slower = (
-            ", with fewer requests_per_minute"
-            if self.error is not None and self.error.status == 429
-            else ""
-        )
-        text = (
-            f"{fact}; gave up after {tries} in {seconds:.0f} s: {why}; run it again later{slower}"
-        )
+        """Give the error that says what was tried, why it ended and what to do next."""
+        tries = counted(self.sent, "attempt")
+        seconds = _now() - self.started
+        text = f"{self._fact()}; gave up after {tries} in {seconds:.0f} s: {why}"
+        text += f"{self._ignored()}; run it again later"
+        if self.error is not None and self.error.status == 429:
+            text += ", with fewer requests_per_minute"
         return RetriesExhausted(text, reason=reason or self.reason())
+
+    def _fact(self) -> str:
+        if self.error is not None:
+            return str(self.error)
+        named = subject(self.request, None)
+        if self.sent == 0 and self.waits_for:
+            return f"{named}: it waited for {self.waits_for} and was not sent"
+        return f"{named}: no response"
+
+    def _ignored(self) -> str:
+        """Name a Retry-After that was longer than a request may take."""
+        asked = None if self.error is None else self.error.retry_after
+        if asked is None or asked <= self.limits.give_up_after:
+            return ""
+        shown = f"{asked:.0f} s"
+        if asked >= _MAX_SECONDS:
+            shown = f"more than {_MAX_SECONDS:.0f} s"
+        return f", and a Retry-After of {shown} was ignored"

@@ -1,4 +1,4 @@
-"""What the wire of one connection has done so far. Owns nothing; the lanes count, others read."""
+"""What the requests of one connection have cost so far. Owns nothing: lanes count, others read."""
 
 from __future__ import annotations
 
@@ -13,31 +13,37 @@ class RequestCounts:
     requests: int = 0
     #: of these, attempts after a first one that failed
     retries: int = 0
-    #: answers 429
+    #: responses with status 429
     throttled: int = 0
-    #: seconds in which a request stood at a lane's throttle, each lane's added up; less the times at which those began that stand there
+    #: seconds in which a request waited at a lane's throttle, summed over the lanes; a wait in
+    #: progress counts as minus the time when it began
     waiting: float = 0.0
-    #: lanes at whose throttle a request stands
-    standing: int = 0
-    #: bytes of bodies, the answers' after unpacking
+    #: lanes with a request that waits at the throttle
+    waiters: int = 0
+    #: bytes of bodies; those of responses are counted after decompression
     sent: int = 0
     received: int = 0
 
-    def stand(self, now: float) -> None:
-        """Note that a request begins to wait at a throttle; `now` is by the loop's clock, in seconds."""
-        self.standing += 1
+    def add_attempt(self, size: int, *, retry: bool) -> None:
+        """Count an attempt with a body of `size` bytes; `retry`: not its request's first one."""
+        self.requests += 1
+        self.retries += retry
+        self.sent += size
+
+    def begin_wait(self, now: float) -> None:
+        """Note that a request begins to wait; `now` is in seconds of the event loop's clock."""
+        self.waiters += 1
         self.waiting -= now
 
-    def leave(self, now: float) -> None:
-        """Note that it waits no longer."""
-        self.standing -= 1
+    def end_wait(self, now: float) -> None:
+        """Note that it no longer waits."""
+        self.waiters -= 1
         self.waiting += now
 
     def waited(self, now: float) -> float:
-        """Give the seconds waited so far, those of who stands there included."""
-        return self.waiting + self.standing * now
+        """Give the seconds waited so far, including the waits in progress."""
+        return self.waiting + self.waiters * now
 
     def __add__(self, other: RequestCounts) -> RequestCounts:
-        return RequestCounts(
-            *(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True))
-        )
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return RequestCounts(*(mine + theirs for mine, theirs in pairs))

@@ -1,8 +1,9 @@
-"""The one gate that every request of a lane passes. Owns the lane's rate budget.
+"""The throttle that every request of a lane passes. Owns the lane's rate budget.
 
-A leaky bucket lets `burst + rate x window` through, so that `AsyncLimiter(300, 60)` passes 599 in its first minute. The
-bucket here is small and leaks a little slower than the limit allows: what leaves within 61 s, and so may arrive within
-60 s where the network holds a request up for at most one, stays within the limit.
+A leaky bucket lets `burst + rate x window` through: `AsyncLimiter(300, 60)` passes 599 requests in
+its first minute. The bucket here is small and leaks a little slower than the limit allows. At most
+the limit leaves within 61 s, so at most the limit arrives within 60 s, if the network delays a
+request by at most one second.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from aiolimiter import AsyncLimiter
 from asyncreport.api.problems import Budget
 from asyncreport.net.counts import RequestCounts
 
-#: seconds in which requests must leave that may arrive in one minute
+#: seconds in which requests must leave that may arrive within one minute
 _WINDOW = 61.0
 
 
@@ -22,63 +23,81 @@ class Throttle:
     """Let requests pass at a pace that keeps any 60 s at the server within a limit per minute."""
 
     def __init__(self, requests_per_minute: int, counts: RequestCounts) -> None:
-        self._configured = self._limit = requests_per_minute
-        self._limiter: AsyncLimiter | None = _bucket(requests_per_minute)
-        self._tally = counts
+        self._configured = requests_per_minute
+        #: the limit in use: the configured one, or a lower one of the server
+        self._limit = requests_per_minute
+        #: None: to be made for a new limit
+        self._bucket: AsyncLimiter | None = _new_bucket(requests_per_minute)
+        self._counts = counts
+        #: held by the one request that may ask the bucket
         self._turn = asyncio.Lock()
-        self._opens = 0.0
+        #: end of the pause, by the event loop's clock
+        self._paused_until = 0.0
 
     @property
     def closed_for(self) -> float:
-        """Give the seconds until a pause ends, 0 or less where there is none."""
-        return self._opens - asyncio.get_running_loop().time()
+        """Give the seconds until a pause ends, 0 or less if there is none."""
+        return self._paused_until - asyncio.get_running_loop().time()
 
     def pause(self, seconds: float) -> None:
-        """Close the gate for everybody on the lane; a pause that ends later stands."""
-        self._opens = max(self._opens, asyncio.get_running_loop().time() + seconds)
+        """Let no request of the lane pass for some seconds."""
+        # A shorter pause does not end a longer one: each came from a response that must be obeyed.
+        until = asyncio.get_running_loop().time() + seconds
+        self._paused_until = max(self._paused_until, until)
 
     def observe(self, budget: Budget) -> None:
-        """Follow what the server says: wait for a new minute once this one is used up, and keep to a limit below the configured one.
+        """Follow the server's budget: pause until the next minute if this one is used up.
 
+        A limit below the configured one sets the pace from now on.
         https://developer.genesys.cloud/organization/organization/limits
         """
         if budget.count >= budget.allowed:
             self.pause(budget.reset)
         limit = min(budget.allowed, self._configured)
         if limit != self._limit:
-            self._limit, self._limiter = limit, None
+            self._limit = limit
+            # Made by the next request that passes: filling a bucket takes an await.
+            self._bucket = None
 
     async def enter(self) -> None:
         """Wait until one more request may leave."""
-        # One at a time asks the bucket and the others queue at the lock. So a pause lets nobody out but the one at the
-        # gate, who asks the bucket again; and a change of pace leaves at most that one in the bucket of the old pace.
+        # One request at a time asks the bucket, the others queue at the lock. So the end of a pause
+        # lets out only the request at the front, and not one for each that waited; and after a
+        # change of pace at most that one still waits in the old bucket.
         async with self._turn:
             loop = asyncio.get_running_loop()
-            self._tally.stand(loop.time())
+            self._counts.begin_wait(loop.time())
+            # A request that is cancelled while it waits must not count as waiting for ever.
             try:
-                await self._passed()
+                await self._pass()
             finally:
-                self._tally.leave(loop.time())
+                self._counts.end_wait(loop.time())
 
-    async def _passed(self) -> None:
+    async def _pass(self) -> None:
         while True:
-            if self._limiter is None:
-                self._limiter = _bucket(self._limit)
-                # It starts full (which takes no wait): a change of pace earns nobody a burst.
-                await self._limiter.acquire(self._limiter.max_rate)
-            await self._limiter.acquire()
+            bucket = self._bucket
+            if bucket is None:
+                bucket = self._bucket = _new_bucket(self._limit)
+                # A new bucket starts full, which takes no wait: a change of pace allows no burst.
+                await bucket.acquire(bucket.max_rate)
+            await bucket.acquire()
+            # The pause is checked after the bucket: it may have begun while the request waited.
             if self.closed_for <= 0:
                 return
+            # Then the bucket is asked again, as it leaked during the pause: otherwise this request
+            # and a full burst would leave together.
             await asyncio.sleep(self.closed_for)
 
 
 def pace(limit: int) -> tuple[int, float]:
-    """Give the burst, and the requests a second after it, that keep a lane under a limit per minute."""
+    """Give the burst, and the requests per second after it, that keep a lane within a limit."""
     burst = max(1, min(2, limit // 10), limit // 100)
-    # A limit of 1 leaves nothing beside the burst; a fraction of a request per window lets nobody through too many.
-    return burst, max(limit - burst, 0.9) / _WINDOW
+    # With a limit of 1 nothing is left after the burst; a rate of 0 would let no request pass, and
+    # a fraction of a request per window lets none pass too many.
+    rate = max(limit - burst, 0.9) / _WINDOW
+    return burst, rate
 
 
-def _bucket(limit: int) -> AsyncLimiter:
+def _new_bucket(limit: int) -> AsyncLimiter:
     burst, rate = pace(limit)
     return AsyncLimiter(burst, burst / rate)

@@ -1,4 +1,4 @@
-"""Carry a request to its host and the answer back, once. Owns the session of a connection, and every socket."""
+"""Send a request to its host once and read the response. Owns the session and its sockets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import aiohttp
 from asyncreport import __version__
 from asyncreport.api.problems import TRANSIENT, subject
 from asyncreport.api.redaction import proxy_credentials, withheld
-from asyncreport.api.wire import Request, Response
+from asyncreport.api.wire import Request, Response, correlation_id
 from asyncreport.core.errors import (
     TOO_LARGE,
     AsyncReportError,
@@ -25,17 +25,20 @@ from asyncreport.core.errors import (
 )
 from asyncreport.core.job import Connection, Limits
 
-#: bytes of an answer that wait in the session until somebody reads on; its default of four times as much, for each of 16 workers, showed
+#: bytes of a response that wait in the session to be read; aiohttp's default of four times as much
+#: for each of 16 workers was visible in the memory of a run
 _BUFFER = 2**16
 
-#: bytes of an answer that are read whoever else reads; a slow answer that is small holds nobody up
+#: bytes of a response that are read without waiting for other readers: a slow response that is
+#: small must not hold up the others
 _SMALL = 2**18
 
-#: answers larger than that which are read at once: memory follows their size, and not how many workers there are
+#: larger responses that are read at the same time, so that memory does not grow with the workers
 _READERS = 2
 
-#: bytes of one answer, unpacked: some six times what a chunk as long as the plan makes it is answered with. A chunk that is answered with
-#: more is cut, so that a bound too low costs requests and one too high memory, twice over.
+#: most bytes of one response, decompressed: about six times the response to a chunk of usual size.
+#: A chunk with a larger response is split. A lower bound costs requests, a higher one costs twice
+#: its size in memory.
 MOST_BYTES = 64 * 2**20
 
 
@@ -44,39 +47,23 @@ async def at_once() -> None:
 
 
 class Transport:
-    """Talk to the two hosts of one connection; to be made inside a running loop, and closed by `async with`.
+    """Talk to the two hosts of one connection; made in a running loop and closed by `async with`.
 
-    `room` waits until there is room for what one more large answer becomes.
+    `room` waits until there is memory for what one more large response becomes.
     """
 
     def __init__(
         self, connection: Connection, limits: Limits, room: Callable[[], Awaitable[None]] = at_once
     ) -> None:
         self._hosts = {"api": connection.api_url, "login": connection.login_url}
-        self._proxy = None if connection.proxy is None else connection.proxy.reveal()
+        self._proxy = None
+        if connection.proxy is not None:
+            self._proxy = connection.proxy.reveal()
         self._proxy_secrets = proxy_credentials(self._proxy or "")
         self._timeout = limits.request_timeout
-        self._reading = asyncio.Semaphore(_READERS)
+        self._readers = asyncio.Semaphore(_READERS)
         self._room = room
-        self._session = aiohttp.ClientSession(
-            # The standard library's own trust store, which honours SSL_CERT_FILE.
-            connector=aiohttp.TCPConnector(
-                limit=limits.concurrency * max(1, len(connection.clients)),
-                ssl=ssl.create_default_context(),
-            ),
-            # One deadline for the whole attempt stands in `send`; aiohttp's own would round it up.
-            timeout=aiohttp.ClientTimeout(total=None),
-            headers={
-                "User-Agent": f"asyncreport/{__version__}",
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip",
-            },
-            # Lanes share the session and must not share what a server remembers of one of them.
-            cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_once,),
-            read_bufsize=_BUFFER,
-            trust_env=False,
-        )
+        self._session = _session(limits.concurrency * max(1, len(connection.clients)))
 
     async def __aenter__(self) -> Self:
         return self
@@ -90,17 +77,18 @@ class Transport:
         await self._session.close()
 
     async def send(self, request: Request) -> Response:
-        """Send a request once and read the whole answer, whatever its status.
+        """Send a request once and read the whole response, whatever its status.
 
-        Raise TransientError where none came back within `limits.request_timeout`, ConfigError where none ever will, RejectedError
-        for a success that is longer than `MOST_BYTES`.
+        Raise TransientError if none came back within `limits.request_timeout`, ConfigError if none
+        ever will, RejectedError if a success is longer than `MOST_BYTES`.
         """
         try:
-            async with asyncio.timeout(self._timeout) as clock:
-                return withheld(await self._exchange(request, clock), self._proxy_secrets)
+            async with asyncio.timeout(self._timeout) as timeout:
+                return withheld(await self._exchange(request, timeout), self._proxy_secrets)
         except TimeoutError as error:
+            named = subject(request, None)
             raise TransientError(
-                f"{subject(request, None)}: no whole answer within {self._timeout:g} s"
+                f"{named}: no complete response within {self._timeout:g} s"
             ) from error
         except (
             aiohttp.InvalidURL,
@@ -111,12 +99,12 @@ class Transport:
             # Not `from error`: its text quotes the proxy's address with the password in it.
             raise _unreachable(request, error) from None
         except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
-            # Nor here: the text quotes what the server sent, which may be what it was sent.
+            # Nor here: the text quotes what the server sent, which may repeat our credentials.
             raise _failure(request, error) from None
         except (aiohttp.ClientError, OSError) as error:
             raise _failure(request, error) from error
 
-    async def _exchange(self, request: Request, clock: asyncio.Timeout) -> Response:
+    async def _exchange(self, request: Request, timeout: asyncio.Timeout) -> Response:
         async with self._session.request(
             request.method,
             self._hosts[request.host] + request.path,
@@ -125,105 +113,142 @@ class Transport:
             headers=request.headers,
             proxy=self._proxy,
             allow_redirects=False,
-        ) as answer:
-            body = await self._body(request, answer, clock)
-            return Response(
-                status=answer.status,
-                headers={name.lower(): value for name, value in answer.headers.items()},
-                body=body,
-            )
+        ) as response:
+            body = await self._body(request, response, timeout)
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Response(status=response.status, headers=headers, body=body)
 
     async def _body(
-        self, request: Request, answer: aiohttp.ClientResponse, clock: asyncio.Timeout
+        self, request: Request, response: aiohttp.ClientResponse, timeout: asyncio.Timeout
     ) -> bytes:
-        """Read a body as `answer.read()` does, but to a bound; of an error nobody reads on to the end."""
-        pieces, size = [], 0
+        """Read a body up to `MOST_BYTES`; raise RejectedError if a success is longer."""
+        pieces: list[bytes] = []
+        size = 0
         async with AsyncExitStack() as turn:
-            while piece := await answer.content.readany():
+            while piece := await response.content.readany():
+                # Once per response, at the piece with which it becomes a large one.
                 if size <= _SMALL < size + len(piece):
-                    await turn.enter_async_context(self._turn(clock))
+                    await turn.enter_async_context(self._turn_to_read(timeout))
                 pieces.append(piece)
                 size += len(piece)
-                if size <= MOST_BYTES:
-                    continue
-                if not answer.ok:
+                if size > MOST_BYTES:
+                    if response.ok:
+                        # An error keeps its frames alive, and these would keep the pieces.
+                        pieces.clear()
+                        raise _too_long(request, response)
+                    # The beginning of an error is enough.
                     break
-                pieces.clear()  # an error keeps its frames, for as long as somebody keeps the error
-                named = subject(
-                    request,
-                    answer.headers.get("inin-correlation-id")
-                    or answer.headers.get("genesys-correlation-id"),
-                )
-                raise RejectedError(
-                    f"{named}: the answer is longer than {MOST_BYTES:,} bytes; ask for less at once",
-                    code=TOO_LARGE,
-                )
+            # Joined before the turn ends: for a moment the body is in memory twice.
             return b"".join(pieces)
 
     @asynccontextmanager
-    async def _turn(self, clock: asyncio.Timeout) -> AsyncIterator[None]:
-        """Wait for one's turn to read; the attempt's clock stands still meanwhile, for the wait is none of the server's."""
-        loop, deadline = asyncio.get_running_loop(), clock.when()
+    async def _turn_to_read(self, timeout: asyncio.Timeout) -> AsyncIterator[None]:
+        """Wait for a turn to read a large response, and for memory."""
+        loop = asyncio.get_running_loop()
+        deadline = timeout.when()
         assert deadline is not None
         left = deadline - loop.time()
-        clock.reschedule(None)
-        async with self._reading:
+        # The time-out stops meanwhile: the server is not to blame for this wait.
+        timeout.reschedule(None)
+        async with self._readers:
             await self._room()
-            clock.reschedule(loop.time() + left)
+            timeout.reschedule(loop.time() + left)
             yield
+
+
+def _session(connections: int) -> aiohttp.ClientSession:
+    """Make a session for at most so many connections at a time."""
+    headers = {
+        "User-Agent": f"asyncreport/{__version__}",
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip",
+    }
+    # The trust store of the standard library, which honours SSL_CERT_FILE.
+    connector = aiohttp.TCPConnector(limit=connections, ssl=ssl.create_default_context())
+    return aiohttp.ClientSession(
+        connector=connector,
+        # `send` has one deadline for the whole attempt; aiohttp's own would round it up.
+        timeout=aiohttp.ClientTimeout(total=None),
+        headers=headers,
+        # Lanes share the session, but not the cookies that a server gives to one of them.
+        cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=(_send_once,),
+        read_bufsize=_BUFFER,
+        trust_env=False,
+    )
+
+
+def _too_long(request: Request, response: aiohttp.ClientResponse) -> RejectedError:
+    named = subject(request, correlation_id(response.headers))
+    return RejectedError(
+        f"{named}: the response is longer than {MOST_BYTES:,} bytes; request less at once",
+        code=TOO_LARGE,
+    )
 
 
 def _unreachable(request: Request, error: aiohttp.ClientError | UnicodeError) -> AsyncReportError:
     named = subject(request, None)
     if not isinstance(error, aiohttp.ClientHttpProxyError):
         return ConfigError(
-            f"{named}: {request.host}_url or the proxy is no usable address; check the connection"
+            f"{named}: {request.host}_url or the proxy is not a usable address; "
+            "check the connection"
         )
     if error.status in TRANSIENT:
         return TransientError(f"{named}: the proxy answered {error.status}", status=error.status)
     return ConfigError(
-        f"{named}: the proxy refused with {error.status}; check the connection's proxy, or HTTPS_PROXY"
+        f"{named}: the proxy refused with {error.status}; "
+        "check the connection's proxy, or HTTPS_PROXY"
     )
 
 
 def _failure(request: Request, error: aiohttp.ClientError | OSError) -> AsyncReportError:
     named = subject(request, None)
+    # The order matters: the first two are subclasses of the third.
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            return ConfigError(
-                f"{named}: the certificate of {error.host} is not trusted ({_reason(error.certificate_error)}); "
-                "where a proxy or gateway signs its own, set SSL_CERT_FILE to a file that holds its authority"
-            )
+            return _untrusted(named, error)
         case aiohttp.ClientProxyConnectionError():
-            proxy = f"{error.host}:{error.port}"
-            return TransientError(
-                f"{named}: cannot connect to the proxy {proxy} ({_reason(error.os_error)}); check proxy, or HTTPS_PROXY"
-            )
+            fact = f"cannot connect to the proxy {_target(error)}; check proxy, or HTTPS_PROXY"
         case aiohttp.ClientConnectorError():
-            return TransientError(
-                f"{named}: cannot connect to {error.host}:{error.port} ({_reason(error.os_error)})"
-            )
+            fact = f"cannot connect to {_target(error)}"
         case aiohttp.ClientPayloadError():
-            return TransientError(f"{named}: the answer broke off or could not be unpacked")
+            fact = "the response was cut off or could not be decompressed"
         case aiohttp.ClientResponseError():
-            return TransientError(f"{named}: the answer is no HTTP")
-    return TransientError(f"{named}: the connection broke before an answer came")
+            fact = "the response is not HTTP"
+        case _:
+            fact = "the connection was closed before a response came"
+    return TransientError(f"{named}: {fact}")
+
+
+def _untrusted(named: str, error: aiohttp.ClientConnectorCertificateError) -> ConfigError:
+    reason = _reason(error.certificate_error)
+    return ConfigError(
+        f"{named}: the certificate of {error.host} is not trusted ({reason}); if a proxy or "
+        "gateway uses its own authority, set SSL_CERT_FILE to a file with that authority's "
+        "certificate"
+    )
+
+
+def _target(error: aiohttp.ClientConnectorError) -> str:
+    return f"{error.host}:{error.port} ({_reason(error.os_error)})"
 
 
 def _reason(error: BaseException) -> str:
-    known = getattr(error, "errno", None)
-    words = (
-        os.strerror(known)
-        if isinstance(known, int) and known > 0
-        else getattr(error, "strerror", None)
-    )
-    return getattr(error, "verify_message", None) or words or type(error).__name__
+    """Say in short why a connection failed."""
+    verify_message: str = getattr(error, "verify_message", "")
+    if verify_message:
+        return verify_message
+    number = getattr(error, "errno", None)
+    if isinstance(number, int) and number > 0:
+        return os.strerror(number)
+    text: str | None = getattr(error, "strerror", None)
+    return text or type(error).__name__
 
 
-async def _once(
+async def _send_once(
     request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending a GET again by itself, past the throttle, where a connection broke."""
+    """Keep aiohttp from sending a GET again by itself, past the throttle."""
     try:
         return await send(request)
     except aiohttp.ClientConnectorError:

@@ -305,7 +305,7 @@ def test_each_retry_is_shown_with_v(script: Handle, tmp_path: Path) -> None:
     result = call("run", "-v", str(job(tmp_path, script)), cwd=tmp_path)
     assert result.code == 0
     assert re.search(
-        r"503 service.unavailable.*; attempt 1 of 8 failed, again in \d\.\d s", result.err
+        r"503 service.unavailable.*; attempt 1 of 8 failed, next one in \d\.\d s", result.err
     )
 
 

@@ -334,7 +334,7 @@ def test_waiting_is_told_while_it_lasts() -> None:
         await asyncio.sleep(20)
         assert counts.waited(now()) == pytest.approx(50, abs=0.1)
         await asyncio.gather(*tasks)
-        assert (counts.waited(now() + 99), counts.standing) == (pytest.approx(80, abs=0.5), 0)
+        assert (counts.waited(now() + 99), counts.waiters) == (pytest.approx(80, abs=0.5), 0)
 
     clock.run(main())
 

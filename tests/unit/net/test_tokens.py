@@ -126,7 +126,7 @@ def test_any_other_answer_in_between_makes_it_a_dead_token_again() -> None:
             for _ in range(REFUSALS - 1):
                 tokens.refuse(await tokens.get(), REFUSAL)
             await tokens.get()
-            tokens.accepted()
+            tokens.accept()
 
     run(main())
     assert len(fetched) == 5 * (REFUSALS - 1) + 1

@@ -194,7 +194,7 @@ def test_an_answer_that_is_longer_than_is_read_is_refused_as_too_large(
         ):
             with pytest.raises(
                 RejectedError,
-                match=r"GET /api/v2/users: the answer is longer than .*,.* bytes; ask for less at once",
+                match=r"GET /api/v2/users: the response is longer than .*,.* bytes; request less at once",
             ) as caught:
                 await there.send(GET)
             assert caught.value.code == TOO_LARGE
@@ -320,7 +320,7 @@ async def dripping(
 def test_an_answer_that_does_not_come_in_time_is_transient(talk: Talk) -> None:
     error = failed(talk, timeout=0.05)
     assert isinstance(error, TransientError)
-    assert str(error) == "GET /api/v2/users: no whole answer within 0.05 s"
+    assert str(error) == "GET /api/v2/users: no complete response within 0.05 s"
     assert error.timed_out
 
 
@@ -349,10 +349,10 @@ def test_slow_large_bodies_hold_up_the_next_one_but_no_small_one_and_a_cancelled
             Transport(connection(port), Limits()) as transport,
         ):
             slow = [asyncio.create_task(transport.send(GET)) for _ in range(2)]
-            while not transport._reading.locked():  # noqa: ASYNC110  # only the loop's own turns are waited for
+            while not transport._readers.locked():  # noqa: ASYNC110  # only the loop's own turns are waited for
                 await asyncio.sleep(0)
             fast = asyncio.create_task(transport.send(Request(method="GET", path="/fast")))
-            while not transport._reading._waiters:  # noqa: ASYNC110  # the same
+            while not transport._readers._waiters:  # noqa: ASYNC110  # the same
                 await asyncio.sleep(0)
             assert (await transport.send(Request(method="GET", path="/small"))).body == b"ok"
             assert not fast.done()
@@ -401,17 +401,17 @@ def test_waiting_for_a_turn_to_read_is_not_held_against_the_server() -> None:
             Transport(connection(port), limits) as transport,
         ):
             slow = [asyncio.create_task(transport.send(GET)) for _ in range(2)]
-            while not transport._reading.locked():  # noqa: ASYNC110  # only the loop's own turns are waited for
+            while not transport._readers.locked():  # noqa: ASYNC110  # only the loop's own turns are waited for
                 await asyncio.sleep(0)
             # Its own time would be over before their second time is.
             more = [asyncio.create_task(transport.send(GET)) for _ in range(2)]
-            while len(transport._reading._waiters or ()) < 2:  # noqa: ASYNC110  # the same
+            while len(transport._readers._waiters or ()) < 2:  # noqa: ASYNC110  # the same
                 await asyncio.sleep(0)
             fast = asyncio.create_task(transport.send(Request(method="GET", path="/fast")))
             assert (await fast).body == b"whole"
             failures = await asyncio.gather(*slow, *more, return_exceptions=True)
         assert {str(failure) for failure in failures} == {
-            "GET /api/v2/users: no whole answer within 0.5 s"
+            "GET /api/v2/users: no complete response within 0.5 s"
         }
 
     asyncio.run(main())
