@@ -301,9 +301,8 @@ class _Run:
         """Write the output files that are not what the parts and names make of them."""
         naming = NameLookup(self.state.folder, self.connections, self.say, now=self.now)
         outputs = Outputs(self.state.folder, partial=self.partial)
-        before = outputs.mtimes()
         made = await self._made(naming, outputs, refresh_names=refresh_names)
-        self.written = sum(before.get(path) != each.mtime_ns for path, each in made.items())
+        self.written = len(outputs.changed)
         if not self.partial and (left := outputs.forget_others(made)):
             more = f" and {counted(len(left) - 1, 'more file')}" if len(left) > 1 else ""
             self.say(
@@ -317,15 +316,18 @@ class _Run:
         unchanged = {target.path: outputs.unchanged(target) for target in self._targets(naming)}
         if not naming.is_due(self.job) and not refresh_names and all(unchanged.values()):
             return {path: made for path, made in unchanged.items() if made}
+        complete = True
         with PartReader(self.state.folder) as reader:
             for connection in self.job.connections:
                 if not await naming.update(
                     self.job, connection, self._parts(connection), reader, refresh=refresh_names
                 ):
-                    outputs.mark_stale()
+                    complete = False
             # Off the loop, and where nothing else writes: hashing and copying gigabytes must not hold up a signal.
             return await self.state.run_in_writer(
-                lambda stopped: outputs.write(self._targets(naming), reader, stopped)
+                lambda stopped: outputs.write(
+                    self._targets(naming), reader, stopped, names_complete=complete
+                )
             )
 
     def _parts(self, connection: Connection) -> list[Part]:

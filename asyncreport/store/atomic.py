@@ -30,7 +30,7 @@ _TEMPORARY = ".asyncreport-{}.tmp"
 class Sink:
     """Take bytes, count and hash them, and write them in large pieces."""
 
-    __slots__ = ("_descriptor", "_hash", "_held", "_waiting", "size")
+    __slots__ = ("_descriptor", "_hash", "_held", "_waiting", "changed", "size")
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -38,6 +38,8 @@ class Sink:
         self._held: list[bytes] = []
         self._waiting = 0
         self.size = 0
+        #: False once `atomic_write` found that the old file has this content
+        self.changed = True
 
     @property
     def sha256(self) -> str:
@@ -99,12 +101,18 @@ def _free(folder: Path) -> str:
 
 @contextmanager
 def atomic_write(
-    path: Path, *, owner: Path, mode: int = 0o666, needs: Callable[[], int] | None = None
+    path: Path,
+    *,
+    owner: Path,
+    mode: int = 0o666,
+    needs: Callable[[], int] | None = None,
+    keep_equal: bool = False,
 ) -> Iterator[Sink]:
     """Take a file's new content and put it in place, whole and durable, when the block ends well; raise StoreError otherwise.
 
     `owner` is the state folder whose lock is held: it keeps two jobs that write the same file out of each other's temporary.
     A file that is replaced leaves its mode to the new one, unless that is to be PRIVATE.
+    `keep_equal`: leave the old file untouched, time and all, if it has the same content.
     `needs` tells, where the disk is full, how many bytes the file would have had.
     """
     # A link stays a link, and what it leads to is replaced.
@@ -122,6 +130,10 @@ def atomic_write(
             sink = Sink(descriptor)
             yield sink
             sink.flush()
+            if keep_equal and _has_content(path, sink):
+                sink.changed = False
+                temporary.unlink()
+                return
             # Before the rename: a name that outlives a power cut must not lead to a file that did not.
             os.fsync(descriptor)
             temporary.replace(path)
@@ -131,6 +143,18 @@ def atomic_write(
         finally:
             os.close(descriptor)
         sync_folder(path.parent)
+
+
+def _has_content(path: Path, sink: Sink) -> bool:
+    """Compare a file with what a sink took; a file that cannot be read counts as different."""
+    try:
+        # Most files that differ have another size, and are not read for it.
+        if path.stat().st_size != sink.size:
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sink.sha256
+    except OSError:
+        return False
 
 
 def append(path: Path, data: bytes, *, at: int) -> None:

@@ -120,6 +120,8 @@ class Merged(Struct, frozen=True, kw_only=True):
     sha256: str
     #: by the team's name
     records: dict[str, int]
+    #: whether the old file had another content, or there was none
+    changed: bool
 
 
 def check_targets(paths: Iterable[Path]) -> None:
@@ -169,14 +171,15 @@ class Interrupted(Exception):
 def merge(target: Target, reader: PartReader, stopped: Event) -> Merged:
     """Write a target's file, complete under its name when this returns.
 
+    An old file with the same content is not touched.
     Raise StoreError, or Interrupted once `stopped` is set, and the old one stands.
     """
     make_folder(target.path.parent)
     with atomic_write(
-        target.path, owner=reader.folder, needs=partial(_size, target, reader)
+        target.path, owner=reader.folder, needs=partial(_size, target, reader), keep_equal=True
     ) as sink:
         records = _pour(target, reader, stopped, sink)
-    return Merged(size=sink.size, sha256=sink.sha256, records=records)
+    return Merged(size=sink.size, sha256=sink.sha256, records=records, changed=sink.changed)
 
 
 def _size(target: Target, reader: PartReader) -> int:
@@ -195,7 +198,7 @@ def dry_run(target: Target, reader: PartReader, stopped: Event) -> Merged:
         sink = Sink(nowhere.fileno())
         records = _pour(target, reader, stopped, sink)
         sink.flush()
-    return Merged(size=sink.size, sha256=sink.sha256, records=records)
+    return Merged(size=sink.size, sha256=sink.sha256, records=records, changed=False)
 
 
 def _pour(target: Target, reader: PartReader, stopped: Event, sink: Sink) -> dict[str, int]:

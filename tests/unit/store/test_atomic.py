@@ -139,7 +139,7 @@ def test_json_is_read_as_it_was_written_and_is_private(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"a": "1"}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"a": "1"}', b"\xff", b'{"\xff": 1}'])
 def test_a_damaged_json_file_is_named_with_the_next_step(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "value.json"
     path.write_bytes(content)
@@ -158,3 +158,48 @@ def test_a_replaced_file_leaves_its_mode_to_the_new_one(mode: int, tmp_path: Pat
     path.chmod(0o644)
     write_json(path, {})
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_an_equal_file_is_kept_untouched_on_request(through_a_link: bool, tmp_path: Path) -> None:
+    path, real = tmp_path / "out", tmp_path / "real"
+    if through_a_link:
+        path.symlink_to(real)
+    path.write_bytes(b"same")
+    before = path.stat()
+    with atomic_write(path, owner=tmp_path, keep_equal=True) as sink:
+        sink.write(b"same")
+    after = path.stat()
+    assert not sink.changed
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert path.is_symlink() == through_a_link
+    assert not list(tmp_path.glob(".asyncreport-*"))
+
+
+@pytest.mark.parametrize("old", [None, b"", b"sane", b"same "])
+def test_a_file_with_other_content_is_replaced(old: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    if old is not None:
+        path.write_bytes(old)
+    with atomic_write(path, owner=tmp_path, keep_equal=True) as sink:
+        sink.write(b"same")
+    assert sink.changed
+    assert path.read_bytes() == b"same"
+
+
+def test_an_old_file_that_cannot_be_read_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b"same")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patch:
+        # A mode would not stop root.
+        patch.setattr(hashlib, "file_digest", refuse)
+        with atomic_write(path, owner=tmp_path, keep_equal=True) as sink:
+            sink.write(b"same")
+    assert sink.changed
+    assert path.read_bytes() == b"same"

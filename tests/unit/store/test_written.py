@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping, Sequence
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 
@@ -65,11 +69,13 @@ def _write(folder: Path, targets: Sequence[Target]) -> list[str]:
         link.hardlink_to(
             link.with_suffix(".jsonl")
         )  # keeps the number of the old file from being used for the new one
+    outputs = Outputs(folder)
     with PartReader(folder) as reader:
-        made = Outputs(folder).write(targets, reader, Event())
+        made = outputs.write(targets, reader, Event())
     for link in links:
         link.unlink()
     touched = [path for path, number in before.items() if path.stat().st_ino != number]
+    assert outputs.changed == set(touched)
     assert all(path.read_bytes() == kept[path] for path in before if path not in touched)
     assert {path: one.size for path, one in made.items()} == {
         path: path.stat().st_size for path in before
@@ -77,18 +83,18 @@ def _write(folder: Path, targets: Sequence[Target]) -> list[str]:
     return [path.stem for path in touched]
 
 
-def _quick(folder: Path, targets: Sequence[Target]) -> list[bool]:
+def _unchanged(folder: Path, targets: Sequence[Target]) -> list[bool]:
     outputs = Outputs(folder)
     return [outputs.unchanged(target) is not None for target in targets]
 
 
 def test_nothing_new_is_known_without_reading_a_part(tmp_path: Path) -> None:
     targets = _targets(tmp_path, _parts(tmp_path))
-    assert _quick(tmp_path, targets) == [False, False]
+    assert _unchanged(tmp_path, targets) == [False, False]
     assert _write(tmp_path, targets) == ["2023-01", "2023-02"]
     for number in (1, 2):
         (tmp_path / part_name(number)).unlink()
-    assert _quick(tmp_path, targets) == [True, True]
+    assert _unchanged(tmp_path, targets) == [True, True]
     before = (tmp_path / "outputs.json").stat().st_mtime_ns
     assert _write(tmp_path, targets) == []
     assert (tmp_path / "outputs.json").stat().st_mtime_ns == before
@@ -100,9 +106,9 @@ def test_nothing_new_is_known_without_reading_a_part(tmp_path: Path) -> None:
 def test_a_new_agent_does_not_touch_the_months_without_records_of_his(tmp_path: Path) -> None:
     _write(tmp_path, _targets(tmp_path, _parts(tmp_path)))
     targets = _targets(tmp_path, _parts(tmp_path, ["a", "b"]), names={"a": "Ann", "b": "Bob"})
-    assert _quick(tmp_path, targets) == [False, False]
+    assert _unchanged(tmp_path, targets) == [False, False]
     assert _write(tmp_path, targets) == ["2023-02"]
-    assert _quick(tmp_path, targets) == [True, True]
+    assert _unchanged(tmp_path, targets) == [True, True]
 
 
 def test_a_renamed_agent_changes_the_months_he_is_in(tmp_path: Path) -> None:
@@ -140,32 +146,129 @@ def test_a_range_that_grows_or_shrinks_touches_the_month_that_it_cuts(tmp_path: 
     parts = _parts(tmp_path)
     _write(tmp_path, _targets(tmp_path, parts))
     grown = _targets(tmp_path, parts, interval=hours(0, 10_000))
-    assert _quick(tmp_path, grown) == [True, True]
+    assert _unchanged(tmp_path, grown) == [True, True]
     assert _write(tmp_path, _targets(tmp_path, parts, interval=hours(0, 801))) == ["2023-02"]
+    assert _write(tmp_path, _targets(tmp_path, parts, interval=hours(1, 801))) == ["2023-01"]
 
 
 def test_facts_fetched_again_and_found_the_same_touch_nothing(tmp_path: Path) -> None:
     old, other = _parts(tmp_path)
     _write(tmp_path, _targets(tmp_path, [old, other]))
     again = written(tmp_path, 3, chunk(JANUARY, None), blocks([None, "a"], JANUARY))
-    assert _quick(tmp_path, _targets(tmp_path, [again, other])) == [True, True]
+    assert _unchanged(tmp_path, _targets(tmp_path, [again, other])) == [True, True]
 
 
-@pytest.mark.parametrize("change", ["deleted", "edited", "touched"])
-def test_a_file_that_is_not_as_it_was_left_is_written_again(change: str, tmp_path: Path) -> None:
+def _cut(path: Path) -> None:
+    """Shorten a file and keep its time, as a copy that was broken off may."""
+    before = path.stat()
+    path.write_bytes(path.read_bytes()[:-1])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _edit(path: Path) -> None:
+    """Change a file and keep its size."""
+    path.write_bytes(path.read_bytes().swapcase())
+    os.utime(path, ns=(0, 0))
+
+
+@pytest.mark.parametrize("change", [Path.unlink, _cut, _edit])
+def test_a_file_that_was_changed_is_written_again(
+    change: Callable[[Path], None], tmp_path: Path
+) -> None:
     targets = _targets(tmp_path, _parts(tmp_path))
     _write(tmp_path, targets)
     path = targets[1].path
     content = path.read_bytes()
-    if change == "deleted":
-        path.unlink()
-    elif change == "edited":
-        path.write_bytes(b"mine")
-    else:
-        os.utime(path, ns=(0, 0))
-    assert _quick(tmp_path, targets) == [True, False]
+    change(path)
+    assert _unchanged(tmp_path, targets) == [True, False]
     assert _write(tmp_path, targets) == ["2023-02"]
     assert path.read_bytes() == content
+
+
+def test_a_file_that_has_only_another_time_is_looked_at_once_and_left_alone(tmp_path: Path) -> None:
+    targets = _targets(tmp_path, _parts(tmp_path))
+    _write(tmp_path, targets)
+    os.utime(targets[1].path, ns=(0, 0))
+    assert _unchanged(tmp_path, targets) == [True, False]
+    assert _write(tmp_path, targets) == []
+    assert targets[1].path.stat().st_mtime_ns == 0
+    assert _unchanged(tmp_path, targets) == [True, True]
+
+
+def test_files_without_changes_are_left_alone_after_the_state_is_lost(tmp_path: Path) -> None:
+    targets = _targets(tmp_path, _parts(tmp_path))
+    _write(tmp_path, targets)
+    (tmp_path / "outputs.json").unlink()
+    times = [target.path.stat().st_mtime_ns for target in targets]
+    assert _write(tmp_path, targets) == []
+    assert [target.path.stat().st_mtime_ns for target in targets] == times
+    assert _unchanged(tmp_path, targets) == [True, True]
+
+
+def test_what_the_last_version_remembered_is_read(tmp_path: Path) -> None:
+    """It kept a second digest, `exact`, which is ignored."""
+    targets = _targets(tmp_path, _parts(tmp_path))
+    _write(tmp_path, targets)
+    path = tmp_path / "outputs.json"
+    files = json.loads(path.read_bytes())
+    assert [sorted(file) for file in files.values()] == [
+        ["mtime_ns", "partial", "quick", "records", "sha256", "size"]
+    ] * 2
+    path.write_text(json.dumps({name: {**file, "exact": "e" * 64} for name, file in files.items()}))
+    assert _unchanged(tmp_path, targets) == [True, True]
+    assert _write(tmp_path, targets) == []
+
+
+_IN_ANOTHER_PROCESS = """
+import sys
+from pathlib import Path
+from asyncreport.store.merge import Source
+names = {each: each for each in {"a", "b", "c", "d", "e", "f"}}
+print(Source.of([], names, names).names_digest)
+"""
+
+
+def test_every_process_gives_the_same_names_the_same_digest() -> None:
+    """Whatever the order of its sets."""
+    digests = set()
+    for seed in "1234":
+        done = subprocess.run(
+            [sys.executable, "-c", _IN_ANOTHER_PROCESS],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        )
+        digests.add(done.stdout)
+    assert len(digests) == 1
+
+
+def test_names_in_another_order_change_nothing(tmp_path: Path) -> None:
+    parts = _parts(tmp_path)
+    _write(tmp_path, _targets(tmp_path, parts, names={"a": "Ann", "b": "Bob"}))
+    other = _targets(tmp_path, parts, names={"b": "Bob", "a": "Ann"})
+    assert _unchanged(tmp_path, other) == [True, True]
+
+
+def test_after_a_run_without_all_names_the_next_one_looks_again_and_touches_no_file(
+    tmp_path: Path,
+) -> None:
+    targets = _targets(tmp_path, _parts(tmp_path))
+    for names_complete in (True, False):
+        with PartReader(tmp_path) as reader:
+            Outputs(tmp_path).write(targets, reader, Event(), names_complete=names_complete)
+    assert _unchanged(tmp_path, targets) == [False, False]
+    assert _write(tmp_path, targets) == []
+    assert _unchanged(tmp_path, targets) == [True, True]
+
+
+def test_a_path_that_cannot_be_looked_at_is_an_error(tmp_path: Path) -> None:
+    """Only a file that does not exist counts as changed."""
+    targets = _targets(tmp_path, _parts(tmp_path))
+    _write(tmp_path, targets)
+    shutil.rmtree(tmp_path / "out")
+    (tmp_path / "out").touch()
+    with pytest.raises(StoreError, match="could not be read"):
+        Outputs(tmp_path).unchanged(targets[0])
 
 
 def test_files_made_before_a_failure_are_remembered(tmp_path: Path) -> None:
@@ -173,7 +276,7 @@ def test_files_made_before_a_failure_are_remembered(tmp_path: Path) -> None:
     (tmp_path / part_name(2)).unlink()
     with pytest.raises(StoreError, match="could not be read"), PartReader(tmp_path) as reader:
         Outputs(tmp_path).write(targets, reader, Event())
-    assert _quick(tmp_path, targets) == [True, False]
+    assert _unchanged(tmp_path, targets) == [True, False]
 
 
 def test_a_partial_file_is_called_so_until_nothing_is_missing_though_its_bytes_are_the_same(
