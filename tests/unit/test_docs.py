@@ -1,0 +1,43 @@
+"""The documentation is true: its files exist, its layers are those of the import contract."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+ARCHITECTURE = (DOCS / "architecture.md").read_text()
+
+
+def test_the_picture_of_the_layers_is_the_import_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (layers,) = (each for each in contracts["contracts"] if each["type"] == "layers")
+    picture = re.search(r"^```\n(cli\n.*?)```$", ARCHITECTURE, re.MULTILINE | re.DOTALL)
+    assert picture is not None
+    assert picture[1].splitlines() == layers["layers"]
+
+
+def test_every_package_is_described() -> None:
+    packages = {path.parent.name for path in (ROOT / "asyncreport").glob("*/__init__.py")}
+    described = set(re.findall(r"^\| `([a-z]+)` \|", ARCHITECTURE, re.MULTILINE))
+    assert described == packages | {"cli"}
+
+
+def test_every_guarantee_names_tests_that_exist() -> None:
+    rows = (DOCS / "guarantees.md").read_text().splitlines()
+    proofs = [row.rpartition("|")[0].rpartition("|")[2] for row in rows if ".py`" in row]
+    paths = [path for proof in proofs for path in re.findall(r"`([a-z_/]+\.py)`", proof)]
+    assert len(proofs) > 20
+    assert [path for path in paths if not (ROOT / "tests" / path).is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda p: p.name
+)
+def test_links_lead_to_files(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
