@@ -1,4 +1,7 @@
-"""The configuration: a job file, `--set`, the environment and `.env` into a Job. Reads files; owns none."""
+"""The configuration: a job file, `--set`, the environment and `.env` become a Job.
+
+Reads files; owns none.
+"""
 
 from __future__ import annotations
 

@@ -1,32 +1,38 @@
-"""The connections of a job: regions, gateways, credentials, proxies, emulators. Pure."""
+"""The connections of a job: regions, gateways, credentials, emulators. Pure."""
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterator, Mapping
-from urllib.parse import SplitResult, urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+from collections.abc import Mapping
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from asyncreport.config import regions
-from asyncreport.config.place import Place, near
-from asyncreport.config.schema import ClientFile, ConnectionFile, EmulatorFile
+from asyncreport.config.proxies import environment_proxy, parse_proxy
+from asyncreport.config.schema import ClientFile, ConnectionFile, EmulatorFile, unset_to_none
+from asyncreport.config.urls import is_loopback, split_url
+from asyncreport.config.validate import Place, did_you_mean
 from asyncreport.core.job import Client, Connection, EmulatorSize, Secret
 
-#: the connection of a job that names none
+#: the connection of a team that names none
 DEFAULT = "default"
 
+_HOSTS = "a connection needs region, or api_url and login_url, or emulator"
+_GATEWAY = "https://HOST[:PORT][/PATH] without credentials, query or fragment"
 
-def connections(
-    place: Place, given: dict[str, ConnectionFile] | UnsetType, environ: Mapping[str, str]
+
+def resolve_connections(
+    place: Place, given: dict[str, ConnectionFile] | None, environ: Mapping[str, str]
 ) -> tuple[Connection, ...]:
-    """Resolve the connections of a job; raise ConfigError for one that is incomplete or says two things at once."""
-    if isinstance(given, UnsetType):
+    """Resolve the section `connections`; without it, use the variables of the environment.
+
+    Raise ConfigError for a connection that is incomplete or has keys that exclude each other.
+    """
+    if given is None:
         return (_from_environment(place, environ),)
     if not given:
         raise place.error(
-            "names no connection; name one, or remove the key to use GENESYS_CLIENT_ID and GENESYS_CLIENT_SECRET"
+            "is empty; add a connection, or remove the key "
+            "to use GENESYS_CLIENT_ID and GENESYS_CLIENT_SECRET"
         )
     return tuple(
         _connection(place.at(name), name, connection, environ) for name, connection in given.items()
@@ -37,26 +43,33 @@ def _from_environment(place: Place, environ: Mapping[str, str]) -> Connection:
     for variable in ("GENESYS_CLIENT_ID", "GENESYS_CLIENT_SECRET"):
         if not environ.get(variable):
             raise place.error(
-                f"is left out and the variable {variable} is not set or empty; set it in the environment or in .env"
+                f"is missing, and the variable {variable} is not set or is empty; "
+                "set it in the environment or in .env"
             )
+    api_url, login_url = _environment_hosts(place, environ)
     client = Client(
         client_id=environ["GENESYS_CLIENT_ID"],
         client_secret=Secret(environ["GENESYS_CLIENT_SECRET"]),
     )
-    named = environ.get("GENESYS_ENV") or regions.DEFAULT
-    # People write it as other tools of the vendor do: as a host, or as the address of one.
-    urls = regions.hosts(named.lower().removeprefix("https://").removeprefix("api.").rstrip("/"))
-    if urls is None:
-        raise place.error(
-            "is left out and the variable GENESYS_ENV names no region", accepted=regions.ACCEPTED
-        )
     return Connection(
         name=DEFAULT,
-        api_url=urls[0],
-        login_url=urls[1],
+        api_url=api_url,
+        login_url=login_url,
         clients=(client,),
-        proxy=_environment_proxy(place, urls[0], environ),
+        proxy=environment_proxy(place, api_url, environ),
     )
+
+
+def _environment_hosts(place: Place, environ: Mapping[str, str]) -> tuple[str, str]:
+    region = environ.get("GENESYS_ENV") or regions.DEFAULT
+    # Other tools of the vendor take a host or its URL here.
+    region = region.lower().removeprefix("https://").removeprefix("api.").rstrip("/")
+    urls = regions.hosts(region)
+    if urls is None:
+        raise place.error(
+            "is missing, and the variable GENESYS_ENV is not a region", accepted=regions.ACCEPTED
+        )
+    return urls
 
 
 def _connection(
@@ -65,153 +78,113 @@ def _connection(
     if given.emulator:
         return _emulator(place, name, given)
     api_url, login_url = _hosts(place, given)
+    clients = _clients(place, given)
+    proxy = unset_to_none(given.proxy)
+    if proxy is None:
+        proxy = environment_proxy(place, api_url, environ)
+    else:
+        proxy = parse_proxy(place.at("proxy"), proxy)
     return Connection(
         name=name,
         api_url=api_url,
         login_url=login_url,
-        clients=_clients(place, given),
+        clients=clients,
         requests_per_minute=given.requests_per_minute,
-        proxy=_environment_proxy(place, api_url, environ)
-        if given.proxy is UNSET
-        else _proxy(place.at("proxy"), given.proxy.reveal()),
+        proxy=proxy,
     )
 
 
 def _emulator(place: Place, name: str, given: ConnectionFile) -> Connection:
     for key in ("region", "api_url", "login_url", "client_id", "client_secret", "clients", "proxy"):
         if getattr(given, key) is not UNSET:
-            raise place.at(key).error("has no meaning beside emulator; remove one of the two")
-    size = given.emulator if isinstance(given.emulator, EmulatorFile) else EmulatorFile()
-    emulated = EmulatorSize(agents=size.agents, seed=size.seed, clients=size.clients)
-    return Connection(name=name, emulator=emulated, requests_per_minute=given.requests_per_minute)
+            raise place.at(key).error("cannot be combined with emulator; remove one of the two")
+    size = given.emulator
+    if not isinstance(size, EmulatorFile):
+        size = EmulatorFile()
+    emulator = EmulatorSize(agents=size.agents, seed=size.seed, clients=size.clients)
+    return Connection(name=name, emulator=emulator, requests_per_minute=given.requests_per_minute)
 
 
 def _clients(place: Place, given: ConnectionFile) -> tuple[Client, ...]:
-    if isinstance(given.clients, UnsetType):
+    several = unset_to_none(given.clients)
+    if several is None:
         return (_client(place, given),)
     for key in ("client_id", "client_secret"):
         if getattr(given, key) is not UNSET:
             raise place.at(key).error(
-                "has no meaning beside clients; make it one of them, or remove one of the two"
+                "cannot be combined with clients; move it into clients, or remove one of the two"
             )
-    found: dict[str, Client] = {}
-    for n, each in enumerate(given.clients):
-        client = _client(place.at("clients", n), each)
-        # The server would count both lanes as one, and refuse what goes beyond its limit.
-        if found.setdefault(client.client_id.strip().lower(), client) is not client:
-            raise place.at("clients", n, "client_id").wrong(
-                "is the id of an earlier client too; remove one, or give it its own"
+    clients = tuple(_client(place.at("clients", n), each) for n, each in enumerate(several))
+    _check_client_ids(place.at("clients"), clients)
+    return clients
+
+
+def _check_client_ids(place: Place, clients: tuple[Client, ...]) -> None:
+    """Refuse one id twice: the server would count both lanes against one rate limit."""
+    first: dict[str, int] = {}
+    for number, client in enumerate(clients):
+        other = first.setdefault(client.client_id.strip().lower(), number)
+        if other != number:
+            raise place.at(number, "client_id").must(
+                f"differ from clients[{other}].client_id",
+                "; use another OAuth client, or remove it",
             )
-    return tuple(found.values())
 
 
 def _client(place: Place, given: ConnectionFile | ClientFile) -> Client:
-    if isinstance(given.client_id, UnsetType) or not given.client_id.strip():
+    client_id = unset_to_none(given.client_id)
+    if client_id is None or not client_id.strip():
         raise place.at("client_id").error(
-            "is missing or empty; expected: the OAuth client's id, such as ${GENESYS_CLIENT_ID}, with the variable filled in"
+            "is missing or empty; write the OAuth client's id, "
+            "or ${GENESYS_CLIENT_ID} and set this variable"
         )
-    if isinstance(given.client_secret, UnsetType) or not given.client_secret.reveal().strip():
+    client_secret = unset_to_none(given.client_secret)
+    if client_secret is None or not client_secret.reveal().strip():
         raise place.at("client_secret").error(
-            "is missing or empty; expected: the OAuth client's secret, such as ${GENESYS_CLIENT_SECRET}, with the variable filled in"
+            "is missing or empty; write the OAuth client's secret, "
+            "or ${GENESYS_CLIENT_SECRET} and set this variable"
         )
-    return Client(client_id=given.client_id, client_secret=given.client_secret)
+    return Client(client_id=client_id, client_secret=client_secret)
 
 
 def _hosts(place: Place, given: ConnectionFile) -> tuple[str, str]:
-    urls = (given.api_url, given.login_url)
-    if not isinstance(given.region, UnsetType):
-        if urls != (UNSET, UNSET):
+    """Give the URLs of a connection's API and login hosts."""
+    region = unset_to_none(given.region)
+    api_url, login_url = unset_to_none(given.api_url), unset_to_none(given.login_url)
+    if region is not None:
+        if api_url is not None or login_url is not None:
             raise place.at("region").error(
-                "has no meaning beside api_url and login_url; remove one of the two"
+                "cannot be combined with api_url and login_url; remove one of the two"
             )
-        return _region(place.at("region"), given.region)
-    for key, url in zip(("api_url", "login_url"), urls, strict=True):
-        if url is UNSET:
-            missing = "region" if urls == (UNSET, UNSET) else key
-            raise place.at(missing).error(
-                "is missing; a connection needs region, or api_url and login_url, or emulator"
-            )
+        return _region_hosts(place.at("region"), region)
+    if api_url is None and login_url is None:
+        raise place.at("region").error(f"is missing; {_HOSTS}")
+    if api_url is None:
+        raise place.at("api_url").error(f"is missing; {_HOSTS}")
+    if login_url is None:
+        raise place.at("login_url").error(f"is missing; {_HOSTS}")
     return (
-        _gateway(place.at("api_url"), str(given.api_url), allow_http=given.allow_http),
-        _gateway(place.at("login_url"), str(given.login_url), allow_http=given.allow_http),
+        _gateway(place.at("api_url"), api_url, allow_http=given.allow_http),
+        _gateway(place.at("login_url"), login_url, allow_http=given.allow_http),
     )
 
 
-def _region(place: Place, name: str) -> tuple[str, str]:
+def _region_hosts(place: Place, name: str) -> tuple[str, str]:
     urls = regions.hosts(name)
     if urls is None:
-        raise place.wrong(f"is no region{near(name, regions.NAMES)}", accepted=regions.ACCEPTED)
+        suggestion = did_you_mean(name, regions.NAMES)
+        raise place.must("be a region", suggestion, accepted=regions.ACCEPTED)
     return urls
 
 
 def _gateway(place: Place, text: str, *, allow_http: bool) -> str:
-    url = _url(text)
-    if url is None or url.query or url.fragment or "?" in text or "#" in text or "@" in url.netloc:
-        raise place.wrong(
-            "is no URL of a gateway",
-            accepted="https://HOST[:PORT][/PATH] without credentials, query and fragment",
-        )
-    if url.scheme == "http" and not allow_http and not _loopback(url):
-        raise place.wrong(
-            "would send the client's secret in clear; use https://, or set allow_http: true"
+    url = split_url(text)
+    # An empty query or fragment is visible only in the text.
+    if url is None or "?" in text or "#" in text or "@" in url.netloc:
+        raise place.must("be the URL of a gateway", accepted=_GATEWAY)
+    if url.scheme == "http" and not allow_http and not is_loopback(url):
+        raise place.must(
+            "start with https://",
+            "; http would send the client's secret unencrypted; to allow it, set allow_http: true",
         )
     return text.rstrip("/")
-
-
-def _url(text: str) -> SplitResult | None:
-    """Split an http(s) URL; None for anything else."""
-    try:
-        url = urlsplit(text)
-        sound = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        return None
-    return (
-        url
-        if sound and text.isascii() and text.isprintable() and " " not in text and "\\" not in text
-        else None
-    )
-
-
-def _loopback(url: SplitResult) -> bool:
-    host = url.hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"  # a name under it may be resolved to anything
-
-
-_PROXIES = "http://[USER:PASSWORD@]HOST:PORT"
-
-
-def _proxy(place: Place, text: str) -> Secret:
-    if not _is_proxy(text):
-        raise place.wrong("is no HTTP proxy", accepted=_PROXIES)
-    return Secret(text.rstrip("/"))
-
-
-def _is_proxy(text: str) -> bool:
-    url = _url(text)
-    return url is not None and url.path in ("", "/") and not url.query and not url.fragment
-
-
-def _environment_proxy(place: Place, api_url: str, environ: Mapping[str, str]) -> Secret | None:
-    """Find the proxy that the environment prescribes for a host, as curl does: lower case first, none for this machine."""
-    url = urlsplit(api_url)
-    exempt = proxy_bypass_environment(
-        url.netloc, {"no": environ.get("no_proxy") or environ.get("NO_PROXY") or ""}
-    )
-    variable = next(_proxy_variables(url.scheme, environ), None)
-    if variable is None or exempt or _loopback(url):
-        return None
-    text = environ[variable] if "://" in environ[variable] else f"http://{environ[variable]}"
-    if not _is_proxy(text):
-        raise place.error(
-            f"is to be reached through the variable {variable}, which is no HTTP proxy",
-            accepted=_PROXIES,
-        )
-    return Secret(text.rstrip("/"))
-
-
-def _proxy_variables(scheme: str, environ: Mapping[str, str]) -> Iterator[str]:
-    names = (f"{scheme}_proxy", "all_proxy")
-    return (spelled for name in names for spelled in (name, name.upper()) if environ.get(spelled))

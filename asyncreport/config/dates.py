@@ -1,4 +1,7 @@
-"""The range of a job: its bounds on the calendar of its zone, its buckets, the length of its chunks. Pure but for the zones."""
+"""The range of a job: its bounds in its time zone, its buckets, the length of its chunks.
+
+Pure, except that it reads the time zones of the package tzdata.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,9 @@ from functools import lru_cache
 from importlib import resources
 from zoneinfo import ZoneInfo
 
-from asyncreport.config.place import SHOWN, Place, near
 from asyncreport.config.schema import GRANULARITIES, RangeFile
+from asyncreport.config.validate import Place, did_you_mean
 from asyncreport.config.yaml import Node
-from asyncreport.core.errors import ConfigError
 from asyncreport.core.job import ChunkLength, Job
 from asyncreport.core.timeline import (
     MINUTE,
@@ -21,180 +23,183 @@ from asyncreport.core.timeline import (
     day_start,
     from_instant,
     local_instant,
+    parse_duration,
     to_instant,
 )
 
-#: years that a range may touch: offsets of earlier ones were not always whole minutes, and nothing was recorded
+#: years that a range may touch: earlier UTC offsets were not always whole minutes
 YEARS = range(2000, 2101)
 
 BOUNDS = "2023-01-01, 2023-01-01T09:30, 2023-01-01T09:30+01:00, today, yesterday, now"
+_EXCLUSIVE = "; the end is not part of the range"
 
 
-def span(place: Place, given: RangeFile, now: int) -> tuple[Interval, Grid]:
-    """Resolve start, end and granularity into an interval on the edges of a grid; `now` is an instant."""
+def resolve_range(place: Place, given: RangeFile, now: int) -> tuple[Interval, Grid]:
+    """Resolve the section `range` to an interval on the edges of a grid; `now` is an instant."""
     zone = _zone(place.at("time_zone"), given.time_zone)
-    grid = Grid(_granularity(place.at("granularity"), given.granularity), zone)
-    start = _bound(place.at("start"), given.start, grid, now)
-    end = _bound(place.at("end"), given.end, grid, now)
-    if end <= start:
-        raise place.at("end").wrong(
-            "is not after range.start; a range ends with the first instant that it leaves out"
-        )
-    interval = Interval(start, end)
-    if grid.granularity is Granularity.NONE:
+    granularity = _granularity(place.at("granularity"), given.granularity)
+    grid = Grid(granularity, zone)
+    interval = _interval(place, given.start, given.end, grid, now)
+    if granularity is Granularity.NONE:
         return interval, Grid(Granularity.NONE, zone, interval)
-    _check_slots(place, grid, interval)
-    for key, at in (("start", start), ("end", end)):
-        _check_edge(place.at(key), grid, at)
+    _check_months(place, grid, interval)
+    _check_edge(place.at("start"), grid, interval.start)
+    _check_edge(place.at("end"), grid, interval.end)
     return interval, grid
 
 
 def refresh_interval(text: str, job: Job, now: int) -> Interval:
-    """Read what `--refresh` names, `START/END` as a range writes them, and cut it to the job's range; raise ConfigError."""
+    """Read `--refresh START/END` and cut it to the job's range; raise ConfigError."""
+    whole = Place.of(Node("--refresh", text, text))
     start, slash, end = text.partition("/")
     if not slash:
-        raise ConfigError(
-            f"--refresh: {text[:SHOWN]!r} is no START/END; accepted: 2024-01-01/2024-01-08, yesterday/today"
-        )
-    place = Place(
-        Node(
-            "--refresh",
-            {"start": Node("--refresh", start, start), "end": Node("--refresh", end, end)},
-        )
-    )
-    grid, whole = job.query.grid, job.interval
-    low, high = _bound(place.at("start"), start, grid, now), _bound(place.at("end"), end, grid, now)
-    if high <= low:
-        raise place.at("end").wrong(
-            "is not after the start; an interval ends with the first instant that it leaves out"
-        )
-    if high <= whole.start or low >= whole.end:
-        raise ConfigError(
-            f"--refresh: {text[:SHOWN]!r} lies outside the job's range; accepted: what overlaps {whole}"
-        )
-    return Interval(max(low, whole.start), min(high, whole.end))
+        accepted = "2024-01-01/2024-01-08, yesterday/today"
+        raise whole.must("be START/END", accepted=accepted)
+    bounds = {"start": Node("--refresh", start, start), "end": Node("--refresh", end, end)}
+    place = Place.of(Node("--refresh", bounds))
+    interval = _interval(place, start, end, job.query.grid, now)
+    if not interval.overlaps(job.interval):
+        raise whole.must("overlap the range of the job", f"; the range is {job.interval}")
+    return Interval(max(interval.start, job.interval.start), min(interval.end, job.interval.end))
+
+
+def _interval(place: Place, start: str, end: str, grid: Grid, now: int) -> Interval:
+    first = _bound(place.at("start"), start, grid, now)
+    last = _bound(place.at("end"), end, grid, now)
+    if last <= first:
+        raise place.at("end").must(f"be after {place.at('start').key}", _EXCLUSIVE)
+    return Interval(first, last)
 
 
 def _zone(place: Place, name: str) -> str:
     if name not in _zones():
-        # Who writes an offset means that offset, and the nearest name is another one.
-        like = (
-            []
-            if re.search(r"\d", name)
-            else [
-                zone
-                for zone in _zones()
-                if zone[:1] == name[:1].upper() and not re.search(r"\d", zone)
-            ]
-        )
-        raise place.wrong(
-            f"is no time zone of the IANA data base{near(name, like)}",
+        raise place.must(
+            "be an IANA time zone",
+            did_you_mean(name, _similar_zones(name)),
             accepted="UTC, or names such as Europe/Dublin",
         )
     return name
 
 
+def _similar_zones(name: str) -> list[str]:
+    # A digit means an offset, and the zone with the nearest name has another offset.
+    if re.search(r"\d", name):
+        return []
+    same_letter = [zone for zone in _zones() if zone[:1] == name[:1].upper()]
+    return [zone for zone in same_letter if not re.search(r"\d", zone)]
+
+
 @lru_cache(maxsize=1)
 def _zones() -> frozenset[str]:
-    # The system's own list would also hold `localtime` and be another on every machine.
+    # The system's own list also has `localtime`, and differs between machines.
     return frozenset((resources.files("tzdata") / "zones").read_text("utf-8").split())
-
-
-_ISO = re.compile(r"P(?=.)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+S)?)?")
 
 
 def _granularity(place: Place, text: str) -> Granularity:
     if text not in GRANULARITIES:
-        fact = (
-            "is not a granularity that is offered"
-            if _ISO.fullmatch(text)
-            else f"is no ISO 8601 duration{_meant(text)}"
-        )
-        raise place.wrong(fact, accepted=", ".join(GRANULARITIES))
+        accepted = ", ".join(GRANULARITIES)
+        raise place.must("be a granularity", _similar_granularity(text), accepted=accepted)
     return Granularity(text)
 
 
-def _meant(text: str) -> str:
-    """Suggest the granularity that other tools would take `1h` or `30min` for."""
+def _similar_granularity(text: str) -> str:
+    """Suggest the granularity that other tools write as `1h` or `30min`."""
     match = re.fullmatch(r"(\d{1,2}) ?([a-z])[a-z]*", text.lower(), re.ASCII)
-    spelled = (
-        {"m": "PT{}M", "h": "PT{}H", "d": "P{}D", "w": "P{}W"}.get(match[2], "").format(match[1])
-        if match
-        else ""
-    )
-    return f"; did you mean {spelled!r}?" if spelled in GRANULARITIES else ""
+    if match is None:
+        return ""
+    number, unit = match.groups()
+    template = {"m": "PT{}M", "h": "PT{}H", "d": "P{}D", "w": "P{}W"}.get(unit, "")
+    spelled = template.format(number)
+    if spelled not in GRANULARITIES:
+        return ""
+    return f" (did you mean {spelled!r}?)"
 
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_TIME = re.compile(
+_DATE_TIME = re.compile(
     r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{3})?)?(Z|[+-]\d{2}:\d{2})?", re.ASCII
 )
 
 
 def _bound(place: Place, text: str, grid: Grid, now: int) -> int:
+    """Read the start or the end of a range as an instant."""
     if text == "now":
-        return _floored(place, grid, now)
+        return _last_edge(place, grid, now)
     if text in ("today", "yesterday"):
-        today = from_instant(now).astimezone(ZoneInfo(grid.zone)).date()
-        return day_start(today - timedelta(days=int(text == "yesterday")), grid.zone)
-    if not _DATE.fullmatch(text) and not _TIME.fullmatch(text):
-        raise place.wrong("is no date and no date with a time", accepted=BOUNDS)
+        day = from_instant(now).astimezone(ZoneInfo(grid.zone)).date()
+        if text == "yesterday":
+            day -= timedelta(days=1)
+        return day_start(day, grid.zone)
+    moment = _moment(place, text)
+    if _DATE.fullmatch(text):
+        return day_start(moment.date(), grid.zone)
+    if moment.tzinfo is not None:
+        return to_instant(moment)
+    try:
+        return local_instant(moment, grid.zone)
+    except ValueError as error:
+        raise place.must("be one instant", f"; {error}") from error
+
+
+def _moment(place: Place, text: str) -> datetime:
+    if not _DATE.fullmatch(text) and not _DATE_TIME.fullmatch(text):
+        raise place.must("be a date or a date-time", accepted=BOUNDS)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise place.wrong(
-            "is no day of the calendar or no time of a day", accepted=BOUNDS
-        ) from error
+        raise place.must("be an existing date or date-time", accepted=BOUNDS) from error
     if moment.year not in YEARS:
-        raise place.wrong("is out of reach", accepted=f"the years {YEARS[0]} to {YEARS[-1]}")
-    if _DATE.fullmatch(text):
-        return day_start(moment.date(), grid.zone)
-    try:
-        return local_instant(moment, grid.zone) if moment.tzinfo is None else to_instant(moment)
-    except ValueError as error:
-        raise place.wrong(f"is no single instant: {error}") from error
+        raise place.must(f"be in the years {YEARS[0]} to {YEARS[-1]}")
+    return moment
 
 
-def _floored(place: Place, grid: Grid, now: int) -> int:
+def _last_edge(place: Place, grid: Grid, now: int) -> int:
+    """Give the last bucket edge at or before now; the minute, if there is only one bucket."""
     if grid.granularity is Granularity.NONE:
         return now - now % MINUTE
     try:
-        return grid.edges_around(now)[0]
+        before, _ = grid.edges_around(now)
     except ValueError as error:
-        raise place.wrong(f"has no bucket: {error}") from error
+        raise place.must("be in a bucket", f"; {error}") from error
+    return before
 
 
-def _check_slots(place: Place, grid: Grid, interval: Interval) -> None:
-    """Refuse a range with a month that is no whole number of buckets."""
+def _check_months(place: Place, grid: Grid, interval: Interval) -> None:
+    """Refuse a range with a month that is not a whole number of buckets."""
     try:
         for _ in grid.slots(interval):
             pass
     except ValueError as error:
-        raise place.at("granularity").wrong(f"does not fit: {error}") from error
+        raise place.at("granularity").must("divide each month", f"; {error}") from error
 
 
 def _check_edge(place: Place, grid: Grid, at: int) -> None:
     before, after = grid.edges_around(at)
-    if before != after:
-        edges = (
-            from_instant(edge).astimezone(ZoneInfo(grid.zone)).isoformat(timespec="minutes")
-            for edge in (before, after)
-        )
-        raise place.wrong(
-            f"lies inside a {grid.granularity.value} bucket", accepted=" or ".join(edges)
-        )
+    if before == after:
+        return
+    zone = ZoneInfo(grid.zone)
+    edges = [from_instant(edge).astimezone(zone) for edge in (before, after)]
+    accepted = " or ".join(edge.isoformat(timespec="minutes") for edge in edges)
+    raise place.must(f"be on the edge of a {grid.granularity.value} bucket", accepted=accepted)
 
 
 _CHUNK = re.compile(r"P(?:([1-9]|[12][0-9]|3[01])D|1M|T(1|2|3|4|6|8|12|24)H)")
+_CHUNKS = "P1D to P31D, P1M, or PTnH where n divides a day: 1, 2, 3, 4, 6, 8, 12, 24"
 
 
 def chunk_length(place: Place, text: str) -> ChunkLength:
-    """Read the length of a chunk; P1M is a whole slot."""
+    """Read the length of a chunk; P1M is a whole month."""
     match = _CHUNK.fullmatch(text)
     if match is None:
-        raise place.wrong(
-            "is no length of a chunk",
-            accepted="P1D to P31D, P1M, or PTnH that divides a day: 1, 2, 3, 4, 6, 8, 12, 24",
-        )
+        raise place.must("be a chunk length", accepted=_CHUNKS)
     days, hours = (int(part) if part else None for part in match.groups())
     return ChunkLength(days=days, hours=hours)
+
+
+def parse_ms(place: Place, text: str) -> int:
+    """Read an ISO 8601 duration into ms."""
+    try:
+        return parse_duration(text)
+    except ValueError:  # without a cause: it would show the value of a ${VARIABLE}
+        accepted = "durations such as PT30S, PT15M, PT12H, P4D"
+        raise place.must("be an ISO 8601 duration", accepted=accepted) from None

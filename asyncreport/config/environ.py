@@ -1,4 +1,7 @@
-"""The environment: `.env` under it, and `${VARIABLE}` in a job file. Reads `.env`; knows no process environment but its argument."""
+"""The environment: `.env`, and `${VARIABLE}` in a job file. Reads `.env`; owns no file.
+
+The process's environment comes only as an argument.
+"""
 
 from __future__ import annotations
 
@@ -7,78 +10,88 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from dotenv.parser import parse_stream
+from dotenv.parser import Binding, parse_stream
 
-from asyncreport.config.place import Place
+from asyncreport.config.validate import VALUE_SHOWN, Place
 from asyncreport.config.yaml import Node
 from asyncreport.core.errors import ConfigError
+from asyncreport.core.text import shorten
 
 
 def read_environ(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """Put the `.env` of a folder, where there is one, under an environment, which always wins; raise ConfigError where it is unreadable."""
+    """Add the variables of a folder's `.env`, if it exists, to an environment.
+
+    A variable of the environment takes precedence, even if it is empty.
+    Raise ConfigError if `.env` is unreadable or has a line that is not `NAME=VALUE`.
+    """
     path = folder / ".env"
+    variables: dict[str, str] = {}
+    for line in _read_lines(path):
+        if line.error:  # the line is not shown: it may contain a secret
+            raise ConfigError(
+                f"{path}:{line.original.line}: is not a NAME=VALUE line; "
+                "correct it, or start it with # to make it a comment"
+            )
+        if line.key is not None and line.value is not None:
+            variables[line.key] = line.value
+    return {**variables, **environ}
+
+
+def _read_lines(path: Path) -> list[Binding]:
     try:
         with path.open(encoding="utf-8-sig") as file:
-            lines = list(parse_stream(file))
+            return list(parse_stream(file))
     except FileNotFoundError:
-        lines = []
+        return []
     except IsADirectoryError as error:
         raise ConfigError(
-            f"{path}: is a folder; remove it, or put a file of NAME=VALUE lines there"
+            f"{path}: is a folder; remove it, or replace it by a file of NAME=VALUE lines"
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8; save it as UTF-8") from error
     except OSError as error:
         raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); mend its permissions or remove it"
+            f"{path}: cannot be read ({error.strerror}); fix its permissions or remove it"
         ) from error
-    for line in lines:
-        if line.error:  # without its words: a secret may be among them
-            raise ConfigError(
-                f"{path}:{line.original.line}: is no line of the form NAME=VALUE; mend it, or begin it with #"
-            )
-    return {
-        **{
-            line.key: line.value
-            for line in lines
-            if line.key is not None and line.value is not None
-        },
-        **environ,
-    }
 
 
-# `$${` stands for itself; a `${` that nothing closes is caught with an empty name.
+# `$${` is a literal `${`; an unclosed `${` matches with an empty name.
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?:([^{}]*)\})?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def expand(place: Place, environ: Mapping[str, str]) -> Node:
-    """Copy a tree with every `${VARIABLE}` of its texts expanded; raise ConfigError where one is not set."""
+    """Copy a tree with each `${VARIABLE}` of its texts expanded.
+
+    Raise ConfigError for a variable that is not set.
+    """
     node = place.node
     assert node is not None
     match node.value:
         case dict(members):
-            return replace(node, value={key: expand(place.at(key), environ) for key in members})
+            expanded = {key: expand(place.at(key), environ) for key in members}
+            return replace(node, value=expanded)
         case list(items):
             return replace(node, value=[expand(place.at(n), environ) for n in range(len(items))])
         case str(text):
-            return replace(
-                node, value=_REFERENCE.sub(lambda match: _expanded(place, match, environ), text)
-            )
+            return replace(node, value=_expand_text(place, text, environ))
         case _:
             return node
 
 
-def _expanded(place: Place, match: re.Match[str], environ: Mapping[str, str]) -> str:
+def _expand_text(place: Place, text: str, environ: Mapping[str, str]) -> str:
+    return _REFERENCE.sub(lambda match: _value_of(place, match, environ), text)
+
+
+def _value_of(place: Place, match: re.Match[str], environ: Mapping[str, str]) -> str:
     if match[0] == "$${":
         return "${"
     name = match[1] or ""
     if not _VARIABLE.fullmatch(name):
-        raise place.wrong(
-            "holds a ${ without a variable's name and }; write ${VARIABLE}, or $${ for the characters themselves"
+        raise place.must(
+            "have a variable's name and } after ${", "; write ${VARIABLE}, or $${ for a literal ${"
         )
     if name not in environ:
-        raise place.error(
-            f"the variable {name[:60]} is not set; set it in the environment or in .env"
-        )
+        shown = shorten(name, VALUE_SHOWN)
+        raise place.error(f"the variable {shown} is not set; set it in the environment or in .env")
     return environ[name]

@@ -32,7 +32,7 @@ DEFAULT = "mypurecloud.com"
 #: all names that are accepted
 NAMES = (*REGIONS.values(), *REGIONS)
 
-#: for messages, which would drown in both
+#: for messages; both lists would be too long
 ACCEPTED = "a domain such as mypurecloud.ie, or an AWS region: " + ", ".join(REGIONS)
 
 

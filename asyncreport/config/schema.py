@@ -1,23 +1,22 @@
-"""The job file as it is written: its keys, their types, and the JSON Schema made of both. Pure."""
+"""The keys of a job file, their types and descriptions, and the JSON Schema of them. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, inspect
 
 from asyncreport.config.metrics import METRICS
-from asyncreport.config.place import Place
 from asyncreport.config.regions import NAMES
-from asyncreport.config.validate import check
+from asyncreport.config.validate import Place, check_types
 from asyncreport.config.yaml import Node
 from asyncreport.core.columns import column
 from asyncreport.core.job import Secret
 from asyncreport.core.timeline import Granularity
 
-#: what records can be split by besides the user, as the vendor spells it:
+#: what records can be split by in addition to the user, as the vendor spells it:
 #: https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/conversation-query
 _DIMENSIONS = (
     "mediaType",
@@ -39,7 +38,8 @@ _DIMENSIONS = (
     "requestedRouting",
 )
 
-#: dimensions of which one interaction can have several values, as the vendor spells them: records split by them do not add up
+#: dimensions that can have several values in one interaction, as the vendor spells them: records
+#: split by them do not add up to the total
 MULTI_VALUED = frozenset(
     {"divisionId", "activeSkillId", "requestedRoutingSkillId", "requestedRouting"}
 )
@@ -63,9 +63,19 @@ MEDIA_TYPES = (
 
 GRANULARITIES = tuple(granularity.value for granularity in Granularity)
 
+T = TypeVar("T")
 
-def _text(description: str, *examples: str) -> Meta:
+
+def _key(description: str, *examples: str) -> Meta:
     return Meta(description=description, examples=list(examples) or None)
+
+
+def _number(low: int, high: int, description: str) -> Meta:
+    return Meta(ge=low, le=high, description=description)
+
+
+def _list(description: str) -> Meta:
+    return Meta(min_length=1, description=description)
 
 
 def _one_of(names: Iterable[str]) -> Meta:
@@ -76,97 +86,78 @@ def _one_of(names: Iterable[str]) -> Meta:
 class EmulatorFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The size and seed of an emulator."""
 
-    agents: Annotated[
-        int, Meta(ge=1, le=100_000, description="users of the emulated organisation")
-    ] = 40
-    seed: Annotated[
-        int, Meta(ge=0, le=2**31 - 1, description="another seed is another organisation")
-    ] = 1
+    agents: Annotated[int, _number(1, 100_000, "users of the emulated organisation")] = 40
+    seed: Annotated[int, _number(0, 2**31 - 1, "another seed gives another organisation")] = 1
     clients: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=10,
-            description="OAuth clients that ask at once, each within a limit of its own",
-        ),
+        int, _number(1, 10, "OAuth clients that work in parallel, each with its own rate limit")
     ] = 1
 
 
 class ClientFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of several OAuth clients of an organisation."""
 
-    client_id: Annotated[str, _text("the OAuth client's id", "${GENESYS_CLIENT_ID}")]
-    client_secret: Annotated[Secret, _text("the OAuth client's secret", "${GENESYS_CLIENT_SECRET}")]
+    client_id: Annotated[str, _key("the OAuth client's id", "${GENESYS_CLIENT_ID}")]
+    client_secret: Annotated[Secret, _key("the OAuth client's secret", "${GENESYS_CLIENT_SECRET}")]
 
 
 class ConnectionFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One organisation: `region`, or `api_url` and `login_url`, or `emulator`; OAuth clients of the grant type client credentials."""
+    """One organisation: `region`, or `api_url` and `login_url`, or `emulator`."""
 
-    region: (
-        Annotated[
-            str, _text("a domain or an AWS region", "mypurecloud.ie", "eu-west-1"), _one_of(NAMES)
-        ]
-        | UnsetType
-    ) = UNSET
-    api_url: (
-        Annotated[str, _text("of a gateway, instead of region", "https://gateway.example/api")]
-        | UnsetType
-    ) = UNSET
-    login_url: (
-        Annotated[str, _text("of a gateway, instead of region", "https://gateway.example/login")]
-        | UnsetType
-    ) = UNSET
+    region: Annotated[
+        str | UnsetType,
+        _key("a domain or an AWS region", "mypurecloud.ie", "eu-west-1"),
+        _one_of(NAMES),
+    ] = UNSET
+    api_url: Annotated[
+        str | UnsetType,
+        _key("the API of a gateway, instead of region", "https://gateway.example/api"),
+    ] = UNSET
+    login_url: Annotated[
+        str | UnsetType,
+        _key("the login host of a gateway, instead of region", "https://gateway.example/login"),
+    ] = UNSET
     emulator: Annotated[
         bool | EmulatorFile,
-        Meta(description="true, or agents, seed and clients, instead of all hosts and credentials"),
+        _key("true, or agents, seed and clients; instead of hosts and credentials"),
     ] = False
-    client_id: (
-        Annotated[str, _text("the OAuth client's id", "${GENESYS_CLIENT_ID}")] | UnsetType
-    ) = UNSET
-    client_secret: (
-        Annotated[Secret, _text("the OAuth client's secret", "${GENESYS_CLIENT_SECRET}")]
-        | UnsetType
-    ) = UNSET
+    client_id: Annotated[str | UnsetType, _key("the OAuth client's id", "${GENESYS_CLIENT_ID}")] = (
+        UNSET
+    )
+    client_secret: Annotated[
+        Secret | UnsetType, _key("the OAuth client's secret", "${GENESYS_CLIENT_SECRET}")
+    ] = UNSET
     clients: (
         Annotated[
             list[ClientFile],
-            Meta(
-                min_length=1,
-                description="several OAuth clients, each with client_id and client_secret, instead of one: they share the work",
+            _list(
+                "several OAuth clients that share the work, each with client_id and client_secret"
             ),
         ]
         | UnsetType
     ) = UNSET
     requests_per_minute: Annotated[
         int,
-        Meta(
-            ge=1,
-            le=30_000,
-            description="the server's limit for one client; the pace stays under it",
-        ),
+        _number(1, 30_000, "the server's rate limit for one OAuth client; requests stay below it"),
     ] = 300
-    proxy: (
-        Annotated[
-            Secret,
-            _text(
-                "an HTTP proxy; left out: HTTPS_PROXY and NO_PROXY of the environment",
-                "http://proxy.example:3128",
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
+    proxy: Annotated[
+        Secret | UnsetType,
+        _key(
+            "an HTTP proxy; default: HTTPS_PROXY and NO_PROXY of the environment",
+            "http://proxy.example:3128",
+        ),
+    ] = UNSET
     allow_http: Annotated[
-        bool, Meta(description="true: api_url and login_url may be http:// beyond this machine")
+        bool, _key("true: api_url and login_url of other machines may start with http://")
     ] = False
 
 
 class RangeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What time the records cover, and in which buckets."""
+    """The time that the records cover, and the length of their buckets."""
 
     start: Annotated[
         str,
-        _text(
-            "the first instant, a date such as 2023-01-01",
+        _key(
+            "the start of the range, a date such as 2023-01-01",
             "2023-01-01",
             "2023-01-01T09:30",
             "yesterday",
@@ -174,167 +165,141 @@ class RangeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ]
     end: Annotated[
         str,
-        _text(
-            "the first instant after the range, a date such as 2024-01-01",
+        _key(
+            "the end of the range (exclusive), a date such as 2024-01-01",
             "2024-01-01",
             "today",
             "now",
         ),
     ]
-    time_zone: Annotated[str, _text("an IANA name", "Europe/Dublin", "America/New_York")] = "UTC"
+    time_zone: Annotated[str, _key("an IANA time zone", "Europe/Dublin", "America/New_York")] = (
+        "UTC"
+    )
     granularity: Annotated[
         str,
-        _text("the length of a bucket; none: one bucket for the whole range", "PT30M", "P1D"),
+        _key("the length of a bucket; none: one bucket for the whole range", "PT30M", "P1D"),
         _one_of(GRANULARITIES),
     ] = "PT1H"
-    chunk: (
-        Annotated[
-            str,
-            _text(
-                "the length of a query: PnD (1-31), P1M, or PTnH that divides a day; left out: as long as memory allows",
-                "P7D",
-                "PT12H",
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
+    chunk: Annotated[
+        str | UnsetType,
+        _key(
+            "the length of one query: PnD (1-31), P1M, or PTnH where n divides a day; "
+            "default: as long as memory allows",
+            "P7D",
+            "PT12H",
+        ),
+    ] = UNSET
 
 
 class FilterFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which interactions count."""
+    """The interactions that count."""
 
     media_types: (
-        Annotated[
-            list[Annotated[str, _one_of(MEDIA_TYPES)]],
-            Meta(min_length=1, description="media types; left out: all"),
-        ]
+        Annotated[list[Annotated[str, _one_of(MEDIA_TYPES)]], _list("media types; default: all")]
         | UnsetType
     ) = UNSET
-    queues: (
-        Annotated[list[str], Meta(min_length=1, description="queue ids; left out: all")] | UnsetType
-    ) = UNSET
+    queues: Annotated[list[str], _list("queue ids; default: all")] | UnsetType = UNSET
     divisions: (
-        Annotated[
-            list[str],
-            Meta(min_length=1, description="division ids; left out: all that the client may see"),
-        ]
+        Annotated[list[str], _list("division ids; default: all that the OAuth client can see")]
         | UnsetType
     ) = UNSET
 
 
 class TeamFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A named set of users: `users`, or today's members of a `group`, `team` or `queue`, or everyone."""
+    """A set of users: `users`, the members of a `group`, `team` or `queue`, or everyone."""
 
-    name: Annotated[str, _text("the team's name in the records", "billing")]
+    name: Annotated[str, _key("the team's name in the records", "billing")]
     users: (
-        Annotated[
-            list[str],
-            Meta(
-                min_length=1, description="user ids; with no users, group, team or queue: everyone"
-            ),
-        ]
+        Annotated[list[str], _list("user ids; without users, group, team or queue: everyone")]
         | UnsetType
     ) = UNSET
-    group: Annotated[str, _text("a group's id or exact name", "Night Shift")] | UnsetType = UNSET
-    team: Annotated[str, _text("a team's id or exact name", "Billing East")] | UnsetType = UNSET
-    queue: Annotated[str, _text("a queue's id or exact name", "Billing")] | UnsetType = UNSET
-    connection: (
-        Annotated[
-            str, _text("the name of a connection; left out: default, or the only one", "default")
-        ]
-        | UnsetType
-    ) = UNSET
+    group: Annotated[str | UnsetType, _key("a group's id or exact name", "Night Shift")] = UNSET
+    team: Annotated[str | UnsetType, _key("a team's id or exact name", "Billing East")] = UNSET
+    queue: Annotated[str | UnsetType, _key("a queue's id or exact name", "Billing")] = UNSET
+    connection: Annotated[
+        str | UnsetType,
+        _key(
+            "the name of a connection; default: the one named default, or the only one", "default"
+        ),
+    ] = UNSET
 
 
 class LimitsFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How hard to try."""
+    """How many requests at once, and how long to retry them."""
 
-    concurrency: Annotated[int, Meta(ge=1, le=64, description="requests under way at once")] = 16
-    max_attempts: Annotated[int, Meta(ge=1, le=20, description="attempts of one request")] = 8
+    concurrency: Annotated[int, _number(1, 64, "requests in flight at once")] = 16
+    max_attempts: Annotated[int, _number(1, 20, "attempts of one request")] = 8
     give_up_after: Annotated[
-        str, _text("on one request, waits included, as an ISO 8601 duration", "PT15M")
+        str, _key("time for one request, waits included, as an ISO 8601 duration", "PT15M")
     ] = "PT15M"
-    request_timeout: Annotated[str, _text("on one attempt, as an ISO 8601 duration", "PT1M")] = (
-        "PT1M"
-    )
+    request_timeout: Annotated[
+        str, _key("time for one attempt, as an ISO 8601 duration", "PT1M")
+    ] = "PT1M"
 
 
 class OutputFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the records go."""
+    """Where the records are written."""
 
     path: Annotated[
         str,
-        _text(
-            "a file such as exports/aht.jsonl; may hold {month}",
+        _key(
+            "a file such as exports/aht.jsonl; may contain {month}",
             "exports/aht.jsonl",
             "exports/{month}.jsonl",
         ),
     ]
-    per_team: (
-        Annotated[
-            str,
-            _text("a file for each team; holds {team}, may hold {month}", "exports/{team}.jsonl"),
-        ]
-        | UnsetType
-    ) = UNSET
+    per_team: Annotated[
+        str | UnsetType,
+        _key("a file for each team; contains {team}, may contain {month}", "exports/{team}.jsonl"),
+    ] = UNSET
     settle: Annotated[
         str,
-        _text(
-            "what was fetched sooner than this after its end is fetched again by the next run",
-            "P4D",
-        ),
+        _key("data that was fetched sooner than this after its end is fetched again", "P4D"),
     ] = "P4D"
 
 
 class JobFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A job of asyncreport: what to ask of whom, over which range, into which files."""
+    """A job of asyncreport: what to fetch, for which range and teams, and where to write it."""
 
-    name: Annotated[str, _text("the job's name, which its state is kept under", "aht-2023")]
-    connections: (
-        Annotated[
-            dict[str, ConnectionFile],
-            Meta(
-                description="organisations by name; left out: one named default, "
-                "from GENESYS_CLIENT_ID, GENESYS_CLIENT_SECRET and GENESYS_ENV"
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
+    name: Annotated[str, _key("the job's name; its state folder has this name", "aht-2023")]
+    connections: Annotated[
+        dict[str, ConnectionFile] | UnsetType,
+        _key(
+            "organisations by name; default: one named default, "
+            "from GENESYS_CLIENT_ID, GENESYS_CLIENT_SECRET and GENESYS_ENV"
+        ),
+    ] = UNSET
     contract: Annotated[
         Literal["aggregates", "query-jobs", "entities"],
-        Meta(
-            description="the dialect spoken to the API; query-jobs: for answers too large to be had at once; "
-            "entities: for gateways that speak select and where"
+        _key(
+            "the protocol of the API; query-jobs: for results too large for one response; "
+            "entities: for gateways that use select and where"
         ),
     ] = "aggregates"
-    range: Annotated[RangeFile, Meta(description="start and end")]
+    range: Annotated[RangeFile, _key("start and end")]
     split_by: Annotated[
         list[Annotated[str, _one_of(DIMENSIONS)]],
-        Meta(description="dimensions that split each agent's buckets into several records"),
+        _key("dimensions that split each agent's buckets into several records"),
     ] = []
     occupancy: Annotated[
         bool,
-        Meta(description="true: routing-status times and occupancy as columns; not with split_by"),
+        _key("true: add columns for routing-status times and occupancy; not with split_by"),
     ] = False
     metrics: Annotated[
         list[Annotated[str, _one_of(METRICS)]],
-        Meta(
-            description="further metrics of the vendor's, each a count and a sum in ms as columns"
-        ),
+        _key("more metrics of the vendor; each adds two columns, a count and a sum in ms"),
     ] = []
-    filter: Annotated[FilterFile, Meta(description="which interactions count; left out: all")] = (
-        FilterFile()
+    filter: Annotated[FilterFile, _key("the interactions that count; default: all")] = FilterFile()
+    teams: Annotated[list[TeamFile], _list("at least one team with a name")]
+    limits: Annotated[LimitsFile, _key("how many requests at once, and how long to retry them")] = (
+        LimitsFile()
     )
-    teams: Annotated[
-        list[TeamFile], Meta(min_length=1, description="at least one team with a name")
-    ]
-    limits: Annotated[LimitsFile, Meta(description="how hard to try")] = LimitsFile()
-    output: Annotated[OutputFile, Meta(description="path, where the records go")]
+    output: Annotated[OutputFile, _key("path, the file to write")]
 
 
 def convert(root: Node) -> JobFile:
-    """Convert a tree of nodes; raise ConfigError for a key or a type that a job file does not have."""
-    check(Place(root), inspect.type_info(JobFile))
+    """Convert a tree of nodes; raise ConfigError for an unknown key or a wrong type."""
+    check_types(Place.of(root), inspect.type_info(JobFile))
     return msgspec.convert(_plain(root), JobFile, dec_hook=lambda _, text: Secret(text))
 
 
@@ -346,6 +311,13 @@ def _plain(node: Node) -> object:
             return [_plain(item) for item in items]
         case scalar:
             return scalar
+
+
+def unset_to_none(value: T | UnsetType) -> T | None:
+    """Give the value of an optional key; None if the file does not have it."""
+    if isinstance(value, UnsetType):
+        return None
+    return value
 
 
 def job_schema() -> dict[str, Any]:

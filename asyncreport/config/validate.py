@@ -1,57 +1,210 @@
-"""Checks a tree of nodes against the types of the job file, so that errors know value, key and line. Pure.
+"""A place in a job file, the errors that name it, and the check of types. Pure.
 
-msgspec would convert as strictly, but its messages name neither the value nor a mapping's key nor a list's item.
+msgspec converts just as strictly, but its errors write `[...]` for a mapping's key and say neither
+the value nor what the key is for. So a walk over the types comes first; then msgspec converts.
 """
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import inspect
 
-from asyncreport.config.place import Place, near
 from asyncreport.config.yaml import Node, Value
+from asyncreport.core.errors import ConfigError
+from asyncreport.core.text import shorten
+
+#: characters of a value or a key that a message shows
+VALUE_SHOWN = 60
+
+_KIND_NAMES = {
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a mapping",
+}
+
+#: keys whose value may contain a password before an `@`
+_URLS = ("api_url", "login_url", "proxy")
 
 
-def check(place: Place, kind: inspect.Type) -> None:
-    """Check what stands at a place and below it; raise ConfigError for the first thing of another type."""
-    node = place.node
-    assert node is not None
-    meta, kind = (kind, kind.type) if isinstance(kind, inspect.Metadata) else (None, kind)
-    if node.value is None or (
-        node.value == [] and isinstance(kind, inspect.ListType) and kind.min_length
-    ):
-        raise place.error(f"is empty; expected: {_described(meta) or 'a value'}")
-    if isinstance(kind, inspect.UnionType):
-        if not isinstance(node.value, bool | dict):
-            raise place.wrong(f"is of another type; expected: {_described(meta)}")
-        check(place, _chosen(kind, node))
-    elif isinstance(kind, inspect.StructType):
-        _check_struct(place, kind, node.value)
-    elif isinstance(kind, inspect.DictType):
-        for key in _members(place, node.value):
-            check(place.at(key), kind.value_type)
-    elif isinstance(kind, inspect.ListType):
-        _check_list(place, kind, node.value)
-    elif isinstance(kind, inspect.IntType | inspect.BoolType):
-        _check_number(place, kind, node.value)
-    else:
-        _check_text(place, kind, node.value, example=next(iter(_said(meta, "examples")), ""))
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A key of a job file, present or not."""
+
+    #: None: the file does not have the key
+    node: Node | None
+    #: the position of the node, or of the nearest one around it
+    where: str
+    path: tuple[str | int, ...] = field(default=())
+
+    @classmethod
+    def of(cls, root: Node) -> Place:
+        """Start at the root of a tree."""
+        return cls(root, root.where)
+
+    def at(self, *keys: str | int) -> Place:
+        """Go down."""
+        place = self
+        for key in keys:
+            place = place._child(key)
+        return place
+
+    def _child(self, key: str | int) -> Place:
+        path = (*self.path, key)
+        child: Node | None = None
+        if self.node is not None:
+            child = _member(self.node.value, key)
+        if child is None:
+            return Place(None, self.where, path)
+        return Place(child, child.where, path)
+
+    @property
+    def key(self) -> str:
+        """Spell the path: `teams[0].users[3]`."""
+        spelled = ""
+        for key in self.path:
+            if isinstance(key, int):
+                spelled += f"[{key}]"
+            else:
+                spelled += f".{_shown_key(key)}"
+        return spelled.removeprefix(".")
+
+    def error(self, fact: str, *, accepted: str = "") -> ConfigError:
+        """Report a fact about the key; the value is not shown."""
+        message = f"{self.where}: "
+        if self.path:
+            message += f"{self.key}: "
+        message += fact
+        if accepted:
+            message += f"; accepted: {accepted}"
+        return ConfigError(message)
+
+    def must(self, rule: str, then: str = "", *, accepted: str = "") -> ConfigError:
+        """Report a value that breaks a rule: `must be a date, but is 'x'`, then more words."""
+        fact = f"must {rule}"
+        shown = self.shown_value()
+        if shown:
+            fact += f", but is {shown}"
+        return self.error(fact + then, accepted=accepted)
+
+    def shown_value(self) -> str:
+        """Give the value as the file spells it; nothing for a secret, a list or a mapping."""
+        node = self.node
+        if node is None or isinstance(node.value, list | dict) or "client_secret" in self.path:
+            return ""
+        text = _without_password(node.text, self.path[-1:])
+        if not isinstance(node.value, str):
+            return text
+        if not text:
+            return ""
+        return repr(shorten(text, VALUE_SHOWN))
 
 
-def _said(kind: inspect.Type | None, about: str) -> Any:
-    extra = kind.extra_json_schema if isinstance(kind, inspect.Metadata) else None
-    return (extra or {}).get(about, ())
+def _member(value: Value, key: str | int) -> Node | None:
+    if isinstance(value, dict) and isinstance(key, str):
+        return value.get(key)
+    if isinstance(value, list) and isinstance(key, int) and key < len(value):
+        return value[key]
+    return None
 
 
-def _described(kind: inspect.Type | None) -> str:
-    return str(_said(kind, "description") or "")
+def _shown_key(key: str) -> str:
+    # `{client_secret:abc}` lacks a space, so all of it is a key: the rest may be a secret.
+    shown = key.partition(":")[0][:VALUE_SHOWN]
+    if shown.isprintable():
+        return shown
+    return repr(shown)
 
 
-def _chosen(kind: inspect.UnionType, node: Node) -> inspect.Type:
-    """Choose the member of `bool | struct` that a value is meant to be."""
-    wanted = inspect.StructType if isinstance(node.value, dict) else inspect.BoolType
-    return next(member for member in kind.types if isinstance(member, wanted))
+def _without_password(text: str, name: tuple[str | int, ...]) -> str:
+    if not name or name[0] not in _URLS:
+        return text
+    if "@" in text:
+        return "***@" + text.rpartition("@")[2]
+    if name[0] == "proxy":  # without an @, nothing says which part is the password
+        return ""
+    return text
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Suggest the nearest known word: ` (did you mean 'end'?)`, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    if not close:
+        return ""
+    return f" (did you mean {close[0]!r}?)"
+
+
+def check_types(place: Place, kind: inspect.Type) -> None:
+    """Check a value and all values inside it; raise ConfigError for the first of a wrong type."""
+    about = _about(kind)
+    if isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    value = _value(place)
+    if _is_empty(value, kind):
+        raise place.error(f"is empty; expected: {about.get('description', 'a value')}")
+    _check_kind(place, kind, value, example=next(iter(about.get("examples", ())), ""))
+
+
+def _check_kind(place: Place, kind: inspect.Type, value: Value, *, example: str) -> None:
+    match kind:
+        case inspect.UnionType():
+            _check_switch(place, kind, value)
+        case inspect.StructType():
+            _check_struct(place, kind, value)
+        case inspect.DictType():
+            for key in _members(place, value):
+                check_types(place.at(key), kind.value_type)
+        case inspect.ListType():
+            _check_list(place, kind, value)
+        case inspect.IntType():
+            _check_integer(place, kind, value)
+        case inspect.BoolType():
+            _check_boolean(place, value)
+        case inspect.LiteralType():
+            _check_literal(place, kind, value)
+        case _:
+            _check_text(place, value, example=example)
+
+
+def _about(kind: inspect.Type | None) -> dict[str, Any]:
+    """Give the description and the examples of a key."""
+    if isinstance(kind, inspect.Metadata):
+        return kind.extra_json_schema or {}
+    return {}
+
+
+def _value(place: Place) -> Value:
+    assert place.node is not None
+    return place.node.value
+
+
+def _is_empty(value: Value, kind: inspect.Type) -> bool:
+    if isinstance(kind, inspect.ListType) and kind.min_length:
+        return value is None or value == []
+    return value is None
+
+
+def _wrong_type(place: Place, rule: str, then: str = "") -> ConfigError:
+    shown = place.shown_value() or _KIND_NAMES[type(_value(place))]
+    return place.error(f"must be {rule}, but is {shown}{then}")
+
+
+def _check_switch(place: Place, kind: inspect.UnionType, value: Value) -> None:
+    """Check a key that is true, false or a mapping."""
+    if isinstance(value, bool):
+        return
+    (mapping,) = (member for member in kind.types if isinstance(member, inspect.StructType))
+    if isinstance(value, dict):
+        _check_struct(place, mapping, value)
+        return
+    keys = ", ".join(field.encode_name for field in mapping.fields)
+    raise _wrong_type(place, f"true, false or a mapping of {keys}")
 
 
 def _check_struct(place: Place, kind: inspect.StructType, value: Value) -> None:
@@ -59,58 +212,60 @@ def _check_struct(place: Place, kind: inspect.StructType, value: Value) -> None:
     members = _members(place, value)
     for key in members:
         if key not in fields:
-            raise place.at(key).error(
-                f"is no known key{near(key, fields)}", accepted=", ".join(fields)
-            )
-    for key, field in fields.items():
+            suggestion = did_you_mean(key, fields)
+            accepted = ", ".join(fields)
+            raise place.at(key).error(f"is not a known key{suggestion}", accepted=accepted)
+    for key, known in fields.items():
         if key in members:
-            check(place.at(key), field.type)
-        elif field.required:
-            raise place.at(key).error(f"is missing; expected: {_described(field.type)}")
+            check_types(place.at(key), known.type)
+        elif known.required:
+            expected = _about(known.type).get("description", "a value")
+            raise place.at(key).error(f"is missing; expected: {expected}")
 
 
 def _members(place: Place, value: Value) -> dict[str, Node]:
     if not isinstance(value, dict):
-        raise place.error(f"is {_name(value)}, not a mapping of keys")
+        given = _KIND_NAMES[type(value)]
+        raise place.error(f"must be a mapping (lines of KEY: VALUE), but is {given}")
     return value
 
 
 def _check_list(place: Place, kind: inspect.ListType, value: Value) -> None:
     if not isinstance(value, list):
-        raise place.error(
-            f"is {_name(value)}, not a list; write [...] or lines that begin with a dash"
-        )
-    for n in range(len(value)):
-        check(place.at(n), kind.item_type)
+        given = _KIND_NAMES[type(value)]
+        raise place.error(f"must be a list, but is {given}; write [...] or lines that start with -")
+    for number in range(len(value)):
+        check_types(place.at(number), kind.item_type)
 
 
-def _check_number(place: Place, kind: inspect.IntType | inspect.BoolType, value: Value) -> None:
-    if isinstance(kind, inspect.IntType):
-        if type(value) is not int or not (kind.ge or 0) <= value <= (kind.le or value):
-            raise place.wrong(
-                "is no whole number within the limits", accepted=f"{kind.ge} to {kind.le}"
-            )
-    elif not isinstance(value, bool):
-        raise place.wrong("is neither true nor false", accepted="true, false")
+def _check_integer(place: Place, kind: inspect.IntType, value: Value) -> None:
+    low, high = kind.ge, kind.le
+    assert low is not None
+    assert high is not None
+    # Not isinstance: true is an int too.
+    if type(value) is not int or not low <= value <= high:
+        raise _wrong_type(place, f"an integer from {low} to {high}")
 
 
-def _check_text(place: Place, kind: inspect.Type, value: Value, *, example: str) -> None:
+def _check_boolean(place: Place, value: Value) -> None:
+    if not isinstance(value, bool):
+        raise _wrong_type(place, "true or false")
+
+
+def _check_literal(place: Place, kind: inspect.LiteralType, value: Value) -> None:
+    known = [str(each) for each in kind.values]
     if not isinstance(value, str):
-        such = f" such as {example}" if example else ""
-        quote = "" if isinstance(value, list | dict) else "; put what is meant as text in quotes"
-        raise place.wrong(f"is {_name(value)}, not text{such}{quote}")
-    if isinstance(kind, inspect.LiteralType) and value not in kind.values:
-        known = [str(each) for each in kind.values]
-        raise place.wrong(f"is not known{near(value, known)}", accepted=", ".join(known))
+        raise _wrong_type(place, f"one of {', '.join(known)}")
+    if value not in known:
+        raise place.must(f"be one of {', '.join(known)}", did_you_mean(value, known))
 
 
-def _name(value: Value) -> str:
-    names = {
-        bool: "a truth value",
-        int: "a number",
-        float: "a number",
-        str: "text",
-        list: "a list",
-        dict: "a mapping",
-    }
-    return names[type(value)]
+def _check_text(place: Place, value: Value, *, example: str) -> None:
+    if isinstance(value, str):
+        return
+    rule = "text"
+    if example:
+        rule += f" such as {example}"
+    if isinstance(value, list | dict):
+        raise _wrong_type(place, rule)
+    raise _wrong_type(place, rule, "; put text in quotes")

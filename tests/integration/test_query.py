@@ -190,7 +190,7 @@ def test_range_and_users_come_from_the_environment_and_its_file(tmp_path: Path) 
         GENESYS_CLIENT_SECRET="secret",
     )
     assert (refused.code, refused.out) == (2, "")
-    assert refused.err.startswith("error: GENESYS_USER_ID: teams[0].users[1]: 'a' is listed twice;")
+    assert refused.err.startswith("error: GENESYS_USER_ID: teams[0].users[1]: must differ from ")
 
 
 def test_an_empty_result_is_no_failure_and_explains_itself(tmp_path: Path) -> None:

@@ -254,19 +254,19 @@ def test_a_refresh_that_is_killed_half_way_leaves_parts_that_do_not_overlap(
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("", "--refresh: '' is no START/END; accepted: 2024-01-01/2024-01-08, yesterday/today"),
+        ("", "--refresh: must be START/END; accepted: 2024-01-01/2024-01-08, yesterday/today"),
         (
             "2024-01-03",
-            "--refresh: '2024-01-03' is no START/END; accepted: 2024-01-01/2024-01-08, yesterday/today",
+            "--refresh: must be START/END, but is '2024-01-03'; accepted: 2024-01-01/2024-01-08, ",
         ),
         (
             "2024-01-03/soon",
-            "--refresh: end: 'soon' is no date and no date with a time; accepted: 2023-01-01,",
+            "--refresh: end: must be a date or a date-time, but is 'soon'; accepted: 2023-01-01,",
         ),
-        ("2024-01-03/2024-01-03", "--refresh: end: '2024-01-03' is not after the start;"),
+        ("2024-01-03/2024-01-03", "--refresh: end: must be after start, but is '2024-01-03';"),
         (
             "2023-01-03/2023-01-05",
-            "--refresh: '2023-01-03/2023-01-05' lies outside the job's range; accepted: what overlaps 2024-01-01T",
+            "--refresh: must overlap the range of the job, but is '2023-01-03/2023-01-05'; the range is ",
         ),
     ],
 )

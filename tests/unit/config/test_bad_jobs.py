@@ -77,38 +77,28 @@ def test_each_bad_job_has_its_message(folder: Path, snapshot: SnapshotAssertion)
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("a\x07b", "job.yaml:1: is not valid YAML: control character '\\x07'"),
-        (
-            '"a\\tb"',
-            "job.yaml:1: name: 'a\\tb' is no usable name; it must not hold / \\ { } or control characters",
-        ),
-        ("é" * 51, f"job.yaml:1: name: '{'é' * 51}' is too long for a name; at most 100 bytes"),
-        ("[" * 30 + "]" * 30, "job.yaml:1: more than 20 levels of nesting are not allowed"),
-        ("\ud800", "job.yaml:1: is not UTF-8; save the file as UTF-8"),
-    ],
+    "name", ["a\x07b", '"a\\tb"', "é" * 51, "[" * 30 + "]" * 30, "\ud800"], ids=ascii
 )
-def test_a_name_that_breaks_files_or_yaml_is_refused(folder: Path, name: str, message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        load(folder, GOOD.replace("aht", name, 1))
-    assert str(caught.value) == message
+def test_a_name_that_breaks_files_or_yaml_is_refused(
+    folder: Path, name: str, snapshot: SnapshotAssertion
+) -> None:
+    assert message_of(folder, GOOD.replace("aht", name, 1)) == snapshot
 
 
 def test_a_long_value_is_cut_in_the_message(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"'x{60}' is no date"):
-        load(folder, GOOD.replace("2023-01-01", "x" * 10_000))
+    message = message_of(folder, GOOD.replace("2023-01-01", "x" * 10_000))
+    assert f"but is '{'x' * 59}…';" in message
 
 
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"^nowhere\.yaml: there is no such file; name a job file such as configs/demo\.yaml$",
+        match=r"^nowhere\.yaml: does not exist; name a job file such as configs/demo\.yaml$",
     ):
         load_job(Path("nowhere.yaml"), environ=ENVIRON, now=NOW)
 
 
-def test_a_folder_is_no_job_file(folder: Path) -> None:
+def test_a_folder_is_not_a_job_file(folder: Path) -> None:
     (folder / "jobs").mkdir()
     with pytest.raises(
         ConfigError, match=r"^jobs: cannot be read \(Is a directory\); name a readable job file$"
@@ -116,42 +106,36 @@ def test_a_folder_is_no_job_file(folder: Path) -> None:
         load_job(Path("jobs"), environ=ENVIRON, now=NOW)
 
 
-def test_a_file_over_a_mebibyte_is_refused_unread(folder: Path) -> None:
+def test_a_file_over_a_mebibyte_is_refused_without_parsing(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"^job\.yaml: is larger than 1 MiB"):
         load(folder, GOOD + "#" * (1 << 20))
 
 
+WITHOUT_CONNECTIONS = GOOD[: GOOD.index("connections")] + GOOD[GOOD.index("range") :]
+
+
 @pytest.mark.parametrize(
-    ("environ", "message"),
+    ("environ", "variable"),
     [
-        (
-            {},
-            "job.yaml:1: connections: is left out and the variable GENESYS_CLIENT_ID is not set or empty; "
-            "set it in the environment or in .env",
-        ),
-        (
-            {"GENESYS_CLIENT_ID": "a", "GENESYS_CLIENT_SECRET": ""},
-            "job.yaml:1: connections: is left out and the variable GENESYS_CLIENT_SECRET is not set or empty; "
-            "set it in the environment or in .env",
-        ),
+        ({}, "GENESYS_CLIENT_ID"),
+        ({"GENESYS_CLIENT_ID": "a", "GENESYS_CLIENT_SECRET": ""}, "GENESYS_CLIENT_SECRET"),
     ],
 )
 def test_without_connections_the_variable_that_is_not_set_is_named(
-    folder: Path, environ: dict[str, str], message: str
+    folder: Path, environ: dict[str, str], variable: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        load(
-            folder, GOOD[: GOOD.index("connections")] + GOOD[GOOD.index("range") :], environ=environ
-        )
-    assert str(caught.value) == message
+        load(folder, WITHOUT_CONNECTIONS, environ=environ)
+    assert str(caught.value) == (
+        f"job.yaml:1: connections: is missing, and the variable {variable} is not set or is empty; "
+        "set it in the environment or in .env"
+    )
 
 
-def test_a_region_variable_that_names_none_does_not_show_its_value(folder: Path) -> None:
+def test_an_unknown_region_in_the_environment_is_not_shown(folder: Path) -> None:
     environ = {"GENESYS_CLIENT_ID": "a", "GENESYS_CLIENT_SECRET": SECRET, "GENESYS_ENV": SECRET}
     with pytest.raises(
-        ConfigError, match=r"the variable GENESYS_ENV names no region; accepted: a domain such as"
+        ConfigError, match=r"the variable GENESYS_ENV is not a region; accepted: a domain such as"
     ) as caught:
-        load(
-            folder, GOOD[: GOOD.index("connections")] + GOOD[GOOD.index("range") :], environ=environ
-        )
+        load(folder, WITHOUT_CONNECTIONS, environ=environ)
     assert SECRET not in str(caught.value)

@@ -80,7 +80,7 @@ def test_this_machine_may_be_spoken_to_in_clear(folder: Path, host: str) -> None
 def test_another_machine_may_if_the_job_says_so(folder: Path, host: str) -> None:
     lines = (f"api_url: http://{host}", f"login_url: http://{host}")
     assert connection(folder, *lines, "allow_http: true").api_url == f"http://{host}"
-    with pytest.raises(ConfigError, match="in clear; use https://, or set allow_http: true"):
+    with pytest.raises(ConfigError, match="unencrypted; to allow it, set allow_http: true"):
         connection(folder, *lines)
 
 
@@ -163,7 +163,8 @@ def test_a_proxy_of_the_environment_that_is_none_is_named_without_its_password(
             environ={"https_proxy": f"socks5://me:{SECRET}@proxy:1"},
         )
     assert str(caught.value) == (
-        "job.yaml:3: connections.default: is to be reached through the variable https_proxy, which is no HTTP proxy; "
+        "job.yaml:3: connections.default: uses the proxy of the variable https_proxy, "
+        "which is not an HTTP proxy; "
         "accepted: http://[USER:PASSWORD@]HOST:PORT"
     )
 
@@ -198,8 +199,8 @@ def test_a_line_of_dotenv_that_cannot_be_read_is_told_without_its_words(
     with pytest.raises(ConfigError) as caught:
         read_environ(folder, {})
     assert (
-        str(caught.value)
-        == f"{folder / '.env'}:3: is no line of the form NAME=VALUE; mend it, or begin it with #"
+        str(caught.value) == f"{folder / '.env'}:3: is not a NAME=VALUE line; "
+        "correct it, or start it with # to make it a comment"
     )
 
 
@@ -207,7 +208,7 @@ def test_a_dotenv_that_is_a_folder_is_told(folder: Path) -> None:
     (folder / ".env").mkdir()
     with pytest.raises(
         ConfigError,
-        match=r"\.env: is a folder; remove it, or put a file of NAME=VALUE lines there$",
+        match=r"\.env: is a folder; remove it, or replace it by a file of NAME=VALUE lines$",
     ):
         read_environ(folder, {})
 
@@ -219,7 +220,8 @@ def test_a_dotenv_that_is_not_utf8_is_refused(folder: Path) -> None:
 
 
 def test_several_clients_are_one_connection_with_their_secrets_unseen(folder: Path) -> None:
-    clients = '    clients: [{client_id: "${ID}", client_secret: "${SECRET}"}, {client_id: id-2, client_secret: $$x}]\n'
+    first = '{client_id: "${ID}", client_secret: "${SECRET}"}'
+    clients = f"    clients: [{first}, {{client_id: id-2, client_secret: $$x}}]\n"
     text = GOOD.replace("    client_id: ${ID}\n    client_secret: ${SECRET}\n", clients)
     (found,) = load(folder, text).connections
     assert [(client.client_id, client.client_secret.reveal()) for client in found.clients] == [

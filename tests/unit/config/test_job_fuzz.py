@@ -114,7 +114,10 @@ ODD = [
 
 
 def mutated(rng: random.Random) -> str:
-    """Spoil a good job file at one to three places: lines moved, doubled, dropped, indented; keys, values and characters replaced."""
+    """Damage a good job file in one to three places.
+
+    Lines are moved, doubled, dropped or indented; keys, values and characters are replaced.
+    """
     text = FULL
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         lines = text.split("\n")

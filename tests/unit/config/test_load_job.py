@@ -6,9 +6,10 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
 from asyncreport.config import MULTI_VALUED
-from asyncreport.config.metrics import METRICS, REFUSED
+from asyncreport.config.metrics import METRICS, NOT_METRICS, REFUSED
 from asyncreport.config.schema import DIMENSIONS
 from asyncreport.core.columns import column
 from asyncreport.core.errors import ConfigError
@@ -38,7 +39,8 @@ def with_range(start: str, end: str, zone: str = "UTC", granularity: str = "PT1H
     """Vary the range of the good job."""
     tail = GOOD[GOOD.index("teams:") :]
     head = GOOD[: GOOD.index("range:")]
-    return f"{head}range: {{start: {start}, end: {end}, time_zone: {zone}, granularity: {granularity}}}\n{tail}"
+    values = f"start: {start}, end: {end}, time_zone: {zone}, granularity: {granularity}"
+    return f"{head}range: {{{values}}}\n{tail}"
 
 
 def test_the_good_job_is_what_its_file_says(folder: Path) -> None:
@@ -77,7 +79,8 @@ def test_every_option_arrives(folder: Path) -> None:
     text += (
         "  per_team: exports/{team}-{month}.jsonl\n  settle: PT0S\n"
         "split_by: [media_type, wrap_up_code]\n"
-        f"filter: {{media_types: [voice], queues: [{UUID.upper()}], divisions: [{UUID.upper()}, d1]}}\n"
+        f"filter: {{media_types: [voice], queues: [{UUID.upper()}], "
+        f"divisions: [{UUID.upper()}, d1]}}\n"
         "contract: query-jobs\nmetrics: [nTransferred, tAnswered]\n"
         "limits: {concurrency: 1, max_attempts: 20, give_up_after: PT1H, request_timeout: PT10S}\n"
     )
@@ -173,7 +176,7 @@ def test_without_granularity_the_range_is_one_bucket_wherever_it_begins(folder: 
 def test_now_in_a_month_without_whole_buckets_is_refused(folder: Path) -> None:
     with pytest.raises(
         ConfigError,
-        match=r"range\.end: 'now' has no bucket: 2023-04 in Australia/Lord_Howe .*; use PT30M$",
+        match=r"range\.end: must be in a bucket, but is 'now'; 2023-04 in Australia/.*; use PT30M$",
     ):
         load(
             folder,
@@ -264,15 +267,16 @@ def test_occupancy_goes_with_filter_and_metrics(folder: Path) -> None:
 
 def test_every_metric_of_the_vendor_is_a_column_or_refused_with_a_reason() -> None:
     assert len(METRICS) == len({column(metric) for metric in METRICS}) == 77
-    assert {*METRICS, *(REFUSED.keys() & vocabulary.METRICS)} == vocabulary.METRICS
+    assert {*METRICS, *REFUSED} == vocabulary.METRICS
     assert not REFUSED.keys() & set(METRICS)
+    assert not NOT_METRICS.keys() & vocabulary.METRICS
 
 
 def test_what_a_refusal_advises_is_a_metric() -> None:
     advised = {
-        word.strip(",:)")
-        for fact in REFUSED.values()
-        for word in fact.split()
+        word.strip("(,:;)")
+        for advice in (*REFUSED.values(), *NOT_METRICS.values())
+        for word in advice.split()
         if word[0] in "nt" and not word.islower()
     }
     assert advised
@@ -345,56 +349,25 @@ def test_an_override_mends_what_is_wrong_in_the_file(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "message"),
+    "option",
     [
-        (
-            "range.end=soon",
-            "--set range.end: range.end: 'soon' is no date and no date with a time; "
-            "accepted: 2023-01-01, 2023-01-01T09:30, 2023-01-01T09:30+01:00, today, yesterday, now",
-        ),
-        (
-            "range.ned=2023-01-01",
-            "--set range.ned: range.ned: is no known key; did you mean 'end'?; accepted: start, end, time_zone, granularity, chunk",
-        ),
-        (
-            "teams=[{name: a, users: [1]}]",
-            "--set teams: teams[0].users[0]: 1 is a number, not text; put what is meant as text in quotes",
-        ),
-        (
-            "range.end",
-            "--set range.end: is no KEY=VALUE; write for example --set range.end=2024-02-01",
-        ),
-        ("=x", "--set : is no KEY=VALUE; write for example --set range.end=2024-02-01"),
-        (
-            "range.end=",
-            "--set range.end: range.end: is empty; expected: the first instant after the range, a date such as 2024-01-01",
-        ),
-        (
-            "range.end=[",
-            "--set range.end: is not valid YAML: expected the node content, but found '<stream end>'",
-        ),
-        (
-            "name.x=1",
-            "--set name.x: there is no x to set at job.yaml:1; name a key that the job file can have",
-        ),
-        (
-            "teams[1].name=x",
-            "--set teams[1].name: there is no 1 to set at job.yaml:12; name a key that the job file can have",
-        ),
-        (
-            f"connections.default.client_secret:{SECRET}",
-            "--set connections.default.client_secret: is no KEY=VALUE; write for example --set range.end=2024-02-01",
-        ),
-        (
-            f"connections.default.client_secret=[{SECRET}]",
-            "--set connections.default.client_secret: connections.default.client_secret: "
-            "is a list, not text such as ${GENESYS_CLIENT_SECRET}",
-        ),
+        "range.end=soon",
+        "range.ned=2023-01-01",
+        "teams=[{name: a, users: [1]}]",
+        "range.end",
+        "=x",
+        "range.end=",
+        "range.end=[",
+        "name.x=1",
+        "teams[1].name=x",
+        f"connections.default.client_secret:{SECRET}",
+        f"connections.default.client_secret=[{SECRET}]",
     ],
 )
 def test_a_bad_override_is_named_in_place_of_the_line(
-    folder: Path, option: str, message: str
+    folder: Path, option: str, snapshot: SnapshotAssertion
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         load(folder, overrides=[option])
-    assert str(caught.value) == message
+    assert SECRET not in str(caught.value)
+    assert str(caught.value) == snapshot

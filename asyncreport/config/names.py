@@ -1,0 +1,71 @@
+"""Names that become names of files, ids, and lists of words: what text may be. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+from asyncreport.config.validate import Place, did_you_mean
+
+#: of a name that becomes part of a file's name: most file systems allow 255
+NAME_BYTES = 100
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def check_name(place: Place, text: str) -> None:
+    """Check a name: it must not leave its folder, nor break a path or a placeholder."""
+    _check_ends(place, text)
+    if text.startswith("."):
+        raise place.must("not start with a dot")
+    if not text.isprintable() or set(text) & set("/\\{}"):
+        raise place.must("not contain / \\ { } or control characters")
+    if len(text.encode()) > NAME_BYTES:
+        raise place.must(f"not be longer than {NAME_BYTES} bytes")
+
+
+def parse_id(place: Place, text: str) -> str:
+    """Read an id or an exact name of the directory; a UUID becomes lower case.
+
+    Some databases print UUIDs in upper case; the vendor never does.
+    """
+    _check_ends(place, text)
+    if not text.isprintable():
+        raise place.must("not contain control characters")
+    if _UUID.fullmatch(text):
+        return text.lower()
+    return text
+
+
+def parse_ids(place: Place, values: Sequence[str]) -> tuple[str, ...]:
+    """Read a list of different ids."""
+    ids = tuple(parse_id(place.at(number), value) for number, value in enumerate(values))
+    check_distinct(place, ids)
+    return ids
+
+
+def check_words(place: Place, values: Sequence[str], known: Collection[str], called: str) -> None:
+    """Check a list of different words that are all known; `called` says what they are."""
+    for number, value in enumerate(values):
+        if value not in known:
+            raise place.at(number).must(
+                f"be {called}", did_you_mean(value, known), accepted=", ".join(known)
+            )
+    check_distinct(place, values)
+
+
+def check_distinct(place: Place, values: Sequence[str]) -> None:
+    """Refuse a list that repeats a value."""
+    first: dict[str, int] = {}
+    for number, value in enumerate(values):
+        if value in first:
+            other = place.at(first[value]).key
+            raise place.at(number).must(f"differ from {other}", "; remove one of the two")
+        first[value] = number
+
+
+def _check_ends(place: Place, text: str) -> None:
+    if not text:
+        raise place.must("not be empty")
+    if text != text.strip():
+        raise place.must("not start or end with a space")

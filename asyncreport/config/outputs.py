@@ -1,0 +1,94 @@
+"""The output files of a job: their formats, placeholders, and that no two are one file. Pure."""
+
+from __future__ import annotations
+
+import os.path
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from asyncreport.config.dates import parse_ms
+from asyncreport.config.schema import OutputFile, unset_to_none
+from asyncreport.config.validate import Place
+from asyncreport.core.job import FORMATS, Output, Team
+
+_FORMATS = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
+
+
+def resolve_output(place: Place, given: OutputFile) -> Output:
+    """Resolve the section `output`."""
+    per_team = unset_to_none(given.per_team)
+    if per_team is not None:
+        _check_template(place.at("per_team"), per_team, ("month", "team"))
+        _check_has_team(place.at("per_team"), per_team)
+    _check_template(place.at("path"), given.path, ("month",))
+    settle = parse_ms(place.at("settle"), given.settle)
+    return Output(path=given.path, per_team=per_team, settle=settle)
+
+
+def _check_has_team(place: Place, template: str) -> None:
+    if "{team}" not in template:
+        raise place.must("contain {team}", "; without it all teams would write to the same file")
+
+
+def _check_template(place: Place, template: str, placeholders: Sequence[str]) -> None:
+    braced = [f"{{{name}}}" for name in placeholders]
+    bare = template
+    for placeholder in braced:
+        bare = bare.replace(placeholder, "x")
+    if "{" in bare or "}" in bare:
+        raise place.must(f"not contain {{ or }} except in {' and '.join(braced)}")
+    if template.startswith("~"):
+        raise place.must(
+            "not start with ~",
+            "; only a shell expands it; write for example ${HOME}/exports/aht.jsonl",
+        )
+    folders = [part.casefold() for part in Path(template).parts]
+    if ".asyncreport" in folders:
+        raise place.must(
+            "not be inside a state folder (.asyncreport)",
+            "; its files could be overwritten; use another folder",
+        )
+    if not template.isprintable() or Path(bare).suffix not in FORMATS:
+        raise place.must("be a file with a known extension", accepted=_FORMATS)
+
+
+def check_output_files(root: Place, teams: Sequence[Team], output: Output) -> None:
+    """Refuse two output files with one path.
+
+    Some file systems ignore case, and some do not distinguish composed letters.
+    """
+    if output.per_team is None:
+        return
+    first: dict[str, int] = {}
+    for number, team in enumerate(teams):
+        name = _folded(team.name)
+        if name in first:
+            raise root.at("teams", number, "name").must(
+                "give an output file of its own",
+                f"; some file systems would use the file of teams[{first[name]}]; use another name",
+            )
+        first[name] = number
+        if _clash(output.per_team.replace("{team}", team.name), output.path):
+            raise root.at("output", "per_team").must(
+                "give other files than output.path",
+                f"; the file of teams[{number}] is the same; change one of the two",
+            )
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def _clash(one: str, other: str) -> bool:
+    """Tell whether two templates give the same path in some month."""
+    first = _folded(os.path.normpath(one))
+    second = _folded(os.path.normpath(other))
+    return _covers(first, second) or _covers(second, first)
+
+
+def _covers(template: str, other: str) -> bool:
+    """Tell whether some month in a template gives the path of the other in one month."""
+    pattern = re.escape(template).replace(re.escape("{month}"), r"\d{4}-\d\d")
+    return re.fullmatch(pattern, other.replace("{month}", "2000-01")) is not None

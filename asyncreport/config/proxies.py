@@ -1,0 +1,58 @@
+"""The proxy of a connection: from the job file, or from the environment as curl reads it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+from asyncreport.config.urls import is_loopback, split_url
+from asyncreport.config.validate import Place
+from asyncreport.core.job import Secret
+
+_ACCEPTED = "http://[USER:PASSWORD@]HOST:PORT"
+
+
+def parse_proxy(place: Place, proxy: Secret) -> Secret:
+    """Read a job file's proxy."""
+    text = proxy.reveal()
+    if not _is_proxy(text):
+        raise place.must("be an HTTP proxy", accepted=_ACCEPTED)
+    return Secret(text.rstrip("/"))
+
+
+def environment_proxy(place: Place, api_url: str, environ: Mapping[str, str]) -> Secret | None:
+    """Find the proxy of the environment for a host, as curl does; None for this machine."""
+    url = urlsplit(api_url)
+    variable = _proxy_variable(url.scheme, environ)
+    if variable is None or is_loopback(url) or _is_exempt(url.netloc, environ):
+        return None
+    text = environ[variable]
+    if "://" not in text:
+        text = f"http://{text}"
+    if not _is_proxy(text):
+        # The value is not shown: it may contain a password.
+        raise place.error(
+            f"uses the proxy of the variable {variable}, which is not an HTTP proxy",
+            accepted=_ACCEPTED,
+        )
+    return Secret(text.rstrip("/"))
+
+
+def _is_proxy(text: str) -> bool:
+    url = split_url(text)
+    return url is not None and url.path in ("", "/") and not url.query and not url.fragment
+
+
+def _is_exempt(host: str, environ: Mapping[str, str]) -> bool:
+    exempt = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    return bool(proxy_bypass_environment(host, {"no": exempt}))
+
+
+def _proxy_variable(scheme: str, environ: Mapping[str, str]) -> str | None:
+    """Find the variable that names the proxy; lower case comes first."""
+    for name in (f"{scheme}_proxy", "all_proxy"):
+        for spelled in (name, name.upper()):
+            if environ.get(spelled):
+                return spelled
+    return None
