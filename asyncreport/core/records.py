@@ -1,14 +1,17 @@
-"""From counts and sums per bucket to rows: the accumulator and the arithmetic. Pure.
+"""Add up the counts and sums of responses, and make records from them. Pure.
 
-Everything is added per key (user, split values, bucket), because an answer may name a key several times: media types
-arrive unasked, a group may come in several containers and a bucket in several entries. Ratios are made last, once.
+Everything is added per key (user, split values, bucket), because a response may name a key several
+times: it splits by media types that were not asked for, a group may have several containers, and a
+bucket several entries. Ratios are computed once, at the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise, repeat
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -26,6 +29,7 @@ from asyncreport.core.columns import (
 )
 from asyncreport.core.errors import OFF_GRID, RejectedError
 from asyncreport.core.job import Query
+from asyncreport.core.text import shorten
 from asyncreport.core.timeline import iso, parse_iso
 
 #: values of the split dimensions, in the order of the columns
@@ -33,11 +37,11 @@ Split = tuple[str | None, ...]
 
 
 class Block(Struct, frozen=True, gc=False):
-    """A user's rows, in order of time and split values, as they will stand in a part."""
+    """A user's rows as a part stores them, in order of time and split values."""
 
     #: None: what no user handled
     user: str | None
-    #: JSON, one row a line
+    #: JSON, one row per line
     lines: bytes
     #: rows
     count: int
@@ -46,10 +50,10 @@ class Block(Struct, frozen=True, gc=False):
 
 
 class Stats(Struct, gc=False):
-    """What was counted and summed; either may be absent."""
+    """The numbers of one metric; either may be absent."""
 
     count: int | None = None
-    #: ms, integral though the wire types it as a float
+    #: ms; a whole number, although the vendor's type is a float
     sum: int | float | None = None
 
 
@@ -58,7 +62,7 @@ class Measure(Struct, gc=False):
 
     metric: str
     stats: Stats | None = None
-    #: the status, of routing-status times
+    #: the status, if the metric is a routing-status time
     qualifier: str | None = None
 
 
@@ -70,292 +74,323 @@ class Datum(Struct, gc=False):
     metrics: list[Measure] | None = None
 
 
-#: the largest count, or sum in ms, of one measure: 278 years; a thousand of them still add up exactly in a float
+#: the largest count, or sum in ms, of one measure: 278 years; a float still adds a thousand of
+#: them exactly
 MAX_VALUE = 2**43
 
 _HANDLE = METRICS[-1]
 
 _ENCODER = msgspec.json.Encoder()
 
-
-#: sums in ms as floats, which hold them exactly, and counts; `_places` says which is where
+#: sums in ms (floats, which hold them exactly) and counts; `_Layout` says where each one is
 _Cell = list[Any]
-#: make a row of a split's values from what follows them
-_Make = Callable[..., object]
+#: makes a row of given split values from the other values
+_MakeRow = Callable[..., object]
+#: by split values, then by bucket
+_BySplit = dict[Split, dict[int, _Cell]]
+#: what makes the row of a cell, the bucket, the cell
+_Entry = tuple[_MakeRow, int, _Cell]
 
 
 class Accumulator:
-    """Add up what the answers of one chunk report, and give it back as sorted rows."""
+    """Add up what the responses for one chunk report; give it back as sorted rows."""
 
     def __init__(self, edges: Sequence[int], query: Query) -> None:
-        texts = [iso(edge) for edge in edges]
-        self._spans = list(pairwise(texts))
-        # The strings that the vendor prints for these buckets: nearly every look-up ends here, without parsing a date.
-        self._buckets = {f"{start}/{end}": n for n, (start, end) in enumerate(self._spans)}
-        self._begins = {interval[: len(texts[0])]: interval for interval in self._buckets}
-        self._query = query
-        self._places, self._counted = _places(query)
-        self._nothing: _Cell = [0.0] * self._counted + [0.0, 0] * (
-            len(self._places) - self._counted
-        )
-        # A row of known columns is made and encoded in half the time that a dict takes.
-        self._row = msgspec.defstruct("Row", columns(query), gc=False)
-        self._queue = query.split_by.index("queueId") if "queueId" in query.split_by else None
-        self._cells: dict[str | None, dict[Split, dict[int, _Cell]]] = {}
+        self._buckets = _Buckets(edges)
+        self._layout = _layout(query)
+        self._rows = _RowMaker(query, self._buckets.spans, self._layout)
+        self._cells: dict[str | None, _BySplit] = {}
         self._statuses: dict[str | None, dict[int, list[int]]] = {}
-        self._passed_over = False
+        self._skipped_metrics = False
 
     def empty_copy(self) -> Accumulator:
-        """Give one over the same buckets in which nothing is yet: for an answer that may turn out to be none."""
-        other = object.__new__(Accumulator)
-        other.__dict__.update(self.__dict__, _cells={}, _statuses={}, _passed_over=False)
+        """Make an empty one over the same buckets, for a page that may turn out to be invalid."""
+        other: Accumulator = copy(self)
+        other._cells = {}
+        other._statuses = {}
+        other._skipped_metrics = False
         return other
 
     def absorb(self, other: Accumulator) -> None:
-        """Add all that was added to another, which is used up by that."""
+        """Add everything that another one holds; the other one must not be used afterwards."""
         for user, by_split in other._cells.items():
-            mine = self._cells.setdefault(user, {})
             for split, by_bucket in by_split.items():
-                _add_cells(mine.setdefault(split, {}), by_bucket)
+                _add_cells(self._cells_of(user, split), by_bucket)
         for user, times in other._statuses.items():
             _add_cells(self._statuses.setdefault(user, {}), times)
-        self._passed_over |= other._passed_over
+        self._skipped_metrics |= other._skipped_metrics
 
     def skip_ungrouped(self, data: Iterable[Any]) -> None:
-        """Leave out a group's buckets, of no user, where certain users were asked for."""
-        self._passed_over |= any(datum.metrics for datum in data)
+        """Skip a group without a user if listed users were asked for; note if it had metrics."""
+        self._skipped_metrics |= any(datum.metrics for datum in data)
 
     @property
     def only_ungrouped(self) -> bool:
-        """Tell whether all that was reported was of no user, where certain users were asked for."""
-        return self._passed_over and not self._cells and not self._statuses
+        """Tell whether every metric came without a user, although listed users were asked for."""
+        return self._skipped_metrics and not self._cells and not self._statuses
 
     def bucket_starting(self, start: str | None) -> str:
-        """Give the bucket, `start/end`, that begins at an instant of any offset; raise RejectedError where none does."""
-        found = self._begins.get(_canonical(start or ""))
-        if found is None:
-            raise self.off_grid_error(start or "")
-        return found
+        """Give the bucket that begins at an instant of any offset; raise RejectedError if none."""
+        return self._buckets.starting(start or "")
+
+    def off_grid_error(self, bucket: str) -> RejectedError:
+        """Make the error for a bucket that was not asked for."""
+        return self._buckets.off_grid_error(bucket)
 
     def add(self, user: str | None, split: Split, data: Iterable[Datum]) -> None:
-        """Add one group's buckets, whatever they hold; raise RejectedError for a bucket off the grid, and for what cannot be."""
-        self.add_validated(user, split, [self._sound(datum) for datum in data])
+        """Add the buckets of a group; raise RejectedError if one is off the grid or impossible."""
+        self.add_validated(user, split, [self._validated(datum) for datum in data])
 
     def add_validated(self, user: str | None, split: Split, data: Iterable[Any]) -> None:
-        """Add one group's buckets, of which is known that they hold metrics that were asked for, whole ms and counts up to `MAX_VALUE`.
+        """Add the buckets of one group that are known to be valid.
 
-        `data` are like `Datum`s, without None in place of a list or a number. Raise RejectedError for a bucket that is not on the grid.
+        `data` are like `Datum`s without None. They hold only metrics that were asked for, whole ms
+        and numbers up to `MAX_VALUE`. Raise RejectedError for a bucket off the grid.
         """
-        # The hot loop: every lookup less shows in the whole run.
-        buckets, places, counted, nothing = (
-            self._buckets,
-            self._places,
-            self._counted,
-            self._nothing,
-        )
-        cells = self._cells.setdefault(user, {}).setdefault(split, {})
+        # The hot loop of a run: local names, and no call for each measure.
+        numbers = self._buckets.numbers
+        places = self._layout.places
+        first_counted = self._layout.first_counted
+        empty = self._layout.empty
+        cells = self._cells_of(user, split)
         for datum in data:
-            bucket = buckets.get(datum.interval)
+            bucket = numbers.get(datum.interval)
             if bucket is None:
-                bucket = self._bucket(datum.interval)
+                bucket = self._buckets.number(datum.interval)
             cell = cells.get(bucket)
             for measure in datum.metrics:
                 if cell is None:
-                    cell = cells[bucket] = nothing.copy()
+                    cell = cells[bucket] = empty.copy()
                 if (stats := measure.stats) is not None:
                     place = places[measure.metric]
                     cell[place] += stats.sum
-                    if place >= counted:
+                    if place >= first_counted:
                         cell[place + 1] += stats.count
 
-    def _sound(self, datum: Datum) -> Datum:
-        """Leave out what was not asked for, and round to whole ms; raise RejectedError for a number that cannot be."""
+    def _cells_of(self, user: str | None, split: Split) -> dict[int, _Cell]:
+        return self._cells.setdefault(user, {}).setdefault(split, {})
+
+    def _validated(self, datum: Datum) -> Datum:
+        """Drop metrics that were not asked for and round to whole ms; raise RejectedError."""
         measures = []
         for measure in datum.metrics or ():
-            if measure.metric in self._places:
-                stats = measure.stats or Stats()
-                total, count = stats.sum or 0, stats.count or 0
-                if not (0 <= total <= MAX_VALUE and 0 <= count <= MAX_VALUE):
-                    raise self._beyond(datum.interval)
-                measures.append(Measure(measure.metric, Stats(count, float(round(total)))))
+            if measure.metric in self._layout.places:
+                stats = _rounded(measure.stats or Stats(), datum.interval)
+                measures.append(Measure(measure.metric, stats))
         return Datum(datum.interval, measures)
 
-    def _beyond(self, interval: str) -> RejectedError:
-        return RejectedError(
-            f"the answer counts less than nothing, or beyond all measure, in the bucket {interval[:80]!r}"
-        )
-
     def add_statuses(self, user: str, data: Iterable[Datum]) -> None:
-        """Add one user's routing-status times; raise RejectedError for a bucket off the grid, and for a time that cannot be."""
-        cells = self._statuses.setdefault(user, {})
+        """Add a user's routing-status times; raise RejectedError as `add` does."""
+        by_bucket = self._statuses.setdefault(user, {})
         for datum in data:
-            bucket = self._bucket(datum.interval)
+            bucket = self._buckets.number(datum.interval)
             for measure in datum.metrics or ():
-                if measure.qualifier in STATUSES and measure.stats is not None:
-                    total = measure.stats.sum or 0
-                    if not 0 <= total <= MAX_VALUE:
-                        raise self._beyond(datum.interval)
-                    cell = cells.setdefault(bucket, [0] * len(STATUSES))
-                    cell[STATUSES.index(measure.qualifier)] += round(total)
+                if measure.stats is None or measure.qualifier not in STATUSES:
+                    continue
+                stats = _rounded(Stats(sum=measure.stats.sum), datum.interval)
+                times = by_bucket.setdefault(bucket, [0] * len(STATUSES))
+                times[STATUSES.index(measure.qualifier)] += int(stats.sum or 0)
 
-    def _bucket(self, interval: str) -> int:
-        bucket = self._buckets.get(interval)
-        if bucket is None:
-            bucket = self._buckets.get("/".join(map(_canonical, interval.split("/"))))
-        if bucket is None:
+    def blocks(self) -> Iterator[Block]:
+        """Walk the users, null first, each with its rows."""
+        users = self._cells.keys() | self._statuses.keys()
+        for user in sorted(users, key=null_first):
+            block = self._rows.block(user, self._cells.get(user, {}), self._statuses.get(user))
+            if block.count:
+                yield block
+
+
+class _Buckets:
+    """The buckets of a chunk, found by the text of their interval."""
+
+    def __init__(self, edges: Sequence[int]) -> None:
+        self.spans = list(pairwise(map(iso, edges)))
+        # The vendor writes the buckets exactly so: nearly every look-up ends here, without parsing
+        # a date.
+        self.numbers = {f"{start}/{end}": n for n, (start, end) in enumerate(self.spans)}
+        self._by_start = {start: f"{start}/{end}" for start, end in self.spans}
+
+    def number(self, interval: str) -> int:
+        """Look up a bucket of any offset; raise RejectedError if it is off the grid."""
+        number = self.numbers.get(interval)
+        if number is None:
+            number = self.numbers.get("/".join(map(_canonical, interval.split("/"))))
+        if number is None:
             raise self.off_grid_error(interval)
+        return number
+
+    def starting(self, start: str) -> str:
+        """Give the bucket that begins at an instant; raise RejectedError if none does."""
+        bucket = self._by_start.get(_canonical(start))
+        if bucket is None:
+            raise self.off_grid_error(start)
         return bucket
 
     def off_grid_error(self, bucket: str) -> RejectedError:
-        """Give the error that a bucket is which was not asked for."""
+        (start, first_end), (_, end) = self.spans[0], self.spans[-1]
         return RejectedError(
-            f"the answer holds a bucket {bucket[:80]!r} that was not asked for; "
-            f"expected buckets from {self._spans[0][0]} to {self._spans[-1][1]}, the first until {self._spans[0][1]}",
+            f"the response has a bucket {shorten(bucket, 80)!r} that was not asked for; "
+            f"expected buckets from {start} to {end}, the first until {first_end}",
             code=OFF_GRID,
         )
 
-    def blocks(self) -> Iterator[Block]:
-        """Walk the users, the one that is none first, each with its rows."""
-        makes: dict[Split, _Make] = {
-            split: partial(self._row, *split) if split else self._row
-            for by in self._cells.values()
-            for split in by
-        }
-        for user in sorted(self._cells.keys() | self._statuses.keys(), key=null_first):
-            by_split = self._cells.get(user, {})
-            cells = self._in_order(user, by_split, makes)
-            if cells:
-                queues = (
-                    ()
-                    if self._queue is None
-                    else (split[self._queue] for split, by_bucket in by_split.items() if by_bucket)
-                )
-                lines = _ENCODER.encode_lines(self._rows(cells, self._statuses.get(user)))
-                yield Block(
-                    user,
-                    lines,
-                    len(cells),
-                    frozenset(queue for queue in queues if queue is not None),
-                )
 
-    def _in_order(
-        self, user: str | None, by_split: dict[Split, dict[int, _Cell]], makes: dict[Split, _Make]
-    ) -> list[tuple[_Make, int, _Cell]]:
-        """List a user's cells by bucket and split values, each with how its row is made."""
-        if len(by_split) == 1 and user not in self._statuses:
-            ((split, by_bucket),) = by_split.items()
-            return list(
-                zip(
-                    repeat(makes[split]),
-                    (ordered := sorted(by_bucket)),
-                    map(by_bucket.__getitem__, ordered),
-                    strict=False,
-                )
-            )
-        found = [
-            (bucket, order, split, cell)
-            for split, by_bucket in by_split.items()
-            for order in [_sortable(split)]
-            for bucket, cell in by_bucket.items()
-        ]
-        found += ((bucket, (), (), self._nothing) for bucket in self._idle(user))
-        # Bucket and split values are a key, so that a comparison never reaches what follows them.
-        return [
-            (makes.get(split, self._row), bucket, cell) for bucket, _, split, cell in sorted(found)
-        ]
+@dataclass(slots=True, frozen=True)
+class _Layout:
+    """Where a cell holds what: each metric's sum, for some metrics followed by a count."""
 
-    def _idle(self, user: str | None) -> Iterator[int]:
-        """Walk the buckets in which a user was on queue and handled nothing; off queue alone is no work."""
-        handled = self._cells.get(user, {}).get((), {})
-        for bucket, times in self._statuses.get(user, {}).items():
-            if bucket not in handled and any(times[:-1]):
-                yield bucket
-
-    def _rows(
-        self, cells: Iterable[tuple[_Make, int, _Cell]], statuses: dict[int, list[int]] | None
-    ) -> list[object]:
-        spans = self._spans
-        if self._query.metrics or self._query.occupancy or self._query.contract == "entities":
-            return [
-                make(*spans[bucket], *self._values(cell, (statuses or {}).get(bucket)))
-                for make, bucket, cell in cells
-            ]
-        # The same at half the price: nothing further, so that a cell holds the sums of `METRICS` and how many were handled.
-        return [
-            make(
-                start,
-                end,
-                handled,
-                talk / 1000,
-                held / 1000,
-                acw / 1000,
-                handle / 1000,
-                average(handle, handled),
-            )
-            for make, bucket, (talk, held, acw, handle, handled) in cells
-            for start, end in (spans[bucket],)
-        ]
-
-    def _values(self, cell: _Cell, times: list[int] | None) -> Iterator[object]:
-        """Walk a row's values after its interval."""
-        talk, held, acw, handle = (cell[self._places[metric]] / 1000 for metric in METRICS)
-        handled = cell[self._places[_HANDLE] + 1]
-        # The entities contract knows no hold: null, for nobody measured it.
-        yield from (
-            handled,
-            talk,
-            None if self._query.contract == "entities" else held,
-            acw,
-            handle,
-        )
-        yield average(cell[self._places[_HANDLE]], handled)
-        for metric in self._query.metrics:
-            place = self._places[metric]
-            yield from (cell[place + 1], int(cell[place]))
-        if self._query.occupancy:
-            yield from _routing(times)
+    #: of each metric's sum
+    places: dict[str, int]
+    #: from here on a count follows each sum
+    first_counted: int
+    empty: _Cell
 
 
-def _places(query: Query) -> tuple[dict[str, int], int]:
-    """Say where each metric's sum is in a cell, and from which place on its count follows: only some counts are in a record."""
+def _layout(query: Query) -> _Layout:
+    """Give a count only to the metrics whose count is in a record."""
     counted = [
         metric for metric in metrics_of(query) if metric == _HANDLE or metric in query.metrics
     ]
-    others = [metric for metric in METRICS if metric not in counted]
-    places = {metric: n for n, metric in enumerate(others)}
-    return places | {metric: len(others) + 2 * n for n, metric in enumerate(counted)}, len(others)
+    uncounted = [metric for metric in METRICS if metric not in counted]
+    places = {metric: n for n, metric in enumerate(uncounted)}
+    for n, metric in enumerate(counted):
+        places[metric] = len(uncounted) + 2 * n
+    empty = [0.0] * len(uncounted) + [0.0, 0] * len(counted)
+    return _Layout(places, len(uncounted), empty)
+
+
+def _rounded(stats: Stats, interval: str) -> Stats:
+    """Round to whole ms; raise RejectedError for a number that is impossible."""
+    total = stats.sum or 0
+    count = stats.count or 0
+    if not (0 <= total <= MAX_VALUE and 0 <= count <= MAX_VALUE):
+        raise RejectedError(
+            "the response has a negative or an impossibly large number "
+            f"in the bucket {shorten(interval, 80)!r}"
+        )
+    return Stats(count, float(round(total)))
 
 
 def _add_cells(into: dict[int, list[Any]], other: dict[int, list[Any]]) -> None:
     if not into:
+        # Most groups come in one page: nothing to add up.
         into.update(other)
         return
     for bucket, cell in other.items():
         mine = into.get(bucket)
-        into[bucket] = (
-            cell
-            if mine is None
-            else [one + another for one, another in zip(mine, cell, strict=True)]
-        )
-
-
-def _routing(times: list[int] | None) -> Iterator[object]:
-    """Walk the values of the routing columns; all null where no status was reported."""
-    if times is None:
-        yield from [None] * (len(STATUS_COLUMNS) + 1)
-        return
-    for time in times:
-        yield time / 1000
-    yield occupancy(*times[:3])
+        if mine is None:
+            into[bucket] = cell
+        else:
+            into[bucket] = [one + another for one, another in zip(mine, cell, strict=True)]
 
 
 def _canonical(moment: str) -> str:
-    """Rewrite an instant of any offset as the grid spells it; give it back as it was where it is none."""
+    """Rewrite an instant of any offset as the grid writes it; give back what is not an instant."""
     try:
         return iso(parse_iso(moment))
     except (ValueError, OverflowError):
         return moment
 
 
-def _sortable(split: Split) -> tuple[tuple[bool, str], ...]:
-    return tuple(map(null_first, split))
+class _RowMaker:
+    """Make the rows of a user from sums."""
+
+    def __init__(self, query: Query, spans: Sequence[tuple[str, str]], layout: _Layout) -> None:
+        self._query = query
+        self._spans = spans
+        self._layout = layout
+        # A struct of known columns is made and encoded in half the time that a dict takes.
+        self._row = msgspec.defstruct("Row", columns(query), gc=False)
+        self._plain = not (query.metrics or query.occupancy or query.contract == "entities")
+
+    def block(
+        self,
+        user: str | None,
+        by_split: _BySplit,
+        statuses: dict[int, list[int]] | None,
+    ) -> Block:
+        """Make a user's rows, in order of time and split values."""
+        cells = self._in_order(by_split, statuses)
+        rows = self._plain_rows(cells) if self._plain else self._full_rows(cells, statuses or {})
+        return Block(user, _ENCODER.encode_lines(rows), len(rows), self._queues(by_split))
+
+    def _in_order(self, by_split: _BySplit, statuses: dict[int, list[int]] | None) -> list[_Entry]:
+        """List cells by bucket and split values, each with what makes its row."""
+        if len(by_split) == 1 and statuses is None:
+            # Most users of most jobs: there is only one key in each bucket.
+            ((split, by_bucket),) = by_split.items()
+            make = self._maker(split)
+            return [(make, bucket, by_bucket[bucket]) for bucket in sorted(by_bucket)]
+        return self._sorted(by_split, statuses or {})
+
+    def _sorted(self, by_split: _BySplit, statuses: dict[int, list[int]]) -> list[_Entry]:
+        found: list[tuple[int, Any, _MakeRow, _Cell]] = []
+        for split, by_bucket in by_split.items():
+            order = tuple(map(null_first, split))
+            make = self._maker(split)
+            found += [(bucket, order, make, cell) for bucket, cell in by_bucket.items()]
+        for bucket in _idle_buckets(by_split.get((), {}), statuses):
+            found.append((bucket, (), self._row, self._layout.empty))
+        # Bucket and split values are unique, so that no comparison goes on to the functions.
+        found.sort()
+        return [(make, bucket, cell) for bucket, _, make, cell in found]
+
+    def _maker(self, split: Split) -> _MakeRow:
+        return partial(self._row, *split) if split else self._row
+
+    def _plain_rows(self, cells: Iterable[_Entry]) -> list[object]:
+        """Make rows of `METRICS` only, in half the time that `_full_rows` takes."""
+        rows = []
+        for make, bucket, (talk, held, acw, handle, handled) in cells:
+            start, end = self._spans[bucket]
+            mean = average(handle, handled)
+            rows.append(
+                make(start, end, handled, talk / 1000, held / 1000, acw / 1000, handle / 1000, mean)
+            )
+        return rows
+
+    def _full_rows(self, cells: Iterable[_Entry], statuses: dict[int, list[int]]) -> list[object]:
+        rows = []
+        for make, bucket, cell in cells:
+            values = self._values(cell)
+            if self._query.occupancy:
+                values += _status_values(statuses.get(bucket))
+            rows.append(make(*self._spans[bucket], *values))
+        return rows
+
+    def _values(self, cell: _Cell) -> list[object]:
+        """List a row's values between its interval and its routing statuses."""
+        places = self._layout.places
+        talk, held, acw, handle = (cell[places[metric]] for metric in METRICS)
+        handled = cell[places[_HANDLE] + 1]
+        # The entities contract does not report hold time: null, because it was not measured.
+        hold = None if self._query.contract == "entities" else held / 1000
+        values = [handled, talk / 1000, hold, acw / 1000, handle / 1000, average(handle, handled)]
+        for metric in self._query.metrics:
+            place = places[metric]
+            values += (cell[place + 1], int(cell[place]))
+        return values
+
+    def _queues(self, by_split: _BySplit) -> frozenset[str]:
+        if "queueId" not in self._query.split_by:
+            return frozenset()
+        at = self._query.split_by.index("queueId")
+        queues = {split[at] for split, by_bucket in by_split.items() if by_bucket}
+        return frozenset(queue for queue in queues if queue is not None)
+
+
+def _idle_buckets(handled: dict[int, _Cell], statuses: dict[int, list[int]]) -> Iterator[int]:
+    """Walk the buckets in which a user was on queue and handled nothing.
+
+    A user who was only off queue did not work: no row.
+    """
+    for bucket, times in statuses.items():
+        if bucket not in handled and any(times[:-1]):
+            yield bucket
+
+
+def _status_values(times: list[int] | None) -> list[object]:
+    """List the values of the routing columns; all null if no status was reported."""
+    if times is None:
+        return [None] * (len(STATUS_COLUMNS) + 1)
+    return [*(time / 1000 for time in times), occupancy(*times[:3])]

@@ -291,7 +291,7 @@ def test_a_number_that_cannot_be_is_an_error(stats: dict[str, float]) -> None:
     }
     with pytest.raises(
         RejectedError,
-        match=f"counts less than nothing, or beyond all measure, in the bucket '{bucket}'",
+        match=f"has a negative or an impossibly large number in the bucket '{bucket}'",
     ):
         ask(
             Query(grid=Grid(Granularity.PT1H, "UTC")),

@@ -1,4 +1,4 @@
-"""The accumulator and the arithmetic: nothing lost, nothing twice, ratios last."""
+"""The accumulator and the arithmetic: nothing is lost, nothing is counted twice, ratios come last."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def accumulator(*split_by: str, **rest: Any) -> Accumulator:
 
 
 def datum(bucket: int, **metrics: tuple[int | None, float | None]) -> Datum:
-    """Make one bucket's answer: `tHandle=(count, sum)`."""
+    """Make one bucket of a response: `tHandle=(count, sum)`."""
     return Datum(
         SPANS[bucket],
         [Measure(name, Stats(count, total)) for name, (count, total) in metrics.items()],
@@ -46,11 +46,12 @@ facts_of_users = st.lists(
 
 
 @given(facts_of_users, st.randoms(use_true_random=False), st.booleans())
-def test_no_way_of_cutting_or_ordering_an_answer_changes_the_rows(
+def test_order_and_cuts_of_a_response_do_not_change_the_rows(
     facts: list[tuple], random: object, together: bool
 ) -> None:  # type: ignore[type-arg]
     """Sums are exact, whether a key comes in one entry or in many, in any order."""
-    whole, pieces = accumulator("mediaType"), accumulator("mediaType")
+    whole = accumulator("mediaType")
+    pieces = accumulator("mediaType")
     for user, split, bucket, metric, count, total in facts:
         whole.add(user, split, [datum(bucket, **{metric: (count, total)})])
     shuffled = list(facts)
@@ -108,7 +109,7 @@ def test_a_row_has_every_column_in_order() -> None:
     ]
 
 
-def test_rows_are_sorted_by_user_bucket_and_split_and_nobody_comes_first() -> None:
+def test_rows_are_sorted_by_user_bucket_and_split_null_first() -> None:
     facts = accumulator("mediaType")
     for user, split, bucket in [
         ("bert", "voice", 2),
@@ -133,8 +134,8 @@ def test_rows_are_sorted_by_user_bucket_and_split_and_nobody_comes_first() -> No
     ]
 
 
-def test_a_component_without_a_handle_makes_a_row_without_an_average() -> None:
-    """Nothing handled is not fast: the average is null, not 0."""
+def test_a_row_without_handled_interactions_has_no_average() -> None:
+    """The average is null, not 0, if nothing was handled."""
     facts = accumulator()
     facts.add("anna", (), [datum(0, tTalkComplete=(1, 5000))])
     assert [
@@ -144,7 +145,7 @@ def test_a_component_without_a_handle_makes_a_row_without_an_average() -> None:
 
 
 @pytest.mark.parametrize("metrics", [None, [], [Measure("nTransferred", Stats(1))]])
-def test_a_bucket_without_any_metric_asked_for_makes_no_row(metrics: list[Measure] | None) -> None:
+def test_a_bucket_without_a_requested_metric_makes_no_row(metrics: list[Measure] | None) -> None:
     facts = accumulator()
     facts.add("anna", (), [Datum(SPANS[0], metrics)])
     assert rows(facts) == {}
@@ -164,7 +165,7 @@ def test_a_metric_whose_stats_are_absent_makes_a_row_of_zeros() -> None:
         SPANS[1],
     ],
 )
-def test_a_bucket_is_known_by_its_instants_however_they_are_written(interval: str) -> None:
+def test_a_bucket_is_found_by_its_instants_in_any_notation(interval: str) -> None:
     facts = accumulator()
     facts.add("anna", (), [Datum(interval, [Measure("tHandle", Stats(1, 1))])])
     assert rows(facts)["anna"][0]["interval_start"] == iso(HOUR)
@@ -194,11 +195,11 @@ def test_a_bucket_off_the_grid_is_an_error(interval: str) -> None:
 @pytest.mark.parametrize(
     "count_and_sum", [(1, -5.0), (-1, 5), (10**20, 1), (1, 10**400), (1, 1e300)]
 )
-def test_what_cannot_be_is_an_error(count_and_sum: tuple[int, float]) -> None:
+def test_an_impossible_number_is_an_error(count_and_sum: tuple[int, float]) -> None:
     facts = accumulator()
     with pytest.raises(
         RejectedError,
-        match=r"counts less than nothing, or beyond all measure, in the bucket '1970-01-01T00:00:00.000Z/",
+        match=r"has a negative or an impossibly large number in the bucket '1970-01-01T00:00:00.000Z/",
     ):
         facts.add("anna", (), [datum(0, tHandle=count_and_sum)])
     assert rows(facts) == {}
