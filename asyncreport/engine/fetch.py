@@ -1,4 +1,7 @@
-"""One chunk: the steps of its contract, from the first request to sorted rows, in pieces where need be. Owns nothing; `ask` is given."""
+"""Fetch one chunk, from the first request to sorted rows; split it if the server needs that.
+
+Owns nothing: `ask` sends the requests.
+"""
 
 from __future__ import annotations
 
@@ -25,24 +28,30 @@ from asyncreport.core.splitting import SplitReason
 
 T = TypeVar("T")
 
-#: turn a request into what it decodes to, however many attempts that takes
+#: give the decoded response to a request, however many attempts that takes
 Ask = Callable[[Request], Awaitable[Any]]
 
-#: seconds for what a chunk leaves to be asked when it ends
-_CLOSING = 5.0
+#: an error after which smaller pieces may succeed
+_PieceError = RejectedError | RetriesExhausted
 
-#: rows made in one turn of the event loop: some ms
-_TURN = 2_000
+#: seconds for the requests that clean up after a chunk
+_CLEANUP_SECONDS = 5.0
 
-#: time-outs of one request of a piece that can still be cut: each costs a minute
-_TIMEOUTS = 3
+#: rows made before other tasks get a turn: a few ms
+_ROWS_PER_TURN = 2_000
 
-#: pieces of one chunk whose answers come too late; of answers that are too large, which cost nothing, there may be any number
-_MOST_LATE = 64
+#: time-outs of one request of a piece that can still be split: each costs a minute
+_MAX_TIMEOUTS = 3
+
+#: pieces of one chunk that may be late. Pieces that are too large cost nothing and have no limit
+_MAX_LATE = 64
 
 
 async def drive(steps: Generator[Request | Wait, Any, T], ask: Ask) -> T:
-    """Send what a contract yields and give it the answers, or what went wrong instead of one; return what it returns."""
+    """Run a contract: send the requests that it yields, and return what it returns.
+
+    The contract gets the decoded response to each request, or the error if there is none.
+    """
     try:
         step = next(steps)
         while True:
@@ -50,12 +59,13 @@ async def drive(steps: Generator[Request | Wait, Any, T], ask: Ask) -> T:
                 await asyncio.sleep(step.seconds)
                 step = next(steps)
                 continue
+            # Other errors, as of the configuration or the disk, pass by the contract.
             try:
-                answer = await ask(step)
+                response = await ask(step)
             except (ApiError, AuthError, RetriesExhausted) as error:
                 step = steps.throw(error)
             else:
-                step = steps.send(answer)
+                step = steps.send(response)
     except StopIteration as end:
         result: T = end.value
         return result
@@ -63,125 +73,147 @@ async def drive(steps: Generator[Request | Wait, Any, T], ask: Ask) -> T:
         steps.close()
 
 
-async def fetch(chunk: Chunk, query: Query, ask: Ask, known: ConnectionState) -> list[Block]:
-    """Ask for everything in a chunk, in pieces where the server gives no answer to the whole or gave none to its like.
+async def fetch(chunk: Chunk, query: Query, ask: Ask, state: ConnectionState) -> list[Block]:
+    """Fetch a chunk, in pieces if the server cannot answer it as a whole; give the rows by user.
 
-    Raise RejectedError, AuthError or RetriesExhausted where it cannot be had.
+    What is learned about the size of pieces goes to `state`, for the chunks that follow.
+    Raise RejectedError, AuthError or RetriesExhausted if it cannot be fetched.
     """
-    return await _Pieces(query, ask, known).of(chunk)
+    return await _ChunkFetch(query, ask, state).fetch(chunk)
 
 
 @dataclass(slots=True)
-class _Pieces:
-    """One chunk being asked for, whole or in pieces."""
+class _ChunkFetch:
+    """The fetch of one chunk, as a whole or in pieces."""
 
     query: Query
     ask: Ask
-    known: ConnectionState
-    #: why it was cut
-    troubles: set[SplitReason] = field(default_factory=set)
-    #: cuts for answers that came too late
+    state: ConnectionState
+    #: why pieces were split
+    split_reasons: set[SplitReason] = field(default_factory=set)
+    #: pieces that were late and were split
     late: int = 0
 
-    async def of(self, chunk: Chunk) -> list[Block]:
-        """Ask for piece after piece, in order of time; one that is cut gives way to its halves."""
-        grid, known = self.query.grid, self.known
-        left = splitting.tile(
-            chunk, grid, known.bound, alone=contracts.one_bucket_per_query(self.query, known)
-        )[::-1]
+    async def fetch(self, chunk: Chunk) -> list[Block]:
+        """Fetch piece after piece, in order of time."""
+        # A stack with the earliest piece on top. The halves of a piece take its place, so pieces
+        # are fetched in the order that `join` needs.
+        pieces = self._tile(chunk)
+        pieces.reverse()
         done: dict[Chunk, list[Block]] = {}
-        while left:
-            piece = left.pop()
+        while pieces:
+            piece = pieces.pop()
             try:
-                done[piece] = await self._whole(piece, self._ask_for(piece))
+                done[piece] = await self._fetch_piece(piece, self._ask_for(piece))
             except (RejectedError, RetriesExhausted) as error:
-                left += (await self._smaller(piece, error))[::-1]
-        for trouble in self.troubles:
-            known.bound.learn(trouble, tuple(done), grid)
-        known.chunks_split += bool(self.troubles)
-        answers = list(done.values())
-        return answers[0] if len(answers) == 1 else splitting.join(answers)
+                halves = await self._split(piece, error)
+                pieces.extend(reversed(halves))
+        # Only at the end: a chunk that fails does not show which size works.
+        self._learn(list(done))
+        blocks = list(done.values())
+        if len(blocks) == 1:
+            return blocks[0]
+        return splitting.join(blocks)
+
+    def _tile(self, chunk: Chunk) -> list[Chunk]:
+        """Split a chunk into pieces of the size that worked before."""
+        alone = contracts.one_bucket_per_query(self.query, self.state)
+        return splitting.tile(chunk, self.query.grid, self.state.bound, alone=alone)
+
+    def _learn(self, pieces: Sequence[Chunk]) -> None:
+        """Note for later chunks which size worked."""
+        for reason in self.split_reasons:
+            self.state.bound.learn(reason, pieces, self.query.grid)
+        if self.split_reasons:
+            self.state.chunks_split += 1
 
     def _ask_for(self, piece: Chunk) -> Ask:
-        """Choose how long to ask for a piece: what can still be cut is not waited for as often as what cannot."""
-        return (
-            with_few_timeouts(self.ask)
-            if self.late and splitting.halves(piece, self.query.grid, "late")
-            else self.ask
-        )
+        """Allow few time-outs for a piece of a late chunk that can still be split."""
+        # The first late piece may be chance. After that, a split costs less than a wait.
+        if self.late and splitting.halves(piece, self.query.grid, "late"):
+            return with_few_timeouts(self.ask)
+        return self.ask
 
-    async def _whole(self, piece: Chunk, ask: Ask) -> list[Block]:
-        """Ask for a piece at once; a piece that fails midway has added nothing to the others."""
-        facts = Accumulator(self.query.grid.edges(piece.interval), self.query)
-        closing: list[Request] = []
+    async def _fetch_piece(self, piece: Chunk, ask: Ask) -> list[Block]:
+        # An accumulator per piece: one that fails midway must not leave rows behind, as its halves
+        # would add them again.
+        accumulator = Accumulator(self.query.grid.edges(piece.interval), self.query)
+        cleanup: list[Request] = []
+        steps = contracts.steps(self.query, piece, accumulator, self.state, cleanup)
+        # In `finally`, so that the query job of a failed or cancelled piece is deleted too, and
+        # before the next piece submits its own.
         try:
-            await drive(contracts.steps(self.query, piece, facts, self.known, closing), ask)
+            await drive(steps, ask)
         finally:
-            await _close(closing, ask)
-        return await _gathered(facts)
+            await _clean_up(cleanup, ask)
+        return await _rows(accumulator)
 
-    async def _smaller(
-        self, piece: Chunk, error: RejectedError | RetriesExhausted
-    ) -> Sequence[Chunk]:
-        """Give the halves of a piece that was not answered; raise the error where they would fare no better."""
-        trouble = splitting.split_reason(error)
-        if trouble is None:
+    async def _split(self, piece: Chunk, error: _PieceError) -> Sequence[Chunk]:
+        """Give the halves of a piece; raise the error if they would fail too."""
+        reason = splitting.split_reason(error)
+        if reason is None:
             raise error
-        halves = splitting.halves(piece, self.query.grid, trouble)
+        halves = splitting.halves(piece, self.query.grid, reason)
         if not halves:
-            raise splitting.with_piece(error, piece, splitting.next_step(piece, trouble)) from error
-        if trouble == "late":
-            if self.late + 1 == _MOST_LATE:
-                raise splitting.with_piece(
-                    error,
-                    piece,
-                    f"one of {_MOST_LATE} pieces of its chunk: set a shorter range.chunk",
-                ) from error
-            self.late += 1
-            await self._prove(piece, error)
-        self.troubles.add(trouble)
+            raise splitting.with_piece(error, piece, splitting.next_step(piece, reason)) from error
+        if reason == "late":
+            await self._count_late(piece, error)
+        self.split_reasons.add(reason)
         return halves
 
-    async def _prove(self, piece: Chunk, error: RejectedError | RetriesExhausted) -> None:
-        """Raise the error where the server answers nobody: one that is down must not be asked for every piece of a chunk."""
-        if isinstance(error, RetriesExhausted) and error.reason == "late":
-            return
+    async def _count_late(self, piece: Chunk, error: _PieceError) -> None:
+        """Count a late piece; raise the error if there are too many or the server is down."""
+        self.late += 1
+        if self.late == _MAX_LATE:
+            fact = f"one of {_MAX_LATE} pieces of its chunk: set a shorter range.chunk"
+            raise splitting.with_piece(error, piece, fact) from error
+        if isinstance(error, RetriesExhausted) and error.reason == "silent":
+            await self._check_server(piece, error)
+
+    async def _check_server(self, piece: Chunk, error: RetriesExhausted) -> None:
+        """Fetch the smallest piece; raise the error if the server does not answer that either.
+
+        Otherwise a server that is down would be asked for every piece of every chunk.
+        """
+        smallest = splitting.smallest_piece(piece, self.query.grid)
         try:
-            await self._whole(
-                splitting.smallest_piece(piece, self.query.grid), with_few_timeouts(self.ask)
-            )
-        except (RejectedError, RetriesExhausted) as other:
-            # Where the lane is at its end, that is what must be told: its siblings may ask for the chunk.
-            if isinstance(other, RetriesExhausted) and other.reason == "lane":
-                raise other from error.__cause__
+            await self._fetch_piece(smallest, with_few_timeouts(self.ask))
+        except (RejectedError, RetriesExhausted) as second:
+            # The first error says what failed. Except if the lane failed since: then another lane
+            # may fetch the chunk.
+            if isinstance(second, RetriesExhausted) and second.reason == "lane":
+                raise second from error.__cause__
             raise error from error.__cause__
 
 
 def with_few_timeouts(ask: Ask) -> Ask:
-    """Ask with few time-outs."""
-    return lambda request: ask(replace(request, max_timeouts=_TIMEOUTS))
+    """Limit the time-outs of each request."""
+    return lambda request: ask(replace(request, max_timeouts=_MAX_TIMEOUTS))
 
 
-async def _gathered(facts: Accumulator) -> list[Block]:
-    """Make the rows, and let the other workers have their turns meanwhile: a large answer takes as long to turn into rows as to read."""
+async def _rows(accumulator: Accumulator) -> list[Block]:
+    """Make the rows of a piece, with pauses."""
     blocks: list[Block] = []
-    turn = 0
+    rows = 0
+    # Rows of a large response take as long as its reading. In the pauses the other workers send and
+    # receive, so that the rate limit is used.
     await asyncio.sleep(0)
-    for block in facts.blocks():
+    for block in accumulator.blocks():
         blocks.append(block)
-        turn += block.count
-        if turn >= _TURN:
-            turn = 0
+        rows += block.count
+        if rows >= _ROWS_PER_TURN:
+            rows = 0
             await asyncio.sleep(0)
     return blocks
 
 
-async def _close(closing: list[Request], ask: Ask) -> None:
-    """Ask what a chunk leaves behind, cancelled or not, for a few seconds: a query job that stays costs the organisation, not the data."""
+async def _clean_up(requests: list[Request], ask: Ask) -> None:
+    """Send the requests that clean up after a piece, for a few seconds."""
+    # A time limit, as a cancelled run waits for this. A query job that stays takes one of the
+    # organisation's places until it expires, but no data is lost.
     with suppress(TimeoutError):
-        async with asyncio.timeout(_CLOSING):
-            for request in closing:
-                with suppress(
-                    AsyncReportError
-                ):  # it is gone already, or nothing can be done about it
+        async with asyncio.timeout(_CLEANUP_SECONDS):
+            for request in requests:
+                # It is gone already, or there is nothing to do about it.
+                with suppress(AsyncReportError):
                     await ask(request)

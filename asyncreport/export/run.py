@@ -279,7 +279,7 @@ class _Run:
             self.job.limits.concurrency, self.job.connection(name).requests_per_minute
         )
         fetches = [
-            partial(fetch, query=self.job.query, ask=lane.ask, known=known) for lane in lanes
+            partial(fetch, query=self.job.query, ask=lane.ask, state=known) for lane in lanes
         ]
         return Work(
             plan.chunks,

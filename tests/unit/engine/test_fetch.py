@@ -1,4 +1,4 @@
-"""One chunk driven to its end: answers in, errors in, time passing, and what is left to be asked when it ends."""
+"""The fetch of one chunk: its contract gets responses, errors and time; pieces and clean-up."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GET = Request(method="GET", path="/x")
 
 
 class Server:
-    """Answer a query job: accepted, then under way for ever, or fulfilled at the first poll."""
+    """Answer a query job: accepted, then pending for ever, or fulfilled at the first poll."""
 
     def __init__(self, *, fulfilled: bool = True, slow_delete: bool = False) -> None:
         self.fulfilled = fulfilled
@@ -82,7 +82,7 @@ def test_answers_errors_and_time_reach_the_contract() -> None:
     assert elapsed == pytest.approx(90, abs=0.01)
 
 
-def test_what_a_contract_cannot_mend_goes_past_it() -> None:
+def test_an_error_that_no_contract_handles_does_not_reach_it() -> None:
     error = ConfigError("the proxy")
 
     def contract() -> Generator[Request | Wait, Any, None]:
@@ -112,8 +112,8 @@ def test_a_query_job_is_deleted_when_its_chunk_fails() -> None:
 
 
 @pytest.mark.parametrize("slow", [False, True])
-def test_a_query_job_is_deleted_when_its_run_is_broken_off(slow: bool) -> None:
-    """And a server that does not answer the DELETE holds nobody up for more than a few seconds."""
+def test_a_query_job_is_deleted_when_its_run_is_cancelled(slow: bool) -> None:
+    """A server that does not answer the DELETE delays the end by a few seconds only."""
     server = Server(fulfilled=False, slow_delete=slow)
 
     async def main() -> float:
@@ -139,14 +139,14 @@ TWO_DAYS = Chunk(
 
 
 def late(reason: Literal["late", "silent"] = "late") -> RetriesExhausted:
-    """Give what a lane raises where an attempt or two timed out."""
+    """Make the error of a lane whose attempts timed out."""
     error = RetriesExhausted("[id] POST /x: 504; gave up", reason=reason)
     error.__cause__ = TransientError("504", status=504)
     return error
 
 
 class Bounded:
-    """Answer one interaction for each user and hour, and nothing to a query about more than so many users x hours."""
+    """Answer one interaction per user and hour; fail for more than `most` users x hours."""
 
     def __init__(self, error: Exception, *, most: int, statuses: int = 10**9) -> None:
         self.error, self.most, self.statuses = error, most, statuses
@@ -180,107 +180,131 @@ class Bounded:
         return request.decode(json.dumps({"results": results}).encode())
 
 
-def pulled(
+def fetched(
     server: Bounded,
     chunk: Chunk = TWO_DAYS,
     query: Query = HOURS,
-    known: ConnectionState | None = None,
+    state: ConnectionState | None = None,
 ) -> list[Block]:
-    return clock.run(fetch(chunk, query, server.ask, known or ConnectionState()))
+    return clock.run(fetch(chunk, query, server.ask, state or ConnectionState()))
 
 
-WHOLE = pulled(Bounded(late(), most=10**9))
+WHOLE = fetched(Bounded(late(), most=10**9))
 
 
 @pytest.mark.parametrize("most", [1, 3, 4, 17, 95, 96, 191, 192])
 @pytest.mark.parametrize(
     "error", [RejectedError("big", status=400, code=TOO_LARGE), late()], ids=["large", "late"]
 )
-def test_a_chunk_is_had_whole_whatever_the_server_answers_at_once(
-    error: Exception, most: int
-) -> None:
-    """Each hour of each user once; where answers come late, up to 64 pieces."""
-    server, known = Bounded(error, most=most), ConnectionState()
+def test_a_chunk_is_complete_whatever_size_the_server_answers(error: Exception, most: int) -> None:
+    """Each hour of each user once; of late pieces there are at most 64."""
+    server, state = Bounded(error, most=most), ConnectionState()
     if isinstance(error, RetriesExhausted) and most < 4:
         with pytest.raises(
             RetriesExhausted, match=r"one of 64 pieces of its chunk: set a shorter range\.chunk"
         ):
-            pulled(server, known=known)
+            fetched(server, state=state)
         assert len(server.asked) <= 2 * 64
         return
-    assert pulled(server, known=known) == WHOLE
-    assert known.chunks_split == (most < 192)
-    assert (known.bound.cells or 192) <= most
+    assert fetched(server, state=state) == WHOLE
+    assert state.chunks_split == (most < 192)
+    assert (state.bound.cells or 192) <= most
     again = Bounded(error, most=most)
-    assert pulled(again, known=known) == WHOLE
+    assert fetched(again, state=state) == WHOLE
     assert again.failed == 0
 
 
-def test_pieces_that_can_be_cut_may_time_out_three_times_and_others_as_often_as_any_request() -> (
+def test_pieces_that_can_be_split_may_time_out_three_times_and_others_as_often_as_any_request() -> (
     None
 ):
     server = Bounded(late(), most=1)
     chunk = Chunk(
         connection="c", month="1970-01", interval=Interval(0, 2 * HOUR), users=("anna", "bert")
     )
-    assert len(pulled(server, chunk)) == 2
+    assert len(fetched(server, chunk)) == 2
     assert server.asked == [(4, None), (2, 3), (1, None), (1, None), (2, 3), (1, None), (1, None)]
 
 
-def test_pieces_of_an_answer_that_was_too_large_are_tried_as_often_as_any_request() -> None:
-    """A refusal costs one request, and in a storm each needs its attempts."""
+def test_pieces_of_a_response_that_was_too_large_are_tried_as_often_as_any_request() -> None:
+    """A refusal costs one request; while the server is unstable, each piece needs its attempts."""
     server = Bounded(RejectedError("big", code=TOO_LARGE), most=50)
-    assert pulled(server) == WHOLE
+    assert fetched(server) == WHOLE
     assert {timeouts for _, timeouts in server.asked} == {None}
 
 
-def test_a_piece_that_fails_midway_has_added_nothing() -> None:
-    """Interactions are had, the statuses beside them are too large: both are asked for again, and counted once."""
+def test_a_piece_that_fails_midway_adds_nothing() -> None:
+    """The statuses are too large: the conversations are fetched again too, and counted once."""
     query = Query(grid=HOURS.grid, occupancy=True)
-    calm = pulled(Bounded(late(), most=10**9), query=query)
+    calm = fetched(Bounded(late(), most=10**9), query=query)
     assert (
-        pulled(Bounded(RejectedError("big", code=TOO_LARGE), most=100, statuses=30), query=query)
+        fetched(Bounded(RejectedError("big", code=TOO_LARGE), most=100, statuses=30), query=query)
         == calm
     )
     assert [block.count for block in calm] == [48] * 4
 
 
-def test_a_server_that_answered_nobody_is_asked_for_one_bucket_before_a_chunk_is_cut() -> None:
+def test_a_silent_server_is_asked_for_one_bucket_before_a_chunk_is_split() -> None:
     silent = Bounded(late("silent"), most=0)
     with pytest.raises(RetriesExhausted, match="gave up") as caught:
-        pulled(silent)
+        fetched(silent)
     assert caught.value is silent.error
     assert silent.asked == [(192, None), (1, 3)]
     slow = Bounded(late("silent"), most=100)
-    assert pulled(slow) == WHOLE
+    assert fetched(slow) == WHOLE
     assert slow.asked == [(192, None), (1, 3), (96, 3), (96, 3)]
+
+
+@pytest.mark.parametrize(
+    ("second", "raised"),
+    [
+        (RejectedError("no such metric", status=400), "[id] POST /x: 504; gave up"),
+        (RetriesExhausted("503; gave up"), "[id] POST /x: 504; gave up"),
+        (RetriesExhausted("no token", reason="lane"), "no token"),
+    ],
+)
+def test_a_silent_server_that_fails_the_smallest_piece_too_ends_with_the_first_error(
+    second: Exception, raised: str
+) -> None:
+    """Except if the lane failed in the meantime: then another lane may fetch the chunk."""
+    errors = iter([late("silent"), second])
+
+    async def ask(_: Request) -> Any:
+        raise next(errors)
+
+    with pytest.raises(RetriesExhausted) as caught:
+        clock.run(fetch(TWO_DAYS, HOURS, ask, ConnectionState()))
+    assert str(caught.value) == raised
+    assert isinstance(caught.value.__cause__, TransientError)
+    assert next(errors, None) is None
 
 
 @pytest.mark.parametrize(
     "error",
     [RejectedError("no such metric", status=400), RetriesExhausted("503"), AuthError("who")],
 )
-def test_what_a_smaller_question_cannot_mend_fails_the_chunk_at_once(error: Exception) -> None:
+def test_an_error_that_a_smaller_piece_would_get_too_fails_the_chunk_at_once(
+    error: Exception,
+) -> None:
     server = Bounded(error, most=100)
     with pytest.raises(type(error), match=str(error)):
-        pulled(server)
+        fetched(server)
     assert len(server.asked) == 1
 
 
-def test_a_question_that_is_too_long_is_asked_of_fewer_users() -> None:
-    server, known = Bounded(RejectedError("[id] long", status=413), most=100), ConnectionState()
-    assert pulled(server, known=known) == WHOLE
-    assert known.bound.users == 2
+def test_a_query_that_is_too_long_is_split_by_users() -> None:
+    server, state = Bounded(RejectedError("[id] long", status=413), most=100), ConnectionState()
+    assert fetched(server, state=state) == WHOLE
+    assert state.bound.users == 2
     with pytest.raises(
         RejectedError, match=r"^\[id\] long; this was .* of user anna, which cannot be cut smaller$"
     ):
-        pulled(Bounded(RejectedError("[id] long", status=413), most=10))
+        fetched(Bounded(RejectedError("[id] long", status=413), most=10))
 
 
 @pytest.mark.parametrize(
     "error", [AuthError("403"), RejectedError("400", status=400), RetriesExhausted("503")]
 )
-def test_a_query_job_that_may_not_be_deleted_has_its_answer_all_the_same(error: Exception) -> None:
+def test_a_query_job_that_cannot_be_deleted_still_gives_its_rows(error: Exception) -> None:
     async def ask(request: Request) -> Any:
         if request.method == "DELETE":
             raise error

@@ -1,4 +1,4 @@
-"""The engine: every chunk is fetched once, failures are noted, and what cannot go on stops at once."""
+"""The scheduler: each chunk is fetched once, failures become gaps, fatal errors stop the run."""
 
 from __future__ import annotations
 
@@ -46,23 +46,23 @@ class Server:
     def __init__(self, errors: dict[int, Exception] | None = None) -> None:
         self.errors = errors or {}
         self.asked: list[int] = []
-        self.under_way = self.most = 0
+        self.active = self.most = 0
 
     async def fetch(self, chunk: Chunk) -> list[Block]:
         number = chunk.interval.start // DAY
         self.asked.append(number)
-        self.under_way += 1
-        self.most = max(self.most, self.under_way)
+        self.active += 1
+        self.most = max(self.most, self.active)
         try:
             await asyncio.sleep(1)
         finally:
-            self.under_way -= 1
+            self.active -= 1
         if number in self.errors:
             raise self.errors[number]
         return [Block(None, b"{}\n{}\n", 2)]
 
 
-def test_each_chunk_is_fetched_once_by_whichever_worker_is_free() -> None:
+def test_each_chunk_is_fetched_once_by_a_free_worker() -> None:
     """40 chunks, two lanes of 4 workers, a second each: five seconds."""
     one, two, progress = Server(), Server(), Progress()
 
@@ -101,7 +101,7 @@ def test_a_failed_chunk_does_not_stop_the_others() -> None:
 
 
 @pytest.mark.parametrize("error", [AuthError("who are you"), StoreError("full")])
-def test_what_would_fail_every_chunk_stops_the_run_at_once(error: Exception) -> None:
+def test_an_error_that_every_chunk_would_get_stops_the_run_at_once(error: Exception) -> None:
     """The other workers are cancelled."""
     server, progress = Server({0: error}), Progress()
 
@@ -112,7 +112,7 @@ def test_what_would_fail_every_chunk_stops_the_run_at_once(error: Exception) -> 
 
     clock.run(main())
     assert len(server.asked) <= 6
-    assert server.under_way == 0
+    assert server.active == 0
 
 
 def test_cancelling_a_run_leaves_no_task_behind() -> None:
@@ -147,13 +147,13 @@ def test_one_refused_chunk_among_the_first_is_a_gap_like_any_other() -> None:
     assert (progress.finished, len(progress.gaps)) == (9, 1)
 
 
-def test_a_refused_chunk_of_a_query_that_parts_stand_of_is_a_gap() -> None:
+def test_a_refused_chunk_of_a_query_with_existing_parts_is_a_gap() -> None:
     server, progress = Server({0: RejectedError("odd")}), Progress(proven=True)
     clock.run(run([Work(chunks(1), [server.fetch], 1)], save, progress))
     assert [str(gap.error) for gap in progress.gaps] == ["odd"]
 
 
-def test_the_only_chunk_refused_stops_the_run_though_others_could_not_be_had() -> None:
+def test_a_single_refused_chunk_stops_the_run_if_no_other_succeeds() -> None:
     server, progress = Server({0: RejectedError("odd"), 1: RetriesExhausted("late")}), Progress()
     with pytest.raises(RejectedError, match="odd"):
         clock.run(run([Work(chunks(2), [server.fetch], 2)], save, progress))
@@ -165,7 +165,7 @@ def test_few_chunks_are_shared_by_the_lanes() -> None:
     assert (len(one.asked), len(two.asked)) == (2, 2)
 
 
-def test_a_lane_that_stands_still_leaves_the_chunks_to_the_others() -> None:
+def test_a_slow_lane_leaves_the_chunks_to_the_others() -> None:
     quick, progress = Server(), Progress()
     held: list[Chunk] = []
 
@@ -182,31 +182,31 @@ def test_a_lane_that_stands_still_leaves_the_chunks_to_the_others() -> None:
     assert (len(held), len(quick.asked), progress.finished) == (2, 98, 100)
 
 
-@pytest.mark.parametrize("dies_at", [0, 1, 7, 19])
+@pytest.mark.parametrize("fails_at", [0, 1, 7, 19])
 @pytest.mark.parametrize("count", [1, 5, 20])
-def test_what_a_lost_lane_had_is_asked_again_by_the_others(dies_at: int, count: int) -> None:
-    """It is told once, whichever of its workers were at work; the others finish what is left, and it is given nothing more."""
-    dying, good, progress = Server(), Server(), Progress()
-    refusal, told = AuthError("deactivated"), list[tuple[int, AuthError]]()
+def test_the_chunks_of_a_lost_lane_are_fetched_by_the_others(fails_at: int, count: int) -> None:
+    """The lost lane is reported once, whichever of its workers fail, and gets no more chunks."""
+    failing, good, progress = Server(), Server(), Progress()
+    refusal, lost = AuthError("deactivated"), list[tuple[int, AuthError]]()
 
     async def fetch(chunk: Chunk) -> list[Block]:
-        found = await dying.fetch(chunk)
-        if len(dying.asked) > dies_at:
+        found = await failing.fetch(chunk)
+        if len(failing.asked) > fails_at:
             raise refusal
         return found
 
     work = Work(
-        chunks(count), [fetch, good.fetch], 4, lambda lane, error: told.append((lane, error))
+        chunks(count), [fetch, good.fetch], 4, lambda lane, error: lost.append((lane, error))
     )
     clock.run(run([work], save, progress))
     assert (progress.finished, progress.gaps, progress.records) == (count, [], 2 * count)
-    assert told == ([(0, refusal)] if len(dying.asked) > dies_at else [])
-    assert set(good.asked + dying.asked) == set(range(count))
+    assert lost == ([(0, refusal)] if len(failing.asked) > fails_at else [])
+    assert set(good.asked + failing.asked) == set(range(count))
     assert len(set(good.asked)) == len(good.asked)
-    assert len(dying.asked) <= dies_at + 4
+    assert len(failing.asked) <= fails_at + 4
 
 
-def test_a_chunk_of_a_lane_lost_at_the_very_end_finds_the_others_waiting() -> None:
+def test_a_chunk_of_a_lane_that_is_lost_at_the_very_end_goes_to_idle_workers() -> None:
     good, progress = Server(), Progress()
 
     async def fetch(_: Chunk) -> list[Block]:
@@ -316,8 +316,8 @@ def test_refusals_after_a_success_are_gaps_however_many() -> None:
     assert (progress.finished, len(progress.gaps)) == (1, 19)
 
 
-class Snapshot(Server):
-    """Fail soon for want of a token, from one instant to another."""
+class NoToken(Server):
+    """Fail soon because there is no token, from one time to another."""
 
     def __init__(self, since: float, until: float) -> None:
         super().__init__()
@@ -334,32 +334,30 @@ class Snapshot(Server):
         return await super().fetch(chunk)
 
 
-def test_a_lane_that_gets_nothing_through_leaves_the_chunks_to_the_others_and_is_not_accused() -> (
-    None
-):
-    kept, good, progress, told = Snapshot(0, 1e9), Server(), Progress(), list[object]()
+def test_a_lane_without_a_token_leaves_the_chunks_to_the_others_and_is_not_reported() -> None:
+    no_token, good, progress, lost = NoToken(0, 1e9), Server(), Progress(), list[object]()
     clock.run(
         run(
-            [Work(chunks(200), [kept.fetch, good.fetch], 4, lambda *lost: told.append(lost))],
+            [Work(chunks(200), [no_token.fetch, good.fetch], 4, lambda *each: lost.append(each))],
             save,
             progress,
         )
     )
-    assert (progress.finished, progress.gaps, told) == (200, [], [])
+    assert (progress.finished, progress.gaps, lost) == (200, [], [])
     assert sorted(good.asked) == list(range(200))
-    assert len(kept.tried) == 4, "its workers once each; the run is over before it is tried again"
+    assert len(no_token.tried) == 4, "once per worker; the run ends before it is tried again"
 
 
-def test_a_lane_that_does_not_recover_is_lost_and_told_once() -> None:
-    kept, good, progress, told = Snapshot(3, 1e9), Server(), Progress(), list[object]()
+def test_a_lane_that_does_not_recover_is_lost_and_reported_once() -> None:
+    no_token, good, progress, lost = NoToken(3, 1e9), Server(), Progress(), list[object]()
     clock.run(
         run(
             [
                 Work(
                     chunks(2000),
-                    [kept.fetch, good.fetch],
+                    [no_token.fetch, good.fetch],
                     2,
-                    lambda *lost: told.append(lost),
+                    lambda *each: lost.append(each),
                     patience=300,
                 )
             ],
@@ -367,45 +365,47 @@ def test_a_lane_that_does_not_recover_is_lost_and_told_once() -> None:
             progress,
         )
     )
-    assert (progress.finished, progress.gaps, told) == (2000, [], [(0, kept.error)])
-    assert len(kept.tried) == 6 + 2 + 5, (
-        "what was answered, its two workers, and then one of them a minute"
+    assert (progress.finished, progress.gaps, lost) == (2000, [], [(0, no_token.error)])
+    assert len(no_token.tried) == 6 + 2 + 5, (
+        "the answered ones, its two workers, and then one of them a minute"
     )
 
 
 @pytest.mark.parametrize("concurrency", [1, 16])
-def test_a_single_lane_rides_out_what_keeps_it_from_asking(concurrency: int) -> None:
-    """One worker a minute finds out whether it is over; then all go on."""
-    kept, progress = Snapshot(2, 500), Progress()
-    clock.run(run([Work(chunks(100), [kept.fetch], concurrency)], save, progress))
+def test_a_single_lane_waits_until_it_gets_a_token_again(concurrency: int) -> None:
+    """One worker a minute tries again; when it succeeds, all go on."""
+    no_token, progress = NoToken(2, 500), Progress()
+    clock.run(run([Work(chunks(100), [no_token.fetch], concurrency)], save, progress))
     assert (progress.finished, progress.gaps) == (100, [])
-    assert len(kept.tried) == 100 + concurrency + 8
+    assert len(no_token.tried) == 100 + concurrency + 8
 
 
 @pytest.mark.parametrize("others", [0, 1, 2])
-def test_when_the_last_lane_is_lost_what_is_left_is_missing_for_one_reason(others: int) -> None:
-    """Though others were refused before it: nobody knows whether the query is at fault."""
-    kept, progress = Snapshot(2, 1e9), Progress()
-    dead = [Server(dict.fromkeys(range(100), AuthError("no"))).fetch for _ in range(others)]
+def test_when_the_last_lane_is_lost_the_remaining_chunks_are_gaps_with_one_error(
+    others: int,
+) -> None:
+    """Also if other lanes were refused before: the query is not known to be refused."""
+    no_token, progress = NoToken(2, 1e9), Progress()
+    refused = [Server(dict.fromkeys(range(100), AuthError("no"))).fetch for _ in range(others)]
 
     async def main() -> float:
-        await run([Work(chunks(100), [*dead, kept.fetch], 16)], save, progress)
+        await run([Work(chunks(100), [*refused, no_token.fetch], 16)], save, progress)
         return asyncio.get_running_loop().time()
 
     assert clock.run(main()) == pytest.approx(902, abs=1)
     assert progress.finished + len(progress.gaps) == 100
     assert len({gap.chunk for gap in progress.gaps}) == len(progress.gaps) > 50
-    assert {id(gap.error) for gap in progress.gaps} == {id(kept.error)}
-    assert len(kept.tried) - progress.finished <= 16 + 15
+    assert {id(gap.error) for gap in progress.gaps} == {id(no_token.error)}
+    assert len(no_token.tried) - progress.finished <= 16 + 15
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
-def test_where_no_lane_ever_got_anything_through_nobody_waits(lanes: int) -> None:
-    """A host that is not there is told within seconds."""
-    kept, progress = [Snapshot(0, 1e9) for _ in range(lanes)], Progress()
+def test_if_no_lane_ever_got_a_token_the_run_does_not_wait(lanes: int) -> None:
+    """A host that does not exist is reported within seconds."""
+    without_token, progress = [NoToken(0, 1e9) for _ in range(lanes)], Progress()
 
     async def main() -> float:
-        await run([Work(chunks(100), [each.fetch for each in kept], 16)], save, progress)
+        await run([Work(chunks(100), [each.fetch for each in without_token], 16)], save, progress)
         return asyncio.get_running_loop().time()
 
     assert clock.run(main()) < 1
@@ -415,7 +415,7 @@ def test_where_no_lane_ever_got_anything_through_nobody_waits(lanes: int) -> Non
 
 def test_a_lane_without_a_token_next_to_a_refused_one_is_lost_at_once() -> None:
     """No lane ever sent a request, so nobody waits for 900 s."""
-    no_token, progress = Snapshot(0, 1e9), Progress()
+    no_token, progress = NoToken(0, 1e9), Progress()
 
     async def refused_client(_: Chunk) -> list[Block]:
         raise AuthError("no")
@@ -430,7 +430,7 @@ def test_a_lane_without_a_token_next_to_a_refused_one_is_lost_at_once() -> None:
     assert {id(gap.error) for gap in progress.gaps} == {id(no_token.error)}
 
 
-def test_a_lane_that_now_and_then_gets_something_through_is_not_lost() -> None:
+def test_a_lane_that_succeeds_now_and_then_is_not_lost() -> None:
     progress, turns = Progress(), itertools.count()
 
     async def fetch(_: Chunk) -> list[Block]:
