@@ -1,14 +1,15 @@
-"""What an answer that is no success means: one error per *who must act next*. Pure.
+"""What a response that is not a success means: one error per *who must act next*. Pure.
 
-The platform and the token endpoint describe their troubles in two shapes, gateways and proxies in HTML or not at all:
-nothing in a body is relied on, and all of it is cut before a person sees it.
+The platform describes an error in JSON, the token endpoint in another JSON, gateways and proxies in HTML or
+not at all. Only text in the platform's own form is shown, without secrets and cut to one line.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api.wire import Request, Response
+from asyncreport.api.redaction import credentials, holds_secret, redact
+from asyncreport.api.wire import Request, Response, as_correlation_id
 from asyncreport.core.errors import (
     TOO_LARGE,
     ApiError,
@@ -28,35 +30,38 @@ from asyncreport.core.errors import (
 )
 from asyncreport.core.text import one_line
 
-#: another attempt may mend these: a query changes nothing, so that sending it twice does no harm
+#: another attempt may succeed; a query changes nothing, so sending it twice does no harm
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
-#: characters of the server's own words that are shown
-SHOWN = 200
+#: characters of a server's text that are shown
+MAX_TEXT = 200
+_MAX_CODE = 80
+_MAX_URL = 100
 
-#: seconds; the vendor counts by the minute, so no budget starts anew later than that
+#: seconds; the vendor counts requests per minute, so that no count starts again later than that
 _WINDOW = 60
 
 _NEXT_STEPS = {
-    400: "change what it names in the job file",
+    400: "correct this in the job file",
     404: "check the region or api_url, and the ids in the job file",
-    413: "name fewer users and queues per query",
+    413: "the query is too long: use fewer users and queues in one query",
 }
 
-#: what a 400 may be about, in the words of the query's fields, and what in a job file to look at; the first that fits is told
-_FIELDS = (
-    (r"granularity", "check range.granularity, an ISO 8601 duration: `1h` is not `PT1H`"),
+#: words of a 400 that name a field of the query, and the setting in the job file; the first match counts
+_SETTINGS = (
+    (r"granularity", "check range.granularity, an ISO 8601 duration: `PT1H`, not `1h`"),
     (r"time_?zone", "check range.time_zone, an IANA name such as Europe/Dublin"),
     (r"groupBy", "check split_by: not every metric can be split by every dimension"),
-    (r"metrics?", "check metrics: remove the one it names"),
-    # The entities contract calls the granularity so.
+    (r"metrics?", "check metrics: remove the one that the message names"),
     (
+        # The entities contract calls the granularity `interval`.
         r"interval|dates?|startTime",
-        "check range: dates such as 2024-01-01, and a granularity such as `PT1H`, which `1h` is not",
+        "check range: dates such as 2024-01-01, and a granularity such as `PT1H`, not `1h`",
     ),
     (
         r"select|where",
-        "check contract: entities for a gateway that speaks select and where, aggregates or query-jobs for Genesys Cloud",
+        "check contract: aggregates or query-jobs for Genesys Cloud, "
+        "entities for a gateway whose queries have select and where",
     ),
     (
         r"filter|clauses?|predicates?|dimension|userId|queueId|divisionId|mediaType",
@@ -64,175 +69,279 @@ _FIELDS = (
     ),
 )
 
-#: what a client needs where an answer does not say it, as the vendor's SDK documents each call: https://mypurecloud.github.io/platform-client-sdk-python/
-_PERMISSIONS = (
-    (
-        "/analytics/conversations/aggregates/",
-        "analytics:conversationAggregate:view (with contract: entities, the scope api:query)",
+#: the permission that a path needs, if the response does not name it:
+#: https://mypurecloud.github.io/platform-client-sdk-python/
+_PERMISSIONS = {
+    "/analytics/conversations/aggregates/": (
+        "analytics:conversationAggregate:view (with contract: entities, the scope api:query)"
     ),
-    ("/analytics/users/aggregates/", "analytics:userAggregate:view"),
-    ("/api/v2/teams", "groups:team:view"),
-    ("/api/v2/routing/queues", "routing:queue:view"),
-)
+    "/analytics/users/aggregates/": "analytics:userAggregate:view",
+    "/api/v2/teams": "groups:team:view",
+    "/api/v2/routing/queues": "routing:queue:view",
+}
 
 _PERMISSION = re.compile(r"\b[a-z]\w*(?::[A-Za-z]\w*){1,2}", re.ASCII)
 
+#: the error codes of a token endpoint: https://www.rfc-editor.org/rfc/rfc6749#section-5.2
+_OAUTH_CODES = frozenset(
+    {
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+    }
+)
 
-class Budget(Struct, frozen=True):
-    """What the server says of one token's requests in its current minute."""
-
-    allowed: int
-    #: requests so far; 0 where the server does not say
-    count: int
-    #: seconds until the count starts anew; 0 where the server does not say
-    reset: int
+_NOT_PLATFORM = "this is not an error message of Genesys Cloud; a proxy or gateway may have sent it"
 
 
-class _Said(Struct, frozen=True):
-    """The server's own words, each cut to one line that may be shown; empty where there was none."""
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """What a server says about an error; each text is one line that may be shown, and may be empty."""
 
-    code: str
-    text: str
-    #: the correlation id as the body gives it
-    id: str
-    #: in the platform's form
-    clear: bool = True
+    code: str = ""
+    text: str = ""
+    #: the correlation id, as the body gives it
+    correlation_id: str | None = None
+    #: the token endpoint refuses because it had too many requests
+    throttled: bool = False
+    #: the body is a JSON object
+    is_json: bool = True
 
 
 def subject(request: Request, correlation_id: str | None) -> str:
     """Name a request as every message does: `[correlation id] METHOD path`."""
-    name = f"{request.method} {one_line(request.path, SHOWN)}"  # it may hold an id of the server's
-    return f"[{one_line(correlation_id, 80)}] {name}" if correlation_id else name
+    # The path may hold an id that a server gave us.
+    name = f"{request.method} {one_line(request.path, MAX_TEXT)}"
+    if not correlation_id:
+        return name
+    return f"[{redact(correlation_id, credentials(request))}] {name}"
 
 
-def problem(request: Request, response: Response) -> AsyncReportError:
-    """Give the error that an answer stands for which does not hold what was asked for.
+def problem(
+    request: Request, response: Response, proxy_secrets: Collection[str] = ()
+) -> AsyncReportError:
+    """Return the error that a response without the requested data means.
 
-    Credentials that came back are to be gone from it, see `echoes`. A 401 of the platform is a TransientError, for another
-    token may mend it; who counts the tokens knows when none will.
+    A 401 of the platform is a TransientError, because another token may be accepted; who counts the
+    tokens knows when none will.
     """
-    if 200 <= response.status < 300:
-        return TransientError(
-            f"{subject(request, response.correlation_id)}: {response.status} is no whole answer",
-            status=response.status,
-        )
-    said = _said(response.body)
-    status = f"{response.status} {said.code}".strip()
-    fact = ": ".join(
-        filter(None, (subject(request, response.correlation_id or said.id), status, said.text))
-    )
-    # A query job's status and results may be asked for again; why there is a conflict is documented nowhere.
-    if response.status in TRANSIENT or (response.status == 409 and "/jobs" in request.path):
-        return TransientError(
-            fact, status=response.status, retry_after=retry_after(response.headers)
-        )
-    if response.status == 400 and response.correlation_id and not said.clear:
-        # The platform says in JSON what is wrong, and it matters (`TOO_LARGE`): this was spoilt on its way.
-        return TransientError(fact, status=400)
-    if 300 <= response.status < 400:
-        return _redirected(fact, request, response)
-    if response.status == 407:
+    secrets = credentials(request) | set(proxy_secrets)
+    report = _report(request, response, secrets)
+    status = response.status
+    correlation_id = response.correlation_id or report.correlation_id or ""
+    name = subject(request, redact(correlation_id, secrets))
+    if 200 <= status < 300:
+        return TransientError(f"{name}: {status} is not a complete response", status=status)
+    fact = f"{name}: {f'{status} {report.code}'.strip()}"
+    if report.text:
+        fact += f": {report.text}"
+    if _is_transient(request, response, report):
+        return TransientError(fact, status=status, retry_after=retry_after(response.headers))
+    if 300 <= status < 400:
+        return _redirected(fact, request, response, secrets)
+    if status == 407:
         return ConfigError(
-            f"{fact}; the proxy wants credentials: check the connection's proxy, or HTTPS_PROXY"
+            f"{fact}; the proxy needs credentials: check the connection's proxy, or HTTPS_PROXY"
         )
-    return (
-        _no_token(fact, said, response)
-        if request.host == "login"
-        else _refused(fact, said, request, response)
-    )
+    if request.host == "login":
+        return _no_token(fact, status)
+    return _refused(fact, report, request, status)
 
 
-def _redirected(fact: str, request: Request, response: Response) -> ConfigError:
-    # Its query may hold a secret.
-    target = one_line(response.headers.get("location", "").partition("?")[0], 100)
+def undecodable(
+    request: Request,
+    response: Response,
+    error: TransientError | RejectedError,
+    proxy_secrets: Collection[str] = (),
+) -> TransientError | RejectedError:
+    """Add the request to a decoder's error, which quotes the body, and leave the quote out if the body holds a secret."""
+    secrets = credentials(request) | set(proxy_secrets)
+    fact = str(error)
+    if holds_secret(response.body, secrets):
+        fact = "the response is invalid (details are not shown because it contains credentials)"
+    name = subject(request, redact(response.correlation_id or "", secrets))
+    message = f"{name}: {fact}"
+    if isinstance(error, TransientError):
+        return TransientError(message, status=response.status)
+    return RejectedError(message, status=error.status, code=error.code)
+
+
+# From status and report to an error --------------------------------------------------------------
+
+
+def _is_transient(request: Request, response: Response, report: _Report) -> bool:
+    status = response.status
+    if status in TRANSIENT or report.throttled:
+        return True
+    if status == 409:
+        # A query job's status and results may be requested again; the cause of a conflict is not documented.
+        return "/jobs" in request.path
+    if status == 400 and response.correlation_id:
+        # The platform names the cause in JSON, and the cause matters (`TOO_LARGE`): this body was damaged.
+        return not report.is_json
+    return status == 401 and request.host == "api" and report.code != "ip.not.authorized"
+
+
+def _redirected(
+    fact: str, request: Request, response: Response, secrets: Collection[str]
+) -> ConfigError:
+    # The query of the target may hold a secret.
+    url = response.headers.get("location", "").partition("?")[0]
+    target = one_line(redact(url, secrets), _MAX_URL)
+    shown = f" (the target is {target})" if target else ""
     return ConfigError(
-        f"{fact}; redirects are not followed{f' (this one goes to {target})' if target else ''}: set {request.host}_url to the right host"
+        f"{fact}; redirects are not followed{shown}: set {request.host}_url to the right host"
     )
 
 
-def _no_token(fact: str, said: _Said, response: Response) -> AsyncReportError:
-    if response.status == 400 and said.text.lower().startswith("rate limit exceeded"):
-        # The token endpoint throttles with a 400: https://github.com/MyPureCloud/terraform-provider-genesyscloud
-        return TransientError(fact, status=400, retry_after=retry_after(response.headers))
-    if response.status in {400, 401, 403}:
+def _no_token(fact: str, status: int) -> AuthError | ConfigError:
+    if status in {400, 401, 403}:
         return AuthError(
-            f"{fact}; check the client id and secret (GENESYS_CLIENT_ID, GENESYS_CLIENT_SECRET) and that they are of this region"
+            f"{fact}; check the client id and the client secret "
+            "(GENESYS_CLIENT_ID, GENESYS_CLIENT_SECRET), and that they belong to this region"
         )
-    return ConfigError(f"{fact}; this is no token endpoint: check the region or login_url")
+    return ConfigError(f"{fact}; this is not a token endpoint: check the region or login_url")
 
 
-def _refused(fact: str, said: _Said, request: Request, response: Response) -> AuthError | ApiError:
-    if response.status == 401 and said.code == "ip.not.authorized":
+def _refused(fact: str, report: _Report, request: Request, status: int) -> AuthError | ApiError:
+    if status == 401:
         return AuthError(
-            f"{fact}; add this machine's address to the addresses that the organisation allows"
+            f"{fact}; add the address of this machine to the addresses that the organisation allows"
         )
-    if response.status == 401:
-        return TransientError(fact, status=401)
-    if response.status == 403:
+    if status == 403:
         return AuthError(
-            f"{fact}; grant {_permission(said, request)} to a role of the OAuth client, in all divisions: "
-            "Admin > Integrations > OAuth > the client > Roles"
+            f"{fact}; grant {_permission(report, request)} to a role of the OAuth client, "
+            "in all divisions: Admin > Integrations > OAuth > the client > Roles"
         )
-    return RejectedError(
-        f"{fact}; {_next_step(said, response.status)}", status=response.status, code=said.code
-    )
+    return RejectedError(f"{fact}; {_next_step(report, status)}", status=status, code=report.code)
 
 
-def _permission(said: _Said, request: Request) -> str:
-    """Name what a client lacks: as the answer does, or as the documentation of the path does."""
-    named = dict.fromkeys(_PERMISSION.findall(said.text))
-    return " or ".join(named) or next(
-        (name for path, name in _PERMISSIONS if path in request.path), "what is missing"
-    )
+def _permission(report: _Report, request: Request) -> str:
+    """Name the missing permission: as the response does, or else as the documentation of the path does."""
+    named = dict.fromkeys(_PERMISSION.findall(report.text))
+    if named:
+        return " or ".join(named)
+    for path, permission in _PERMISSIONS.items():
+        if path in request.path:
+            return permission
+    return "the missing permission"
 
 
-def _next_step(said: _Said, status: int) -> str:
-    if said.code == TOO_LARGE:
-        return "ask for less at once, or set contract: query-jobs"
-    words = f"{said.code} {said.text}"
-    fields = (
-        step
-        for field, step in _FIELDS
-        if status == 400 and re.search(rf"\b(?:{field})\b", words, re.IGNORECASE)
-    )
-    return next(fields, _NEXT_STEPS.get(status, "check the region or api_url"))
+def _next_step(report: _Report, status: int) -> str:
+    if report.code == TOO_LARGE:
+        return "request less at once, or set contract: query-jobs"
+    if status == 400:
+        words = f"{report.code} {report.text}"
+        for field, step in _SETTINGS:
+            if re.search(rf"\b(?:{field})\b", words, re.IGNORECASE):
+                return step
+    return _NEXT_STEPS.get(status, "check the region or api_url")
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read when to come back, in seconds, from a number or from a date; None where neither is given.
+# From a body to a report -------------------------------------------------------------------------
 
-    A date is measured against the answer's own clock: ours may be wrong. https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
-    """
-    text = headers.get("retry-after", "")
+
+def _report(request: Request, response: Response, secrets: Collection[str]) -> _Report:
     try:
-        seconds = float(text)
-    except ValueError:
-        then, now = _date(text), _date(headers.get("date", ""))
-        return max(0.0, (then - now).total_seconds()) if then and now else None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+        body = msgspec.json.decode(response.body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _Report(text=_NOT_PLATFORM if _shows_text(request, response) else "", is_json=False)
+    if request.host == "login":
+        return _token_report(response.status, body)
+    if not (_text(body, "message") or _text(body, "code")):
+        return _Report(text=_NOT_PLATFORM if body else "", correlation_id=_context(body))
+    return _platform_report(body, secrets)
 
 
-def _date(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _shows_text(request: Request, response: Response) -> bool:
+    return request.host == "api" and bool(response.body.strip())
+
+
+def _token_report(status: int, body: dict[str, Any]) -> _Report:
+    """Read an error of the token endpoint. Its text is not shown: it may quote the client's secret."""
+    code = _text(body, "error")
+    # It limits the rate with a 400: https://github.com/MyPureCloud/terraform-provider-genesyscloud
+    description = _text(body, "error_description") or _text(body, "description")
+    description = _text(body, "message") or description
+    throttled = status == 400 and description.lower().startswith("rate limit exceeded")
+    return _Report(
+        code=code if code in _OAUTH_CODES else "",
+        text="too many requests for a token" if throttled else "",
+        throttled=throttled,
+    )
+
+
+def _platform_report(body: dict[str, Any], secrets: Collection[str]) -> _Report:
+    message = one_line(redact(_text(body, "message"), secrets), MAX_TEXT)
+    named = [f"{name}: {value}" for name, value in _details(body) if value not in message]
+    details = one_line(redact(", ".join(dict.fromkeys(named)), secrets), MAX_TEXT)
+    if details:
+        message = f"{message} ({details})".strip()
+    code = one_line(redact(_text(body, "code"), secrets), _MAX_CODE)
+    return _Report(code=code, text=message, correlation_id=_context(body))
+
+
+def _details(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what the platform names next to its message: wrong fields and values, missing permissions, limits."""
+    for name, value in _object(body, "messageParams").items():
+        yield name, _shown_value(value)
+    details = body.get("details")
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, dict) and _text(detail, "fieldName"):
+            yield "field", _text(detail, "fieldName")
+    limit = _object(body, "limit")
+    if _text(limit, "key"):
+        yield _text(limit, "key"), _shown_value(limit.get("value"))
+
+
+def _shown_value(value: object) -> str:
+    """Write a text, a number or a list of them; the `repr` of anything else could hide a secret from `redact`."""
+    values = value if isinstance(value, list) else [value]
+    return ", ".join(str(each) for each in values if isinstance(each, str | int | float))
+
+
+def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
+    value = body.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(body: dict[str, Any], key: str) -> str:
+    value = body.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _context(body: dict[str, Any]) -> str | None:
+    return as_correlation_id(_text(body, "contextId"))
+
+
+# Headers -----------------------------------------------------------------------------------------
+
+
+class Budget(Struct, frozen=True):
+    """What the server says about one token's requests in its current minute."""
+
+    allowed: int
+    #: requests so far; 0 if the server does not say
+    count: int
+    #: seconds until the count starts again; 0 if the server does not say
+    reset: int
 
 
 def budget(headers: Mapping[str, str]) -> Budget | None:
-    """Read the `inin-ratelimit-*` headers; None without a usable limit, as in answers of gateways.
+    """Read the `inin-ratelimit-*` headers; None without a usable limit, as in responses of gateways.
 
-    `reset` is seconds to go and no epoch: https://developer.genesys.cloud/forum/t/normalized-platform-api-429-responses/12028
+    `reset` is a number of seconds and not an instant:
+    https://developer.genesys.cloud/forum/t/normalized-platform-api-429-responses/12028
     """
     allowed = _number(headers, "inin-ratelimit-allowed")
     if not allowed:
         return None
-    return Budget(
-        allowed,
-        _number(headers, "inin-ratelimit-count"),
-        min(_WINDOW, _number(headers, "inin-ratelimit-reset")),
-    )
+    count = _number(headers, "inin-ratelimit-count")
+    reset = _number(headers, "inin-ratelimit-reset")
+    return Budget(allowed, count, min(_WINDOW, reset))
 
 
 def _number(headers: Mapping[str, str], name: str) -> int:
@@ -240,43 +349,31 @@ def _number(headers: Mapping[str, str], name: str) -> int:
     return int(text) if re.fullmatch("[0-9]{1,15}", text) else 0
 
 
-def _said(body: bytes) -> _Said:
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read in how many seconds to try again, from a number or a date; None if there is neither.
+
+    A date is compared with the response's own clock, because ours may be wrong:
+    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+    """
+    text = headers.get("retry-after", "")
     try:
-        return _platform(msgspec.json.decode(body, type=dict[str, Any]))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        page = body[: 20 * SHOWN].decode("utf-8", "replace")
-        return _Said("", one_line(re.sub("<[^>]*>", " ", page), SHOWN), "", clear=False)
+        seconds = float(text)
+    except ValueError:
+        return _seconds_until(_date(text), _date(headers.get("date", "")))
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _platform(said: dict[str, Any]) -> _Said:
-    code, text = (
-        _first(said, "code", "error"),
-        one_line(_first(said, "message", "error_description", "description"), SHOWN),
-    )
-    named = one_line(
-        ", ".join(
-            dict.fromkeys(f"{name}: {value}" for name, value in _named(said) if value not in text)
-        ),
-        SHOWN,
-    )
-    return _Said(
-        one_line(code, 80),
-        " ".join(filter(None, (text, f"({named})" if named else ""))),
-        _first(said, "contextId"),
-    )
+def _seconds_until(then: datetime | None, now: datetime | None) -> float | None:
+    if then is None or now is None:
+        return None
+    return max(0.0, (then - now).total_seconds())
 
 
-def _first(said: dict[str, Any], *keys: str) -> str:
-    return next((value for key in keys if isinstance(value := said.get(key), str) and value), "")
-
-
-def _named(said: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Walk what the platform names beside its message: fields and values that are wrong, permissions that are missing, limits."""
-    params, details, limit = said.get("messageParams"), said.get("details"), said.get("limit")
-    for key, value in params.items() if isinstance(params, dict) else ():
-        yield key, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    for detail in details if isinstance(details, list) else ():
-        if isinstance(detail, dict) and isinstance(field := detail.get("fieldName"), str):
-            yield "field", field
-    if isinstance(limit, dict) and isinstance(key := limit.get("key"), str):
-        yield key, str(limit.get("value"))
+def _date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    return moment

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.api.aggregates import Reader, Steps, read_pages, request
-from asyncreport.api.problems import SHOWN
+from asyncreport.api.problems import MAX_TEXT
 from asyncreport.api.wire import Request, Wait, read
 from asyncreport.core.errors import TOO_LARGE, ApiError, AuthError, RejectedError, RetriesExhausted
 from asyncreport.core.records import Accumulator
@@ -132,7 +132,9 @@ def _decode_status(body: bytes) -> Status:
     status = read(_STATUS, body, "state of a query job")
     if status.state == "FAILED":
         # Here, for what the server says may be what it was sent: whoever sent it looks before it is shown.
-        raise _failed(one_line(status.error_message or "", SHOWN) or "the server does not say why")
+        raise _failed(
+            one_line(status.error_message or "", MAX_TEXT) or "the server does not say why"
+        )
     return status
 
 

@@ -75,9 +75,14 @@ class Response:
 
 
 def correlation_id(headers: Mapping[str, str]) -> str | None:
-    """Read the id that the vendor's support asks for; None if there is none or it is not an id."""
-    found = headers.get("inin-correlation-id") or headers.get("genesys-correlation-id") or ""
-    return found if _CORRELATION_ID.fullmatch(found) else None
+    """Read the id that the vendor's support asks for; None if there is none."""
+    text = headers.get("inin-correlation-id") or headers.get("genesys-correlation-id")
+    return as_correlation_id(text or "")
+
+
+def as_correlation_id(text: str) -> str | None:
+    """Return a text if it looks like an id; other text in its place is not shown."""
+    return text if _CORRELATION_ID.fullmatch(text) else None
 
 
 def read(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from asyncreport.api.oauth import token_request
-from asyncreport.api.problems import budget, problem, subject
-from asyncreport.api.redaction import PART, WITHHELD, betrays, credentials, withheld
+from asyncreport.api.problems import budget, problem, subject, undecodable
+from asyncreport.api.redaction import holds_secret, proxy_credentials
 from asyncreport.api.wire import Request, Response
 from asyncreport.core.backoff import wait
 from asyncreport.core.errors import (
@@ -35,6 +35,8 @@ _LOG = logging.getLogger(__name__)
 #: the minute, and its own clients wait for 180 s at most
 #: (https://developer.genesys.cloud/organization/organization/limits)
 _MINUTE = 60.0
+#: characters; a shorter token also occurs in ordinary paths
+_SHORTEST_TOKEN = 12
 #: doublings of the wait after a revoked token; more only after many of them
 _DOUBLINGS = 4
 #: most seconds that a message shows: a Retry-After may have 309 digits
@@ -54,6 +56,7 @@ async def open_lanes(
 ) -> AsyncIterator[tuple[list[Lane], RequestCounts]]:
     """Open a connection: one lane per client, all with one transport; `rng` draws from [0, 1)."""
     counts = RequestCounts()
+    proxy = "" if connection.proxy is None else connection.proxy.reveal()
     async with Transport(connection, limits, room) as transport:
         lanes = []
         for client in connection.clients:
@@ -61,7 +64,13 @@ async def open_lanes(
             # A throttle per lane: the vendor's limit is per token, which is per client here.
             throttle = Throttle(connection.requests_per_minute, counts)
             lane = Lane(
-                grant, transport.send, limits=limits, throttle=throttle, counts=counts, rng=rng
+                grant,
+                transport.send,
+                limits=limits,
+                throttle=throttle,
+                counts=counts,
+                rng=rng,
+                proxy_secrets=proxy_credentials(proxy),
             )
             lanes.append(lane)
         yield lanes, counts
@@ -83,12 +92,14 @@ class Lane:
         throttle: Throttle,
         counts: RequestCounts,
         rng: Callable[[], float],
+        proxy_secrets: frozenset[str] = frozenset(),
     ) -> None:
         self._send = send
         self._limits = limits
         self._throttle = throttle
         self._counts = counts
         self._rng = rng
+        self._proxy_secrets = proxy_secrets
         # A token request takes the same road, attempts and throttle included. It needs no token
         # itself, so this does not recur.
         self._tokens = Tokens(lambda: self.ask(grant))
@@ -131,7 +142,7 @@ class Lane:
         # Counted before the send: an attempt that fails or is cancelled was sent all the same.
         self._counts.add_attempt(len(request.body or b""), retry=attempts.sent > 0)
         attempts.sent += 1
-        response = withheld(await self._send(request), credentials(request))
+        response = await self._send(request)
         # No await from here to the decoded response: each await would keep one more body in memory.
         self._counts.received += len(response.body)
         return self._read(request, response, token)
@@ -158,14 +169,18 @@ class Lane:
         """Give the decoded body; raise the error that the response means."""
         error = None
         if not request.succeeded(response.status):
-            error = problem(request, response)
+            error = problem(request, response, self._proxy_secrets)
         # Before the error is raised: it may carry the budget or refuse the token. The token
         # endpoint has a budget of its own, which says nothing about the lane's.
         if token is not None:
             self._learn(response, token, error)
         if error is not None:
             raise error
-        decoded = _decode(request, response)
+        try:
+            decoded = request.decode(response.body)
+        except (TransientError, RejectedError) as invalid:
+            # Without its cause: the decoder's own error may quote a secret that the body holds.
+            raise undecodable(request, response, invalid, self._proxy_secrets) from None
         # After decoding: a body that is no valid response does not show that the server works.
         if token is not None:
             self._responded = _now()
@@ -205,29 +220,11 @@ def _with_token(request: Request, token: Secret) -> Request:
     """Add the token; raise RejectedError if the path contains it."""
     text = token.reveal()
     # A path contains ids of the server. Every message about the request shows the path.
-    if len(text) >= PART and betrays(request.path, [text]):
+    if len(text) >= _SHORTEST_TOKEN and holds_secret(request.path.encode(), [text]):
         raise RejectedError(
             f"{request.method}: the server gave an id that contains credentials; not requested"
         )
     return replace(request, headers={**request.headers, "Authorization": f"Bearer {text}"})
-
-
-def _decode(request: Request, response: Response) -> Any:
-    """Decode a body; add the request to the error of a body that cannot be decoded."""
-    try:
-        return request.decode(response.body)
-    except (TransientError, RejectedError) as error:
-        named = subject(request, response.correlation_id)
-        cause: Exception | None = error
-        fact = str(error)
-        # The decoder's message may quote the body. Then the cause must not be kept either.
-        if betrays(fact, credentials(request)):
-            cause = None
-            fact = f"the response is not valid {WITHHELD}"
-        text = f"{named}: {fact}"
-        if isinstance(error, RejectedError):
-            raise RejectedError(text, status=error.status, code=error.code) from cause
-        raise TransientError(text, status=response.status) from cause
 
 
 @dataclass(slots=True)

@@ -14,7 +14,6 @@ import aiohttp
 
 from asyncreport import __version__
 from asyncreport.api.problems import TRANSIENT, subject
-from asyncreport.api.redaction import proxy_credentials, withheld
 from asyncreport.api.wire import Request, Response, correlation_id
 from asyncreport.core.errors import (
     TOO_LARGE,
@@ -59,7 +58,6 @@ class Transport:
         self._proxy = None
         if connection.proxy is not None:
             self._proxy = connection.proxy.reveal()
-        self._proxy_secrets = proxy_credentials(self._proxy or "")
         self._timeout = limits.request_timeout
         self._readers = asyncio.Semaphore(_READERS)
         self._room = room
@@ -84,7 +82,7 @@ class Transport:
         """
         try:
             async with asyncio.timeout(self._timeout) as timeout:
-                return withheld(await self._exchange(request, timeout), self._proxy_secrets)
+                return await self._exchange(request, timeout)
         except TimeoutError as error:
             named = subject(request, None)
             raise TransientError(

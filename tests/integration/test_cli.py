@@ -243,7 +243,7 @@ def test_a_wrong_secret_ends_with_3_and_the_next_step(emulator: Handle, tmp_path
         assert result.code == 3
         text = result.err + result.out
         assert (
-            "POST /oauth/token: 401 invalid_client: authentication failed; check the client id and secret"
+            "POST /oauth/token: 401 invalid_client; check the client id and the client secret"
             in text
         )
         assert "wrong" not in text

@@ -330,7 +330,7 @@ def test_a_host_that_is_wrong_is_no_unknown_team(moved: Handle, tmp_path: Path) 
         cwd=tmp_path,
     )
     assert result.code == 2
-    assert "this is no token endpoint: check the region or login_url" in result.err
+    assert "this is not a token endpoint: check the region or login_url" in result.err
 
 
 def test_a_check_tries_each_team_as_a_run_does(emulator: Handle, tmp_path: Path) -> None:

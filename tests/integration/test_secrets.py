@@ -531,7 +531,7 @@ def test_no_redirect_is_followed(
 
 
 @pytest.mark.parametrize(
-    ("status", "answered"), [(407, "the proxy wants credentials"), (403, "403"), (502, "502")]
+    ("status", "answered"), [(407, "the proxy needs credentials"), (403, "403"), (502, "502")]
 )
 def test_a_proxy_gets_its_password_and_tells_it_nobody(
     gateway: Gateway, tmp_path: Path, status: int, answered: str

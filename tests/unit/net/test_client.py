@@ -637,7 +637,7 @@ def test_what_is_promised_or_a_part_is_no_answer_to_a_query_that_is_answered_at_
         Server([Response(status=status, headers={}, body=b'"half"')]), limits=Limits(max_attempts=2)
     )
     assert str(error).startswith(
-        f"POST /query: {status} is no whole answer; gave up after 2 attempts"
+        f"POST /query: {status} is not a complete response; gave up after 2 attempts"
     )
 
 
