@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from asyncreport.api.wire import Request, follow, read
 from asyncreport.core.errors import RejectedError, UnknownTeamError
-from asyncreport.core.job import Selector
+from asyncreport.core.job import Selector, batches
 from asyncreport.core.text import counted, one_line
 
 Kind = Literal["group", "team", "queue"]
@@ -147,9 +147,7 @@ def queue_names(ids: Iterable[str]) -> Names:
 
 def _names(path: str, ids: Iterable[str], *query: tuple[str, str]) -> Names:
     names: dict[str, str | None] = {}
-    ordered = sorted(set(ids))
-    for start in range(0, len(ordered), IDS_PER_REQUEST):
-        batch = ordered[start : start + IDS_PER_REQUEST]
+    for batch in batches(sorted(set(ids)), IDS_PER_REQUEST):
         named_ids = [("id", each) for each in batch]
         entities = yield from list_entities(path, *named_ids, *query)
         found = {entity.id: entity.name for entity in entities}

@@ -5,7 +5,7 @@ https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/user
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import msgspec
@@ -26,7 +26,7 @@ from asyncreport.api.aggregates import (
 )
 from asyncreport.api.wire import Request, Wait
 from asyncreport.core.errors import TOO_LARGE, RejectedError
-from asyncreport.core.job import USERS_PER_QUERY, Query
+from asyncreport.core.job import Query, batches
 from asyncreport.core.records import Accumulator
 from asyncreport.core.timeline import Granularity, Interval
 
@@ -76,11 +76,6 @@ def _adder(asked: frozenset[str]) -> Callable[[Accumulator, msgspec.Raw], None]:
         facts.add_statuses(user, found.data or ())
 
     return add
-
-
-def batches(users: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Cut users by what one query may name."""
-    return (users[at : at + USERS_PER_QUERY] for at in range(0, len(users), USERS_PER_QUERY))
 
 
 def _explained(error: RejectedError, query: Query) -> RejectedError:

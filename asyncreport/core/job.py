@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -250,3 +251,9 @@ class Part(Struct, frozen=True, kw_only=True):
     sha256: str
     #: a refresh is to replace it and has not yet
     refresh_pending: bool = False
+
+
+def batches(ids: Sequence[str], size: int = USERS_PER_QUERY) -> Iterator[tuple[str, ...]]:
+    """Cut ids into batches that one request can name."""
+    for start in range(0, len(ids), size):
+        yield tuple(ids[start : start + size])

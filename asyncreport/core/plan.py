@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from asyncreport.core.job import USERS_PER_QUERY, Chunk, ChunkLength, Part
+from asyncreport.core.job import Chunk, ChunkLength, Part, batches
 from asyncreport.core.timeline import DAY, Granularity, Grid, Interval, Slot
 
 #: users x buckets in one response if the job gives no chunk length: as large as memory allows.
@@ -233,7 +233,7 @@ def _missing(
     for same, intervals in _by_parts(users, covered):
         lacking[_subtract(demanded, by_everyone + intervals)] += same
     for missing, several in lacking.items():
-        for batch in _batches(sorted(several)):
+        for batch in batches(sorted(several)):
             yield missing, batch
 
 
@@ -261,11 +261,6 @@ def _sets_of(users: Sequence[str], sets: Iterable[Users]) -> dict[str, list[int]
             if user in found:
                 found[user].append(number)
     return found
-
-
-def _batches(users: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    for first in range(0, len(users), USERS_PER_QUERY):
-        yield tuple(users[first : first + USERS_PER_QUERY])
 
 
 def _subtract(whole: Interval, covered: list[Interval]) -> Intervals:

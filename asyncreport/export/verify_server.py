@@ -15,7 +15,7 @@ from asyncreport.api.aggregates import ConnectionState
 from asyncreport.config import MULTI_VALUED
 from asyncreport.core import verify_totals
 from asyncreport.core.finding import Finding
-from asyncreport.core.job import USERS_PER_QUERY, Chunk, Connection, Part
+from asyncreport.core.job import Chunk, Connection, Part, batches
 from asyncreport.core.text import counted, first_lines
 from asyncreport.core.timeline import DAY, Interval, iso
 from asyncreport.core.verify_totals import Difference, Totals
@@ -101,12 +101,7 @@ def _questions(kept: Snapshot, connection: Connection) -> Iterator[Chunk]:
         interval = Interval(
             max(slot.interval.start, whole.start), min(slot.interval.end, whole.end)
         )
-        batches = (
-            [None]
-            if users is None
-            else [users[at : at + USERS_PER_QUERY] for at in range(0, len(users), USERS_PER_QUERY)]
-        )
-        for batch in batches:
+        for batch in [None] if users is None else batches(users):
             yield Chunk(
                 connection=connection.name, month=slot.month, interval=interval, users=batch
             )
