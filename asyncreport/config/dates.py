@@ -6,7 +6,7 @@ Pure, except that it reads the time zones of the package tzdata.
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from importlib import resources
 from zoneinfo import ZoneInfo
@@ -55,12 +55,22 @@ def refresh_interval(text: str, job: Job, now: int) -> Interval:
     if not slash:
         accepted = "2024-01-01/2024-01-08, yesterday/today"
         raise whole.must("be START/END", accepted=accepted)
-    bounds = {"start": Node("--refresh", start, start), "end": Node("--refresh", end, end)}
-    place = Place.of(Node("--refresh", bounds))
-    interval = _interval(place, start, end, job.query.grid, now)
+    bounds = _refresh_bounds(start, end)
+    interval = _interval(bounds, start, end, job.query.grid, now)
     if not interval.overlaps(job.interval):
         raise whole.must("overlap the range of the job", f"; the range is {job.interval}")
-    return Interval(max(interval.start, job.interval.start), min(interval.end, job.interval.end))
+    return Interval(
+        max(interval.start, job.interval.start),
+        min(interval.end, job.interval.end),
+    )
+
+
+def _refresh_bounds(start: str, end: str) -> Place:
+    nodes = {
+        "start": Node("--refresh", start, start),
+        "end": Node("--refresh", end, end),
+    }
+    return Place.of(Node("--refresh", nodes))
 
 
 def _interval(place: Place, start: str, end: str, grid: Grid, now: int) -> Interval:
@@ -102,14 +112,16 @@ def _granularity(place: Place, text: str) -> Granularity:
     return Granularity(text)
 
 
+_UNITS = {"m": "PT{}M", "h": "PT{}H", "d": "P{}D", "w": "P{}W"}
+
+
 def _similar_granularity(text: str) -> str:
     """Suggest the granularity that other tools write as `1h` or `30min`."""
-    match = re.fullmatch(r"(\d{1,2}) ?([a-z])[a-z]*", text.lower(), re.ASCII)
+    match = re.fullmatch(r"(\d{1,2}) ?([mhdw])[a-z]*", text.lower(), re.ASCII)
     if match is None:
         return ""
     number, unit = match.groups()
-    template = {"m": "PT{}M", "h": "PT{}H", "d": "P{}D", "w": "P{}W"}.get(unit, "")
-    spelled = template.format(number)
+    spelled = _UNITS[unit].format(number)
     if spelled not in GRANULARITIES:
         return ""
     return f" (did you mean {spelled!r}?)"
@@ -125,18 +137,25 @@ def _bound(place: Place, text: str, grid: Grid, now: int) -> int:
     """Read the start or the end of a range as an instant."""
     if text == "now":
         return _last_edge(place, grid, now)
-    if text in ("today", "yesterday"):
-        day = from_instant(now).astimezone(ZoneInfo(grid.zone)).date()
-        if text == "yesterday":
-            day -= timedelta(days=1)
-        return day_start(day, grid.zone)
+    if text == "today":
+        return day_start(_today(grid, now), grid.zone)
+    if text == "yesterday":
+        return day_start(_today(grid, now) - timedelta(days=1), grid.zone)
     moment = _moment(place, text)
     if _DATE.fullmatch(text):
         return day_start(moment.date(), grid.zone)
+    return _instant(place, moment, grid.zone)
+
+
+def _today(grid: Grid, now: int) -> date:
+    return from_instant(now).astimezone(ZoneInfo(grid.zone)).date()
+
+
+def _instant(place: Place, moment: datetime, zone: str) -> int:
     if moment.tzinfo is not None:
         return to_instant(moment)
     try:
-        return local_instant(moment, grid.zone)
+        return local_instant(moment, zone)
     except ValueError as error:
         raise place.must("be one instant", f"; {error}") from error
 
@@ -175,12 +194,14 @@ def _check_months(place: Place, grid: Grid, interval: Interval) -> None:
 
 def _check_edge(place: Place, grid: Grid, at: int) -> None:
     before, after = grid.edges_around(at)
-    if before == after:
-        return
-    zone = ZoneInfo(grid.zone)
-    edges = [from_instant(edge).astimezone(zone) for edge in (before, after)]
-    accepted = " or ".join(edge.isoformat(timespec="minutes") for edge in edges)
-    raise place.must(f"be on the edge of a {grid.granularity.value} bucket", accepted=accepted)
+    if before != after:
+        accepted = f"{_local(before, grid)} or {_local(after, grid)}"
+        raise place.must(f"be on the edge of a {grid.granularity.value} bucket", accepted=accepted)
+
+
+def _local(at: int, grid: Grid) -> str:
+    local = from_instant(at).astimezone(ZoneInfo(grid.zone))
+    return local.isoformat(timespec="minutes")
 
 
 _CHUNK = re.compile(r"P(?:([1-9]|[12][0-9]|3[01])D|1M|T(1|2|3|4|6|8|12|24)H)")
@@ -192,8 +213,12 @@ def chunk_length(place: Place, text: str) -> ChunkLength:
     match = _CHUNK.fullmatch(text)
     if match is None:
         raise place.must("be a chunk length", accepted=_CHUNKS)
-    days, hours = (int(part) if part else None for part in match.groups())
-    return ChunkLength(days=days, hours=hours)
+    days, hours = match.groups()
+    if days:
+        return ChunkLength(days=int(days))
+    if hours:
+        return ChunkLength(hours=int(hours))
+    return ChunkLength()
 
 
 def parse_ms(place: Place, text: str) -> int:

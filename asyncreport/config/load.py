@@ -60,7 +60,9 @@ def _labelled(value: Any, place: Place, labels: Mapping[str, str]) -> Node:
     """Build the nodes of plain values; a place without a label uses the one around it."""
     place = replace(place, where=labels.get(place.key, place.where))
     if isinstance(value, Mapping):
-        members = {key: _labelled(member, place.at(key), labels) for key, member in value.items()}
+        members = {}
+        for key, member in value.items():
+            members[key] = _labelled(member, place.at(key), labels)
         return Node(place.where, members)
     if isinstance(value, list | tuple):
         items = [_labelled(item, place.at(n), labels) for n, item in enumerate(value)]
@@ -69,9 +71,21 @@ def _labelled(value: Any, place: Place, labels: Mapping[str, str]) -> Node:
 
 
 def _read_text(path: Path) -> str:
+    content = _read_bytes(path)
+    if len(content) > MAX_BYTES:
+        raise ConfigError(f"{path}: is larger than 1 MiB; a job file has room for 20,000 users")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}:{line}: is not UTF-8; save the file as UTF-8") from error
+
+
+def _read_bytes(path: Path) -> bytes:
+    """Read a file up to one byte more than the limit."""
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise ConfigError(
             f"{path}: does not exist; name a job file such as configs/demo.yaml"
@@ -80,13 +94,6 @@ def _read_text(path: Path) -> str:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); name a readable job file"
         ) from error
-    if len(content) > MAX_BYTES:
-        raise ConfigError(f"{path}: is larger than 1 MiB; a job file has room for 20,000 users")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: is not UTF-8; save the file as UTF-8") from error
 
 
 # Keys are spelled as messages spell them: `teams[0].name`.
@@ -98,6 +105,13 @@ _STEP = re.compile(r"\[([0-9]+)\]|([^.\[\]]+)")
 
 def _override(root: Node, text: str) -> Node:
     """Apply one `--set KEY=VALUE`."""
+    key, value = _split_override(text)
+    label = f"--set {shorten(key, VALUE_SHOWN)}"
+    new = yaml.read(value.strip() or "null", label, numbered=False)
+    return _replaced(root, _steps(key), new)
+
+
+def _split_override(text: str) -> tuple[str, str]:
     match = _OVERRIDE.fullmatch(text)
     if match is None:
         # Only the part before = or : is shown: the rest may be a secret.
@@ -105,34 +119,37 @@ def _override(root: Node, text: str) -> Node:
         raise ConfigError(
             f"--set {shown}: must be KEY=VALUE, for example --set range.end=2024-02-01"
         )
-    key, value = match.groups()
-    label = f"--set {shorten(key, VALUE_SHOWN)}"
-    new = yaml.read(value.strip() or "null", label, numbered=False)
+    return match[1], match[2]
+
+
+def _steps(key: str) -> list[str | int]:
+    """Split `teams[0].name` into teams, 0 and name."""
     steps: list[str | int] = []
     for index, name in _STEP.findall(key):
         if index:
             steps.append(int(index))
         else:
             steps.append(name)
-    return _replaced(root, steps, new)
+    return steps
 
 
-def _replaced(node: Node, keys: Sequence[str | int], new: Node) -> Node:
+def _replaced(node: Node, steps: Sequence[str | int], new: Node) -> Node:
     """Copy a tree with another value at a key; create missing mappings on the way."""
-    if not keys:
+    if not steps:
         return new
-    key, rest = keys[0], keys[1:]
-    if isinstance(node.value, dict) and isinstance(key, str):
-        member = node.value.get(key, Node(new.where, {}))
-        return replace(node, value={**node.value, key: _replaced(member, rest, new)})
-    if isinstance(node.value, list) and isinstance(key, int) and key < len(node.value):
+    step, rest = steps[0], steps[1:]
+    if isinstance(node.value, dict) and isinstance(step, str):
+        member = node.value.get(step, Node(new.where, {}))
+        return replace(node, value={**node.value, step: _replaced(member, rest, new)})
+    if isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
         items = list(node.value)
-        items[key] = _replaced(items[key], rest, new)
+        items[step] = _replaced(items[step], rest, new)
         return replace(node, value=items)
-    raise ConfigError(f"{new.where}: the value at {node.where} has no {_spelled(key)}; check KEY")
+    raise _no_such_key(node, step, new)
 
 
-def _spelled(key: str | int) -> str:
-    if isinstance(key, int):
-        return f"item {key}"
-    return f"key {key}"
+def _no_such_key(node: Node, step: str | int, new: Node) -> ConfigError:
+    missing = f"key {step}"
+    if isinstance(step, int):
+        missing = f"item {step}"
+    return ConfigError(f"{new.where}: the value at {node.where} has no {missing}; check KEY")

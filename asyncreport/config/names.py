@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from asyncreport.config.validate import Place, did_you_mean
 
@@ -18,10 +18,14 @@ def check_name(place: Place, text: str) -> None:
     _check_ends(place, text)
     if text.startswith("."):
         raise place.must("not start with a dot")
-    if not text.isprintable() or set(text) & set("/\\{}"):
+    if not text.isprintable() or _breaks_a_path(text):
         raise place.must("not contain / \\ { } or control characters")
     if len(text.encode()) > NAME_BYTES:
         raise place.must(f"not be longer than {NAME_BYTES} bytes")
+
+
+def _breaks_a_path(text: str) -> bool:
+    return any(character in text for character in "/\\{}")
 
 
 def parse_id(place: Place, text: str) -> str:
@@ -56,12 +60,23 @@ def check_words(place: Place, values: Sequence[str], known: Collection[str], cal
 
 def check_distinct(place: Place, values: Sequence[str]) -> None:
     """Refuse a list that repeats a value."""
+    repeat = first_repeat(values)
+    if repeat:
+        number, earlier = repeat
+        other = place.at(earlier).key
+        raise place.at(number).must(f"differ from {other}", "; remove one of the two")
+
+
+def first_repeat(values: Iterable[str | None]) -> tuple[int, int] | None:
+    """Find the first value that an earlier one equals: both positions. None equals nothing."""
     first: dict[str, int] = {}
     for number, value in enumerate(values):
+        if value is None:
+            continue
         if value in first:
-            other = place.at(first[value]).key
-            raise place.at(number).must(f"differ from {other}", "; remove one of the two")
+            return number, first[value]
         first[value] = number
+    return None
 
 
 def _check_ends(place: Place, text: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asyncreport.config.dates import parse_ms
+from asyncreport.config.names import first_repeat
 from asyncreport.config.schema import OutputFile, unset_to_none
 from asyncreport.config.validate import Place
 from asyncreport.core.job import FORMATS, Output, Team
@@ -20,25 +21,31 @@ def resolve_output(place: Place, given: OutputFile) -> Output:
     """Resolve the section `output`."""
     per_team = unset_to_none(given.per_team)
     if per_team is not None:
-        _check_template(place.at("per_team"), per_team, ("month", "team"))
-        _check_has_team(place.at("per_team"), per_team)
-    _check_template(place.at("path"), given.path, ("month",))
+        _check_per_team(place.at("per_team"), per_team)
+    _check_template(place.at("path"), given.path, ["{month}"])
     settle = parse_ms(place.at("settle"), given.settle)
     return Output(path=given.path, per_team=per_team, settle=settle)
 
 
-def _check_has_team(place: Place, template: str) -> None:
+def _check_per_team(place: Place, template: str) -> None:
+    _check_template(place, template, ["{month}", "{team}"])
     if "{team}" not in template:
         raise place.must("contain {team}", "; without it all teams would write to the same file")
 
 
 def _check_template(place: Place, template: str, placeholders: Sequence[str]) -> None:
-    braced = [f"{{{name}}}" for name in placeholders]
-    bare = template
-    for placeholder in braced:
-        bare = bare.replace(placeholder, "x")
-    if "{" in bare or "}" in bare:
-        raise place.must(f"not contain {{ or }} except in {' and '.join(braced)}")
+    """Check a path with placeholders."""
+    filled = template
+    for placeholder in placeholders:
+        filled = filled.replace(placeholder, "x")
+    if "{" in filled or "}" in filled:
+        raise place.must(f"not contain {{ or }} except in {' and '.join(placeholders)}")
+    _check_folder(place, template)
+    if not template.isprintable() or Path(filled).suffix not in FORMATS:
+        raise place.must("be a file with a known extension", accepted=_FORMATS)
+
+
+def _check_folder(place: Place, template: str) -> None:
     if template.startswith("~"):
         raise place.must(
             "not start with ~",
@@ -50,31 +57,30 @@ def _check_template(place: Place, template: str, placeholders: Sequence[str]) ->
             "not be inside a state folder (.asyncreport)",
             "; its files could be overwritten; use another folder",
         )
-    if not template.isprintable() or Path(bare).suffix not in FORMATS:
-        raise place.must("be a file with a known extension", accepted=_FORMATS)
 
 
 def check_output_files(root: Place, teams: Sequence[Team], output: Output) -> None:
-    """Refuse two output files with one path.
-
-    Some file systems ignore case, and some do not distinguish composed letters.
-    """
+    """Refuse two output files with one path."""
     if output.per_team is None:
         return
-    first: dict[str, int] = {}
+    _check_team_files(root.at("teams"), teams)
     for number, team in enumerate(teams):
-        name = _folded(team.name)
-        if name in first:
-            raise root.at("teams", number, "name").must(
-                "give an output file of its own",
-                f"; some file systems would use the file of teams[{first[name]}]; use another name",
-            )
-        first[name] = number
         if _clash(output.per_team.replace("{team}", team.name), output.path):
             raise root.at("output", "per_team").must(
                 "give other files than output.path",
                 f"; the file of teams[{number}] is the same; change one of the two",
             )
+
+
+def _check_team_files(place: Place, teams: Sequence[Team]) -> None:
+    """Refuse names that some file systems treat as one: they ignore case, or how é is composed."""
+    repeat = first_repeat(_folded(team.name) for team in teams)
+    if repeat:
+        number, earlier = repeat
+        raise place.at(number, "name").must(
+            "give an output file of its own",
+            f"; some file systems would use the file of teams[{earlier}]; use another name",
+        )
 
 
 def _folded(text: str) -> str:

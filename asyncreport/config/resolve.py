@@ -11,7 +11,14 @@ from msgspec import UNSET
 from asyncreport.config.connections import DEFAULT, resolve_connections
 from asyncreport.config.dates import chunk_length, parse_ms, resolve_range
 from asyncreport.config.metrics import METRICS, refusal
-from asyncreport.config.names import check_distinct, check_name, check_words, parse_id, parse_ids
+from asyncreport.config.names import (
+    check_distinct,
+    check_name,
+    check_words,
+    first_repeat,
+    parse_id,
+    parse_ids,
+)
 from asyncreport.config.outputs import check_output_files, resolve_output
 from asyncreport.config.schema import (
     DIMENSIONS,
@@ -79,21 +86,25 @@ def _check_connections(
     place: Place, teams: Sequence[Team], connections: Sequence[Connection]
 ) -> None:
     used = {team.connection for team in teams}
-    first: dict[str, str] = {}
     for connection in connections:
-        name = connection.name
-        check_name(place.at(name), name)
-        if name not in used:
-            raise place.at(name).error(
+        check_name(place.at(connection.name), connection.name)
+        if connection.name not in used:
+            raise place.at(connection.name).error(
                 "is not used by any team; name it in a team's connection, or remove it"
             )
-        other = first.setdefault(connection.identity, name)
-        if other != name:
-            # Both would reuse the same parts: what both fetch would exist twice.
-            raise place.at(name).error(
-                f"is the same organisation as connections.{other}; "
-                f"use connection: {other} for its teams"
-            )
+    _check_organisations(place, connections)
+
+
+def _check_organisations(place: Place, connections: Sequence[Connection]) -> None:
+    """Refuse one organisation twice: both connections would fetch and keep the same parts."""
+    repeat = first_repeat(connection.identity for connection in connections)
+    if repeat:
+        number, earlier = repeat
+        other = connections[earlier].name
+        raise place.at(connections[number].name).error(
+            f"is the same organisation as connections.{other}; "
+            f"use connection: {other} for its teams"
+        )
 
 
 def _query(root: Place, given: JobFile, grid: Grid) -> Query:
@@ -112,18 +123,22 @@ def _query(root: Place, given: JobFile, grid: Grid) -> Query:
 
 
 def _check_combinations(root: Place, query: Query) -> None:
+    if query.contract == "entities":
+        _check_bare(root, query)
+    if query.occupancy and query.split_by:
+        raise root.at("occupancy").not_with(
+            "split_by",
+            ": the time in a routing status belongs to the agent, not to a queue or a media type",
+        )
+
+
+def _check_bare(root: Place, query: Query) -> None:
     bare = Query(grid=query.grid)
     for key in ("split_by", "filter", "occupancy", "metrics"):
-        if query.contract == "entities" and getattr(query, key) != getattr(bare, key):
-            raise root.at(key).error(
-                "cannot be combined with contract: entities, which only counts and times "
-                "the interactions of users; remove one of the two"
+        if getattr(query, key) != getattr(bare, key):
+            raise root.at(key).not_with(
+                "contract: entities", ", which only counts and times the interactions of users"
             )
-    if query.occupancy and query.split_by:
-        raise root.at("occupancy").error(
-            "cannot be combined with split_by: the time in a routing status belongs to the agent, "
-            "not to a queue or a media type; remove one of the two"
-        )
 
 
 def _check_metrics(place: Place, names: Sequence[str]) -> None:
@@ -154,69 +169,77 @@ def _teams(
 
 
 def _check_team_names(place: Place, teams: Sequence[Team]) -> None:
-    first: dict[str, int] = {}
-    for number, team in enumerate(teams):
-        other = first.setdefault(team.name, number)
-        if other != number:
-            raise place.at(number, "name").must(f"differ from teams[{other}].name")
+    repeat = first_repeat(team.name for team in teams)
+    if repeat:
+        number, earlier = repeat
+        raise place.at(number, "name").must(f"differ from teams[{earlier}].name")
 
 
 def _check_everyone(place: Place, teams: Sequence[Team]) -> None:
     """Refuse two teams of everyone on one connection: each record would only be written twice."""
-    first: dict[str, int] = {}
-    for number, team in enumerate(teams):
-        if team.users is not None or team.selector is not None:
-            continue
-        other = first.setdefault(team.connection, number)
-        if other != number:
-            raise place.at(number).error(
-                f"selects everyone, as teams[{other}] does; "
-                "give it users, group, team or queue, or remove one of the two"
-            )
+    connections = [team.connection if _is_everyone(team) else None for team in teams]
+    repeat = first_repeat(connections)
+    if repeat:
+        number, earlier = repeat
+        raise place.at(number).error(
+            f"selects everyone, as teams[{earlier}] does; "
+            "give it users, group, team or queue, or remove one of the two"
+        )
+
+
+def _is_everyone(team: Team) -> bool:
+    return team.users is None and team.selector is None
 
 
 def _team(place: Place, given: TeamFile, connections: Sequence[str]) -> Team:
     check_name(place.at("name"), given.name)
-    users = unset_to_none(given.users)
-    ids: tuple[str, ...] | None = None
-    if users is not None:
-        ids = parse_ids(place.at("users"), users)
     return Team(
         name=given.name,
         connection=_connection_of(place.at("connection"), given, connections),
-        users=ids,
+        users=_users(place.at("users"), given),
         selector=_selector(place, given),
     )
+
+
+def _users(place: Place, given: TeamFile) -> tuple[str, ...] | None:
+    users = unset_to_none(given.users)
+    if users is None:
+        return None
+    return parse_ids(place, users)
 
 
 _KINDS: tuple[Literal["group", "team", "queue"], ...] = ("group", "team", "queue")
 
 
 def _selector(place: Place, given: TeamFile) -> Selector | None:
-    present = [key for key in ("users", *_KINDS) if getattr(given, key) is not UNSET]
-    if len(present) > 1:
-        raise place.at(present[1]).error(
-            f"cannot be combined with {present[0]}; remove one of the two"
-        )
+    keys = [key for key in ("users", *_KINDS) if getattr(given, key) is not UNSET]
+    if len(keys) > 1:
+        raise place.at(keys[1]).not_with(keys[0])
     for kind in _KINDS:
-        if kind in present:
-            return Selector(kind=kind, value=parse_id(place.at(kind), getattr(given, kind)))
+        if kind in keys:
+            value = parse_id(place.at(kind), getattr(given, kind))
+            return Selector(kind=kind, value=value)
     return None
 
 
 def _connection_of(place: Place, given: TeamFile, names: Sequence[str]) -> str:
-    """Choose a team's connection: the one it names, else `default`, else the only one."""
     name = unset_to_none(given.connection)
-    accepted = ", ".join(names)
-    if name is None and DEFAULT in names:
-        return DEFAULT
-    if name is None and len(names) == 1:
-        return names[0]
     if name is None:
-        raise place.error("is missing, and no connection is named default", accepted=accepted)
+        return _default_connection(place, names)
     if name not in names:
-        raise place.must("be a connection", did_you_mean(name, names), accepted=accepted)
+        suggestion = did_you_mean(name, names)
+        raise place.must("be a connection", suggestion, accepted=", ".join(names))
     return name
+
+
+def _default_connection(place: Place, names: Sequence[str]) -> str:
+    """Choose the connection named default, else the only one."""
+    if DEFAULT in names:
+        return DEFAULT
+    if len(names) > 1:
+        accepted = ", ".join(names)
+        raise place.error("is missing, and no connection is named default", accepted=accepted)
+    return names[0]
 
 
 def _limits(place: Place, given: LimitsFile) -> Limits:

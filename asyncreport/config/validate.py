@@ -85,6 +85,10 @@ class Place:
             message += f"; accepted: {accepted}"
         return ConfigError(message)
 
+    def not_with(self, other: str, why: str = "") -> ConfigError:
+        """Report a key that excludes another one."""
+        return self.error(f"cannot be combined with {other}{why}; remove one of the two")
+
     def must(self, rule: str, then: str = "", *, accepted: str = "") -> ConfigError:
         """Report a value that breaks a rule: `must be a date, but is 'x'`, then more words."""
         fact = f"must {rule}"
@@ -96,14 +100,24 @@ class Place:
     def shown_value(self) -> str:
         """Give the value as the file spells it; nothing for a secret, a list or a mapping."""
         node = self.node
-        if node is None or isinstance(node.value, list | dict) or "client_secret" in self.path:
+        if node is None or isinstance(node.value, list | dict):
             return ""
-        text = _without_password(node.text, self.path[-1:])
-        if not isinstance(node.value, str):
+        text = self._without_secrets(node.text)
+        if text and isinstance(node.value, str):
+            return repr(shorten(text, VALUE_SHOWN))
+        return text
+
+    def _without_secrets(self, text: str) -> str:
+        if "client_secret" in self.path:
+            return ""
+        if not self.path or self.path[-1] not in _URLS:
             return text
-        if not text:
+        if "@" in text:
+            return "***@" + text.rpartition("@")[2]
+        # Without an @, nothing says which part of a proxy is the password.
+        if self.path[-1] == "proxy":
             return ""
-        return repr(shorten(text, VALUE_SHOWN))
+        return text
 
 
 def _member(value: Value, key: str | int) -> Node | None:
@@ -122,16 +136,6 @@ def _shown_key(key: str) -> str:
     return repr(shown)
 
 
-def _without_password(text: str, name: tuple[str | int, ...]) -> str:
-    if not name or name[0] not in _URLS:
-        return text
-    if "@" in text:
-        return "***@" + text.rpartition("@")[2]
-    if name[0] == "proxy":  # without an @, nothing says which part is the password
-        return ""
-    return text
-
-
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Suggest the nearest known word: ` (did you mean 'end'?)`, or nothing."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
@@ -142,13 +146,29 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def check_types(place: Place, kind: inspect.Type) -> None:
     """Check a value and all values inside it; raise ConfigError for the first of a wrong type."""
-    about = _about(kind)
-    if isinstance(kind, inspect.Metadata):
-        kind = kind.type
     value = _value(place)
-    if _is_empty(value, kind):
-        raise place.error(f"is empty; expected: {about.get('description', 'a value')}")
-    _check_kind(place, kind, value, example=next(iter(about.get("examples", ())), ""))
+    bare = kind
+    if isinstance(kind, inspect.Metadata):
+        bare = kind.type
+    if _is_empty(value, bare):
+        raise place.error(f"is empty; expected: {_description(kind)}")
+    _check_kind(place, bare, value, example=_example(kind))
+
+
+def _description(kind: inspect.Type) -> str:
+    return str(_about(kind).get("description", "a value"))
+
+
+def _example(kind: inspect.Type) -> str:
+    examples = _about(kind).get("examples", [""])
+    return str(examples[0])
+
+
+def _about(kind: inspect.Type) -> dict[str, Any]:
+    """Give what the JSON Schema says about a key."""
+    if isinstance(kind, inspect.Metadata):
+        return kind.extra_json_schema or {}
+    return {}
 
 
 def _check_kind(place: Place, kind: inspect.Type, value: Value, *, example: str) -> None:
@@ -170,13 +190,6 @@ def _check_kind(place: Place, kind: inspect.Type, value: Value, *, example: str)
             _check_literal(place, kind, value)
         case _:
             _check_text(place, value, example=example)
-
-
-def _about(kind: inspect.Type | None) -> dict[str, Any]:
-    """Give the description and the examples of a key."""
-    if isinstance(kind, inspect.Metadata):
-        return kind.extra_json_schema or {}
-    return {}
 
 
 def _value(place: Place) -> Value:
@@ -212,15 +225,21 @@ def _check_struct(place: Place, kind: inspect.StructType, value: Value) -> None:
     members = _members(place, value)
     for key in members:
         if key not in fields:
-            suggestion = did_you_mean(key, fields)
-            accepted = ", ".join(fields)
-            raise place.at(key).error(f"is not a known key{suggestion}", accepted=accepted)
+            raise _unknown_key(place.at(key), key, fields)
     for key, known in fields.items():
         if key in members:
             check_types(place.at(key), known.type)
         elif known.required:
-            expected = _about(known.type).get("description", "a value")
-            raise place.at(key).error(f"is missing; expected: {expected}")
+            raise _missing_key(place.at(key), known.type)
+
+
+def _unknown_key(place: Place, key: str, known: Iterable[str]) -> ConfigError:
+    fact = f"is not a known key{did_you_mean(key, known)}"
+    return place.error(fact, accepted=", ".join(known))
+
+
+def _missing_key(place: Place, kind: inspect.Type) -> ConfigError:
+    return place.error(f"is missing; expected: {_description(kind)}")
 
 
 def _members(place: Place, value: Value) -> dict[str, Node]:

@@ -16,6 +16,7 @@ from ruamel.yaml.nodes import Node as RawNode
 from ruamel.yaml.reader import ReaderError
 
 from asyncreport.core.errors import ConfigError
+from asyncreport.core.text import shorten
 
 #: values that aliases may add to a file: a few anchored lines can expand to billions
 ALIASED = 10_000
@@ -110,11 +111,7 @@ def _compose(source: _Source) -> RawNode | None:
     except MarkedYAMLError as error:
         raise _marked_error(error, source) from None
     except ReaderError as error:
-        line = source.text.count("\n", 0, error.position)
-        character = source.text[error.position]
-        raise ConfigError(
-            f"{source.where(line)}: is not valid YAML: control character {character!r}"
-        ) from None
+        raise _reader_error(error, source) from None
     # "\UFFFFFFFF" raises ValueError or OverflowError, %YAML 1.3 AssertionError.
     except (YAMLError, ValueError, OverflowError, AssertionError):
         raise ConfigError(
@@ -123,24 +120,26 @@ def _compose(source: _Source) -> RawNode | None:
     return root
 
 
+def _reader_error(error: ReaderError, source: _Source) -> ConfigError:
+    line = source.text.count("\n", 0, error.position)
+    character = source.text[error.position]
+    return ConfigError(f"{source.where(line)}: is not valid YAML: control character {character!r}")
+
+
 def _marked_error(error: MarkedYAMLError, source: _Source) -> ConfigError:
-    problem = str(error.problem)
     mark = error.problem_mark
     # What is never closed ends with the file: the line that opened it says more.
-    if "end of stream" in problem:
+    if "end of stream" in str(error.problem):
         mark = error.context_mark
     where = source.label
     if mark is not None:
         where = source.where(mark.line)
-    fact = _fact(error, problem)
-    if fact is None:
-        spelled = re.sub(r"\('(.*)',\)", r"'\1'", problem)
-        fact = f"is not valid YAML: {spelled}{_hint(error, source.text)}"
-    return ConfigError(f"{where}: {fact}")
+    return ConfigError(f"{where}: {_fact(error, source.text)}")
 
 
-def _fact(error: MarkedYAMLError, problem: str) -> str | None:
-    """Give our own words for a problem that ruamel describes badly, or with text of the file."""
+def _fact(error: MarkedYAMLError, text: str) -> str:
+    """Describe a problem; in our own words if ruamel's are unclear or quote the file."""
+    problem = str(error.problem)
     if isinstance(error, _RefusedError):
         return problem
     if "tag handle" in problem:
@@ -149,20 +148,26 @@ def _fact(error: MarkedYAMLError, problem: str) -> str | None:
         return _ALIAS
     if "another document" in problem:
         return _DOCUMENT
-    return None
+    problem = re.sub(r"\('(.*)',\)", r"'\1'", problem)
+    return f"is not valid YAML: {problem}{_hint(error, text)}"
 
 
 def _hint(error: MarkedYAMLError, text: str) -> str:
     """Say what to do about two common mistakes."""
     if r"'\t'" in str(error.problem):
         return "; use spaces instead of the tab"
-    lines = text.splitlines()
-    mark = error.problem_mark
-    if mark is None or mark.line >= len(lines):
-        return ""
-    if re.search(r"\{\w+\}", lines[mark.line]):
+    if re.search(r"\{\w+\}", _line(error, text)):
         return "; put a value that contains { and } in quotes"
     return ""
+
+
+def _line(error: MarkedYAMLError, text: str) -> str:
+    """Give the line of a problem; the end of the file is on none."""
+    lines = text.splitlines()
+    if error.problem_mark is None or error.problem_mark.line >= len(lines):
+        return ""
+    line: str = lines[error.problem_mark.line]
+    return line
 
 
 class _Builder:
@@ -191,33 +196,29 @@ class _Builder:
             items = [self.build(item, depth + 1, around=where) for item in raw.value]
             return Node(where, items)
         assert isinstance(raw, ScalarNode)
-        if _is_plain(raw):
-            return Node(where, _resolve(raw.value), raw.value)
-        return Node(where, raw.value, raw.value)
+        return Node(where, _scalar(raw), raw.value)
 
     def _mapping(self, raw: MappingNode, depth: int) -> dict[str, Node]:
         members: dict[str, Node] = {}
         for raw_key, raw_member in raw.value:
             where = self._where(raw_key)
-            key = self._key(raw_key)
+            key = self._key(raw_key, where)
             if key in members:
-                shown = key.partition(":")[0][:KEY_SHOWN]
-                first = members[key].where
-                raise ConfigError(f"{where}: the key {shown!r} is repeated; it is also at {first}")
+                raise _repeated_key(key, where, members[key])
             member = self.build(raw_member, depth, around=where)
             # People look at the key's line, even if the value starts below or at an anchor.
             members[key] = replace(member, where=where)
         return members
 
-    def _key(self, raw: RawNode) -> str:
-        where = self._where(raw)
+    def _key(self, raw: RawNode, where: str) -> str:
         if not isinstance(raw, ScalarNode) or id(raw) in self._built:
             raise ConfigError(f"{where}: a key must be plain text")
-        key: str = raw.value
-        if _is_plain(raw) and key == "<<":
+        if raw.value == "<<" and _is_plain(raw):
             raise ConfigError(f"{where}: {_MERGE}")
-        if _is_plain(raw) and not isinstance(_resolve(key), str):
-            raise ConfigError(f"{where}: the key {key[:KEY_SHOWN]!r} is not text; put it in quotes")
+        key = _scalar(raw)
+        if not isinstance(key, str):
+            shown = shorten(raw.value, KEY_SHOWN)
+            raise ConfigError(f"{where}: the key {shown!r} is not text; put it in quotes")
         return key
 
     def _alias(self, node: Node | None, depth: int, around: str) -> Node:
@@ -235,9 +236,22 @@ class _Builder:
         return self._source.where(raw.start_mark.line)
 
 
+def _repeated_key(key: str, where: str, first: Node) -> ConfigError:
+    # `{client_secret:abc}` lacks a space, so all of it is a key: the rest may be a secret.
+    shown = shorten(key.partition(":")[0], KEY_SHOWN)
+    return ConfigError(f"{where}: the key {shown!r} is repeated; it is also at {first.where}")
+
+
 def _is_plain(raw: ScalarNode) -> bool:
     """Tell whether a scalar has neither quotes nor a block style."""
     return not raw.style
+
+
+def _scalar(raw: ScalarNode) -> Scalar:
+    text: str = raw.value
+    if _is_plain(raw):
+        return _resolve(text)
+    return text
 
 
 def _size(node: Node) -> int:
