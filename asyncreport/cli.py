@@ -1,8 +1,10 @@
-"""The command line: commands, messages, exit codes. Owns the process's end."""
+"""The command line: options, messages of errors, exit codes. Owns the end of the process.
+
+Each command imports its module when it runs, so that `--help` loads nothing else.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -15,11 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from asyncreport import __version__
-from asyncreport.core.errors import AsyncReportError, ConfigError, StoreError
-from asyncreport.core.text import printable
-from asyncreport.terminal.signals import Stopped, run_until_signal
+from asyncreport.core.errors import AsyncReportError
+from asyncreport.terminal.signals import Stopped
 from asyncreport.terminal.stderr import LogHandler, say
-from asyncreport.terminal.stdout import show, writing
 
 if TYPE_CHECKING:
     from asyncreport.core.job import Job
@@ -30,35 +30,38 @@ _LOG = logging.getLogger("asyncreport")
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
+#: the exit code if a file cannot be read or written
+_DISK_ERROR = 5
+
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     try:
-        code = cli.main(standalone_mode=False) or 0
+        exit_code = cli.main(standalone_mode=False) or 0
     except click.exceptions.Exit as end:
-        code = end.exit_code
+        exit_code = end.exit_code
     except click.exceptions.Abort:
-        code = 130
+        exit_code = 128 + signal.SIGINT
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
+        exit_code = error.exit_code
     except Stopped as stop:
         say(f"stopped by {signal.Signals(stop.number).name}")
-        code = 128 + stop.number
+        exit_code = 128 + stop.number
     except AsyncReportError as error:
-        _trace(error)
+        _say_traceback(error)
         say(f"error: {error}")
-        code = error.exit_code
+        exit_code = error.exit_code
     except OSError as error:
-        _trace(error)
-        place = error.filename or "the system"
+        _say_traceback(error)
+        place = error.filename or "operating system"
         reason = error.strerror or error
         say(f"error: {place}: {reason}; run again with -v to see the traceback")
-        code = 5
-    sys.exit(code)
+        exit_code = _DISK_ERROR
+    sys.exit(exit_code)
 
 
-def _trace(error: Exception) -> None:
+def _say_traceback(error: Exception) -> None:
     """Write an error's traceback if -v was given."""
     if _LOG.isEnabledFor(logging.INFO):
         for line in "".join(traceback.format_exception(error)).splitlines():
@@ -66,7 +69,7 @@ def _trace(error: Exception) -> None:
 
 
 def _show_log(_: click.Context, __: click.Parameter, verbose: bool) -> None:
-    """Write log records to stderr. Click calls this before it reads the other options."""
+    """Write log records to stderr if -v was given."""
     if verbose:
         logging.basicConfig(handlers=[LogHandler()], format="%(message)s")
         _LOG.setLevel(logging.INFO)
@@ -76,52 +79,57 @@ _verbose = click.option(
     "-v",
     "--verbose",
     is_flag=True,
+    # Before the other options, so that their errors have tracebacks too.
     is_eager=True,
     expose_value=False,
     callback=_show_log,
-    help="Show each retry, and an error's traceback.",
+    help="Show each retry, and the traceback of an error.",
 )
 
 
 def _job_arguments(command: F) -> F:
-    """Give a command the arguments that all commands on a job share."""
-    command = click.argument("job", metavar="JOB", type=click.Path(path_type=Path))(
-        _verbose(command)
-    )
-    return click.option(
+    """Add the arguments that all commands on a job share."""
+    job = click.argument("job", metavar="JOB", type=click.Path(path_type=Path))
+    overrides = click.option(
         "--set",
         "overrides",
         metavar="KEY=VALUE",
         multiple=True,
         help="Override a key of the job file: --set range.end=today.",
-    )(command)
+    )
+    return overrides(job(_verbose(command)))
 
 
 def _load(path: Path, overrides: tuple[str, ...]) -> tuple[Job, int]:
-    """Read a job file with the environment, `.env` and the clock; give the job and the run's start."""
+    """Read a job file and `.env`; give the job and the current instant."""
     from asyncreport.config import load_job, read_environ
     from asyncreport.export.run import clock
 
     now = clock()
-    return load_job(
-        path, environ=read_environ(Path(), os.environ), overrides=overrides, now=now
-    ), now
+    environ = read_environ(Path(), os.environ)
+    return load_job(path, environ=environ, overrides=overrides, now=now), now
 
 
 class _Commands(click.Group):
-    """The commands, whose reader may leave before the end."""
+    """The commands; they end quietly if the reader of stdout closes the pipe."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; end as what SIGPIPE kills does where nobody reads on: click would end with 1, which means something else."""
+        """Run a command; end with 141, as if SIGPIPE had killed it, if the pipe is closed.
+
+        Click would end with 1, the exit code of an incomplete run.
+        """
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
-            if sys.stdout is not None:
-                with Path(os.devnull).open(
-                    "wb"
-                ) as nowhere:  # for what the interpreter still flushes at its end
-                    os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            _discard_stdout()
             raise click.exceptions.Exit(128 + signal.SIGPIPE) from error
+
+
+def _discard_stdout() -> None:
+    """Send to /dev/null what the interpreter flushes when it ends: the pipe would fail again."""
+    if sys.stdout is not None:
+        with Path(os.devnull).open("wb") as null:
+            os.dup2(null.fileno(), sys.stdout.fileno())
 
 
 @click.group(
@@ -139,70 +147,41 @@ def cli() -> None:
 @click.option(
     "--allow-partial",
     is_flag=True,
-    help="Write the output though chunks are missing; the summary lists them.",
+    help="Write the output even if chunks are missing; the summary lists them.",
 )
-@click.option("--refresh-names", is_flag=True, help="Ask for every user's name again.")
-@click.option("--strict", is_flag=True, help="Send no query where a team cannot be looked up.")
+@click.option("--refresh-names", is_flag=True, help="Look up the name of every user again.")
+@click.option("--strict", is_flag=True, help="Stop before any query if a team cannot be looked up.")
 @click.option(
     "--refresh",
     metavar="START/END",
     help="Fetch an interval again: 2024-01-01/2024-01-08, yesterday/today.",
 )
 def run(job: Path, overrides: tuple[str, ...], refresh: str | None, **choices: bool) -> int:
-    """Fetch what is missing and write the output files."""
-    from asyncreport.config import refresh_interval
-    from asyncreport.export.run import Choices, run_job
-    from asyncreport.terminal.progress import Screen
+    """Fetch the missing data and write the output files."""
+    from asyncreport.commands import run
 
     loaded, now = _load(job, overrides)
-    screen = Screen()
-    interval = None if refresh is None else refresh_interval(refresh, loaded, now)
-    try:
-        summary = run_until_signal(
-            run_job(
-                loaded,
-                now=now,
-                say=say,
-                watch=screen.watching,
-                choices=Choices(**choices, refresh=interval),
-            ),
-            screen.stopping,
-        )
-    except Stopped:
-        say("finished chunks are kept; run again to continue")
-        raise
-    for line in summary.lines():
-        say(line)
-    return 0 if summary.complete else 1
+    return run.execute(loaded, now=now, refresh=refresh, **choices)
 
 
 @cli.command(epilog="Example: asyncreport plan configs/demo.yaml")
 @_job_arguments
 def plan(job: Path, overrides: tuple[str, ...]) -> None:
-    """Show what a run would fetch, and what stands already."""
-    from asyncreport.commands.plan import forecast
+    """Show what a run would fetch, and what it would reuse."""
+    from asyncreport.commands import plan
 
     loaded, now = _load(job, overrides)
-    for line in run_until_signal(forecast(loaded, now=now)):
-        show(printable(line))
+    plan.execute(loaded, now=now)
 
 
 @cli.command(epilog="Example: asyncreport check configs/demo.yaml")
 @_job_arguments
 def check(job: Path, overrides: tuple[str, ...]) -> int:
-    """Try credentials, permissions, hosts, limits, teams: one OK, WARN or FAIL line each."""
-    from asyncreport.commands.check import check as try_connections
+    """Check credentials, permissions, hosts, limits, teams: one line each, OK, WARN or FAIL."""
+    from asyncreport.commands import check
 
     loaded, now = _load(job, overrides)
-
-    async def worst_of() -> int:
-        worst = 0
-        async for line in try_connections(loaded, now=now):
-            show(printable(str(line)))
-            worst = max(worst, line.exit_code)
-        return worst
-
-    return run_until_signal(worst_of())
+    return check.execute(loaded, now=now)
 
 
 @cli.command(
@@ -210,30 +189,24 @@ def check(job: Path, overrides: tuple[str, ...]) -> int:
 )
 @_job_arguments
 def verify(job: Path, overrides: tuple[str, ...]) -> int:
-    """Prove that an export is complete and right: parts, output files, and the server's own totals; change nothing."""
-    from asyncreport.export.verify import verify as prove
+    """Verify that an export is complete and correct; change nothing.
+
+    Checks the parts, the output files, and that the totals are equal to the server's.
+    """
+    from asyncreport.commands import verify
 
     loaded, now = _load(job, overrides)
-
-    async def worst_of() -> int:
-        worst = 0
-        async for finding in prove(loaded, now=now):
-            show(str(finding))
-            worst = max(worst, finding.exit_code)
-        return worst
-
-    return run_until_signal(worst_of())
+    return verify.execute(loaded, now=now)
 
 
 @cli.command(epilog="Example: asyncreport status configs/demo.yaml")
 @_job_arguments
 def status(job: Path, overrides: tuple[str, ...]) -> None:
-    """Show what is on disk, what is missing, and whether a run is under way; send no request."""
-    from asyncreport.commands.status import status as look
+    """Show what is on disk, what is missing, and whether a run is in progress; send no request."""
+    from asyncreport.commands import status
 
     loaded, now = _load(job, overrides)
-    for line in look(loaded, now=now):
-        show(printable(line))
+    status.execute(loaded, now=now)
 
 
 @cli.command(epilog="Example: asyncreport query --emulator --start 2024-01-01 --end 2024-01-02")
@@ -242,20 +215,20 @@ def status(job: Path, overrides: tuple[str, ...]) -> None:
     "--start",
     default="",
     metavar="WHEN",
-    help="The first instant: 2024-01-01, yesterday. [env: QUERY_START_DATE]",
+    help="Start of the range: 2024-01-01, yesterday. [env: QUERY_START_DATE]",
 )
 @click.option(
     "--end",
     default="",
     metavar="WHEN",
-    help="The first instant that is left out. [env: QUERY_END_DATE]",
+    help="End of the range, not included. [env: QUERY_END_DATE]",
 )
 @click.option(
     "--granularity",
     default="PT1H",
     show_default=True,
     metavar="LENGTH",
-    help="Of a bucket: PT15M to P1M, or none.",
+    help="Length of a bucket: PT15M to P1M, or none.",
 )
 @click.option(
     "--time-zone",
@@ -288,59 +261,22 @@ def status(job: Path, overrides: tuple[str, ...]) -> None:
     type=click.Choice(["aggregates", "query-jobs", "entities"]),
     default="aggregates",
     show_default=True,
-    help="The dialect.",
+    help="The form of the requests.",
 )
 @click.option(
     "--emulator",
     is_flag=True,
-    help="Ask an invented organisation, and everyone in it unless users or teams are named.",
+    help="Query an emulated organisation: all its users, unless users or teams are given.",
 )
 def query(**options: Any) -> None:
-    """Show handled interactions and AHT at once: a table on a terminal, JSON lines in a pipe.
+    """Show handled interactions and AHT: a table on a terminal, JSON lines in a pipe.
 
-    GENESYS_CLIENT_ID, GENESYS_CLIENT_SECRET and GENESYS_ENV (the region) say whom to ask; .env is read as well.
+    GENESYS_CLIENT_ID, GENESYS_CLIENT_SECRET and GENESYS_ENV (the region) name the organisation;
+    they may be in `.env`.
     """
-    from tempfile import TemporaryDirectory
+    from asyncreport.commands import query
 
-    from asyncreport.commands.query import QueryOptions, hints, job_of, report
-    from asyncreport.config import read_environ
-    from asyncreport.export.run import clock
-    from asyncreport.terminal.progress import Screen
-
-    if sys.stdout is None:
-        raise StoreError(
-            "standard output is closed; give the records a place: a terminal, a pipe or a file"
-        )
-    now, screen = clock(), Screen()
-    with TemporaryDirectory(prefix="asyncreport-") as folder:
-        job = job_of(
-            QueryOptions(**options), Path(folder), environ=read_environ(Path(), os.environ), now=now
-        )
-        found = run_until_signal(
-            report(job, now=now, say=say, watch=screen.watching), screen.stopping
-        )
-    if not found.records:
-        for line in hints(job, found.sent, now=now):
-            say(line)
-    elif sys.stdout.isatty():
-        with writing():
-            _draw(job, found.records)
-    else:
-        # sys.stdout may be unbuffered, and would then pass over the rest of a write that was cut short.
-        with writing(), open(sys.stdout.fileno(), "wb", closefd=False) as out:
-            out.write(found.records)
-
-
-def _draw(job: Job, records: bytes) -> None:
-    from rich.console import Console
-
-    from asyncreport.terminal.table import read, table, total
-
-    rows = read(records)
-    console = Console(emoji=False)
-    zone, routing = job.query.grid.zone, job.query.occupancy
-    console.print(table(rows, zone=zone, teams=len(job.teams) > 1, routing=routing))
-    console.print(total(rows, routing=routing), markup=False, highlight=False)
+    query.execute(query.QueryOptions(**options))
 
 
 @cli.command(epilog="Example: asyncreport emulate --port 8080 --agents 200")
@@ -350,7 +286,7 @@ def _draw(job: Job, records: bytes) -> None:
     type=click.IntRange(0, 65535),
     default=0,
     show_default=True,
-    help="The port on 127.0.0.1; 0 is any free one.",
+    help="The port on 127.0.0.1; 0 takes a free one.",
 )
 @click.option(
     "--agents",
@@ -360,53 +296,35 @@ def _draw(job: Job, records: bytes) -> None:
     help="How many users the organisation has.",
 )
 @click.option(
-    "--seed", type=int, default=1, show_default=True, help="Another seed, another organisation."
+    "--seed", type=int, default=1, show_default=True, help="Each seed gives another organisation."
 )
 @click.option(
     "--requests-per-minute",
     type=click.IntRange(0),
     default=300,
     show_default=True,
-    help="The limit of one token; 0 is none.",
+    help="The rate limit of one token; 0 means no limit.",
 )
 @click.option(
     "--latency",
     type=click.FloatRange(0),
     default=0.0,
     show_default=True,
-    help="Seconds before each answer.",
+    help="Seconds before each response.",
 )
-def emulate(port: int, agents: int, seed: int, requests_per_minute: int, latency: float) -> None:
-    """Serve an invented Genesys Cloud on loopback; a JSON line on stdout tells its url, client_id and client_secret."""
-    from asyncreport import emulator
+def emulate(**options: Any) -> None:
+    """Serve an emulated Genesys Cloud on this machine.
 
-    def up(server: emulator.Emulator) -> None:
-        show(
-            json.dumps(
-                {
-                    "url": server.url,
-                    "client_id": server.client_id,
-                    "client_secret": server.client_secret,
-                }
-            )
-        )
+    Prints a line of JSON with its url, client_id and client_secret.
+    """
+    from asyncreport.commands import emulate
 
-    options = emulator.Options(requests_per_minute=requests_per_minute, latency=latency)
-    try:
-        run_until_signal(
-            emulator.serve(emulator.World(agents=agents, seed=seed), options, port=port, up=up)
-        )
-    except Stopped:
-        return  # that is how it ends
-    except OSError as error:
-        raise ConfigError(
-            f"--port: {port} cannot be served on 127.0.0.1 ({error.strerror}); give another, or 0 for any free one"
-        ) from error
+    emulate.execute(**options)
 
 
 @cli.command(epilog="Example: asyncreport schema > job.schema.json")
 def schema() -> None:
     """Print the JSON Schema of a job file, for editors."""
-    from asyncreport.config import job_schema
+    from asyncreport.commands import schema
 
-    show(json.dumps(job_schema(), indent=2))
+    schema.execute()

@@ -1,1 +1,1 @@
-"""The commands: options into one call each; what the command line prints."""
+"""One module per command: `execute` runs it, and prints what it finds."""

@@ -1,4 +1,4 @@
-"""Try a job's connections before a run: credentials, permissions, reachability, limits. Owns nothing."""
+"""Check a job's connections before a run: credentials, hosts, limits, permissions, teams."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 from functools import partial
 
 import msgspec
-from msgspec import Struct
 
 from asyncreport.api import directory, organization, user_aggregates
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.core.errors import AsyncReportError, AuthError
+from asyncreport.core.finding import Finding
 from asyncreport.core.job import Chunk, Connection, Job, Secret, Team
 from asyncreport.core.records import Accumulator
 from asyncreport.core.text import counted
@@ -20,179 +20,183 @@ from asyncreport.export.lanes import Connections
 from asyncreport.export.names import listed_users, unknown_users_message
 from asyncreport.export.teams import with_members
 from asyncreport.net import Lane
+from asyncreport.terminal.signals import run_until_signal
+from asyncreport.terminal.stdout import show_findings
+
+#: the id of a user who does not exist, so that the responses are small
+_NO_USER = ("00000000-0000-4000-8000-000000000000",)
 
 
-class Line(Struct, frozen=True):
-    """One thing tried."""
-
-    #: its name, and the client where it has several
-    connection: str
-    text: str
-    #: what is wrong and what to do; None: nothing
-    error: AsyncReportError | None = None
-    #: nothing fails, and yet the numbers may not be what they seem
-    doubtful: bool = False
-
-    @property
-    def exit_code(self) -> int:
-        """Give the exit code that this line alone would end with."""
-        return 0 if self.error is None else self.error.exit_code
-
-    def __str__(self) -> str:
-        if self.error is not None:
-            return f"FAIL  {self.connection}: {self.text}: {self.error}"
-        return f"{'WARN' if self.doubtful else 'OK  '}  {self.connection}: {self.text}"
+def execute(job: Job, *, now: int) -> int:
+    """Print a finding for each test; give the highest exit code of the failures."""
+    return run_until_signal(show_findings(check_connections(job, now=now)))
 
 
-async def check(job: Job, *, now: int) -> AsyncIterator[Line]:
-    """Try each connection in turn; where none of its clients is let in, its teams are not tried."""
+async def check_connections(job: Job, *, now: int) -> AsyncIterator[Finding]:
+    """Check the clients of each connection, then its teams and listed users.
+
+    The directory is not asked if no client of the connection works. `now` is an instant.
+    """
     async with Connections(job) as connections:
         for connection in job.connections:
-            lanes, clients = (
-                await connections.lanes(connection.name),
-                await connections.clients(connection.name),
-            )
-            reached = False
-            for lane, client in zip(lanes, clients, strict=True):
-                called = (
-                    connection.name if len(lanes) == 1 else f"{connection.name}, client {client}"
-                )
-                async for line in _lane(
-                    job, msgspec.structs.replace(connection, name=called), lane, now=now
-                ):
-                    reached |= line.error is None
-                    yield line
-            if reached:
-                async for line in _people(job, connection.name, connections):
-                    yield line
+            works = False
+            async for finding in _check_clients(job, connection, connections, now=now):
+                works = works or finding.level != "FAIL"
+                yield finding
+            if works:
+                async for finding in _check_users(job, connection.name, connections):
+                    yield finding
 
 
-async def _lane(job: Job, connection: Connection, lane: Lane, *, now: int) -> AsyncIterator[Line]:
-    road = f"through {_shown(connection.proxy)}" if connection.proxy else "directly"
+async def _check_clients(
+    job: Job, connection: Connection, connections: Connections, *, now: int
+) -> AsyncIterator[Finding]:
+    lanes = await connections.lanes(connection.name)
+    clients = await connections.clients(connection.name)
+    for lane, client in zip(lanes, clients, strict=True):
+        name = connection.name
+        if len(lanes) > 1:
+            name += f", client {client}"
+        async for finding in _check_lane(name, job, connection, lane, now=now):
+            yield finding
+
+
+async def _check_lane(
+    name: str, job: Job, connection: Connection, lane: Lane, *, now: int
+) -> AsyncIterator[Finding]:
+    """Check what one client may do; `name` is the client's name in the findings."""
+    route = "directly"
+    if connection.proxy:
+        route = f"through {_without_password(connection.proxy)}"
     try:
         # Needs a token, the hosts, the proxy and the certificates, but no permission.
         listing: organization.PlatformLimits = await lane.ask(organization.limits_request())
     except AsyncReportError as error:
-        yield Line(connection.name, f"credentials and hosts, tried {road}", error)
+        yield _failure(f"{name}: credentials and hosts, connecting {route}", error)
         return
-    yield Line(connection.name, f"the token was granted and {connection.identity} reached {road}")
-    yield _limit(connection, listing.value(organization.TOKEN_RATE_LIMIT))
-    for text, trial in _trials(job, connection, lane, now):
-        try:
-            await trial
-        except AsyncReportError as error:
-            yield Line(connection.name, text, error)
-        else:
-            yield Line(connection.name, text)
-    yield await _divisions(connection, lane)
-
-
-async def _people(job: Job, connection: str, connections: Connections) -> AsyncIterator[Line]:
-    """Ask the directory for whom the job names, as a run does: with whichever client is let in."""
-    for team in (
-        team for team in job.teams if team.connection == connection and team.selector is not None
-    ):
-        yield await _team(team, connections)
-    if ids := listed_users(job, connection):
-        yield await _listed(connection, ids, partial(connections.ask, connection))
-
-
-async def _team(team: Team, connections: Connections) -> Line:
-    assert team.selector is not None
-    text = f"team {team.name!r} ({team.selector.kind} {team.selector.value})"
-    try:
-        members = (await with_members(team, connections)).users or ()
-    except AsyncReportError as error:
-        return Line(team.connection, text, error)
-    return Line(
-        team.connection, f"{text} has {counted(len(members), 'member')} today", doubtful=not members
-    )
-
-
-async def _listed(connection: str, ids: set[str], ask: Ask) -> Line:
-    known = f"the directory knows {'the' if len(ids) == 1 else 'all'} {counted(len(ids), 'listed user')}"
-    try:
-        names = await drive(directory.user_names(ids), ask)
-    except AsyncReportError as error:
-        return Line(connection, known, error)
-    strange = [user for user, name in names.items() if name is None]
-    return (
-        Line(connection, unknown_users_message(strange), doubtful=True)
-        if strange
-        else Line(connection, known)
-    )
-
-
-async def _divisions(connection: Connection, lane: Lane) -> Line:
-    """Compare the divisions that there are with those that the client sees: what it does not see makes smaller numbers and no error."""
-    try:
-        every, seen = await drive(organization.visible_divisions(), lane.ask)
-    except AuthError:  # speaks of a user, which not every organisation takes a client for
-        every, seen = (), None
-    except AsyncReportError as error:
-        return Line(connection.name, "the divisions", error)
-    if seen is None:
-        told = "the server does not tell which divisions the client sees"
-        return Line(
-            connection.name,
-            f"{told}: grant its roles in all of them, or the numbers are smaller",
-            doubtful=True,
-        )
-    if hidden := sorted(set(every) - set(seen)):
-        told = f"the client does not see the divisions {', '.join(hidden)}: their interactions are left out, and no error tells"
-        return Line(
-            connection.name,
-            f"{told}; grant its roles in all divisions: Admin > Integrations > OAuth > the client > Roles",
-            doubtful=True,
-        )
-    return Line(connection.name, f"the client sees all divisions ({len(every)})")
+    yield Finding("OK", f"{name}: got a token and reached {connection.identity} {route}")
+    yield _rate_limit(name, connection, listing.value(organization.TOKEN_RATE_LIMIT))
+    for text, trial in _trials(job, connection, lane, now=now):
+        yield await _outcome(f"{name}: {text}", trial)
+    yield await _divisions(name, lane)
 
 
 def _trials(
-    job: Job, connection: Connection, lane: Lane, now: int
+    job: Job, connection: Connection, lane: Lane, *, now: int
 ) -> Iterator[tuple[str, Awaitable[object]]]:
-    """Walk what a run of the job will need, each with a request that answers little."""
-    hour = Interval(now // HOUR * HOUR - 2 * HOUR, now // HOUR * HOUR - HOUR)
-    chunk = Chunk(connection=connection.name, month="", interval=hour, users=_NOBODY)
+    """Send the kinds of requests that a run of the job sends, each with a small response."""
+    last_hour = now // HOUR * HOUR
+    hour = Interval(last_hour - 2 * HOUR, last_hour - HOUR)
+    chunk = Chunk(connection=connection.name, month="", interval=hour, users=_NO_USER)
     query = msgspec.structs.replace(
         job.query, grid=Grid(Granularity.NONE, "UTC", hour), occupancy=False
     )
-    known = ConnectionState(query_job_timeout=job.limits.give_up_after)
+    state = ConnectionState(query_job_timeout=job.limits.give_up_after)
     yield (
-        "analytics:conversationAggregate:view, for the figures",
-        fetch(chunk, query, lane.ask, known),
+        "permission analytics:conversationAggregate:view, for records",
+        fetch(chunk, query, lane.ask, state),
     )
     if job.query.occupancy:
-        facts = Accumulator((hour.start, hour.end), query)
-        statuses = user_aggregates.steps(query, hour, _NOBODY, facts, known)
-        yield "analytics:userAggregate:view, for occupancy", drive(statuses, lane.ask)
-    yield "the directory, for names of users", lane.ask(directory.user_count_request())
+        accumulator = Accumulator((hour.start, hour.end), query)
+        steps = user_aggregates.steps(query, hour, _NO_USER, accumulator, state)
+        yield "permission analytics:userAggregate:view, for occupancy", drive(steps, lane.ask)
+    yield "directory, for names of users", lane.ask(directory.user_count_request())
 
 
-#: asks for one hour of a user who is none, so that the answer is small
-_NOBODY = ("00000000-0000-4000-8000-000000000000",)
+async def _outcome(text: str, trial: Awaitable[object]) -> Finding:
+    try:
+        await trial
+    except AsyncReportError as error:
+        return _failure(text, error)
+    return Finding("OK", text)
 
 
-def _limit(connection: Connection, allowed: int | None) -> Line:
-    asked = connection.requests_per_minute
+def _failure(text: str, error: AsyncReportError) -> Finding:
+    return Finding("FAIL", f"{text}: {error}", failure_code=error.exit_code)
+
+
+def _rate_limit(name: str, connection: Connection, allowed: int | None) -> Finding:
+    configured = connection.requests_per_minute
     if not allowed:
-        return Line(
-            connection.name,
-            f"the server names no limit for a token; the job keeps under {asked} requests a minute",
+        return Finding(
+            "OK",
+            f"{name}: the server reports no rate limit; "
+            f"the job stays below {configured} requests per minute",
         )
-    if allowed < asked:
-        return Line(
-            connection.name,
-            f"the server allows {allowed} requests a minute, fewer than the {asked} of the job: set requests_per_minute to {allowed}",
-            doubtful=True,
+    if allowed < configured:
+        return Finding(
+            "WARN",
+            f"{name}: the server allows {allowed} requests per minute, but the job is set to "
+            f"{configured}; set requests_per_minute to {allowed}",
         )
-    return Line(
-        connection.name,
-        f"the server allows {allowed} requests a minute; the job keeps under {asked}",
+    return Finding(
+        "OK",
+        f"{name}: the server allows {allowed} requests per minute; "
+        f"the job stays below {configured}",
     )
 
 
-def _shown(proxy: Secret) -> str:
-    """Leave out what a proxy's address may hold before the host: a password."""
+async def _divisions(name: str, lane: Lane) -> Finding:
+    """Compare all divisions with those that the client sees.
+
+    The API leaves out the interactions of other divisions, and does not report that.
+    """
+    try:
+        existing, visible = await drive(organization.visible_divisions(), lane.ask)
+    except AuthError:
+        # The API answers for the current user, and not every organisation counts a client as one.
+        existing, visible = (), None
+    except AsyncReportError as error:
+        return _failure(f"{name}: divisions that the client sees", error)
+    if visible is None:
+        return Finding(
+            "WARN",
+            f"{name}: the server does not report which divisions the client sees; "
+            "grant its roles in all divisions, or results may be incomplete",
+        )
+    if hidden := sorted(set(existing) - set(visible)):
+        return Finding(
+            "WARN",
+            f"{name}: the client does not see the divisions {', '.join(hidden)}: their "
+            "interactions are missing from the results, without an error; grant its roles in all "
+            "divisions: Admin > Integrations > OAuth > the client > Roles",
+        )
+    return Finding("OK", f"{name}: the client sees all divisions ({len(existing)})")
+
+
+async def _check_users(job: Job, name: str, connections: Connections) -> AsyncIterator[Finding]:
+    """Ask the directory for the users of the job, as a run does: with any client that works."""
+    for team in job.teams:
+        if team.connection == name and team.selector is not None:
+            yield await _team(team, connections)
+    if ids := listed_users(job, name):
+        yield await _listed_users(name, ids, partial(connections.ask, name))
+
+
+async def _team(team: Team, connections: Connections) -> Finding:
+    assert team.selector is not None
+    text = f"{team.connection}: team {team.name!r} ({team.selector})"
+    try:
+        members = (await with_members(team, connections)).users or ()
+    except AsyncReportError as error:
+        return _failure(text, error)
+    if not members:
+        return Finding("WARN", f"{text} has no members today")
+    return Finding("OK", f"{text} has {counted(len(members), 'member')} today")
+
+
+async def _listed_users(name: str, ids: set[str], ask: Ask) -> Finding:
+    try:
+        names = await drive(directory.user_names(ids), ask)
+    except AsyncReportError as error:
+        return _failure(f"{name}: listed users in the directory", error)
+    if unknown := [user for user, known_as in names.items() if known_as is None]:
+        return Finding("WARN", f"{name}: {unknown_users_message(unknown)}")
+    return Finding("OK", f"{name}: {counted(len(ids), 'listed user')} found in the directory")
+
+
+def _without_password(proxy: Secret) -> str:
+    """Remove what a proxy's address may contain before the host: a user and a password."""
     scheme, _, rest = proxy.reveal().partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+    host = rest.rpartition("@")[2]
+    return f"{scheme}://{host}"

@@ -1,10 +1,13 @@
-"""The quick report: options into a job, one run of it, its records or the likely causes of none. Owns nothing; the folder is given."""
+"""Run one query in a temporary folder and show its records, or the likely causes of none."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from msgspec import Struct
@@ -12,67 +15,98 @@ from msgspec import Struct
 from asyncreport.api import contracts
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.wire import Request
-from asyncreport.config import load_options
-from asyncreport.core.errors import ConfigError, RetriesExhausted
+from asyncreport.config import load_options, read_environ
+from asyncreport.core.errors import ConfigError, RetriesExhausted, StoreError
 from asyncreport.core.job import Chunk, Job, Part
 from asyncreport.core.records import Accumulator
+from asyncreport.core.text import counted, shorten
 from asyncreport.core.timeline import iso
-from asyncreport.export.run import Choices, Say, Watch, run_job, silent, unwatched
+from asyncreport.export.run import Choices, Say, Watch, clock, run_job, silent, unwatched
 from asyncreport.store.manifest import Manifest
+from asyncreport.terminal.progress import Screen
+from asyncreport.terminal.signals import run_until_signal
+from asyncreport.terminal.stderr import say
+from asyncreport.terminal.stdout import writing
 
-#: characters of a query that are shown
-SHOWN = 600
+#: characters of a request that are shown
+_MAX_REQUEST = 600
+
+#: characters of a team's name that a job's team name must not have: it may be part of a file name
+_NOT_IN_NAMES = re.compile(r"[/\\{}]")
 
 
 class QueryOptions(Struct, frozen=True, kw_only=True):
-    """What the options of `asyncreport query` say; an empty one is left out."""
+    """The options of `asyncreport query`; empty if not given."""
 
     start: str = ""
     end: str = ""
     granularity: str
     #: IANA name
     time_zone: str
-    #: ids; one text may hold several, with commas between
+    #: ids; one text may hold several, with commas between them
     users: tuple[str, ...] = ()
     #: Genesys teams, by id or exact name
     teams: tuple[str, ...] = ()
     contract: str
     occupancy: bool = False
-    #: ask an invented organisation
+    #: query an emulated organisation
     emulator: bool = False
 
 
-class Report(Struct, frozen=True):
-    """What a run found."""
+class QueryResult(Struct, frozen=True):
+    """What a query found."""
 
-    #: JSON lines, as an output file has them
+    #: JSON lines, as in an output file
     records: bytes
-    #: the queries, as text; told where they found nothing
-    sent: tuple[str, ...] = ()
+    #: the requests as text, if there are no records
+    requests: tuple[str, ...] = ()
 
 
-def job_of(asked: QueryOptions, folder: Path, *, environ: Mapping[str, str], now: int) -> Job:
-    """Make a job with output and state in a folder; what the options leave out comes from the environment. `now` is an instant.
+def execute(options: QueryOptions) -> None:
+    """Run a query and print a table on a terminal, JSON lines elsewhere."""
+    if sys.stdout is None:
+        raise StoreError(
+            "standard output is closed; send the records to a terminal, a pipe or a file"
+        )
+    now = clock()
+    screen = Screen()
+    with TemporaryDirectory(prefix="asyncreport-") as folder:
+        environ = read_environ(Path(), os.environ)
+        job = make_job(options, Path(folder), environ=environ, now=now)
+        result = run_until_signal(
+            run_query(job, now=now, say=say, watch=screen.watching), screen.stopping
+        )
+    if result.records:
+        with writing():
+            _write_records(job, result.records)
+    else:
+        for line in explain_no_records(job, result.requests, now=now):
+            say(line)
 
-    Raise ConfigError, naming the option or the variable, for anything wrong.
+
+def make_job(options: QueryOptions, folder: Path, *, environ: Mapping[str, str], now: int) -> Job:
+    """Make a job with its output and state in a folder; `now` is an instant.
+
+    The environment is used for options that are not given. Raise ConfigError with the name of the
+    option or of the variable.
     """
-    start, start_label = _given("--start", asked.start, "QUERY_START_DATE", environ)
-    end, end_label = _given("--end", asked.end, "QUERY_END_DATE", environ)
-    teams, team_labels = _teams(asked, environ)
+    start, start_label = _option_or_variable("--start", options.start, "QUERY_START_DATE", environ)
+    end, end_label = _option_or_variable("--end", options.end, "QUERY_END_DATE", environ)
+    teams, team_labels = _teams(options, environ)
     values: dict[str, Any] = {
         "name": "query",
-        "contract": asked.contract,
+        "contract": options.contract,
         "range": {
             "start": start,
             "end": end,
-            "granularity": asked.granularity,
-            "time_zone": asked.time_zone,
+            "granularity": options.granularity,
+            "time_zone": options.time_zone,
         },
-        "occupancy": asked.occupancy,
+        "occupancy": options.occupancy,
         "teams": teams,
         "output": {"path": str(folder / "records.jsonl")},
     }
-    if asked.emulator:
+    if options.emulator:
         values["connections"] = {"default": {"emulator": True}}
     labels = {
         "": "asyncreport query",
@@ -87,107 +121,159 @@ def job_of(asked: QueryOptions, folder: Path, *, environ: Mapping[str, str], now
     return load_options(values, labels=labels, environ=environ, now=now)
 
 
-def _given(
+def _option_or_variable(
     option: str, value: str, variable: str, environ: Mapping[str, str]
 ) -> tuple[str | None, str]:
-    """Give a value, or the variable's in its place, and the name that a message calls it by."""
+    """Give the value of an option or else of a variable, and the name to use in messages."""
     if value:
         return value, option
-    found = environ.get(variable)
-    return (found, variable) if found else (None, f"{option} or {variable}")
+    if environ.get(variable):
+        return environ[variable], variable
+    return None, f"{option} or {variable}"
 
 
 def _teams(
-    asked: QueryOptions, environ: Mapping[str, str]
+    options: QueryOptions, environ: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """List the teams, and what a message calls each by; raise ConfigError where nobody is asked for."""
-    # A name that becomes a file's must not hold these; a team's name in the directory may.
-    teams: list[dict[str, Any]] = [
-        {"name": re.sub(r"[/\\{}]", "-", team), "team": team} for team in asked.teams
-    ]
-    labels = {f"teams[{n}]": "--team" for n in range(len(teams))}
-    users, label = _split(asked.users), "--user"
-    if not teams and not users and not asked.emulator:
-        users, label = _split([environ.get("GENESYS_USER_ID", "")]), "GENESYS_USER_ID"
-        if not users:
-            raise ConfigError(
-                "--user or GENESYS_USER_ID: names nobody; give user ids, or --team with a team's id or exact name"
-            )
-    if users or not teams:
-        labels[f"teams[{len(teams)}]"] = label
-        teams.append({"name": "users", "users": users} if users else {"name": "everyone"})
+    """Give the teams of the job, and for each the option to name in messages."""
+    users, users_label = _users(options, environ)
+    teams: list[dict[str, Any]] = []
+    labels = {}
+    for team in options.teams:
+        labels[f"teams[{len(teams)}]"] = "--team"
+        teams.append({"name": _NOT_IN_NAMES.sub("-", team), "team": team})
+    if users:
+        labels[f"teams[{len(teams)}]"] = users_label
+        teams.append({"name": "users", "users": users})
+    if not teams:
+        teams.append({"name": "everyone"})
     return teams, labels
 
 
-def _split(texts: tuple[str, ...] | list[str]) -> list[str]:
-    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
-
-
-async def report(job: Job, *, now: int, say: Say = silent, watch: Watch = unwatched) -> Report:
-    """Run a job and give its records; raise ConfigError for an unknown team and RetriesExhausted where a query failed."""
-    summary = await run_job(job, now=now, say=say, watch=watch, choices=Choices(strict=True))
-    for gap in summary.missing:
-        say(f"missing: {gap.interval}: {gap.error}")
-    if summary.missing:
-        raise RetriesExhausted(
-            f"{len(summary.missing):,} of the queries failed, so nothing is shown; run it again"
+def _users(options: QueryOptions, environ: Mapping[str, str]) -> tuple[list[str], str]:
+    """Give the listed users, and where they were listed; raise ConfigError if there are none."""
+    users = _split(options.users)
+    if users or options.teams or options.emulator:
+        return users, "--user"
+    users = _split([environ.get("GENESYS_USER_ID", "")])
+    if not users:
+        raise ConfigError(
+            "--user or GENESYS_USER_ID: no user is given; "
+            "give user ids, or --team with a team's id or exact name"
         )
-    return _found(job)
+    return users, "GENESYS_USER_ID"
 
 
-def _found(job: Job) -> Report:
+def _split(texts: Iterable[str]) -> list[str]:
+    items = ",".join(texts).split(",")
+    return [item.strip() for item in items if item.strip()]
+
+
+async def run_query(
+    job: Job, *, now: int, say: Say = silent, watch: Watch = unwatched
+) -> QueryResult:
+    """Run a job and read its records.
+
+    Raise ConfigError for an unknown team, RetriesExhausted if a query failed.
+    """
+    summary = await run_job(job, now=now, say=say, watch=watch, choices=Choices(strict=True))
+    for chunk in summary.missing:
+        say(f"missing: {chunk.interval}: {chunk.error}")
+    if summary.missing:
+        failed = counted(len(summary.missing), "query", "queries")
+        raise RetriesExhausted(f"{failed} failed, so nothing is shown; run the command again")
+    return _result(job)
+
+
+def _result(job: Job) -> QueryResult:
     records = Path(job.output.path).read_bytes()
-    return Report(records, () if records else tuple(_sent(job)))
+    if records:
+        return QueryResult(records)
+    return QueryResult(records, tuple(_sent_requests(job)))
 
 
-def _sent(job: Job) -> Iterator[str]:
-    """Write out the first query of each chunk again: members that were looked up are known to the parts alone."""
+def _sent_requests(job: Job) -> Iterator[str]:
+    """Make the first request of each chunk again.
+
+    From the parts, because only they have the members of a team that was looked up.
+    """
     manifest = Manifest.read(job.state_folder)
-    for part in manifest.current_parts(job.query.fingerprint(job.connections[0].identity)):
-        yield _first_query(job, part)
+    fingerprint = job.query.fingerprint(job.connections[0].identity)
+    for part in manifest.current_parts(fingerprint):
+        yield _first_request(job, part)
 
 
-def _first_query(job: Job, part: Part) -> str:
+def _first_request(job: Job, part: Part) -> str:
     chunk = Chunk(
         connection=job.connections[0].name,
         month=part.month,
         interval=part.interval,
         users=part.users,
     )
-    facts = Accumulator(job.query.grid.edges(part.interval), job.query)
-    steps = contracts.steps(job.query, chunk, facts, ConnectionState(), [])
-    query = next(steps)
+    accumulator = Accumulator(job.query.grid.edges(part.interval), job.query)
+    steps = contracts.steps(job.query, chunk, accumulator, ConnectionState(), [])
+    request = next(steps)
     steps.close()
-    assert isinstance(query, Request)
-    return f"{query.method} {query.path} {(query.body or b'').decode()}"
+    assert isinstance(request, Request)
+    return f"{request.method} {request.path} {(request.body or b'').decode()}"
 
 
-def hints(job: Job, sent: tuple[str, ...], *, now: int) -> Iterator[str]:
-    """Say what was asked and the likely causes of its finding nothing; `now` is an instant."""
+def explain_no_records(job: Job, requests: tuple[str, ...], *, now: int) -> Iterator[str]:
+    """Show what was sent, and the likely causes of finding nothing; `now` is an instant."""
     yield f"nothing found in {job.interval}"
-    for query in sent[:1]:
-        yield f"sent: {query if len(query) <= SHOWN else f'{query[: SHOWN - 1]}…'}"
-    if len(sent) > 1:
-        yield f"  and {len(sent) - 1:,} more like it"
-    if not sent:
-        yield "sent: no query, for nobody is in the team today"
+    if requests:
+        yield f"sent: {shorten(requests[0], _MAX_REQUEST)}"
+    else:
+        yield "sent: no query, because the team has no members today"
+    if len(requests) > 1:
+        yield f"  and {counted(len(requests) - 1, 'more query', 'more queries')}"
     yield "likely causes:"
-    for cause in _causes(job, now):
+    for cause in _likely_causes(job, now):
         yield f"- {cause}"
 
 
-def _causes(job: Job, now: int) -> Iterator[str]:
-    if job.interval.end > now:
-        part = "the range" if job.interval.start >= now else "a part of the range"
-        yield f"{part} is in the future: now is {iso(now)}"
-    if any(team.selector is not None for team in job.teams):
-        yield "the team's members did other work then, or were others: the directory knows today's members alone"
-    if any(team.users is not None for team in job.teams):
-        yield "a user id is wrong, or its user inactive in the range: compare the ids with Admin > People"
-    yield "no work in the range: an interaction counts when its after-call work ends; widen --start and --end"
-    if any(team.users is not None or team.selector is not None for team in job.teams):
-        yield "the filter is too narrow: name more users or another team"
+def _likely_causes(job: Job, now: int) -> Iterator[str]:
+    looked_up = any(team.selector is not None for team in job.teams)
+    listed = any(team.users is not None for team in job.teams)
+    if job.interval.start >= now:
+        yield f"the range is in the future: now is {iso(now)}"
+    elif job.interval.end > now:
+        yield f"a part of the range is in the future: now is {iso(now)}"
+    if looked_up:
+        yield "the team had other members in the range: the directory knows only today's members"
+    if listed:
+        yield (
+            "a user id is wrong, or the user was inactive in the range: "
+            "compare the ids with Admin > People"
+        )
     yield (
-        "the OAuth client's role does not cover the users' division, which is no error to the server: "
-        "Admin > Integrations > OAuth > the client > Roles"
+        "nothing was handled in the range: an interaction counts when its after-call work ends; "
+        "use an earlier --start or a later --end"
     )
+    if looked_up or listed:
+        yield "the filter is too narrow: add users or teams"
+    yield (
+        "the roles of the OAuth client do not cover the division of the users, which the server "
+        "does not report: Admin > Integrations > OAuth > the client > Roles"
+    )
+
+
+def _write_records(job: Job, records: bytes) -> None:
+    if sys.stdout.isatty():
+        _draw_table(job, records)
+    else:
+        # Not with `sys.stdout`: if it is unbuffered, one write may write only a part.
+        with open(sys.stdout.fileno(), "wb", closefd=False) as out:
+            out.write(records)
+
+
+def _draw_table(job: Job, records: bytes) -> None:
+    from rich.console import Console
+
+    from asyncreport.terminal.table import read, table, total
+
+    rows = read(records)
+    console = Console(emoji=False)
+    zone, routing = job.query.grid.zone, job.query.occupancy
+    console.print(table(rows, zone=zone, teams=len(job.teams) > 1, routing=routing))
+    console.print(total(rows, routing=routing), markup=False, highlight=False)

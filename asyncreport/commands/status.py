@@ -1,100 +1,123 @@
-"""What a job has on disk and whether a run is under way, in lines. Reads the state folder without its lock; sends nothing."""
+"""Show what a job has on disk and whether a run is in progress; read without the lock."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from asyncreport.core.job import Job
+from asyncreport.core.job import Job, Part
 from asyncreport.core.text import age, counted, describe_users, first_lines
 from asyncreport.core.timeline import iso
 from asyncreport.export.snapshot import LastSummary, Snapshot
 from asyncreport.store.atomic import oserror_as_store_error
 from asyncreport.store.lock import lock_holder
 from asyncreport.store.written import Outputs
+from asyncreport.terminal.stdout import show_lines
 
 
-def status(job: Job, *, now: int) -> Iterator[str]:
-    """Say what stands, what is missing and what the last run said; `now` is an instant. Raise StoreError."""
+def execute(job: Job, *, now: int) -> None:
+    """Print the status of a job."""
+    show_lines(status_lines(job, now=now))
+
+
+def status_lines(job: Job, *, now: int) -> Iterator[str]:
+    """Describe what exists, what is missing and what the last run reported.
+
+    `now` is an instant. Raise StoreError.
+    """
     folder = job.state_folder
-    under_way = lock_holder(folder)
-    if under_way is not None:
-        yield f"{job.name}: a run is under way, {folder} is in use {under_way}"
+    holder = lock_holder(folder)
+    if holder is not None:
+        yield f"{job.name}: a run is in progress, {folder} is in use {holder}"
     if not (folder / "manifest.jsonl").exists():
-        yield f"{job.name}: nothing was ever fetched; `asyncreport run` fetches {job.interval}"
+        yield f"{job.name}: nothing fetched yet; `asyncreport run` fetches {job.interval}"
         return
-    if under_way is None:
-        yield f"{job.name}: no run is under way"
-    kept = Snapshot.read(job, now=now)
+    if holder is None:
+        yield f"{job.name}: no run is in progress"
+    snapshot = Snapshot.read(job, now=now)
     for connection in job.connections:
-        yield from _connection(kept, connection.name, now=now)
-    for team in kept.unknown_teams:
-        yield f"team {team!r}: no run has looked it up yet"
-    for unknown in kept.teams_not_looked_up():
-        yield f"team {unknown.team!r} ({unknown.selector}): the last run could not look it up; it has the members of the one before"
-    yield from _outputs(kept)
-    if (changes := _changes(folder)) is not None:
+        yield from _connection(snapshot, connection.name, now=now)
+    yield from _teams(snapshot)
+    yield from first_lines(_outputs(snapshot), "file")
+    changes = _count_changes(folder)
+    if changes is not None:
         yield f"changes.jsonl: {counted(changes, 'changed value')}"
-    yield from _last(kept.last_summary)
-    if (
-        kept.last_summary is not None
-        and under_way is None
-        and (broken := _broken_off(folder)) is not None
-    ):
-        yield f"a later run began and did not come to its end; it saved last at {iso(broken)}"
+    yield from _last_run(snapshot.last_summary)
+    if snapshot.last_summary is not None and holder is None:
+        yield from _unfinished_run(folder)
 
 
-def _connection(kept: Snapshot, name: str, *, now: int) -> Iterator[str]:
-    parts, missing = kept.wanted_parts(name), kept.missing_chunks(name)
-    records, size = sum(part.count for part in parts), sum(part.size for part in parts)
-    stale = len(kept.plans[name].stale)
-    yield f"{name}: {counted(len(parts), 'part')}, {counted(records, 'record')}, {size:,} bytes; {stale:,} stale"
-    if missing:
-        for line in first_lines(
-            [f"missing: {chunk.interval}, {describe_users(chunk.users)}" for chunk in missing]
-        ):
-            yield f"  {line}"
-    elif kept.plans[name].demand.users != ():
-        yield f"  covers {kept.job.interval}, {describe_users(kept.plans[name].demand.users)}"
+def _connection(snapshot: Snapshot, name: str, *, now: int) -> Iterator[str]:
+    parts = snapshot.wanted_parts(name)
+    records = sum(part.count for part in parts)
+    size = sum(part.size for part in parts)
+    stale = len(snapshot.plans[name].stale)
+    yield (
+        f"{name}: {counted(len(parts), 'part')}, {counted(records, 'record')}, {size:,} bytes, "
+        f"{stale:,} stale"
+    )
+    yield from _coverage(snapshot, name)
     if parts:
-        oldest, newest = (
-            min(part.fetched_at for part in parts),
-            max(part.fetched_at for part in parts),
-        )
+        yield f"  {_fetched(parts, now=now)}"
+
+
+def _coverage(snapshot: Snapshot, name: str) -> Iterator[str]:
+    missing = snapshot.missing_chunks(name)
+    users = snapshot.plans[name].demand.users
+    if missing:
+        chunks = [f"missing: {chunk.interval}, {describe_users(chunk.users)}" for chunk in missing]
+        for line in first_lines(chunks, "chunk"):
+            yield f"  {line}"
+    elif users != ():
+        yield f"  covers {snapshot.job.interval}, {describe_users(users)}"
+
+
+def _fetched(parts: list[Part], *, now: int) -> str:
+    """Say when parts were fetched."""
+    times = [part.fetched_at for part in parts]
+    oldest, newest = min(times), max(times)
+    first = f"{iso(oldest)} ({age(oldest, now=now)})"
+    if oldest == newest:
+        return f"fetched {first}"
+    return f"fetched from {first} to {iso(newest)} ({age(newest, now=now)})"
+
+
+def _teams(snapshot: Snapshot) -> Iterator[str]:
+    for name in snapshot.unknown_teams:
+        yield f"team {name!r}: no run has looked it up yet"
+    for team in snapshot.teams_not_looked_up():
         yield (
-            f"  fetched {iso(oldest)} ({age(oldest, now=now)})"
-            if oldest == newest
-            else (
-                f"  fetched from {iso(oldest)} ({age(oldest, now=now)}) to {iso(newest)} ({age(newest, now=now)})"
-            )
+            f"team {team.team!r} ({team.selector}): the last run could not look it up; "
+            "its members are those of the run before"
         )
 
 
-def _outputs(kept: Snapshot) -> Iterator[str]:
-    outputs, lines = Outputs(kept.job.state_folder), []
-    for target in kept.targets():
-        made = outputs.get(target.path)
-        with oserror_as_store_error(target.path, "read"):
-            try:
-                found = target.path.stat()
-            except FileNotFoundError:
-                lines.append(
-                    f"{target.path}: not written yet" if made is None else f"{target.path}: gone"
-                )
-                continue
-        if made is None:
-            lines.append(f"{target.path}: not written by this job")
-            continue
-        same = (found.st_size, found.st_mtime_ns) == (made.size, made.mtime_ns)
-        records = counted(sum(made.records.values()), "record")
-        since = f"{' (partial)' if made.partial else ''}{'' if same else ', changed since'}"
-        lines.append(
-            f"{target.path}: {records}, {found.st_size:,} bytes, made {iso(made.mtime_ns // 1_000_000)}{since}"
-        )
-    yield from first_lines(lines)
+def _outputs(snapshot: Snapshot) -> list[str]:
+    outputs = Outputs(snapshot.job.state_folder)
+    return [f"{target.path}: {_output(target.path, outputs)}" for target in snapshot.targets()]
 
 
-def _changes(folder: Path) -> int | None:
+def _output(path: Path, outputs: Outputs) -> str:
+    """Compare an output file with what was remembered when it was written."""
+    written = outputs.get(path)
+    with oserror_as_store_error(path, "read"):
+        try:
+            on_disk = path.stat()
+        except FileNotFoundError:
+            return "not written yet" if written is None else "deleted since it was written"
+    if written is None:
+        return "not written by this job"
+    records = counted(sum(written.records.values()), "record")
+    when = iso(written.mtime_ns // 1_000_000)
+    text = f"{records}, {on_disk.st_size:,} bytes, written {when}"
+    if written.partial:
+        text += " (partial)"
+    if (on_disk.st_size, on_disk.st_mtime_ns) != (written.size, written.mtime_ns):
+        text += ", changed since then"
+    return text
+
+
+def _count_changes(folder: Path) -> int | None:
     path = folder / "changes.jsonl"
     with oserror_as_store_error(path, "read"):
         try:
@@ -104,26 +127,39 @@ def _changes(folder: Path) -> int | None:
             return None
 
 
-def _broken_off(folder: Path) -> int | None:
-    """Tell when the manifest was last touched, as the start of each run and each part does, where that is after the last end."""
-    with oserror_as_store_error(folder, "read"):
-        began, ended = (
-            (folder / name).stat().st_mtime_ns for name in ("manifest.jsonl", "summary.json")
-        )
-    return began // 1_000_000 if began > ended else None
-
-
-def _last(last: LastSummary | None) -> Iterator[str]:
-    if last is None:
-        yield "no run has come to its end yet; run again: nothing that stands is fetched again"
+def _last_run(summary: LastSummary | None) -> Iterator[str]:
+    if summary is None:
+        yield "no run has finished yet; run again: existing parts are reused"
         return
-    if last.complete:
-        yield f"last run that came to its end: {last.started}, complete"
+    if summary.complete:
+        yield f"last finished run: {summary.started}, complete"
     else:
-        old = sum(gap.stale for gap in last.missing)
-        gaps = f"{counted(len(last.missing) - old, 'chunk')} and {counted(len(last.unknown), 'team')} missing"
-        gaps += f", {counted(old, 'chunk')} not fetched again" if old else ""
-        yield f"last run that came to its end: {last.started}, {gaps}; run again: nothing else will be fetched"
-    if last.outputs:
-        for team, count in last.records.items():
+        yield (
+            f"last finished run: {summary.started}, {_gaps(summary)}; "
+            "run again to fetch only what is missing"
+        )
+    if summary.outputs:
+        for team, count in summary.records.items():
             yield f"  {team}: {counted(count, 'record')}"
+
+
+def _gaps(summary: LastSummary) -> str:
+    stale = sum(chunk.stale for chunk in summary.missing)
+    missing = len(summary.missing) - stale
+    text = f"{counted(missing, 'chunk')} and {counted(len(summary.unknown), 'team')} missing"
+    if stale:
+        text += f", {counted(stale, 'chunk')} not fetched again"
+    return text
+
+
+def _unfinished_run(folder: Path) -> Iterator[str]:
+    """Report a run that started after the last finished one, and did not finish.
+
+    Each run changes the manifest when it starts and when it saves a part, and writes the summary
+    at its end.
+    """
+    with oserror_as_store_error(folder, "read"):
+        saved = (folder / "manifest.jsonl").stat().st_mtime_ns
+        finished = (folder / "summary.json").stat().st_mtime_ns
+    if saved > finished:
+        yield f"a later run did not finish; it last saved at {iso(saved // 1_000_000)}"

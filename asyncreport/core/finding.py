@@ -1,4 +1,4 @@
-"""What a check found. Pure."""
+"""One result of `check` or `verify`. Pure."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from asyncreport.core.text import printable
 
 
 class Finding(Struct, frozen=True):
-    """One thing tried, in a line, and what there is to say of it in lines under it."""
+    """The result of one test: a level, a line, and more lines with details."""
 
     level: Literal["OK", "WARN", "FAIL"]
     text: str
     details: tuple[str, ...] = ()
+    #: the exit code of a command with this finding, if it is a failure
+    failure_code: int = 1
 
     @property
     def exit_code(self) -> int:
-        """Give the exit code that this finding alone would end with."""
-        return 1 if self.level == "FAIL" else 0
+        """Give the exit code of a command that has no other finding."""
+        return self.failure_code if self.level == "FAIL" else 0
 
     def __str__(self) -> str:
-        lines = (f"{self.level:<4}  {self.text}", *(f"      {line}" for line in self.details))
-        return "\n".join(map(printable, lines))  # a server's words may be in them
+        lines = [f"{self.level:<4}  {self.text}"]
+        lines += [f"      {line}" for line in self.details]
+        # Names and messages of a server are in these lines.
+        return "\n".join(map(printable, lines))

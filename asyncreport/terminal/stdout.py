@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 
 import click
 
 from asyncreport.core.errors import StoreError
+from asyncreport.core.finding import Finding
+from asyncreport.core.text import printable
 
 
 @contextmanager
@@ -30,3 +32,18 @@ def show(text: str) -> None:
     """Write a line to standard output; raise StoreError."""
     with writing():
         click.echo(text)
+
+
+async def show_findings(findings: AsyncIterator[Finding]) -> int:
+    """Write each finding when it comes; give the highest exit code."""
+    exit_code = 0
+    async for finding in findings:
+        show(str(finding))
+        exit_code = max(exit_code, finding.exit_code)
+    return exit_code
+
+
+def show_lines(lines: Iterable[str]) -> None:
+    """Write lines without control characters: names and messages of a server are in them."""
+    for line in lines:
+        show(printable(line))

@@ -351,7 +351,7 @@ def test_a_check_tries_each_team_as_a_run_does(emulator: Handle, tmp_path: Path)
         "FAIL  default: team 'lost' (group Everybody): group 'Everybody': none of the "
     )
     assert "did you mean 'Everyone'?" in lost
-    assert known == "OK    default: the directory knows the 1 listed user"
+    assert known == "OK    default: 1 listed user found in the directory"
     assert result.code == 2 == call("run", "--strict", str(path), cwd=tmp_path).code
 
 

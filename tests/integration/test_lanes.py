@@ -206,9 +206,9 @@ def test_a_check_tells_of_each_client(emulator: Handle, tmp_path: Path) -> None:
     lines = result.out.splitlines()
     assert result.code == 3
     assert [line for line in lines if line.startswith("FAIL")] == [lines[-2]]
-    assert lines[0].startswith(f"OK    default, client {IDS[1]}: the token was granted")
+    assert lines[0].startswith(f"OK    default, client {IDS[1]}: got a token")
     assert lines[-2].startswith(f"FAIL  default, client {IDS[2]}: credentials and hosts")
-    assert lines[-1] == "OK    default: the directory knows all 6 listed users"
+    assert lines[-1] == "OK    default: 6 listed users found in the directory"
 
 
 def test_the_emulator_of_a_job_offers_several_clients(tmp_path: Path) -> None:

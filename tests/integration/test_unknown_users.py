@@ -54,7 +54,7 @@ def test_check_names_it(emulator: Handle, tmp_path: Path) -> None:
 def test_check_says_that_all_are_known(emulator: Handle, tmp_path: Path) -> None:
     path = job(tmp_path, emulator, teams=[{"name": "sales", "users": USERS}])
     assert (
-        "OK    default: the directory knows all 6 listed users\n"
+        "OK    default: 6 listed users found in the directory\n"
         in call("check", str(path), cwd=tmp_path).out
     )
 

@@ -1,0 +1,24 @@
+"""Replace what varies in a command's output, so that a snapshot can be compared with it."""
+
+from __future__ import annotations
+
+import re
+
+#: bytes, records, times of the clock: patterns, and what replaces them
+_PATTERNS = (
+    (r"http://127\.0\.0\.1:\d+", "URL"),
+    (r"[\d,]+ (bytes|records?|handled)\b", r"N \1"),
+    (r"[\d.,]+ s (waiting|in total)", r"N s \1"),
+    (r"[\d,]+ days ago", "N days ago"),
+    (r"written \d{4}-\S+Z", "written WHEN"),
+    (r"by process \d+ on \S+ since \S+Z", "by process PID on HOST since WHEN"),
+)
+
+
+def masked(text: str, **names: object) -> str:
+    """Replace paths and ids by the names given, then numbers that vary."""
+    for name, value in names.items():
+        text = text.replace(str(value), name.upper())
+    for pattern, replacement in _PATTERNS:
+        text = re.sub(pattern, replacement, text)
+    return text
