@@ -95,25 +95,29 @@ class _ChunkFetch:
     late: int = 0
 
     async def fetch(self, chunk: Chunk) -> list[Block]:
-        """Fetch piece after piece, in order of time."""
-        # A stack with the earliest piece on top. The halves of a piece take its place, so pieces
-        # are fetched in the order that `join` needs.
-        pieces = self._tile(chunk)
-        pieces.reverse()
-        done: dict[Chunk, list[Block]] = {}
-        while pieces:
-            piece = pieces.pop()
-            try:
-                done[piece] = await self._fetch_piece(piece, self._ask_for(piece))
-            except (RejectedError, RetriesExhausted) as error:
-                halves = await self._split(piece, error)
-                pieces.extend(reversed(halves))
+        """Fetch the pieces of a chunk, and join their rows."""
+        rows = await self._fetch_pieces(self._tile(chunk))
         # Only at the end: a chunk that fails does not show which size works.
-        self._learn(list(done))
-        blocks = list(done.values())
+        self._learn(list(rows))
+        blocks = list(rows.values())
         if len(blocks) == 1:
             return blocks[0]
         return splitting.join(blocks)
+
+    async def _fetch_pieces(self, pieces: list[Chunk]) -> dict[Chunk, list[Block]]:
+        """Fetch piece after piece, in order of time."""
+        # A stack with the earliest piece on top. The halves of a piece take its place, so pieces
+        # are fetched in the order that `join` needs.
+        stack = pieces[::-1]
+        rows: dict[Chunk, list[Block]] = {}
+        while stack:
+            piece = stack.pop()
+            try:
+                rows[piece] = await self._fetch_piece(piece, self._ask_for(piece))
+            except (RejectedError, RetriesExhausted) as error:
+                halves = await self._split(piece, error)
+                stack.extend(reversed(halves))
+        return rows
 
     def _tile(self, chunk: Chunk) -> list[Chunk]:
         """Split a chunk into pieces of the size that worked before."""

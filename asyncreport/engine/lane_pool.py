@@ -78,8 +78,7 @@ class LanePool:
         again. Raise the error of the last lane.
         """
         while True:
-            left = self.left
-            lane = own if own is not None and own in left else left[0]
+            lane = self._choose(own)
             try:
                 return await question(lane)
             except (AuthError, RetriesExhausted) as error:
@@ -89,6 +88,11 @@ class LanePool:
                 # Other tasks use this pool too: their errors may have left no lane.
                 if not self.left:
                     raise
+
+    def _choose(self, own: int | None) -> int:
+        if own is not None and not self.lost(own):
+            return own
+        return self.left[0]
 
     def ready(self, lane: int) -> bool:
         """Tell whether a lane may start a chunk."""
@@ -101,7 +105,9 @@ class LanePool:
     def rest_ends(self, lane: int) -> float | None:
         """Give the end of a lane's rest, None if it does not rest."""
         ends = self._lanes[lane].rests_until
-        return ends if _now() < ends else None
+        if _now() >= ends:
+            return None
+        return ends
 
     def start(self, lane: int) -> None:
         """Note that a lane starts a chunk."""

@@ -82,18 +82,39 @@ async def run(works: Sequence[Work], save: Save, progress: Progress) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:
-                queue = ChunkQueue(work)
-                # Workers start in this order and take the first chunks. The lanes take turns, so
-                # that they share few chunks too.
-                for _ in range(work.workers):
-                    for lane, fetch in enumerate(work.lanes):
-                        group.create_task(_worker(lane, queue, fetch, save, first_success))
+                _start_workers(group, work, save, first_success)
     except BaseExceptionGroup as errors:
         # The first error cancelled the other workers, and is the one to report.
         error = errors.exceptions[0]
         raise error from error.__cause__
     # With fewer chunks than workers, only the end shows that none succeeded.
     first_success.check()
+
+
+def _start_workers(
+    group: asyncio.TaskGroup, work: Work, save: Save, first_success: FirstSuccess
+) -> None:
+    queue = ChunkQueue(work)
+    # Workers take the first chunks in the order in which they are made here. The lanes take turns,
+    # so that they share few chunks too.
+    for _ in range(work.workers):
+        for lane, fetch in enumerate(work.lanes):
+            group.create_task(_worker(lane, queue, fetch, save, first_success))
+
+
+async def _worker(
+    lane: int, queue: ChunkQueue, fetch: Fetch, save: Save, first_success: FirstSuccess
+) -> None:
+    while (chunk := await queue.take(lane)) is not None:
+        try:
+            part = await save(chunk, await fetch(chunk))
+        except (AuthError, RejectedError, RetriesExhausted) as error:
+            for gap in queue.failed(lane, chunk, error):
+                first_success.failed(gap)
+        else:
+            # Not before the save: until then idle workers must wait, as the chunk may be put back.
+            queue.finish(lane)
+            first_success.succeeded(part)
 
 
 class ChunkQueue:
@@ -133,7 +154,16 @@ class ChunkQueue:
         # Idle workers wait for this: it was the last chunk, or the test of a stalled lane.
         self._changed.set()
 
-    def put_back(self, lane: int, chunk: Chunk, error: LaneError) -> list[Gap]:
+    def failed(
+        self, lane: int, chunk: Chunk, error: AuthError | RejectedError | RetriesExhausted
+    ) -> list[Gap]:
+        """Note a chunk that could not be fetched; give the gaps that follow from it."""
+        if is_lane_error(error):
+            return self._put_back(lane, chunk, error)
+        self.finish(lane)
+        return [Gap(chunk, error)]
+
+    def _put_back(self, lane: int, chunk: Chunk, error: LaneError) -> list[Gap]:
         """Requeue a chunk whose lane failed; give all that are left as gaps if no lane is.
 
         Raise the error if the last lane was refused.
@@ -187,23 +217,3 @@ class FirstSuccess:
         succeeded = self._progress.proven or self._progress.finished > 0
         if self._refusals and not succeeded:
             raise self._refusals[0]
-
-
-async def _worker(
-    lane: int, queue: ChunkQueue, fetch: Fetch, save: Save, first_success: FirstSuccess
-) -> None:
-    while (chunk := await queue.take(lane)) is not None:
-        try:
-            part = await save(chunk, await fetch(chunk))
-        except (AuthError, RejectedError, RetriesExhausted) as error:
-            if is_lane_error(error):
-                gaps = queue.put_back(lane, chunk, error)
-            else:
-                queue.finish(lane)
-                gaps = [Gap(chunk, error)]
-            for gap in gaps:
-                first_success.failed(gap)
-        else:
-            # Not before the save: until then idle workers must wait, as the chunk may be put back.
-            queue.finish(lane)
-            first_success.succeeded(part)

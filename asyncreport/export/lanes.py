@@ -88,32 +88,41 @@ class Connections:
         opened = self._open[name]
         opened.order.remove(lane)
         opened.order.append(lane)
-        fact = "was refused" if isinstance(error, AuthError) else "could not send a request"
+        client = opened.clients[lane]
+        fact = "could not send a request"
+        if isinstance(error, AuthError):
+            fact = "was refused"
         self._say(
-            f"warning: {name}: client {opened.clients[lane]} {fact}; "
-            f"the other clients are used instead: {error}"
+            f"warning: {name}: client {client} {fact}; the other clients are used instead: {error}"
         )
 
     async def _opened(self, name: str) -> _Opened:
-        if name not in self._open:
-            connection = self._hosted(self._job.connection(name))
-            lanes, counts = await self._stack.enter_async_context(
-                open_lanes(connection, self._job.limits, rng=random.random, room=self._room)
-            )
-            ids = [client.client_id for client in connection.clients]
-            self._open[name] = _Opened(lanes, ids, counts, list(range(len(lanes))))
-        return self._open[name]
+        opened = self._open.get(name)
+        if opened is None:
+            opened = await self._open_lanes(self._job.connection(name))
+            self._open[name] = opened
+        return opened
 
-    def _hosted(self, connection: Connection) -> Connection:
+    async def _open_lanes(self, connection: Connection) -> _Opened:
+        # The emulator is entered first, so that it is closed last: after the sockets to it.
+        connection = self._with_emulator(connection)
+        opening = open_lanes(connection, self._job.limits, rng=random.random, room=self._room)
+        lanes, counts = await self._stack.enter_async_context(opening)
+        ids = [client.client_id for client in connection.clients]
+        order = list(range(len(lanes)))
+        return _Opened(lanes, ids, counts, order)
+
+    def _with_emulator(self, connection: Connection) -> Connection:
         """Start the emulator if it replaces the organisation of a connection."""
-        if connection.emulator is None:
+        emulated = connection.emulator
+        if emulated is None:
             return connection
         # Imported only if a job needs it: it loads aiohttp's server.
         from asyncreport import emulator
 
-        world = emulator.World(agents=connection.emulator.agents, seed=connection.emulator.seed)
+        world = emulator.World(agents=emulated.agents, seed=emulated.seed)
         options = emulator.Options(
-            requests_per_minute=connection.requests_per_minute, clients=connection.emulator.clients
+            requests_per_minute=connection.requests_per_minute, clients=emulated.clients
         )
         server = self._stack.enter_context(emulator.running(world, options))
         clients = tuple(
@@ -127,4 +136,5 @@ class Connections:
     @property
     def counts(self) -> RequestCounts:
         """Give the sum of what all connections have done so far."""
-        return sum((opened.counts for opened in self._open.values()), start=RequestCounts())
+        counts = (opened.counts for opened in self._open.values())
+        return sum(counts, start=RequestCounts())

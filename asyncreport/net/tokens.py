@@ -75,12 +75,14 @@ class Tokens:
             if token is None:
                 raise
             return token
-        # No await from here on: the token and its times change together.
+        self._store(grant)
+        return grant.access_token
+
+    def _store(self, grant: Grant) -> None:
         self._token = grant.access_token
         margin = min(_MARGIN, grant.expires_in / 10)
         self._end = _now() + grant.expires_in - margin / 2
         self._renewal = self._end - margin / 2
-        return self._token
 
     async def _request(self) -> Grant:
         """Send the token request, or repeat the failure of a recent one."""

@@ -129,13 +129,14 @@ class Transport:
                     await turn.enter_async_context(self._turn_to_read(timeout))
                 pieces.append(piece)
                 size += len(piece)
-                if size > MOST_BYTES:
-                    if response.ok:
-                        # An error keeps its frames alive, and these would keep the pieces.
-                        pieces.clear()
-                        raise _too_long(request, response)
-                    # The beginning of an error is enough.
-                    break
+                if size <= MOST_BYTES:
+                    continue
+                if response.ok:
+                    # An error keeps its frames alive, and these would keep the pieces.
+                    pieces.clear()
+                    raise _too_long(request, response)
+                # The beginning of an error is enough.
+                break
             # Joined before the turn ends: for a moment the body is in memory twice.
             return b"".join(pieces)
 
