@@ -21,7 +21,8 @@ from asyncreport.core.job import Chunk, Job, Part
 from asyncreport.core.records import Accumulator
 from asyncreport.core.text import counted, shorten
 from asyncreport.core.timeline import iso
-from asyncreport.export.run import Choices, Say, Watch, clock, run_job, silent, unwatched
+from asyncreport.export.pull import Watch, unwatched
+from asyncreport.export.run import Choices, Say, clock, run_job, silent
 from asyncreport.store.manifest import Manifest
 from asyncreport.terminal.progress import Screen
 from asyncreport.terminal.signals import run_until_signal

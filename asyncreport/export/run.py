@@ -1,30 +1,22 @@
-"""One export from clock to merge: members, plan, engine, names, output files, summary. Owns the order of things and the clock."""
+"""One export from the clock to the merge. Owns the order of the steps, and the clock."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import chain
 from pathlib import Path
 from threading import Event
 
-from msgspec import Struct
-
-from asyncreport.api import directory
-from asyncreport.api.aggregates import ConnectionState
 from asyncreport.core.errors import ConfigError, DamagedPartError, StoreError
-from asyncreport.core.job import Chunk, Connection, Job, Part, Team
+from asyncreport.core.job import Connection, Job, Part, Team
 from asyncreport.core.plan import Freshness, Plan
-from asyncreport.core.records import Block
-from asyncreport.core.text import counted
+from asyncreport.core.text import counted, first_items, plural
 from asyncreport.core.timeline import Interval, iso
-from asyncreport.engine.fetch import drive, fetch
-from asyncreport.engine.scheduler import Progress, Work, run
 from asyncreport.export.lanes import Connections
 from asyncreport.export.names import NameLookup, unknown_users, unknown_users_message
+from asyncreport.export.outputs import OutputUpdate
 from asyncreport.export.plans import make_plans
 from asyncreport.export.preflight import (
     check_owners,
@@ -32,12 +24,13 @@ from asyncreport.export.preflight import (
     query_warnings,
     remember_clients,
 )
+from asyncreport.export.pull import Pull, Watch, unwatched
 from asyncreport.export.summary import MemberChange, MissingChunk, Summary
-from asyncreport.export.targets import all_files, main_files, targets
+from asyncreport.export.targets import all_files, main_files
 from asyncreport.export.teams import UnknownTeam, look_up_teams
 from asyncreport.store.atomic import write_json
 from asyncreport.store.lookups import Members
-from asyncreport.store.merge import Target, check_targets
+from asyncreport.store.merge import check_targets
 from asyncreport.store.parts import PartReader
 from asyncreport.store.restatements import Restatements
 from asyncreport.store.state import State
@@ -45,31 +38,25 @@ from asyncreport.store.written import Outputs, WrittenFile
 
 #: print one line for the person who runs the job
 Say = Callable[[str], None]
-#: show progress while a block runs; the function gives the requests sent so far and the seconds that all workers waited
-Watch = Callable[[Progress, Callable[[], tuple[int, float]]], AbstractAsyncContextManager[None]]
+#: output files that a warning lists
+_MAX_FILES = 5
 
 
 def silent(_: str) -> None:
     """Print nothing."""
 
 
-def unwatched(
-    _: Progress, __: Callable[[], tuple[int, float]]
-) -> AbstractAsyncContextManager[None]:
-    """Show no progress."""
-    return nullcontext()
-
-
-class Choices(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
     """What the person who runs a job decides."""
 
-    #: write the output files though something is missing
+    #: write the output files even if something is missing
     allow_partial: bool = False
-    #: ask for every name again
+    #: look up every name again
     refresh_names: bool = False
-    #: send no query where a team cannot be looked up
+    #: send no query if a team cannot be looked up
     strict: bool = False
-    #: ask again for the parts that overlap it
+    #: fetch the parts again that overlap it
     refresh: Interval | None = None
 
 
@@ -86,293 +73,277 @@ async def run_job(
     watch: Watch = unwatched,
     choices: Choices | None = None,
 ) -> Summary:
-    """Bring a job's output files up to date; `now` is the run's start.
+    """Bring a job's output files up to date; `now` is the start of the run, an instant.
 
-    Raise AuthError, RejectedError, StoreError and ConfigError where nothing more can be done; chunks that failed and teams
-    that are unknown are in the summary, and the output files are left as they were unless `choices.allow_partial`.
+    Chunks that failed and unknown teams are in the summary; the output files are not changed then,
+    unless `choices.allow_partial`. Raise AuthError, RejectedError, StoreError or ConfigError if the
+    run cannot go on.
     """
-    started, choices = time.monotonic(), choices or Choices()
-    check_targets(file.path for file in all_files(job))
-    check_owners(job)
-    for line in query_warnings(job):
-        say(line)
+    started = time.monotonic()
+    choices = choices or Choices()
+    _check(job, say)
     with State.open(job.state_folder) as state:
-        strange = other_clients(job, state.current_parts)
-        for line in strange.values():
-            say(f"warning: {line}")
-        remember_clients(job, except_for=strange)
+        warned = _warn_of_other_clients(job, state, say)
+        # Other clients are remembered only by a complete run, so that each run before it warns.
+        remember_clients(job, except_for=warned)
+        members = Members(state.folder)
         async with Connections(job, say, room=state.wait_for_writer) as connections:
-            known, unknown = await look_up_teams(job, connections)
-            members = Members(state.folder)
-            # Before the pull, so that whoever looks at what it leaves knows whose parts it was to fetch.
-            members.save(known.teams)
-            _report(unknown, say, strict=choices.strict)
-            going = _Run(known, state, connections, now, say, watch, unknown)
-            made = await going.bring_up_to_date(choices)
-            summary = going.summarise(
-                made, _moved(members, known.teams), elapsed=time.monotonic() - started
-            )
-            if summary.complete:  # until then each run tells of strangers
+            job, unknown = await _find_teams(job, connections, members, say, choices)
+            pull = Pull(job, state, connections, now, watch)
+            current = _Run(job, state, connections, now, say, unknown, pull)
+            files = await current.bring_up_to_date(choices)
+            changes = _member_changes(members, job.teams)
+            summary = current.summarize(files, changes, elapsed=time.monotonic() - started)
+            if summary.complete:
                 remember_clients(job)
-            if made:  # what nobody was shown would be forgotten otherwise
-                members.save(known.teams, reported=True)
+            if files:
+                # Only now: a change that no summary with output files reported would be lost.
+                members.save(job.teams, reported=True)
         write_json(state.folder / "summary.json", summary)
     return summary
 
 
-def _report(unknown: Sequence[UnknownTeam], say: Say, *, strict: bool) -> None:
-    """Tell the teams that are unknown before anything is pulled; raise ConfigError where that is not to be."""
-    if unknown and strict:
+def _check(job: Job, say: Say) -> None:
+    """Check the output files before any work; raise StoreError or ConfigError."""
+    check_targets(file.path for file in all_files(job))
+    check_owners(job)
+    for warning in query_warnings(job):
+        say(warning)
+
+
+def _warn_of_other_clients(job: Job, state: State, say: Say) -> Container[str]:
+    """Warn about parts that other OAuth clients fetched; give the names of the connections."""
+    warnings = other_clients(job, state.current_parts)
+    for warning in warnings.values():
+        say(f"warning: {warning}")
+    return warnings
+
+
+async def _find_teams(
+    job: Job, connections: Connections, members: Members, say: Say, choices: Choices
+) -> tuple[Job, list[UnknownTeam]]:
+    """Look up the members of the teams; raise ConfigError for unknown teams if `strict`."""
+    job, unknown = await look_up_teams(job, connections)
+    # Before the pull: if it is interrupted, `status` and `verify` know whose parts it was fetching.
+    members.save(job.teams)
+    if unknown and choices.strict:
         raise ConfigError("; ".join(map(str, unknown)))
     for team in unknown:
         say(f"warning: {team}")
+    return job, unknown
 
 
-def _moved(members: Members, teams: Sequence[Team]) -> dict[str, MemberChange]:
-    """Tell who joined and who left the teams that were looked up, since a run last told."""
-    changes = {team.name: members.changes(team) for team in teams if team.selector is not None}
-    return {
-        team: MemberChange(joined=list(change[0]), left=list(change[1]))
-        for team, change in changes.items()
-        if change
-    }
+def _member_changes(members: Members, teams: Sequence[Team]) -> dict[str, MemberChange]:
+    """Find who joined or left each team since the last run that reported it."""
+    changes = {}
+    for team in teams:
+        if team.selector is None:
+            continue
+        change = members.changes(team)
+        if change is not None:
+            joined, left = change
+            changes[team.name] = MemberChange(joined=list(joined), left=list(left))
+    return changes
 
 
 @dataclass(slots=True)
 class _Run:
-    """One run of a job: what its steps share."""
+    """One run of a job: what its steps share, and what they have done so far."""
 
     job: Job
     state: State
     connections: Connections
     now: int
     say: Say
-    watch: Watch
-    #: teams that are not in `job`, for nobody could look them up
-    unknown: list[UnknownTeam]
-    progress: Progress = field(default_factory=Progress)
+    #: teams that are not in `job` because they could not be looked up
+    unknown_teams: list[UnknownTeam]
+    pull: Pull
     #: parts of earlier runs that are used as they are
-    standing: int = 0
-    #: numbers of the parts that this run was to replace
+    parts_reused: int = 0
+    #: numbers of the parts that this run should replace
     stale: frozenset[int] = frozenset()
-    #: output files that came out other than they were
-    written: int = 0
-    changed: Restatements = field(default_factory=Restatements)
-    #: what was learnt of each connection that something was pulled from
-    known: list[ConnectionState] = field(default_factory=list)
+    #: output files whose content changed
+    files_changed: int = 0
+    restatements: Restatements = field(default_factory=Restatements)
 
     async def bring_up_to_date(self, choices: Choices) -> dict[Path, WrittenFile]:
-        """Fetch what is missing and write the output files; a part found damaged on the way is fetched again.
+        """Fetch what is missing, then write the output files; list the files that are up to date.
 
-        For want of a team, or with gaps, the files are written only where `choices` allow that.
+        If a team is unknown or a chunk failed, no file is written unless `choices` allow it. If the
+        merge finds damaged parts, they are fetched again.
         """
         freshness = Freshness(settle=self.job.output.settle, refresh=choices.refresh, now=self.now)
         while True:
-            plans = await make_plans(
-                self.job, self.state.current_parts, self.connections, freshness, say=self.say
-            )
-            self.standing = sum(
-                part.fetched_at != self.now for made in plans.values() for part in made.reused
-            )
-            stale = [part for made in plans.values() for part in made.stale]
-            # Before the first answer: a refresh that dies half-way is finished by whichever run comes next.
-            await self.state.mark_for_refresh(
-                [part.number for part in stale if freshness.refreshes(part)]
-            )
-            self.tell_of_the_clock(stale)
-            self.stale = frozenset(part.number for part in stale)
-            await self.pull(plans)
-            # Whether or not the files are written: with a gap that lasts for weeks, parts would pile up beside those that replaced them.
-            self.changed += await self.state.run_in_writer(
-                lambda stopped: self.state.delete_replaced(stopped, at=self.now)
-            )
-            if not self.complete and not (choices.allow_partial and self.job.teams):
+            plans = await self._plan(freshness)
+            await self.pull.run(plans)
+            await self._delete_replaced()
+            if not self._may_write(choices):
                 return {}
             try:
-                made = await self.merge(refresh_names=choices.refresh_names)
+                files = await self._write_outputs(refresh_names=choices.refresh_names)
             except DamagedPartError as error:
-                await self.drop_damaged(error)
+                await self._delete_damaged(error)
             else:
-                self.warn_of_strangers()
-                self.tell_unfounded(made)
-                return made
+                self._warn_of_unknown_users()
+                self._warn_of_files_without_data(files)
+                return files
 
-    def tell_of_the_clock(self, stale: Sequence[Part]) -> None:
-        """Warn of parts that say that they were fetched after now."""
-        if ahead := sum(part.fetched_at > self.now for part in stale):
-            says = (
-                "1 part says that it was" if ahead == 1 else f"{ahead:,} parts say that they were"
-            )
-            again = "it is" if ahead == 1 else "they are"
+    async def _plan(self, freshness: Freshness) -> dict[str, Plan]:
+        plans = await make_plans(
+            self.job, self.state.current_parts, self.connections, freshness, say=self.say
+        )
+        reused = chain.from_iterable(plan.reused for plan in plans.values())
+        # A second plan reuses parts that this run fetched itself; these were counted as fetched.
+        self.parts_reused = sum(part.fetched_at != self.now for part in reused)
+        stale = list(chain.from_iterable(plan.stale for plan in plans.values()))
+        self.stale = frozenset(part.number for part in stale)
+        # Before the first response: if the refresh is interrupted, the next run finishes it.
+        await self.state.mark_for_refresh(
+            [part.number for part in stale if freshness.refreshes(part)]
+        )
+        self._warn_of_future_parts(stale)
+        return plans
+
+    def _warn_of_future_parts(self, stale: Sequence[Part]) -> None:
+        number = sum(part.fetched_at > self.now for part in stale)
+        if number:
             self.say(
-                f"warning: {says} fetched after now, {iso(self.now)}: the clock was or is wrong; {again} fetched again"
+                f"warning: {counted(number, 'part')} {plural(number, 'has', 'have')} a fetch time "
+                f"in the future: now is {iso(self.now)}, so the clock was or is wrong; "
+                f"{plural(number, 'this part is', 'these parts are')} fetched again"
             )
 
-    def warn_of_strangers(self) -> None:
-        """Name the listed users who have no records and whom the directory does not know either."""
+    async def _delete_replaced(self) -> None:
+        # Before the merge, and also if no file is written: while a gap lasts, perhaps for weeks,
+        # each run would leave more replaced parts on disk.
+        self.restatements += await self.state.run_in_writer(
+            lambda stopped: self.state.delete_replaced(stopped, at=self.now)
+        )
+
+    def _may_write(self, choices: Choices) -> bool:
+        if self._complete:
+            return True
+        # Without any team the files would be empty.
+        return choices.allow_partial and bool(self.job.teams)
+
+    @property
+    def _complete(self) -> bool:
+        """Tell whether every team and every chunk is there, and no part is stale."""
+        return not self.unknown_teams and not self.pull.progress.gaps
+
+    @property
+    def _missing(self) -> list[MissingChunk]:
+        return MissingChunk.of_all(self.pull.progress.gaps, stale=self.stale)
+
+    @property
+    def _partial(self) -> bool:
+        """Tell whether records are missing; with only stale parts the files have all records."""
+        return bool(self.unknown_teams) or not all(chunk.stale for chunk in self._missing)
+
+    async def _write_outputs(self, *, refresh_names: bool) -> dict[Path, WrittenFile]:
+        names = NameLookup(self.state.folder, self.connections, self.say, now=self.now)
+        outputs = Outputs(self.state.folder, partial=self._partial)
+        gaps = bool(self.pull.progress.gaps)
+        update = OutputUpdate(self.job, self.state, self._parts, names, outputs, gaps)
+        files = await update.run(refresh_names=refresh_names)
+        self.files_changed = len(outputs.changed)
+        if not self._partial:
+            self._forget_other_files(outputs, files)
+        return files
+
+    def _forget_other_files(self, outputs: Outputs, files: Container[Path]) -> None:
+        others = [str(path) for path in outputs.forget_others(files)]
+        if others:
+            it = plural(len(others), "it", "them")
+            self.say(
+                f"{first_items(others, 'file', limit=1)}: an earlier run wrote {it}; "
+                f"this job does not write {it} any more and leaves {it} unchanged"
+            )
+
+    async def _delete_damaged(self, error: DamagedPartError) -> None:
+        """Delete every damaged part, so that the next plan fetches it again.
+
+        Raise StoreError if this run saved one of them: then the disk cannot be trusted.
+        """
+        parts = {}
         for connection in self.job.connections:
-            if found := unknown_users(self.job, connection, self._parts(connection)):
-                self.say(
-                    f"warning: {connection.name}: {unknown_users_message(found)}; none has records in the range"
-                )
-
-    def tell_unfounded(self, made: Mapping[Path, WrittenFile]) -> None:
-        """Name the files that were not written, for nothing stands of what belongs in them."""
-        left = [str(file.path) for file in all_files(self.job) if file.path not in made]
-        more = f" and {counted(len(left) - 5, 'more file')}" if len(left) > 5 else ""
-        if left:
-            self.say(
-                f"warning: not written, for nothing stands of what belongs in it: {', '.join(left[:5])}{more}"
-            )
-
-    async def drop_damaged(self, error: DamagedPartError) -> None:
-        """Let go of every part that is not what was saved; raise StoreError where this very run saved it: the disk cannot be trusted."""
-        parts = {part.number: part for each in self.job.connections for part in self._parts(each)}
-
-        def find(_: Event) -> list[DamagedPartError]:
-            with PartReader(self.state.folder) as reader:
-                return reader.damaged(parts.values())
-
-        found = {each.number: each for each in (error, *await self.state.run_in_writer(find))}
-        if any(parts[number].fetched_at == self.now for number in found if number in parts):
-            raise StoreError(f"{error.fact}; this run saved it, so check the disk first") from error
-        for number, each in found.items():
-            self.say(f"warning: {each.fact}; a run fetches it again")
+            parts.update({part.number: part for part in self._parts(connection)})
+        damaged = await self._find_damaged(parts.values())
+        damaged = {error.number: error, **damaged}
+        for number in parts.keys() & damaged.keys():
+            if parts[number].fetched_at == self.now:
+                raise StoreError(f"{error.fact}; this run saved it, so check the disk") from error
+        for number, damage in damaged.items():
+            self.say(f"warning: {damage.fact}; it is fetched again")
             self.state.delete_part(number)
 
-    @property
-    def complete(self) -> bool:
-        """Tell whether all that was asked for is there, and is as new as it was to be."""
-        return not self.unknown and not self.progress.gaps
+    async def _find_damaged(self, parts: Iterable[Part]) -> dict[int, DamagedPartError]:
+        def find(_: Event) -> list[DamagedPartError]:
+            with PartReader(self.state.folder) as reader:
+                return reader.damaged(parts)
 
-    @property
-    def missing(self) -> list[MissingChunk]:
-        """Describe the gaps."""
-        return MissingChunk.of_all(self.progress.gaps, stale=self.stale)
-
-    @property
-    def partial(self) -> bool:
-        """Tell whether output files, were they written now, would lack anything."""
-        return bool(self.unknown) or not all(gap.stale for gap in self.missing)
-
-    async def pull(self, plans: dict[str, Plan]) -> None:
-        """Fetch what the plans list, connection by connection at once."""
-        self.progress.begin_again()
-        works = [await self._work(name, made) for name, made in plans.items() if made.chunks]
-        if works:
-            self.progress.proven = self.progress.finished > 0 or any(
-                made.reused or made.stale for made in plans.values()
-            )
-            async with self.watch(self.progress, self._wire):
-                await run(works, self._save, self.progress)
-
-    async def _work(self, name: str, plan: Plan) -> Work:
-        lanes = await self.connections.lanes(name)
-        known = ConnectionState(query_job_timeout=self.job.limits.give_up_after)
-        self.known.append(known)
-        if self.job.query.occupancy and any(chunk.users is None for chunk in plan.chunks):
-            known.all_users = await drive(
-                directory.all_user_ids(), partial(self.connections.ask, name)
-            )
-        # More workers than the minute has requests would wait at the throttle beyond `give_up_after`.
-        concurrency = min(
-            self.job.limits.concurrency, self.job.connection(name).requests_per_minute
-        )
-        fetches = [
-            partial(fetch, query=self.job.query, ask=lane.ask, state=known) for lane in lanes
-        ]
-        return Work(
-            plan.chunks,
-            fetches,
-            concurrency,
-            partial(self.connections.lost, name),
-            self.job.limits.give_up_after,
-        )
-
-    async def _save(self, chunk: Chunk, blocks: list[Block]) -> Part:
-        fingerprint = self.job.query.fingerprint(self.job.connection(chunk.connection).identity)
-        return await self.state.save(chunk, blocks, fingerprint=fingerprint, fetched_at=self.now)
-
-    def _wire(self) -> tuple[int, float]:
-        counts = self.connections.counts
-        return counts.requests, counts.waited(asyncio.get_running_loop().time())
-
-    async def merge(self, *, refresh_names: bool) -> dict[Path, WrittenFile]:
-        """Write the output files that are not what the parts and names make of them."""
-        naming = NameLookup(self.state.folder, self.connections, self.say, now=self.now)
-        outputs = Outputs(self.state.folder, partial=self.partial)
-        made = await self._made(naming, outputs, refresh_names=refresh_names)
-        self.written = len(outputs.changed)
-        if not self.partial and (left := outputs.forget_others(made)):
-            more = f" and {counted(len(left) - 1, 'more file')}" if len(left) > 1 else ""
-            self.say(
-                f"{left[0]}{more}: written by an earlier run, by this job no longer, and left as {'they are' if more else 'it is'}"
-            )
-        return made
-
-    async def _made(
-        self, naming: NameLookup, outputs: Outputs, *, refresh_names: bool
-    ) -> dict[Path, WrittenFile]:
-        unchanged = {target.path: outputs.unchanged(target) for target in self._targets(naming)}
-        if not naming.is_due(self.job) and not refresh_names and all(unchanged.values()):
-            return {path: made for path, made in unchanged.items() if made}
-        complete = True
-        with PartReader(self.state.folder) as reader:
-            for connection in self.job.connections:
-                if not await naming.update(
-                    self.job, connection, self._parts(connection), reader, refresh=refresh_names
-                ):
-                    complete = False
-            # Off the loop, and where nothing else writes: hashing and copying gigabytes must not hold up a signal.
-            return await self.state.run_in_writer(
-                lambda stopped: outputs.write(
-                    self._targets(naming), reader, stopped, names_complete=complete
-                )
-            )
+        errors = await self.state.run_in_writer(find)
+        return {error.number: error for error in errors}
 
     def _parts(self, connection: Connection) -> list[Part]:
         return self.state.current_parts(self.job.query.fingerprint(connection.identity))
 
-    def _targets(self, naming: NameLookup) -> list[Target]:
-        found = targets(self.job, self._parts, naming.users, naming.queues)
-        # With gaps an empty file says nothing, and may stand in the place of a good one.
-        return [target for target in found if not self.progress.gaps or target.has_data]
+    def _warn_of_unknown_users(self) -> None:
+        for connection in self.job.connections:
+            unknown = unknown_users(self.job, connection, self._parts(connection))
+            if unknown:
+                message = unknown_users_message(unknown)
+                self.say(f"warning: {connection.name}: {message}; none has records in the range")
 
-    def summarise(
-        self, made: dict[Path, WrittenFile], members: dict[str, MemberChange], *, elapsed: float
+    def _warn_of_files_without_data(self, files: Container[Path]) -> None:
+        left = [str(file.path) for file in all_files(self.job) if file.path not in files]
+        if left:
+            self.say(
+                f"warning: not written because no data was fetched for "
+                f"{plural(len(left), 'it', 'them')}: {first_items(left, 'file', limit=_MAX_FILES)}"
+            )
+
+    def summarize(
+        self, files: Mapping[Path, WrittenFile], members: dict[str, MemberChange], *, elapsed: float
     ) -> Summary:
-        """Say what the run did; `elapsed` is in seconds."""
+        """Describe what the run did; `elapsed` is in seconds."""
         counts = self.connections.counts
-        known = Outputs(self.state.folder)
-        main = [made[file.path] for file in main_files(self.job) if file.path in made]
         return Summary(
             job=self.job.name,
             range=str(self.job.interval),
             started=iso(self.now),
             elapsed_sec=round(elapsed, 3),
-            complete=self.complete,
-            partial=bool(made) and self.partial,
-            records={
-                team.name: sum(each.records.get(team.name, 0) for each in main)
-                for team in self.job.teams
-            },
+            complete=self._complete,
+            partial=bool(files) and self._partial,
+            records=self._count_records(files),
             members=members,
-            chunks_fetched=self.progress.finished,
-            chunks_split=sum(known.chunks_split for known in self.known),
-            parts_reused=self.standing,
-            changed=self.changed,
-            records_fetched=self.progress.records,
+            chunks_fetched=self.pull.progress.finished,
+            chunks_split=sum(state.chunks_split for state in self.pull.connection_states),
+            parts_reused=self.parts_reused,
+            changed=self.restatements,
+            records_fetched=self.pull.progress.records,
             requests=counts.requests,
             retries=counts.retries,
             throttled=counts.throttled,
             waiting_sec=round(counts.waiting, 3),
-            outputs=[str(path) for path in made],
-            outputs_written=self.written,
-            still_partial=[
-                str(file.path)
-                for file in all_files(self.job)
-                if file.path not in made and known.is_partial(file.path)
-            ],
-            missing=self.missing,
-            unknown=self.unknown,
+            outputs=[str(path) for path in files],
+            outputs_written=self.files_changed,
+            still_partial=self._still_partial(files),
+            missing=self._missing,
+            unknown=self.unknown_teams,
         )
+
+    def _count_records(self, files: Mapping[Path, WrittenFile]) -> dict[str, int]:
+        """Count each team's records in the files of all teams together."""
+        records = {team.name: 0 for team in self.job.teams}
+        for file in main_files(self.job):
+            if file.path in files:
+                for team in records:
+                    records[team] += files[file.path].records.get(team, 0)
+        return records
+
+    def _still_partial(self, files: Container[Path]) -> list[str]:
+        """List the files that this run did not write and an earlier run wrote with gaps."""
+        outputs = Outputs(self.state.folder)
+        others = [file.path for file in all_files(self.job) if file.path not in files]
+        return [str(path) for path in others if outputs.is_partial(path)]

@@ -104,7 +104,7 @@ def test_the_file_of_a_team_that_was_renamed_is_told_once_and_another_job_may_ha
     path = job(tmp_path, emulator, "a", output=output, teams=[{"name": "new"}])
     renamed, again = (call("run", str(path), cwd=tmp_path).err for _ in range(2))
     assert (
-        f"{tmp_path}/old.jsonl: written by an earlier run, by this job no longer, and left as it is"
+        f"{tmp_path}/old.jsonl: an earlier run wrote it; this job does not write it any more"
         in renamed
     )
     assert "a: nothing to fetch, 1 part reused" in renamed

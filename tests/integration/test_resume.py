@@ -172,7 +172,7 @@ def test_parts_that_were_changed_or_cut_are_named_and_fetched_again(
     assert mended.code == 0
     warnings = [line for line in mended.err.splitlines() if line.startswith("warning: ")]
     assert ["part-00000003" in line or "part-00000005" in line for line in warnings] == [True, True]
-    assert all(line.endswith("; a run fetches it again") for line in warnings)
+    assert all(line.endswith("; it is fetched again") for line in warnings)
     assert "job: 3 chunks fetched, 13 parts reused" in mended.err
     assert len(asked(emulator, seen)) == 3
     assert (tmp_path / "out.jsonl").read_bytes() == calm
@@ -191,7 +191,7 @@ def test_a_disk_that_damages_what_was_just_saved_ends_the_run(
 
     monkeypatch.setattr(State, "save", spoil)
     with pytest.raises(
-        StoreError, match=r"is not what was saved: .* this run saved it, so check the disk first"
+        StoreError, match=r"is not what was saved: .* this run saved it, so check the disk"
     ):
         run_here(path)
 
@@ -458,7 +458,7 @@ def test_a_partial_output_of_nothing_leaves_the_good_one_alone(
     assert result.code == 1
     files = [tmp_path / "out.jsonl", tmp_path / "all.jsonl"]
     assert (
-        f"warning: not written, for nothing stands of what belongs in it: {files[0]}, {files[1]}\n"
+        f"warning: not written because no data was fetched for them: {files[0]}, {files[1]}\n"
         in result.err
     )
     assert "2 chunks are missing; the output files were not changed" in result.err

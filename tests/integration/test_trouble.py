@@ -480,8 +480,8 @@ def test_what_a_clock_that_was_ahead_fetched_is_fetched_again(
     assert back.code == 0
     warnings = [line for line in back.err.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 1
-    assert warnings[0].startswith("warning: 4 parts say that they were fetched after now, 20")
-    assert warnings[0].endswith("Z: the clock was or is wrong; they are fetched again")
+    assert warnings[0].startswith("warning: 4 parts have a fetch time in the future: now is 20")
+    assert warnings[0].endswith("Z, so the clock was or is wrong; these parts are fetched again")
     assert "job: 4 chunks fetched, 0 parts reused" in back.err
     assert call("run", str(path), cwd=tmp_path).err.startswith("job: nothing to do, 4 parts reused")
     assert (tmp_path / "out.jsonl").read_bytes() == calm
