@@ -354,7 +354,7 @@ def test_trouble_with_something_else_is_not_laid_to_standard_output(
     assert done.returncode == 5
     assert (
         done.stderr
-        == "error: the system: No such file or directory; run again with -v to see where\n"
+        == "error: the system: No such file or directory; run again with -v to see the traceback\n"
     )
 
 
