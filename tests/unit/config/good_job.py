@@ -1,4 +1,4 @@
-"""The job file that the tests of the configuration vary, and a way to load it from a text."""
+"""The job file that the tests of the configuration vary, and how to load it from a text."""
 
 from __future__ import annotations
 

@@ -29,9 +29,7 @@ def test_there_are_eighteen_regions() -> None:
 @pytest.mark.parametrize(
     ("name", "domain"), [*REGIONS.items(), *((domain, domain) for domain in REGIONS.values())]
 )
-def test_a_region_goes_by_its_aws_name_and_by_its_domain(
-    folder: Path, name: str, domain: str
-) -> None:
+def test_a_region_is_an_aws_name_or_a_domain(folder: Path, name: str, domain: str) -> None:
     found = connection(folder, f"region: {name}")
     assert (found.api_url, found.login_url) == (f"https://api.{domain}", f"https://login.{domain}")
 
@@ -40,7 +38,7 @@ def test_a_region_goes_by_its_aws_name_and_by_its_domain(
     ("variable", "domain"),
     [({}, "mypurecloud.com"), ({"GENESYS_ENV": "eu-central-1"}, "mypurecloud.de")],
 )
-def test_without_connections_the_environment_names_one(
+def test_without_connections_the_environment_gives_one(
     folder: Path, variable: dict[str, str], domain: str
 ) -> None:
     job = load(folder, WITHOUT, environ=HOME | variable)
@@ -54,7 +52,7 @@ def test_without_connections_the_environment_names_one(
     assert job.teams[0].connection == "default"
 
 
-def test_a_gateway_keeps_its_path_and_loses_its_last_slash(folder: Path) -> None:
+def test_a_gateway_keeps_its_path_without_the_last_slash(folder: Path) -> None:
     found = connection(
         folder,
         "api_url: https://gateway.example:8443/api/",
@@ -67,7 +65,7 @@ def test_a_gateway_keeps_its_path_and_loses_its_last_slash(folder: Path) -> None
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "127.8.0.1", "localhost:1", "[::1]:8000"])
-def test_this_machine_may_be_spoken_to_in_clear(folder: Path, host: str) -> None:
+def test_http_to_this_machine_is_allowed(folder: Path, host: str) -> None:
     assert (
         connection(folder, f"api_url: http://{host}", f"login_url: http://{host}").api_url
         == f"http://{host}"
@@ -77,7 +75,7 @@ def test_this_machine_may_be_spoken_to_in_clear(folder: Path, host: str) -> None
 @pytest.mark.parametrize(
     "host", ["gateway.example", "x.localhost", "localhost.example", "10.0.0.1"]
 )
-def test_another_machine_may_if_the_job_says_so(folder: Path, host: str) -> None:
+def test_http_to_another_machine_needs_allow_http(folder: Path, host: str) -> None:
     lines = (f"api_url: http://{host}", f"login_url: http://{host}")
     assert connection(folder, *lines, "allow_http: true").api_url == f"http://{host}"
     with pytest.raises(ConfigError, match="unencrypted; to allow it, set allow_http: true"):
@@ -104,7 +102,7 @@ def test_an_emulator_needs_no_credentials(folder: Path, text: str, size: Emulato
     )
 
 
-def test_no_emulator_is_as_if_the_key_were_left_out(folder: Path) -> None:
+def test_emulator_false_is_the_same_as_no_key(folder: Path) -> None:
     assert connection(folder, "region: mypurecloud.ie", "emulator: false").emulator is None
 
 
@@ -137,7 +135,7 @@ def test_the_proxy_comes_from_the_environment(
     )
 
 
-def test_a_proxy_in_the_job_wins_even_for_this_machine(folder: Path) -> None:
+def test_a_proxy_in_the_job_takes_precedence_even_for_this_machine(folder: Path) -> None:
     lines = ("api_url: http://127.0.0.1:1", "login_url: http://127.0.0.1:1")
     environ = {"HTTP_PROXY": P, "ALL_PROXY": P}
     assert connection(folder, *lines, environ=environ).proxy is None
@@ -146,14 +144,14 @@ def test_a_proxy_in_the_job_wins_even_for_this_machine(folder: Path) -> None:
     )
 
 
-def test_a_gateway_without_tls_goes_by_the_proxy_for_http(folder: Path) -> None:
+def test_a_gateway_without_tls_uses_the_proxy_for_http(folder: Path) -> None:
     lines = ("api_url: http://g.example", "login_url: http://g.example", "allow_http: true")
     assert connection(
         folder, *lines, environ={"HTTP_PROXY": P, "HTTPS_PROXY": "http://other:1"}
     ).proxy == Secret(P)
 
 
-def test_a_proxy_of_the_environment_that_is_none_is_named_without_its_password(
+def test_an_invalid_proxy_of_the_environment_is_reported_without_its_password(
     folder: Path,
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -169,7 +167,7 @@ def test_a_proxy_of_the_environment_that_is_none_is_named_without_its_password(
     )
 
 
-def test_the_environment_wins_over_dotenv(folder: Path) -> None:
+def test_the_environment_takes_precedence_over_dotenv(folder: Path) -> None:
     (folder / ".env").write_text(
         "A=file\nB='two words'  # comment\nexport C=${A}\nD\nE=\n", "utf-8-sig"
     )
@@ -182,19 +180,17 @@ def test_the_environment_wins_over_dotenv(folder: Path) -> None:
     }
 
 
-def test_an_empty_variable_wins_over_dotenv_too(folder: Path) -> None:
+def test_an_empty_variable_takes_precedence_over_dotenv_too(folder: Path) -> None:
     (folder / ".env").write_text("A=file\n", "utf-8")
     assert read_environ(folder, {"A": ""}) == {"A": ""}
 
 
-def test_without_dotenv_the_environment_stands_alone(folder: Path) -> None:
+def test_without_dotenv_only_the_environment_counts(folder: Path) -> None:
     assert read_environ(folder, {"A": "a"}) == {"A": "a"}
 
 
 @pytest.mark.parametrize("line", ["two words=x", "='s3cret'", "A='s3cret", 'A="s3cret'])
-def test_a_line_of_dotenv_that_cannot_be_read_is_told_without_its_words(
-    folder: Path, line: str
-) -> None:
+def test_an_invalid_line_of_dotenv_is_reported_but_not_shown(folder: Path, line: str) -> None:
     (folder / ".env").write_text(f"# first\nB=1\n{line}\nC=2\n", "utf-8")
     with pytest.raises(ConfigError) as caught:
         read_environ(folder, {})
@@ -204,7 +200,7 @@ def test_a_line_of_dotenv_that_cannot_be_read_is_told_without_its_words(
     )
 
 
-def test_a_dotenv_that_is_a_folder_is_told(folder: Path) -> None:
+def test_a_dotenv_that_is_a_folder_is_refused(folder: Path) -> None:
     (folder / ".env").mkdir()
     with pytest.raises(
         ConfigError,
@@ -219,7 +215,7 @@ def test_a_dotenv_that_is_not_utf8_is_refused(folder: Path) -> None:
         read_environ(folder, {})
 
 
-def test_several_clients_are_one_connection_with_their_secrets_unseen(folder: Path) -> None:
+def test_several_clients_are_one_connection_and_their_secrets_stay_hidden(folder: Path) -> None:
     first = '{client_id: "${ID}", client_secret: "${SECRET}"}'
     clients = f"    clients: [{first}, {{client_id: id-2, client_secret: $$x}}]\n"
     text = GOOD.replace("    client_id: ${ID}\n    client_secret: ${SECRET}\n", clients)
@@ -232,7 +228,7 @@ def test_several_clients_are_one_connection_with_their_secrets_unseen(folder: Pa
     assert SECRET not in repr(found)
 
 
-def test_an_emulator_of_several_clients_is_the_same_organisation() -> None:
+def test_the_clients_of_an_emulator_do_not_change_its_organisation() -> None:
     one, three = (
         Connection(name="x", emulator=EmulatorSize(clients=clients)) for clients in (1, 3)
     )

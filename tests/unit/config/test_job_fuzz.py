@@ -1,4 +1,4 @@
-"""Any job file gives a job or a ConfigError: one line that names the place and holds no secret.
+"""Any job file gives a job or a ConfigError: one line with the place and without secrets.
 
 ASYNCREPORT_FUZZ=20: twenty times as many.
 """
@@ -148,7 +148,7 @@ def mutated(rng: random.Random) -> str:
     )
 
 
-def test_any_spoiled_job_file_gives_a_job_or_one_line_that_says_where_and_no_secret(
+def test_any_damaged_job_file_gives_a_job_or_one_line_with_its_place_and_no_secret(
     folder: Path,
 ) -> None:
     load(folder, FULL)
@@ -167,7 +167,7 @@ def test_any_spoiled_job_file_gives_a_job_or_one_line_that_says_where_and_no_sec
     assert len(outcomes) == 2
 
 
-def test_any_spoiled_override_gives_a_job_or_one_line_and_no_secret(folder: Path) -> None:
+def test_any_damaged_override_gives_a_job_or_one_line_and_no_secret(folder: Path) -> None:
     """As `--set` gives it: 200 cases."""
     (folder / "job.yaml").write_text(FULL)
     keys = [

@@ -43,7 +43,7 @@ def with_range(start: str, end: str, zone: str = "UTC", granularity: str = "PT1H
     return f"{head}range: {{{values}}}\n{tail}"
 
 
-def test_the_good_job_is_what_its_file_says(folder: Path) -> None:
+def test_the_good_job_has_the_values_of_its_file(folder: Path) -> None:
     job = load(folder)
     assert job.name == "aht"
     assert job.connections == (
@@ -74,7 +74,7 @@ def test_the_secret_is_in_no_repr(folder: Path) -> None:
     assert SECRET not in repr(load(folder))
 
 
-def test_every_option_arrives(folder: Path) -> None:
+def test_every_key_reaches_the_job(folder: Path) -> None:
     text = GOOD.replace("  granularity: PT30M\n", "  granularity: P1D\n  chunk: P7D\n")
     text += (
         "  per_team: exports/{team}-{month}.jsonl\n  settle: PT0S\n"
@@ -161,13 +161,13 @@ def test_a_chunk_is_days_hours_or_a_month(folder: Path, text: str, length: Chunk
         ),
     ],
 )
-def test_bounds_are_local_unless_they_carry_an_offset(
+def test_bounds_are_local_times_unless_they_have_an_offset(
     folder: Path, text: str, expected: str
 ) -> None:
     assert str(load(folder, text).interval) == expected
 
 
-def test_without_granularity_the_range_is_one_bucket_wherever_it_begins(folder: Path) -> None:
+def test_granularity_none_makes_one_bucket_of_any_range(folder: Path) -> None:
     job = load(folder, with_range("2023-01-01T09:17", "2023-03-01", granularity="none"))
     assert job.query.grid.whole == job.interval
     assert iso(job.interval.start) == "2023-01-01T09:17:00.000Z"
@@ -185,7 +185,7 @@ def test_now_in_a_month_without_whole_buckets_is_refused(folder: Path) -> None:
         )
 
 
-def test_a_zone_and_a_granularity_are_utc_and_an_hour_by_default(folder: Path) -> None:
+def test_the_default_zone_is_utc_and_the_default_granularity_an_hour(folder: Path) -> None:
     grid = load(
         folder, GOOD.replace("  time_zone: Europe/Dublin\n  granularity: PT30M\n", "")
     ).query.grid
@@ -218,7 +218,7 @@ def test_a_team_is_looked_up_by_id_or_by_exact_name(
     assert (team.users, team.selector) == (None, Selector(kind=kind, value=value))  # type: ignore[arg-type]
 
 
-def test_two_teams_may_look_up_the_same_and_stand_beside_everyone(folder: Path) -> None:
+def test_two_teams_may_have_one_selector_and_a_third_may_be_everyone(folder: Path) -> None:
     job = load(folder, overrides=["teams=[{name: a, group: x}, {name: b, group: x}, {name: c}]"])
     assert [team.selector and team.selector.value for team in job.teams] == ["x", "x", None]
 
@@ -245,7 +245,7 @@ def test_only_the_entities_contract_sends_credentials_in_the_form(folder: Path) 
         "teams: [{name: a, group: x}]",
     ],
 )
-def test_the_entities_contract_takes_what_asks_for_nothing_and_the_directory(
+def test_the_entities_contract_accepts_empty_values_and_the_directory(
     folder: Path, line: str
 ) -> None:
     key, _, value = line.partition(": ")
@@ -254,7 +254,7 @@ def test_the_entities_contract_takes_what_asks_for_nothing_and_the_directory(
     )
 
 
-def test_occupancy_goes_with_filter_and_metrics(folder: Path) -> None:
+def test_occupancy_can_be_combined_with_filter_and_metrics(folder: Path) -> None:
     query = load(
         folder, overrides=["occupancy=true", "filter.media_types=[voice]", "metrics=[tAlert]"]
     ).query
@@ -272,7 +272,7 @@ def test_every_metric_of_the_vendor_is_a_column_or_refused_with_a_reason() -> No
     assert not NOT_METRICS.keys() & vocabulary.METRICS
 
 
-def test_what_a_refusal_advises_is_a_metric() -> None:
+def test_a_refusal_advises_only_metrics() -> None:
     advised = {
         word.strip("(,:;)")
         for advice in (*REFUSED.values(), *NOT_METRICS.values())
@@ -283,7 +283,7 @@ def test_what_a_refusal_advises_is_a_metric() -> None:
     assert advised <= set(METRICS)
 
 
-def test_dimensions_of_several_values_are_dimensions_as_the_vendor_spells_them() -> None:
+def test_the_dimensions_with_several_values_are_dimensions_of_the_vendor() -> None:
     assert set(DIMENSIONS.values()) > MULTI_VALUED
     assert set(DIMENSIONS.values()) < vocabulary.GROUP_BY
 
@@ -292,7 +292,7 @@ def test_a_team_takes_the_only_connection(folder: Path) -> None:
     assert load(folder, GOOD.replace("default:", "dublin:")).teams[0].connection == "dublin"
 
 
-def test_a_variable_expands_inside_a_text_and_a_doubled_dollar_stands_for_itself(
+def test_a_variable_expands_inside_a_text_and_a_doubled_dollar_does_not(
     folder: Path,
 ) -> None:
     assert (
@@ -302,7 +302,7 @@ def test_a_variable_expands_inside_a_text_and_a_doubled_dollar_stands_for_itself
     assert load(folder, GOOD.replace("[ada, bob]", "['$${ID}']")).teams[0].users == ("${ID}",)
 
 
-def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(folder: Path) -> None:
+def test_a_byte_order_mark_and_windows_line_ends_are_ignored(folder: Path) -> None:
     assert load(folder, "\ufeff" + GOOD.replace("\n", "\r\n")) == load(folder)
 
 
@@ -320,7 +320,7 @@ def test_an_override_replaces_a_value_or_a_section(folder: Path, option: str, se
     assert str(load(folder, overrides=[option]).interval) == seen
 
 
-def test_overrides_make_sections_reach_into_lists_and_the_last_one_wins(folder: Path) -> None:
+def test_overrides_create_sections_change_lists_and_the_last_one_counts(folder: Path) -> None:
     job = load(
         folder,
         overrides=[
@@ -339,7 +339,7 @@ def test_overrides_make_sections_reach_into_lists_and_the_last_one_wins(folder: 
     )
 
 
-def test_an_override_mends_what_is_wrong_in_the_file(folder: Path) -> None:
+def test_an_override_can_correct_the_file(folder: Path) -> None:
     assert (
         load(
             folder, GOOD.replace("PT30M", "1h"), overrides=["range.granularity=PT1H"]
@@ -364,7 +364,7 @@ def test_an_override_mends_what_is_wrong_in_the_file(folder: Path) -> None:
         f"connections.default.client_secret=[{SECRET}]",
     ],
 )
-def test_a_bad_override_is_named_in_place_of_the_line(
+def test_a_bad_override_is_reported_instead_of_a_line(
     folder: Path, option: str, snapshot: SnapshotAssertion
 ) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -1,4 +1,4 @@
-"""Options become a Job as a job file does, and an error names the option."""
+"""Options become a Job like a job file; an error names the option."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOME = {"GENESYS_CLIENT_ID": "id-1", "GENESYS_CLIENT_SECRET": SECRET}
 
 
 def options(**changes: Any) -> dict[str, Any]:
-    """Vary the values that a quick report has."""
+    """Vary the values of a query."""
     return {
         "name": "query",
         "range": {"start": "2023-01-01", "end": "2023-01-02"},
@@ -42,7 +42,7 @@ def job_of(
     return load_options(values, labels=labels, environ=environ, now=NOW)
 
 
-def test_options_make_the_job_that_a_file_with_the_same_keys_makes(folder: Path) -> None:
+def test_options_give_the_same_job_as_a_file_with_these_keys(folder: Path) -> None:
     values = {
         "name": "aht",
         "connections": {
@@ -94,7 +94,7 @@ def test_nothing_is_expanded_because_the_shell_already_did() -> None:
     ],
     ids=str,
 )
-def test_an_error_names_the_option_in_place_of_file_and_line(
+def test_an_error_names_the_option_instead_of_file_and_line(
     changes: dict[str, Any], snapshot: SnapshotAssertion
 ) -> None:
     with pytest.raises(ConfigError) as caught:

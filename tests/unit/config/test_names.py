@@ -1,4 +1,4 @@
-"""No name of a job or a team leads a file out of its folder, onto another's, or into the state."""
+"""No name of a job or a team puts a file outside its folder, over another one, or in the state."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ TEMPLATES = [
 
 
 def named(folder: Path, job: str, teams: list[str], per_team: str) -> Job | None:
-    """Load a job with these names; None where it is refused."""
+    """Load a job with these names; None if it is refused."""
     listed = [{"name": team, "users": ["ada"]} for team in teams]
     text = GOOD[: GOOD.index("teams:")].replace("name: aht", f"name: {json.dumps(job)}")
     output = {"path": "exports/aht.jsonl", "per_team": per_team}
@@ -58,7 +58,7 @@ def named(folder: Path, job: str, teams: list[str], per_team: str) -> Job | None
 
 
 def same_to_a_system(path: Path) -> str:
-    """Spell a path as the least discerning file system would."""
+    """Spell a path so that any two paths that some file system treats as one are equal."""
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", str(path)).casefold())
 
 
@@ -68,7 +68,7 @@ def same_to_a_system(path: Path) -> str:
 @given(
     job=NAMES, teams=st.lists(NAMES, min_size=1, max_size=3), per_team=st.sampled_from(TEMPLATES)
 )
-def test_whatever_the_names_each_file_is_its_own_and_in_its_folder(
+def test_with_any_names_each_file_has_its_own_path_in_its_folder(
     folder: Path, job: str, teams: list[str], per_team: str
 ) -> None:
     loaded = named(folder, job, teams, per_team)
@@ -102,7 +102,7 @@ def test_whatever_the_names_each_file_is_its_own_and_in_its_folder(
         "--force",
     ],
 )
-def test_names_that_people_give_are_taken(folder: Path, name: str) -> None:
+def test_usual_names_are_accepted(folder: Path, name: str) -> None:
     loaded = named(folder, name, [name], TEMPLATES[0])
     assert loaded is not None
     assert [file.path.name for file in all_files(loaded)] == ["aht.jsonl", f"{name}.jsonl"]
@@ -126,7 +126,7 @@ def test_names_that_people_give_are_taken(folder: Path, name: str) -> None:
         "x" * 101,
     ],
 )
-def test_names_that_would_lead_elsewhere_are_refused(folder: Path, name: str) -> None:
+def test_names_that_lead_out_of_the_folder_are_refused(folder: Path, name: str) -> None:
     assert named(folder, name, ["billing"], TEMPLATES[0]) is None
     assert named(folder, "aht", [name], TEMPLATES[0]) is None
 
@@ -134,7 +134,7 @@ def test_names_that_would_lead_elsewhere_are_refused(folder: Path, name: str) ->
 @pytest.mark.parametrize(
     "pair", [("Sales", "sales"), ("é", "e\u0301"), ("ß", "SS"), ("\u212a", "k"), ("ﬀ", "FF")]
 )
-def test_two_teams_whose_files_some_systems_take_for_one_are_refused(
+def test_two_teams_whose_files_some_systems_treat_as_one_are_refused(
     folder: Path, pair: tuple[str, str]
 ) -> None:
     assert named(folder, "aht", list(pair), TEMPLATES[0]) is None

@@ -1,4 +1,4 @@
-"""The JSON Schema and the shipped job files say the same as the loader."""
+"""The JSON Schema and the shipped job files agree with the loader."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def properties(name: str) -> dict[str, Any]:
 
 
 def keys(node: Node, kind: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Walk (type, key) of what a file uses, checking it against the schema on the way."""
+    """List (type, key) of all that a file uses, and check it against the schema."""
     kind = next(
         (each for each in kind.get("anyOf", ()) if "$ref" in each and isinstance(node.value, dict)),
         kind,
@@ -94,7 +94,7 @@ def test_no_section_takes_unknown_keys_and_every_key_is_described() -> None:
         (properties("JobFile")["metrics"]["items"], METRICS),
     ],
 )
-def test_an_editor_can_complete_names_and_leaves_variables_alone(
+def test_an_editor_can_complete_names_and_accepts_variables(
     kind: dict[str, Any], names: tuple[str, ...]
 ) -> None:
     assert kind["anyOf"] == [{"enum": list(names)}, {"pattern": r"\$\{"}]
@@ -110,7 +110,7 @@ def test_numbers_have_their_limits() -> None:
     )
 
 
-def test_the_defaults_are_those_of_the_job() -> None:
+def test_the_schema_and_the_job_have_the_same_defaults() -> None:
     given, job = LimitsFile(), Limits()
     assert (given.concurrency, given.max_attempts) == (job.concurrency, job.max_attempts)
     assert parse_duration(given.give_up_after) == job.give_up_after * 1000
@@ -126,7 +126,7 @@ def test_the_defaults_are_those_of_the_job() -> None:
     )
 
 
-def test_there_are_shipped_jobs() -> None:
+def test_the_shipped_jobs_are_these() -> None:
     assert [path.stem for path in SHIPPED] == [
         "backfill-year",
         "demo",
@@ -154,7 +154,7 @@ def test_every_key_is_used_by_a_shipped_job() -> None:
     }
 
 
-def test_the_demo_needs_no_environment_and_names_people_who_are_there() -> None:
+def test_the_demo_needs_no_environment_and_its_users_exist() -> None:
     job = load_job(ROOT / "configs/demo.yaml", environ={}, now=NOW)
     size = job.connections[0].emulator
     assert size is not None
@@ -178,7 +178,7 @@ def test_the_demo_needs_no_environment_and_names_people_who_are_there() -> None:
         ("query-jobs", ["connections.default={emulator: true}", "filter={}"]),
     ],
 )
-def test_a_shipped_job_can_be_tried_on_an_emulator_as_its_head_says(
+def test_a_shipped_job_runs_on_an_emulator_with_the_command_in_its_head(
     name: str, overrides: list[str]
 ) -> None:
     path = ROOT / f"configs/{name}.yaml"
@@ -195,7 +195,7 @@ def test_a_shipped_job_can_be_tried_on_an_emulator_as_its_head_says(
     assert there.issuperset(user for team in job.teams for user in team.users or ())
 
 
-def test_what_the_shipped_jobs_are_examples_of() -> None:
+def test_the_shipped_jobs_show_all_contracts_and_selectors() -> None:
     jobs = {
         path.stem: load_job(path, environ=ENVIRON, now=NOW + 365 * 86_400_000) for path in SHIPPED
     }
@@ -215,7 +215,7 @@ def test_what_the_shipped_jobs_are_examples_of() -> None:
     ]
 
 
-def test_the_demo_with_its_four_lines_changed_asks_a_real_organisation() -> None:
+def test_the_demo_with_its_four_lines_changed_uses_a_real_organisation() -> None:
     lines = (ROOT / "configs/demo.yaml").read_text("utf-8").splitlines()
     marked = [[line for line in lines if f"# {n}:" in line] for n in (1, 2, 3, 4)]
     assert [len(found) for found in marked] == [1, 1, 1, 1]
@@ -229,12 +229,12 @@ def test_the_demo_with_its_four_lines_changed_asks_a_real_organisation() -> None
     assert job.connections[0].api_url == "https://api.mypurecloud.ie"
 
 
-def test_the_example_of_dotenv_names_what_the_default_connection_reads() -> None:
+def test_the_example_of_dotenv_has_the_variables_of_the_default_connection() -> None:
     lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
     names = [line.partition("=")[0] for line in lines if "=" in line]
     assert names[:3] == ["GENESYS_CLIENT_ID", "GENESYS_CLIENT_SECRET", "GENESYS_ENV"]
     assert names[3:] == ["# QUERY_START_DATE", "# QUERY_END_DATE", "# GENESYS_USER_ID"]
 
 
-def test_the_file_and_the_schema_have_the_same_keys() -> None:
+def test_the_job_file_and_the_schema_have_the_same_keys() -> None:
     assert list(properties("JobFile")) == list(JobFile.__struct_fields__)

@@ -1,4 +1,4 @@
-"""The YAML reader: strict, bounded, and it never fails but with a ConfigError."""
+"""The YAML reader: strict, bounded, and ConfigError is its only error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from asyncreport.core.errors import ConfigError
 
 
 def plain(node: Node) -> object:
-    """Drop what is known of lines."""
+    """Drop the lines."""
     if isinstance(node.value, dict):
         return {key: plain(member) for key, member in node.value.items()}
     return [plain(item) for item in node.value] if isinstance(node.value, list) else node.value
@@ -73,7 +73,7 @@ def plain(node: Node) -> object:
         ),
     ],
 )
-def test_a_scalar_means_what_the_core_schema_says_and_dates_stay_text(
+def test_a_scalar_has_its_value_of_the_core_schema_and_dates_stay_text(
     text: str, value: object
 ) -> None:
     node = read(f"key: {text}\n", "f")
@@ -88,7 +88,7 @@ def test_block_texts_and_comments_are_read() -> None:
     }
 
 
-def test_a_value_stands_at_its_key_and_an_item_at_its_own_line() -> None:
+def test_a_value_has_the_line_of_its_key_and_an_item_its_own() -> None:
     node = read("a: &x\n  - 1\n  - 2\nb:\n\n  *x\n", "f")
     assert isinstance(node.value, dict)
     a, b = node.value["a"], node.value["b"]
@@ -98,11 +98,11 @@ def test_a_value_stands_at_its_key_and_an_item_at_its_own_line() -> None:
     assert a.value is b.value
 
 
-def test_an_alias_may_be_used_again_and_its_anchor_moved() -> None:
+def test_an_alias_may_be_repeated_and_its_anchor_redefined() -> None:
     assert plain(read("[&a 1, *a, &a 2, *a]", "f")) == [1, 1, 2, 2]
 
 
-def test_an_alias_bomb_is_refused_before_it_is_built() -> None:
+def test_an_alias_bomb_is_refused_before_it_is_expanded() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
     with pytest.raises(
@@ -128,12 +128,12 @@ def test_aliases_cannot_nest_deeper_than_lines() -> None:
     "text",
     ["[" * 100_000, "- " * 100_000, "{a: " * 100_000, "? " * 100_000, "a: &a [*a, *a]", "a: *a"],
 )
-def test_what_is_too_deep_or_holds_itself_is_refused(text: str) -> None:
+def test_deep_or_recursive_values_are_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         read(text, "f")
 
 
-def test_without_numbers_the_label_stands_alone() -> None:
+def test_without_numbers_the_label_has_no_line() -> None:
     with pytest.raises(ConfigError, match=r"^--set a: is not valid YAML: "):
         read("[", "--set a", numbered=False)
 
