@@ -73,10 +73,6 @@ class Handle:
         """Let API answers go."""
         self._call("POST", "release")
 
-    def revoke(self) -> None:
-        """End all tokens at large."""
-        self._call("POST", "revoke")
-
     def _call(self, method: str, what: str, *, body: bytes | None = None, **query: str) -> bytes:
         url = f"{self.url}/emulator/{what}" + (f"?{urlencode(query)}" if query else "")
         with _OPENER.open(

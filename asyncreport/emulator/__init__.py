@@ -1,7 +1,8 @@
-"""A Genesys Cloud on loopback, deterministic, rate-limited and faulty on demand: the project's sandbox. Owns its sockets.
+"""A Genesys Cloud on loopback: deterministic, rate-limited, and faulty on request.
 
-It writes the wire's shapes out by hand and imports nothing from `asyncreport.api`, so that a decoder's mistake cannot hide in it.
-What the vendor does not document is as believed in the facts page of the project.
+Owns its sockets. It is the project's sandbox: it writes the wire's shapes by hand and imports
+nothing from `asyncreport.api`, so that a mistake of a decoder cannot hide in it. What the vendor
+does not document is what the project believes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What was counted, written as the vendor's analytics answers are: containers of groups, entries of buckets. Pure."""
+"""Write counts as the vendor's analytics responses do: groups with entries for buckets. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
-from asyncreport.emulator.answers import Refused
+from asyncreport.emulator.messages import ApiError
 from asyncreport.emulator.query import Query
+
+_DAY = 86_400_000
 
 #: the values of a group's dimensions, in the order of `Query.group_by`
 Key = tuple[str | None, ...]
@@ -15,41 +17,46 @@ Key = tuple[str | None, ...]
 Row = Mapping[int, Sequence[dict[str, Any]]]
 
 
-def refuse_beyond(most: int, groups: Mapping[Key, Mapping[int, Any]]) -> None:
-    """Raise Refused beyond so many rows (0: no bound), a row being a group's bucket."""
-    if most and sum(map(len, groups.values())) > most:
-        raise Refused(
+def refuse_large(max_rows: int, groups: Mapping[Key, Mapping[int, Any]]) -> None:
+    """Raise ApiError for more than `max_rows` rows (0: no limit); a row is a group's bucket."""
+    if max_rows and sum(map(len, groups.values())) > max_rows:
+        raise ApiError(
             400,
             "response.entity.too.large",
             "The response is over the size limit, reduce pageSize or the interval",
         )
 
 
-def refuse_late(most: int, query: Query, population: int) -> None:
-    """Raise Refused where a query is about more users x buckets than these (0: no bound); without a filter it is about everyone."""
+def refuse_slow(limit: int, query: Query, population: int) -> None:
+    """Raise ApiError for a query about more users x buckets than the limit (0: no limit).
+
+    A query without a filter on users is about all of them.
+    """
     users = population if query.filter.users is None else len(query.filter.users)
-    if most and users * (len(query.buckets.edges) - 1) > most:
-        raise Refused(504, "request.timeout", "The request timed out")
+    buckets = len(query.buckets.edges) - 1
+    if limit and users * buckets > limit:
+        raise ApiError(504, "request.timeout", "The request timed out")
 
 
-def results(query: Query, groups: Mapping[Key, Row], *, split_groups: bool) -> dict[str, Any]:
-    """Write an answer, whose order of groups is fixed but means nothing.
+def results(query: Query, groups: Mapping[Key, Row]) -> dict[str, Any]:
+    """Write a response; its order of groups is fixed and has no meaning.
 
-    With `split_groups` some groups come as several containers and some buckets as several entries: who reads must add up.
+    Some groups come as several containers and some buckets as several entries, so that a client
+    must add them up.
     """
     if not groups:
-        return {} if query.start // 86_400_000 % 2 else {"results": []}  # both have been seen
+        # Both forms have been seen.
+        return {} if query.start // _DAY % 2 else {"results": []}
     texts = _Texts(query)
-    containers = [
-        part
-        for key, row in groups.items()
-        for part in _containers(query, key, row, texts, split_groups=split_groups)
-    ]
-    return {"results": [container for _, container in sorted(containers, key=lambda part: part[0])]}
+    placed: list[tuple[int, dict[str, Any]]] = []
+    for key, row in groups.items():
+        placed += _containers(query, key, row, texts)
+    placed.sort(key=lambda pair: pair[0])
+    return {"results": [container for _, container in placed]}
 
 
 class _Texts(dict[int, str]):
-    """The written form of each bucket, made once."""
+    """The written form of each bucket; each is made once."""
 
     def __init__(self, query: Query) -> None:
         super().__init__()
@@ -61,33 +68,31 @@ class _Texts(dict[int, str]):
 
 
 def _containers(
-    query: Query, key: Key, row: Row, texts: _Texts, *, split_groups: bool
+    query: Query, key: Key, row: Row, texts: _Texts
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Write a group as one container or two, each with its place in the answer."""
-    group = {
-        dimension: value
-        for dimension, value in zip(query.group_by, key, strict=True)
-        if value is not None
-    }
+    """Write a group as one container or two, each with its place in the response."""
+    named = zip(query.group_by, key, strict=True)
+    group = {dimension: value for dimension, value in named if value is not None}
     place = crc32(repr(key).encode())
     buckets = sorted(row)
-    cut = len(buckets) // 2 if split_groups and place % 4 == 0 else 0
-    halved = split_groups and place % 4 == 1
-    for part, indexes in enumerate((buckets[cut:], buckets[:cut])):
-        data = [
-            entry
-            for index in indexes
-            for entry in _entries(texts[index], row[index], halved=halved)
-        ]
+    middle = len(buckets) // 2 if place % 4 == 0 else 0
+    entries = _halved_entries if place % 4 == 1 else _entries
+    for part, indexes in enumerate((buckets[middle:], buckets[:middle])):
+        data: list[dict[str, Any]] = []
+        for index in indexes:
+            data += entries(texts[index], row[index])
         if data:
             yield crc32(repr((place, part)).encode()), {"group": group, "data": data}
 
 
-def _entries(
-    interval: str, metrics: Sequence[dict[str, Any]], *, halved: bool
-) -> Iterator[dict[str, Any]]:
-    """Write one bucket of a group, in two entries where it is to be halved."""
-    middle = len(metrics) // 2 if halved else 0
-    for part in (metrics[middle:], metrics[:middle]):
-        if part:
-            yield {"interval": interval, "metrics": part}
+def _entries(interval: str, metrics: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Write one bucket of a group."""
+    if metrics:
+        yield {"interval": interval, "metrics": metrics}
+
+
+def _halved_entries(interval: str, metrics: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Write one bucket of a group as two entries, if it has two metrics."""
+    middle = len(metrics) // 2
+    yield from _entries(interval, metrics[middle:])
+    yield from _entries(interval, metrics[:middle])

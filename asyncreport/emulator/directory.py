@@ -1,134 +1,102 @@
-"""The directory: users, divisions, the organisation, and what the client may see of it. Pure."""
+"""The directory: users and divisions, and what the client may see of them. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from asyncreport.emulator.answers import Ask, bad_request, not_found
-from asyncreport.emulator.limits import CLIENT_ID
+from asyncreport.emulator.messages import Request, bad_request
 from asyncreport.emulator.options import Options
-from asyncreport.emulator.paging import MOST_PER_PAGE, numbered, page
-from asyncreport.emulator.people import Division, Person, shaped_id
+from asyncreport.emulator.paging import MAX_PAGE_SIZE, numbered_page, page_number, page_size
+from asyncreport.emulator.people import Division, Person
 from asyncreport.emulator.world import World
 
-#: `id` parameters in one request
-MOST_IDS = 100
-#: users who are not active cannot be paged through beyond this one, whatever pageCount says
+#: `id` parameters in one request, at most
+MAX_IDS = 100
+#: users who are not active cannot be listed beyond this one, whatever pageCount says
 LAST_INACTIVE = 10_000
+_STATES = ("active", "inactive", "deleted", "any")
 
 
 class Directory:
     """What an organisation's directory knows."""
 
     def __init__(self, world: World, options: Options) -> None:
-        self._world, self._options = world, options
-        self.people = [
-            person for person in world.people if not (options.purged and person.state == "deleted")
-        ]
-        self._by_id = {person.id: person for person in self.people}
+        self._world = world
+        self._options = options
+        self._by_id = {person.id: person for person in world.people if not self._forgot(person)}
         self.visible = [
             division
             for division in world.divisions
             if not options.divisions or division.name in options.divisions
         ]
 
+    def _forgot(self, person: Person) -> bool:
+        return self._options.purged and person.state == "deleted"
+
     def person(self, user_id: str) -> Person | None:
-        """Find a user by id, whatever the state."""
+        """Find a user by id, in any state."""
         return self._by_id.get(user_id)
 
-    def users(self, ask: Ask) -> dict[str, Any]:
-        """Answer `GET /api/v2/users`: state (active), id (repeated), sortOrder, pageSize (25), pageNumber (1)."""
-        ids, state = asked_ids(ask), ask.one("state", "active")
-        if state not in ("active", "inactive", "deleted", "any"):
-            raise bad_request(
-                "The value [{value}] of {field} is unknown", field="state", value=state
-            )
+    def users(self, request: Request) -> dict[str, Any]:
+        """Respond to `GET /api/v2/users`: state (active), id (repeated), pageSize, pageNumber."""
+        ids = asked_ids(request)
+        state = request.param("state", "active")
+        if state not in _STATES:
+            template = "The value [{value}] of {field} is unknown"
+            raise bad_request(template, field="state", value=state)
         found = [
             person
-            for person in self.people
+            for person in self._by_id.values()
             if state in (person.state, "any") and (not ids or person.id in ids)
         ]
-        found.sort(
-            key=lambda person: (person.name, person.id),
-            reverse=ask.one("sortOrder").lower().startswith("desc"),
-        )
-        size, number = self.paging(ask)
+        found.sort(key=lambda person: (person.name, person.id))
+        size, number = self.place(request)
         if state != "active" and size * number > LAST_INACTIVE:
-            raise bad_request(
-                "Users of {field} [{value}] cannot be listed beyond the first 10000",
-                field="state",
-                value=state,
-            )
-        return page(ask, [user_entity(person) for person in found], size, number)
+            template = "Users of {field} [{value}] cannot be listed beyond the first 10000"
+            raise bad_request(template, field="state", value=state)
+        return numbered_page(request, [user_entity(person) for person in found], size, number)
 
-    def user(self, ask: Ask) -> dict[str, Any]:
-        """Answer `GET /api/v2/users/{id}`; a deleted user is found with `state=deleted` only."""
-        person = self.person(ask.path.rpartition("/")[2])
-        if person is None or (
-            person.state == "deleted" and ask.one("state") not in ("deleted", "any")
-        ):
-            raise not_found()
-        return user_entity(person)
+    def divisions(self, request: Request) -> dict[str, Any]:
+        """Respond to `GET /api/v2/authorization/divisions`; also hidden ones are listed."""
+        return self._division_page(request, self._world.divisions)
 
-    def divisions(self, ask: Ask) -> dict[str, Any]:
-        """Answer `GET /api/v2/authorization/divisions`, which lists those that the client may not see as well."""
-        ids, (size, number) = set(ask.many("id")), self.paging(ask)
-        found = [division for division in self._world.divisions if not ids or division.id in ids]
-        return page(ask, [self._authorized(division) for division in found], size, number)
+    def permitted(self, request: Request) -> dict[str, Any]:
+        """Respond to `GET /api/v2/authorization/divisionspermitted/paged/me`: permission.
 
-    def permitted(self, ask: Ask) -> dict[str, Any]:
-        """Answer `GET /api/v2/authorization/divisionspermitted/paged/me`: permission. Believed to work without a user."""
-        permission = ask.one("permission")
+        Believed to work without a user.
+        """
+        permission = request.param("permission")
         if not permission:
             raise bad_request("The {field} is missing", field="permission")
         found = [] if permission in self._options.denied else self.visible
-        every = len(found) == len(self._world.divisions)
-        return page(ask, [self._authorized(division) for division in found], *self.paging(ask)) | {
-            "allDivsPermitted": every
-        }
+        page = self._division_page(request, found)
+        page["allDivsPermitted"] = len(found) == len(self._world.divisions)
+        return page
 
-    def subject(self) -> dict[str, Any]:
-        """Answer `GET /api/v2/authorization/subjects/me`: one role, granted in every division that the client may see. Believed."""
-        role = {"id": shaped_id(self._world.seed, "role"), "name": "Exporter"}
-        grants = [
-            {"subjectId": CLIENT_ID, "division": self._authorized(division), "role": role}
-            for division in self.visible
+    def place(self, request: Request, largest: int = MAX_PAGE_SIZE) -> tuple[int, int]:
+        """Read which page is requested: its size, unless the options allow less, and its number."""
+        return self.size(request, largest), page_number(request)
+
+    def size(self, request: Request, largest: int = MAX_PAGE_SIZE) -> int:
+        """Read the requested size of a page; the options may make it smaller."""
+        size = page_size(request, largest)
+        return min(size, self._options.most_per_page or size)
+
+    def _division_page(self, request: Request, found: Sequence[Division]) -> dict[str, Any]:
+        home = self._world.divisions[0]
+        entities = [
+            {**division_entity(division), "homeDivision": division == home} for division in found
         ]
-        return {
-            "id": CLIENT_ID,
-            "name": "asyncreport",
-            "grants": grants,
-            "selfUri": f"/api/v2/authorization/subjects/{CLIENT_ID}",
-        }
-
-    def organization(self) -> dict[str, Any]:
-        """Answer `GET /api/v2/organizations/me`."""
-        path = "/api/v2/organizations/me"
-        return {
-            "id": self._world.id,
-            "name": "Emulated",
-            "defaultLanguage": "en-IE",
-            "state": "active",
-            "version": 1,
-            "selfUri": path,
-        }
-
-    def paging(self, ask: Ask, most: int = MOST_PER_PAGE) -> tuple[int, int]:
-        """Read which page is asked for; its size is as asked, or the smaller one that the options allow."""
-        size, number = numbered(ask, most)
-        return min(size, self._options.most_per_page or size), number
-
-    def _authorized(self, division: Division) -> dict[str, Any]:
-        return division_entity(division) | {"homeDivision": division == self._world.divisions[0]}
+        return numbered_page(request, entities, *self.place(request))
 
 
-def asked_ids(ask: Ask) -> set[str]:
-    """Read the ids that a listing is narrowed to; raise Refused beyond `MOST_IDS`."""
-    ids = set(ask.many("id"))
-    if len(ids) > MOST_IDS:
-        raise bad_request(
-            "At most {max} values of {field} are allowed", field="id", max=str(MOST_IDS)
-        )
+def asked_ids(request: Request) -> set[str]:
+    """Read the ids that a listing is limited to; raise ApiError for more than `MAX_IDS`."""
+    ids = set(request.params("id"))
+    if len(ids) > MAX_IDS:
+        template = "At most {max} values of {field} are allowed"
+        raise bad_request(template, field="id", max=str(MAX_IDS))
     return ids
 
 

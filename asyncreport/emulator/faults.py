@@ -1,6 +1,7 @@
-"""Faults by script: which request meets one, and what becomes of its answer. Pure; a `Faults` owns its counters.
+"""Faults by script: which request meets one, and how its response changes. Pure.
 
-A script is a list of rules. Every rule counts the requests whose path and body hold its texts; the first rule that then fires decides:
+`Faults` owns the counters of a script. A script is a list of rules. Every rule counts the requests
+whose path and body contain its texts; the first rule that applies decides:
 
     {"match": {"path": "aggregates", "nth": [2, 5]}, "do": {"status": 429, "retry_after": 3}}
     {"match": {"every": 3, "after": 10, "times": 5}, "do": [{"reset": "body"}, {"hang": true}]}
@@ -12,18 +13,19 @@ from __future__ import annotations
 import gzip
 import random
 import zlib
-from dataclasses import dataclass
 from functools import cache
-from http import HTTPStatus
 from typing import Literal
 
 import msgspec
 import orjson
 from msgspec import Struct
 
-from asyncreport.emulator.answers import Answer, Refused, error_body
+from asyncreport.emulator.messages import ApiError, Response, error_body
 
-_HTML = b"<html><head><title>Service</title></head><body><h1>The gateway has something to say</h1></body></html>"
+_HTML = (
+    b"<html><head><title>Service</title></head>"
+    b"<body><h1>The gateway has something to say</h1></body></html>"
+)
 _CODES = {
     400: "bad.request",
     401: "bad.credentials",
@@ -39,220 +41,189 @@ _CODES = {
 
 
 class Match(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which requests a rule counts, and which of those it strikes; conditions left out hold always."""
+    """Which requests a rule counts, and to which of those it applies."""
 
-    #: is in the path
+    #: a part of the path
     path: str = ""
-    #: is in the body
+    #: a part of the body
     body: str = ""
-    #: these, counted from 1
+    #: only to these, counted from 1
     nth: tuple[int, ...] | None = None
-    #: each n-th
+    #: only to each n-th
     every: int = 1
-    #: none of the first n
+    #: not to the first n
     after: int = 0
-    #: so often at most
+    #: at most so often
     times: int | None = None
-    #: of each that all else allows
+    #: to each request that all other conditions allow
     probability: float = 1.0
     seed: int = 0
 
 
-class Do(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What becomes of an answer; several may be asked for at once."""
+class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How a response changes; several changes may be made at once."""
 
-    #: answer this instead
+    #: respond with this status instead
     status: int | None = None
     code: str | None = None
     message: str | None = None
     #: instead of the vendor's form of an error
     body: str | None = None
-    #: set or, where null, left out
+    #: set these; null: remove the header
     headers: dict[str, str | None] = {}
-    #: of any form, believable or not
+    #: of any form
     retry_after: int | float | str | None = None
     content_type: str | None = None
-    #: an HTML page, with whatever status
+    #: an HTML page, with any status
     html: bool = False
-    #: bytes that are no JSON
+    #: bytes that are not JSON
     garble: bool = False
-    #: packed: well, to an end in the middle, or to more than anybody would unpack
+    #: compressed: correctly, cut in the middle, or to much more than a client may unpack
     gzip: Literal["whole", "broken", "bomb"] | None = None
     #: no inin-ratelimit headers
     drop_headers: bool = False
-    #: the body ends in the middle: less than Content-Length says, or well-formed HTTP around half a JSON
+    #: the body ends in the middle: with a Content-Length of the whole, or as correct HTTP
     truncate: Literal["length", "json"] | None = None
-    #: the connection breaks there
+    #: the connection is reset there
     reset: Literal["before", "headers", "body"] | None = None
-    #: no answer until the client leaves
+    #: no response until the client leaves
     hang: bool = False
     #: seconds between the tenths of a body
     drip: float | None = None
-    #: before the request is looked at, all tokens end
+    #: before the request is checked, all tokens end
     expire_tokens: bool = False
     revoke_tokens: bool = False
-    #: before the request is looked at, this OAuth client is deactivated, by id: its tokens end, and it is granted no other
+    #: before the request is checked, the OAuth client with this id loses its tokens and gets no
+    #: other
     deactivate: str | None = None
-    #: from now on the limit of every token
-    lower_allowed: int | None = None
 
 
 class _Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     match: Match = Match()
-    #: a list is gone through in turns
-    do: Do | tuple[Do, ...]
+    #: the faults of a list take turns
+    do: Fault | tuple[Fault, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """An answer cut into what is written, piece by piece, and how the connection then ends."""
-
-    pieces: tuple[bytes, ...]
-    #: seconds before each piece but the first
-    pause: float = 0.0
-    end: Literal["close", "reset", "hang"]
-
-
-class _Counter:
-    """One rule and how often it has seen and struck."""
+class _RuleState:
+    """One rule, and how often it has counted a request and applied."""
 
     def __init__(self, rule: _Rule) -> None:
         self._match = rule.match
-        self._dos = rule.do if isinstance(rule.do, tuple) else (rule.do,)
+        self._faults = rule.do if isinstance(rule.do, tuple) else (rule.do,)
         self._rng = random.Random(rule.match.seed)
         self._seen = 0
-        self._struck = 0
+        self._applied = 0
 
-    def choose(self, path: str, body: str) -> Do | None:
-        match = self._match
-        if match.path not in path or match.body not in body:
+    def choose(self, path: str, body: str) -> Fault | None:
+        if self._match.path not in path or self._match.body not in body:
             return None
         self._seen += 1
-        lucky = (
-            self._rng.random() >= match.probability
-        )  # drawn each time, so that chance depends on nothing but the order of requests
-        spent = match.times is not None and self._struck >= match.times
-        listed = match.nth is None or self._seen in match.nth
-        if lucky or spent or not listed or self._seen <= match.after or self._seen % match.every:
+        # Drawn for each request, so that chance depends on the order of requests alone.
+        spared = self._rng.random() >= self._match.probability
+        if spared or not self._applies():
             return None
-        self._struck += 1
-        return self._dos[(self._struck - 1) % len(self._dos)]
+        fault = self._faults[self._applied % len(self._faults)]
+        self._applied += 1
+        return fault
+
+    def _applies(self) -> bool:
+        match = self._match
+        if match.times is not None and self._applied >= match.times:
+            return False
+        if match.nth is not None and self._seen not in match.nth:
+            return False
+        return self._seen > match.after and self._seen % match.every == 0
 
 
 class Faults:
-    """A script at work."""
+    """A script that is running."""
 
     def __init__(self, script: object = ()) -> None:
-        """Read a script; raise ValueError where it is none."""
+        """Read a script; raise ValueError for an invalid one."""
         try:
             rules = msgspec.convert(script, tuple[_Rule, ...])
         except msgspec.ValidationError as error:
-            raise ValueError(f"the script of faults is none: {error}") from error
-        if any(rule.match.every < 1 or rule.do == () for rule in rules):
-            raise ValueError("the script of faults is none: every starts at 1, and do is not empty")
-        self._counters = [_Counter(rule) for rule in rules]
+            raise ValueError(f"the script of faults is not valid: {error}") from error
+        for rule in rules:
+            if rule.match.every < 1 or rule.do == ():
+                raise ValueError(
+                    "the script of faults is not valid: `every` must be at least 1, and `do` must "
+                    "not be empty"
+                )
+        self._rules = [_RuleState(rule) for rule in rules]
 
-    def choose(self, path: str, body: str = "") -> Do | None:
-        """Count a request and give the fault that it meets, if any."""
-        return next(
-            (
-                do
-                for do in [counter.choose(path, body) for counter in self._counters]
-                if do is not None
-            ),
-            None,
-        )
+    def choose(self, path: str, body: str = "") -> Fault | None:
+        """Count a request and return the fault that it meets, if any."""
+        # All rules count each request, also those after the rule that decides.
+        for fault in [rule.choose(path, body) for rule in self._rules]:
+            if fault is not None:
+                return fault
+        return None
 
 
-def spoil(do: Do, answer: Answer) -> Answer:
-    """Change what an answer says."""
-    status, headers, body = answer.status, dict(answer.headers), answer.body
-    if do.status is not None:
-        status, body = (
-            do.status,
-            b"" if do.status == 204 else _error(do, headers.get("inin-correlation-id", "")),
-        )
+def change_response(fault: Fault, response: Response) -> Response:
+    """Change what a response says."""
+    headers = dict(response.headers)
+    status = response.status
+    body = response.body
+    if fault.status is not None:
+        status = fault.status
+        body = _error(fault, headers.get("inin-correlation-id", ""))
         headers["content-type"] = "application/json"
         headers.pop("retry-after", None)
-    if do.html:
-        body, headers["content-type"] = _HTML, "text/html"
-    if do.body is not None:
-        body = do.body.encode()
-    if do.garble:
+    body = _changed_body(fault, body)
+    return Response(status=status, headers=_changed_headers(fault, headers), body=body)
+
+
+def _changed_body(fault: Fault, body: bytes) -> bytes:
+    if fault.html:
+        body = _HTML
+    if fault.body is not None:
+        body = fault.body.encode()
+    if fault.garble:
         body = b"\x00\xff{" + body[::-1]
-    if do.truncate == "json":
+    if fault.truncate == "json":
         body = body[: len(body) // 2]
-    if do.gzip is not None:
-        packed = _bomb() if do.gzip == "bomb" else gzip.compress(body, mtime=0)
-        body, headers["content-encoding"] = (
-            packed[: len(packed) // 2] if do.gzip == "broken" else packed,
-            "gzip",
-        )
-    if do.drop_headers:
-        headers = {
-            name: value for name, value in headers.items() if not name.startswith("inin-ratelimit")
-        }
-    changes = {
-        "content-type": do.content_type,
-        "retry-after": None if do.retry_after is None else str(do.retry_after),
-    }
-    headers |= {name: value for name, value in changes.items() if value is not None}
-    return Answer(status=status, headers=_with(headers, do.headers), body=body)
+    if fault.gzip == "bomb":
+        return _bomb()
+    if fault.gzip == "whole":
+        return gzip.compress(body, mtime=0)
+    if fault.gzip == "broken":
+        packed = gzip.compress(body, mtime=0)
+        return packed[: len(packed) // 2]
+    return body
 
 
-def delivery(do: Do, answer: Answer) -> Delivery | None:
-    """Cut an answer into pieces; None where it travels whole."""
-    head, body = _head(answer), answer.body
-    if do.hang:
-        return Delivery(pieces=(), end="hang")
-    if do.reset is not None:
-        pieces = {
-            "before": (),
-            "headers": (head[: len(head) // 2],),
-            "body": (head, body[: len(body) // 2]),
-        }[do.reset]
-        return Delivery(pieces=pieces, end="reset")
-    if do.truncate == "length":
-        return Delivery(pieces=(head, body[: len(body) // 2]), end="close")
-    if do.drip is not None:
-        step = len(body) // 10 + 1
-        return Delivery(
-            pieces=(head, *(body[at : at + step] for at in range(0, len(body), step))),
-            pause=do.drip,
-            end="close",
-        )
-    return None
+def _changed_headers(fault: Fault, headers: dict[str, str]) -> dict[str, str]:
+    changes: dict[str, str | None] = {}
+    if fault.html:
+        changes["content-type"] = "text/html"
+    if fault.gzip is not None:
+        changes["content-encoding"] = "gzip"
+    if fault.drop_headers:
+        changes |= {name: None for name in headers if name.startswith("inin-ratelimit")}
+    if fault.content_type is not None:
+        changes["content-type"] = fault.content_type
+    if fault.retry_after is not None:
+        changes["retry-after"] = str(fault.retry_after)
+    changes |= {name.lower(): value for name, value in fault.headers.items()}
+    changed = {**headers, **changes}
+    return {name: value for name, value in changed.items() if value is not None}
+
+
+def _error(fault: Fault, correlation_id: str) -> bytes:
+    status = fault.status or 500
+    if status == 204:
+        return b""
+    code = fault.code or _CODES.get(status, "internal.server.error")
+    message = fault.message or "A fault by script"
+    return orjson.dumps(error_body(ApiError(status, code, message), correlation_id))
 
 
 @cache
 def _bomb() -> bytes:
-    """Pack 96 MiB of blanks into less than one."""
-    packer, blank = zlib.compressobj(wbits=31), b" " * 2**20
-    return b"".join([*(packer.compress(blank) for _ in range(96)), packer.flush()])
-
-
-def _error(do: Do, correlation_id: str) -> bytes:
-    status = do.status or 500
-    code = do.code or _CODES.get(status, "internal.server.error")
-    return orjson.dumps(
-        error_body(Refused(status, code, do.message or "A fault by script"), correlation_id)
-    )
-
-
-def _with(headers: dict[str, str], changes: dict[str, str | None]) -> dict[str, str]:
-    changed = headers | {
-        name.lower(): value for name, value in changes.items() if value is not None
-    }
-    return {name: value for name, value in changed.items() if changes.get(name, "") is not None}
-
-
-def _head(answer: Answer) -> bytes:
-    """Write a status line and headers as HTTP/1.1 does."""
-    phrase = next((status.phrase for status in HTTPStatus if status == answer.status), "Unknown")
-    lines = [
-        f"HTTP/1.1 {answer.status} {phrase}",
-        f"content-length: {len(answer.body)}",
-        "connection: close",
-    ]
-    lines += [f"{name}: {value}" for name, value in answer.headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode()
+    """Compress 96 MiB of blanks into less than one."""
+    packer = zlib.compressobj(wbits=31)
+    blank = b" " * 2**20
+    packed = [packer.compress(blank) for _ in range(96)]
+    return b"".join([*packed, packer.flush()])

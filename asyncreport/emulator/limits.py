@@ -1,5 +1,6 @@
-"""Tokens and the rate limit that the vendor counts by token. Pure: every method is told the time, in seconds.
+"""Tokens, and the rate limit that the vendor counts per token. Pure.
 
+Every method gets the time, in seconds.
 https://developer.genesys.cloud/platform/api/rate-limits
 """
 
@@ -11,37 +12,39 @@ import hashlib
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Literal
 from urllib.parse import parse_qs
 
-from asyncreport.emulator.answers import Answer, Ask, Refused, as_json
+from asyncreport.emulator.messages import ApiError, Request, Response, json_response
 
 WINDOW_S = 60.0
 
-#: the first OAuth client; its secret must be encoded to survive a form or an URL
+#: the first OAuth client; its secret needs encoding in a form or a URL
 CLIENT_ID = "5e1f7a2c-0d3b-4c8e-9a64-d1b2c3e4f506"
 CLIENT_SECRET = "em+ulator/secret=%41&x"  # noqa: S105  it opens nothing but an emulator on loopback
 
 
 def credentials(clients: int) -> tuple[tuple[str, str], ...]:
-    """Give the (id, secret) of so many OAuth clients."""
-    others = ((f"{CLIENT_ID[:-2]}{6 + n:02x}", f"{CLIENT_SECRET}{n}") for n in range(1, clients))
+    """Return the (id, secret) of a number of OAuth clients."""
+    others = [
+        (f"{CLIENT_ID[:-2]}{6 + number:02x}", f"{CLIENT_SECRET}{number}")
+        for number in range(1, clients)
+    ]
     return ((CLIENT_ID, CLIENT_SECRET), *others)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """How one request stands to the limit."""
+    """One request compared with the limit."""
 
     #: requests of this token in the window, this one included
     count: int
     allowed: int
-    #: whole seconds until a request would be let through again
+    #: whole seconds until a request would be accepted again
     reset: int
 
     @property
     def headers(self) -> dict[str, str]:
-        """Write the vendor's headers; its reset is seconds to go and no epoch."""
+        """Write the vendor's headers; reset is a number of seconds, not a point in time."""
         return {
             "inin-ratelimit-count": str(self.count),
             "inin-ratelimit-allowed": str(self.allowed),
@@ -50,152 +53,145 @@ class Verdict:
 
     @property
     def refused(self) -> bool:
-        """Tell whether the request was one too many."""
+        """Tell whether the request is over the limit."""
         return self.count > self.allowed
 
 
 class Window:
-    """The requests of one token within a minute: any sliding one, or one after another beginning at the first request.
+    """The requests of one token in the last minute; a refused request counts too."""
 
-    A refused request counts like any other.
-    """
-
-    def __init__(self, kind: Literal["sliding", "fixed"]) -> None:
-        self._fixed = kind == "fixed"
+    def __init__(self) -> None:
         self._times: deque[float] = deque()
 
     def count(self, now: float, allowed: int) -> Verdict:
         """Count a request."""
-        if self._fixed and self._times and now - self._times[0] >= WINDOW_S:
-            self._times.clear()
         while self._times and now - self._times[0] >= WINDOW_S:
             self._times.popleft()
         self._times.append(now)
-        first = 0 if self._fixed else max(0, len(self._times) - allowed)
-        reset = math.ceil(WINDOW_S - (now - self._times[min(first, len(self._times) - 1)]))
-        return Verdict(count=len(self._times), allowed=allowed, reset=max(1, reset))
+        count = len(self._times)
+        # The request that must leave the window before another one is accepted.
+        leaving = min(max(0, count - allowed), count - 1)
+        reset = math.ceil(WINDOW_S - (now - self._times[leaving]))
+        return Verdict(count=count, allowed=allowed, reset=max(1, reset))
 
 
 @dataclass(slots=True)
 class Token:
-    """A token at large."""
+    """A token that was issued."""
 
-    #: counts up from 1; what logs show instead of the token
+    #: counts up from 1; logs show it instead of the token
     number: int
     text: str = field(repr=False)
-    #: the id of the OAuth client that it was granted to
+    #: the id of its OAuth client
     client: str
     expires: float
-    window: Window
+    window: Window = field(default_factory=Window)
     revoked: bool = False
 
 
 class Tokens:
-    """Hands out tokens and knows them again."""
+    """Issue tokens and check them."""
 
-    def __init__(
-        self,
-        *,
-        life: int,
-        told: int = 0,
-        per_minute: int,
-        window: Literal["sliding", "fixed"],
-        clients: int = 1,
-    ) -> None:
+    def __init__(self, *, life: int, told: int = 0, per_minute: int, clients: int = 1) -> None:
         self._clients = dict(credentials(clients))
         self._life = life
-        self._told = told or life
+        self._reported_life = told or life
         self._per_minute = per_minute
-        self._kind = window
-        self._issued = {client: Window("sliding") for client in self._clients}
+        self._issued = {client: Window() for client in self._clients}
         self._tokens: dict[str, Token] = {}
 
-    def answer(self, ask: Ask, now: float) -> Answer:
-        """Answer `POST /oauth/token`, whose errors have a form of their own."""
-        form = parse_qs(ask.body.decode("utf-8", "replace"))
-        client_id, secret = _credentials(ask.headers.get("authorization", ""), form)
+    def respond(self, request: Request, now: float) -> Response:
+        """Respond to `POST /oauth/token`; its errors have a form of their own."""
+        form = parse_qs(request.body.decode("utf-8", "replace"))
+        client_id, secret = _credentials(request.headers.get("authorization", ""), form)
         if client_id not in self._clients:
             return _oauth_error(400, "invalid_client", f"client not found: {client_id}")
-        if self._per_minute and self._issued[client_id].count(now, self._per_minute).refused:
-            return _oauth_error(
-                400,
-                "invalid_request",
-                "rate limit exceeded; please wait before requesting another token",
-            )
+        if self._throttled(client_id, now):
+            description = "rate limit exceeded; please wait before requesting another token"
+            return _oauth_error(400, "invalid_request", description)
         if secret != self._clients[client_id]:
             return _oauth_error(401, "invalid_client", "authentication failed")
         grant = form.get("grant_type", [""])[0]
         if grant != "client_credentials":
             return _oauth_error(400, "unsupported_grant_type", f"grant type not supported: {grant}")
-        token = self._issue(client_id, now)
-        return as_json(
-            {"access_token": token.text, "token_type": "bearer", "expires_in": self._told}
+        token = self.issue(client_id, now)
+        return json_response(
+            {"access_token": token.text, "token_type": "bearer", "expires_in": self._reported_life}
         )
 
-    def check(self, ask: Ask, now: float) -> Token:
-        """Find the token of a request; raise Refused where it has none or one that is not, or no longer, good."""
-        kind, _, text = ask.headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not text:
-            raise Refused(
-                401,
-                "authentication.required",
-                "No authentication bearer token specified in authorization header.",
-            )
-        token = self._tokens.get(text.strip())
-        if token is None or token.revoked or now >= token.expires:
-            raise Refused(401, "bad.credentials", "Invalid login credentials.")
+    def _throttled(self, client_id: str, now: float) -> bool:
+        if not self._per_minute:
+            return False
+        return self._issued[client_id].count(now, self._per_minute).refused
+
+    def issue(self, client_id: str, now: float) -> Token:
+        """Issue a token."""
+        number = len(self._tokens) + 1
+        text = hashlib.sha256(f"emulated token {number}".encode()).hexdigest()
+        token = Token(number, text, client_id, now + self._life)
+        self._tokens[text] = token
         return token
 
-    def borne(self, ask: Ask) -> Token | None:
-        """Give the token that a request bears, good or not."""
-        return self._tokens.get(ask.headers.get("authorization", "").partition(" ")[2].strip())
+    def check(self, request: Request, now: float) -> Token:
+        """Find the token of a request; raise ApiError if it has none or an invalid one."""
+        kind, _, text = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not text:
+            message = "No authentication bearer token specified in authorization header."
+            raise ApiError(401, "authentication.required", message)
+        token = self._tokens.get(text.strip())
+        if token is None or token.revoked or now >= token.expires:
+            raise ApiError(401, "bad.credentials", "Invalid login credentials.")
+        return token
+
+    def sent_with(self, request: Request) -> Token | None:
+        """Return the token of a request, valid or not."""
+        text = request.headers.get("authorization", "").partition(" ")[2]
+        return self._tokens.get(text.strip())
 
     def deactivate(self, client: str) -> None:
-        """End a client's tokens and grant it no further one."""
+        """Revoke a client's tokens and refuse it new ones."""
         self._clients.pop(client, None)
         for token in self._tokens.values():
             token.revoked |= token.client == client
 
     def revoke(self) -> None:
-        """End all tokens at large."""
+        """Revoke all tokens."""
         for token in self._tokens.values():
             token.revoked = True
 
     def expire(self, now: float) -> None:
-        """Let all tokens at large reach the end of their life."""
+        """Let all tokens expire."""
         for token in self._tokens.values():
             token.expires = min(token.expires, now)
 
-    def _issue(self, client: str, now: float) -> Token:
-        number = len(self._tokens) + 1
-        text = hashlib.sha256(f"emulated token {number}".encode()).hexdigest()
-        token = self._tokens[text] = Token(
-            number, text, client, now + self._life, Window(self._kind)
-        )
-        return token
-
 
 def _credentials(header: str, form: dict[str, list[str]]) -> tuple[str, str]:
-    """Read the credentials as the vendor's clients send them, or from the form as those of the entities contract do."""
+    """Read the credentials from the header, as the vendor does, or from the form.
+
+    Clients of the entities contract use the form.
+    """
     if header:
         return _basic(header)
     return form.get("client_id", [""])[0], form.get("client_secret", [""])[0]
 
 
 def _basic(header: str) -> tuple[str, str]:
-    """Read HTTP Basic credentials, which the vendor takes as they are (RFC 6749 would have them form-encoded first)."""
+    """Read HTTP Basic credentials.
+
+    The vendor takes them as they are; RFC 6749 wants them form-encoded first.
+    """
     kind, _, text = header.partition(" ")
+    if kind.lower() != "basic":
+        return "", ""
     try:
-        client_id, _, secret = base64.b64decode(text, validate=True).decode().partition(":")
+        decoded = base64.b64decode(text, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         return "", ""
-    return (client_id, secret) if kind.lower() == "basic" else ("", "")
+    client_id, _, secret = decoded.partition(":")
+    return client_id, secret
 
 
-def _oauth_error(status: int, error: str, description: str) -> Answer:
-    body: dict[str, Any] = {
-        "error": error,
-        "description": description,
-        "error_description": description,
-    }
-    return as_json(body, status)
+def _oauth_error(status: int, error: str, description: str) -> Response:
+    return json_response(
+        {"error": error, "description": description, "error_description": description}, status
+    )

@@ -1,4 +1,4 @@
-"""Pages: by number, by cursor, and the tokens that lead from one to the next. Pure."""
+"""Pages by number and by cursor, and the opaque tokens that lead from one to the next. Pure."""
 
 from __future__ import annotations
 
@@ -9,122 +9,124 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from asyncreport.emulator.answers import Ask, bad_request
+from asyncreport.emulator.messages import Request, bad_request
 
 T = TypeVar("T")
 
-MOST_PER_PAGE = 500
+#: entities on one page, at most
+MAX_PAGE_SIZE = 500
+_PLACE = ("pageSize", "pageNumber", "after", "before")
 
 
-def numbered(ask: Ask, most: int = MOST_PER_PAGE) -> tuple[int, int]:
-    """Read pageSize (25, at most `most`) and pageNumber (1); raise Refused for what the vendor does not take."""
-    size, number = page_size(ask, most), ask.number("pageNumber", 1)
-    if number < 1:
-        raise bad_request(
-            "The value [{value}] of {field} is less than 1", field="pageNumber", value=str(number)
-        )
-    return size, number
-
-
-def page_size(ask: Ask, most: int) -> int:
-    """Read pageSize (25); raise Refused for what the vendor does not take."""
-    size = ask.number("pageSize", 25)
-    if not 1 <= size <= most:
-        raise bad_request(
-            "The value [{value}] of {field} is not within 1 to {max}",
-            field="pageSize",
-            value=str(size),
-            max=str(most),
-        )
+def page_size(request: Request, largest: int = MAX_PAGE_SIZE) -> int:
+    """Read pageSize (25); raise ApiError for one that the vendor does not accept."""
+    size = request.integer("pageSize", 25)
+    if not 1 <= size <= largest:
+        template = "The value [{value}] of {field} is not within 1 to {max}"
+        raise bad_request(template, field="pageSize", value=str(size), max=str(largest))
     return size
 
 
-def page(ask: Ask, entities: Sequence[dict[str, Any]], size: int, number: int) -> dict[str, Any]:
-    """Wrap one page in the envelope that the vendor's listings share."""
-    last = max(1, -(-len(entities) // size))
-    links = {"firstUri": 1, "lastUri": last}
-    envelope = uncounted(ask, entities, size, number) | {
-        "total": len(entities),
-        "pageCount": last if entities else 0,
-    }
-    return envelope | {name: _link(ask, size, to) for name, to in links.items()}
+def page_number(request: Request) -> int:
+    """Read pageNumber (1); raise ApiError for one that the vendor does not accept."""
+    number = request.integer("pageNumber", 1)
+    if number < 1:
+        template = "The value [{value}] of {field} is less than 1"
+        raise bad_request(template, field="pageNumber", value=str(number))
+    return number
 
 
-def uncounted(
-    ask: Ask, entities: Sequence[dict[str, Any]], size: int, number: int
+def numbered_page(
+    request: Request, entities: Sequence[dict[str, Any]], size: int, number: int
 ) -> dict[str, Any]:
-    """Wrap one page in the envelope of the listings that tell no total."""
-    found: dict[str, Any] = {
+    """Write one page with the fields that most of the vendor's listings have."""
+    page = uncounted_page(request, entities, size, number)
+    last = max(1, -(-len(entities) // size))
+    page["total"] = len(entities)
+    page["pageCount"] = last if entities else 0
+    page["firstUri"] = _number_link(request, size, 1)
+    page["lastUri"] = _number_link(request, size, last)
+    return page
+
+
+def uncounted_page(
+    request: Request, entities: Sequence[dict[str, Any]], size: int, number: int
+) -> dict[str, Any]:
+    """Write one page of a listing that reports no total."""
+    page: dict[str, Any] = {
         "entities": entities[(number - 1) * size : number * size],
         "pageSize": size,
         "pageNumber": number,
+        "selfUri": _number_link(request, size, number),
     }
-    links = {"selfUri": number}
     if number > 1:
-        links["previousUri"] = number - 1
+        page["previousUri"] = _number_link(request, size, number - 1)
     if number * size < len(entities):
-        links["nextUri"] = number + 1
-    return found | {name: _link(ask, size, to) for name, to in links.items()}
+        page["nextUri"] = _number_link(request, size, number + 1)
+    return page
 
 
-def followed(ask: Ask, entities: Sequence[dict[str, Any]], size: int) -> dict[str, Any]:
-    """Wrap the page that the parameter `after` leads to; raise Refused where it leads nowhere."""
-    after = ask.one("after")
-    number = page_of(after, ask.path, "after") if after else 0
-    found: dict[str, Any] = {
+def cursor_page(request: Request, entities: Sequence[dict[str, Any]], size: int) -> dict[str, Any]:
+    """Write the page that the parameter `after` leads to; raise ApiError for an unknown cursor."""
+    after = request.param("after")
+    number = page_of(after, request.path, "after") if after else 0
+    page: dict[str, Any] = {
         "entities": entities[number * size : (number + 1) * size],
-        "selfUri": _after(ask, size, after),
+        "selfUri": _cursor_link(request, size, after),
     }
     if (number + 1) * size < len(entities):
-        found["nextUri"] = _after(ask, size, token_of(number + 1, ask.path))
-    return found
+        page["nextUri"] = _cursor_link(request, size, token_of(number + 1, request.path))
+    return page
 
 
 def token_of(number: int, subject: str) -> str:
-    """Make the opaque token of a page of something; it must be encoded to survive a URL."""
+    """Make the opaque token of one page of a subject; it needs encoding in a URL."""
     digest = hashlib.sha256(f"{number} of {subject}".encode()).digest()
     return f"{number:x}+{base64.b64encode(digest[:16]).decode()}"
 
 
 def page_of(token: str, subject: str, field: str) -> int:
-    """Give the number of the page that a token leads to; raise Refused where it is none of this subject's."""
-    number = re.match(r"[0-9a-f]{1,7}(?=[+])", token)
-    if number is None or token != token_of(int(number[0], 16), subject):
-        raise bad_request(
-            "The value [{value}] of {field} is unknown or belongs to another request",
-            field=field,
-            value=token,
-        )
-    return int(number[0], 16)
+    """Return the number of a token's page; raise ApiError for a token of another subject."""
+    match = re.match(r"[0-9a-f]{1,7}(?=[+])", token)
+    number = -1 if match is None else int(match[0], 16)
+    if match is None or token != token_of(number, subject):
+        template = "The value [{value}] of {field} is unknown or belongs to another request"
+        raise bad_request(template, field=field, value=token)
+    return number
 
 
 def token_after(number: int, pages: int, subject: str, *, repeat: bool) -> str | None:
-    """Make the token that a page hands out, None on the last one; with `repeat` every page but the first hands out its own."""
+    """Make the token of the next page; None on the last one.
+
+    With `repeat` every page but the first leads to itself.
+    """
     if repeat and number:
         return token_of(number, subject)
-    return token_of(number + 1, subject) if number + 1 < pages else None
+    if number + 1 < pages:
+        return token_of(number + 1, subject)
+    return None
 
 
 def pages_of(items: Sequence[T], size: int, *, empty: bool) -> list[Sequence[T]]:
-    """Cut a list into pages, at least one; with `empty` one more, of nothing, stands before the last."""
-    pages: list[Sequence[T]] = [items[at : at + size] for at in range(0, len(items), size)] or [[]]
+    """Cut a list into one or more pages; with `empty` an empty page comes before the last one."""
+    pages = [items[at : at + size] for at in range(0, len(items), size)]
+    if not pages:
+        pages = [[]]
     if empty:
         pages.insert(len(pages) - 1, [])
     return pages
 
 
-def _link(ask: Ask, size: int, number: int) -> str:
-    return _uri(ask, [("pageSize", str(size)), ("pageNumber", str(number))])
+def _number_link(request: Request, size: int, number: int) -> str:
+    return _link(request, [("pageSize", str(size)), ("pageNumber", str(number))])
 
 
-def _after(ask: Ask, size: int, token: str) -> str:
-    return _uri(ask, [*([("after", token)] if token else []), ("pageSize", str(size))])
+def _cursor_link(request: Request, size: int, token: str) -> str:
+    place = [("after", token)] if token else []
+    return _link(request, [*place, ("pageSize", str(size))])
 
 
-def _uri(ask: Ask, place: list[tuple[str, str]]) -> str:
-    kept = [
-        (key, value)
-        for key, value in ask.query
-        if key not in ("pageSize", "pageNumber", "after", "before")
-    ]
-    return f"{ask.path}?" + urlencode([*place, *kept], quote_via=quote)
+def _link(request: Request, place: list[tuple[str, str]]) -> str:
+    """Write a link to another page of the same listing."""
+    rest = [(key, value) for key, value in request.query if key not in _PLACE]
+    return f"{request.path}?" + urlencode([*place, *rest], quote_via=quote)

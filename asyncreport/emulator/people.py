@@ -1,6 +1,6 @@
 """Who works in the emulated organisation, in which division and on which queues. Pure.
 
-Everything about agent k follows from (seed, k): an organisation of 1,000 agents begins with the same 40 as one of 40.
+Agent k depends on (seed, k) alone: the first 40 of 1,000 agents are the same as in a world of 40.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import random
 import uuid
 from collections.abc import Sequence
 from datetime import date, timedelta
+from itertools import accumulate
 from typing import Literal
 
 from msgspec import Struct
 
 State = Literal["active", "inactive", "deleted"]
 
-#: the zone of every shift
+#: the time zone of every shift
 ZONE = "Europe/Dublin"
 
 _EPOCH = date(1970, 1, 1)
@@ -28,71 +29,31 @@ _QUEUE_NAMES = (
     "VIP",
 )
 _DIVISION_NAMES = ("Home", "Nordics & Baltics")
-_FIRST_NAMES = (
-    *(
-        "Aoife",
-        "Björn",
-        "Chloé",
-        "Dmitri",
-        "Élodie",
-        "Fatima",
-        "Grzegorz",
-        "Hanne",
-        "Ikaika",
-        "João",
-        "Kenji",
-        "Łucja",
-        "Mehmet",
-    ),
-    *(
-        "Nguyễn",
-        "Oluwaseun",
-        "Þóra",
-        "Quentin",
-        "Renée",
-        "Søren",
-        "Tomáš",
-        "Uxía",
-        "Väinö",
-        "Wei",
-        "Xochitl",
-        "Yusuf",
-        "Zoë",
-        "李",
-    ),
-)
-_LAST_NAMES = (
-    *(
-        "Andersen",
-        "Björnsdóttir",
-        "Castaño",
-        "D'Souza",
-        "Eriksson",
-        "Ferreira",
-        "Grünwald",
-        "Horváth",
-        "Ivanova",
-        "Jönsson",
-        "Kowalska",
-    ),
-    *(
-        "Lefèvre",
-        "Müller",
-        "Nakamura",
-        "Okafor",
-        "Peña",
-        "Quinn",
-        "Rossi",
-        "Šimková",
-        "Trần",
-        "Ünal",
-        "van der Berg",
-        "Whelan",
-        "娜",
-    ),
-)
-#: agents whose name is fixed: two people of one name, and one with quotation marks
+_FIRST_NAMES_TEXT = """
+    Aoife Björn Chloé Dmitri Élodie Fatima Grzegorz Hanne Ikaika João Kenji Łucja Mehmet
+    Nguyễn Oluwaseun Þóra Quentin Renée Søren Tomáš Uxía Väinö Wei Xochitl Yusuf Zoë 李
+"""
+_FIRST_NAMES = tuple(_FIRST_NAMES_TEXT.split())
+_LAST_NAMES_TEXT = """
+    Andersen, Björnsdóttir, Castaño, D'Souza, Eriksson, Ferreira, Grünwald, Horváth, Ivanova,
+    Jönsson, Kowalska, Lefèvre, Müller, Nakamura, Okafor, Peña, Quinn, Rossi, Šimková, Trần,
+    Ünal, van der Berg, Whelan, 娜
+"""
+_LAST_NAMES = tuple(name.strip() for name in _LAST_NAMES_TEXT.split(","))
+#: agents with a fixed name: two people with the same name, and a name with quotation marks
 _FIXED_NAMES = {3: "Mary O'Brien", 11: "Mary O'Brien", 5: 'Siobhán "Shiv" Ní Dhomhnaill'}
+
+#: weights of the media in the order of `sessions.MEDIA`: four kinds of agents
+_MEDIA_WEIGHTS = (
+    (70, 10, 10, 5, 5),
+    (20, 50, 15, 5, 10),
+    (100, 0, 0, 0, 0),
+    (40, 20, 20, 10, 10),
+)
+_OFFICE_WEEK = (0, 1, 2, 3, 4)
+_WEEKS = (_OFFICE_WEEK, _OFFICE_WEEK, _OFFICE_WEEK, (2, 3, 4, 5, 6), (0, 1, 4, 5, 6))
+#: first hour of the night shift
+_NIGHT = 20
 
 
 class Division(Struct, frozen=True):
@@ -126,11 +87,11 @@ class Person(Struct, frozen=True, kw_only=True):
     shift: int
     #: days of the week at work, Monday = 0
     weekdays: frozenset[int]
-    #: 1.0 is usual; a slow agent's interactions last longer
+    #: 1.0 is usual; the interactions of a slow agent last longer
     pace: float
-    #: the queues this agent is a member of
+    #: the queues that this agent is a member of
     queues: tuple[Queue, ...]
-    #: media in the order of `_MEDIA`, cumulative weights
+    #: cumulative weights of the media
     media: tuple[int, ...]
 
     @property
@@ -139,17 +100,17 @@ class Person(Struct, frozen=True, kw_only=True):
         return self.shift >= 18
 
     def works_on(self, day: int) -> bool:
-        """Tell whether a day (since 1970-01-01, a Thursday) is one of this agent's working days."""
-        return (
-            self.joined <= day
-            and (self.left is None or day < self.left)
-            and (day + 3) % 7 in self.weekdays
-        )
+        """Tell whether a day (since 1970-01-01) is one of this agent's working days."""
+        if day < self.joined or (self.left is not None and day >= self.left):
+            return False
+        weekday = (day + 3) % 7  # 1970-01-01 was a Thursday
+        return weekday in self.weekdays
 
 
 def shaped_id(*parts: object) -> str:
-    """Derive a lower-case version 4 UUID from what it names."""
-    return str(uuid.UUID(int=random.Random("/".join(map(str, parts))).getrandbits(128), version=4))
+    """Derive a lower-case version 4 UUID from the parts that name a thing."""
+    seed = "/".join(map(str, parts))
+    return str(uuid.UUID(int=random.Random(seed).getrandbits(128), version=4))
 
 
 def divisions(seed: int) -> tuple[Division, ...]:
@@ -158,60 +119,83 @@ def divisions(seed: int) -> tuple[Division, ...]:
 
 
 def queues(seed: int) -> tuple[Queue, ...]:
-    """List the six queues."""
-    homes = divisions(seed)
-    return tuple(
-        Queue(shaped_id(seed, "queue", name), name, homes[n == 3])
-        for n, name in enumerate(_QUEUE_NAMES)
-    )
+    """List the six queues; the fourth is in the second division."""
+    home, other = divisions(seed)
+    made = []
+    for number, name in enumerate(_QUEUE_NAMES):
+        division = other if number == 3 else home
+        made.append(Queue(shaped_id(seed, "queue", name), name, division))
+    return tuple(made)
 
 
 def people(seed: int, agents: int) -> tuple[Person, ...]:
-    """List the agents, whatever their state."""
-    homes, lines = divisions(seed), queues(seed)
-    return tuple(_person(seed, k, homes, lines) for k in range(agents))
+    """List the agents, in any state."""
+    all_divisions = divisions(seed)
+    all_queues = queues(seed)
+    return tuple(_person(seed, k, all_divisions, all_queues) for k in range(agents))
 
 
-def _person(seed: int, k: int, homes: Sequence[Division], lines: Sequence[Queue]) -> Person:
+def _person(
+    seed: int, k: int, all_divisions: Sequence[Division], all_queues: Sequence[Queue]
+) -> Person:
+    # The order of the draws decides who everybody is: a new draw belongs at the end.
     rng = random.Random(f"{seed}/person/{k}")
     state = _state(k)
-    joined = _day(rng, 2022, 2024) if k % 10 == 4 else _day(rng, 2012, 2019)
-    weights = rng.choice(
-        ((70, 10, 10, 5, 5), (20, 50, 15, 5, 10), (100, 0, 0, 0, 0), (40, 20, 20, 10, 10))
-    )
+    joined = _joined(rng, k)
+    weights = rng.choice(_MEDIA_WEIGHTS)
     return Person(
         id=shaped_id(seed, "user", k),
-        name=_FIXED_NAMES.get(k) or f"{rng.choice(_FIRST_NAMES)} {rng.choice(_LAST_NAMES)}",
+        name=_name(rng, k),
         email=f"agent.{k}@emulator.example",
         state=state,
-        division=homes[rng.random() < 0.25],
+        division=all_divisions[rng.random() < 0.25],
         joined=joined,
-        left=None if state == "active" else max(joined + 90, _day(rng, 2021, 2025)),
-        shift=20 if k % 20 == 9 else rng.choice((7, 8, 9, 12)),
-        weekdays=frozenset(
-            rng.choice(
-                (
-                    (0, 1, 2, 3, 4),
-                    (0, 1, 2, 3, 4),
-                    (0, 1, 2, 3, 4),
-                    (2, 3, 4, 5, 6),
-                    (0, 1, 4, 5, 6),
-                )
-            )
-        ),
+        left=_left(rng, state, joined),
+        shift=_shift(rng, k),
+        weekdays=frozenset(rng.choice(_WEEKS)),
         pace=rng.uniform(0.75, 1.35),
-        queues=tuple(rng.sample(lines, rng.choice((1, 2, 2, 3)))),
-        media=tuple(sum(weights[: n + 1]) for n in range(len(weights))),
+        queues=tuple(rng.sample(all_queues, rng.choice((1, 2, 2, 3)))),
+        media=tuple(accumulate(weights)),
     )
 
 
 def _state(k: int) -> State:
-    """Make 8 of 100 agents inactive and 2 deleted, and the first 40 hold some of each."""
+    """Make 8 of 100 agents inactive and 2 deleted; the first 40 include some of each."""
     if k % 50 == 13:
         return "deleted"
-    return "inactive" if k % 25 in (6, 19) else "active"
+    if k % 25 in (6, 19):
+        return "inactive"
+    return "active"
+
+
+def _joined(rng: random.Random, k: int) -> int:
+    if k % 10 == 4:
+        return _day(rng, 2022, 2024)
+    return _day(rng, 2012, 2019)
+
+
+def _left(rng: random.Random, state: State, joined: int) -> int | None:
+    if state == "active":
+        return None
+    return max(joined + 90, _day(rng, 2021, 2025))
+
+
+def _name(rng: random.Random, k: int) -> str:
+    if k in _FIXED_NAMES:
+        return _FIXED_NAMES[k]
+    first = rng.choice(_FIRST_NAMES)
+    last = rng.choice(_LAST_NAMES)
+    return f"{first} {last}"
+
+
+def _shift(rng: random.Random, k: int) -> int:
+    if k % 20 == 9:
+        return _NIGHT
+    return rng.choice((7, 8, 9, 12))
 
 
 def _day(rng: random.Random, first_year: int, last_year: int) -> int:
-    low, high = date(first_year, 1, 1), date(last_year + 1, 1, 1)
-    return (low - _EPOCH + timedelta(days=rng.randrange((high - low).days))).days
+    low = date(first_year, 1, 1)
+    high = date(last_year + 1, 1, 1)
+    day = low + timedelta(days=rng.randrange((high - low).days))
+    return (day - _EPOCH).days

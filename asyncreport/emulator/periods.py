@@ -1,7 +1,8 @@
-"""ISO 8601 intervals and periods, and how an aggregate steps through them. Pure.
+"""ISO 8601 intervals and periods, and the buckets that an aggregate has. Pure.
 
-Buckets are anchored at the interval's start; days, weeks and months step on the local calendar of the query's zone; the last
-bucket ends with the interval. Believed where the vendor does not say.
+Buckets are anchored at the start of the interval; days, weeks and months follow the local calendar
+of the query's time zone; the last bucket ends with the interval. Believed if the vendor does not
+say. A period has one unit, from minutes to months.
 """
 
 from __future__ import annotations
@@ -15,133 +16,135 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from asyncreport.emulator.answers import bad_request
+from asyncreport.emulator.messages import ApiError, bad_request
 
-#: a query of more buckets is refused, so that one request cannot occupy the emulator for ever
-MOST_BUCKETS = 500_000
+#: a query with more buckets is refused, so that one request cannot block the emulator
+MAX_BUCKETS = 500_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
+_MINUTE = 60_000
 #: no interval ends later; its last bucket may
 _LAST = (datetime(3000, 1, 1, tzinfo=UTC) - _EPOCH) // _MS
 _LAST_YEAR = 3001
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d([.]\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?")
-_PERIOD = re.compile(
-    r"P(?=.)(?:(\d{1,4})Y)?(?:(\d{1,5})M)?(?:(\d{1,5})W)?(?:(\d{1,6})D)?(?:T(?=.)(?:(\d{1,7})H)?(?:(\d{1,8})M)?(?:(\d{1,9})S)?)?"
-)
+_CALENDAR_PERIOD = re.compile(r"P(\d{1,5})([DWM])")
+_CLOCK_PERIOD = re.compile(r"PT(\d{1,7})([HM])")
 
 
 class Period(Struct, frozen=True):
-    """A length of time that is partly calendar (months, days) and partly clock (ms)."""
+    """A length of time: months or days of the calendar, or ms of the clock."""
 
     months: int = 0
     days: int = 0
     ms: int = 0
 
     @property
-    def shortest(self) -> int:
-        """Give the ms that the period never falls short of."""
-        return self.months * 28 * 86_400_000 + self.days * 22 * 3_600_000 + self.ms
+    def shortest_ms(self) -> int:
+        """Return the ms that the period has at least."""
+        return self.months * 28 * 1440 * _MINUTE + self.days * 22 * 60 * _MINUTE + self.ms
 
 
 class Buckets(Struct, frozen=True):
-    """The buckets of a query: their edges, start to end of the interval."""
+    """The buckets of a query: their edges, from the start of the interval to its end or later."""
 
     edges: Sequence[int]
 
     def index(self, at: int) -> int:
-        """Give the number of the bucket that holds an instant inside the interval."""
+        """Return the number of the bucket that contains an instant of the interval."""
         if isinstance(self.edges, range):
             return (at - self.edges.start) // self.edges.step
         return bisect_right(self.edges, at) - 1
 
     def text(self, index: int, end: int) -> str:
-        """Write one bucket's interval, cut where the query's interval ends."""
-        return f"{written(self.edges[index])}/{written(min(self.edges[index + 1], end))}"
+        """Write one bucket's interval; the last one ends with the query's interval."""
+        return f"{utc_text(self.edges[index])}/{utc_text(min(self.edges[index + 1], end))}"
 
 
 def parse_interval(text: object) -> tuple[int, int]:
-    """Read `start/end` into ms; an instant without offset is UTC; raise Refused for anything else or an empty one."""
+    """Read `start/end` into ms; without an offset they are UTC; raise ApiError if that fails."""
     parts = text.split("/") if isinstance(text, str) else []
     if len(parts) != 2 or not all(_INSTANT.fullmatch(part) for part in parts):
-        raise bad_request(
-            "The value [{value}] of {field} is not an ISO-8601 interval",
-            field="interval",
-            value=str(text),
-        )
+        raise _bad_interval(text, "is not an ISO-8601 interval")
     try:
-        start, end = (_parse_instant(part) for part in parts)
+        start = _parse_instant(parts[0])
+        end = _parse_instant(parts[1])
     except (ValueError, OverflowError) as error:
-        raise bad_request(
-            "The value [{value}] of {field} holds no such day or time",
-            field="interval",
-            value=str(text),
-        ) from error
+        raise _bad_interval(text, "contains a day or time that does not exist") from error
     if start < 0 or end > _LAST:
-        raise bad_request(
-            "The value [{value}] of {field} is outside 1970 to 2999",
-            field="interval",
-            value=str(text),
-        )
+        raise _bad_interval(text, "is outside 1970 to 2999")
     if end <= start:
-        raise bad_request(
-            "The {field} [{value}] ends before it begins", field="interval", value=str(text)
-        )
+        raise _bad_interval(text, "ends before it begins")
     return start, end
 
 
+def _bad_interval(text: object, problem: str) -> ApiError:
+    template = "The value [{value}] of {field} " + problem
+    return bad_request(template, field="interval", value=str(text))
+
+
 def parse_period(text: object, field: str = "granularity") -> Period:
-    """Read an ISO 8601 period such as `PT30M`, `P1DT12H` or `P1M`; raise Refused for anything else or an empty one."""
-    match = _PERIOD.fullmatch(text) if isinstance(text, str) else None
-    if match is not None:
-        years, months, weeks, days, hours, minutes, seconds = (
-            int(part or 0) for part in match.groups()
-        )
-        period = Period(
-            years * 12 + months, weeks * 7 + days, ((hours * 60 + minutes) * 60 + seconds) * 1000
-        )
-        if period.shortest:
-            return period
-    raise bad_request(
-        "The value [{value}] of {field} is not an ISO-8601 period", field=field, value=str(text)
-    )
+    """Read an ISO 8601 period such as `PT30M` or `P1M`; raise ApiError if that fails."""
+    period = _period(text) if isinstance(text, str) else None
+    if period is None or period == Period():
+        template = "The value [{value}] of {field} is not an ISO-8601 period"
+        raise bad_request(template, field=field, value=str(text))
+    return period
+
+
+def _period(text: str) -> Period | None:
+    if match := _CLOCK_PERIOD.fullmatch(text):
+        unit_ms = {"H": 60 * _MINUTE, "M": _MINUTE}[match[2]]
+        return Period(ms=int(match[1]) * unit_ms)
+    match = _CALENDAR_PERIOD.fullmatch(text)
+    if match is None:
+        return None
+    count = int(match[1])
+    if match[2] == "M":
+        return Period(months=count)
+    unit_days = {"D": 1, "W": 7}[match[2]]
+    return Period(days=count * unit_days)
 
 
 def split(start: int, end: int, period: Period | None, zone: ZoneInfo) -> Buckets:
-    """Cut an interval into buckets; raise Refused where there would be more than `MOST_BUCKETS`."""
+    """Cut an interval into buckets; raise ApiError for more than `MAX_BUCKETS`."""
     if period is None:
         return Buckets((start, end))
-    if (end - start) // period.shortest > MOST_BUCKETS:
-        raise bad_request(
-            "The {field} makes more than {most} buckets",
-            field="granularity",
-            most=str(MOST_BUCKETS),
-        )
-    if not period.months and not period.days:
+    if (end - start) // period.shortest_ms > MAX_BUCKETS:
+        template = "The {field} makes more than {max} buckets"
+        raise bad_request(template, field="granularity", max=str(MAX_BUCKETS))
+    if period.ms:
         return Buckets(range(start, end + period.ms, period.ms))
     local = (_EPOCH + start * _MS).astimezone(zone).replace(tzinfo=None)
-    # Steps are counted from the start, never from the edge before: a 31st would stay a 28th after its first February.
+    # Steps are counted from the start, not from the last edge: after a first February a 31st would
+    # stay a 28th.
     edges = [start]
     while edges[-1] < end:
-        edges.append(_stepped(local, period, len(edges), zone))
+        edges.append(_step(local, period, len(edges), zone))
     return Buckets(edges)
 
 
-def written(at: int) -> str:
-    """Write an instant the way the vendor's answers do."""
+def utc_text(at: int) -> str:
+    """Write an instant as the vendor's responses do."""
     moment = _EPOCH + at * _MS
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{at % 1000:03}Z"
 
 
-def _stepped(local: datetime, period: Period, times: int, zone: ZoneInfo) -> int:
-    """Step a local time; one that a clock change skips moves on by as much, one that it repeats is the first."""
-    month = local.month - 1 + period.months * times
-    year, month = min(local.year + month // 12, _LAST_YEAR), month % 12 + 1
+def _step(local: datetime, period: Period, times: int, zone: ZoneInfo) -> int:
+    """Move a local time on by a number of periods.
+
+    A local time that a clock change skips moves on by as much; one that it repeats is the first.
+    """
+    months = local.month - 1 + period.months * times
+    year = min(local.year + months // 12, _LAST_YEAR)
+    month = months % 12 + 1
     day = min(local.day, monthrange(year, month)[1])
     moment = local.replace(year=year, month=month, day=day) + timedelta(days=period.days * times)
-    return (moment.replace(tzinfo=zone) - _EPOCH) // _MS + period.ms * times
+    return (moment.replace(tzinfo=zone) - _EPOCH) // _MS
 
 
 def _parse_instant(text: str) -> int:
     moment = datetime.fromisoformat(text)
-    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MS
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // _MS

@@ -1,8 +1,9 @@
-"""Query jobs: submitted, polled, read page by page, deleted. Pure: every call is told the time; a `QueryJobs` owns its jobs.
+"""Query jobs: submitted, polled, read page by page, deleted. Pure; `QueryJobs` owns its jobs.
 
-As the vendor's SDK 269 has it: `post_analytics_conversations_aggregates_jobs` and its three siblings.
-Believed: a page is so many buckets, so that a group may go on on the next page; a job under way has no results (409); too many
-jobs at once are a 429; who asks for a job that failed, was cancelled or expired is told that there are no results (404).
+Every call gets the time, in seconds. As in the vendor's SDK 269:
+`post_analytics_conversations_aggregates_jobs` and the three calls next to it.
+Believed: a page is a number of buckets, so a group may continue on the next page; a job that is
+under way has no results (409); neither has a job that failed, was cancelled or expired (404).
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from asyncreport.emulator.analytics import count, evaluate
-from asyncreport.emulator.answers import Refused, bad_request, not_found
+from asyncreport.emulator.aggregates import count, evaluate
+from asyncreport.emulator.messages import ApiError, bad_request, not_found
 from asyncreport.emulator.options import Fate, Options
 from asyncreport.emulator.paging import page_of, pages_of, token_after
 from asyncreport.emulator.query import Query, parse_query
 from asyncreport.emulator.world import World
 
-#: buckets on a page: when nothing is said, and at most
-PAGE_SIZE, MOST_PER_PAGE = 1000, 10_000
+#: buckets on a page: the default and the maximum
+PAGE_SIZE, MAX_PAGE_SIZE = 1000, 10_000
 
 _STATES: dict[Fate, str] = {
     "fail": "FAILED",
@@ -30,10 +31,10 @@ _STATES: dict[Fate, str] = {
     "cancel": "CANCELLED",
     "expire": "EXPIRED",
 }
-#: how long results are kept, as the job says
+#: how long results are kept, according to the job's status
 _KEPT = timedelta(days=1)
 
-#: a bucket of a group
+#: a group and one of its buckets
 Piece = tuple[dict[str, str], dict[str, Any]]
 
 
@@ -49,17 +50,19 @@ class Job:
     finished: float | None = None
     #: requests for its status
     polls: int = 0
-    #: 409s still to come
+    #: requests that will get a 409 first
     conflicts: int
-    #: once they were asked for
+    #: empty until the results are requested
     pages: list[Sequence[Piece]] = field(default_factory=list, repr=False)
 
     @property
     def state(self) -> str:
-        """Name the state in the vendor's word."""
-        if self.finished is None:
-            return "PENDING" if self.polls > 1 else "QUEUED"
-        return _STATES.get(self.fate, "FULFILLED")
+        """Return the vendor's name of the state."""
+        if self.finished is not None:
+            return _STATES.get(self.fate, "FULFILLED")
+        if self.polls > 1:
+            return "PENDING"
+        return "QUEUED"
 
 
 class QueryJobs:
@@ -73,23 +76,19 @@ class QueryJobs:
         divisions: frozenset[str] | None = None,
         epoch: float = 0.0,
     ) -> None:
-        """Begin without jobs; `epoch` is what the time 0 is in seconds since 1970."""
-        self._world, self._options, self._divisions, self._epoch = world, options, divisions, epoch
+        """Start without jobs; the time 0 is `epoch` in seconds since 1970."""
+        self._world = world
+        self._options = options
+        self._divisions = divisions
+        self._epoch = epoch
         self._jobs: dict[str, Job] = {}
         self._ids = Random(f"{world.seed}/jobs")
         self._fates = list(options.job_fates)
 
-    def submit(self, asked: dict[str, Any], now: float) -> dict[str, Any]:
-        """Answer `POST .../jobs`, which is the query with a `pageSize`."""
-        size = _page_size(asked.get("pageSize"))
-        query = parse_query({name: value for name, value in asked.items() if name != "pageSize"})
-        under_way = sum(job.finished is None for job in self._jobs.values())
-        if self._options.most_jobs and under_way >= self._options.most_jobs:
-            raise Refused(
-                429,
-                "too.many.requests.retry.after",
-                "Too many query jobs are under way. Retry the request in [1] seconds",
-            )
+    def submit(self, body: dict[str, Any], now: float) -> dict[str, Any]:
+        """Respond to `POST .../jobs`; the body is a query with a `pageSize`."""
+        size = _page_size(body.get("pageSize"))
+        query = parse_query({name: value for name, value in body.items() if name != "pageSize"})
         job = Job(
             id=str(uuid.UUID(int=self._ids.getrandbits(128), version=4)),
             query=query,
@@ -102,21 +101,25 @@ class QueryJobs:
         return {"jobId": job.id}
 
     def status(self, job_id: str, now: float) -> dict[str, Any]:
-        """Answer `GET .../jobs/{id}`."""
-        job = self._ready(job_id)
+        """Respond to `GET .../jobs/{id}`."""
+        job = self._find(job_id)
         job.polls += 1
-        self._settle(job, now)
-        found = {"state": job.state, "submissionDate": self._date(job.submitted)}
+        self._finish_if_due(job, now)
+        status = {"state": job.state, "submissionDate": self._date(job.submitted)}
         if job.finished is not None:
-            found["completionDate"] = self._date(job.finished)
-            found["expirationDate"] = self._date(job.finished + _KEPT.total_seconds())
-        why = "The result is too large" if job.fate == "burst" else "The query could not be run"
-        return found | ({"errorMessage": why} if job.state == "FAILED" else {})
+            status["completionDate"] = self._date(job.finished)
+            status["expirationDate"] = self._date(job.finished + _KEPT.total_seconds())
+        if job.state == "FAILED":
+            too_large = job.fate == "burst"
+            status["errorMessage"] = (
+                "The result is too large" if too_large else "The query could not be run"
+            )
+        return status
 
     def results(self, job_id: str, cursor: str, now: float) -> dict[str, Any]:
-        """Answer `GET .../jobs/{id}/results`."""
-        job = self._ready(job_id)
-        self._settle(job, now)
+        """Respond to `GET .../jobs/{id}/results`."""
+        job = self._find(job_id)
+        self._finish_if_due(job, now)
         if job.finished is None:
             raise _conflict(job)
         if job.state != "FULFILLED":
@@ -125,20 +128,14 @@ class QueryJobs:
         number = page_of(cursor, job.id, "cursor") if cursor else 0
         if job.fate == "lapse":
             del self._jobs[job.id]
-        found = (
-            {"results": _containers(job.pages[number])}
-            if job.pages[number] or len(job.pages) == 1
-            else {}
-        )
-        onward = token_after(number, len(job.pages), job.id, repeat=self._options.repeat_cursor)
-        return found | ({"cursor": onward} if onward else {})
+        return self._page(job, number)
 
     def delete(self, job_id: str) -> None:
-        """Answer `DELETE .../jobs/{id}`."""
+        """Respond to `DELETE .../jobs/{id}`."""
         if self._jobs.pop(job_id, None) is None:
             raise not_found()
 
-    def standing(self) -> list[dict[str, Any]]:
+    def undeleted(self) -> list[dict[str, Any]]:
         """List the jobs that were submitted and neither deleted nor lost."""
         return [
             {"id": job.id, "state": job.state, "polls": job.polls, "pages": len(job.pages)}
@@ -146,12 +143,17 @@ class QueryJobs:
         ]
 
     def _fate(self, query: Query) -> Fate:
-        most = self._options.job_rows
-        if most and sum(map(len, count(query, self._world, self._divisions).values())) > most:
-            return "burst"
-        return self._fates.pop(0) if self._fates else "fulfil"
+        limit = self._options.job_rows
+        if limit:
+            groups = count(query, self._world, self._divisions)
+            if sum(map(len, groups.values())) > limit:
+                return "burst"
+        if self._fates:
+            return self._fates.pop(0)
+        return "fulfil"
 
-    def _ready(self, job_id: str) -> Job:
+    def _find(self, job_id: str) -> Job:
+        """Find a job; raise ApiError if it does not exist, or for a conflict that is due."""
         job = self._jobs.get(job_id)
         if job is None:
             raise not_found()
@@ -160,41 +162,41 @@ class QueryJobs:
             raise _conflict(job)
         return job
 
-    def _settle(self, job: Job, now: float) -> None:
-        """Let a job meet its fate once its time has come."""
-        if (
-            job.finished is None
-            and job.polls > self._options.job_polls
-            and now - job.submitted >= self._options.job_seconds
-        ):
-            job.finished = now
-            if job.fate == "vanish":
-                del self._jobs[job.id]
-                raise not_found()
+    def _finish_if_due(self, job: Job, now: float) -> None:
+        if job.finished is not None or job.polls <= self._options.job_polls:
+            return
+        job.finished = now
+        if job.fate == "vanish":
+            del self._jobs[job.id]
+            raise not_found()
 
     def _pages(self, job: Job) -> list[Sequence[Piece]]:
-        found = evaluate(
-            job.query,
-            self._world,
-            divisions=self._divisions,
-            split_groups=self._options.split_groups,
-        )
-        pieces = [
-            (container["group"], entry)
-            for container in found.get("results", [])
-            for entry in container["data"]
-        ]
+        found = evaluate(job.query, self._world, divisions=self._divisions)
+        pieces = []
+        for container in found.get("results", []):
+            pieces += [(container["group"], entry) for entry in container["data"]]
         return pages_of(pieces, job.page_size, empty=self._options.empty_pages)
+
+    def _page(self, job: Job, number: int) -> dict[str, Any]:
+        page: dict[str, Any] = {}
+        pieces = job.pages[number]
+        if pieces or len(job.pages) == 1:
+            page["results"] = _containers(pieces)
+        repeat = self._options.repeat_cursor
+        cursor = token_after(number, len(job.pages), job.id, repeat=repeat)
+        if cursor is not None:
+            page["cursor"] = cursor
+        return page
 
     def _date(self, at: float) -> str:
         moment = datetime.fromtimestamp(int(self._epoch + at), UTC)
         return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _containers(page: Sequence[Piece]) -> list[dict[str, Any]]:
-    """Gather the neighbouring buckets of one group again."""
+def _containers(pieces: Sequence[Piece]) -> list[dict[str, Any]]:
+    """Put neighbouring buckets of the same group into one container again."""
     found: list[dict[str, Any]] = []
-    for group, entry in page:
+    for group, entry in pieces:
         if found and found[-1]["group"] is group:
             found[-1]["data"].append(entry)
         else:
@@ -202,18 +204,15 @@ def _containers(page: Sequence[Piece]) -> list[dict[str, Any]]:
     return found
 
 
-def _page_size(given: object) -> int:
-    size = PAGE_SIZE if given is None else given
-    if isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= MOST_PER_PAGE:
-        return size
-    most = str(MOST_PER_PAGE)
-    raise bad_request(
-        "The value [{value}] of {field} is not within 1 to {max}",
-        field="pageSize",
-        value=str(size),
-        max=most,
-    )
+def _page_size(value: object) -> int:
+    if value is None:
+        return PAGE_SIZE
+    # A bool is an int to Python.
+    if type(value) is int and 1 <= value <= MAX_PAGE_SIZE:
+        return value
+    template = "The value [{value}] of {field} is not within 1 to {max}"
+    raise bad_request(template, field="pageSize", value=str(value), max=str(MAX_PAGE_SIZE))
 
 
-def _conflict(job: Job) -> Refused:
-    return Refused(409, "conflict", "The query job {job} is not ready yet", {"job": job.id})
+def _conflict(job: Job) -> ApiError:
+    return ApiError(409, "conflict", "The query job {job} is not ready yet", {"job": job.id})

@@ -1,24 +1,24 @@
-"""Who belongs to which group, team and queue today. Pure data; a `Rosters` owns what tests change.
+"""Who belongs to which group, team and queue today. Pure data; `Rosters` owns what tests change.
 
-Nobody is in two teams, as with the vendor; groups and queues overlap, and whoever left is still a member. As with agents, an
-organisation of 1,000 begins with the members of one of 40.
+As with the vendor, nobody is in two teams, groups and queues overlap, and people who left are
+still members. The first members in a world of 1,000 agents are the members in a world of 40.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from asyncreport.emulator.people import Division, Person, Queue, shaped_id
+from asyncreport.emulator.people import Division, Person, shaped_id
 from asyncreport.emulator.world import World
 
 Kind = Literal["group", "team", "queue"]
 
-#: two of one name, and sizes from a handful to everybody
+#: two with the same name, and sizes from a few members to all users
 _GROUPS: tuple[tuple[str, Callable[[int, Person], bool]], ...] = (
     ("Everyone", lambda _, __: True),
     ("Night Shift", lambda _, person: person.by_night),
@@ -28,7 +28,7 @@ _GROUPS: tuple[tuple[str, Callable[[int, Person], bool]], ...] = (
     ("Équipe d'accueil", lambda k, _: k % 2 == 0),
     ("Leavers of Long Ago", lambda _, __: False),
 )
-#: one is how another begins
+#: the name of one is the beginning of another one's
 _TEAMS: tuple[tuple[str, Callable[[int], bool]], ...] = (
     ("Customer Care", lambda k: k % 8 in (0, 2, 4, 6)),
     ("Billing East", lambda k: k % 8 == 1),
@@ -48,12 +48,12 @@ class Roster:
     name: str
     #: None: groups have none
     division: Division | None = None
-    #: user ids, of deleted users too
+    #: ids of users, also of deleted ones
     members: tuple[str, ...]
 
 
 class _Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who is to belong to what."""
+    """New members of one group, team or queue."""
 
     group: str = ""
     team: str = ""
@@ -62,88 +62,74 @@ class _Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Rosters:
-    """Every group, team and queue of an organisation that the directory still lists."""
+    """All groups, teams and queues that the directory lists."""
 
     def __init__(self, world: World, *, deleted_queues: Sequence[str] = ()) -> None:
-        people = list(enumerate(world.people))
-        listed = [queue for queue in world.queues if queue.name not in deleted_queues]
-        found = [
-            *_groups(world, people),
-            *_teams(world, people),
-            *(_queue(queue, people) for queue in listed),
-            *_newest(world, people),
-        ]
-        self._all = {(roster.kind, roster.id): roster for roster in found}
+        self._all: dict[tuple[Kind, str], Roster] = {}
+        for made in (_groups(world), _teams(world), _queues(world, deleted_queues)):
+            self._all.update(((roster.kind, roster.id), roster) for roster in made)
 
     def find(self, kind: Kind, roster_id: str) -> Roster | None:
         """Find one by id."""
         return self._all.get((kind, roster_id))
 
     def of(self, kind: Kind) -> list[Roster]:
-        """List those of one kind, by name."""
-        return sorted(
-            (roster for roster in self._all.values() if roster.kind == kind),
-            key=lambda roster: (roster.name, roster.id),
-        )
+        """List those of one kind, sorted by name."""
+        found = [roster for roster in self._all.values() if roster.kind == kind]
+        return sorted(found, key=lambda roster: (roster.name, roster.id))
 
     def change(self, order: object) -> None:
-        """Let other users be the members from now on: `{"group": id, "members": [user id, ...]}`, or team or queue instead of group.
+        """Replace members: `{"group": id, "members": [user id, ...]}`, or "team" or "queue".
 
-        Raise ValueError for an order that is none, and where there is no such group, team or queue.
+        Raise ValueError for any other order, and if the group, team or queue does not exist.
         """
         change = msgspec.convert(order, _Change)
-        named = [
-            self.find("group", change.group),
-            self.find("team", change.team),
-            self.find("queue", change.queue),
-        ]
-        roster = next(filter(None, named), None)
+        roster = (
+            self.find("group", change.group)
+            or self.find("team", change.team)
+            or self.find("queue", change.queue)
+        )
         if roster is None:
-            raise ValueError(f"no group, team or queue is what {order} names")
+            raise ValueError(f"{order} names no group, team or queue that exists")
         roster.members = change.members
 
 
-def _groups(world: World, people: Sequence[tuple[int, Person]]) -> list[Roster]:
-    return [
-        Roster(
+def _groups(world: World) -> Iterator[Roster]:
+    for number, (name, belongs) in enumerate(_GROUPS):
+        yield Roster(
             kind="group",
-            id=shaped_id(world.seed, "group", n, name),
+            id=shaped_id(world.seed, "group", number, name),
             name=name,
-            members=tuple(person.id for k, person in people if belongs(k, person)),
+            members=tuple(person.id for k, person in enumerate(world.people) if belongs(k, person)),
         )
-        for n, (name, belongs) in enumerate(_GROUPS)
-    ]
 
 
-def _teams(world: World, people: Sequence[tuple[int, Person]]) -> list[Roster]:
-    return [
-        Roster(
+def _teams(world: World) -> Iterator[Roster]:
+    for name, belongs in _TEAMS:
+        yield Roster(
             kind="team",
             id=shaped_id(world.seed, "team", name),
             name=name,
             division=world.divisions[name == "Billing West"],
-            members=tuple(person.id for k, person in people if belongs(k)),
+            members=tuple(person.id for k, person in enumerate(world.people) if belongs(k)),
         )
-        for name, belongs in _TEAMS
-    ]
 
 
-def _queue(queue: Queue, people: Sequence[tuple[int, Person]]) -> Roster:
-    members = tuple(person.id for _, person in people if queue in person.queues)
-    return Roster(
-        kind="queue", id=queue.id, name=queue.name, division=queue.division, members=members
+def _queues(world: World, deleted: Sequence[str]) -> Iterator[Roster]:
+    for queue in world.queues:
+        if queue.name not in deleted:
+            yield Roster(
+                kind="queue",
+                id=queue.id,
+                name=queue.name,
+                division=queue.division,
+                members=tuple(person.id for person in world.people if queue in person.queues),
+            )
+    # A new queue without any work, which has the name of another one.
+    yield Roster(
+        kind="queue",
+        id=shaped_id(world.seed, "queue", "Sales", 2),
+        name="Sales",
+        division=world.divisions[1],
+        members=tuple(person.id for k, person in enumerate(world.people) if k % 10 == 1),
     )
-
-
-def _newest(world: World, people: Sequence[tuple[int, Person]]) -> list[Roster]:
-    """List the queue that has had no work yet, and bears the name of another."""
-    members = tuple(person.id for k, person in people if k % 10 == 1)
-    return [
-        Roster(
-            kind="queue",
-            id=shaped_id(world.seed, "queue", "Sales", 2),
-            name="Sales",
-            division=world.divisions[1],
-            members=members,
-        )
-    ]

@@ -1,14 +1,16 @@
-"""The emulator on loopback: the API, and under `/emulator/` a control channel for tests. Owns its sockets and its thread.
+"""The emulator on loopback: the API, and a control channel for tests. Owns its sockets and thread.
 
-PUT /emulator/faults         replace the script of faults, see `faults`
-GET /emulator/log            the requests seen so far, of the API and the token endpoint, the last 10,000
-GET /emulator/truth          ?start=ISO&end=ISO: every emission, one JSON object a line (&kind=statuses: every routing status)
-GET /emulator/jobs           the query jobs that were neither deleted nor lost
-PUT /emulator/members        {"group" or "team" or "queue": id, "members": [user id, ...]}: who belongs there from now on
-GET /emulator/wait           ?requests=N: answers as soon as N requests to /api/ have been seen (&timeout=S: 408 after that, 30 s)
-POST /emulator/hold          all other answers wait from now on ...
-POST /emulator/release       ... until now
-POST /emulator/revoke        end all tokens at large
+PUT /emulator/faults     replace the script of faults, see `faults`
+GET /emulator/log        the last 10,000 requests, to the API and to the token endpoint
+GET /emulator/truth      ?start=ISO&end=ISO: all emissions, one JSON object a line
+                         (&kind=statuses: all routing statuses)
+GET /emulator/jobs       the query jobs that were neither deleted nor lost
+PUT /emulator/members    {"group" or "team" or "queue": id, "members": [user id, ...]}: replace the
+                         members
+GET /emulator/wait       ?requests=N: respond when N requests to /api/ have come
+                         (&timeout=S: 408 after so many seconds; 30)
+POST /emulator/hold      hold all other responses back ...
+POST /emulator/release   ... until now
 """
 
 from __future__ import annotations
@@ -30,20 +32,21 @@ import msgspec
 import orjson
 from aiohttp import web
 
-from asyncreport.emulator.answers import Ask, Refused
 from asyncreport.emulator.cloud import Cloud
-from asyncreport.emulator.faults import Delivery, Do, Faults, delivery, spoil
+from asyncreport.emulator.delivery import Delivery, delivery
+from asyncreport.emulator.faults import Fault, Faults, change_response
 from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET, credentials
+from asyncreport.emulator.messages import ApiError, Request, Response
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.periods import parse_interval
-from asyncreport.emulator.seen import Seen, asked_about
+from asyncreport.emulator.request_log import LogEntry, query_summary
 from asyncreport.emulator.world import World
 
 _LOOPBACK = "127.0.0.1"
-_MOST_BYTES = 16 * 2**20
+_MAX_BYTES = 16 * 2**20
 #: requests in the log
-_KEPT = 10_000
-#: SO_LINGER that makes a close a reset
+_LOGGED = 10_000
+#: the SO_LINGER with which a close becomes a reset
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -58,33 +61,38 @@ class Emulator:
         self, world: World | None = None, options: Options | None = None, *, port: int = 0
     ) -> None:
         self.world = world or World()
-        # Like any server it tells dates by its own clock; nothing it counts depends on them.
+        # Like any server it writes dates by its own clock; nothing that it counts depends on them.
         self.cloud = Cloud(self.world, options, epoch=time.time() - time.monotonic())
         #: (id, secret) of every OAuth client
         self.clients = credentials(self.cloud.options.clients)
         self.faults = Faults()
-        self.log: deque[Seen] = deque(maxlen=_KEPT)
-        #: of the API and of the token endpoint, no slash at the end; empty until it is up
+        self.log: deque[LogEntry] = deque(maxlen=_LOGGED)
+        #: of the API and of the token endpoint, without a slash at the end; empty until it is up
         self.url = ""
         self._port = port
         self._latency = self.cloud.options.latency
         self._released = asyncio.Event()
         self._released.set()
         self._news = asyncio.Condition()
+        #: requests to /api/
         self._calls = 0
-        app = web.Application(client_max_size=_MOST_BYTES)
+        # A fault that hangs ends when the client leaves: this is what handler_cancellation does.
+        self._runner = web.AppRunner(
+            self._application(), handler_cancellation=True, shutdown_timeout=0.1, access_log=None
+        )
+
+    def _application(self) -> web.Application:
+        app = web.Application(client_max_size=_MAX_BYTES)
         app.router.add_put("/emulator/faults", self._put_faults)
         app.router.add_get("/emulator/log", self._get_log)
         app.router.add_get("/emulator/truth", self._get_truth)
         app.router.add_get("/emulator/jobs", self._get_jobs)
         app.router.add_put("/emulator/members", self._put_members)
         app.router.add_get("/emulator/wait", self._get_wait)
-        app.router.add_post("/emulator/{order:hold|release|revoke}", self._post_order)
+        app.router.add_post("/emulator/hold", self._post_hold)
+        app.router.add_post("/emulator/release", self._post_release)
         app.router.add_route("*", "/{path:.*}", self._serve)
-        # Cancelling with the client's leaving is what ends a hang.
-        self._runner = web.AppRunner(
-            app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None
-        )
+        return app
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
@@ -102,60 +110,67 @@ class Emulator:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # Handlers that wait for a release would hold the cleanup up.
         self._released.set()
         await self._runner.cleanup()
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
-        """Answer an API request: count it and decide at once, deliver after hold and latency."""
-        ask = await _ask(request)
+    async def _serve(self, http_request: web.Request) -> web.StreamResponse:
+        """Respond to an API request.
+
+        It is counted and decided when it comes; hold and latency come after that.
+        """
+        request = await _read(http_request)
         now = asyncio.get_running_loop().time()
-        seen = self._note(ask, request.query_string, now)
-        do = self.faults.choose(ask.path, ask.body.decode("utf-8", "replace"))
-        if do is not None:
-            seen.fault = msgspec.to_builtins(do)
-            self._suffer(do, now)
-        answer = self.cloud.answer(ask, now)
-        if do is not None:
-            answer = spoil(do, answer)
-        async with self._news:
-            self._calls += ask.path.startswith("/api/")
-            self._news.notify_all()
+        entry = self._log(request, http_request.query_string, now)
+        fault = self.faults.choose(request.path, request.body.decode("utf-8", "replace"))
+        if fault is not None:
+            entry.fault = msgspec.to_builtins(fault)
+            self._end_tokens(fault, now)
+        response = self.cloud.respond(request, now)
+        if fault is not None:
+            response = change_response(fault, response)
+        await self._announce(request)
         await self._released.wait()
         if self._latency:
             await asyncio.sleep(self._latency)
-        cut = delivery(do, answer) if do is not None else None
-        if cut is not None:
-            return await _deliver(request, cut)
-        seen.status = answer.status
-        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+        pieces = None if fault is None else delivery(fault, response)
+        if pieces is not None:
+            return await _deliver(http_request, pieces)
+        entry.status = response.status
+        return _http(response)
 
-    def _note(self, ask: Ask, query: str, now: float) -> Seen:
-        interval, users = asked_about(ask.body)
-        digest = hashlib.sha256(ask.body).hexdigest()
-        seen = Seen(
+    def _log(self, request: Request, query: str, now: float) -> LogEntry:
+        interval, users = query_summary(request.body)
+        entry = LogEntry(
             time=now,
-            method=ask.method,
-            path=ask.path,
+            method=request.method,
+            path=request.path,
             query=query,
-            digest=digest,
+            digest=hashlib.sha256(request.body).hexdigest(),
             interval=interval,
             users=users,
         )
-        if (token := self.cloud.tokens.borne(ask)) is not None:
-            seen.token, seen.client = token.number, token.client
-        self.log.append(seen)
-        return seen
+        token = self.cloud.tokens.sent_with(request)
+        if token is not None:
+            entry.token = token.number
+            entry.client = token.client
+        self.log.append(entry)
+        return entry
 
-    def _suffer(self, do: Do, now: float) -> None:
-        """Let a fault change the cloud itself."""
-        if do.expire_tokens:
+    def _end_tokens(self, fault: Fault, now: float) -> None:
+        """Apply the faults that change the cloud itself."""
+        if fault.expire_tokens:
             self.cloud.tokens.expire(now)
-        if do.revoke_tokens:
+        if fault.revoke_tokens:
             self.cloud.tokens.revoke()
-        if do.deactivate is not None:
-            self.cloud.tokens.deactivate(do.deactivate)
-        if do.lower_allowed is not None:
-            self.cloud.allowed = do.lower_allowed
+        if fault.deactivate is not None:
+            self.cloud.tokens.deactivate(fault.deactivate)
+
+    async def _announce(self, request: Request) -> None:
+        """Wake the tests that wait for a number of requests."""
+        async with self._news:
+            self._calls += request.path.startswith("/api/")
+            self._news.notify_all()
 
     async def _put_faults(self, request: web.Request) -> web.Response:
         try:
@@ -165,25 +180,23 @@ class Emulator:
         return web.Response(status=204)
 
     async def _get_log(self, _: web.Request) -> web.Response:
-        return _json([asdict(seen) for seen in self.log])
+        return _json([asdict(entry) for entry in self.log])
 
     async def _get_truth(self, request: web.Request) -> web.Response:
+        interval = f"{request.query.get('start')}/{request.query.get('end')}"
         try:
-            start, end = parse_interval(f"{request.query.get('start')}/{request.query.get('end')}")
-        except Refused as refused:
-            return web.Response(status=400, text=refused.message)
+            start, end = parse_interval(interval)
+        except ApiError as error:
+            return web.Response(status=400, text=error.message)
         if request.query.get("kind") == "statuses":
-            lines = [
-                orjson.dumps(span._asdict()) + b"\n" for span in self.world.statuses(start, end)
-            ]
+            lines = [orjson.dumps(span._asdict()) for span in self.world.statuses(start, end)]
         else:
-            lines = [
-                msgspec.json.encode(emission) + b"\n" for emission in self.world.truth(start, end)
-            ]
-        return web.Response(body=b"".join(lines), content_type="application/jsonl")
+            lines = [msgspec.json.encode(emission) for emission in self.world.truth(start, end)]
+        body = b"".join(line + b"\n" for line in lines)
+        return web.Response(body=body, content_type="application/jsonl")
 
     async def _get_jobs(self, _: web.Request) -> web.Response:
-        return _json(self.cloud.jobs.standing())
+        return _json(self.cloud.jobs.undeleted())
 
     async def _put_members(self, request: web.Request) -> web.Response:
         try:
@@ -194,28 +207,27 @@ class Emulator:
 
     async def _get_wait(self, request: web.Request) -> web.Response:
         wanted = int(request.query.get("requests", "1"))
+        seconds = float(request.query.get("timeout", "30"))
         try:
-            async with asyncio.timeout(float(request.query.get("timeout", "30"))), self._news:
+            async with asyncio.timeout(seconds), self._news:
                 await self._news.wait_for(lambda: self._calls >= wanted)
         except TimeoutError:
-            return web.Response(
-                status=408, text=f"{self._calls} of {wanted} requests have been seen"
-            )
+            return web.Response(status=408, text=f"{self._calls} of {wanted} requests have come")
         return _json({"requests": self._calls})
 
-    async def _post_order(self, request: web.Request) -> web.Response:
-        {
-            "hold": self._released.clear,
-            "release": self._released.set,
-            "revoke": self.cloud.tokens.revoke,
-        }[request.match_info["order"]]()
+    async def _post_hold(self, _: web.Request) -> web.Response:
+        self._released.clear()
+        return web.Response(status=204)
+
+    async def _post_release(self, _: web.Request) -> web.Response:
+        self._released.set()
         return web.Response(status=204)
 
 
 async def serve(
     world: World, options: Options | None = None, *, port: int = 0, up: Callable[[Emulator], None]
 ) -> None:
-    """Serve until cancelled; `up` is told once it listens. Raise OSError where the port is taken."""
+    """Serve until cancelled; call `up` once it listens. Raise OSError if the port is taken."""
     async with Emulator(world, options, port=port) as emulator:
         up(emulator)
         await asyncio.get_running_loop().create_future()
@@ -223,7 +235,7 @@ async def serve(
 
 @contextlib.contextmanager
 def running(world: World | None = None, options: Options | None = None) -> Iterator[Emulator]:
-    """Serve from a thread with a loop of its own, so that a caller's loop does not stutter while an answer is made."""
+    """Serve from a thread with its own loop, so that responses do not block the caller's loop."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="emulator", daemon=True)
     thread.start()
@@ -240,20 +252,18 @@ def running(world: World | None = None, options: Options | None = None) -> Itera
         loop.close()
 
 
-async def _ask(request: web.Request) -> Ask:
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    query = tuple(request.query.items())
-    return Ask(
+async def _read(request: web.Request) -> Request:
+    return Request(
         method=request.method,
         path=request.path,
-        query=query,
-        headers=headers,
+        query=tuple(request.query.items()),
+        headers={name.lower(): value for name, value in request.headers.items()},
         body=await request.read(),
     )
 
 
 async def _deliver(request: web.Request, cut: Delivery) -> web.Response:
-    """Write an answer past aiohttp, which is too well-behaved to break one."""
+    """Write a response without aiohttp, which cannot send a broken one."""
     transport = request.transport
     for number, piece in enumerate(cut.pieces):
         if number and cut.pause:
@@ -263,12 +273,17 @@ async def _deliver(request: web.Request, cut: Delivery) -> web.Response:
     if cut.end == "hang":
         await asyncio.get_running_loop().create_future()
     if transport is not None and cut.end == "reset":
-        await asyncio.sleep(0.02)  # a reset overtakes what the client has not read yet
+        # A reset discards what the client has not read yet, so leave it the time to read.
+        await asyncio.sleep(0.02)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         transport.abort()
     elif transport is not None:
         transport.close()
-    return web.Response()  # aiohttp finds the connection closing and drops it
+    return web.Response()  # aiohttp sees that the connection is closing and drops it
+
+
+def _http(response: Response) -> web.Response:
+    return web.Response(status=response.status, headers=response.headers, body=response.body)
 
 
 def _json(value: object) -> web.Response:

@@ -1,7 +1,8 @@
-"""The routing status of an agent through a day, laid over the presences and the work of that day. Pure.
+"""The routing statuses of an agent's day: the hours on duty with the sessions laid over them. Pure.
 
-As believed: who is on queue is idle until an interaction is answered, and interacts until its after-call work ends, even during
-a meal; who missed an alert does not respond for a while; a call that no queue offered is communication.
+Believed: an agent on queue is idle until an interaction is answered and interacts until its
+after-call work ends, also during a meal; after a missed alert the agent does not respond for a
+while; a call that no queue offered is communication.
 https://help.mypurecloud.com/articles/agent-status-glossary/
 """
 
@@ -10,17 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from asyncreport.emulator.work import Session, Stretch, Workday
+from asyncreport.emulator.sessions import Session
+from asyncreport.emulator.work import Stretch, Workday
 
-#: of several that hold at once the last one shows
+#: if several hold at the same time, the last one of this list counts
 STATUSES = ("OFF_QUEUE", "IDLE", "NOT_RESPONDING", "COMMUNICATING", "INTERACTING")
 
 
 def statuses(day: Workday) -> tuple[Stretch, ...]:
-    """List a day's routing statuses, one after another, no two neighbours alike."""
+    """List a day's routing statuses in order; neighbours differ."""
     found: list[Stretch] = []
     for status, start, end in _pieces(day):
-        if found and (found[-1][0], found[-1][2]) == (status, start):
+        if found and found[-1][0] == status and found[-1][2] == start:
             found[-1] = (status, found[-1][1], end)
         else:
             found.append((status, start, end))
@@ -28,26 +30,25 @@ def statuses(day: Workday) -> tuple[Stretch, ...]:
 
 
 def _pieces(day: Workday) -> Iterator[Stretch]:
-    """Sweep over the instants at which something begins or ends."""
-    stretches = [
-        ("IDLE" if presence == "ON_QUEUE" else "OFF_QUEUE", start, end)
-        for presence, start, end in day.presences
-    ]
-    stretches += [_busy(session) for session in day.sessions]
-    edges = sorted(
-        [(start, 1, status) for status, start, _ in stretches]
-        + [(end, -1, status) for status, _, end in stretches]
-    )
+    """Walk over the instants at which a stretch begins or ends."""
+    stretches = [*day.on_duty, *map(_busy, day.sessions)]
+    begins = [(start, 1, status) for status, start, _ in stretches]
+    ends = [(end, -1, status) for status, _, end in stretches]
     holding = dict.fromkeys(STATUSES, 0)
-    for (at, change, status), (until, _, _) in pairwise(edges):
+    for (at, change, status), (until, _, _) in pairwise(sorted([*begins, *ends])):
         holding[status] += change
         if at < until:
-            yield next(name for name in reversed(STATUSES) if holding[name]), at, until
+            yield _strongest(holding), at, until
+
+
+def _strongest(holding: dict[str, int]) -> str:
+    return [status for status in STATUSES if holding[status]][-1]
 
 
 def _busy(session: Session) -> Stretch:
     at = {metric: moment for moment, metric, _ in session.events}
     if "tNotResponding" in at:
         return "NOT_RESPONDING", at["tAlert"], at["tNotResponding"]
+    status = "COMMUNICATING" if session.queue_id is None else "INTERACTING"
     begin = at["nOutbound"] if "nOutbound" in at else at["tAlert"]
-    return "INTERACTING" if session.queue_id else "COMMUNICATING", begin, at["tHandle"]
+    return status, begin, at["tHandle"]

@@ -1,4 +1,4 @@
-"""The names a conversation aggregates query may use, and which of them the emulated data know. Pure.
+"""The names that a conversation aggregates query may use, and what the emulated data know. Pure.
 
 As of the vendor's SDK 270: `ConversationAggregationQuery` in
 https://github.com/MyPureCloud/platform-client-sdk-dotnet
@@ -8,37 +8,45 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from asyncreport.emulator.work import Session
+from asyncreport.emulator.sessions import Session
 
 _GROUP_BY = """
-    activeRouting activeSkillId addressFrom addressTo agentAssistantId agentBullseyeRing agentOwned agentRank agentScore ani
-    assignerId authenticated conversationId conversationInitiator convertedFrom convertedTo customerParticipation deliveryStatus
-    destinationAddress direction disconnectType divisionId dnis edgeId eligibleAgentCount errorCode extendedDeliveryStatus
-    externalContactId externalMediaCount externalOrganizationId externalTag firstQueue flaggedReason flowInType flowOutType groupId
-    interactionType journeyActionId journeyActionMapId journeyActionMapVersion journeyCustomerId journeyCustomerIdType
-    journeyCustomerSessionId journeyCustomerSessionIdType knowledgeBaseId mediaCount mediaType messageType originatingDirection
-    originatingSocialMediaPublic outboundCampaignId outboundContactId outboundContactListId participantName peerId proposedAgentId
-    provider purpose queueId remote removedSkillId requestedLanguageId requestedRouting requestedRoutingSkillId roomId routingPriority
-    routingRing routingRule routingRuleType scoredAgentId selectedAgentId selectedAgentRank selfServed sessionDnis sessionId
-    skillExpressionId stationId teamId usedRouting userId videoPresent waitingInteractionCount wrapUpCode
+    activeRouting activeSkillId addressFrom addressTo agentAssistantId agentBullseyeRing agentOwned
+    agentRank agentScore ani assignerId authenticated conversationId conversationInitiator
+    convertedFrom convertedTo customerParticipation deliveryStatus destinationAddress direction
+    disconnectType divisionId dnis edgeId eligibleAgentCount errorCode extendedDeliveryStatus
+    externalContactId externalMediaCount externalOrganizationId externalTag firstQueue flaggedReason
+    flowInType flowOutType groupId interactionType journeyActionId journeyActionMapId
+    journeyActionMapVersion journeyCustomerId journeyCustomerIdType journeyCustomerSessionId
+    journeyCustomerSessionIdType knowledgeBaseId mediaCount mediaType messageType
+    originatingDirection originatingSocialMediaPublic outboundCampaignId outboundContactId
+    outboundContactListId participantName peerId proposedAgentId provider purpose queueId remote
+    removedSkillId requestedLanguageId requestedRouting requestedRoutingSkillId roomId
+    routingPriority routingRing routingRule routingRuleType scoredAgentId selectedAgentId
+    selectedAgentRank selfServed sessionDnis sessionId skillExpressionId stationId teamId
+    usedRouting userId videoPresent waitingInteractionCount wrapUpCode
 """
 
 _METRICS = """
-    nAgentDeclined nAlertExpired nBlindTransferred nBotInteractions
-    nCallbackAttempts nCallbackOverSla nCallbackScheduled nCfcOffered nCobrowseSessions nConnected nConsult nConsultTransferred
-    nConversations nError nOffered nOutbound nOutboundAbandoned nOutboundAttempted nOutboundConnected nOverSla nStateTransitionError
-    nTakeover nTransferred oAudioMessageCount oCallbackServiceLevel oExternalAudioMessageCount oExternalMediaCount oMediaCount
-    oMessageCount oMessageSegmentCount oMessageTurn oServiceLevel oServiceTarget oSkillExpressionApplications tAbandon tAcd
-    tActiveCallback tActiveCallbackComplete tAcw tAgentResponseTime tAgentVideoConnected tAlert tAnswered tAverageAgentResponseTime
-    tAverageCustomerResponseTime tBarging tCallbackAbandon tCallbackConnect tCallbackNotReached tCallbackVirtualWait tCfcAbandon tCfcAcd
-    tCfcAnswered tCfcFlowOut tCoaching tCoachingComplete tConnected tContacting tDialing tFirstConnect tFirstDial tFirstEngagement
-    tFirstResponse tFlowOut tHandle tHeld tHeldComplete tIvr tMonitoring tMonitoringComplete tNotResponding tPark tParkComplete
-    tScreenMonitoring tShortAbandon tSnippetRecord tTalk tTalkComplete tTransmitting tUserResponseTime tVoicemail tWait
+    nAgentDeclined nAlertExpired nBlindTransferred nBotInteractions nCallbackAttempts
+    nCallbackOverSla nCallbackScheduled nCfcOffered nCobrowseSessions nConnected nConsult
+    nConsultTransferred nConversations nError nOffered nOutbound nOutboundAbandoned
+    nOutboundAttempted nOutboundConnected nOverSla nStateTransitionError nTakeover nTransferred
+    oAudioMessageCount oCallbackServiceLevel oExternalAudioMessageCount oExternalMediaCount
+    oMediaCount oMessageCount oMessageSegmentCount oMessageTurn oServiceLevel oServiceTarget
+    oSkillExpressionApplications tAbandon tAcd tActiveCallback tActiveCallbackComplete tAcw
+    tAgentResponseTime tAgentVideoConnected tAlert tAnswered tAverageAgentResponseTime
+    tAverageCustomerResponseTime tBarging tCallbackAbandon tCallbackConnect tCallbackNotReached
+    tCallbackVirtualWait tCfcAbandon tCfcAcd tCfcAnswered tCfcFlowOut tCoaching tCoachingComplete
+    tConnected tContacting tDialing tFirstConnect tFirstDial tFirstEngagement tFirstResponse
+    tFlowOut tHandle tHeld tHeldComplete tIvr tMonitoring tMonitoringComplete tNotResponding tPark
+    tParkComplete tScreenMonitoring tShortAbandon tSnippetRecord tTalk tTalkComplete tTransmitting
+    tUserResponseTime tVoicemail tWait
 """
 
 GROUP_BY = frozenset(_GROUP_BY.split())
 METRICS = frozenset(_METRICS.split())
-#: predicates know one more
+#: predicates accept one more
 PREDICATES = GROUP_BY | {"canonicalExternalContactId"}
 
 #: what the emulated sessions know; every other dimension is absent from all of them
@@ -57,6 +65,6 @@ VALUES: dict[str, Callable[[Session], str | None]] = {
 }
 
 
-def value_of(dimension: str) -> Callable[[Session], str | None]:
-    """Give the function that reads a dimension off a session, where None means that it has none."""
+def reader_of(dimension: str) -> Callable[[Session], str | None]:
+    """Return the function that reads a dimension of a session; None: the session has none."""
     return VALUES.get(dimension, lambda _: None)

@@ -1,6 +1,6 @@
-"""A contact centre and all its work: what is emitted when, and who has which routing status when. Pure.
+"""A contact centre and all its work: what is emitted when, and each agent's routing status. Pure.
 
-A day of one agent depends on (seed, agent, day) alone, so that the data are the same however they are asked for.
+An agent's day depends on (seed, agent, day) alone, so every query sees the same data.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from msgspec import Struct
 
 from asyncreport.emulator import people, work
 from asyncreport.emulator.people import Division, Person, Queue, shaped_id
+from asyncreport.emulator.sessions import Session
 from asyncreport.emulator.statuses import statuses
-from asyncreport.emulator.work import Session, Stretch, Workday
+from asyncreport.emulator.work import Stretch, Workday
 
 _DAY = 86_400_000
-#: no work from this day on, so that a query into a far future ends
+#: nobody works from this day on, so that a query about the far future ends
 _LAST_DAY = (date(2100, 1, 1) - date(1970, 1, 1)).days
-#: days of agents kept, some 20 kB each
-_KEPT_DAYS = 2048
+#: days of agents in memory, about 20 kB each
+_CACHED_DAYS = 2048
 
 
 class Span(NamedTuple):
-    """What an agent was for a while."""
+    """The routing status of an agent for a while."""
 
     user_id: str
-    #: a routing status or a presence
     status: str
     #: ms since 1970-01-01T00:00Z, as is the end
     start: int
@@ -53,7 +53,7 @@ class Emission(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class World:
-    """An organisation of so many agents and all the work they ever do."""
+    """An organisation with a number of agents, and all the work they ever do."""
 
     def __init__(self, agents: int = 40, seed: int = 1) -> None:
         self.agents = agents
@@ -63,27 +63,31 @@ class World:
         self.queues: Sequence[Queue] = people.queues(seed)
         self.people: Sequence[Person] = people.people(seed, agents)
         self._by_id = {person.id: person for person in self.people}
-        self._workday = lru_cache(maxsize=_KEPT_DAYS)(self._invented)
-        self._statuses = lru_cache(maxsize=_KEPT_DAYS)(self._laid_over)
-        self._abandoned = lru_cache(maxsize=_KEPT_DAYS)(self._lost)
+        self._workday = lru_cache(maxsize=_CACHED_DAYS)(self._make_workday)
+        self._statuses = lru_cache(maxsize=_CACHED_DAYS)(self._make_statuses)
+        self._abandoned = lru_cache(maxsize=_CACHED_DAYS)(self._make_abandoned)
 
     def sessions(
         self, start: int, end: int, users: Sequence[str] | None = None
     ) -> Iterator[Session]:
-        """Walk the sessions that may emit in `[start, end)` ms, of these users or of all and of nobody.
+        """Walk the sessions that may emit in `[start, end)` ms.
 
-        A session at the edges emits outside as well: whoever counts looks at each event's instant.
+        With `users` these are the sessions of those users; without, all of them, those of nobody
+        too. A session near an edge emits outside of the interval as well: the caller must compare
+        the instant of each event.
         """
         for person, day in self._days(start, end, users):
             yield from self._workday(person.id, day).sessions
-        for queue in self.queues if users is None else ():
-            for day in range(max(start // _DAY, 0), _last(end) + 1):
+        if users is not None:
+            return
+        for queue in self.queues:
+            for day in range(max(start // _DAY, 0), _last_day(end) + 1):
                 yield from self._abandoned(queue, day)
 
     def emissions(
         self, start: int, end: int, users: Sequence[str] | None = None
     ) -> Iterator[Emission]:
-        """Walk everything emitted in `[start, end)` ms, in no order."""
+        """Walk everything that is emitted in `[start, end)` ms, in no particular order."""
         for session in self.sessions(start, end, users):
             for at, metric, value in session.events:
                 if start <= at < end:
@@ -101,48 +105,45 @@ class World:
                     )
 
     def truth(self, start: int, end: int) -> Iterator[Emission]:
-        """Walk what a complete and correct export must add up to: every emission in `[start, end)` ms."""
+        """Walk what a complete and correct export adds up to: all emissions in `[start, end)`."""
         return self.emissions(start, end)
 
     def statuses(self, start: int, end: int, users: Sequence[str] | None = None) -> Iterator[Span]:
-        """Walk the routing statuses within `[start, end)` ms, of these users or of all; of each user in the order of time."""
-        for person, day in self._days(start, end, users):
-            yield from _clipped(person.id, self._statuses(person.id, day), start, end)
+        """Walk the routing statuses within `[start, end)` ms, cut at its ends.
 
-    def presences(self, start: int, end: int, users: Sequence[str] | None = None) -> Iterator[Span]:
-        """Walk the presences, as `statuses` does."""
+        Those of one user come in the order of time.
+        """
         for person, day in self._days(start, end, users):
-            yield from _clipped(person.id, self._workday(person.id, day).presences, start, end)
+            for status, begin, until in self._statuses(person.id, day):
+                if begin < end and until > start:
+                    yield Span(person.id, status, max(begin, start), min(until, end))
 
     def _days(
         self, start: int, end: int, users: Sequence[str] | None
     ) -> Iterator[tuple[Person, int]]:
         """Walk the days whose work may reach into an interval."""
-        chosen = (
-            self.people
-            if users is None
-            else [person for user in dict.fromkeys(users) if (person := self._by_id.get(user))]
-        )
-        for person in chosen:
-            last = _last(end) if person.left is None else min(_last(end), person.left - 1)
-            for day in range(max(start // _DAY - person.by_night, person.joined), last + 1):
+        for person in self._chosen(users):
+            first = max(start // _DAY - person.by_night, person.joined)
+            last = _last_day(end)
+            if person.left is not None:
+                last = min(last, person.left - 1)
+            for day in range(first, last + 1):
                 yield person, day
 
-    def _invented(self, user_id: str, day: int) -> Workday:
+    def _chosen(self, users: Sequence[str] | None) -> Sequence[Person]:
+        if users is None:
+            return self.people
+        return [self._by_id[user] for user in dict.fromkeys(users) if user in self._by_id]
+
+    def _make_workday(self, user_id: str, day: int) -> Workday:
         return work.workday(self.seed, self._by_id[user_id], day)
 
-    def _laid_over(self, user_id: str, day: int) -> tuple[Stretch, ...]:
+    def _make_statuses(self, user_id: str, day: int) -> tuple[Stretch, ...]:
         return statuses(self._workday(user_id, day))
 
-    def _lost(self, queue: Queue, day: int) -> tuple[Session, ...]:
+    def _make_abandoned(self, queue: Queue, day: int) -> tuple[Session, ...]:
         return work.abandoned(self.seed, queue, day)
 
 
-def _last(end: int) -> int:
+def _last_day(end: int) -> int:
     return min((end - 1) // _DAY, _LAST_DAY - 1)
-
-
-def _clipped(user_id: str, stretches: Sequence[Stretch], start: int, end: int) -> Iterator[Span]:
-    for status, begin, until in stretches:
-        if begin < end and until > start:
-            yield Span(user_id, status, max(begin, start), min(until, end))

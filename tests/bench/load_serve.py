@@ -20,11 +20,11 @@ from dataclasses import asdict, dataclass
 from aiohttp import web
 
 from asyncreport.emulator import Options, World
-from asyncreport.emulator.answers import Answer, Ask
 from asyncreport.emulator.cloud import AGGREGATES, Cloud
+from asyncreport.emulator.fields import json_object
 from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET, Token
+from asyncreport.emulator.messages import Request, Response
 from asyncreport.emulator.query import Query, parse_query
-from asyncreport.emulator.shape import body_of
 
 _JSON = {"content-type": "application/json"}
 
@@ -66,10 +66,10 @@ class Answers:
         self._questions: dict[bytes, Question] = {}
 
     def question(self, body: bytes) -> Question:
-        """Tell what is asked; raise Refused where it makes no sense."""
+        """Tell what is asked; raise ApiError where it makes no sense."""
         known = self._questions.get(body)
         if known is None:
-            asked = body_of(body)
+            asked = json_object(body)
             known = self._questions[body] = _question(
                 parse_query(asked), str(asked.get("granularity"))
             )
@@ -94,13 +94,13 @@ class Prepared(Cloud):
         self._seen: set[Question] = set()
         self._began = 0.0
 
-    def prepare(self, ask: Ask, token: Token, now: float) -> Answer:
+    def prepare(self, ask: Request, token: Token, now: float) -> Response:
         """Compute and keep an answer as the emulator gives it."""
         answer = super()._aggregates(ask, token, now)
         self._answers.keep(self._answers.question(ask.body), answer.body)
         return answer
 
-    def _aggregates(self, ask: Ask, token: Token, now: float) -> Answer:
+    def _aggregates(self, ask: Request, token: Token, now: float) -> Response:
         question = self._answers.question(ask.body)
         self.counts.again += question in self._seen
         self._seen.add(question)
@@ -108,16 +108,16 @@ class Prepared(Cloud):
         if body is None:
             self.counts.unprepared += 1
             return self.prepare(ask, token, now)
-        return Answer(headers=_JSON, body=body)
+        return Response(headers=_JSON, body=body)
 
-    def began(self, ask: Ask, now: float) -> None:
+    def began(self, ask: Request, now: float) -> None:
         """Count a request that came."""
         self.counts.requests += ask.path.startswith("/api/")
         if ask.path == AGGREGATES:
             self.counts.queries += 1
             self._began = self._began or now
 
-    def ended(self, ask: Ask, answer: Answer, now: float) -> None:
+    def ended(self, ask: Request, answer: Response, now: float) -> None:
         """Count an answer that goes."""
         self.counts.sent += len(answer.body)
         self.counts.throttled += answer.status == 429
@@ -127,7 +127,7 @@ class Prepared(Cloud):
 
 
 class Server:
-    """Answer over HTTP after the latency."""
+    """Response over HTTP after the latency."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -145,13 +145,13 @@ class Server:
         )
 
     async def serve(self, request: web.BaseRequest) -> web.Response:
-        """Answer a request, of the API or of the control channel."""
+        """Response a request, of the API or of the control channel."""
         try:
             body = await request.read()
         except ConnectionResetError:  # killed while it asked
             return web.Response(status=400)
         headers = {name.lower(): value for name, value in request.headers.items()}
-        ask = Ask(
+        ask = Request(
             method=request.method,
             path=request.path,
             query=tuple(request.query.items()),
@@ -163,12 +163,12 @@ class Server:
         answer = await self._answer(ask)
         return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
-    async def _answer(self, ask: Ask) -> Answer:
+    async def _answer(self, ask: Request) -> Response:
         loop, cloud = asyncio.get_running_loop(), self._cloud
         cloud.began(ask, loop.time())
         self._here += 1
         cloud.counts.crowd = max(cloud.counts.crowd, self._here)
-        answer = cloud.answer(ask, loop.time())
+        answer = cloud.respond(ask, loop.time())
         try:
             await asyncio.sleep(self._latency)
         finally:
@@ -178,16 +178,16 @@ class Server:
             self._news.notify_all()
         return answer
 
-    async def _control(self, ask: Ask) -> web.Response:
+    async def _control(self, ask: Request) -> web.Response:
         match ask.method, ask.path.removeprefix("/load/"):
             case "POST", "reset":
                 self._reset(json.loads(ask.body))
             case "POST", "prepare":
-                self._cloud.prepare(ask, self._cloud.tokens._issue(CLIENT_ID, 0.0), 0.0)
+                self._cloud.prepare(ask, self._cloud.tokens.issue(CLIENT_ID, 0.0), 0.0)
             case "GET", "counts":
                 return web.json_response(asdict(self._cloud.counts))
             case "GET", "wait":
-                return await self._wait(int(ask.one("queries")))
+                return await self._wait(int(ask.param("queries")))
             case _:
                 return web.Response(status=404)
         return web.Response(status=204)

@@ -15,9 +15,9 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pytest
 
 from asyncreport.emulator import Options, World
-from asyncreport.emulator.answers import Ask
 from asyncreport.emulator.cloud import Cloud
 from asyncreport.emulator.limits import CLIENT_ID
+from asyncreport.emulator.messages import Request as EmulatedRequest
 from tests.bench import board, contest
 from tests.bench.load import Load, Server, Verdict, serving
 from tests.bench.peers import pull
@@ -67,16 +67,16 @@ def test_the_load_server_answers_every_query_as_the_emulator_does(server: Server
         bearer(server),
         Cloud(World(LOAD.agents, LOAD.seed), Options(requests_per_minute=0)),
     )
-    token = cloud.tokens._issue(CLIENT_ID, 0.0).text
+    token = cloud.tokens.issue(CLIENT_ID, 0.0).text
     bodies = [json.dumps(query).encode() for query in pull.queries(LOAD.asked(server))]
     for body in bodies:
-        ask = Ask(
+        ask = EmulatedRequest(
             method="POST",
             path=pull.PATH,
             headers={**_JSON, "authorization": f"Bearer {token}"},
             body=body,
         )
-        assert call(server.url + pull.PATH, body, headers) == cloud.answer(ask, 1.0).body
+        assert call(server.url + pull.PATH, body, headers) == cloud.respond(ask, 1.0).body
     call(server.url + pull.PATH, bodies[0], headers)
     counts = server.counts()
     assert len(bodies) == LOAD.days

@@ -26,9 +26,9 @@ from asyncreport.core.errors import AsyncReportError, RetriesExhausted, Transien
 from asyncreport.core.job import Chunk, Client, Query, Secret, Selector
 from asyncreport.core.records import Accumulator, Block
 from asyncreport.core.timeline import Granularity, Grid, Interval, parse_iso
-from asyncreport.emulator.answers import Ask
 from asyncreport.emulator.cloud import Cloud
 from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET
+from asyncreport.emulator.messages import Request as EmulatedRequest
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.world import World
 from asyncreport.engine.fetch import drive, fetch
@@ -149,14 +149,14 @@ class Server:
         headers = {name.lower(): value for name, value in request.headers.items()}
         if request.host == "api":
             headers["authorization"] = f"Bearer {self._token(cloud)}"
-        ask = Ask(
+        ask = EmulatedRequest(
             method=request.method,
             path=request.path,
             query=request.query,
             headers=headers,
             body=request.body or b"",
         )
-        answer = cloud.answer(ask, float(self.asked))
+        answer = cloud.respond(ask, float(self.asked))
         return answer.status, answer.body
 
     def _token(self, cloud: Cloud) -> str:
@@ -164,8 +164,10 @@ class Server:
             Client(client_id=CLIENT_ID, client_secret=Secret(CLIENT_SECRET))
         )
         headers = {name.lower(): value for name, value in asked.headers.items()}
-        answer = cloud.answer(
-            Ask(method="POST", path=asked.path, headers=headers, body=asked.body or b""),
+        answer = cloud.respond(
+            EmulatedRequest(
+                method="POST", path=asked.path, headers=headers, body=asked.body or b""
+            ),
             float(self.asked),
         )
         return oauth.decode(answer.body).access_token.reveal()

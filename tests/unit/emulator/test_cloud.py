@@ -11,9 +11,9 @@ from uuid import UUID
 
 import pytest
 
-from asyncreport.emulator.answers import Answer, Ask
 from asyncreport.emulator.cloud import AGGREGATES, JOBS, USER_AGGREGATES, Cloud
 from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET, credentials
+from asyncreport.emulator.messages import Request, Response
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.world import World
 
@@ -31,14 +31,14 @@ def _fetch(
     now: float = 0.0,
     headers: dict[str, str] | None = None,
     body: bytes = b"grant_type=client_credentials",
-) -> Answer:
+) -> Response:
     given = _basic() if headers is None else headers
-    return cloud.answer(
-        Ask(method="POST", path="/oauth/token", headers=FORM | given, body=body), now
+    return cloud.respond(
+        Request(method="POST", path="/oauth/token", headers=FORM | given, body=body), now
     )
 
 
-def _json(answer: Answer) -> Any:
+def _json(answer: Response) -> Any:
     assert answer.headers["content-type"] == "application/json"
     return json.loads(answer.body)
 
@@ -52,15 +52,17 @@ class Caller:
 
     def __call__(
         self, method: str, path: str, *, now: float = 1.0, body: bytes = b"", **headers: str
-    ) -> Answer:
+    ) -> Response:
         given = (
             {"content-type": "application/json"}
             | self.bearer
             | {name.replace("_", "-"): text for name, text in headers.items()}
         )
         path, _, query = path.partition("?")
-        return self.cloud.answer(
-            Ask(method=method, path=path, query=tuple(parse_qsl(query)), headers=given, body=body),
+        return self.cloud.respond(
+            Request(
+                method=method, path=path, query=tuple(parse_qsl(query)), headers=given, body=body
+            ),
             now,
         )
 
@@ -141,11 +143,13 @@ def test_the_token_endpoint_throttles_with_a_400() -> None:
 
 def test_a_request_without_token_is_told_so() -> None:
     for headers in ({}, _basic(), {"authorization": "Bearer "}):
-        answer = Cloud(WORLD).answer(Ask(method="GET", path="/api/v2/users", headers=headers), 0.0)
+        answer = Cloud(WORLD).respond(
+            Request(method="GET", path="/api/v2/users", headers=headers), 0.0
+        )
         assert (answer.status, _json(answer)["code"]) == (401, "authentication.required")
 
 
-def test_a_token_ends_by_time_by_revocation_and_by_delete() -> None:
+def test_a_token_ends_by_time_by_revocation_and_by_expiry() -> None:
     call = _caller(token_life=100)
     assert (
         call("GET", "/api/v2/users", now=99.9).status,
@@ -154,11 +158,10 @@ def test_a_token_ends_by_time_by_revocation_and_by_delete() -> None:
     ends: list[Callable[[Caller], object]] = [
         lambda call: call.cloud.tokens.revoke(),
         lambda call: call.cloud.tokens.expire(1.0),
-        lambda call: call("DELETE", "/api/v2/tokens/me"),
     ]
     for end in ends:
         call = _caller()
-        assert call("HEAD", "/api/v2/tokens/me").status == 200
+        assert call("GET", "/api/v2/tokens/me").status == 200
         end(call)
         answer = call("GET", "/api/v2/users")
         assert (answer.status, _json(answer)["code"]) == (401, "bad.credentials")
@@ -211,7 +214,7 @@ def test_every_request_of_a_token_counts_and_each_token_has_its_own_limit() -> N
         for method, path in (
             ("GET", "/api/v2/nothing"),
             ("POST", AGGREGATES),
-            ("HEAD", "/api/v2/tokens/me"),
+            ("GET", "/api/v2/tokens/me"),
         )
     ]
     assert statuses == [404, 400, 200]
@@ -235,16 +238,13 @@ def test_without_a_limit_there_are_no_rate_headers() -> None:
         "/api",
         "/api/v2/nothing",
         "/api/v2/users/a/b",
-        "/api/v2/organizations/limits/namespaces/no.such",
+        "/api/v2/organizations/limits/namespaces/analytics",
+        AGGREGATES,
     ],
 )
 def test_an_unknown_path_is_a_404_in_the_vendors_form(path: str) -> None:
     answer = _caller()("GET", path)
     assert (answer.status, _json(answer)["code"]) == (404, "not.found")
-
-
-def test_a_known_path_asked_in_the_wrong_way_is_a_405() -> None:
-    assert _caller()("GET", AGGREGATES).status == 405
 
 
 def test_a_query_that_is_not_sent_as_json_is_a_415() -> None:
@@ -289,19 +289,10 @@ def test_the_organisation_tells_its_limits_and_who_asks() -> None:
         "namespace": "platform.api",
         "value": 180,
     } in limits["entities"]
-    assert (
-        _json(call("GET", "/api/v2/organizations/limits/namespaces/platform.api/defaults"))
-        == limits
-    )
-    assert _json(call("GET", "/api/v2/organizations/limits/namespaces/analytics")) == {
-        "entities": []
-    }
-    me = _json(call("GET", "/api/v2/organizations/me"))
     token = _json(call("GET", "/api/v2/tokens/me"))
-    assert token["organization"]["id"] == me["id"]
+    assert token["organization"]["id"] == WORLD.id
     assert token["OAuthClient"]["id"] == CLIENT_ID
     assert len(_json(call("GET", "/api/v2/authorization/divisions"))["entities"]) == 2
-    assert _json(call("GET", f"/api/v2/users/{WORLD.people[0].id}"))["name"] == WORLD.people[0].name
 
 
 def test_two_clouds_asked_the_same_give_the_same_bytes() -> None:
@@ -311,7 +302,7 @@ def test_two_clouds_asked_the_same_give_the_same_bytes() -> None:
     assert first == second
 
 
-def _post(call: Caller, path: str, body: object) -> Answer:
+def _post(call: Caller, path: str, body: object) -> Response:
     return call("POST", path, body=json.dumps(body).encode())
 
 
@@ -332,13 +323,6 @@ def test_a_query_job_goes_from_its_submission_to_its_deletion() -> None:
         call("GET", f"{path}/results").status,
         call("DELETE", path).status,
     } == {404}
-
-
-def test_too_many_query_jobs_are_a_429_that_says_when_to_come_back() -> None:
-    call = _caller(most_jobs=1)
-    _post(call, JOBS, QUERY)
-    answer = _post(call, JOBS, QUERY)
-    assert (answer.status, answer.headers["retry-after"]) == (429, "1")
 
 
 ENTITIES = {
@@ -439,13 +423,7 @@ def test_the_members_of_a_queue_need_any_one_of_four_permissions() -> None:
 
 def test_what_needs_no_permission_needs_none() -> None:
     call = _caller(denied=("routing:queue:view", "groups:team:view"))
-    for path in (
-        "users",
-        "groups",
-        "authorization/divisions",
-        "authorization/subjects/me",
-        "organizations/me",
-    ):
+    for path in ("users", "groups", "authorization/divisions", "tokens/me"):
         assert call("GET", f"/api/v2/{path}").status == 200
 
 
@@ -538,36 +516,38 @@ def test_each_client_has_tokens_budgets_and_an_end_of_its_own() -> None:
     assert one != two
     tokens = []
     for client_id, secret in zip((one, two), secrets, strict=True):
-        asked = Ask(
+        asked = Request(
             method="POST",
             path="/oauth/token",
             headers=_basic(client_id, secret),
             body=b"grant_type=client_credentials",
         )
-        tokens.append(json.loads(cloud.answer(asked, 0.0).body)["access_token"])
-        assert cloud.answer(asked, 0.0).status == 400, "one token a minute for each"
+        tokens.append(json.loads(cloud.respond(asked, 0.0).body)["access_token"])
+        assert cloud.respond(asked, 0.0).status == 400, "one token a minute for each"
     asks = [
-        Ask(method="GET", path="/api/v2/tokens/me", headers={"authorization": f"Bearer {token}"})
+        Request(
+            method="GET", path="/api/v2/tokens/me", headers={"authorization": f"Bearer {token}"}
+        )
         for token in tokens
     ]
-    assert [json.loads(cloud.answer(ask, 0.0).body)["OAuthClient"]["id"] for ask in asks] == [
+    assert [json.loads(cloud.respond(ask, 0.0).body)["OAuthClient"]["id"] for ask in asks] == [
         one,
         two,
     ]
-    assert [cloud.answer(ask, 0.0).status for ask in asks] == [429, 429]
+    assert [cloud.respond(ask, 0.0).status for ask in asks] == [429, 429]
     cloud.tokens.deactivate(one)
-    assert [cloud.answer(ask, 61.0).status for ask in asks] == [401, 200]
-    again = Ask(
+    assert [cloud.respond(ask, 61.0).status for ask in asks] == [401, 200]
+    again = Request(
         method="POST",
         path="/oauth/token",
         headers=_basic(one, secrets[0]),
         body=b"grant_type=client_credentials",
     )
-    assert json.loads(cloud.answer(again, 120.0).body)["error"] == "invalid_client"
-    crossed = Ask(
+    assert json.loads(cloud.respond(again, 120.0).body)["error"] == "invalid_client"
+    crossed = Request(
         method="POST",
         path="/oauth/token",
         headers=_basic(two, secrets[0]),
         body=b"grant_type=client_credentials",
     )
-    assert cloud.answer(crossed, 120.0).status == 401
+    assert cloud.respond(crossed, 120.0).status == 401

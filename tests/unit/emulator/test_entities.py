@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from asyncreport.core.timeline import DAY, HOUR, iso, parse_iso
-from asyncreport.emulator.answers import Refused
 from asyncreport.emulator.directory import Directory
 from asyncreport.emulator.entities import Entities, is_entities
+from asyncreport.emulator.messages import ApiError
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.world import World
 
@@ -54,17 +54,17 @@ def _gateway(
 
 def _rows(gateway: Entities, body: dict[str, Any]) -> list[dict[str, Any]]:
     """Follow nextPage to the end."""
-    page = gateway.answer(body)
+    page = gateway.respond(body)
     rows = list(page["entities"])
     while page.get("nextPage"):
-        page = gateway.answer({**body, "pageToken": page["nextPage"]})
+        page = gateway.respond({**body, "pageToken": page["nextPage"]})
         rows += page["entities"]
     return rows
 
 
-def _refusal(body: dict[str, Any]) -> Refused:
-    with pytest.raises(Refused) as caught:
-        _gateway().answer(body)
+def _refusal(body: dict[str, Any]) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        _gateway().respond(body)
     return caught.value
 
 
@@ -94,7 +94,7 @@ def _truth(
 def test_a_row_has_the_tutorials_form_to_the_letter() -> None:
     row = next(
         row
-        for row in _gateway().answer(_body(_users(USER.id)))["entities"]
+        for row in _gateway().respond(_body(_users(USER.id)))["entities"]
         if len(row["metrics"]) == 3
     )
     bucket = parse_iso(row["interval"]["startTime"])
@@ -151,35 +151,35 @@ def test_every_page_size_gives_the_same_rows(size: int) -> None:
 def test_an_empty_page_is_not_the_end() -> None:
     gateway, body = _gateway(most_per_page=50, empty_pages=True), _body()
     assert _rows(gateway, body) == _rows(_gateway(), body)
-    page = gateway.answer(body)
+    page = gateway.respond(body)
     while page["entities"]:
-        page = gateway.answer({**body, "pageToken": page["nextPage"]})
+        page = gateway.respond({**body, "pageToken": page["nextPage"]})
     assert page["nextPage"]
 
 
 def test_a_token_may_lead_to_itself_for_ever() -> None:
     gateway = _gateway(most_per_page=5, repeat_cursor=True)
-    token = gateway.answer(_body())["nextPage"]
-    assert [gateway.answer(_body(pageToken=token))["nextPage"] for _ in range(3)] == [token] * 3
+    token = gateway.respond(_body())["nextPage"]
+    assert [gateway.respond(_body(pageToken=token))["nextPage"] for _ in range(3)] == [token] * 3
 
 
 def test_a_token_belongs_to_its_query() -> None:
     gateway = _gateway(most_per_page=5)
-    token = gateway.answer(_body())["nextPage"]
+    token = gateway.respond(_body())["nextPage"]
     for body in (
         _body(_users(USER.id), pageToken=token),
         _body(pageToken="next"),
         _body(pageToken=token + "A"),
     ):
-        with pytest.raises(Refused, match="pageToken"):
-            gateway.answer(body)
+        with pytest.raises(ApiError, match="pageToken"):
+            gateway.respond(body)
 
 
 def test_a_range_without_work_has_no_rows_and_no_next_page() -> None:
     nothing = _body(
         where={"predicates": _dates("2199-01-01T00:00:00.000Z", "2199-01-02T00:00:00.000Z")}
     )
-    assert _gateway().answer(nothing) == {"entities": []}
+    assert _gateway().respond(nothing) == {"entities": []}
 
 
 def test_a_user_whom_the_directory_does_not_know_has_no_name() -> None:
@@ -189,7 +189,7 @@ def test_a_user_whom_the_directory_does_not_know_has_no_name() -> None:
     dates = _dates(iso((deleted.left - 20) * DAY), iso(deleted.left * DAY))
     body = _body(where={"predicates": [*dates, _users(deleted.id)]})
     for purged, name in ((False, deleted.name), (True, None)):
-        rows = _gateway(world, purged=purged).answer(body)["entities"]
+        rows = _gateway(world, purged=purged).respond(body)["entities"]
         assert {row["user"]["name"] for row in rows} == {name}
 
 
@@ -242,6 +242,6 @@ def test_the_contract_is_known_by_its_body() -> None:
 def test_an_answer_of_too_many_rows_is_refused() -> None:
     rows = len(_rows(_gateway(), _body()))
     assert len(_rows(_gateway(max_rows=rows), _body())) == rows
-    with pytest.raises(Refused) as caught:
-        _gateway(max_rows=rows - 1).answer(_body())
+    with pytest.raises(ApiError) as caught:
+        _gateway(max_rows=rows - 1).respond(_body())
     assert caught.value.code == "response.entity.too.large"

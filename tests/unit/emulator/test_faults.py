@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from asyncreport.emulator.answers import Answer
-from asyncreport.emulator.faults import Do, Faults, delivery, spoil
+from asyncreport.emulator.delivery import delivery
+from asyncreport.emulator.faults import Fault, Faults, change_response
+from asyncreport.emulator.messages import Response
 
-ANSWER = Answer(
+ANSWER = Response(
     headers={
         "content-type": "application/json",
         "inin-correlation-id": "c-1",
@@ -71,13 +72,13 @@ def test_the_first_rule_that_fires_decides_and_all_count() -> None:
         ]
     )
     chosen = [faults.choose("/api") for _ in range(3)]
-    assert [do and do.status for do in chosen] == [500, 502, None]
+    assert [fault and fault.status for fault in chosen] == [500, 502, None]
 
 
 def test_several_faults_take_turns() -> None:
     faults = Faults([{"do": [{"status": 429}, {"reset": "body"}]}])
     chosen = [faults.choose("/api") for _ in range(3)]
-    assert [do and (do.status, do.reset) for do in chosen] == [
+    assert [fault and (fault.status, fault.reset) for fault in chosen] == [
         (429, None),
         (None, "body"),
         (429, None),
@@ -106,7 +107,7 @@ def test_a_script_that_is_none_is_refused(script: object) -> None:
 
 
 def test_a_status_answers_in_the_vendors_form_with_what_the_script_adds() -> None:
-    answer = spoil(Do(status=429, retry_after=2, message="Slow down"), ANSWER)
+    answer = change_response(Fault(status=429, retry_after=2, message="Slow down"), ANSWER)
     assert (
         answer.status,
         answer.headers["retry-after"],
@@ -118,79 +119,89 @@ def test_a_status_answers_in_the_vendors_form_with_what_the_script_adds() -> Non
         "Slow down",
         "c-1",
     )
-    assert "retry-after" not in spoil(Do(status=503), answer).headers
+    assert "retry-after" not in change_response(Fault(status=503), answer).headers
     assert (
-        spoil(Do(status=503, retry_after="Wed, 21 Oct 2026 07:28:00 GMT"), ANSWER)
+        change_response(Fault(status=503, retry_after="Wed, 21 Oct 2026 07:28:00 GMT"), ANSWER)
         .headers["retry-after"]
         .startswith("Wed")
     )
     assert (
-        json.loads(spoil(Do(status=400, code="response.entity.too.large"), ANSWER).body)["code"]
+        json.loads(
+            change_response(Fault(status=400, code="response.entity.too.large"), ANSWER).body
+        )["code"]
         == "response.entity.too.large"
     )
-    assert json.loads(spoil(Do(status=599), ANSWER).body)["code"] == "internal.server.error"
+    assert (
+        json.loads(change_response(Fault(status=599), ANSWER).body)["code"]
+        == "internal.server.error"
+    )
 
 
 def test_bodies_and_headers_can_be_anything() -> None:
     assert (
-        spoil(Do(status=400, body="rate limit exceeded; x"), ANSWER).body
+        change_response(Fault(status=400, body="rate limit exceeded; x"), ANSWER).body
         == b"rate limit exceeded; x"
     )
-    page = spoil(Do(status=502, html=True), ANSWER)
+    page = change_response(Fault(status=502, html=True), ANSWER)
     assert (page.status, page.headers["content-type"]) == (502, "text/html")
     assert page.body.startswith(b"<html>")
-    assert spoil(Do(html=True), ANSWER).status == 200
-    assert spoil(Do(content_type="text/plain"), ANSWER).headers["content-type"] == "text/plain"
-    changed = spoil(
-        Do(headers={"Inin-RateLimit-Allowed": "120", "inin-correlation-id": None}), ANSWER
+    assert change_response(Fault(html=True), ANSWER).status == 200
+    assert (
+        change_response(Fault(content_type="text/plain"), ANSWER).headers["content-type"]
+        == "text/plain"
+    )
+    changed = change_response(
+        Fault(headers={"Inin-RateLimit-Allowed": "120", "inin-correlation-id": None}), ANSWER
     ).headers
     assert changed == {
         "content-type": "application/json",
         "inin-ratelimit-count": "3",
         "inin-ratelimit-allowed": "120",
     }
-    assert set(spoil(Do(drop_headers=True), ANSWER).headers) == {
+    assert set(change_response(Fault(drop_headers=True), ANSWER).headers) == {
         "content-type",
         "inin-correlation-id",
     }
 
 
-@pytest.mark.parametrize("do", [Do(garble=True), Do(truncate="json")])
-def test_a_spoilt_body_is_no_json_but_well_formed_http(do: Do) -> None:
-    answer = spoil(do, ANSWER)
+@pytest.mark.parametrize("fault", [Fault(garble=True), Fault(truncate="json")])
+def test_a_spoilt_body_is_no_json_but_well_formed_http(fault: Fault) -> None:
+    answer = change_response(fault, ANSWER)
     with pytest.raises(ValueError):  # noqa: PT011  UnicodeDecodeError or JSONDecodeError
         json.loads(answer.body)
-    assert delivery(do, answer) is None
+    assert delivery(fault, answer) is None
 
 
 def test_a_delivery_breaks_where_the_script_says() -> None:
     half = len(ANSWER.body) // 2
-    cut = delivery(Do(truncate="length"), ANSWER)
+    cut = delivery(Fault(truncate="length"), ANSWER)
     assert cut is not None
     assert cut.end == "close"
     assert cut.pieces[0].startswith(b"HTTP/1.1 200 OK\r\ncontent-length: 22\r\n")
     assert cut.pieces[1] == ANSWER.body[:half]
     lengths = {}
     for where in ("before", "headers", "body"):
-        reset = delivery(Do(reset=where), ANSWER)
+        reset = delivery(Fault(reset=where), ANSWER)
         assert reset is not None
         assert reset.end == "reset"
         lengths[where] = len(reset.pieces)
     assert lengths == {"before": 0, "headers": 1, "body": 2}
-    hang = delivery(Do(hang=True), ANSWER)
+    hang = delivery(Fault(hang=True), ANSWER)
     assert hang is not None
     assert (hang.end, hang.pieces) == ("hang", ())
 
 
 def test_a_dripping_body_arrives_whole() -> None:
-    drip = delivery(Do(drip=0.5), ANSWER)
+    drip = delivery(Fault(drip=0.5), ANSWER)
     assert drip is not None
     assert b"".join(drip.pieces).partition(b"\r\n\r\n")[2] == ANSWER.body
     assert (drip.pause, len(drip.pieces)) == (0.5, 9)
 
 
 def test_a_packed_body_is_whole_broken_or_more_than_anybody_would_unpack() -> None:
-    whole, broken, bomb = (spoil(Do(gzip=how), ANSWER) for how in ("whole", "broken", "bomb"))  # type: ignore[arg-type]
+    whole, broken, bomb = (
+        change_response(Fault(gzip=how), ANSWER) for how in ("whole", "broken", "bomb")
+    )  # type: ignore[arg-type]
     assert {answer.headers["content-encoding"] for answer in (whole, broken, bomb)} == {"gzip"}
     assert gzip.decompress(whole.body) == ANSWER.body
     with pytest.raises(EOFError):

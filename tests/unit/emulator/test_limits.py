@@ -1,4 +1,4 @@
-"""The rate limit in its two readings."""
+"""The rate limit of one token."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _times(steps: list[float]) -> list[float]:
 
 @given(_STEPS, st.integers(1, 8))
 def test_no_sliding_minute_lets_more_through_than_allowed(steps: list[float], allowed: int) -> None:
-    window, passed = Window("sliding"), []
+    window, passed = Window(), []
     for now in _times(steps):
         if not window.count(now, allowed).refused:
             passed.append(now)
@@ -26,23 +26,16 @@ def test_no_sliding_minute_lets_more_through_than_allowed(steps: list[float], al
 
 @given(_STEPS, st.integers(1, 8))
 def test_who_waits_the_reset_is_let_through(steps: list[float], allowed: int) -> None:
-    for kind in ("sliding", "fixed"):
-        window = Window(kind)
-        for now in _times(steps):
-            verdict = window.count(now, allowed)
-        if steps:
-            assert 1 <= verdict.reset <= 60
-            assert not window.count(now + verdict.reset, allowed).refused
-
-
-def test_a_fixed_minute_begins_at_the_first_request_and_lets_two_bursts_meet() -> None:
-    window = Window("fixed")
-    verdicts = [window.count(now, 2).refused for now in (0.0, 59.8, 59.9, 60.0, 60.1, 60.2)]
-    assert verdicts == [False, False, True, False, False, True]
+    window = Window()
+    for now in _times(steps):
+        verdict = window.count(now, allowed)
+    if steps:
+        assert 1 <= verdict.reset <= 60
+        assert not window.count(now + verdict.reset, allowed).refused
 
 
 def test_a_refused_request_counts_like_any_other() -> None:
-    window = Window("sliding")
+    window = Window()
     for now in (0.0, 1.0, 2.0):
         window.count(now, 2)
     assert window.count(60.5, 2).refused
@@ -50,7 +43,7 @@ def test_a_refused_request_counts_like_any_other() -> None:
 
 
 def test_the_headers_say_what_was_counted_and_the_seconds_to_go() -> None:
-    window = Window("sliding")
+    window = Window()
     window.count(10.0, 300)
     assert window.count(20.5, 300).headers == {
         "inin-ratelimit-count": "2",
@@ -60,4 +53,4 @@ def test_the_headers_say_what_was_counted_and_the_seconds_to_go() -> None:
 
 
 def test_a_token_does_not_show_itself() -> None:
-    assert "s3cret" not in repr(Token(1, "s3cret", "c", 0.0, Window("fixed")))
+    assert "s3cret" not in repr(Token(1, "s3cret", "c", 0.0))

@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from asyncreport.emulator.answers import Ask, Refused
 from asyncreport.emulator.directory import Directory
 from asyncreport.emulator.listings import Listings
+from asyncreport.emulator.messages import ApiError, Request
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.rosters import Kind, Rosters
 from asyncreport.emulator.world import World
@@ -26,12 +26,10 @@ class Office:
     def __init__(self, world: World = WORLD, **options: Any) -> None:
         given = Options(**options)
         self.rosters = Rosters(world, deleted_queues=given.deleted_queues)
-        self._listings = Listings(
-            Directory(world, given), self.rosters, most_per_page=given.most_per_page
-        )
+        self._listings = Listings(Directory(world, given), self.rosters)
 
     def __call__(self, path: str, *query: tuple[str, str]) -> dict[str, Any]:
-        ask = Ask(method="GET", path=f"/api/v2/{path}", query=query)
+        ask = Request(method="GET", path=f"/api/v2/{path}", query=query)
         return self._route(path.split("/"))(ask)
 
     def all(self, path: str, *query: tuple[str, str]) -> list[dict[str, Any]]:
@@ -44,7 +42,7 @@ class Office:
             entities += page["entities"]
         return entities
 
-    def _route(self, parts: list[str]) -> Callable[[Ask], dict[str, Any]]:
+    def _route(self, parts: list[str]) -> Callable[[Request], dict[str, Any]]:
         listings = self._listings
         kind: Kind = (
             "queue" if parts[0] == "routing" else "group" if parts[0] == "groups" else "team"
@@ -56,8 +54,6 @@ class Office:
             "team": listings.team_members,
             "queue": listings.queue_members,
         }[kind]
-        if parts[-1] == "individuals":
-            return listings.individuals
         return (
             many
             if len(parts) == 1
@@ -145,19 +141,19 @@ def test_a_hundred_are_the_most_on_these_pages(path: str) -> None:
         "queue members": f"routing/queues/{_id('queue', 'Sales')}/members",
     }
     OFFICE(of.get(path, path), ("pageSize", "100"))
-    with pytest.raises(Refused, match="pageSize"):
+    with pytest.raises(ApiError, match="pageSize"):
         OFFICE(of.get(path, path), ("pageSize", "101"))
 
 
 def test_five_hundred_are_the_most_on_the_others() -> None:
     for path in ("groups", "routing/queues", f"groups/{_id('group', 'Everyone')}/members"):
         OFFICE(path, ("pageSize", "500"))
-        with pytest.raises(Refused, match="pageSize"):
+        with pytest.raises(ApiError, match="pageSize"):
             OFFICE(path, ("pageSize", "501"))
 
 
 def test_a_cursor_that_is_none_is_a_400() -> None:
-    with pytest.raises(Refused, match="after"):
+    with pytest.raises(ApiError, match="after"):
         OFFICE("teams", ("after", "WyJ4Il0"))
 
 
@@ -182,50 +178,25 @@ def test_teams_are_found_by_how_their_name_begins_in_any_case() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "found"),
-    [
-        ("Sales", ["Sales", "Sales"]),
-        ("sales", ["Sales", "Sales"]),
-        ("*l*", ["Billing", "Réclamations", "Sales", "Sales", "Technical Support"]),
-        ("B*", ["Billing"]),
-        ("*Support", ["Technical Support"]),
-        ("Sale", []),
-        ("S[a]les", []),
-        (
-            "*",
-            [
-                "Billing",
-                "Réclamations",
-                "Rückgabe & Umtausch",
-                "Sales",
-                "Sales",
-                "Technical Support",
-                "VIP",
-            ],
-        ),
-    ],
+    ("name", "found"), [("Sales", 2), ("sales", 2), ("VIP", 1), ("Sale", 0), ("S*", 0)]
 )
-def test_queues_are_found_by_name_with_asterisks_at_its_ends(name: str, found: list[str]) -> None:
-    assert sorted(
-        queue["name"] for queue in OFFICE.all("routing/queues", ("name", name))
-    ) == sorted(found)
+def test_queues_are_found_by_name_in_any_case(name: str, found: int) -> None:
+    queues = OFFICE.all("routing/queues", ("name", name))
+    assert len(queues) == found
+    assert {queue["name"].casefold() for queue in queues} <= {name.casefold()}
 
 
-def test_ids_and_divisions_narrow() -> None:
-    group, queue, second = _id("group", "Pilot"), _id("queue", "VIP"), WORLD.divisions[1].id
-    assert [entity["id"] for entity in OFFICE.all("groups", ("id", group), ("id", "nobody"))] == [
-        group
-    ]
-    assert [entity["id"] for entity in OFFICE.all("routing/queues", ("id", queue))] == [queue]
-    assert {
-        entity["division"]["id"] for entity in OFFICE.all("routing/queues", ("divisionId", second))
-    } == {second}
-    with pytest.raises(Refused, match="id"):
-        OFFICE("groups", *(("id", str(n)) for n in range(101)))
+def test_queues_are_limited_to_a_hundred_ids() -> None:
+    queue = _id("queue", "VIP")
+    listed = OFFICE.all("routing/queues", ("id", queue), ("id", "nobody"))
+    assert [entity["id"] for entity in listed] == [queue]
+    with pytest.raises(ApiError, match="id"):
+        OFFICE("routing/queues", *(("id", str(n)) for n in range(101)))
 
 
-def test_groups_can_be_listed_the_other_way_round() -> None:
-    assert OFFICE.all("groups", ("sortOrder", "descending")) == OFFICE.all("groups")[::-1]
+def test_the_members_of_a_team_have_ids_and_no_names() -> None:
+    members = OFFICE(f"teams/{_id('team', 'Sales Nights')}/members")["entities"]
+    assert [set(member) for member in members] == [{"id", "selfUri"}] * 3
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -238,7 +209,7 @@ def test_one_is_found_by_id_and_nothing_else(kind: Kind) -> None:
         len(roster.members),
     )
     for path in (f"{PATHS[kind]}/nobody", f"{PATHS[kind]}/nobody/members"):
-        with pytest.raises(Refused, match="not found"):
+        with pytest.raises(ApiError, match="not found"):
             OFFICE(path)
 
 
@@ -294,29 +265,6 @@ def test_the_members_of_a_queue_are_those_who_work_on_it() -> None:
     assert [entity["id"] for entity in OFFICE.all(f"routing/queues/{queue.id}/members")] == on_it
 
 
-def test_the_members_of_a_queue_may_be_narrowed_to_the_joined() -> None:
-    path = f"routing/queues/{WORLD.queues[0].id}/members"
-    joined, not_joined = (OFFICE.all(path, ("joined", value)) for value in ("true", "false"))
-    assert {member["joined"] for member in joined} == {True}
-    assert {member["joined"] for member in not_joined} == {False}
-    assert len(joined) + len(not_joined) == len(OFFICE.all(path))
-    with pytest.raises(Refused, match="joined"):
-        OFFICE(path, ("joined", "maybe"))
-
-
-def test_a_teams_members_have_names_only_when_asked_for() -> None:
-    path = f"teams/{_id('team', 'Sales Nights')}/members"
-    plain, expanded = OFFICE(path)["entities"], OFFICE(path, ("expand", "entities"))["entities"]
-    assert [set(member) for member in plain] == [{"id", "selfUri"}] * 3
-    assert [member["name"] for member in expanded] == [WORLD.people[k].name for k in (7, 15, 23)]
-
-
-def test_the_individuals_of_a_group_come_at_once_and_without_its_owner() -> None:
-    page = OFFICE(f"groups/{_id('group', 'Everyone')}/individuals")
-    assert [entity["id"] for entity in page["entities"]] == _members("group", "Everyone")[1:]
-    assert "nextUri" not in page
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_members_change_from_one_call_to_the_next(kind: Kind) -> None:
     office = Office()
@@ -345,7 +293,7 @@ def test_a_deleted_queue_is_in_the_data_and_not_in_the_directory() -> None:
     office, vip = Office(deleted_queues=("VIP",)), WORLD.queues[5]
     assert vip.name not in {queue["name"] for queue in office.all("routing/queues")}
     for path in (f"routing/queues/{vip.id}", f"routing/queues/{vip.id}/members"):
-        with pytest.raises(Refused, match="not found"):
+        with pytest.raises(ApiError, match="not found"):
             office(path)
 
 
@@ -357,6 +305,6 @@ def test_teams_and_queues_of_hidden_divisions_are_as_if_they_were_not() -> None:
         listed = {entity["id"] for entity in office.all(PATHS[kind])}
         assert gone
         assert not listed & {roster.id for roster in gone}
-        with pytest.raises(Refused, match="not found"):
+        with pytest.raises(ApiError, match="not found"):
             office(f"{PATHS[kind]}/{gone[0].id}/members")
     assert len(office.all("groups")) == len(OFFICE.all("groups"))

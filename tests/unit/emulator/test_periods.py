@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncreport.core.timeline import HOUR, iso, parse_iso
-from asyncreport.emulator.answers import Refused
-from asyncreport.emulator.periods import Period, parse_interval, parse_period, split, written
+from asyncreport.emulator.messages import ApiError
+from asyncreport.emulator.periods import Period, parse_interval, parse_period, split, utc_text
 
 
 def _edges(interval: str, granularity: str | None, zone: str = "UTC") -> list[str]:
@@ -24,13 +24,11 @@ def _edges(interval: str, granularity: str | None, zone: str = "UTC") -> list[st
     ("text", "period"),
     [
         ("PT15M", Period(ms=900_000)),
-        ("PT1H30M", Period(ms=5_400_000)),
         ("PT1M", Period(ms=60_000)),
         ("P1D", Period(days=1)),
-        ("P1DT12H", Period(days=1, ms=12 * HOUR)),
         ("P1W", Period(days=7)),
         ("P1M", Period(months=1)),
-        ("P1Y2M", Period(months=14)),
+        ("PT12H", Period(ms=12 * HOUR)),
     ],
 )
 def test_periods_are_read(text: str, period: Period) -> None:
@@ -49,13 +47,18 @@ def test_periods_are_read(text: str, period: Period) -> None:
         "PT1H ",
         "",
         "PT1.5H",
+        "PT30S",
+        "PT1H30M",
+        "P1DT12H",
+        "P1Y",
+        "P0D",
         3600,
         None,
         "P" + "9" * 40 + "D",
     ],
 )
 def test_what_is_no_period_is_refused_by_name(text: object) -> None:
-    with pytest.raises(Refused, match="granularity is not an ISO-8601 period") as caught:
+    with pytest.raises(ApiError, match="granularity is not an ISO-8601 period") as caught:
         parse_period(text)
     assert (caught.value.status, caught.value.code) == (400, "bad.request")
 
@@ -94,7 +97,7 @@ def test_intervals_are_read_with_any_offset_and_without_one_as_utc() -> None:
     ],
 )
 def test_what_is_no_interval_is_refused_by_name(text: object) -> None:
-    with pytest.raises(Refused, match="interval"):
+    with pytest.raises(ApiError, match="interval"):
         parse_interval(text)
 
 
@@ -141,20 +144,20 @@ def test_weeks_run_from_the_day_of_the_start() -> None:
 
 
 def test_a_period_longer_than_the_calendar_is_one_bucket() -> None:
-    for longest in ("P9999Y", "P99999M", "P99999W", "P999999D"):
+    for longest in ("P99999M", "P99999W", "PT9999999H"):
         assert (
             len(_edges("2023-10-01T00:00:00Z/2999-01-01T00:00:00Z", longest, "Europe/Dublin")) == 1
         )
 
 
 def test_a_query_of_very_many_buckets_is_refused() -> None:
-    with pytest.raises(Refused, match="more than"):
+    with pytest.raises(ApiError, match="more than"):
         _edges("2000-01-01T00:00:00Z/2023-01-01T00:00:00Z", "PT1M")
 
 
 @given(
     st.integers(0, 4_000_000_000_000),
-    st.sampled_from(["PT15M", "PT1H", "P1D", "P1DT12H", "P1W", "P1M"]),
+    st.sampled_from(["PT15M", "PT1H", "P1D", "P1W", "P1M"]),
     st.sampled_from(
         [
             "UTC",
@@ -180,4 +183,4 @@ def test_every_instant_lies_in_the_bucket_that_it_is_counted_in(
 
 @given(st.integers(-2_000_000_000_000, 9_000_000_000_000))
 def test_instants_are_written_as_the_vendor_does(at: int) -> None:
-    assert written(at) == iso(at)
+    assert utc_text(at) == iso(at)

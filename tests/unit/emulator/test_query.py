@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from asyncreport.emulator.answers import Refused
+from asyncreport.emulator.fields import MAX_BYTES, json_object
+from asyncreport.emulator.messages import ApiError
 from asyncreport.emulator.query import Query, parse_query
-from asyncreport.emulator.shape import MOST_BYTES, body_of
+from asyncreport.emulator.sessions import Session
 from asyncreport.emulator.vocabulary import GROUP_BY, METRICS, PREDICATES
-from asyncreport.emulator.work import Session
 
 INTERVAL = "2023-10-02T00:00:00.000Z/2023-10-03T00:00:00.000Z"
 SESSION = Session(
@@ -37,7 +37,7 @@ NOBODYS = Session(
 
 def _query(**given: Any) -> Query:
     return parse_query(
-        body_of(json.dumps({"interval": INTERVAL, "metrics": ["tHandle"], **given}).encode())
+        json_object(json.dumps({"interval": INTERVAL, "metrics": ["tHandle"], **given}).encode())
     )
 
 
@@ -45,8 +45,8 @@ def _is(dimension: str, value: str) -> dict[str, Any]:
     return {"type": "dimension", "dimension": dimension, "operator": "matches", "value": value}
 
 
-def _refusal(**given: Any) -> Refused:
-    with pytest.raises(Refused) as caught:
+def _refusal(**given: Any) -> ApiError:
+    with pytest.raises(ApiError) as caught:
         _query(**given)
     return caught.value
 
@@ -78,7 +78,6 @@ def test_media_type_is_a_dimension_of_every_group() -> None:
         ({"timeZone": "../../etc/passwd"}, "passwd"),
         ({"pageSize": 100}, "pageSize"),
         ({"dateFrom": "2023-10-01"}, "dateFrom"),
-        ({"queryType": "pie"}, "pie"),
         ({"queryType": "topN"}, "queryType"),
         ({"views": [{"target": "tHandle"}]}, "views"),
         ({"alternateTimeDimension": "eventTime"}, "alternateTimeDimension"),
@@ -108,6 +107,15 @@ def test_media_type_is_a_dimension_of_every_group() -> None:
             "in",
         ),
         (
+            {
+                "filter": {
+                    "type": "and",
+                    "predicates": [{"dimension": "userId", "operator": "exists"}],
+                }
+            },
+            "exists",
+        ),
+        (
             {"filter": {"type": "and", "predicates": [_is("userId", "ada") | {"type": "metric"}]}},
             "metric",
         ),
@@ -132,8 +140,8 @@ def test_a_query_that_makes_no_sense_is_a_400_that_names_what_is_wrong(
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"text"', b"\xff"])
 def test_a_body_that_is_no_json_object_is_a_400(body: bytes) -> None:
-    with pytest.raises(Refused) as caught:
-        body_of(body)
+    with pytest.raises(ApiError) as caught:
+        json_object(body)
     assert caught.value.status == 400
 
 
@@ -141,13 +149,11 @@ def test_a_body_over_the_platforms_limit_is_a_413() -> None:
     predicates = [_is("userId", f"{n:036}") for n in range(5000)]
     refused = _refusal(filter={"type": "or", "predicates": predicates})
     assert (refused.status, refused.code) == (413, "request.entity.too.large")
-    assert refused.message == f"Maximum bytes: {MOST_BYTES}"
+    assert refused.message == f"Maximum bytes: {MAX_BYTES}"
 
 
 def test_a_null_is_as_good_as_a_field_left_out() -> None:
-    assert _query(granularity=None, filter=None, views=[], limit=None, groupBy=None).filter.passes(
-        NOBODYS
-    )
+    assert _query(granularity=None, filter=None, views=None, groupBy=None).filter.passes(NOBODYS)
 
 
 @pytest.mark.parametrize(
@@ -165,21 +171,6 @@ def test_a_null_is_as_good_as_a_field_left_out() -> None:
             {"type": "or", "predicates": [_is("mediaType", "voice"), _is("mediaType", "chat")]},
             True,
             True,
-        ),
-        (
-            {"type": "and", "predicates": [{"dimension": "userId", "operator": "exists"}]},
-            True,
-            False,
-        ),
-        (
-            {"type": "and", "predicates": [{"dimension": "userId", "operator": "notExists"}]},
-            False,
-            True,
-        ),
-        (
-            {"type": "and", "predicates": [{"dimension": "stationId", "operator": "exists"}]},
-            False,
-            False,
         ),
         ({"type": "and", "predicates": [_is("wrapUpCode", "sold")]}, False, False),
         (

@@ -1,4 +1,4 @@
-"""Routing statuses and presences: one at a time, without a gap, and in step with the work."""
+"""Routing statuses: one at a time, without a gap, and in step with the work."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncreport.core.timeline import DAY, HOUR, parse_iso
+from asyncreport.core.timeline import DAY, parse_iso
+from asyncreport.emulator.sessions import Session
 from asyncreport.emulator.statuses import STATUSES, statuses
-from asyncreport.emulator.work import Session, Stretch, Workday
+from asyncreport.emulator.work import Stretch, Workday
 from asyncreport.emulator.world import Span, World
 
 MONDAY = parse_iso("2023-10-02T00:00Z")
@@ -36,9 +37,9 @@ def _call(answer: int, end: int, queue: str | None = "q") -> Session:
 
 
 def _statuses(
-    *sessions: Session, presences: tuple[Stretch, ...] = (("ON_QUEUE", 0, 100),)
+    *sessions: Session, on_duty: tuple[Stretch, ...] = (("IDLE", 0, 100),)
 ) -> list[Stretch]:
-    return list(statuses(Workday(sessions, presences)))
+    return list(statuses(Workday(sessions, on_duty)))
 
 
 def test_who_waits_on_queue_is_idle_and_who_handles_interacts() -> None:
@@ -76,14 +77,14 @@ def test_a_missed_alert_leaves_its_agent_not_responding() -> None:
 
 
 def test_off_queue_is_before_and_after_and_at_lunch_but_work_goes_on_into_it() -> None:
-    presences = (
-        ("AVAILABLE", 0, 10),
-        ("ON_QUEUE", 10, 40),
-        ("MEAL", 40, 60),
-        ("ON_QUEUE", 60, 90),
-        ("AVAILABLE", 90, 100),
+    on_duty = (
+        ("OFF_QUEUE", 0, 10),
+        ("IDLE", 10, 40),
+        ("OFF_QUEUE", 40, 60),
+        ("IDLE", 60, 90),
+        ("OFF_QUEUE", 90, 100),
     )
-    assert _statuses(_call(30, 45), presences=presences) == [
+    assert _statuses(_call(30, 45), on_duty=on_duty) == [
         ("OFF_QUEUE", 0, 10),
         ("IDLE", 10, 30),
         ("INTERACTING", 30, 45),
@@ -94,7 +95,7 @@ def test_off_queue_is_before_and_after_and_at_lunch_but_work_goes_on_into_it() -
 
 
 def test_a_day_off_has_no_status() -> None:
-    assert _statuses(presences=()) == []
+    assert _statuses(on_duty=()) == []
 
 
 @pytest.fixture(scope="module")
@@ -182,25 +183,3 @@ def test_a_user_has_the_same_statuses_asked_for_alone_in_a_fresh_and_larger_orga
 ) -> None:
     user = WORLD.people[9].id
     assert list(World(60).statuses(*FORTNIGHT, [user, user, "nobody"])) == spans[user]
-
-
-def test_presences_follow_one_another_and_cover_the_statuses() -> None:
-    presences, told = (
-        _times([span._replace(status="") for span in found])
-        for found in (WORLD.presences(*FORTNIGHT), WORLD.statuses(*FORTNIGHT))
-    )
-    assert presences == told
-    assert {span.status for span in WORLD.presences(*FORTNIGHT)} == {
-        "AVAILABLE",
-        "ON_QUEUE",
-        "MEAL",
-        "TRAINING",
-    }
-
-
-def test_an_agent_is_on_queue_for_most_of_a_shift() -> None:
-    hours = Counter[str]()
-    for span in WORLD.presences(MONDAY, MONDAY + 5 * DAY):
-        hours[span.status] += span.end - span.start
-    assert hours["ON_QUEUE"] > 10 * hours["AVAILABLE"] > 0
-    assert hours["MEAL"] > HOUR

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from asyncreport.emulator.seen import asked_about
+from asyncreport.emulator.request_log import query_summary
 
 INTERVAL = "2023-10-02T00:00:00.000Z/2023-10-03T00:00:00.000Z"
 
@@ -28,7 +28,7 @@ def test_a_query_tells_its_interval_and_users_however_deep_they_stand() -> None:
         "interval": INTERVAL,
         "filter": {"type": "and", "clauses": [clause], "predicates": [_predicate("ada")]},
     }
-    assert asked_about(json.dumps(given).encode()) == (INTERVAL, ["ada", "bob"])
+    assert query_summary(json.dumps(given).encode()) == (INTERVAL, ["ada", "bob"])
 
 
 def test_a_query_of_the_entities_contract_tells_its_dates_and_not_its_granularity() -> None:
@@ -40,8 +40,8 @@ def test_a_query_of_the_entities_contract_tells_its_dates_and_not_its_granularit
     ]
     users = {"type": "in", "path": "conversation.user.id", "value": ["bob", "ada"]}
     given = {"where": {"predicates": [*dates, users]}, "interval": "PT1H"}
-    assert asked_about(json.dumps(given).encode()) == (INTERVAL, ["ada", "bob"])
-    assert asked_about(
+    assert query_summary(json.dumps(given).encode()) == (INTERVAL, ["ada", "bob"])
+    assert query_summary(
         json.dumps({"where": {"predicates": dates[:1]}, "interval": "PT1H"}).encode()
     ) == (None, [])
 
@@ -51,4 +51,4 @@ def test_a_query_of_the_entities_contract_tells_its_dates_and_not_its_granularit
     [b"", b"grant_type=client_credentials", b"[1]", b"null", b'{"interval": 5}', b'{"where": 5}'],
 )
 def test_any_other_body_tells_nothing(body: bytes) -> None:
-    assert asked_about(body) == (None, [])
+    assert query_summary(body) == (None, [])
