@@ -1,17 +1,17 @@
-"""Every error, one class per *who must act next*. Pure.
+"""Define every error: one class per person who must act next. Pure.
 
     AsyncReportError
-      ConfigError        who wrote the job file or .env          exit 2
-        UnknownTeamError the same, or who keeps the directory
-      AuthError          who owns the OAuth client (401, 403)    exit 3
+      ConfigError         the author of the job file or .env         exit 2
+        UnknownTeamError  the same, or the owner of the directory
+      AuthError           the owner of the OAuth client (401, 403)   exit 3
       ApiError
-        TransientError   nobody: the client waits
-        RejectedError    who wrote the query                     exit 4
-      RetriesExhausted   run it again later                      exit 1
-      StoreError         the disk, the lock                      exit 5
-        DamagedPartError nobody: it is fetched again
+        TransientError    nobody: the client retries
+        RejectedError     the author of the query                    exit 4
+      RetriesExhausted    nobody: run again later                    exit 1
+      StoreError          the owner of the disk                      exit 5
+        DamagedPartError  nobody: the part is fetched again
 
-A message is subject, fact, next step; one that comes from the API begins with the correlation id.
+A message is subject, fact, next step. A message about a response begins with its correlation id.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Literal
 
-#: the platform's word for an answer that it does not give for its size, and ours for one that is not read
+#: the platform's code for a response that it does not send because of its size; also used for a
+#: response that we do not read because of its size
 TOO_LARGE = "response.entity.too.large"
 
-#: our word for an answer with a bucket that was not asked for
+#: our code for a response with a bucket that was not asked for
 OFF_GRID = "off.grid"
-
 
 #: why a request was given up; see RetriesExhausted
 Reason = Literal["lane", "late", "silent", "busy"]
 
 
 class AsyncReportError(Exception):
-    """The root: what the command line turns into one short message and an exit code."""
+    """The base of all errors that the command line turns into a short message and an exit code."""
 
-    #: the process's exit code when this error ends a command
+    #: the exit code of a command that ends with this error
     exit_code: ClassVar[int] = 1
 
     @property
     def correlation_id(self) -> str | None:
-        """Give the id that a message of the API begins with, which the vendor's support asks for."""
+        """Give the id at the beginning of a message; the vendor's support asks for it."""
         match = re.match(r"\[([^\]]+)\] ", str(self))
         return match and match[1]
 
 
 class ConfigError(AsyncReportError):
-    """Report what is wrong in a job file, an option or `.env`: where, what was given, what is accepted."""
+    """Report what is wrong in a job file, an option or `.env`: place, value, accepted values."""
 
     exit_code = 2
 
 
 class UnknownTeamError(ConfigError):
-    """Report a group, team or queue that the directory does not have, or has several of."""
+    """Report a group, team or queue that does not exist in the directory, or exists twice."""
 
 
 class AuthError(AsyncReportError):
@@ -60,15 +60,16 @@ class AuthError(AsyncReportError):
 
 
 class ApiError(AsyncReportError):
-    """Report an answer of the API that is not the data asked for."""
+    """Report a response that is not the data that was asked for."""
 
     exit_code = 4
 
 
 class TransientError(ApiError):
-    """Report one attempt that failed in a way which another attempt may mend.
+    """Report a failed attempt that a retry may fix.
 
-    `retry_after` is the server's own word on when to come back, in seconds; `status` the HTTP status where there was one.
+    `status` is the HTTP status if a response came; `retry_after` is the server's own delay in
+    seconds.
     """
 
     exit_code = 1
@@ -82,14 +83,14 @@ class TransientError(ApiError):
 
     @property
     def timed_out(self) -> bool:
-        """Tell whether the server, or our patience with it, ran out of time: a smaller question may be answered."""
+        """Tell whether the server or our own timeout gave up; a smaller request may succeed."""
         return self.status in {408, 504} or isinstance(self.__cause__, TimeoutError)
 
 
 class RejectedError(ApiError):
-    """Report a query that the server refused, or an answer that breaks the documented form.
+    """Report a query that the server refused, or a response that breaks the documented form.
 
-    `status` is the HTTP status and `code` the server's word for the trouble, where it refused.
+    If the server refused, `status` is the HTTP status and `code` the server's error code.
     """
 
     def __init__(self, message: str, *, status: int | None = None, code: str = "") -> None:
@@ -103,11 +104,12 @@ class RetriesExhausted(AsyncReportError):
 
     `reason` says what may help:
 
-    * `lane`: the request was not sent, because its client got no token or no turn. Another client may send it.
-    * `late`: it timed out twice, or at the last attempt, while the server answered other requests of this client. A smaller
-      request may be answered.
-    * `silent`: it timed out in the same way, and the server answered no other request of this client for a while. A smaller
-      request may be answered, but the server may also be down.
+    * `lane`: the request was not sent, because its client got no token or no turn. Another client
+      may send it.
+    * `late`: it timed out twice, or at the last attempt, while the server answered other requests
+      of this client. A smaller request may be answered.
+    * `silent`: it timed out in the same way, and the server answered no other request of this
+      client for a while. A smaller request may be answered, but the server may also be down.
     * `busy`: any other failure, for example 503 or 429. The same request may be answered later.
     """
 
@@ -117,13 +119,16 @@ class RetriesExhausted(AsyncReportError):
 
 
 class StoreError(AsyncReportError):
-    """Report trouble with the state folder or an output file."""
+    """Report a failure with the state folder or an output file."""
 
     exit_code = 5
 
 
 class DamagedPartError(StoreError):
-    """Report a part whose file is not what was saved; `number` is the part's, `fact` the message without its next step."""
+    """Report a part whose file is not what was saved.
+
+    `number` is the number of the part; `fact` is the message without the next step.
+    """
 
     def __init__(self, fact: str, *, number: int) -> None:
         super().__init__(f"{fact}; delete this file and run again: it is fetched again")

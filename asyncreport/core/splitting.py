@@ -1,6 +1,7 @@
-"""Cut a chunk into pieces where the server gives no answer to the whole, and put their records together again. Pure.
+"""Split a chunk into pieces if the server does not answer the whole; join their records. Pure.
 
-Pieces tile their chunk: users x buckets, nothing lost and nothing twice. They are chunks themselves, and fill one part.
+Pieces tile their chunk (users x buckets): nothing is lost and nothing is fetched twice. A piece is
+a chunk itself, and the pieces of a chunk fill one part.
 """
 
 from __future__ import annotations
@@ -15,139 +16,159 @@ from msgspec.structs import replace
 
 from asyncreport.core.columns import null_first
 from asyncreport.core.errors import TOO_LARGE, AsyncReportError, RejectedError, RetriesExhausted
-from asyncreport.core.job import Chunk
+from asyncreport.core.job import Chunk, batches
 from asyncreport.core.records import Block
+from asyncreport.core.text import describe_batch
 from asyncreport.core.timeline import Grid, Interval
 
-#: why a smaller question may be answered: its answer is too large, it came too late, or the question itself is too long
+#: why a smaller request may be answered: the response is too large, it comes too late, or the
+#: request itself is too long
 SplitReason = Literal["large", "late", "long"]
 
 
 @dataclass(slots=True)
 class Bound:
-    """How much a server was seen to answer at once after it gave no answer to more; None: it answered whatever it was asked."""
+    """The most that a server answered after it failed to answer more; None: no failure yet."""
 
     #: users x buckets, of listed users
     cells: int | None = None
-    #: of everyone
+    #: buckets of everyone
     buckets: int | None = None
-    #: that one question names
+    #: users in one request
     users: int | None = None
 
     def learn(self, reason: SplitReason, answered: Sequence[Chunk], grid: Grid) -> None:
-        """Keep to the largest of a chunk's pieces where the whole had met with trouble; a bound never rises."""
-        most = max(size(piece, grid) for piece in answered)
+        """Lower the bound to the largest answered piece of a chunk that had to be split."""
+        largest = max(size(piece, grid) for piece in answered)
         if reason == "long":
-            self.users = _least(self.users, max(len(piece.users or ()) for piece in answered))
+            most_users = max(len(piece.users or ()) for piece in answered)
+            self.users = _lower(self.users, most_users)
         elif answered[0].users is None:
-            self.buckets = _least(self.buckets, most)
+            self.buckets = _lower(self.buckets, largest)
         else:
-            self.cells = _least(self.cells, most)
+            self.cells = _lower(self.cells, largest)
 
 
-def _least(known: int | None, new: int) -> int:
-    return new if known is None else min(known, new)
+def _lower(bound: int | None, answered: int) -> int:
+    return answered if bound is None else min(bound, answered)
 
 
 def size(piece: Chunk, grid: Grid) -> int:
-    """Count users x buckets, or the buckets alone where everyone is asked for."""
-    return (len(grid.edges(piece.interval)) - 1) * (1 if piece.users is None else len(piece.users))
+    """Count users x buckets; only the buckets of a piece of everyone."""
+    buckets = grid.count(piece.interval)
+    if piece.users is None:
+        return buckets
+    return buckets * len(piece.users)
 
 
 def split_reason(error: AsyncReportError) -> SplitReason | None:
-    """Tell whether a smaller question may be answered where this error was the answer."""
-    if isinstance(error, RejectedError):
-        return "large" if error.code == TOO_LARGE else "long" if error.status == 413 else None
+    """Say why a smaller request may be answered; None: it would fail with this error too."""
     if isinstance(error, RetriesExhausted) and error.reason in {"late", "silent"}:
         return "late"
+    if not isinstance(error, RejectedError):
+        return None
+    if error.code == TOO_LARGE:
+        return "large"
+    if error.status == 413:
+        return "long"
     return None
 
 
-def tile(chunk: Chunk, grid: Grid, bound: Bound, *, alone: bool) -> list[Chunk]:
-    """Cut a chunk into pieces within a bound, in order of time; `alone`: each bucket is a question of its own anyhow."""
+def tile(chunk: Chunk, grid: Grid, bound: Bound, *, single_buckets: bool) -> list[Chunk]:
+    """Split a chunk into pieces within a bound, in order of time.
+
+    `single_buckets`: the contract sends a request for each bucket anyway, so that each is a piece.
+    """
     edges = grid.edges(chunk.interval)
-    most, batches = bound.buckets, [chunk.users]
-    if chunk.users is not None:
-        together = min(
-            limit for limit in (len(chunk.users), bound.users, bound.cells) if limit is not None
-        )
-        batches = [chunk.users[at : at + together] for at in range(0, len(chunk.users), together)]
-        most = None if bound.cells is None else bound.cells // together
-    step = 1 if alone else min(most or len(edges), len(edges))
+    together = _users_together(chunk, bound)
+    step = 1 if single_buckets else _buckets_together(bound, together) or len(edges)
     cuts = (*edges[:-1:step], edges[-1])
-    return [
-        replace(chunk, interval=Interval(start, end), users=users)
-        for start, end in pairwise(cuts)
-        for users in batches
-    ]
+    pieces = []
+    for start, end in pairwise(cuts):
+        piece = replace(chunk, interval=Interval(start, end))
+        pieces += _by_users(piece, together)
+    return pieces
+
+
+def _users_together(chunk: Chunk, bound: Bound) -> int | None:
+    """Give how many users one piece may have, each with at least one bucket; None: everyone."""
+    if chunk.users is None:
+        return None
+    limits = (len(chunk.users), bound.users, bound.cells)
+    return min(limit for limit in limits if limit is not None)
+
+
+def _buckets_together(bound: Bound, users: int | None) -> int | None:
+    """Give how many buckets one piece of so many users may have; None: any number."""
+    if users is None:
+        return bound.buckets
+    if bound.cells is None:
+        return None
+    return bound.cells // users
+
+
+def _by_users(piece: Chunk, together: int | None) -> list[Chunk]:
+    if piece.users is None or together is None:
+        return [piece]
+    return [replace(piece, users=users) for users in batches(piece.users, together)]
 
 
 def halves(piece: Chunk, grid: Grid, reason: SplitReason) -> Sequence[Chunk]:
-    """Cut a piece in two: at the bucket edge in its middle, a single bucket between two users; nothing where it cannot be cut.
+    """Split a piece in two at its middle bucket edge, or a single bucket between two users.
 
-    A question that is too long has too many users, and no interval makes it shorter.
+    Give nothing if it cannot be split. A request that is too long is split between users, because a
+    shorter interval does not make it shorter.
     """
     edges = grid.edges(piece.interval)
-    if reason != "long" and len(edges) > 2:
+    if len(edges) > 2 and reason != "long":
         middle = edges[len(edges) // 2]
-        spans = Interval(edges[0], middle), Interval(middle, edges[-1])
-        return [replace(piece, interval=span) for span in spans]
+        return [
+            replace(piece, interval=Interval(edges[0], middle)),
+            replace(piece, interval=Interval(middle, edges[-1])),
+        ]
     users = piece.users or ()
     if len(users) < 2:
         return ()
-    middle = len(users) // 2
-    return [replace(piece, users=users[:middle]), replace(piece, users=users[middle:])]
+    half = len(users) // 2
+    return [replace(piece, users=users[:half]), replace(piece, users=users[half:])]
 
 
 def smallest_piece(piece: Chunk, grid: Grid) -> Chunk:
-    """Give the smallest part of a piece that can be asked for: its first bucket, of its first user."""
+    """Give the smallest piece of a piece: its first bucket, of its first user."""
     start, end = grid.edges(piece.interval)[:2]
-    return replace(
-        piece, interval=Interval(start, end), users=None if piece.users is None else piece.users[:1]
-    )
+    first = piece.users and piece.users[:1]
+    return replace(piece, interval=Interval(start, end), users=first)
 
 
-def join(answers: Iterable[Sequence[Block]]) -> list[Block]:
-    """Put the blocks of pieces, in order of time, together to those of their chunk."""
-    whole: defaultdict[str | None, list[Block]] = defaultdict(list)
-    for blocks in answers:
+def join(pieces: Iterable[Sequence[Block]]) -> list[Block]:
+    """Join the blocks of pieces, given in order of time, to the blocks of their chunk."""
+    by_user: defaultdict[str | None, list[Block]] = defaultdict(list)
+    for blocks in pieces:
         for block in blocks:
-            whole[block.user].append(block)
-    return [_joined(user, whole[user]) for user in sorted(whole, key=null_first)]
+            by_user[block.user].append(block)
+    return [_joined(user, by_user[user]) for user in sorted(by_user, key=null_first)]
 
 
 def _joined(user: str | None, blocks: Sequence[Block]) -> Block:
-    lines, queues = (
-        b"".join(block.lines for block in blocks),
-        frozenset[str]().union(*(block.queues for block in blocks)),
-    )
-    return Block(user, lines, sum(block.count for block in blocks), queues)
+    lines = b"".join(block.lines for block in blocks)
+    count = sum(block.count for block in blocks)
+    queues = frozenset[str]().union(*(block.queues for block in blocks))
+    return Block(user, lines, count, queues)
 
 
 def next_step(piece: Chunk, reason: SplitReason) -> str:
-    """Say what is left to do about a piece that cannot be cut."""
-    # No cut by users would hold what is of no user.
-    everyone = (
-        ": list users or teams, or set contract: query-jobs"
-        if piece.users is None and reason != "long"
-        else ""
-    )
-    return f"which cannot be cut smaller{everyone}"
+    """Say what the user can do about a piece that cannot be split."""
+    fact = "which cannot be split further"
+    if piece.users is None and reason != "long":
+        # Everyone cannot be split between users: what no user handled would be lost.
+        return f"{fact}: list users or teams, or set contract: query-jobs"
+    return fact
 
 
 def with_piece(error: AsyncReportError, piece: Chunk, fact: str) -> AsyncReportError:
-    """Say of the error that ends a chunk which piece of it met it, and why that is not cut again."""
-    text = f"{error}; this was {piece.interval} of {_who(piece.users)}, {fact}"
+    """Add to the error that ends a chunk which piece failed, and why it is not split again."""
+    request = f"{piece.interval} of {describe_batch(piece.users)}"
+    text = f"{error}; the request was for {request}, {fact}"
     if isinstance(error, RejectedError):
         return RejectedError(text, status=error.status, code=error.code)
     return RetriesExhausted(text)
-
-
-def _who(users: Sequence[str] | None) -> str:
-    if users is None:
-        return "everyone"
-    return (
-        f"user {users[0]}"
-        if len(users) == 1
-        else f"{len(users)} users from {users[0]} to {users[-1]}"
-    )

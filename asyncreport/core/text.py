@@ -14,7 +14,8 @@ _DAY = 86_400
 def printable(text: str) -> str:
     """Replace every character that is not printable with a blank.
 
-    Line breaks, escape sequences and direction marks of a server's text would move the cursor of a terminal.
+    Line breaks, escape sequences and direction marks in a server's text would move the cursor of a
+    terminal.
     """
     if text.isprintable():
         return text
@@ -36,7 +37,7 @@ def one_line(text: str, longest: int) -> str:
 
 
 def plural(number: int, singular: str, many: str | None = None) -> str:
-    """Choose the form of a word for a number: `chunk`, `chunks`; `many` is the form if not with s."""
+    """Choose the form of a word for a number: `chunk`, `chunks`, or `many` if it is irregular."""
     if number == 1:
         return singular
     return f"{singular}s" if many is None else many
@@ -98,3 +99,11 @@ def describe_users(users: Sequence[str] | None) -> str:
     if len(users) == 1:
         return f"user {users[0]}"
     return counted(len(users), "user")
+
+
+def describe_batch(users: Sequence[str] | None) -> str:
+    """Describe sorted users by the first and the last: `12 users from 0a1b to 9c8d`."""
+    text = describe_users(users)
+    if users is None or len(users) < 2:
+        return text
+    return f"{text} from {users[0]} to {users[-1]}"

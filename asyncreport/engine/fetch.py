@@ -122,7 +122,7 @@ class _ChunkFetch:
     def _tile(self, chunk: Chunk) -> list[Chunk]:
         """Split a chunk into pieces of the size that worked before."""
         alone = contracts.one_bucket_per_query(self.query, self.state)
-        return splitting.tile(chunk, self.query.grid, self.state.bound, alone=alone)
+        return splitting.tile(chunk, self.query.grid, self.state.bound, single_buckets=alone)
 
     def _learn(self, pieces: Sequence[Chunk]) -> None:
         """Note for later chunks which size worked."""

@@ -183,11 +183,11 @@ def test_an_answer_that_would_not_fit_into_memory_is_asked_for_in_pieces(
     [
         (
             LISTED,
-            f"2024-01-08T00:00:00.000Z/2024-01-15T00:00:00.000Z of user {min(USERS)}, which cannot be cut smaller",
+            f"2024-01-08T00:00:00.000Z/2024-01-15T00:00:00.000Z of user {min(USERS)}, which cannot be split further",
         ),
         (
             {},
-            "2024-01-08T00:00:00.000Z/2024-01-15T00:00:00.000Z of everyone, which cannot be cut smaller: "
+            "2024-01-08T00:00:00.000Z/2024-01-15T00:00:00.000Z of everyone, which cannot be split further: "
             "list users or teams, or set contract: query-jobs",
         ),
     ],
@@ -205,7 +205,7 @@ def test_what_cannot_be_cut_any_more_is_told_with_the_servers_words(
         )
     assert result.code == 4
     assert "400 response.entity.too.large: The response is over the size limit" in result.err
-    assert f"; this was {end}" in result.err.replace("\n", "")
+    assert f"; the request was for {end}" in result.err.replace("\n", "")
 
 
 def test_a_question_that_is_too_long_names_fewer_users(boundless: Handle, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The accumulator and the arithmetic: nothing is lost, nothing is counted twice, ratios come last."""
+"""The accumulator and the arithmetic: nothing is lost or counted twice, ratios come last."""
 
 from __future__ import annotations
 

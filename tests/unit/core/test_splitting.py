@@ -1,4 +1,4 @@
-"""Pieces: they tile their chunk exactly, lie on its grid, and keep within what the server is known to answer."""
+"""Pieces tile their chunk exactly, lie on its grid, and stay within what the server answers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from asyncreport.core.splitting import (
 from asyncreport.core.timeline import Granularity, Grid, Interval
 
 HOURS = Grid(Granularity.PT1H, "UTC")
-#: no two of its days are sure to have the same length
+#: days of 23, 24 and 25 hours
 DAYS = Grid(Granularity.P1D, "Europe/Dublin")
 
 Cell = tuple[tuple[int, int], str | None]
@@ -53,7 +53,7 @@ def chunk(buckets: int, users: int | None, grid: Grid = HOURS) -> Chunk:
 
 
 def cells(pieces: Iterable[Chunk], grid: Grid) -> Counter[Cell]:
-    """Count how often each bucket of each user is asked for; fails where a piece does not lie on bucket edges."""
+    """Count how often each bucket of each user is requested; fail if a piece is off the grid."""
     found: Counter[Cell] = Counter()
     for piece in pieces:
         edges = grid.edges(piece.interval)
@@ -80,11 +80,14 @@ def test_tiles_cover_the_chunk_once_within_the_bound(
     most: int | None,
     most_buckets: int | None,
     most_users: int | None,
-    alone: bool,
+    single_buckets: bool,
 ) -> None:
     whole = chunk(buckets, users, grid)
     tiles = tile(
-        whole, grid, Bound(cells=most, buckets=most_buckets, users=most_users), alone=alone
+        whole,
+        grid,
+        Bound(cells=most, buckets=most_buckets, users=most_users),
+        single_buckets=single_buckets,
     )
     assert cells(tiles, grid) == cells([whole], grid)
     assert max(cells(tiles, grid).values()) == 1
@@ -96,7 +99,7 @@ def test_tiles_cover_the_chunk_once_within_the_bound(
         else:
             assert most is None or size(piece, grid) <= most
             assert most_users is None or len(piece.users or ()) <= most_users
-        assert not alone or len(grid.edges(piece.interval)) == 2
+        assert not single_buckets or len(grid.edges(piece.interval)) == 2
 
 
 @given(
@@ -108,7 +111,7 @@ def test_tiles_cover_the_chunk_once_within_the_bound(
 def test_halves_cover_their_piece_once_and_are_each_smaller(
     buckets: int, users: int | None, grid: Grid, why: SplitReason
 ) -> None:
-    """Down to a bucket of a user, or of everyone; a question that is too long ends at one user."""
+    """Down to one bucket of one user or of everyone; a request that is too long ends at one user."""
     whole = chunk(buckets, users, grid)
     parts = halves(whole, grid, why)
     if not parts:
@@ -123,7 +126,7 @@ def test_halves_cover_their_piece_once_and_are_each_smaller(
         assert {part.users for part in parts} == {whole.users}
 
 
-def test_the_least_part_of_a_piece_is_a_bucket_of_a_user() -> None:
+def test_the_smallest_piece_is_one_bucket_of_one_user() -> None:
     assert (
         size(smallest_piece(chunk(24, 5), HOURS), HOURS)
         == size(smallest_piece(chunk(24, None), HOURS), HOURS)
@@ -147,13 +150,13 @@ def test_the_least_part_of_a_piece_is_a_bucket_of_a_user() -> None:
         (RetriesExhausted("", reason="silent"), "late"),
     ],
 )
-def test_only_what_a_smaller_question_may_mend_is_cut(
+def test_a_chunk_is_split_only_if_a_smaller_request_may_be_answered(
     error: AsyncReportError, why: SplitReason | None
 ) -> None:
     assert split_reason(error) == why
 
 
-def test_a_bound_is_the_largest_piece_that_was_answered_and_never_rises() -> None:
+def test_a_bound_is_the_largest_answered_piece_and_never_rises() -> None:
     bound = Bound()
     bound.learn("large", [chunk(3, 10), chunk(4, 10), chunk(1, 1)], HOURS)
     bound.learn("late", [chunk(9, 10)], HOURS)
@@ -169,10 +172,10 @@ def test_a_bound_is_the_largest_piece_that_was_answered_and_never_rises() -> Non
         max_size=16,
     )
 )
-def test_joined_blocks_hold_every_row_once_by_user_and_in_order_of_time(
+def test_joined_blocks_have_every_row_once_by_user_in_order_of_time(
     asked: list[tuple[int, str | None]],
 ) -> None:
-    """Each piece holds some users, in their order."""
+    """Each piece has some users, in order."""
     pieces = [
         [
             Block(user, b"%d\n" % at, 1)
@@ -189,21 +192,21 @@ def test_joined_blocks_hold_every_row_once_by_user_and_in_order_of_time(
         assert block.count == sum(who == block.user for _, who in asked)
 
 
-def test_the_end_of_cutting_is_told_with_interval_users_and_next_step() -> None:
+def test_a_piece_that_cannot_be_split_is_reported_with_interval_users_and_next_step() -> None:
     error = RejectedError("[id] POST /x: 400 too large", status=400, code=TOO_LARGE)
     everyone, anna = chunk(1, None), chunk(1, 1)
     end = with_piece(error, everyone, next_step(everyone, "large"))
     span = "2024-04-01T00:00:00.000Z/2024-04-01T01:00:00.000Z"
     assert str(end) == (
-        f"[id] POST /x: 400 too large; this was {span} of everyone, which cannot be cut smaller: "
+        f"[id] POST /x: 400 too large; the request was for {span} of everyone, which cannot be split further: "
         "list users or teams, or set contract: query-jobs"
     )
     assert isinstance(end, RejectedError)
     assert (end.status, end.code, end.correlation_id) == (400, TOO_LARGE, "id")
     assert str(with_piece(error, anna, next_step(anna, "large"))).endswith(
-        f"; this was {span} of user u000, which cannot be cut smaller"
+        f"; the request was for {span} of user u000, which cannot be split further"
     )
     late = with_piece(RetriesExhausted("late"), chunk(1, 3), "so")
     assert isinstance(late, RetriesExhausted)
-    assert str(late) == f"late; this was {span} of 3 users from u000 to u002, so"
+    assert str(late) == f"late; the request was for {span} of 3 users from u000 to u002, so"
     assert late.correlation_id is None

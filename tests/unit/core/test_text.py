@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from asyncreport.core.text import (
     age,
     counted,
+    describe_batch,
     describe_users,
     duration,
     first_items,
@@ -129,3 +130,6 @@ def test_users_are_described_in_a_few_words() -> None:
     assert describe_users(None) == "everyone"
     assert describe_users(("u1",)) == "user u1"
     assert describe_users(("u1", "u2")) == "2 users"
+    assert describe_batch(None) == "everyone"
+    assert describe_batch(("u1",)) == "user u1"
+    assert describe_batch(("u1", "u2", "u3")) == "3 users from u1 to u3"

@@ -296,7 +296,8 @@ def test_a_query_that_is_too_long_is_split_by_users() -> None:
     assert fetched(server, state=state) == WHOLE
     assert state.bound.users == 2
     with pytest.raises(
-        RejectedError, match=r"^\[id\] long; this was .* of user anna, which cannot be cut smaller$"
+        RejectedError,
+        match=r"^\[id\] long; the request was for .* of user anna, which cannot be split further$",
     ):
         fetched(Bounded(RejectedError("[id] long", status=413), most=10))
 
