@@ -56,7 +56,9 @@ async def open_lanes(
 ) -> AsyncIterator[tuple[list[Lane], RequestCounts]]:
     """Open a connection: one lane per client, all with one transport; `rng` draws from [0, 1)."""
     counts = RequestCounts()
-    proxy = "" if connection.proxy is None else connection.proxy.reveal()
+    proxy_secrets: frozenset[str] = frozenset()
+    if connection.proxy is not None:
+        proxy_secrets = proxy_credentials(connection.proxy.reveal())
     async with Transport(connection, limits, room) as transport:
         lanes = []
         for client in connection.clients:
@@ -70,7 +72,7 @@ async def open_lanes(
                 throttle=throttle,
                 counts=counts,
                 rng=rng,
-                proxy_secrets=proxy_credentials(proxy),
+                proxy_secrets=proxy_secrets,
             )
             lanes.append(lane)
         yield lanes, counts

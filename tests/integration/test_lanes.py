@@ -1,4 +1,4 @@
-"""Several OAuth clients of one organisation on the real wire: one output, shared work, and a client that is lost."""
+"""Several OAuth clients of one organisation: shared work, one output, and a client that is lost."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def job(folder: Path, emulator: Handle, clients: list[dict[str, str]], **section
 
 
 def by_client(emulator: Handle, since: int) -> Counter[str | None]:
-    """Count the queries of each client that were answered."""
+    """Count the answered queries of each client."""
     queries = [
         entry
         for entry in emulator.log()[since:]
@@ -56,7 +56,7 @@ def by_client(emulator: Handle, since: int) -> Counter[str | None]:
     return Counter(entry["client"] for entry in queries)
 
 
-def test_two_clients_share_the_work_and_the_output_is_that_of_one(
+def test_two_clients_share_the_work_and_give_the_output_of_one(
     emulator: Handle, tmp_path: Path
 ) -> None:
     run_here(job(tmp_path / "one", emulator, CLIENTS[:1]))
@@ -74,7 +74,9 @@ def test_two_clients_share_the_work_and_the_output_is_that_of_one(
     assert summary.requests == len(emulator.log()) - before, "of both lanes"
 
 
-def test_a_client_deactivated_in_the_middle_costs_a_warning_and_no_record(tmp_path: Path) -> None:
+def test_a_client_deactivated_during_a_run_causes_a_warning_and_loses_no_record(
+    tmp_path: Path,
+) -> None:
     with emulator_process(agents=6, seed=5, requests_per_minute=0, clients=2) as emulator:
         run_here(job(tmp_path / "one", emulator, CLIENTS[:1]))
         emulator.faults(
@@ -105,7 +107,7 @@ def test_the_refusal_of_the_last_client_ends_the_run(emulator: Handle, tmp_path:
 
 
 @pytest.mark.parametrize("contract", ["aggregates", "query-jobs"])
-def test_a_verification_goes_on_with_the_clients_that_are_let_in(
+def test_a_verification_goes_on_with_the_clients_that_are_accepted(
     emulator: Handle, tmp_path: Path, contract: str
 ) -> None:
     path = job(tmp_path, emulator, [CLIENTS[2], CLIENTS[1]], contract=contract)
@@ -119,7 +121,7 @@ def test_a_verification_goes_on_with_the_clients_that_are_let_in(
     assert "the server's totals are those of the parts: 6 users" in result.out
 
 
-def test_a_verification_without_a_client_ends_as_a_run_does(
+def test_a_verification_whose_clients_are_all_refused_ends_like_a_run(
     emulator: Handle, tmp_path: Path
 ) -> None:
     assert run_here(job(tmp_path, emulator, CLIENTS[:2])).complete
@@ -130,7 +132,7 @@ def test_a_verification_without_a_client_ends_as_a_run_does(
 
 
 @pytest.mark.parametrize("contract", ["query-jobs", "entities"])
-def test_other_contracts_go_on_without_a_client_that_is_refused(
+def test_other_contracts_go_on_without_a_refused_client(
     emulator: Handle, tmp_path: Path, contract: str
 ) -> None:
     span = {**RANGE, "end": "2024-01-08"}
@@ -146,12 +148,12 @@ def test_other_contracts_go_on_without_a_client_that_is_refused(
     )
 
 
-def test_a_client_whose_tokens_are_not_to_be_had_costs_no_record(
+def test_a_client_without_a_token_loses_no_record(
     emulator: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither in look-ups nor in the pull; it is accused of nothing."""
+    """Neither in look-ups nor in chunks; it is not reported as refused."""
     monkeypatch.setattr("asyncreport.export.lanes.random", SimpleNamespace(random=lambda: 0.0))
-    # This contract alone says in the body who asks for a token.
+    # Only this contract names the client in the body of the token request.
     sections = {"contract": "entities", "teams": [{"name": "everyone"}]}
     run_here(job(tmp_path / "one", emulator, CLIENTS[:1], **sections))
     emulator.faults([{"match": {"path": "/oauth/token", "body": IDS[0]}, "do": {"status": 503}}])
@@ -169,29 +171,29 @@ def test_a_client_whose_tokens_are_not_to_be_had_costs_no_record(
     )
 
 
-def test_without_any_token_the_chunks_are_missing_for_one_reason(
+def test_without_any_token_all_chunks_are_missing_for_one_reason(
     emulator: Handle, tmp_path: Path
 ) -> None:
-    """It is told once, and the server is left alone meanwhile."""
+    """It is reported once, and few requests are sent."""
     emulator.faults([{"match": {"path": "/oauth/token"}, "do": {"status": 503}}])
     before = len(emulator.log())
     path = job(tmp_path, emulator, CLIENTS[:2], contract="entities", limits={"max_attempts": 1})
     result = call("run", str(path), cwd=tmp_path)
     assert result.code == 1
     assert result.err.count("POST /oauth/token: 503") == 2, (
-        "in the warning of the first client that is lost, and for what is missing"
+        "in the warning about the first lost client, and as the reason of the gaps"
     )
     assert "30 chunks are missing" in result.err
     assert len(emulator.log()) - before < 20
 
 
-def test_look_ups_are_asked_of_a_client_that_is_let_in(emulator: Handle, tmp_path: Path) -> None:
-    """The first one is unknown: members, the number of users and names are had from the second."""
+def test_look_ups_use_a_client_that_is_accepted(emulator: Handle, tmp_path: Path) -> None:
+    """The first one is unknown; the second one gets members, the number of users and names."""
     path = job(tmp_path, emulator, [CLIENTS[2], CLIENTS[1]], teams=[{"name": "everyone"}])
     planned = call("plan", str(path), cwd=tmp_path)
     assert planned.code == 0
     assert planned.out.startswith(f"warning: default: client {IDS[2]} was refused")
-    assert "at 30000 a minute with each of 2 clients" in planned.out
+    assert "at 30,000 requests per minute with each of 2 clients" in planned.out
     result = call("run", str(path), cwd=tmp_path)
     assert (result.code, result.out) == (0, ""), result.err
     assert all(
@@ -201,7 +203,7 @@ def test_look_ups_are_asked_of_a_client_that_is_let_in(emulator: Handle, tmp_pat
     )
 
 
-def test_a_check_tells_of_each_client(emulator: Handle, tmp_path: Path) -> None:
+def test_a_check_reports_each_client(emulator: Handle, tmp_path: Path) -> None:
     result = call("check", str(job(tmp_path, emulator, [CLIENTS[1], CLIENTS[2]])), cwd=tmp_path)
     lines = result.out.splitlines()
     assert result.code == 3

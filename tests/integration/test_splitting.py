@@ -1,4 +1,7 @@
-"""Answers that are too large or too late: chunks are cut until the server answers, and the output is that of a server without bounds."""
+"""Responses that are too large or too late: chunks are split until the server answers.
+
+The output is that of a server without bounds.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,15 @@ SIZE = {"agents": 12, "seed": 5, "requests_per_minute": 0, "job_polls": 0}
 USERS = [person.id for person in World(agents=12, seed=5).people]
 #: two chunks of 168 hours
 RANGE = {"start": "2024-01-08", "end": "2024-01-22", "granularity": "PT1H", "chunk": "P7D"}
+#: the first of them, as messages write it
+WEEK = "2024-01-08T00:00:00.000Z/2024-01-15T00:00:00.000Z"
 LISTED = {"teams": [{"name": "all", "users": USERS}]}
 QUERY = "aggregates/query"
 
 
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no backoff wait and polls follow soon; which waits there are is the unit tests' matter."""
+    """Remove the waits between attempts and polls; unit tests check them."""
     monkeypatch.setattr("asyncreport.export.lanes.random", SimpleNamespace(random=lambda: 0.0))
     monkeypatch.setattr(query_jobs, "_FIRST", 0.01)
 
@@ -54,7 +59,7 @@ def queries(emulator: Handle) -> list[dict[str, Any]]:
 
 
 def neighbours(one: str, other: str) -> str:
-    """Write what a query holds that names two users one after the other."""
+    """Give the text of a query that names two users one after the other."""
     return json.dumps(
         [
             {"value": one},
@@ -97,10 +102,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_not_had_at_once_is_had_in_pieces(
+def test_what_cannot_be_fetched_as_a_whole_is_fetched_in_pieces(
     boundless: Handle, tmp_path: Path, case: str
 ) -> None:
-    """To the same bytes, with no query job left behind and in a bounded number of requests."""
+    """The output has the same bytes, and no query job is left behind."""
     options, sections = CASES[case]
     assert export(tmp_path / "calm", boundless, **sections).chunks_split == 0
     with bounded(**options) as emulator:
@@ -114,14 +119,15 @@ def test_what_is_not_had_at_once_is_had_in_pieces(
     assert cut.records["all"] > 0
 
 
-def test_later_chunks_are_asked_for_in_pieces_that_worked(tmp_path: Path) -> None:
-    """After the first chunk no request fails; each time-out of a piece that can be cut is tried three times."""
+def test_later_chunks_are_fetched_in_pieces_of_a_size_that_worked(tmp_path: Path) -> None:
+    """After the first chunk no request fails; a piece that can be split has three attempts."""
     late = {"slow_above": 12 * 50}
     with bounded(**late) as emulator:
         summary = export(tmp_path, emulator, **LISTED, limits={"concurrency": 1})
         seen = queries(emulator)
     failed = [number for number, each in enumerate(seen) if each["status"] == 504]
-    # The whole week eight times; one bucket, to see that the server answers at all; each half three times, whose halves are had.
+    # The whole week eight times; one bucket succeeds, so the server is not down; each half three
+    # times, and the halves of these succeed.
     assert failed == [*range(8), *range(9, 12), *range(14, 17)]
     assert len(seen) == 19 + 4
     assert [each["interval"][:13] for each in seen[19:]] == [
@@ -133,7 +139,7 @@ def test_later_chunks_are_asked_for_in_pieces_that_worked(tmp_path: Path) -> Non
     assert summary.chunks_split == 1
 
 
-def test_a_server_that_answers_nothing_is_not_asked_for_every_piece(tmp_path: Path) -> None:
+def test_a_server_that_is_down_is_not_asked_for_every_piece(tmp_path: Path) -> None:
     with bounded() as emulator:
         emulator.faults([{"match": {"path": QUERY}, "do": {"status": 504}}])
         summary = export(tmp_path, emulator, **LISTED, limits={"max_attempts": 4})
@@ -142,8 +148,8 @@ def test_a_server_that_answers_nothing_is_not_asked_for_every_piece(tmp_path: Pa
     assert summary.chunks_split == 0
 
 
-def test_a_chunk_is_cut_where_no_answer_comes_in_time(boundless: Handle, tmp_path: Path) -> None:
-    """Within `request_timeout`, that is."""
+def test_a_chunk_is_split_if_no_response_comes_in_time(boundless: Handle, tmp_path: Path) -> None:
+    """In time: within `request_timeout`."""
     few = {
         "range": {**RANGE, "end": "2024-01-09", "chunk": "P1D"},
         "limits": {"request_timeout": "PT1S", "max_attempts": 1},
@@ -165,7 +171,7 @@ def test_a_chunk_is_cut_where_no_answer_comes_in_time(boundless: Handle, tmp_pat
     ).read_bytes()
 
 
-def test_an_answer_that_would_not_fit_into_memory_is_asked_for_in_pieces(
+def test_a_response_that_does_not_fit_into_memory_is_fetched_in_pieces(
     boundless: Handle, tmp_path: Path
 ) -> None:
     export(tmp_path / "calm", boundless)
@@ -183,17 +189,17 @@ def test_an_answer_that_would_not_fit_into_memory_is_asked_for_in_pieces(
     [
         (
             LISTED,
-            f"2024-01-08T00:00:00.000Z/2024-01-15T00:00:00.000Z of user {min(USERS)}, which cannot be split further",
+            f"{WEEK} of user {min(USERS)}, which cannot be split further",
         ),
         (
             {},
-            "2024-01-08T00:00:00.000Z/2024-01-15T00:00:00.000Z of everyone, which cannot be split further: "
+            f"{WEEK} of everyone, which cannot be split further: "
             "list users or teams, or set contract: query-jobs",
         ),
     ],
     ids=["listed", "everyone"],
 )
-def test_what_cannot_be_cut_any_more_is_told_with_the_servers_words(
+def test_a_piece_that_cannot_be_split_is_reported_with_the_servers_message(
     tmp_path: Path, sections: dict[str, Any], end: str
 ) -> None:
     week = {**RANGE, "granularity": "P1W"}
@@ -208,8 +214,8 @@ def test_what_cannot_be_cut_any_more_is_told_with_the_servers_words(
     assert f"; the request was for {end}" in result.err.replace("\n", "")
 
 
-def test_a_question_that_is_too_long_names_fewer_users(boundless: Handle, tmp_path: Path) -> None:
-    """And so do all later ones of the run."""
+def test_a_query_that_is_too_long_is_split_by_users(boundless: Handle, tmp_path: Path) -> None:
+    """All later queries of the run name fewer users too."""
     export(tmp_path / "calm", boundless, **LISTED)
     with bounded() as emulator:
         emulator.faults(

@@ -1,4 +1,4 @@
-"""A third of all answers are faults, of every kind at once: the output is that of a calm run, to the byte."""
+"""A third of all responses are faults of every kind: the output has the bytes of a calm run."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ SIZE = {"agents": 10, "seed": 8, "requests_per_minute": 0, "tokens_per_minute": 
 RANGE = {"start": "2024-01-01", "end": "2024-01-29", "granularity": "PT1H", "chunk": "PT6H"}
 PAST, FAR = "Wed, 21 Oct 2015 07:28:00 GMT", "Tue, 19 Jan 2038 03:14:07 GMT"
 
-#: everything that may come in place of an answer, or of a part of one; Retry-After says no number above 0, for a test does not wait
-TROUBLES: list[dict[str, Any]] = [
+#: everything that may replace a response or a part of one; no Retry-After above 0, as tests do not
+#: wait, except for absurd ones
+FAULTS: list[dict[str, Any]] = [
     {"status": 408},
     {"reset": "before"},
     {"status": 429},
@@ -56,7 +57,7 @@ TROUBLES: list[dict[str, Any]] = [
     {"status": 429, "retry_after": 86_400},
     {"status": 503, "retry_after": "9" * 308},
 ]
-#: answers that are odd, and good
+#: responses that are unusual but valid
 ODDITIES: list[dict[str, Any]] = [
     {"gzip": "whole"},
     {"drip": 0.01},
@@ -84,7 +85,7 @@ ODDITIES: list[dict[str, Any]] = [
 LOGIN: list[dict[str, Any]] = [
     {
         "status": 400,
-        "body": '{"error": "invalid_request", "error_description": "rate limit exceeded; please wait"}',
+        "body": '{"error": "invalid_request", "error_description": "rate limit exceeded; wait"}',
     },
     {"status": 429, "retry_after": 0},
     {"status": 503, "html": True},
@@ -95,18 +96,18 @@ LOGIN: list[dict[str, Any]] = [
 
 
 def storm(seed: int) -> list[dict[str, Any]]:
-    """Write a script that spoils a third of all answers, and makes every fourth of the rest odd."""
+    """Damage a third of all responses, and make a quarter of the rest unusual."""
     third = {"probability": 0.33, "seed": seed}
     return [
         {"match": {"path": "/oauth/token", **third}, "do": LOGIN},
-        {"match": {"path": "/api/", **third}, "do": TROUBLES},
+        {"match": {"path": "/api/", **third}, "do": FAULTS},
         {"match": {"path": "/api/", "probability": 0.25, "seed": 100 + seed}, "do": ODDITIES},
     ]
 
 
 LIMITS = {"request_timeout": "PT1S", "max_attempts": 20, "concurrency": 8}
 
-#: what is asked for beside the range
+#: sections of each job, in addition to the range
 JOBS: dict[str, dict[str, Any]] = {
     "aggregates": {},
     "occupancy": {"occupancy": True},
@@ -120,21 +121,21 @@ JOBS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[Handle]:
-    """Serve short pages, and refuse what is beyond a few hours."""
+    """Serve short pages, and reject queries of more than a few hours."""
     with emulator_process(**SIZE, most_per_page=50, max_rows=100, clients=2) as handle:
         yield handle
 
 
 @pytest.fixture(scope="module")
 def slow_emulator() -> Iterator[Handle]:
-    """Give no answer in time to what is beyond two days of everyone."""
+    """Time out for queries of more than two days of everyone."""
     with emulator_process(**SIZE, slow_above=10 * 48) as handle:
         yield handle
 
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Give each job's output of a run that nothing disturbs, in as few chunks as may be."""
+    """Give each job's output of a run without faults, in as few chunks as possible."""
     found = {}
     with emulator_process(**SIZE) as handle:
         for name, sections in JOBS.items():
@@ -148,7 +149,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no backoff wait, not for the minute that an absurd Retry-After counts as, and polls follow soon: the unit tests look at that."""
+    """Remove the waits between attempts and polls; unit tests check them."""
     monkeypatch.setattr(client, "_MINUTE", 0.0)
     monkeypatch.setattr("asyncreport.export.lanes.random", SimpleNamespace(random=lambda: 0.0))
     monkeypatch.setattr(query_jobs, "_FIRST", 0.01)
@@ -194,8 +195,8 @@ def test_a_storm_changes_no_byte(
     assert summary.complete
     assert (tmp_path / "out.jsonl").read_bytes() == calm[name]
     faults = [seen["fault"] for seen in emulator.log()[before:]]
-    assert len(faults) / 4 < sum(fault in TROUBLES + LOGIN for fault in faults) < len(faults) / 2
-    assert [each for each in TROUBLES if each not in faults] == []
+    assert len(faults) / 4 < sum(fault in FAULTS + LOGIN for fault in faults) < len(faults) / 2
+    assert [each for each in FAULTS if each not in faults] == []
     assert any(each in faults for each in ODDITIES)
     assert name not in ("cut", "late") or summary.chunks_split > 0
     assert (
@@ -204,12 +205,12 @@ def test_a_storm_changes_no_byte(
     )
 
 
-@pytest.mark.parametrize(("life", "told"), [(1, 86_400), (86_400, 1)])
-def test_a_token_that_lives_shorter_or_longer_than_told_changes_no_byte(
-    calm: dict[str, bytes], tmp_path: Path, life: int, told: int
+@pytest.mark.parametrize(("life", "granted"), [(1, 86_400), (86_400, 1)])
+def test_a_token_with_a_wrong_lifetime_changes_no_byte(
+    calm: dict[str, bytes], tmp_path: Path, life: int, granted: int
 ) -> None:
-    """In a storm, in which it takes the run some of those lives."""
-    with emulator_process(**SIZE, token_life=life, token_life_told=told) as emulator:
+    """With faults, so that the run takes longer than several lifetimes."""
+    with emulator_process(**SIZE, token_life=life, token_life_told=granted) as emulator:
         emulator.faults(
             [
                 {

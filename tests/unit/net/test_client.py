@@ -1,4 +1,4 @@
-"""The lane: one answer out of many attempts, bounded by attempts and by time, with a fake `send` on a virtual clock."""
+"""The lane: one response out of many attempts, with a fake `send` on a virtual clock."""
 
 from __future__ import annotations
 
@@ -61,14 +61,17 @@ def refused(status: int, code: str = "x", **headers: str) -> Response:
 
 @dataclass
 class Server:
-    """A server by script: the answers to queries in turn, the last one for ever; tokens `token-1`, `token-2`, ..."""
+    """A scripted server: it gives its answers in turn, the last one for ever.
+
+    Its tokens are `token-1`, `token-2`, ...
+    """
 
     answers: list[Answer] = field(default_factory=lambda: [ok()])
     #: answers of the token endpoint before it grants
     token_answers: list[Answer] = field(default_factory=list)
     #: seconds that an answer takes
     latency: float = 0.1
-    #: tokens that are dead
+    #: tokens that are revoked
     revoked: set[str] = field(default_factory=set)
     #: when each query came
     times: list[float] = field(default_factory=list)
@@ -126,7 +129,7 @@ def lane(
 
 
 def asked(server: Server, **options: object) -> object:
-    """Ask once on a lane of its own; give the answer, or the error."""
+    """Send one request on a new lane; give the response, or the error."""
 
     async def main() -> object:
         try:
@@ -165,7 +168,7 @@ def test_a_second_request_uses_the_same_token() -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [
         TransientError("reset"),
         ok(b"<html>"),
@@ -173,14 +176,14 @@ def test_a_second_request_uses_the_same_token() -> None:
     ],
     ids=str,
 )
-def test_trouble_that_passes_is_tried_again(trouble: Answer) -> None:
-    server = Server([trouble, trouble, ok()])
+def test_a_transient_failure_is_tried_again(failure: Answer) -> None:
+    server = Server([failure, failure, ok()])
     assert asked(server) == "data"
     assert len(server.times) == 3
 
 
 @pytest.mark.parametrize(
-    ("trouble", "kind"),
+    ("refusal", "kind"),
     [
         (refused(400), RejectedError),
         (refused(403), AuthError),
@@ -191,8 +194,8 @@ def test_trouble_that_passes_is_tried_again(trouble: Answer) -> None:
         (ConfigError("certificate"), ConfigError),
     ],
 )
-def test_a_refusal_is_raised_at_once(trouble: Answer, kind: type[AsyncReportError]) -> None:
-    server = Server([trouble])
+def test_a_refusal_is_raised_at_once(refusal: Answer, kind: type[AsyncReportError]) -> None:
+    server = Server([refusal])
     assert isinstance(asked(server), kind)
     assert len(server.times) == 1
 
@@ -222,13 +225,13 @@ def test_time_is_bounded_waits_included() -> None:
     run(main())
 
 
-def test_an_attempt_that_outlasts_the_time_is_cut() -> None:
+def test_an_attempt_that_takes_longer_than_the_time_left_is_cancelled() -> None:
     server = Server(latency=1000.0)
     error = asked(server, limits=Limits(give_up_after=10))
     assert isinstance(error, RetriesExhausted)
     assert str(error) == (
-        "POST /query: it waited for a token and was not sent; gave up after 0 attempts in 10 s: limits.give_up_after is reached; "
-        "run it again later"
+        "POST /query: it waited for a token and was not sent; gave up after 0 attempts in 10 s: "
+        "limits.give_up_after is reached; run it again later"
     )
 
 
@@ -259,7 +262,7 @@ def test_a_retry_after_longer_than_a_request_may_take_counts_as_a_minute_for_the
 @pytest.mark.parametrize(
     ("limits", "attempts"), [(Limits(max_attempts=3), 3), (Limits(give_up_after=30), 1)]
 )
-def test_what_was_not_believed_is_told_at_the_end_in_few_digits(
+def test_an_ignored_retry_after_is_reported_at_the_end_in_few_digits(
     absurd: str, shown: str, limits: Limits, attempts: int
 ) -> None:
     server = Server([refused(429, retry_after=absurd)])
@@ -270,10 +273,8 @@ def test_what_was_not_believed_is_told_at_the_end_in_few_digits(
     assert len(server.times) == attempts
 
 
-def test_a_retry_after_beyond_what_is_left_ends_the_request_at_once_as_one_that_its_lane_kept() -> (
-    None
-):
-    """And nobody waits at the gate for longer than a request may take."""
+def test_a_retry_after_longer_than_the_time_left_ends_the_request_at_once() -> None:
+    """The reason is the lane. No request waits at the throttle for longer than it may take."""
     server = Server([refused(429, retry_after="80"), ok()])
 
     async def main() -> None:
@@ -292,13 +293,13 @@ def test_a_retry_after_beyond_what_is_left_ends_the_request_at_once_as_one_that_
     run(main())
 
 
-def test_a_retry_after_within_what_is_left_is_waited_for() -> None:
+def test_a_retry_after_shorter_than_the_time_left_is_obeyed() -> None:
     server = Server([refused(503, retry_after="40"), ok()])
     assert asked(server) == "data"
     assert 40 <= server.times[1] - server.times[0] < 41.2
 
 
-def test_a_429_holds_the_whole_lane() -> None:
+def test_a_429_pauses_the_whole_lane() -> None:
     server = Server([ok(), refused(429, retry_after="20"), ok()], latency=0.01)
 
     async def main() -> None:
@@ -313,7 +314,7 @@ def test_a_429_holds_the_whole_lane() -> None:
     assert len(server.times) == 17
 
 
-def test_a_429_that_does_not_say_how_long_holds_the_lane_for_the_wait_of_its_own_request() -> None:
+def test_a_429_without_a_retry_after_pauses_the_lane_for_the_wait_of_its_request() -> None:
     server = Server([refused(429), ok()], latency=0.001)
 
     async def main() -> None:
@@ -326,7 +327,7 @@ def test_a_429_that_does_not_say_how_long_holds_the_lane_for_the_wait_of_its_own
     ]
 
 
-def test_the_429_of_a_last_attempt_holds_the_lane_for_the_others() -> None:
+def test_the_429_of_a_last_attempt_pauses_the_lane_for_the_others() -> None:
     server = Server([refused(429, retry_after="30"), ok()])
 
     async def main() -> None:
@@ -347,7 +348,7 @@ def test_waits_double_from_attempt_to_attempt() -> None:
     assert gaps == pytest.approx([0.5, 1, 2, 4], rel=0.05)
 
 
-def test_a_wait_that_would_outlast_the_request_is_not_begun() -> None:
+def test_a_wait_longer_than_the_time_left_is_not_begun() -> None:
     server = Server([refused(500)], latency=0.0)
 
     async def main() -> None:
@@ -362,7 +363,7 @@ def test_a_wait_that_would_outlast_the_request_is_not_begun() -> None:
     assert len(server.times) == 4
 
 
-def test_a_used_up_budget_in_an_answers_headers_holds_the_lane() -> None:
+def test_a_used_up_budget_in_the_headers_of_a_response_pauses_the_lane() -> None:
     headers = {
         "inin-ratelimit-allowed": "300",
         "inin-ratelimit-count": "300",
@@ -379,7 +380,7 @@ def test_a_used_up_budget_in_an_answers_headers_holds_the_lane() -> None:
     assert server.times[1] - server.times[0] > 17
 
 
-def test_the_token_endpoints_budget_is_not_the_lanes() -> None:
+def test_the_budget_of_the_token_endpoint_is_not_that_of_the_lane() -> None:
     headers = {
         "inin-ratelimit-allowed": "1",
         "inin-ratelimit-count": "1",
@@ -391,7 +392,7 @@ def test_the_token_endpoints_budget_is_not_the_lanes() -> None:
     assert server.times[0] < 1
 
 
-def test_every_attempt_pays_the_throttle() -> None:
+def test_every_attempt_passes_the_throttle() -> None:
     server = Server([refused(500)], latency=0.0)
 
     async def main() -> None:
@@ -408,8 +409,11 @@ def test_every_attempt_pays_the_throttle() -> None:
     assert most_within(server.times, 61) <= 60
 
 
-def test_a_strict_server_behind_a_trembling_network_never_says_429_and_its_budget_is_used() -> None:
-    """Count 300 in any sliding 60 s: 3000 requests of 16 workers take at most 1.03 times the ten minutes, and one latency."""
+def test_a_strict_server_behind_an_uneven_network_never_says_429_and_its_budget_is_used() -> None:
+    """Count 300 in any sliding 60 s.
+
+    3000 requests of 16 workers take at most 1.03 times the ten minutes, and one latency.
+    """
     chance = random.Random(7)
     came: deque[float] = deque()
 
@@ -466,7 +470,7 @@ def test_sixteen_workers_whose_token_was_revoked_fetch_one_new_token() -> None:
 
 
 @pytest.mark.parametrize("attempts", [1, 8])
-def test_a_client_whose_every_token_is_refused_is_an_auth_error_after_ten(attempts: int) -> None:
+def test_a_client_whose_tokens_are_all_refused_is_an_auth_error_after_ten(attempts: int) -> None:
     server = Server([refused(401, "bad.credentials")])
 
     async def main() -> None:
@@ -478,13 +482,13 @@ def test_a_client_whose_every_token_is_refused_is_an_auth_error_after_ten(attemp
     assert server.bearers == [f"token-{n}" for n in range(1, REFUSALS + 1)]
 
 
-def test_other_answers_between_two_refusals_keep_the_run_alive() -> None:
+def test_another_response_between_two_refused_tokens_keeps_the_client_alive() -> None:
     server = Server([refused(401), refused(503), refused(401), refused(503), ok()])
     assert asked(server) == "data"
     assert server.bearers == ["token-1", "token-2", "token-2", "token-3", "token-3"]
 
 
-def test_a_dead_token_costs_none_of_the_attempts() -> None:
+def test_a_refused_token_costs_no_attempt() -> None:
     server = Server([refused(401), refused(503), refused(401), refused(401), refused(503), ok()])
     assert isinstance(asked(server, limits=Limits(max_attempts=2)), RetriesExhausted)
     assert len(server.times) == 5
@@ -495,7 +499,7 @@ def test_a_dead_token_costs_none_of_the_attempts() -> None:
 def test_tokens_that_are_revoked_every_few_requests_end_no_request(
     revoked: str, workers: int
 ) -> None:
-    """Nor is the client accused: a thousand requests are answered, each within the attempts that a job has unless it says otherwise."""
+    """The client is not refused: 1,000 requests succeed, each within the default attempts."""
     chance, server, came = (
         random.Random(f"{revoked} {workers}"),
         Server(latency=0.2),
@@ -537,8 +541,8 @@ def test_tokens_that_are_revoked_every_few_requests_end_no_request(
     assert server.grants > 50
 
 
-def test_a_request_that_alone_is_answered_so_is_given_up_all_the_same() -> None:
-    """The tokens are taken for other requests all the while, so that the client is not accused."""
+def test_a_request_whose_tokens_are_refused_while_others_succeed_is_given_up() -> None:
+    """The client is not refused, because its tokens are accepted for other requests."""
     server, odd = Server(), replace(QUERY, path="/odd")
 
     async def send(request: Request) -> Response:
@@ -588,7 +592,7 @@ def test_a_token_that_ends_while_the_lane_is_paused_is_renewed_before_it_is_sent
     assert server.grants == 1
 
 
-def test_the_token_request_takes_the_same_road() -> None:
+def test_the_token_request_is_tried_again_like_any_other() -> None:
     throttled = Response(
         status=400,
         headers={},
@@ -599,13 +603,13 @@ def test_the_token_request_takes_the_same_road() -> None:
     assert server.logins == 5
 
 
-def test_a_request_for_a_token_pays_the_throttle() -> None:
+def test_a_token_request_passes_the_throttle() -> None:
     server = Server()
     asked(server, rate=1)
     assert server.times[0] > 60
 
 
-def test_a_token_that_cannot_be_had_is_told_as_what_it_is() -> None:
+def test_the_error_of_a_token_request_is_the_error_of_the_request() -> None:
     refusal = Response(
         status=401,
         headers={},
@@ -619,7 +623,7 @@ def test_a_token_that_cannot_be_had_is_told_as_what_it_is() -> None:
     assert "POST /oauth/token: 503" in str(exhausted)
 
 
-def test_an_answer_that_does_not_decode_names_its_request() -> None:
+def test_the_error_of_an_undecodable_response_names_its_request() -> None:
     cut = Response(status=200, headers={"inin-correlation-id": "c-7"}, body=b'{"results": [')
     error = asked(Server([cut]), limits=Limits(max_attempts=2))
     assert str(error).startswith(
@@ -628,7 +632,7 @@ def test_an_answer_that_does_not_decode_names_its_request() -> None:
 
 
 @pytest.mark.parametrize("status", [202, 206])
-def test_what_is_promised_or_a_part_is_no_answer_to_a_query_that_is_answered_at_once(
+def test_a_202_or_206_is_not_a_response_to_a_query_that_is_answered_at_once(
     status: int,
 ) -> None:
     server = Server([Response(status=status, headers={}, body=b'"half"'), ok()])
@@ -653,7 +657,7 @@ def test_no_error_shows_a_secret() -> None:
 @pytest.mark.parametrize("turns", range(40))
 @pytest.mark.parametrize("script", ["fresh", "revoked", "paused"])
 def test_a_request_cancelled_at_any_await_leaves_nothing_behind(turns: int, script: str) -> None:
-    """Cancel one of three requests after so many turns of the loop; the others get their answers and the lane goes on."""
+    """Cancel one of three requests after some turns of the loop; the others are answered."""
     server = Server(
         [refused(429, retry_after="5"), ok()] if script == "paused" else [ok()], latency=0.0
     )
@@ -679,8 +683,8 @@ def test_a_request_cancelled_at_any_await_leaves_nothing_behind(turns: int, scri
     assert server.grants <= 3
 
 
-def test_a_request_may_time_out_only_so_often_while_other_trouble_has_all_its_attempts() -> None:
-    """Where a smaller question is the better one; the error says that it was so."""
+def test_the_time_outs_of_a_request_are_limited_apart_from_its_other_failures() -> None:
+    """The limit is for requests that can be split; the error says that it was reached."""
     brief = replace(QUERY, max_timeouts=2)
     server = Server([refused(503), refused(504), refused(502), refused(503), refused(504), ok()])
 
@@ -718,10 +722,10 @@ def test_a_request_may_time_out_only_so_often_while_other_trouble_has_all_its_at
         ),
     ],
 )
-def test_an_exhausted_request_is_late_that_timed_out_twice_or_last(
+def test_an_exhausted_request_that_timed_out_twice_or_last_may_be_split(
     answers: list[Answer], late: bool
 ) -> None:
-    """Whatever other fault its last attempt met."""
+    """Whatever the last attempt failed with."""
     error = asked(Server([*answers, ok()]), limits=Limits(max_attempts=len(answers)))
     assert isinstance(error, RetriesExhausted)
     assert (error.reason == "silent") == late
@@ -730,7 +734,7 @@ def test_an_exhausted_request_is_late_that_timed_out_twice_or_last(
 @pytest.mark.parametrize(
     ("spent_on", "reason"), [("an answer", "silent"), ("a token", "lane"), ("a turn", "lane")]
 )
-def test_an_attempt_under_way_when_time_is_up_has_timed_out(spent_on: str, reason: str) -> None:
+def test_an_attempt_in_progress_when_time_is_up_has_timed_out(spent_on: str, reason: str) -> None:
     async def main() -> None:
         server = Server()
         one, _ = lane(
@@ -746,7 +750,7 @@ def test_an_attempt_under_way_when_time_is_up_has_timed_out(spent_on: str, reaso
     run(main())
 
 
-def test_a_time_out_of_our_own_is_one() -> None:
+def test_a_time_out_of_the_transport_counts_as_one() -> None:
     mine = TransientError("slow")
     mine.__cause__ = TimeoutError()
     error = asked(Server([mine]), limits=Limits(max_attempts=1))
@@ -754,8 +758,8 @@ def test_a_time_out_of_our_own_is_one() -> None:
     assert error.reason == "silent"
 
 
-def test_an_exhausted_request_says_whether_the_server_answered_others_not_long_ago() -> None:
-    """Not the token endpoint's answers, and not answers that were none."""
+def test_a_request_is_late_if_others_were_answered_not_long_ago_and_silent_otherwise() -> None:
+    """Responses of the token endpoint and invalid responses do not count."""
     server = Server([refused(504), ok(b"<html>"), refused(504)])
 
     async def main() -> None:
@@ -777,15 +781,15 @@ def test_an_exhausted_request_says_whether_the_server_answered_others_not_long_a
     run(main())
 
 
-def test_a_token_endpoint_that_times_out_is_no_question_that_is_too_large() -> None:
+def test_a_token_request_that_times_out_does_not_split_the_request_that_waits() -> None:
     error = asked(Server(token_answers=[refused(504)] * 8))
     assert isinstance(error, RetriesExhausted)
     assert isinstance(error.__cause__, RetriesExhausted)
     assert error.reason == "lane"
 
 
-def test_a_request_that_was_kept_from_being_sent_is_told_from_one_that_failed() -> None:
-    """By a token that is not to be had, and by a gate that stays shut; not where an attempt was made."""
+def test_the_reason_is_the_lane_only_if_no_attempt_was_made() -> None:
+    """Because there was no token, or because the throttle did not let it pass."""
 
     async def failure(one: Lane) -> RetriesExhausted:
         with pytest.raises(RetriesExhausted) as caught:

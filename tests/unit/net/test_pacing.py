@@ -1,4 +1,4 @@
-"""The pace against models of servers: each way to count a minute, budgets that change, headers that lie, lanes side by side."""
+"""The pace against models of servers: ways to count a minute, wrong headers, several lanes."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ KINDS: tuple[Kind, ...] = ("sliding", "fixed", "bucket")
 
 @dataclass
 class Server:
-    """A server that limits one token, behind a network that holds each request up by at most a second."""
+    """A server that limits one token; the network delays a request by at most a second."""
 
     kind: Kind
     allowed: int
     seed: int = 0
-    #: seconds from the request's coming to the answer, at most
+    #: most seconds from a request to its response
     latency: float = 0.5
     #: seconds that a token lives
     life: float = 86_400.0
-    #: write `inin-ratelimit-*` into every answer
+    #: send `inin-ratelimit-*` with every response
     told: bool = True
-    #: write Retry-After into a 429
+    #: send Retry-After with a 429
     retry_after: bool = True
     #: instead of the true ones
     lies: dict[str, str] | None = None
-    #: when each request left, when it came, and when one was answered 429
+    #: when each request left, got a 429, or was answered
     left: list[float] = field(default_factory=list)
     limited: list[float] = field(default_factory=list)
     answered: list[float] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Server:
         self._level, self._last = float(self.allowed), 0.0
 
     def _counted(self) -> tuple[int, int]:
-        """Count a request: how many there are now, and the seconds until one is let through again."""
+        """Count a request; give the number so far, and the seconds until one may pass."""
         if self.kind == "sliding":
             while self._window and self._window[0] <= now() - 60:
                 self._window.popleft()
@@ -125,7 +125,7 @@ def pull(
     workers: int = 16,
     events: dict[float, Callable[[], None]] | None = None,
 ) -> None:
-    """Keep workers asking for so long; `events` happen to the server at their times."""
+    """Let workers send requests for some time; `events` change the server at their times."""
 
     async def main() -> None:
         one = lane(server, rate)
@@ -150,7 +150,10 @@ def pull(
 
 
 def fair(limit: int) -> float:
-    """Give what must be used of a limit, a minute: 97 %, and where that is less than two requests, all but those two in 61 s."""
+    """Give the requests a minute that a lane must reach: 97 % of its limit.
+
+    Of a small limit, all except two in 61 s.
+    """
     return min(0.97 * limit, (limit - 2) * 60 / 61)
 
 
@@ -163,7 +166,7 @@ def fair(limit: int) -> float:
     latency=st.floats(0, 5),
     told=st.booleans(),
 )
-def test_no_way_to_count_ever_says_429_and_the_budget_is_used(
+def test_no_server_ever_says_429_and_the_budget_is_used(
     kind: Kind, limit: int, seed: int, extra: int, latency: float, told: bool
 ) -> None:
     server = Server(kind, limit, seed, latency, told=told)
@@ -251,7 +254,7 @@ def test_the_pace_settles_on_what_the_server_grants_and_recovers(
             2900,
         ),
         ({"inin-ratelimit-allowed": "300"}, 2900),
-        # It says for ever that the minute is used up: a lane that believes it still knocks at the end of each.
+        # Every response says that the minute is used up: the lane tries again at the end of each.
         (
             {
                 "inin-ratelimit-allowed": "300",
@@ -279,7 +282,7 @@ def test_the_pace_settles_on_what_the_server_grants_and_recovers(
     ],
     ids=str,
 )
-def test_headers_that_lie_neither_stop_a_lane_nor_speed_it(
+def test_wrong_headers_neither_stop_a_lane_nor_make_it_too_fast(
     lies: dict[str, str], least: int
 ) -> None:
     server = Server("sliding", 10**6, 1, lies=lies)
@@ -288,14 +291,14 @@ def test_headers_that_lie_neither_stop_a_lane_nor_speed_it(
     assert most_within(server.left, 61) <= 300
 
 
-def test_a_token_that_ends_costs_the_lane_its_renewal_and_not_the_turn_of_each_who_waits() -> None:
+def test_a_token_that_ends_costs_one_renewal_and_not_the_turn_of_each_request() -> None:
     server = Server("sliding", 300, 2, life=100.0)
     pull(server, 300, seconds=1200)
     assert len(server.left) >= 0.97 * 300 * 20 - 3 * 1200 / 90
 
 
-def test_a_lane_that_waits_out_a_retry_after_leaves_the_work_to_its_sibling_at_full_pace() -> None:
-    """Lane one is sent away for a minute by its first answers; the two of them share 200 chunks."""
+def test_a_lane_that_obeys_a_retry_after_leaves_the_work_to_the_other_at_full_pace() -> None:
+    """The first responses pause lane one for a minute; two lanes share 200 chunks."""
     paused, free = Server("sliding", 0, told=False), Server("sliding", 300)
     progress, counts = Progress(), RequestCounts()
 
@@ -321,7 +324,7 @@ def test_a_lane_that_waits_out_a_retry_after_leaves_the_work_to_its_sibling_at_f
     assert 59 < took < 65
 
 
-def test_waiting_is_told_while_it_lasts() -> None:
+def test_the_seconds_of_a_wait_in_progress_are_counted() -> None:
     counts = RequestCounts()
 
     async def main() -> None:
@@ -339,7 +342,7 @@ def test_waiting_is_told_while_it_lasts() -> None:
     clock.run(main())
 
 
-def test_who_is_cancelled_at_the_gate_waits_no_longer() -> None:
+def test_a_request_cancelled_at_the_throttle_no_longer_counts_as_waiting() -> None:
     counts = RequestCounts()
 
     async def main() -> None:

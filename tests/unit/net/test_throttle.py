@@ -1,4 +1,4 @@
-"""The throttle: no 60 seconds over the limit, nearly all of it used, and one gate for everybody on the lane."""
+"""The throttle: never more than the limit in 60 seconds, nearly all of it used, fair pauses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JITTER = 1.0
 
 
 def departures(limit: int, count: int, *, workers: int = 16) -> list[float]:
-    """Let workers pass a throttle as fast as it allows; give the times at which they did."""
+    """Let workers pass a throttle as fast as it allows; give the times."""
     times: list[float] = []
 
     async def worker(throttle: Throttle) -> None:
@@ -47,18 +47,18 @@ def arrivals(times: list[float], seed: int = 1) -> list[float]:
 
 
 def most_within(times: list[float], window: float) -> int:
-    """Count the fullest half-open window of a strict sliding server."""
+    """Count the requests in the fullest half-open window, as a strict sliding server does."""
     return max(n - bisect_left(times, time - window + 1e-9) + 1 for n, time in enumerate(times))
 
 
 def most_in_fixed(times: list[float], offset: float) -> int:
-    """Count the fullest minute of a server whose minutes begin at an offset of its own."""
+    """Count the requests in the fullest minute of a server whose minutes begin at an offset."""
     minutes = [int((time + offset) // 60) for time in times]
     return max(minutes.count(minute) for minute in set(minutes))
 
 
 def lowest_level(times: list[float], limit: int) -> float:
-    """Follow a token bucket of `limit` tokens, `limit` a minute; give the least that was left after a request."""
+    """Follow a token bucket with `limit` tokens, `limit` a minute; give its lowest level."""
     level, last, lowest = float(limit), 0.0, float(limit)
     for time in times:
         level = min(limit, level + (time - last) * limit / 60) - 1
@@ -111,7 +111,7 @@ def test_workers_leave_in_the_order_in_which_they_came() -> None:
 def passing(
     act: Callable[[Throttle], Awaitable[None]], *, limit: int = 300, until: float = 300.0
 ) -> list[float]:
-    """Keep 16 workers at a throttle until a time, while `act` does something to it; give when they passed."""
+    """Keep 16 workers at a throttle until a time, while `act` changes it; give when they passed."""
     times: list[float] = []
 
     async def main() -> None:
@@ -133,7 +133,7 @@ def passing(
     return times
 
 
-def test_a_pause_holds_everybody_and_they_come_back_at_the_pace_of_the_bucket() -> None:
+def test_a_pause_stops_all_workers_and_they_go_on_at_the_pace_of_the_bucket() -> None:
     async def pause(throttle: Throttle) -> None:
         await asyncio.sleep(30)
         throttle.pause(42)
@@ -148,7 +148,7 @@ def test_a_pause_holds_everybody_and_they_come_back_at_the_pace_of_the_bucket() 
     assert most_within(times, 60 + JITTER) <= 300
 
 
-def test_a_shorter_pause_does_not_open_the_gate_early() -> None:
+def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     async def pause(throttle: Throttle) -> None:
         await asyncio.sleep(10)
         throttle.pause(40)
@@ -159,7 +159,7 @@ def test_a_shorter_pause_does_not_open_the_gate_early() -> None:
     assert not [time for time in passing(pause) if 10.01 < time < 50]
 
 
-def test_a_pause_made_longer_while_it_lasts_holds_the_one_who_slept_through_the_first() -> None:
+def test_a_pause_that_is_extended_also_stops_the_request_that_waited_for_the_first_end() -> None:
     async def pause(throttle: Throttle) -> None:
         await asyncio.sleep(10)
         throttle.pause(5)
@@ -207,7 +207,7 @@ def test_a_higher_limit_of_the_server_raises_the_pace_only_up_to_the_configured_
     assert len([time for time in times if time > 180]) / 420 * 60 >= 0.96 * 300
 
 
-def test_a_limit_that_changes_with_every_answer_neither_stops_the_lane_nor_lets_it_run() -> None:
+def test_a_limit_that_changes_with_every_response_keeps_the_lane_going_and_not_too_fast() -> None:
     async def tell(throttle: Throttle) -> None:
         for n in range(3000):
             throttle.observe(Budget(allowed=180 if n % 2 else 300, count=0, reset=0))
@@ -218,7 +218,7 @@ def test_a_limit_that_changes_with_every_answer_neither_stops_the_lane_nor_lets_
     assert len(times) / 300 * 60 >= 100
 
 
-def test_the_time_at_the_gate_is_counted_once_however_many_stand_there() -> None:
+def test_the_time_at_the_throttle_is_counted_once_however_many_requests_wait() -> None:
     counts = RequestCounts()
 
     async def main() -> None:
@@ -233,8 +233,11 @@ def test_the_time_at_the_gate_is_counted_once_however_many_stand_there() -> None
 
 
 @pytest.mark.parametrize("turns", range(12))
-def test_a_cancelled_waiter_leaves_the_gate_open_to_the_next(turns: int) -> None:
-    """Cancel one waiter after some turns of the loop, at the lock, in the bucket or in a pause; the others pass as if it had not come."""
+def test_a_cancelled_request_does_not_block_the_next(turns: int) -> None:
+    """Cancel one after some turns of the loop, at the lock, in the bucket or in a pause.
+
+    The others pass as if it had never existed.
+    """
 
     async def main() -> None:
         throttle = Throttle(60, RequestCounts())

@@ -1,4 +1,4 @@
-"""Tokens: one fetch at a time, renewal before the end, and the difference between a dead token and a refused client."""
+"""Tokens: one fetch at a time, renewal in time; a revoked token is not a refused client."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REFUSAL = TransientError("[c-1] POST /x: 401 bad.credentials: No", status=401)
 def granting(
     fetched: list[float], *, life: float = 86_400.0, takes: float = 1.0
 ) -> Callable[[], Awaitable[Grant]]:
-    """Grant `token-1`, `token-2`, ... and note when each was asked for."""
+    """Grant `token-1`, `token-2`, ... and note when each was requested."""
 
     async def fetch() -> Grant:
         fetched.append(asyncio.get_running_loop().time())
@@ -43,7 +43,7 @@ def test_sixteen_workers_at_once_fetch_one_token() -> None:
 
 
 def test_sixteen_workers_whose_token_was_refused_fetch_one_new_token() -> None:
-    """The late refusals of the old token do not touch the new one."""
+    """Late refusals of the old token do not drop the new one."""
     fetched: list[float] = []
 
     async def main() -> None:
@@ -66,7 +66,7 @@ def test_sixteen_workers_whose_token_was_refused_fetch_one_new_token() -> None:
 @pytest.mark.parametrize(
     ("life", "renewed_at"), [(86_400, 86_340), (600, 540), (300, 270), (10, 9)]
 )
-def test_a_token_is_renewed_a_minute_or_a_tenth_of_its_life_before_its_end(
+def test_a_token_is_renewed_a_minute_or_a_tenth_of_its_lifetime_before_its_end(
     life: float, renewed_at: float
 ) -> None:
     fetched: list[float] = []
@@ -117,7 +117,7 @@ def test_ten_tokens_refused_in_a_row_refuse_the_client() -> None:
     run(main())
 
 
-def test_any_other_answer_in_between_makes_it_a_dead_token_again() -> None:
+def test_another_response_in_between_starts_the_count_again() -> None:
     fetched: list[float] = []
 
     async def main() -> None:
@@ -132,8 +132,8 @@ def test_any_other_answer_in_between_makes_it_a_dead_token_again() -> None:
     assert len(fetched) == 5 * (REFUSALS - 1) + 1
 
 
-def test_a_failed_fetch_is_raised_to_all_who_wait_and_tried_again_a_minute_later() -> None:
-    """Or a dead token endpoint would be tried as long again by each of them, one after the other."""
+def test_a_failed_fetch_is_raised_to_all_that_wait_and_tried_again_a_minute_later() -> None:
+    """Otherwise each of them would try for as long, one after the other."""
     answers: list[Grant | RetriesExhausted] = [RetriesExhausted("no"), Grant(Secret("good"), 300.0)]
 
     async def fetch() -> Grant:
@@ -202,7 +202,7 @@ def test_a_cancelled_waiter_takes_no_token_from_the_others(victim: int, after: f
     assert len(fetched) <= 2, "one more where the victim was the one who fetched"
 
 
-def test_a_token_under_renewal_is_sent_until_half_of_what_is_left_of_it_is_over() -> None:
+def test_a_token_in_renewal_is_sent_for_half_of_its_remaining_time() -> None:
     answers = [Grant(Secret("old"), 600.0), Grant(Secret("new"), 600.0)]
     takes = [0.0, 50.0]
 

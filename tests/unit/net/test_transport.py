@@ -1,4 +1,4 @@
-"""The transport against raw sockets on loopback: every way in which an answer can fail to come, and what is sent."""
+"""The transport against raw sockets on loopback: what is sent, and every way to fail."""
 
 from __future__ import annotations
 
@@ -39,15 +39,14 @@ Talk = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[N
 def http(
     body: bytes = b"", *, status: str = "200 OK", length: int | None = None, headers: str = ""
 ) -> bytes:
-    return (
-        f"HTTP/1.1 {status}\r\nContent-Length: {len(body) if length is None else length}\r\n{headers}\r\n".encode()
-        + body
-    )
+    size = len(body) if length is None else length
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {size}\r\n{headers}\r\n"
+    return head.encode() + body
 
 
 @asynccontextmanager
 async def listening(talk: Talk, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """Listen on loopback; `talk` gets the head of each request and answers as it likes."""
+    """Listen on loopback; `talk` gets the head of each request and writes the response."""
     talks: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -73,7 +72,10 @@ async def listening(talk: Talk, *, tls: ssl.SSLContext | None = None) -> AsyncIt
 
 
 def saying(*answers: bytes, heads: list[bytes] | None = None) -> Talk:
-    """Answer in turn, the last one for ever; an empty answer hangs up, and one marked by `CUT` does so after its bytes."""
+    """Give the answers in turn, the last one for ever.
+
+    After an empty answer, or one that ends with `CUT`, the connection is closed.
+    """
     left = list(answers)
 
     async def talk(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -100,7 +102,7 @@ def connection(port: int, **rest: object) -> Connection:
 
 
 def sent(talk: Talk, request: Request = GET, *, timeout: float = 20.0, **rest: object) -> Response:
-    """Send one request to a server that talks so."""
+    """Send one request to a server that behaves like `talk`."""
 
     async def main() -> Response:
         async with (
@@ -121,13 +123,13 @@ def failed(talk: Talk, request: Request = GET, **rest: object) -> AsyncReportErr
     return error
 
 
-def test_an_answer_comes_back_whole_with_its_headers_in_lower_case() -> None:
+def test_a_response_is_complete_with_its_headers_in_lower_case() -> None:
     response = sent(saying(http(b"body", headers="ININ-Correlation-Id: c-1\r\n")))
     assert (response.status, response.body, response.correlation_id) == (200, b"body", "c-1")
     assert all(name == name.lower() for name in response.headers)
 
 
-def test_a_request_says_who_it_is_and_what_it_takes() -> None:
+def test_a_request_names_its_sender_and_what_it_accepts() -> None:
     heads: list[bytes] = []
     sent(saying(http(), heads=heads))
     head = heads[0].decode()
@@ -137,7 +139,7 @@ def test_a_request_says_who_it_is_and_what_it_takes() -> None:
     assert head.startswith("GET /api/v2/users HTTP/1.1\r\n")
 
 
-def test_repeated_keys_of_a_query_are_kept_and_odd_characters_survive() -> None:
+def test_repeated_keys_of_a_query_and_special_characters_are_kept() -> None:
     heads: list[bytes] = []
     request = Request(
         method="GET", path="/u/a%2Fb", query=(("id", "b"), ("id", "a"), ("name", "A&B =+/%20 ü"))
@@ -149,7 +151,7 @@ def test_repeated_keys_of_a_query_are_kept_and_odd_characters_survive() -> None:
     }
 
 
-def test_the_login_host_is_another_one() -> None:
+def test_token_requests_go_to_the_login_host() -> None:
     async def main() -> None:
         async with (
             listening(saying(http(b"api"))) as api,
@@ -165,7 +167,7 @@ def test_the_login_host_is_another_one() -> None:
     asyncio.run(main())
 
 
-def test_a_packed_answer_is_unpacked() -> None:
+def test_a_compressed_response_is_decompressed() -> None:
     packed = gzip.compress(b"x" * 10_000)
     assert sent(saying(http(packed, headers="Content-Encoding: gzip\r\n"))).body == b"x" * 10_000
 
@@ -181,10 +183,10 @@ def packed(size: int) -> bytes:
     [http(b"x" * 5001), http(b"x" * 4000, length=2**40), packed(50_000)],
     ids=["plain", "endless", "bomb"],
 )
-def test_an_answer_that_is_longer_than_is_read_is_refused_as_too_large(
+def test_a_response_longer_than_the_bound_is_rejected_as_too_large(
     answer: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Unpacked, and without being read to its end: what it says of its length is not believed."""
+    """After decompression, and without reading to its end; its Content-Length is not trusted."""
     monkeypatch.setattr(transport, "MOST_BYTES", 3_999 if b"1099511627776" in answer else 5000)
 
     async def main() -> None:
@@ -194,27 +196,27 @@ def test_an_answer_that_is_longer_than_is_read_is_refused_as_too_large(
         ):
             with pytest.raises(
                 RejectedError,
-                match=r"GET /api/v2/users: the response is longer than .*,.* bytes; request less at once",
+                match=r"users: the response is longer than .*,.* bytes; request less at once",
             ) as caught:
                 await there.send(GET)
             assert caught.value.code == TOO_LARGE
-            kept = [
+            pieces = [
                 frame.f_locals.get("pieces")
                 for frame, _ in traceback.walk_tb(caught.value.__traceback__)
             ]
-            assert not any(kept), "what was read stays in memory with the error"
+            assert not any(pieces), "what was read stays in memory with the error"
             assert caught.value.correlation_id == ("c-1" if b"Inin" in answer else None)
             assert (await there.send(GET)).body == b"short"
 
     asyncio.run(main())
 
 
-def test_an_answer_as_long_as_is_read_comes_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_as_long_as_the_bound_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "MOST_BYTES", 50_000)
     assert sent(saying(packed(50_000))).body == b"x" * 50_000
 
 
-def test_an_error_that_goes_on_for_ever_is_read_to_the_bound_and_means_what_it_is(
+def test_an_endless_error_is_read_to_the_bound_and_keeps_its_status(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(transport, "MOST_BYTES", 5000)
@@ -226,11 +228,11 @@ def test_an_error_that_goes_on_for_ever_is_read_to_the_bound_and_means_what_it_i
 @pytest.mark.parametrize(
     "status", ["204 No Content", "400 Bad", "401 No", "429 Slow down", "500 Oh", "502 Gateway"]
 )
-def test_every_status_is_an_answer(status: str) -> None:
+def test_every_status_gives_a_response(status: str) -> None:
     assert sent(saying(http(status=status))).status == int(status[:3])
 
 
-def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
+def test_a_redirect_gives_a_response_and_is_not_followed() -> None:
     heads: list[bytes] = []
     assert (
         sent(
@@ -280,15 +282,15 @@ def test_no_cookie_of_one_lane_reaches_another() -> None:
     ],
 )
 @pytest.mark.parametrize("request_", [GET, POST], ids=["GET", "POST"])
-def test_an_answer_that_breaks_off_is_transient_and_was_asked_for_once(
+def test_a_response_that_is_cut_off_is_transient_and_was_requested_once(
     answer: bytes, request_: Request
 ) -> None:
     heads: list[bytes] = []
     assert isinstance(failed(saying(answer, heads=heads), request_), TransientError)
-    assert len(heads) == 1, "aiohttp sends a GET again by itself unless it is kept from that"
+    assert len(heads) == 1, "aiohttp would send a GET again by itself"
 
 
-def test_a_reused_connection_that_has_died_is_transient_too() -> None:
+def test_a_reused_connection_that_was_closed_is_transient_too() -> None:
     heads: list[bytes] = []
 
     async def main() -> None:
@@ -317,7 +319,7 @@ async def dripping(
 
 
 @pytest.mark.parametrize("talk", [silent, dripping])
-def test_an_answer_that_does_not_come_in_time_is_transient(talk: Talk) -> None:
+def test_a_response_that_does_not_come_in_time_is_transient(talk: Talk) -> None:
     error = failed(talk, timeout=0.05)
     assert isinstance(error, TransientError)
     assert str(error) == "GET /api/v2/users: no complete response within 0.05 s"
@@ -326,12 +328,12 @@ def test_an_answer_that_does_not_come_in_time_is_transient(talk: Talk) -> None:
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let what is longer than two bytes be a large answer."""
+    """Treat responses longer than two bytes as large."""
     monkeypatch.setattr(transport, "_SMALL", 2)
 
 
 async def halves(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Give a whole answer, a small one, or half of one and no more."""
+    """Give a complete response, a small one, or half of one."""
     whole = {b"/fast": b"whole", b"/small": b"ok"}.get(head.split()[1])
     writer.write(http(b"half", length=100) if whole is None else http(whole))
     if whole is None:
@@ -339,9 +341,9 @@ async def halves(head: bytes, reader: asyncio.StreamReader, writer: asyncio.Stre
 
 
 @pytest.mark.usefixtures("large")
-def test_slow_large_bodies_hold_up_the_next_one_but_no_small_one_and_a_cancelled_reader_lets_it_in() -> (
-    None
-):
+def test_slow_large_bodies_delay_the_next_large_one_until_one_is_cancelled() -> None:
+    """Small ones are not delayed."""
+
     async def main() -> None:
         async with (
             asyncio.timeout(10),
@@ -349,7 +351,7 @@ def test_slow_large_bodies_hold_up_the_next_one_but_no_small_one_and_a_cancelled
             Transport(connection(port), Limits()) as transport,
         ):
             slow = [asyncio.create_task(transport.send(GET)) for _ in range(2)]
-            while not transport._readers.locked():  # noqa: ASYNC110  # only the loop's own turns are waited for
+            while not transport._readers.locked():  # noqa: ASYNC110  # only turns of the loop
                 await asyncio.sleep(0)
             fast = asyncio.create_task(transport.send(Request(method="GET", path="/fast")))
             while not transport._readers._waiters:  # noqa: ASYNC110  # the same
@@ -366,9 +368,7 @@ def test_slow_large_bodies_hold_up_the_next_one_but_no_small_one_and_a_cancelled
 
 
 @pytest.mark.usefixtures("large")
-def test_a_large_answer_is_read_when_there_is_room_for_what_becomes_of_it_and_a_small_one_at_once() -> (
-    None
-):
+def test_a_large_response_is_read_when_there_is_room_and_a_small_one_at_once() -> None:
     async def main() -> None:
         room = asyncio.Event()
 
@@ -390,8 +390,8 @@ def test_a_large_answer_is_read_when_there_is_room_for_what_becomes_of_it_and_a_
 
 
 @pytest.mark.usefixtures("large")
-def test_waiting_for_a_turn_to_read_is_not_held_against_the_server() -> None:
-    """Large bodies that never end are given up; the answer that came whole at once and stood behind them is read."""
+def test_the_wait_for_a_turn_to_read_does_not_count_as_a_time_out() -> None:
+    """Large bodies that never end time out; the complete one that waited behind them is read."""
 
     async def main() -> None:
         limits = Limits(request_timeout=0.5)
@@ -401,9 +401,9 @@ def test_waiting_for_a_turn_to_read_is_not_held_against_the_server() -> None:
             Transport(connection(port), limits) as transport,
         ):
             slow = [asyncio.create_task(transport.send(GET)) for _ in range(2)]
-            while not transport._readers.locked():  # noqa: ASYNC110  # only the loop's own turns are waited for
+            while not transport._readers.locked():  # noqa: ASYNC110  # only turns of the loop
                 await asyncio.sleep(0)
-            # Its own time would be over before their second time is.
+            # The time of the fast one would be over before theirs.
             more = [asyncio.create_task(transport.send(GET)) for _ in range(2)]
             while len(transport._readers._waiters or ()) < 2:  # noqa: ASYNC110  # the same
                 await asyncio.sleep(0)
@@ -417,7 +417,7 @@ def test_waiting_for_a_turn_to_read_is_not_held_against_the_server() -> None:
     asyncio.run(main())
 
 
-def test_nobody_listening_is_transient_and_names_the_host() -> None:
+def test_a_refused_connection_is_transient_and_names_the_host() -> None:
     async def main() -> None:
         async with listening(silent) as port:
             pass
@@ -431,13 +431,13 @@ def test_nobody_listening_is_transient_and_names_the_host() -> None:
 @pytest.mark.parametrize(
     "url", ["", "api.example", "http://", "ftp://host", "http://host:port", "http://[::1"]
 )
-def test_an_unusable_address_is_a_matter_of_the_connection(url: str) -> None:
+def test_an_unusable_address_is_an_error_of_the_configuration(url: str) -> None:
     error = failed(silent, api_url=url)
     assert isinstance(error, ConfigError)
     assert "api_url" in str(error)
 
 
-def test_an_unusable_proxy_is_a_matter_of_the_connection() -> None:
+def test_an_unusable_proxy_is_an_error_of_the_configuration() -> None:
     error = failed(silent, proxy=Secret("me:pa55word@proxy:3128"))
     assert isinstance(error, ConfigError)
     assert "pa55word" not in f"{error}{error.__cause__}"
@@ -466,7 +466,7 @@ def test_a_plain_request_goes_through_the_proxy_with_its_credentials() -> None:
         ("502 Nobody", TransientError),
     ],
 )
-def test_a_proxy_that_opens_no_tunnel_is_told_from_one_that_cannot_now(
+def test_a_proxy_that_refuses_is_not_one_that_fails_for_now(
     status: str, kind: type[AsyncReportError]
 ) -> None:
     async def main() -> None:
@@ -488,11 +488,14 @@ def test_a_proxy_that_opens_no_tunnel_is_told_from_one_that_cannot_now(
 @pytest.mark.skipif(
     shutil.which("openssl") is None, reason="makes its certificate with the openssl command"
 )
-def test_a_certificate_is_trusted_where_ssl_cert_file_says_so_and_named_where_it_is_not(
+def test_a_certificate_is_trusted_if_ssl_cert_file_has_it_and_reported_if_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=loopback"
+    make = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+        "-subj /CN=loopback"
+    )
     names = [
         "-addext",
         "subjectAltName=IP:127.0.0.1",
@@ -514,7 +517,7 @@ def test_a_certificate_is_trusted_where_ssl_cert_file_says_so_and_named_where_it
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     with pytest.raises(
         ConfigError,
-        match=r"certificate of 127\.0\.0\.1 is not trusted \(self-signed certificate\).*SSL_CERT_FILE",
+        match=r"127\.0\.0\.1 is not trusted \(self-signed certificate\).*SSL_CERT_FILE",
     ):
         asyncio.run(main())
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
