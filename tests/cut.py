@@ -156,7 +156,7 @@ def run(
     if as_anyone:
         humble()
     threads.Event = _Stopped  # type: ignore[misc]
-    query_jobs._FIRST = 0.01
+    query_jobs._FIRST_PAUSE = 0.01
     cut = Cut(at, deed)
     cut.arm()
     try:

@@ -1,11 +1,11 @@
-"""The `aggregates` contract: what is asked of a chunk, and how the answers are read. Pure.
+"""The `aggregates` contract: one query per interval, and how its response is read. Pure.
 
 https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/conversation-query
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -18,128 +18,69 @@ from asyncreport.api.wire import Request, Wait, check_empty, follow, read
 from asyncreport.core.columns import metrics_of
 from asyncreport.core.errors import OFF_GRID, RejectedError
 from asyncreport.core.job import Chunk, Query
-from asyncreport.core.records import MAX_VALUE, Accumulator, Datum
+from asyncreport.core.records import MAX_VALUE, Accumulator, Datum, Split
 from asyncreport.core.splitting import Bound
+from asyncreport.core.text import shorten
 from asyncreport.core.timeline import Granularity, Grid, Interval
 
 PATH = "/api/v2/analytics/conversations/aggregates/query"
 
-#: the platform's `request.bytes.max`: https://developer.genesys.cloud/organization/organization/limits
-REQUEST_BYTES = 512_000
+#: the platform's `request.bytes.max`:
+#: https://developer.genesys.cloud/organization/organization/limits
+MAX_REQUEST_BYTES = 512_000
 
-
-class Container(Struct, gc=False):
-    """One group of an answer; a dimension that its interactions lack is absent."""
-
-    group: dict[str, Any] | None = None
-    data: list[Datum] | None = None
-
-
-class Answer(Struct):
-    """A whole answer or a page of one, its containers unread; nothing at all may arrive as `{}`, `null` or an empty list."""
-
-    results: list[msgspec.Raw] | None = None
-    #: leads to the next page, of a query job's results
-    cursor: str | None = None
-
-
-class Page(Struct, frozen=True):
-    """What an answer, or a page of one, reports."""
-
-    facts: Accumulator
-    cursor: str | None = None
-
-
-#: read an answer; raise TransientError for a body that is none, RejectedError for one that must not be believed
-Reader = Callable[[bytes], Page]
-#: what a contract asks and is sent; it returns what the answers report
-Steps = Generator[Request | Wait, Any, Accumulator]
-#: ask for one interval; True: as one bucket
-Ask = Callable[[Interval, bool], Steps]
+#: characters of a server's value in a message
+_MAX_VALUE_TEXT = 80
 
 
 @dataclass(slots=True)
 class ConnectionState:
-    """What a run knows of a connection beside its plan."""
+    """What a run learns about a connection, shared by its chunks."""
 
-    #: its server does not cut days at local midnight, so each is asked for by itself
+    #: the server does not cut days at local midnight, so that each day is a query of its own
     separate_days: bool = False
-    #: everyone's ids, for what cannot be asked without
+    #: the ids of all users, for a query that must name its users
     all_users: tuple[str, ...] = ()
     #: seconds that a query job may take
     query_job_timeout: float = 900.0
-    #: how much its server answers at once
+    #: how much the server returns in one response
     bound: Bound = field(default_factory=Bound)
-    #: chunks that had to be cut smaller
+    #: chunks that were fetched in pieces
     chunks_split: int = 0
 
 
-def reader(facts: Accumulator, add: Callable[[Accumulator, msgspec.Raw], None]) -> Reader:
-    """Make a reader: `add` reads one container and adds it, so that of a large answer no more than one is in memory at a time."""
+@dataclass(slots=True, frozen=True)
+class Page:
+    """What a response, or one page of it, reports."""
 
-    def decode(body: bytes) -> Page:
-        answer = read(_ANSWER, body, _WHAT) or Answer()
-        if answer.results is None:
-            check_empty(body, "results", _WHAT)
-        page = facts.empty_copy()
-        for raw in answer.results or ():
-            add(page, raw)
-        return Page(page, answer.cursor)
-
-    return decode
+    facts: Accumulator
+    #: leads to the next page; None on the last one
+    cursor: str | None = None
 
 
-_WHAT = "aggregates result"
-_ANSWER = msgspec.json.Decoder(Answer | None)
-_CONTAINER = msgspec.json.Decoder(Container)
+#: decodes a body; raises TransientError if the body is something else, RejectedError if it breaks
+#: the contract
+Reader = Callable[[bytes], Page]
+#: the requests of one query; returns what all pages report
+Steps = Generator[Request | Wait, Any, Accumulator]
+#: queries an interval; True: as one bucket
+QueryInterval = Callable[[Interval, bool], Steps]
 
 
-def container(raw: msgspec.Raw) -> Container:
-    """Read one group; raise TransientError for what is none."""
-    return read(_CONTAINER, raw, _WHAT)
-
-
-M = TypeVar("M")
-
-
-class _Stats(Struct, gc=False):
-    count: Annotated[int, Meta(ge=0, le=MAX_VALUE)] = 0
-    sum: Annotated[float, Meta(ge=0, le=MAX_VALUE, multiple_of=1)] = 0.0
-
-
-class _Measure(Struct, Generic[M], gc=False):
-    metric: M
-    stats: _Stats | None = None
-
-
-class _Datum(Struct, Generic[M], gc=False):
-    interval: str
-    metrics: list[_Measure[M]] = []
-
-
-class _Sound(Struct, Generic[M], gc=False):
-    """A group in which all is as it nearly always is: metrics that were asked for, whole ms, nothing null, nothing absurd.
-
-    That this is so is found out while decoding, at next to no cost; what is not is read by `container` and looked at piece by piece.
-    """
-
-    group: dict[str, str | None] = {}
-    data: list[_Datum[M]] = []
-
-
-@lru_cache(maxsize=16)
-def _sound(metrics: tuple[str, ...]) -> msgspec.json.Decoder[_Sound[str]]:
-    return msgspec.json.Decoder(_Sound[Literal[metrics]])  # type: ignore[valid-type]  # known only now: it spares a text for each
+# Requests ----------------------------------------------------------------------------------------
 
 
 def send(body: dict[str, object], reader: Reader) -> Steps:
-    """Ask one query and have its answer at once."""
-    answer: Page = yield request(PATH, body, reader)
-    return answer.facts
+    """Send one query; its response has one page."""
+    page: Page = yield query_request(PATH, body, reader)
+    return page.facts
 
 
 def read_pages(first: Request, with_cursor: Callable[[str], Request]) -> Steps:
-    """Follow cursors to the last page, and return what all pages report. An empty page is not the end."""
+    """Follow cursors to the last page; return what all pages report.
+
+    An empty page is not the end.
+    """
     total: Accumulator | None = None
 
     def next_request(page: Page) -> Request | None:
@@ -155,170 +96,290 @@ def read_pages(first: Request, with_cursor: Callable[[str], Request]) -> Steps:
     return total
 
 
-def request(
+def query_request(
     path: str,
     body: dict[str, object],
     decode: Callable[[bytes], Any],
     *,
     asynchronous: bool = False,
 ) -> Request:
-    """Make a request of a query; raise RejectedError where it is longer than the platform takes."""
-    text = msgspec.json.encode(body)
-    if len(text) > REQUEST_BYTES:
+    """Make the request of a query; raise RejectedError if it is longer than the platform allows."""
+    encoded = msgspec.json.encode(body)
+    if len(encoded) > MAX_REQUEST_BYTES:
         raise RejectedError(
-            f"a query of {len(text):,} bytes is over the vendor's {REQUEST_BYTES:,}; name fewer queues in the filter"
+            f"the query is {len(encoded):,} bytes long, but the vendor allows "
+            f"{MAX_REQUEST_BYTES:,}; use fewer queues in the filter"
         )
-    headers = {"Content-Type": "application/json"}
     return Request(
         method="POST",
         path=path,
-        body=text,
-        headers=headers,
+        body=encoded,
+        headers={"Content-Type": "application/json"},
         decode=decode,
         asynchronous=asynchronous,
     )
 
 
-def conversations(query: Query, chunk: Chunk, interval: Interval, whole: bool) -> dict[str, object]:
-    """Write the body of one query; `whole` leaves the granularity out, so that the interval is the one bucket."""
-    body = timed(query.grid, interval, whole)
-    # The vendor groups by media type whether asked to or not; asked, the shape is always the same.
+def conversation_query(
+    query: Query, chunk: Chunk, interval: Interval, one_bucket: bool
+) -> dict[str, object]:
+    """Write the body of a query; `one_bucket` makes the whole interval one bucket."""
+    body = query_base(query.grid, interval, one_bucket)
+    # The vendor groups by media type in any case; named here, the response always has one shape.
     body["groupBy"] = list(dict.fromkeys(("userId", "mediaType", *query.split_by)))
     body["metrics"] = list(metrics_of(query))
-    clauses = list(_clauses(query, chunk))
+    clauses = [
+        matches_any(dimension, values)
+        for dimension, values in (
+            ("userId", chunk.users or ()),
+            ("mediaType", query.filter.media_types),
+            ("queueId", query.filter.queues),
+            ("divisionId", query.filter.divisions),
+        )
+        if values
+    ]
     if clauses:
         body["filter"] = {"type": "and", "clauses": clauses}
     return body
 
 
-def timed(grid: Grid, interval: Interval, whole: bool) -> dict[str, object]:
-    """Begin a body with its interval and how that is cut into buckets."""
+def query_base(grid: Grid, interval: Interval, one_bucket: bool) -> dict[str, object]:
+    """Write the interval of a query, and how it is cut into buckets."""
     body: dict[str, object] = {"interval": str(interval)}
-    if not whole:
-        body["granularity"] = grid.granularity.value
-    if not whole and grid.granularity is Granularity.P1D:
+    if one_bucket:
+        return body
+    body["granularity"] = grid.granularity.value
+    if grid.granularity is Granularity.P1D:
         body["timeZone"] = grid.zone
     return body
 
 
-def _clauses(query: Query, chunk: Chunk) -> Iterator[dict[str, object]]:
-    wanted: list[tuple[str, Iterable[str]]] = [
-        ("userId", chunk.users or ()),
-        ("mediaType", query.filter.media_types),
-        ("queueId", query.filter.queues),
-        ("divisionId", query.filter.divisions),
-    ]
-    for dimension, values in wanted:
-        if clause := one_of(dimension, values):
-            yield clause
-
-
-def one_of(dimension: str, values: Iterable[str]) -> dict[str, object] | None:
-    """Write a clause that any of the values fulfils: a predicate holds a single one, so that a list is an `or` of them."""
+def matches_any(dimension: str, values: Iterable[str]) -> dict[str, object]:
+    """Write a clause that any of the values fulfils: an `or`, because a predicate has one value."""
     predicates = [
         {"type": "dimension", "dimension": dimension, "operator": "matches", "value": value}
         for value in values
     ]
-    return {"type": "or", "predicates": predicates} if predicates else None
+    return {"type": "or", "predicates": predicates}
 
 
-def cut(
-    grid: Grid, interval: Interval, known: ConnectionState, facts: Accumulator, ask: Ask
+# One chunk ---------------------------------------------------------------------------------------
+
+
+def fetch_interval(
+    grid: Grid,
+    interval: Interval,
+    state: ConnectionState,
+    facts: Accumulator,
+    query_interval: QueryInterval,
 ) -> Generator[Request | Wait, Any, None]:
-    """Ask for an interval in as few queries as its granularity allows, and add what they report to `facts`."""
-    if grid.granularity is Granularity.P1D and not known.separate_days:
-        try:
-            take(facts, (yield from ask(interval, False)))
-        except RejectedError as error:
-            # The vendor leaves open how it cuts the days of a clock change: its edges are checked, not trusted.
-            if error.code != OFF_GRID:
-                raise
-            known.separate_days = True
-        else:
-            return
-    if grid.granularity.step is not None:
-        take(facts, (yield from ask(interval, False)))
+    """Fetch an interval with as few queries as its granularity allows; add it to `facts`."""
+    if one_bucket_per_query(grid, state):
+        for start, end in pairwise(grid.edges(interval)):
+            add_response(facts, (yield from query_interval(Interval(start, end), True)))
         return
-    for start, end in pairwise(grid.edges(interval)):
-        take(facts, (yield from ask(Interval(start, end), True)))
+    try:
+        add_response(facts, (yield from query_interval(interval, False)))
+    except RejectedError as error:
+        # The vendor does not document how it cuts the days of a clock change. So its buckets are
+        # checked, and if they are off the grid, this and all further days are queries of their own.
+        if grid.granularity is not Granularity.P1D or error.code != OFF_GRID:
+            raise
+        state.separate_days = True
+        yield from fetch_interval(grid, interval, state, facts, query_interval)
 
 
-def take(facts: Accumulator, answer: Accumulator) -> None:
-    """Add what a whole answer reports; raise RejectedError where all of it is of no user though users were asked for."""
-    if answer.only_ungrouped:
+def one_bucket_per_query(grid: Grid, state: ConnectionState) -> bool:
+    """Tell whether each bucket is a query of its own."""
+    if grid.granularity is Granularity.P1D:
+        return state.separate_days
+    return grid.granularity.step is None
+
+
+def count_queries(grid: Grid, interval: Interval) -> int:
+    """Count the queries of an interval, if the server cuts days at local midnight."""
+    if one_bucket_per_query(grid, ConnectionState()):
+        return len(grid.edges(interval)) - 1
+    return 1
+
+
+def add_response(facts: Accumulator, response: Accumulator) -> None:
+    """Add what a whole response reports.
+
+    Raise RejectedError if nothing in it names a user, although certain users were asked for.
+    """
+    if response.only_ungrouped:
         raise RejectedError(
-            "the answer reports something and names no user; the server did not group by user, so that whose it is nobody knows"
+            "the response has results, but none names a user; the server did not group by user"
         )
-    facts.absorb(answer)
+    facts.absorb(response)
 
 
-def one_bucket_per_query(grid: Grid, known: ConnectionState) -> bool:
-    """Tell whether `cut` makes a query of each bucket."""
-    return grid.granularity.step is None and (
-        grid.granularity is not Granularity.P1D or known.separate_days
-    )
+# Responses ---------------------------------------------------------------------------------------
 
 
-def queries(grid: Grid, interval: Interval) -> int:
-    """Count the queries that `cut` makes of an interval while all goes well."""
-    if grid.granularity.step is not None or grid.granularity is Granularity.P1D:
-        return 1
-    return len(grid.edges(interval)) - 1
+class AggregatesResponse(Struct):
+    """A response or one page of it. No results may arrive as `{}`, `null` or an empty list."""
+
+    #: the containers, not decoded
+    results: list[msgspec.Raw] | None = None
+    #: leads to the next page of a query job's results
+    cursor: str | None = None
 
 
-def adder(query: Query, chunk: Chunk) -> Callable[[Accumulator, msgspec.Raw], None]:
-    """Make what reads a group and adds it; that raises RejectedError for a user who was not asked for and a bucket off the grid."""
-    asked = None if chunk.users is None else frozenset(chunk.users)
-    sound, split_by, wanted = _sound(metrics_of(query)), query.split_by, _wanted(query)
+class Container(Struct, gc=False):
+    """One group of a response; a dimension that its interactions lack is absent."""
 
+    group: dict[str, Any] | None = None
+    data: list[Datum] | None = None
+
+
+_WHAT = "aggregates result"
+_RESPONSE = msgspec.json.Decoder(AggregatesResponse | None)
+_CONTAINER = msgspec.json.Decoder(Container)
+
+
+def page_reader(facts: Accumulator, add: Callable[[Accumulator, msgspec.Raw], None]) -> Reader:
+    """Make a reader of pages; `add` decodes one container and adds it.
+
+    So only one container of a large response is in memory at a time. Each page gets an
+    accumulator of its own, because a page that turns out to be invalid must leave nothing behind.
+    """
+
+    def decode(body: bytes) -> Page:
+        response = read(_RESPONSE, body, _WHAT) or AggregatesResponse()
+        if response.results is None:
+            check_empty(body, "results", _WHAT)
+        page = facts.empty_copy()
+        for raw in response.results or ():
+            add(page, raw)
+        return Page(page, response.cursor)
+
+    return decode
+
+
+def decode_container(raw: msgspec.Raw) -> Container:
+    """Decode one group; raise TransientError if it is something else."""
+    return read(_CONTAINER, raw, _WHAT)
+
+
+M = TypeVar("M")
+
+
+class _ValidStats(Struct, gc=False):
+    count: Annotated[int, Meta(ge=0, le=MAX_VALUE)] = 0
+    sum: Annotated[float, Meta(ge=0, le=MAX_VALUE, multiple_of=1)] = 0.0
+
+
+class _ValidMeasure(Struct, Generic[M], gc=False):
+    metric: M
+    stats: _ValidStats | None = None
+
+
+class _ValidDatum(Struct, Generic[M], gc=False):
+    interval: str
+    metrics: list[_ValidMeasure[M]] = []
+
+
+class _ValidContainer(Struct, Generic[M], gc=False):
+    """A group as it nearly always is: requested metrics, whole ms, no null, no impossible number.
+
+    The decoder checks this at next to no cost. Any other group is decoded as a `Container`, whose
+    numbers are then checked one by one.
+    """
+
+    group: dict[str, str | None] = {}
+    data: list[_ValidDatum[M]] = []
+
+
+@lru_cache(maxsize=16)
+def _valid_decoder(metrics: tuple[str, ...]) -> msgspec.json.Decoder[_ValidContainer[str]]:
+    # A Literal: the decoder then reuses these strings, and makes no new one for each measure.
+    return msgspec.json.Decoder(_ValidContainer[Literal[metrics]])  # type: ignore[valid-type]  # known only at run time
+
+
+def container_adder(query: Query, chunk: Chunk) -> Callable[[Accumulator, msgspec.Raw], None]:
+    """Make a function that decodes a group and adds it.
+
+    That function raises RejectedError for a user or a bucket that was not asked for.
+    """
+    decode_valid = _valid_decoder(metrics_of(query)).decode
+    read_key = _key_reader(query, chunk)
+
+    # Called once for each group of a response: a part of the hot path.
     def add(facts: Accumulator, raw: msgspec.Raw) -> None:
-        found: _Sound[str] | Container
+        found: _ValidContainer[str] | Container
         try:
-            found, fill = sound.decode(raw), facts.add_validated
+            found = decode_valid(raw)
+            fill = facts.add_validated
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            found, fill = container(raw), facts.add
-        group = found.group or {}
-        user = text(group, "userId")
-        if asked is not None and user is None:
-            facts.skip_ungrouped(found.data or ())  # of no user, so of none that was asked for
-            return
-        check_asked(user, asked)
-        for dimension, values in wanted:
-            _check_wanted(dimension, text(group, dimension), values)
-        fill(user, tuple(text(group, dimension) for dimension in split_by), found.data or ())
+            found = decode_container(raw)
+            fill = facts.add
+        key = read_key(found.group or {})
+        if key is None:
+            facts.skip_ungrouped(found.data or ())
+        else:
+            fill(*key, found.data or ())
 
     return add
 
 
-def _wanted(query: Query) -> list[tuple[str, frozenset[str]]]:
-    """List what each group tells of the job's own filter; a division is told of no group, for an interaction has several."""
-    found = [("mediaType", frozenset(query.filter.media_types))]
+def _key_reader(
+    query: Query, chunk: Chunk
+) -> Callable[[dict[str, Any]], tuple[str | None, Split] | None]:
+    """Make a function that reads the user and the split values of a group and checks them.
+
+    It returns None for a group without a user, if certain users were asked for.
+    """
+    users = None if chunk.users is None else frozenset(chunk.users)
+    split_by = query.split_by
+    filters = _filters(query)
+
+    def read_key(group: dict[str, Any]) -> tuple[str | None, Split] | None:
+        user = dimension_value(group, "userId")
+        if user is None and users is not None:
+            return None
+        check_user(user, users)
+        for dimension, values in filters:
+            _check_filter(dimension, dimension_value(group, dimension), values)
+        return user, tuple([dimension_value(group, dimension) for dimension in split_by])
+
+    return read_key
+
+
+def _filters(query: Query) -> list[tuple[str, frozenset[str]]]:
+    """List the parts of the job's filter that each group shows.
+
+    No group shows its division, because an interaction has several.
+    """
+    filters = [("mediaType", frozenset(query.filter.media_types))]
     if "queueId" in query.split_by:
-        found.append(("queueId", frozenset(query.filter.queues)))
-    return [(dimension, values) for dimension, values in found if values]
+        filters.append(("queueId", frozenset(query.filter.queues)))
+    return [(dimension, values) for dimension, values in filters if values]
 
 
-def _check_wanted(dimension: str, value: str | None, values: frozenset[str]) -> None:
-    # A group that does not tell is believed: a gateway may leave out a dimension, and nothing says that it is another.
+def _check_filter(dimension: str, value: str | None, values: frozenset[str]) -> None:
+    # A group without the dimension is accepted: a gateway may leave out a dimension.
     if value is not None and value not in values:
         raise RejectedError(
-            f"the answer holds a {dimension} {value[:80]!r} that was not asked for; the server did not apply the filter"
+            f"the response has a {dimension} {shorten(value, _MAX_VALUE_TEXT)!r} "
+            "that was not asked for; the server did not apply the filter"
         )
 
 
-def check_asked(user: str | None, asked: frozenset[str] | None) -> None:
-    """Raise RejectedError for a user who was not asked for: a server that does not filter would be believed otherwise."""
-    if asked is not None and user not in asked:
+def check_user(user: str | None, users: frozenset[str] | None) -> None:
+    """Raise RejectedError for a user who was not asked for: the server does not filter."""
+    if users is not None and user not in users:
         raise RejectedError(
-            f"the answer holds a user {str(user)[:80]!r} who was not asked for; the server did not apply the filter"
+            f"the response has a user {shorten(str(user), _MAX_VALUE_TEXT)!r} "
+            "who was not asked for; the server did not apply the filter"
         )
 
 
-def text(group: dict[str, Any], dimension: str) -> str | None:
-    """Read a group's value; raise RejectedError where it is no text."""
+def dimension_value(group: dict[str, Any], dimension: str) -> str | None:
+    """Read a value of a group; raise RejectedError if it is not a text."""
     value = group.get(dimension)
     if value is not None and not isinstance(value, str):
-        raise RejectedError(
-            f"the answer groups by a {dimension} that is no text: {str(value)[:80]}"
-        )
+        shown = shorten(str(value), _MAX_VALUE_TEXT)
+        raise RejectedError(f"the response groups by a {dimension} that is not a text: {shown}")
     return value or None

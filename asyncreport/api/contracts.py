@@ -1,4 +1,4 @@
-"""Which contract asks for a chunk, and what a chunk costs. Pure."""
+"""Which contract fetches a chunk, and how many requests a chunk takes. Pure."""
 
 from __future__ import annotations
 
@@ -12,47 +12,62 @@ from asyncreport.core.job import USERS_PER_QUERY, Chunk, Query
 from asyncreport.core.records import Accumulator
 from asyncreport.core.timeline import Interval
 
+#: of a query job: submit, poll, read, delete
+_REQUESTS_PER_QUERY_JOB = 4
+
 
 def steps(
-    query: Query, chunk: Chunk, facts: Accumulator, known: ConnectionState, closing: list[Request]
+    query: Query, chunk: Chunk, facts: Accumulator, state: ConnectionState, closing: list[Request]
 ) -> Generator[Request | Wait, Any, None]:
-    """Ask for everything in a chunk and add it to `facts`; what must still be asked when this ends, however it does, is in `closing`.
+    """Fetch everything in a chunk and add it to `facts`.
 
-    Raise RejectedError for what the server refuses or answers in another form, RetriesExhausted for a query job that never ends.
+    When this ends, in whatever way, `closing` holds the requests that must still be sent.
+
+    Raise RejectedError if the server refuses or breaks the contract, RetriesExhausted for a query
+    job that does not end.
     """
     if query.contract == "entities":
         yield from entities.steps(query.grid, chunk, facts)
         return
-
-    reader = aggregates.reader(facts, aggregates.adder(query, chunk))
-
-    def ask(interval: Interval, whole: bool) -> Steps:
-        body = aggregates.conversations(query, chunk, interval, whole)
-        if query.contract == "query-jobs":
-            return (yield from query_jobs.send(body, reader, closing, known.query_job_timeout))
-        return (yield from aggregates.send(body, reader))
-
-    yield from aggregates.cut(query.grid, chunk.interval, known, facts, ask)
+    yield from _conversations(query, chunk, facts, state, closing)
     if query.occupancy:
-        users = known.all_users if chunk.users is None else chunk.users
-        yield from user_aggregates.steps(query, chunk.interval, users, facts, known)
+        users = state.all_users if chunk.users is None else chunk.users
+        yield from user_aggregates.steps(query, chunk.interval, users, facts, state)
 
 
-def one_bucket_per_query(query: Query, known: ConnectionState) -> bool:
+def _conversations(
+    query: Query, chunk: Chunk, facts: Accumulator, state: ConnectionState, closing: list[Request]
+) -> Generator[Request | Wait, Any, None]:
+    reader = aggregates.page_reader(facts, aggregates.container_adder(query, chunk))
+
+    def query_interval(interval: Interval, one_bucket: bool) -> Steps:
+        body = aggregates.conversation_query(query, chunk, interval, one_bucket)
+        if query.contract == "query-jobs":
+            return query_jobs.send(body, reader, closing, state.query_job_timeout)
+        return aggregates.send(body, reader)
+
+    yield from aggregates.fetch_interval(query.grid, chunk.interval, state, facts, query_interval)
+
+
+def one_bucket_per_query(query: Query, state: ConnectionState) -> bool:
     """Tell whether each bucket of a chunk is a query of its own."""
-    return (
-        entities.one_bucket_per_query(query.grid)
-        if query.contract == "entities"
-        else aggregates.one_bucket_per_query(query.grid, known)
-    )
+    if query.contract == "entities":
+        return entities.one_bucket_per_query(query.grid)
+    return aggregates.one_bucket_per_query(query.grid, state)
 
 
 def count_requests(query: Query, chunk: Chunk, population: int) -> int:
-    """Count the requests that a chunk costs while all goes well: one page an answer, one poll a query job."""
+    """Count the requests of a chunk if nothing fails: one page a response, one poll a query job.
+
+    `population` is the number of users, for a chunk of everyone.
+    """
     if query.contract == "entities":
-        return len(entities.asked(query.grid, chunk.interval))
-    asked = aggregates.queries(query.grid, chunk.interval)
-    users = population if chunk.users is None else len(chunk.users)
-    statuses = asked * -(-users // USERS_PER_QUERY) if query.occupancy else 0
-    # Submit, poll, read, delete.
-    return asked * (4 if query.contract == "query-jobs" else 1) + statuses
+        return len(entities.query_intervals(query.grid, chunk.interval))
+    queries = aggregates.count_queries(query.grid, chunk.interval)
+    requests = queries
+    if query.contract == "query-jobs":
+        requests *= _REQUESTS_PER_QUERY_JOB
+    if query.occupancy:
+        users = population if chunk.users is None else len(chunk.users)
+        requests += queries * -(-users // USERS_PER_QUERY)
+    return requests

@@ -121,7 +121,8 @@ def _user_ids(state: str) -> Generator[Request, Any, list[str]]:
             raise
         message = (
             f"GET {_USERS}: the vendor lists no more than 10,000 users who are {state}; "
-            "give every team of the job its users, group, team or queue, so that no team means everyone"
+            "give every team of the job its users, group, team or queue, "
+            "so that no team means everyone"
         )
         raise RejectedError(message, status=error.status, code=error.code) from error
     return [user.id for user in users]
@@ -161,8 +162,8 @@ def _names(path: str, ids: Iterable[str], *query: tuple[str, str]) -> Names:
 def list_entities(path: str, *query: tuple[str, str], page_size: int = PAGE_SIZE) -> Listing:
     """Read a listing whose pages have numbers, from page 1 to its `pageCount`.
 
-    Without a `pageCount`, an empty page ends it, and so does a page that is not full and has no `nextUri`.
-    Raise RejectedError if the pages go in a circle.
+    Without a `pageCount`, the last page is an empty one, or one that is not full and has no
+    `nextUri`. Raise RejectedError if the pages go in a circle.
     """
     base = (*query, ("pageSize", str(page_size)))
     numbers = count(1)
@@ -223,9 +224,10 @@ def _full_size(page: Page, requested: int) -> int:
 
 
 def _with_query_of(next_uri: str, base: Query) -> Query:
-    """Take the query of a `nextUri`, and nothing else: no response sends our token to another host or path.
+    """Take the query of a `nextUri` and nothing else.
 
-    What it does not repeat of our own query is kept: it may leave out the filter.
+    So no response sends our token to another host or path. What the `nextUri` does not repeat of
+    our own query is kept: it may leave out the filter.
     """
     query = next_uri.partition("?")[2].partition("#")[0]
     following = parse_qsl(query, keep_blank_values=True)
@@ -240,7 +242,8 @@ def _with_query_of(next_uri: str, base: Query) -> Query:
 def look_up(selector: Selector) -> Generator[Request, Any, Roster]:
     """Find a group, team or queue by id or exact name, and its members.
 
-    Raise UnknownTeamError if there is none or if several have the name, RejectedError if the pages go in a circle.
+    Raise UnknownTeamError if there is none or if several have the name, RejectedError if the pages
+    go in a circle.
     """
     if _ID.fullmatch(selector.value):
         entity = yield from _by_id(selector.kind, selector.value)
@@ -263,8 +266,8 @@ def _by_id(kind: Kind, entity_id: str) -> Generator[Request, Any, Entity]:
 
 
 def _by_name(kind: Kind, name: str) -> Generator[Request, Any, Entity]:
-    # The vendor's filters are not exact: a team's name begins so, a queue's name may differ in case.
-    # Groups have no filter.
+    # The vendor's filters are not exact: a team's name begins with the text, a queue's name may
+    # differ in case. Groups have no filter.
     listed = yield from _list_kind(kind, *() if kind == "group" else [("name", name)])
     exact = [entity for entity in listed if entity.name == name]
     if len(exact) == 1:

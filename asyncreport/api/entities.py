@@ -1,4 +1,7 @@
-"""The `entities` contract: the dialect of gateways that speak select, where and groupBy; times in seconds, no hold. Pure."""
+"""The `entities` contract, of gateways whose queries have select, where and groupBy. Pure.
+
+Its times are in seconds, and it has no hold time.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,16 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api import aggregates
-from asyncreport.api.aggregates import PATH, Reader, Steps, check_asked, read_pages, request, take
+from asyncreport.api.aggregates import (
+    PATH,
+    Page,
+    Reader,
+    Steps,
+    add_response,
+    check_user,
+    query_request,
+    read_pages,
+)
 from asyncreport.api.wire import Request, Wait, check_empty, read
 from asyncreport.core.errors import RejectedError
 from asyncreport.core.job import Chunk
@@ -20,27 +31,27 @@ from asyncreport.core.timeline import Granularity, Grid, Interval, iso, parse_is
 _SELECT = (("handledCount", "count"), ("wrapUpTime", "sum"), ("talkTime", "sum"))
 
 
-class Named(Struct):
-    """A user, as a row has it."""
+class RowUser(Struct):
+    """The user of a row."""
 
     id: str | None = None
 
 
-class Begun(Struct, rename="camel"):
-    """A bucket, by its first instant."""
+class RowInterval(Struct, rename="camel"):
+    """The bucket of a row, by its first instant."""
 
     start_time: str | None = None
 
 
 class Value(Struct):
-    """A number of one metric; seconds where it is a sum."""
+    """A number of one metric; a sum is in seconds."""
 
     count: int | float | None = None
     sum: int | float | None = None
 
 
 class Metrics(Struct, rename="camel"):
-    """The three numbers of this contract."""
+    """The three metrics of this contract."""
 
     handled_count: Value | None = None
     talk_time: Value | None = None
@@ -50,69 +61,62 @@ class Metrics(Struct, rename="camel"):
 class Row(Struct):
     """One user's bucket; any part of it may be missing."""
 
-    user: Named | None = None
-    interval: Begun | None = None
+    user: RowUser | None = None
+    interval: RowInterval | None = None
     metrics: Metrics | None = None
 
 
-class Page(Struct, rename="camel"):
-    """One page; the last one names no next."""
+class EntitiesPage(Struct, rename="camel"):
+    """One page; the last one has no `nextPage`."""
 
     entities: list[Row] | None = None
     next_page: str | None = None
 
 
-def decode(body: bytes) -> Page:
-    """Read a page; raise TransientError for a body that is none."""
-    page = read(_DECODER, body, _WHAT) or Page()
+def decode_page(body: bytes) -> EntitiesPage:
+    """Decode a page; raise TransientError if the body is something else."""
+    page = read(_PAGE, body, _WHAT) or EntitiesPage()
     if page.entities is None:
         check_empty(body, "entities", _WHAT)
     return page
 
 
 _WHAT = "page of entities"
-_DECODER = msgspec.json.Decoder(Page | None)
+_PAGE = msgspec.json.Decoder(EntitiesPage | None)
+
+
+# Requests ----------------------------------------------------------------------------------------
 
 
 def steps(grid: Grid, chunk: Chunk, facts: Accumulator) -> Generator[Request | Wait, Any, None]:
-    """Ask for a chunk page by page and add the rows to `facts`.
+    """Fetch a chunk page by page and add the rows to `facts`.
 
-    Raise RejectedError for a page that leads back to an earlier one, a bucket off the grid and a foreign user.
+    Raise RejectedError if the pages go in a circle, for a bucket off the grid and for a user who
+    was not asked for.
     """
     users = None if chunk.users is None else frozenset(chunk.users)
-    for interval, whole in asked(grid, chunk.interval):
-        reads = reader(facts, interval if whole else None, users)
-        take(facts, (yield from _pages(_body(grid, chunk.users, interval, whole), reads)))
+    for interval, one_bucket in query_intervals(grid, chunk.interval):
+        body = _query(grid, chunk.users, interval, one_bucket)
+        reader = page_reader(facts, interval if one_bucket else None, users)
+        add_response(facts, (yield from _pages(body, reader)))
 
 
-def reader(facts: Accumulator, whole: Interval | None, users: frozenset[str] | None) -> Reader:
-    """Make a reader of pages; `whole`: the interval that was asked for is one bucket."""
-
-    def read_page(body: bytes) -> aggregates.Page:
-        page, found = decode(body), facts.empty_copy()
-        for row in page.entities or ():
-            _add(row, whole, users, found)
-        return aggregates.Page(found, page.next_page)
-
-    return read_page
-
-
-def asked(grid: Grid, interval: Interval) -> list[tuple[Interval, bool]]:
-    """Cut an interval into queries; True: one that is one bucket."""
+def query_intervals(grid: Grid, interval: Interval) -> list[tuple[Interval, bool]]:
+    """Cut an interval into queries; True: the query is one bucket."""
     if not one_bucket_per_query(grid):
         return [(interval, False)]
     return [(Interval(start, end), True) for start, end in pairwise(grid.edges(interval))]
 
 
 def one_bucket_per_query(grid: Grid) -> bool:
-    """Tell whether each bucket is a query of its own: the contract knows no zone and no calendar."""
-    return grid.granularity.step is None and (
-        grid.granularity is not Granularity.P1D or grid.zone != "UTC"
-    )
+    """Tell whether each bucket is a query of its own: the contract has no time zone or calendar."""
+    if grid.granularity is Granularity.P1D:
+        return grid.zone != "UTC"
+    return grid.granularity.step is None
 
 
-def _body(
-    grid: Grid, users: Sequence[str] | None, interval: Interval, whole: bool
+def _query(
+    grid: Grid, users: Sequence[str] | None, interval: Interval, one_bucket: bool
 ) -> dict[str, object]:
     predicates: list[dict[str, object]] = [
         {"type": "date", "path": "conversation.startTime", "operator": operator, "value": iso(at)}
@@ -125,36 +129,62 @@ def _body(
         "groupBy": ["user"],
         "where": {"predicates": predicates},
     }
-    return body if whole else {**body, "interval": grid.granularity.value}
+    if not one_bucket:
+        body["interval"] = grid.granularity.value
+    return body
 
 
-def _pages(body: dict[str, object], reads: Reader) -> Steps:
+def _pages(body: dict[str, object], reader: Reader) -> Steps:
     """Follow `nextPage` to the last page."""
-    first = request(PATH, body, reads)
-    return read_pages(first, lambda token: request(PATH, {**body, "pageToken": token}, reads))
+
+    def request_page(token: str) -> Request:
+        return query_request(PATH, {**body, "pageToken": token}, reader)
+
+    return read_pages(query_request(PATH, body, reader), request_page)
+
+
+# Responses ---------------------------------------------------------------------------------------
+
+
+def page_reader(
+    facts: Accumulator, bucket: Interval | None, users: frozenset[str] | None
+) -> Reader:
+    """Make a reader of pages; `bucket`: the one bucket of the query, if it has only one."""
+
+    def decode(body: bytes) -> Page:
+        page = decode_page(body)
+        found = facts.empty_copy()
+        for row in page.entities or ():
+            _add(row, bucket, users, found)
+        return Page(found, page.next_page)
+
+    return decode
 
 
 def _add(
-    row: Row, whole: Interval | None, asked: frozenset[str] | None, facts: Accumulator
+    row: Row, bucket: Interval | None, users: frozenset[str] | None, facts: Accumulator
 ) -> None:
-    user = (row.user.id if row.user else None) or None
+    user = None
+    if row.user is not None and row.user.id:
+        user = row.user.id
     measures = _measures(row.metrics or Metrics())
-    if asked is not None and user is None:
-        facts.skip_ungrouped((Datum("", measures),))  # of no user, so of none that was asked for
+    if user is None and users is not None:
+        facts.skip_ungrouped([Datum("", measures)])
         return
-    check_asked(user, asked)
+    check_user(user, users)
     if measures:
-        facts.add(user, (), (Datum(_bucket(row, whole, facts), measures),))
+        facts.add(user, (), [Datum(_bucket(row, bucket, facts), measures)])
 
 
-def _bucket(row: Row, whole: Interval | None, facts: Accumulator) -> str:
-    """Give the bucket that a row is of; raise RejectedError for one that was not asked for."""
-    start = (row.interval.start_time if row.interval else None) or None
-    if whole is None:
+def _bucket(row: Row, bucket: Interval | None, facts: Accumulator) -> str:
+    """Return the bucket of a row; raise RejectedError if it was not asked for."""
+    start = row.interval.start_time if row.interval else None
+    if bucket is None:
         return facts.bucket_starting(start)
-    if start is not None and not _within(start, whole):
+    # Of a query of one bucket, a row need not say its bucket.
+    if start and not _within(start, bucket):
         raise facts.off_grid_error(start)
-    return str(whole)
+    return str(bucket)
 
 
 def _within(moment: str, interval: Interval) -> bool:
@@ -165,8 +195,9 @@ def _within(moment: str, interval: Interval) -> bool:
 
 
 def _measures(metrics: Metrics) -> list[Measure]:
-    """Say it as the platform would: handle time is talk and wrap-up, for this contract has no hold."""
-    talk, wrap_up = _ms(metrics.talk_time), _ms(metrics.wrap_up_time)
+    """Write the metrics as the platform does; handle time is talk and wrap-up, without hold."""
+    talk = _ms(metrics.talk_time)
+    wrap_up = _ms(metrics.wrap_up_time)
     handled = metrics.handled_count
     if handled is None and talk is None and wrap_up is None:
         return []
@@ -174,18 +205,22 @@ def _measures(metrics: Metrics) -> list[Measure]:
     return [
         Measure("tTalkComplete", Stats(sum=talk)),
         Measure("tAcw", Stats(sum=wrap_up)),
-        Measure("tHandle", Stats(_whole(handled.count or 0) if handled else None, total)),
+        Measure("tHandle", Stats(_count(handled), total)),
     ]
 
 
-def _whole(count: int | float) -> int:
+def _count(handled: Value | None) -> int | None:
+    if handled is None:
+        return None
+    count = handled.count or 0
     if count % 1:
-        raise RejectedError(
-            "the answer counts interactions by fractions; its handledCount is no count"
-        )
+        raise RejectedError("the response has a handledCount that is not a whole number")
     return int(count)
 
 
 def _ms(value: Value | None) -> int | None:
-    """Turn seconds into ms; what is beyond all measure stays so, for the accumulator to refuse."""
-    return None if value is None else round(max(-MAX_VALUE, min(value.sum or 0, MAX_VALUE)) * 1000)
+    """Turn seconds into ms; a number beyond all limits stays so, and the accumulator refuses it."""
+    if value is None:
+        return None
+    seconds = max(-MAX_VALUE, min(value.sum or 0, MAX_VALUE))
+    return round(seconds * 1000)

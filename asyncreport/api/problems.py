@@ -1,7 +1,8 @@
 """What a response that is not a success means: one error per *who must act next*. Pure.
 
-The platform describes an error in JSON, the token endpoint in another JSON, gateways and proxies in HTML or
-not at all. Only text in the platform's own form is shown, without secrets and cut to one line.
+The platform describes an error in JSON, the token endpoint in another JSON, gateways and proxies
+in HTML or not at all. Only text in the platform's own form is shown, without secrets and cut to
+one line.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ _NEXT_STEPS = {
     413: "the query is too long: use fewer users and queues in one query",
 }
 
-#: words of a 400 that name a field of the query, and the setting in the job file; the first match counts
+#: words of a 400 that name a field of the query, and the setting in the job file; the first match
+#: counts
 _SETTINGS = (
     (r"granularity", "check range.granularity, an ISO 8601 duration: `PT1H`, not `1h`"),
     (r"time_?zone", "check range.time_zone, an IANA name such as Europe/Dublin"),
@@ -99,7 +101,7 @@ _NOT_PLATFORM = "this is not an error message of Genesys Cloud; a proxy or gatew
 
 @dataclass(frozen=True, slots=True)
 class _Report:
-    """What a server says about an error; each text is one line that may be shown, and may be empty."""
+    """What a server says about an error: text of one line that may be shown, or nothing."""
 
     code: str = ""
     text: str = ""
@@ -157,7 +159,10 @@ def undecodable(
     error: TransientError | RejectedError,
     proxy_secrets: Collection[str] = (),
 ) -> TransientError | RejectedError:
-    """Add the request to a decoder's error, which quotes the body, and leave the quote out if the body holds a secret."""
+    """Add the request to the error of a decoder.
+
+    That error quotes the body; if the body holds a secret, the quote is left out.
+    """
     secrets = credentials(request) | set(proxy_secrets)
     fact = str(error)
     if holds_secret(response.body, secrets):
@@ -177,10 +182,12 @@ def _is_transient(request: Request, response: Response, report: _Report) -> bool
     if status in TRANSIENT or report.throttled:
         return True
     if status == 409:
-        # A query job's status and results may be requested again; the cause of a conflict is not documented.
+        # The cause of a conflict is not documented. A query job's status and results may be
+        # requested again.
         return "/jobs" in request.path
     if status == 400 and response.correlation_id:
-        # The platform names the cause in JSON, and the cause matters (`TOO_LARGE`): this body was damaged.
+        # The platform names the cause in JSON, and the cause matters (`TOO_LARGE`). A body without
+        # JSON was damaged.
         return not report.is_json
     return status == 401 and request.host == "api" and report.code != "ip.not.authorized"
 
@@ -220,7 +227,7 @@ def _refused(fact: str, report: _Report, request: Request, status: int) -> AuthE
 
 
 def _permission(report: _Report, request: Request) -> str:
-    """Name the missing permission: as the response does, or else as the documentation of the path does."""
+    """Name the missing permission, from the response or else from the documentation of the path."""
     named = dict.fromkeys(_PERMISSION.findall(report.text))
     if named:
         return " or ".join(named)
@@ -261,7 +268,7 @@ def _shows_text(request: Request, response: Response) -> bool:
 
 
 def _token_report(status: int, body: dict[str, Any]) -> _Report:
-    """Read an error of the token endpoint. Its text is not shown: it may quote the client's secret."""
+    """Read an error of the token endpoint; its text may quote the client's secret."""
     code = _text(body, "error")
     # It limits the rate with a 400: https://github.com/MyPureCloud/terraform-provider-genesyscloud
     description = _text(body, "error_description") or _text(body, "description")
@@ -285,7 +292,7 @@ def _platform_report(body: dict[str, Any], secrets: Collection[str]) -> _Report:
 
 
 def _details(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what the platform names next to its message: wrong fields and values, missing permissions, limits."""
+    """Yield what the platform names next to its message: fields, values, permissions, limits."""
     for name, value in _object(body, "messageParams").items():
         yield name, _shown_value(value)
     details = body.get("details")
@@ -298,7 +305,10 @@ def _details(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _shown_value(value: object) -> str:
-    """Write a text, a number or a list of them; the `repr` of anything else could hide a secret from `redact`."""
+    """Write a text, a number or a list of them.
+
+    Nothing else: a `repr` spells a secret in a way that `redact` does not recognize.
+    """
     values = value if isinstance(value, list) else [value]
     return ", ".join(str(each) for each in values if isinstance(each, str | int | float))
 
@@ -331,7 +341,7 @@ class Budget(Struct, frozen=True):
 
 
 def budget(headers: Mapping[str, str]) -> Budget | None:
-    """Read the `inin-ratelimit-*` headers; None without a usable limit, as in responses of gateways.
+    """Read the `inin-ratelimit-*` headers; None without a limit, as in responses of gateways.
 
     `reset` is a number of seconds and not an instant:
     https://developer.genesys.cloud/forum/t/normalized-platform-api-429-responses/12028

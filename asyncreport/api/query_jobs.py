@@ -1,4 +1,4 @@
-"""The `query-jobs` contract: a query is submitted, polled until it is done, read page by page and deleted. Pure.
+"""The `query-jobs` contract: submit a query, poll it, read its pages, delete it. Pure.
 
 https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/async-aggregate-queries
 """
@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api.aggregates import Reader, Steps, read_pages, request
+from asyncreport.api.aggregates import Reader, Steps, query_request, read_pages
 from asyncreport.api.problems import MAX_TEXT
 from asyncreport.api.wire import Request, Wait, read
 from asyncreport.core.errors import TOO_LARGE, ApiError, AuthError, RejectedError, RetriesExhausted
@@ -27,95 +27,105 @@ PATH = "/api/v2/analytics/conversations/aggregates/jobs"
 PAGE_SIZE = 1000
 
 #: how often a query is submitted before it is given up
-SUBMISSIONS = 3
+MAX_SUBMISSIONS = 3
 
-#: seconds between two polls: at first, and at most; each poll costs a request of the minute
-_FIRST, _LAST = 1.0, 15.0
+#: seconds between two polls, first and at most; each poll is one request of the rate limit
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 15.0
 
-#: a job that will not be fulfilled any more, and may be when it is submitted anew
+#: states of a job that has no results any more, but may have if it is submitted again
 _GONE = frozenset({"EXPIRED", "CANCELLED"})
+
+#: a state; other text in its place is not shown
+_STATE = re.compile("[A-Z_]{1,20}")
 
 
 class Submitted(Struct, rename="camel"):
-    """The answer to a submission."""
+    """The response to a submission."""
 
     job_id: str
 
 
 class Status(Struct, rename="camel"):
-    """How a query job is doing."""
+    """The state of a query job."""
 
     state: str | None = None
     error_message: str | None = None
 
 
-def send(body: dict[str, object], reader: Reader, closing: list[Request], patience: float) -> Steps:
-    """Ask one query as a query job, over again where it expires or vanishes; while it stands, its DELETE is in `closing`.
+def send(body: dict[str, object], reader: Reader, closing: list[Request], timeout: float) -> Steps:
+    """Run one query as a query job; submit it again if it expires or vanishes.
 
-    Raise RejectedError where the vendor reports that it failed, RetriesExhausted where it takes longer than `patience` seconds.
+    While the job exists, its DELETE is in `closing`. Raise RejectedError if the vendor reports that
+    the job failed, RetriesExhausted if it takes longer than `timeout` seconds.
     """
-    for _ in range(SUBMISSIONS):
-        submitted: Submitted = yield request(
-            PATH, {**body, "pageSize": PAGE_SIZE}, _decode_submitted, asynchronous=True
-        )
+    submission = query_request(
+        PATH, {**body, "pageSize": PAGE_SIZE}, _decode_submitted, asynchronous=True
+    )
+    for _ in range(MAX_SUBMISSIONS):
+        submitted: Submitted = yield submission
         path = f"{PATH}/{quote(submitted.job_id, safe='')}"
         deletion = Request(method="DELETE", path=path, asynchronous=True)
+        # Before anything else is yielded: a failure or a stop from here on must delete the job.
         closing.append(deletion)
-        found: Accumulator | None = None
-        try:
-            if (yield from _fulfilled(path, patience)):
-                found = yield from _pages(path, reader)
-        except RejectedError as error:
-            if error.status != 404:
-                raise
-        # At once, for its place is wanted by the next; `closing` is for those that a failure or a stop leaves behind.
+        found = yield from _results(path, reader, timeout)
+        # Now and not at the end of the chunk, because the next job needs its place. Whatever
+        # happens to the DELETE, the results are complete.
         with suppress(ApiError, AuthError, RetriesExhausted):
             yield deletion
         closing.remove(deletion)
         if found is not None:
             return found
     raise RetriesExhausted(
-        f"POST {PATH}: the query job was gone before it was read, {SUBMISSIONS} times; run it again later"
+        f"POST {PATH}: {MAX_SUBMISSIONS} times the query job was gone before its results were "
+        "read; run it again later"
     )
 
 
-def _fulfilled(path: str, patience: float) -> Generator[Request | Wait, Any, bool]:
-    """Poll until the job is done; False: it is gone."""
-    state: str | None = None
-    for pause in _pauses(patience):
+def _results(
+    path: str, reader: Reader, timeout: float
+) -> Generator[Request | Wait, Any, Accumulator | None]:
+    """Wait for a job and read its results; None if the job is gone."""
+    try:
+        if not (yield from _fulfilled(path, timeout)):
+            return None
+        return (yield from _read_results(path, reader))
+    except RejectedError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def _fulfilled(path: str, timeout: float) -> Generator[Request | Wait, Any, bool]:
+    """Poll until the job is done; False if it is gone."""
+    poll = Request(method="GET", path=path, decode=_decode_status, asynchronous=True)
+    state = ""
+    for pause in _pauses(timeout):
         yield Wait(pause)
-        status: Status = yield Request(
-            method="GET", path=path, decode=_decode_status, asynchronous=True
-        )
-        state = status.state
+        status: Status = yield poll
+        state = status.state or ""
         if state == "FULFILLED":
             return True
         if state in _GONE:
             return False
-        # Any other state, one that is not documented yet among them, is a job under way.
-    shown = (
-        state if re.fullmatch("[A-Z_]{1,20}", state or "") else "under way"
-    )  # a word that is no state may be anything
+        # Any other state, also one that is not documented yet, means that the job is in progress.
+    shown = state if _STATE.fullmatch(state) else "in progress"
     raise RetriesExhausted(
-        f"GET {path}: the query job is still {shown} after {patience:.0f} s; run it again later, or raise give_up_after"
+        f"GET {path}: the query job is still {shown} after {timeout:.0f} s; "
+        "run it again later, or set a longer limits.give_up_after"
     )
 
 
-def _failed(why: str) -> RejectedError:
-    # No code says why a job failed, and its words are no contract: where they do speak of size, less may be had.
-    large = re.search(r"too large|size limit", why, re.IGNORECASE)
-    return RejectedError(f"the query job failed: {why}", code=TOO_LARGE if large else "")
-
-
-def _pauses(patience: float) -> Iterator[float]:
-    pause, total = _FIRST, 0.0
-    while total < patience:
+def _pauses(timeout: float) -> Iterator[float]:
+    pause = _FIRST_PAUSE
+    total = 0.0
+    while total < timeout:
         yield pause
         total += pause
-        pause = min(2 * pause, _LAST)
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def _pages(path: str, reader: Reader) -> Steps:
+def _read_results(path: str, reader: Reader) -> Steps:
     """Read the results from the first page to the last."""
 
     def request_page(*query: tuple[str, str]) -> Request:
@@ -131,11 +141,16 @@ def _decode_submitted(body: bytes) -> Submitted:
 def _decode_status(body: bytes) -> Status:
     status = read(_STATUS, body, "state of a query job")
     if status.state == "FAILED":
-        # Here, for what the server says may be what it was sent: whoever sent it looks before it is shown.
-        raise _failed(
-            one_line(status.error_message or "", MAX_TEXT) or "the server does not say why"
-        )
+        # Raised while decoding, because the text may repeat a secret: the client checks for that.
+        raise _failure(one_line(status.error_message or "", MAX_TEXT))
     return status
+
+
+def _failure(reason: str) -> RejectedError:
+    # No code says why a job failed. If its text is about size, a smaller query may succeed.
+    if re.search(r"too large|size limit", reason, re.IGNORECASE):
+        return RejectedError(f"the query job failed: {reason}", code=TOO_LARGE)
+    return RejectedError(f"the query job failed: {reason or 'the server does not say why'}")
 
 
 _SUBMITTED = msgspec.json.Decoder(Submitted)

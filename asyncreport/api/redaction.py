@@ -1,7 +1,7 @@
 """Secrets that a server or a proxy sends back: recognized in a body, and replaced in text. Pure.
 
-The text of a response is shown only if it comes in the platform's JSON form, and never if it comes from the
-login host (see `problems`). What is shown goes through `redact` before it is cut.
+The text of a response is shown only if it comes in the platform's JSON form, and never if it comes
+from the login host (see `problems`). What is shown goes through `redact` before it is cut.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _header_secrets(value: str) -> Iterator[str]:
 
 
 def proxy_credentials(proxy: str) -> frozenset[str]:
-    """Collect the secrets in the address of a proxy: the password, and user and password in base64."""
+    """Collect the secrets in a proxy's address: the password, and user and password in base64."""
     url = urlsplit(proxy)
     if not url.password:
         return frozenset()

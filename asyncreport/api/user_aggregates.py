@@ -6,6 +6,7 @@ https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/user
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,16 +14,15 @@ import msgspec
 from asyncreport.api.aggregates import (
     ConnectionState,
     Page,
-    Reader,
     Steps,
-    check_asked,
-    container,
-    cut,
-    one_of,
-    reader,
-    request,
-    text,
-    timed,
+    check_user,
+    decode_container,
+    dimension_value,
+    fetch_interval,
+    matches_any,
+    page_reader,
+    query_base,
+    query_request,
 )
 from asyncreport.api.wire import Request, Wait
 from asyncreport.core.errors import TOO_LARGE, RejectedError
@@ -38,53 +38,59 @@ def steps(
     interval: Interval,
     users: Sequence[str],
     facts: Accumulator,
-    known: ConnectionState,
+    state: ConnectionState,
 ) -> Generator[Request | Wait, Any, None]:
-    """Ask for the routing statuses of users, 100 a query as the vendor demands, and add them to `facts`.
+    """Fetch the routing statuses of users and add them to `facts`.
 
-    Raise RejectedError for a bucket off the grid, a foreign user, and, naming PT30M, for quarter hours where those are refused.
+    One query names 100 users, the vendor's limit. Raise RejectedError for a bucket off the grid
+    and for a user who was not asked for; and, with PT30M as the next step, if the server refuses
+    quarter hours.
     """
     for batch in batches(users):
-        reads = reader(facts, _adder(frozenset(batch)))
-
-        def ask(
-            part: Interval, whole: bool, batch: Sequence[str] = batch, reads: Reader = reads
-        ) -> Steps:
-            body = timed(query.grid, part, whole)
-            body |= {
-                "groupBy": ["userId"],
-                "metrics": ["tAgentRoutingStatus"],
-                "filter": one_of("userId", batch),
-            }
-            try:
-                answer: Page = yield request(PATH, body, reads)
-            except RejectedError as error:
-                raise _explained(error, query) from error
-            return answer.facts
-
-        yield from cut(query.grid, interval, known, facts, ask)
+        query_interval = partial(_send, query, batch, facts)
+        yield from fetch_interval(query.grid, interval, state, facts, query_interval)
 
 
-def _adder(asked: frozenset[str]) -> Callable[[Accumulator, msgspec.Raw], None]:
+def _send(
+    query: Query, users: Sequence[str], facts: Accumulator, interval: Interval, one_bucket: bool
+) -> Steps:
+    body = query_base(query.grid, interval, one_bucket)
+    body["groupBy"] = ["userId"]
+    body["metrics"] = ["tAgentRoutingStatus"]
+    body["filter"] = matches_any("userId", users)
+    reader = page_reader(facts, _container_adder(frozenset(users)))
+    try:
+        page: Page = yield query_request(PATH, body, reader)
+    except RejectedError as error:
+        if _refuses_quarter_hours(error, query):
+            raise _with_half_hours(error) from error
+        raise
+    return page.facts
+
+
+def _container_adder(users: frozenset[str]) -> Callable[[Accumulator, msgspec.Raw], None]:
     def add(facts: Accumulator, raw: msgspec.Raw) -> None:
-        found = container(raw)
-        user = text(found.group or {}, "userId")
+        found = decode_container(raw)
+        user = dimension_value(found.group or {}, "userId")
         if user is None:
             facts.skip_ungrouped(found.data or ())
             return
-        check_asked(user, asked)
+        check_user(user, users)
         facts.add_statuses(user, found.data or ())
 
     return add
 
 
-def _explained(error: RejectedError, query: Query) -> RejectedError:
-    # Two pages of the vendor's disagree on whether quarter hours are allowed here.
-    if (
-        error.status == 400
-        and error.code != TOO_LARGE
-        and query.grid.granularity is Granularity.PT15M
-    ):
-        text = f"{error}; routing statuses may be had by the half hour only: set range.granularity to PT30M, or occupancy to false"
-        return RejectedError(text, status=error.status, code=error.code)
-    return error
+def _refuses_quarter_hours(error: RejectedError, query: Query) -> bool:
+    # Two pages of the vendor disagree on whether quarter hours are allowed here.
+    if query.grid.granularity is not Granularity.PT15M:
+        return False
+    return error.status == 400 and error.code != TOO_LARGE
+
+
+def _with_half_hours(error: RejectedError) -> RejectedError:
+    message = (
+        f"{error}; the server may not have routing statuses by quarter hour: "
+        "set range.granularity to PT30M, or occupancy to false"
+    )
+    return RejectedError(message, status=error.status, code=error.code)

@@ -1,4 +1,4 @@
-"""A request and a response, as every contract and every transport sees them; how pages follow. Pure."""
+"""A request and a response, as contracts and the transport see them; how to follow pages. Pure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     decode: Callable[[bytes], Any] = bytes
-    #: attempts that may time out before a smaller request is better; None: all that the limits allow
+    #: attempts that may time out, before a smaller request is better; None: no bound of its own
     max_timeouts: int | None = None
     #: 202 and 206 are successes too; otherwise the response must be whole and final
     asynchronous: bool = False
@@ -86,7 +86,7 @@ def as_correlation_id(text: str) -> str | None:
 
 
 def read(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:
-    """Decode a body; raise TransientError if it is something else: cut short, or from another server."""
+    """Decode a body; raise TransientError if it is cut short or from another server."""
     try:
         return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -118,7 +118,7 @@ _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 def check_empty(body: bytes, key: str, what: str) -> None:
     """Raise TransientError if a body without its `key` holds something else.
 
-    An error that arrives with the status of a success would otherwise look like a day without activity.
+    Otherwise an error with the status of a success would look like a day without activity.
     """
     for name in read(_OBJECT, body, what) or ():
         if name != key and name not in _OTHER_KEYS:
@@ -131,7 +131,7 @@ def check_empty(body: bytes, key: str, what: str) -> None:
 def follow(
     first: Request, next_request: Callable[[T], Request | None]
 ) -> Generator[Request, Any, None]:
-    """Send the first request of a listing, then what `next_request` makes of each page, until that is None.
+    """Send a request, then the request that `next_request` makes of each page, until it is None.
 
     Raise RejectedError if the pages go in a circle, or if there are more than `MAX_PAGES`.
     """

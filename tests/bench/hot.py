@@ -86,7 +86,9 @@ def _datum(span: str, n: int) -> dict[str, object]:
 def ours(chunk: Chunk, body: bytes) -> bytes:
     """Do the work as the product does."""
     facts = Accumulator(QUERY.grid.edges(chunk.interval), QUERY)
-    facts.absorb(aggregates.reader(facts, aggregates.adder(QUERY, chunk))(body).facts)
+    facts.absorb(
+        aggregates.page_reader(facts, aggregates.container_adder(QUERY, chunk))(body).facts
+    )
     return b"".join([block.lines for block in facts.blocks()])
 
 

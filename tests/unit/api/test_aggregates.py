@@ -320,7 +320,7 @@ def test_a_user_who_was_not_asked_for_is_an_error() -> None:
     bucket = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
     with pytest.raises(
         RejectedError,
-        match=f"holds a user '{BERT}' who was not asked for; the server did not apply the filter",
+        match=f"has a user '{BERT}' who was not asked for; the server did not apply the filter",
     ):
         ask(
             Query(grid=Grid(Granularity.PT1H, "UTC")),
@@ -331,7 +331,7 @@ def test_a_user_who_was_not_asked_for_is_an_error() -> None:
 
 
 def test_a_group_whose_user_is_no_text_is_an_error() -> None:
-    with pytest.raises(RejectedError, match="groups by a userId that is no text: 5"):
+    with pytest.raises(RejectedError, match="groups by a userId that is not a text: 5"):
         ask(
             Query(grid=Grid(Granularity.PT1H, "UTC")),
             DAY,
@@ -412,7 +412,8 @@ def test_a_query_that_is_too_long_is_not_sent() -> None:
         filter=Filter(queues=tuple(f"queue-{n:036}" for n in range(6000))),
     )
     with pytest.raises(
-        RejectedError, match="bytes is over the vendor's 512,000; name fewer queues in the filter"
+        RejectedError,
+        match="bytes long, but the vendor allows 512,000; use fewer queues in the filter",
     ):
         ask(query, DAY, (ANNA,), lambda _: b"{}")
 

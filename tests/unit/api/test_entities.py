@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from asyncreport.api.aggregates import PATH, ConnectionState, Page
 from asyncreport.api.contracts import steps
-from asyncreport.api.entities import Page as Wire
-from asyncreport.api.entities import decode
+from asyncreport.api.entities import EntitiesPage, decode_page
 from asyncreport.api.wire import Request
 from asyncreport.core.errors import RejectedError, TransientError
 from asyncreport.core.job import Chunk, Query
@@ -176,7 +175,7 @@ def test_rows_that_all_lack_the_user_are_no_answer_for_listed_users() -> None:
 
 @pytest.mark.parametrize("count", [2.5, 1e-300, -0.5])
 def test_a_count_that_is_no_whole_number_is_an_error(count: float) -> None:
-    with pytest.raises(RejectedError, match="its handledCount is no count"):
+    with pytest.raises(RejectedError, match="has a handledCount that is not a whole number"):
         ask(lambda _: page(entity(handledCount={"count": count})))
     assert (
         ask(lambda _: page(entity(handledCount={"count": 2.0})))[1]["anna"][0]["handled_count"] == 2
@@ -217,7 +216,7 @@ def test_a_row_of_a_bucket_that_was_asked_for_alone_may_say_so_and_nothing_else(
 
 
 def test_a_user_who_was_not_asked_for_is_an_error() -> None:
-    with pytest.raises(RejectedError, match="holds a user 'zoe' who was not asked for"):
+    with pytest.raises(RejectedError, match="has a user 'zoe' who was not asked for"):
         ask(lambda _: page(entity("zoe", handledCount={"count": 1})))
 
 
@@ -282,13 +281,13 @@ def test_the_contract_knows_no_zone_so_local_days_are_one_request_each(
 )
 def test_a_foreign_body_is_worth_another_attempt(body: bytes) -> None:
     with pytest.raises(TransientError, match="the response is not a valid page of entities"):
-        decode(body)
+        decode_page(body)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_give_a_page_or_our_error(body: bytes) -> None:
     try:
-        found = decode(body)
+        found = decode_page(body)
     except TransientError:
         return
-    assert isinstance(found, Wire)
+    assert isinstance(found, EntitiesPage)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from asyncreport.api import aggregates
-from asyncreport.api.query_jobs import PAGE_SIZE, PATH, SUBMISSIONS, send
+from asyncreport.api.query_jobs import MAX_SUBMISSIONS, PAGE_SIZE, PATH, send
 from asyncreport.api.wire import Request, Wait
 from asyncreport.core.errors import TOO_LARGE, RejectedError, RetriesExhausted, TransientError
 from asyncreport.core.job import Query
@@ -24,10 +24,12 @@ def reader() -> aggregates.Reader:
     """Read one interaction for each group."""
 
     def add(facts: Accumulator, raw: msgspec.Raw) -> None:
-        user = (aggregates.container(raw).group or {})["userId"]
+        user = (aggregates.decode_container(raw).group or {})["userId"]
         facts.add(user, (), [Datum(f"{iso(0)}/{iso(HOUR)}", [Measure("tHandle", Stats(1, 1000))])])
 
-    return aggregates.reader(Accumulator((0, HOUR), Query(grid=Grid(Granularity.PT1H, "UTC"))), add)
+    return aggregates.page_reader(
+        Accumulator((0, HOUR), Query(grid=Grid(Granularity.PT1H, "UTC"))), add
+    )
 
 
 def play(
@@ -109,7 +111,7 @@ def test_the_submission_is_the_query_and_a_page_size() -> None:
 def test_pauses_grow_up_to_a_quarter_minute_until_patience_ends() -> None:
     with pytest.raises(
         RetriesExhausted,
-        match="the query job is still PENDING after 60 s; run it again later, or raise give_up_after",
+        match="the query job is still PENDING after 60 s; run it again later, or set a longer limits.give_up_after",
     ):
         play([ACCEPTED, *[PENDING] * 50], patience=60)
     running, pauses = send({}, reader(), [], 60), []
@@ -131,9 +133,9 @@ def test_an_unknown_state_is_a_job_under_way() -> None:
     ("state", "shown"),
     [
         ("PONDERING", "PONDERING"),
-        ("Bearer abc", "under way"),
-        ("A" * 21, "under way"),
-        ("", "under way"),
+        ("Bearer abc", "in progress"),
+        ("A" * 21, "in progress"),
+        ("", "in progress"),
     ],
 )
 def test_a_state_is_shown_that_can_be_one(state: str, shown: str) -> None:
@@ -168,9 +170,9 @@ def test_a_job_that_is_gone_is_submitted_anew(ending: list[bytes | Exception]) -
 def test_a_job_that_is_gone_each_time_is_given_up() -> None:
     with pytest.raises(
         RetriesExhausted,
-        match=f"was gone before it was read, {SUBMISSIONS} times; run it again later",
+        match=f"{MAX_SUBMISSIONS} times the query job was gone before its results were read; run it again",
     ):
-        play([ACCEPTED, GONE] * SUBMISSIONS)
+        play([ACCEPTED, GONE] * MAX_SUBMISSIONS)
 
 
 def test_another_refusal_goes_through() -> None:

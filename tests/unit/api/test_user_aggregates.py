@@ -232,7 +232,7 @@ def test_quarter_hours_that_are_refused_name_the_half_hour() -> None:
 
     with pytest.raises(
         RejectedError,
-        match=r"400 bad.request; routing statuses may be had by the half hour only: set range.granularity to PT30M, or occupancy to false",
+        match=r"400 bad.request; the server may not have routing statuses by quarter hour: set range.granularity to PT30M, or occupancy to false",
     ):
         ask(refuse, granularity=Granularity.PT15M)
     with pytest.raises(RejectedError, match=r"400 bad.request$"):
@@ -251,7 +251,7 @@ def test_quarter_hours_of_too_large_an_answer_are_asked_for_in_pieces_and_not_by
 
 
 def test_a_user_who_was_not_asked_for_is_an_error() -> None:
-    with pytest.raises(RejectedError, match="holds a user 'zoe' who was not asked for"):
+    with pytest.raises(RejectedError, match="has a user 'zoe' who was not asked for"):
         ask(lambda _: reported(("zoe", TEN, {"IDLE": 1})))
 
 
