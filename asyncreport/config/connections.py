@@ -24,7 +24,9 @@ _GATEWAY = "https://HOST[:PORT][/PATH] without credentials, query or fragment"
 
 
 def resolve_connections(
-    place: Place, given: dict[str, ConnectionFile] | None, environ: Mapping[str, str]
+    place: Place,
+    given: dict[str, ConnectionFile] | None,
+    environ: Mapping[str, str],
 ) -> tuple[Connection, ...]:
     """Resolve the section `connections`; without it, use the variables of the environment.
 
@@ -74,13 +76,17 @@ def _environment_hosts(place: Place, environ: Mapping[str, str]) -> tuple[str, s
     urls = regions.hosts(region)
     if urls is None:
         raise place.error(
-            "is missing, and the variable GENESYS_ENV is not a region", accepted=regions.ACCEPTED
+            "is missing, and the variable GENESYS_ENV is not a region",
+            accepted=regions.ACCEPTED,
         )
     return urls
 
 
 def _connection(
-    place: Place, name: str, given: ConnectionFile, environ: Mapping[str, str]
+    place: Place,
+    name: str,
+    given: ConnectionFile,
+    environ: Mapping[str, str],
 ) -> Connection:
     if given.emulator:
         return _emulator(place, name, given)
@@ -96,7 +102,10 @@ def _connection(
 
 
 def _proxy(
-    place: Place, given: ConnectionFile, api_url: str, environ: Mapping[str, str]
+    place: Place,
+    given: ConnectionFile,
+    api_url: str,
+    environ: Mapping[str, str],
 ) -> Secret | None:
     proxy = unset_to_none(given.proxy)
     if proxy is None:
@@ -140,7 +149,8 @@ def _check_client_ids(place: Place, clients: Sequence[Client]) -> None:
     if repeat:
         number, earlier = repeat
         raise place.at(number, "client_id").must(
-            f"differ from clients[{earlier}].client_id", "; use another OAuth client, or remove it"
+            f"differ from clients[{earlier}].client_id",
+            "; use another OAuth client, or remove it",
         )
 
 

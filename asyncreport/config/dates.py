@@ -42,9 +42,7 @@ def resolve_range(place: Place, given: RangeFile, now: int) -> tuple[Interval, G
     interval = _interval(place, given.start, given.end, grid, now)
     if granularity is Granularity.NONE:
         return interval, Grid(Granularity.NONE, zone, interval)
-    _check_months(place, grid, interval)
-    _check_edge(place.at("start"), grid, interval.start)
-    _check_edge(place.at("end"), grid, interval.end)
+    _check_buckets(place, grid, interval)
     return interval, grid
 
 
@@ -59,10 +57,13 @@ def refresh_interval(text: str, job: Job, now: int) -> Interval:
     interval = _interval(bounds, start, end, job.query.grid, now)
     if not interval.overlaps(job.interval):
         raise whole.must("overlap the range of the job", f"; the range is {job.interval}")
-    return Interval(
-        max(interval.start, job.interval.start),
-        min(interval.end, job.interval.end),
-    )
+    return _intersection(interval, job.interval)
+
+
+def _intersection(one: Interval, other: Interval) -> Interval:
+    start = max(one.start, other.start)
+    end = min(one.end, other.end)
+    return Interval(start, end)
 
 
 def _refresh_bounds(start: str, end: str) -> Place:
@@ -74,6 +75,7 @@ def _refresh_bounds(start: str, end: str) -> Place:
 
 
 def _interval(place: Place, start: str, end: str, grid: Grid, now: int) -> Interval:
+    """Read the keys `start` and `end` of a place."""
     first = _bound(place.at("start"), start, grid, now)
     last = _bound(place.at("end"), end, grid, now)
     if last <= first:
@@ -129,7 +131,8 @@ def _similar_granularity(text: str) -> str:
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DATE_TIME = re.compile(
-    r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{3})?)?(Z|[+-]\d{2}:\d{2})?", re.ASCII
+    r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{3})?)?(Z|[+-]\d{2}:\d{2})?",
+    re.ASCII,
 )
 
 
@@ -152,6 +155,7 @@ def _today(grid: Grid, now: int) -> date:
 
 
 def _instant(place: Place, moment: datetime, zone: str) -> int:
+    """Convert a date-time; without an offset it is a local time of the zone."""
     if moment.tzinfo is not None:
         return to_instant(moment)
     try:
@@ -161,15 +165,20 @@ def _instant(place: Place, moment: datetime, zone: str) -> int:
 
 
 def _moment(place: Place, text: str) -> datetime:
+    """Read a date or a date-time; it has a time zone only if the text has an offset."""
     if not _DATE.fullmatch(text) and not _DATE_TIME.fullmatch(text):
         raise place.must("be a date or a date-time", accepted=BOUNDS)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise place.must("be an existing date or date-time", accepted=BOUNDS) from error
-    if moment.year not in YEARS:
-        raise place.must(f"be in the years {YEARS[0]} to {YEARS[-1]}")
+    _check_year(place, moment.year)
     return moment
+
+
+def _check_year(place: Place, year: int) -> None:
+    if year not in YEARS:
+        raise place.must(f"be in the years {YEARS[0]} to {YEARS[-1]}")
 
 
 def _last_edge(place: Place, grid: Grid, now: int) -> int:
@@ -183,13 +192,20 @@ def _last_edge(place: Place, grid: Grid, now: int) -> int:
     return before
 
 
+def _check_buckets(place: Place, grid: Grid, interval: Interval) -> None:
+    """Refuse an interval that is not made of whole buckets."""
+    _check_months(place.at("granularity"), grid, interval)
+    _check_edge(place.at("start"), grid, interval.start)
+    _check_edge(place.at("end"), grid, interval.end)
+
+
 def _check_months(place: Place, grid: Grid, interval: Interval) -> None:
     """Refuse a range with a month that is not a whole number of buckets."""
     try:
         for _ in grid.slots(interval):
             pass
     except ValueError as error:
-        raise place.at("granularity").must("divide each month", f"; {error}") from error
+        raise place.must("divide each month", f"; {error}") from error
 
 
 def _check_edge(place: Place, grid: Grid, at: int) -> None:

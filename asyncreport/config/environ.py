@@ -13,7 +13,7 @@ from pathlib import Path
 from dotenv.parser import Binding, parse_stream
 
 from asyncreport.config.validate import VALUE_SHOWN, Place
-from asyncreport.config.yaml import Node
+from asyncreport.config.yaml import Node, Value
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.text import shorten
 
@@ -27,14 +27,19 @@ def read_environ(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     path = folder / ".env"
     variables: dict[str, str] = {}
     for line in _read_lines(path):
-        if line.error:  # the line is not shown: it may contain a secret
-            raise ConfigError(
-                f"{path}:{line.original.line}: is not a NAME=VALUE line; "
-                "correct it, or start it with # to make it a comment"
-            )
+        if line.error:
+            raise _bad_line(path, line.original.line)
         if line.key is not None and line.value is not None:
             variables[line.key] = line.value
     return {**variables, **environ}
+
+
+def _bad_line(path: Path, number: int) -> ConfigError:
+    # The line is not shown: it may contain a secret.
+    return ConfigError(
+        f"{path}:{number}: is not a NAME=VALUE line; "
+        "correct it, or start it with # to make it a comment"
+    )
 
 
 def _read_lines(path: Path) -> list[Binding]:
@@ -67,16 +72,19 @@ def expand(place: Place, environ: Mapping[str, str]) -> Node:
     """
     node = place.node
     assert node is not None
-    match node.value:
-        case dict(members):
-            expanded = {key: expand(place.at(key), environ) for key in members}
-            return replace(node, value=expanded)
-        case list(items):
-            return replace(node, value=[expand(place.at(n), environ) for n in range(len(items))])
-        case str(text):
-            return replace(node, value=_expand_text(place, text, environ))
+    return replace(node, value=_expanded(place, node.value, environ))
+
+
+def _expanded(place: Place, value: Value, environ: Mapping[str, str]) -> Value:
+    match value:
+        case dict():
+            return {key: expand(place.at(key), environ) for key in value}
+        case list():
+            return [expand(place.at(number), environ) for number in range(len(value))]
+        case str():
+            return _expand_text(place, value, environ)
         case _:
-            return node
+            return value
 
 
 def _expand_text(place: Place, text: str, environ: Mapping[str, str]) -> str:

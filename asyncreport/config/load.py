@@ -26,7 +26,11 @@ MAX_BYTES = 1 << 20
 
 
 def load_job(
-    path: Path, *, environ: Mapping[str, str], overrides: Sequence[str] = (), now: int
+    path: Path,
+    *,
+    environ: Mapping[str, str],
+    overrides: Sequence[str] = (),
+    now: int,
 ) -> Job:
     """Load a job file and apply `KEY=VALUE` overrides; `now` is an instant.
 
@@ -43,7 +47,11 @@ def load_job(
 
 
 def load_options(
-    values: Mapping[str, Any], *, labels: Mapping[str, str], environ: Mapping[str, str], now: int
+    values: Mapping[str, Any],
+    *,
+    labels: Mapping[str, str],
+    environ: Mapping[str, str],
+    now: int,
 ) -> Job:
     """Load plain values that have the shape of a job file; `now` is an instant.
 
@@ -58,16 +66,25 @@ def load_options(
 
 def _labelled(value: Any, place: Place, labels: Mapping[str, str]) -> Node:
     """Build the nodes of plain values; a place without a label uses the one around it."""
-    place = replace(place, where=labels.get(place.key, place.where))
+    where = labels.get(place.key, place.where)
+    place = replace(place, where=where)
     if isinstance(value, Mapping):
-        members = {}
-        for key, member in value.items():
-            members[key] = _labelled(member, place.at(key), labels)
-        return Node(place.where, members)
+        return Node(where, _labelled_members(value, place, labels))
     if isinstance(value, list | tuple):
         items = [_labelled(item, place.at(n), labels) for n, item in enumerate(value)]
-        return Node(place.where, items)
-    return Node(place.where, value, str(value))
+        return Node(where, items)
+    return Node(where, value, str(value))
+
+
+def _labelled_members(
+    members: Mapping[str, Any],
+    place: Place,
+    labels: Mapping[str, str],
+) -> dict[str, Node]:
+    nodes = {}
+    for key, member in members.items():
+        nodes[key] = _labelled(member, place.at(key), labels)
+    return nodes
 
 
 def _read_text(path: Path) -> str:
@@ -98,7 +115,8 @@ def _read_bytes(path: Path) -> bytes:
 
 # Keys are spelled as messages spell them: `teams[0].name`.
 _OVERRIDE = re.compile(
-    r"([^=.\[\]]+(?:\[[0-9]{1,6}\])*(?:\.[^=.\[\]]+(?:\[[0-9]{1,6}\])*)*)=(.*)", re.DOTALL
+    r"([^=.\[\]]+(?:\[[0-9]{1,6}\])*(?:\.[^=.\[\]]+(?:\[[0-9]{1,6}\])*)*)=(.*)",
+    re.DOTALL,
 )
 _STEP = re.compile(r"\[([0-9]+)\]|([^.\[\]]+)")
 
@@ -139,13 +157,31 @@ def _replaced(node: Node, steps: Sequence[str | int], new: Node) -> Node:
         return new
     step, rest = steps[0], steps[1:]
     if isinstance(node.value, dict) and isinstance(step, str):
-        member = node.value.get(step, Node(new.where, {}))
-        return replace(node, value={**node.value, step: _replaced(member, rest, new)})
+        return replace(node, value=_replaced_member(node.value, step, rest, new))
     if isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
-        items = list(node.value)
-        items[step] = _replaced(items[step], rest, new)
-        return replace(node, value=items)
+        return replace(node, value=_replaced_item(node.value, step, rest, new))
     raise _no_such_key(node, step, new)
+
+
+def _replaced_member(
+    members: dict[str, Node],
+    key: str,
+    rest: Sequence[str | int],
+    new: Node,
+) -> dict[str, Node]:
+    member = members.get(key, Node(new.where, {}))
+    return {**members, key: _replaced(member, rest, new)}
+
+
+def _replaced_item(
+    items: list[Node],
+    number: int,
+    rest: Sequence[str | int],
+    new: Node,
+) -> list[Node]:
+    copy = list(items)
+    copy[number] = _replaced(items[number], rest, new)
+    return copy
 
 
 def _no_such_key(node: Node, step: str | int, new: Node) -> ConfigError:

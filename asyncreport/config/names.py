@@ -53,7 +53,9 @@ def check_words(place: Place, values: Sequence[str], known: Collection[str], cal
     for number, value in enumerate(values):
         if value not in known:
             raise place.at(number).must(
-                f"be {called}", did_you_mean(value, known), accepted=", ".join(known)
+                f"be {called}",
+                did_you_mean(value, known),
+                accepted=", ".join(known),
             )
     check_distinct(place, values)
 

@@ -27,16 +27,19 @@ def environment_proxy(place: Place, api_url: str, environ: Mapping[str, str]) ->
     variable = _proxy_variable(url.scheme, environ)
     if variable is None or is_loopback(url) or _is_exempt(url.netloc, environ):
         return None
-    text = environ[variable]
-    if "://" not in text:
-        text = f"http://{text}"
+    text = _with_scheme(environ[variable])
     if not _is_proxy(text):
         # The value is not shown: it may contain a password.
-        raise place.error(
-            f"uses the proxy of the variable {variable}, which is not an HTTP proxy",
-            accepted=_ACCEPTED,
-        )
+        fact = f"uses the proxy of the variable {variable}, which is not an HTTP proxy"
+        raise place.error(fact, accepted=_ACCEPTED)
     return Secret(text.rstrip("/"))
+
+
+def _with_scheme(text: str) -> str:
+    """Add the scheme that curl assumes."""
+    if "://" in text:
+        return text
+    return f"http://{text}"
 
 
 def _is_proxy(text: str) -> bool:

@@ -30,6 +30,7 @@ from asyncreport.config.schema import (
     unset_to_none,
 )
 from asyncreport.config.validate import Place, did_you_mean
+from asyncreport.core.errors import ConfigError
 from asyncreport.core.job import (
     ChunkLength,
     Connection,
@@ -72,8 +73,11 @@ def _chunk(place: Place, given: JobFile) -> ChunkLength | None:
 
 
 def _connections(
-    place: Place, given: JobFile, environ: Mapping[str, str]
+    place: Place,
+    given: JobFile,
+    environ: Mapping[str, str],
 ) -> tuple[Connection, ...]:
+    """Resolve the connections; only the contract entities sends credentials as form fields."""
     connections = resolve_connections(place, unset_to_none(given.connections), environ)
     in_form = given.contract == "entities"
     return tuple(
@@ -83,8 +87,11 @@ def _connections(
 
 
 def _check_connections(
-    place: Place, teams: Sequence[Team], connections: Sequence[Connection]
+    place: Place,
+    teams: Sequence[Team],
+    connections: Sequence[Connection],
 ) -> None:
+    """Refuse connections that no team uses, and two of one organisation."""
     used = {team.connection for team in teams}
     for connection in connections:
         check_name(place.at(connection.name), connection.name)
@@ -133,11 +140,13 @@ def _check_combinations(root: Place, query: Query) -> None:
 
 
 def _check_bare(root: Place, query: Query) -> None:
+    """Refuse what the contract entities cannot express."""
     bare = Query(grid=query.grid)
     for key in ("split_by", "filter", "occupancy", "metrics"):
         if getattr(query, key) != getattr(bare, key):
             raise root.at(key).not_with(
-                "contract: entities", ", which only counts and times the interactions of users"
+                "contract: entities",
+                ", which only counts and times the interactions of users",
             )
 
 
@@ -159,7 +168,9 @@ def _filter(place: Place, given: FilterFile) -> Filter:
 
 
 def _teams(
-    place: Place, given: Sequence[TeamFile], connections: Sequence[Connection]
+    place: Place,
+    given: Sequence[TeamFile],
+    connections: Sequence[Connection],
 ) -> tuple[Team, ...]:
     names = [connection.name for connection in connections]
     teams = tuple(_team(place.at(n), team, names) for n, team in enumerate(given))
@@ -212,6 +223,7 @@ _KINDS: tuple[Literal["group", "team", "queue"], ...] = ("group", "team", "queue
 
 
 def _selector(place: Place, given: TeamFile) -> Selector | None:
+    """Read whose members a team has; None for listed users and for everyone."""
     keys = [key for key in ("users", *_KINDS) if getattr(given, key) is not UNSET]
     if len(keys) > 1:
         raise place.at(keys[1]).not_with(keys[0])
@@ -223,6 +235,7 @@ def _selector(place: Place, given: TeamFile) -> Selector | None:
 
 
 def _connection_of(place: Place, given: TeamFile, names: Sequence[str]) -> str:
+    """Choose the connection of a team."""
     name = unset_to_none(given.connection)
     if name is None:
         return _default_connection(place, names)
@@ -255,7 +268,8 @@ def _limits(place: Place, given: LimitsFile) -> Limits:
     )
 
 
-def _no_second_attempt(place: Place, give_up_after: float, request_timeout: float) -> Exception:
+def _no_second_attempt(place: Place, give_up_after: float, request_timeout: float) -> ConfigError:
+    """Report a time for one request that is too short for two attempts."""
     then = "; otherwise there is no time for a second attempt"
     if place.at("request_timeout").node is None:
         rule = f"be more than request_timeout ({request_timeout:g} s)"
@@ -265,6 +279,7 @@ def _no_second_attempt(place: Place, give_up_after: float, request_timeout: floa
 
 
 def _seconds(place: Place, text: str) -> float:
+    """Read a duration of at least a second into seconds."""
     length = parse_ms(place, text)
     if length < 1000:
         raise place.must("be at least PT1S")

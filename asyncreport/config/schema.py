@@ -89,7 +89,8 @@ class EmulatorFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     agents: Annotated[int, _number(1, 100_000, "users of the emulated organisation")] = 40
     seed: Annotated[int, _number(0, 2**31 - 1, "another seed gives another organisation")] = 1
     clients: Annotated[
-        int, _number(1, 10, "OAuth clients that work in parallel, each with its own rate limit")
+        int,
+        _number(1, 10, "OAuth clients that work in parallel, each with its own rate limit"),
     ] = 1
 
 
@@ -124,7 +125,8 @@ class ConnectionFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         UNSET
     )
     client_secret: Annotated[
-        Secret | UnsetType, _key("the OAuth client's secret", "${GENESYS_CLIENT_SECRET}")
+        Secret | UnsetType,
+        _key("the OAuth client's secret", "${GENESYS_CLIENT_SECRET}"),
     ] = UNSET
     clients: (
         Annotated[
@@ -147,7 +149,8 @@ class ConnectionFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = UNSET
     allow_http: Annotated[
-        bool, _key("true: api_url and login_url of other machines may start with http://")
+        bool,
+        _key("true: api_url and login_url of other machines may start with http://"),
     ] = False
 
 
@@ -219,7 +222,8 @@ class TeamFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connection: Annotated[
         str | UnsetType,
         _key(
-            "the name of a connection; default: the one named default, or the only one", "default"
+            "the name of a connection; default: the one named default, or the only one",
+            "default",
         ),
     ] = UNSET
 

@@ -8,16 +8,20 @@ from urllib.parse import SplitResult, urlsplit
 
 def split_url(text: str) -> SplitResult | None:
     """Split an http(s) URL; None for anything else."""
-    if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+    if not _has_url_characters(text):
         return None
     try:
         url = urlsplit(text)
-        is_valid = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        port = url.port
     except ValueError:
         return None
-    if not is_valid:
+    if url.scheme not in ("http", "https") or not url.hostname or port == 0:
         return None
     return url
+
+
+def _has_url_characters(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text and "\\" not in text
 
 
 def is_loopback(url: SplitResult) -> bool:

@@ -7,8 +7,8 @@ the value nor what the key is for. So a walk over the types comes first; then ms
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec import inspect
@@ -41,7 +41,7 @@ class Place:
     node: Node | None
     #: the position of the node, or of the nearest one around it
     where: str
-    path: tuple[str | int, ...] = field(default=())
+    path: tuple[str | int, ...] = ()
 
     @classmethod
     def of(cls, root: Node) -> Place:
@@ -49,7 +49,7 @@ class Place:
         return cls(root, root.where)
 
     def at(self, *keys: str | int) -> Place:
-        """Go down."""
+        """Go down by keys and by positions in lists."""
         place = self
         for key in keys:
             place = place._child(key)
@@ -57,9 +57,7 @@ class Place:
 
     def _child(self, key: str | int) -> Place:
         path = (*self.path, key)
-        child: Node | None = None
-        if self.node is not None:
-            child = _member(self.node.value, key)
+        child = _member(self.node, key)
         if child is None:
             return Place(None, self.where, path)
         return Place(child, child.where, path)
@@ -108,6 +106,7 @@ class Place:
         return text
 
     def _without_secrets(self, text: str) -> str:
+        """Remove the password of a URL; give nothing if all of the text may be secret."""
         if "client_secret" in self.path:
             return ""
         if not self.path or self.path[-1] not in _URLS:
@@ -120,17 +119,26 @@ class Place:
         return text
 
 
-def _member(value: Value, key: str | int) -> Node | None:
-    if isinstance(value, dict) and isinstance(key, str):
-        return value.get(key)
-    if isinstance(value, list) and isinstance(key, int) and key < len(value):
-        return value[key]
+def _member(node: Node | None, key: str | int) -> Node | None:
+    """Give the value at a key of a mapping or a position of a list; None if it is missing."""
+    if node is None:
+        return None
+    if isinstance(node.value, dict) and isinstance(key, str):
+        return node.value.get(key)
+    if isinstance(node.value, list) and isinstance(key, int):
+        return _item(node.value, key)
+    return None
+
+
+def _item(items: list[Node], number: int) -> Node | None:
+    if number < len(items):
+        return items[number]
     return None
 
 
 def _shown_key(key: str) -> str:
     # `{client_secret:abc}` lacks a space, so all of it is a key: the rest may be a secret.
-    shown = key.partition(":")[0][:VALUE_SHOWN]
+    shown = shorten(key.partition(":")[0], VALUE_SHOWN)
     if shown.isprintable():
         return shown
     return repr(shown)
@@ -156,10 +164,12 @@ def check_types(place: Place, kind: inspect.Type) -> None:
 
 
 def _description(kind: inspect.Type) -> str:
+    """Say what a key is for, in the words of the JSON Schema."""
     return str(_about(kind).get("description", "a value"))
 
 
 def _example(kind: inspect.Type) -> str:
+    """Give the first example of a key, or nothing."""
     examples = _about(kind).get("examples", [""])
     return str(examples[0])
 
@@ -172,6 +182,7 @@ def _about(kind: inspect.Type) -> dict[str, Any]:
 
 
 def _check_kind(place: Place, kind: inspect.Type, value: Value, *, example: str) -> None:
+    """Choose the check of a type."""
     match kind:
         case inspect.UnionType():
             _check_switch(place, kind, value)
@@ -198,12 +209,14 @@ def _value(place: Place) -> Value:
 
 
 def _is_empty(value: Value, kind: inspect.Type) -> bool:
+    """Tell whether a key has no value; an empty list is one if the type needs an item."""
     if isinstance(kind, inspect.ListType) and kind.min_length:
         return value is None or value == []
     return value is None
 
 
 def _wrong_type(place: Place, rule: str, then: str = "") -> ConfigError:
+    """Report a value of another type: the value if it may be shown, else what kind it is."""
     shown = place.shown_value() or _KIND_NAMES[type(_value(place))]
     return place.error(f"must be {rule}, but is {shown}{then}")
 
@@ -216,30 +229,27 @@ def _check_switch(place: Place, kind: inspect.UnionType, value: Value) -> None:
     if isinstance(value, dict):
         _check_struct(place, mapping, value)
         return
-    keys = ", ".join(field.encode_name for field in mapping.fields)
+    keys = ", ".join(known.encode_name for known in mapping.fields)
     raise _wrong_type(place, f"true, false or a mapping of {keys}")
 
 
 def _check_struct(place: Place, kind: inspect.StructType, value: Value) -> None:
-    fields = {field.encode_name: field for field in kind.fields}
+    """Check a mapping with known keys."""
     members = _members(place, value)
-    for key in members:
-        if key not in fields:
-            raise _unknown_key(place.at(key), key, fields)
-    for key, known in fields.items():
-        if key in members:
-            check_types(place.at(key), known.type)
-        elif known.required:
-            raise _missing_key(place.at(key), known.type)
+    _check_keys(place, members, [field.encode_name for field in kind.fields])
+    for field in kind.fields:
+        member = place.at(field.encode_name)
+        if member.node is not None:
+            check_types(member, field.type)
+        elif field.required:
+            raise member.error(f"is missing; expected: {_description(field.type)}")
 
 
-def _unknown_key(place: Place, key: str, known: Iterable[str]) -> ConfigError:
-    fact = f"is not a known key{did_you_mean(key, known)}"
-    return place.error(fact, accepted=", ".join(known))
-
-
-def _missing_key(place: Place, kind: inspect.Type) -> ConfigError:
-    return place.error(f"is missing; expected: {_description(kind)}")
+def _check_keys(place: Place, keys: Iterable[str], known: Sequence[str]) -> None:
+    for key in keys:
+        if key not in known:
+            fact = f"is not a known key{did_you_mean(key, known)}"
+            raise place.at(key).error(fact, accepted=", ".join(known))
 
 
 def _members(place: Place, value: Value) -> dict[str, Node]:
@@ -272,11 +282,12 @@ def _check_boolean(place: Place, value: Value) -> None:
 
 
 def _check_literal(place: Place, kind: inspect.LiteralType, value: Value) -> None:
-    known = [str(each) for each in kind.values]
+    known = [str(word) for word in kind.values]
+    rule = f"one of {', '.join(known)}"
     if not isinstance(value, str):
-        raise _wrong_type(place, f"one of {', '.join(known)}")
+        raise _wrong_type(place, rule)
     if value not in known:
-        raise place.must(f"be one of {', '.join(known)}", did_you_mean(value, known))
+        raise _wrong_type(place, rule, did_you_mean(value, known))
 
 
 def _check_text(place: Place, value: Value, *, example: str) -> None:
