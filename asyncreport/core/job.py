@@ -1,6 +1,6 @@
-"""What a job is made of, checked and typed: Job, Team, Connection, Chunk. Pure.
+"""Define what a job consists of: Job, Team, Connection, Query, Chunk, Part. Pure.
 
-`config` builds these from a job file; every layer above reads them and none changes them.
+`config` builds a Job from a job file. All values are checked and immutable.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from asyncreport.core.timeline import DAY, HOUR, Grid, Interval
 #: output formats by file suffix
 FORMATS = {".jsonl": "JSON lines"}
 
-#: raise when the bytes of a part change their meaning: parts of another layout are not reused
+#: increase it if the bytes of a part change their meaning: parts of another layout are not reused
 LAYOUT = 1
 
-#: user predicates in one query, at most: https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/user-query
+#: the most users that one query may name:
+#: https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/user-query
 USERS_PER_QUERY = 100
 
 
 class Secret:
-    """A text that no `repr`, log or traceback shows; `reveal()` is the one way to it."""
+    """A text that no `repr`, log or traceback shows; only `reveal()` gives it."""
 
     __slots__ = ("_text",)
 
@@ -55,11 +56,11 @@ class Client(Struct, frozen=True, kw_only=True):
 
 
 class EmulatorSize(Struct, frozen=True, kw_only=True):
-    """The size and seed of an emulator that runs in the process instead of a host."""
+    """The size and seed of an emulator that runs in this process instead of a host."""
 
     agents: int = 40
     seed: int = 1
-    #: OAuth clients that it offers, each with a lane; the records do not depend on it
+    #: OAuth clients, each with a lane of its own; the records do not depend on it
     clients: int = 1
 
 
@@ -67,24 +68,27 @@ class Connection(Struct, frozen=True, kw_only=True):
     """One organisation: its hosts and its OAuth clients."""
 
     name: str
-    #: `https://api.mypurecloud.ie`, no slash at the end; empty until an emulator is up
+    #: `https://api.mypurecloud.ie`, without a slash at the end; empty until an emulator runs
     api_url: str = ""
     #: `https://login.mypurecloud.ie`
     login_url: str = ""
     clients: tuple[Client, ...] = ()
     #: the server's limit for one client; the throttle stays under it
     requests_per_minute: int = 300
-    #: `http://user:password@proxy:3128`, or None for a direct road
+    #: `http://user:password@proxy:3128`; None: a direct connection
     proxy: Secret | None = None
     #: set instead of hosts and clients
     emulator: EmulatorSize | None = None
-    #: the token request carries the credentials in its form, not in a header: the `entities` contract's way
+    #: send the credentials of a token request in its form instead of a header, as the `entities`
+    #: contract needs
     credentials_in_form: bool = False
 
     @property
     def lanes(self) -> int:
-        """Count the OAuth clients, each of which has a rate budget of its own."""
-        return len(self.clients) if self.emulator is None else self.emulator.clients
+        """Count the OAuth clients; each has a rate limit of its own."""
+        if self.emulator is not None:
+            return self.emulator.clients
+        return len(self.clients)
 
     @property
     def identity(self) -> str:
@@ -95,7 +99,7 @@ class Connection(Struct, frozen=True, kw_only=True):
 
 
 class Selector(Struct, frozen=True, kw_only=True):
-    """Whose members a team is."""
+    """The group, team or queue whose members a team has."""
 
     kind: Literal["group", "team", "queue"]
     #: an id, or an exact name
@@ -111,14 +115,15 @@ class Team(Struct, frozen=True, kw_only=True):
     name: str
     #: the connection's name
     connection: str
-    #: user ids as the job lists them or as the directory told; None: everyone, or nobody has looked `selector` up yet
+    #: user ids from the job file or the directory; None: everyone, or `selector` is not looked up
+    #: yet
     users: tuple[str, ...] | None = None
     #: None: the users are listed, or everyone
     selector: Selector | None = None
 
 
 class Filter(Struct, frozen=True, kw_only=True):
-    """What narrows the interactions; an empty tuple narrows nothing."""
+    """Which interactions count; an empty tuple means all."""
 
     media_types: tuple[str, ...] = ()
     #: queue ids
@@ -128,15 +133,15 @@ class Filter(Struct, frozen=True, kw_only=True):
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """How hard to try."""
+    """How many requests to send at once, and when to give up."""
 
-    #: requests under way at once, per lane
+    #: requests at once, per lane
     concurrency: int = 16
-    #: of one request
+    #: attempts of one request
     max_attempts: int = 8
-    #: seconds on one request, waits included
+    #: seconds for one request, waits included
     give_up_after: float = 900.0
-    #: seconds on one attempt
+    #: seconds for one attempt
     request_timeout: float = 60.0
 
 
@@ -158,35 +163,39 @@ class ChunkLength(Struct, frozen=True, kw_only=True):
 class Output(Struct, frozen=True, kw_only=True):
     """Where the records go."""
 
-    #: may hold `{month}`
+    #: may contain `{month}`
     path: str
-    #: holds `{team}`, may hold `{month}`; None: no such files
+    #: contains `{team}`, may contain `{month}`; None: no such files
     per_team: str | None = None
     #: ms; a part fetched sooner than this after its end is fetched again by the next run
     settle: int
 
 
 class Query(Struct, frozen=True, kw_only=True):
-    """What is asked of every chunk: all that shapes a part's bytes but its interval and users."""
+    """What to ask for every chunk: all that a part's bytes depend on except interval and users.
+
+    The field names are part of the fingerprint.
+    """
 
     contract: Literal["aggregates", "query-jobs", "entities"] = "aggregates"
     grid: Grid
-    #: dimensions beside the user, in the order of the columns, as the vendor spells them: `mediaType`, `queueId`
+    #: dimensions in addition to the user, in the vendor's spelling and the order of the columns:
+    #: `mediaType`, `queueId`
     split_by: tuple[str, ...] = ()
     filter: Filter = Filter()
-    #: routing-status times as further columns
+    #: add the routing-status times
     occupancy: bool = False
-    #: metrics that become further columns, as the vendor spells them: `tAnswered`, `nTransferred`
+    #: metrics to add, in the vendor's spelling: `tAnswered`, `nTransferred`
     metrics: tuple[str, ...] = ()
 
     def fingerprint(self, identity: str) -> str:
-        """Digest what a part's bytes depend on, hosts included (32 hex digits)."""
+        """Digest what a part's bytes depend on, with the organisation (32 hex digits)."""
         shape = msgspec.json.encode([LAYOUT, identity, self])
         return hashlib.sha256(shape).hexdigest()[:32]
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """One job file, resolved: a name, what to ask of whom, over which range, into which files."""
+    """A resolved job file: what to ask, for whom, over which range, and into which files."""
 
     name: str
     connections: tuple[Connection, ...]
@@ -200,14 +209,15 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def state_folder(self) -> Path:
-        """Give the folder of parts and manifest: `.asyncreport/<name>` beside the output."""
+        """Give the folder of parts and manifest: `.asyncreport/<name>` next to the output."""
         folder = Path(self.output.path).parent
-        while "{" in str(folder):  # a {month} in a folder's name: state is one for all months
+        # If each month has a folder, all months share one state folder above them.
+        while "{" in str(folder):
             folder = folder.parent
         return folder / ".asyncreport" / self.name
 
     def connection(self, name: str) -> Connection:
-        """Find a connection by name; raise KeyError where the job has none so named."""
+        """Find a connection by name; raise KeyError if the job has no such connection."""
         for connection in self.connections:
             if connection.name == name:
                 return connection
@@ -215,7 +225,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class Chunk(Struct, frozen=True, kw_only=True):
-    """The unit of work: a run of whole buckets x a batch of users x a connection."""
+    """The unit of work: consecutive buckets x a batch of users x a connection."""
 
     #: the connection's name
     connection: str
@@ -224,16 +234,16 @@ class Chunk(Struct, frozen=True, kw_only=True):
     interval: Interval
     #: sorted ids, at most `USERS_PER_QUERY`; None: every user, and what no user handled
     users: tuple[str, ...] | None
-    #: numbers of the standing parts that this one's replaces
+    #: numbers of the current parts that the part of this chunk replaces
     replaces: tuple[int, ...] = ()
 
 
 class Part(Struct, frozen=True, kw_only=True):
-    """The durable file of one finished chunk, as its manifest line describes it."""
+    """The durable file of a finished chunk, as its manifest line describes it."""
 
-    #: counts up through the manifest; names the file
+    #: ascending in the manifest; names the file
     number: int
-    #: `Query.fingerprint` of the connection it was asked of
+    #: `Query.fingerprint` for its connection
     fingerprint: str
     month: str
     interval: Interval
@@ -241,15 +251,15 @@ class Part(Struct, frozen=True, kw_only=True):
     users: tuple[str, ...] | None
     #: start of the run that fetched it, an instant
     fetched_at: int
-    #: records in it
+    #: records
     count: int
-    #: bytes of the whole file
+    #: bytes of the file
     size: int
-    #: where its index begins
+    #: offset of the index in the file
     index_at: int
-    #: of the whole file, hex
+    #: of the file, in hex
     sha256: str
-    #: a refresh is to replace it and has not yet
+    #: a refresh was requested and has not replaced it yet
     refresh_pending: bool = False
 
 

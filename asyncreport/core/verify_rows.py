@@ -1,4 +1,4 @@
-"""Whether the rows of a part are what a fetch makes: on the grid, in order, once each, with the ratios of their own sums. Pure."""
+"""Check the rows of a part: on the grid, in order, each once, with correct ratios. Pure."""
 
 from __future__ import annotations
 
@@ -8,64 +8,88 @@ from typing import Any
 
 import msgspec
 
-from asyncreport.core.columns import STATUSES, average, column, columns, null_first, occupancy
+from asyncreport.core.columns import (
+    STATUS_COLUMNS,
+    average,
+    column,
+    columns,
+    null_first,
+    occupancy,
+)
 from asyncreport.core.job import Query
 from asyncreport.core.timeline import Interval, iso
 
-#: say what is wrong with one user's rows, JSON lines; None: nothing
-Check = Callable[[bytes], str | None]
+#: say what is wrong with the rows of one user (JSON lines); None: nothing
+RowCheck = Callable[[bytes], str | None]
 
-_TIMES = tuple(f"{status.lower()}_sec" for status in STATUSES[:3])
+#: the times that an occupancy is computed from
+_OCCUPANCY_TIMES = STATUS_COLUMNS[:3]
 
 
-def row_checker(query: Query, interval: Interval) -> Check:
-    """Make the check of rows that a query gives in an interval; raise ValueError where its ends are no edges of buckets."""
-    spans = dict(pairwise(map(iso, query.grid.edges(interval))))
-    decoder = msgspec.json.Decoder(_row(query))
-    split = tuple(map(column, query.split_by))
+def row_checker(query: Query, interval: Interval) -> RowCheck:
+    """Make a check for rows of a query in an interval.
+
+    Raise ValueError if the interval does not lie on bucket edges.
+    """
+    edges = map(iso, query.grid.edges(interval))
+    end_of = dict(pairwise(edges))
+    decoder = msgspec.json.Decoder(_row_type(query))
+    split = [column(dimension) for dimension in query.split_by]
 
     def check(lines: bytes) -> str | None:
         try:
             rows = decoder.decode_lines(lines)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return f"a record cannot be read ({error})"
-        return _disorder(rows, spans, split) or _miscalculation(rows, routing=query.occupancy)
+        return _wrong_order(rows, end_of, split) or _wrong_ratio(rows, occupancy=query.occupancy)
 
     return check
 
 
-def _row(query: Query) -> type[Any]:
-    """Type a record of all columns of a query, and of no other."""
-    kinds: dict[str, object] = dict.fromkeys(columns(query), float | None)
-    kinds |= dict.fromkeys(map(column, query.split_by), str | None)
-    kinds |= dict.fromkeys(("interval_start", "interval_end"), str)
-    kinds |= {name: int for name in kinds if name.endswith(("_count", "_sum_ms"))}
-    return msgspec.defstruct("Row", list(kinds.items()), forbid_unknown_fields=True, gc=False)
+def _row_type(query: Query) -> type[Any]:
+    """Make the type of a record with all columns of a query and no other."""
+    types: dict[str, object] = dict.fromkeys(columns(query), float | None)
+    for dimension in query.split_by:
+        types[column(dimension)] = str | None
+    for name in types:
+        if name.startswith("interval_"):
+            types[name] = str
+        elif name.endswith(("_count", "_sum_ms")):
+            types[name] = int
+    return msgspec.defstruct("Row", list(types.items()), forbid_unknown_fields=True, gc=False)
 
 
-def _disorder(rows: Iterable[Any], spans: dict[str, str], split: tuple[str, ...]) -> str | None:
-    before: tuple[object, ...] = ("",)
+def _wrong_order(rows: Iterable[Any], end_of: dict[str, str], split: list[str]) -> str | None:
+    previous: tuple[object, ...] = ("",)
     for row in rows:
-        if spans.get(row.interval_start) != row.interval_end:
-            return f"{row.interval_start}/{row.interval_end} is none of its buckets"
-        values = tuple(getattr(row, name) for name in split)
-        # Instants in UTC sort as their texts do; null comes first.
-        place = (row.interval_start, *map(null_first, values))
-        if place <= before:
-            return f"the record of {row.interval_start} {'comes twice' if place == before else 'is out of order'}"
-        before = place
+        start = row.interval_start
+        if end_of.get(start) != row.interval_end:
+            return f"{start}/{row.interval_end} is not a bucket of this part"
+        # Instants in UTC sort in the same way as their texts.
+        key = (start, *(null_first(getattr(row, name)) for name in split))
+        if key == previous:
+            return f"the record of {start} is repeated"
+        if key < previous:
+            return f"the record of {start} is out of order"
+        previous = key
     return None
 
 
-def _miscalculation(rows: Iterable[Any], *, routing: bool) -> str | None:
+def _wrong_ratio(rows: Iterable[Any], *, occupancy: bool) -> str | None:
     for row in rows:
+        start = row.interval_start
         if row.avg_handle_time_sec != average(_ms(row.total_handle_time_sec), row.handled_count):
-            return f"avg_handle_time_sec of {row.interval_start} is not its handle time by its number handled"
-        if routing:
-            times = [getattr(row, name) for name in _TIMES]
-            if row.occupancy != (None if None in times else occupancy(*map(_ms, times))):
-                return f"the occupancy of {row.interval_start} is not that of its times"
+            return f"avg_handle_time_sec of {start} is not total_handle_time_sec / handled_count"
+        if occupancy and row.occupancy != _occupancy(row):
+            return f"the occupancy of {start} does not match its times"
     return None
+
+
+def _occupancy(row: Any) -> float | None:
+    times = [getattr(row, name) for name in _OCCUPANCY_TIMES]
+    if None in times:
+        return None
+    return occupancy(*map(_ms, times))
 
 
 def _ms(seconds: float | None) -> int:

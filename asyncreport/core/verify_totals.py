@@ -1,81 +1,95 @@
-"""Totals of records by user, and where two of them differ. Pure."""
+"""Add up records by user, and compare two such totals. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
-import msgspec
-from msgspec import Struct
+from msgspec.structs import replace
 
-from asyncreport.core.columns import STATUSES, column, null_first
+from asyncreport.core.columns import STATUS_COLUMNS, column, metric_columns, null_first
 from asyncreport.core.job import Query
 from asyncreport.core.timeline import Granularity, Grid, Interval
 
 #: by user (None: what no user handled), then by column; counts, and ms
 Totals = dict[str | None, dict[str, int]]
 
-_OF_ALL = (
+#: columns of every record that can be added up
+_BASE_COLUMNS = (
     "handled_count",
     "total_talk_time_sec",
     "total_hold_time_sec",
     "total_wrap_up_sec",
     "total_handle_time_sec",
 )
-#: in handle time beside talk, hold and wrap-up: https://help.mypurecloud.com/glossary/handle-time/
-_BESIDE = ("tContacting", "tDialing")
-_PIECES = (*_OF_ALL[1:4], *(f"{column(metric)}_sum_ms" for metric in _BESIDE))
+
+#: metrics that are also part of handle time:
+#: https://help.mypurecloud.com/glossary/handle-time/
+_OTHER_COMPONENTS = ("tContacting", "tDialing")
+
+#: columns that add up to handle time
+_COMPONENTS = (
+    "total_talk_time_sec",
+    "total_hold_time_sec",
+    "total_wrap_up_sec",
+    *(f"{column(metric)}_sum_ms" for metric in _OTHER_COMPONENTS),
+)
 
 
-class Difference(Struct, frozen=True):
-    """What is not the same of one user."""
+@dataclass(slots=True, frozen=True)
+class Difference:
+    """What differs for one user."""
 
     user: str | None
-    #: column, here, there; counts, and ms
+    #: column, our value, the other value; counts, and ms
     columns: tuple[tuple[str, int, int], ...]
 
 
 def compared_columns(query: Query) -> tuple[str, ...]:
-    """Name the columns that add up: no averages, and no time off queue, which is lost where nothing else was in the bucket."""
-    further = [
-        f"{column(metric)}_{what}" for metric in query.metrics for what in ("count", "sum_ms")
-    ]
-    statuses = (
-        [f"{status.lower()}_sec" for status in STATUSES if status != "OFF_QUEUE"]
-        if query.occupancy
-        else []
-    )
-    return (*_OF_ALL, *further, *statuses)
+    """List the columns that can be added up.
+
+    These are not the averages, and not the time off queue: a part does not have it for buckets in
+    which nothing else happened.
+    """
+    names = [*_BASE_COLUMNS, *metric_columns(query)]
+    if query.occupancy:
+        names += [name for name in STATUS_COLUMNS if name != "off_queue_sec"]
+    return tuple(names)
 
 
 def totals_query(query: Query, interval: Interval, *, several: Iterable[str]) -> Query:
-    """Ask for the same in one bucket, and for what handle time is made of.
+    """Make the query for the same data in one bucket, with all components of handle time.
 
-    Of the dimensions that records are split by, those that have `several` values for one interaction stay: the others add up.
+    Records stay split by a dimension only if it is in `several`: one interaction may have several
+    values of it, so that its records do not add up.
     """
-    beside = (
-        ()
-        if query.contract == "entities"
-        else tuple(metric for metric in _BESIDE if metric not in query.metrics)
-    )
-    return msgspec.structs.replace(
+    metrics = query.metrics
+    if query.contract != "entities":
+        metrics = tuple(dict.fromkeys((*metrics, *_OTHER_COMPONENTS)))
+    kept = set(several)
+    return replace(
         query,
         grid=Grid(Granularity.NONE, "UTC", interval),
-        split_by=tuple(dimension for dimension in query.split_by if dimension in set(several)),
-        metrics=(*query.metrics, *beside),
+        split_by=tuple(dimension for dimension in query.split_by if dimension in kept),
+        metrics=metrics,
     )
 
 
 def add(
     totals: Totals, user: str | None, rows: Iterable[Mapping[str, object]], columns: Sequence[str]
 ) -> None:
-    """Add one user's rows in whole counts and ms: seconds have 3 places, so that rounding gives back what they were made from."""
+    """Add one user's rows in whole counts and ms.
+
+    Seconds have 3 decimals, so that rounding gives the exact ms.
+    """
     sums = totals.setdefault(user, dict.fromkeys(columns, 0))
     for row in rows:
         for name in columns:
             value = row[name]
-            if isinstance(value, (int, float)):
-                sums[name] += round(value * 1000) if name.endswith("_sec") else int(value)
+            if not isinstance(value, (int, float)):
+                continue
+            sums[name] += round(value * 1000) if name.endswith("_sec") else int(value)
 
 
 def differences(
@@ -85,23 +99,33 @@ def differences(
     *,
     tolerance: Mapping[str | None, int] = MappingProxyType({}),
 ) -> list[Difference]:
-    """List the users whose totals are not the same, by id, with the columns; who is missing has nothing but zeros.
+    """List the users whose totals differ, null first, with the columns.
 
-    `tolerance` is by how many ms a user's seconds may be off.
+    A user who is missing on one side counts as all zero there. `tolerance` is the number of ms that
+    a user's times may differ by.
     """
     found = []
-    nothing: dict[str, int] = {}
     for user in sorted(ours.keys() | theirs.keys(), key=null_first):
-        here, there = ours.get(user, nothing), theirs.get(user, nothing)
-        pairs = [(name, here.get(name, 0), there.get(name, 0)) for name in columns]
-        off = tolerance.get(user, 0)
-        if unlike := tuple(
-            pair
-            for pair in pairs
-            if abs(pair[1] - pair[2]) > (off if pair[0].endswith("_sec") else 0)
-        ):
-            found.append(Difference(user, unlike))
+        pairs = _pairs(ours.get(user, {}), theirs.get(user, {}), columns)
+        allowed = tolerance.get(user, 0)
+        differing = tuple(pair for pair in pairs if _differs(pair, allowed))
+        if differing:
+            found.append(Difference(user, differing))
     return found
+
+
+def _pairs(
+    ours: Mapping[str, int], theirs: Mapping[str, int], columns: Sequence[str]
+) -> Iterator[tuple[str, int, int]]:
+    for name in columns:
+        yield name, ours.get(name, 0), theirs.get(name, 0)
+
+
+def _differs(pair: tuple[str, int, int], allowed: int) -> bool:
+    name, ours, theirs = pair
+    if not name.endswith("_sec"):
+        return ours != theirs
+    return abs(ours - theirs) > allowed
 
 
 def merge(into: Totals, other: Totals) -> None:
@@ -113,15 +137,17 @@ def merge(into: Totals, other: Totals) -> None:
 
 
 def uneven_handle_times(totals: Totals) -> list[tuple[str | None, int, int]]:
-    """List users whose handle time is not what it is made of, with both in ms.
+    """List users whose handle time is not the sum of its components, with both in ms.
 
-    Each metric is stamped with its own instant, so that of an interaction at either end of the range one may be inside and the
-    other outside: two interactions of the user's average length, and 1 % for whatever is emitted twice or late, are let pass.
+    Each metric has its own timestamp, so that of an interaction at the start or the end of the
+    range one metric may be inside and another outside. Two interactions of the user's average
+    length are allowed for this, and 1 % for what is reported twice or late.
     """
     found = []
     for user, sums in totals.items():
-        handle, pieces = sums["total_handle_time_sec"], sum(sums[name] for name in _PIECES)
+        handle = sums["total_handle_time_sec"]
+        components = sum(sums[name] for name in _COMPONENTS)
         average = handle // max(1, sums["handled_count"])
-        if abs(handle - pieces) > 2 * average + handle // 100:
-            found.append((user, handle, pieces))
+        if abs(handle - components) > 2 * average + handle // 100:
+            found.append((user, handle, components))
     return sorted(found, key=lambda each: null_first(each[0]))

@@ -199,7 +199,7 @@ def test_an_impossible_number_is_an_error(count_and_sum: tuple[int, float]) -> N
     facts = accumulator()
     with pytest.raises(
         RejectedError,
-        match=r"has a negative or an impossibly large number in the bucket '1970-01-01T00:00:00.000Z/",
+        match=r"has a negative or an impossibly large number in the bucket '1970-01-01T00:00",
     ):
         facts.add("anna", (), [datum(0, tHandle=count_and_sum)])
     assert rows(facts) == {}

@@ -111,7 +111,7 @@ def test_tiles_cover_the_chunk_once_within_the_bound(
 def test_halves_cover_their_piece_once_and_are_each_smaller(
     buckets: int, users: int | None, grid: Grid, why: SplitReason
 ) -> None:
-    """Down to one bucket of one user or of everyone; a request that is too long ends at one user."""
+    """Down to one bucket of one user or of everyone, or to one user if a request is too long."""
     whole = chunk(buckets, users, grid)
     parts = halves(whole, grid, why)
     if not parts:
@@ -198,7 +198,8 @@ def test_a_piece_that_cannot_be_split_is_reported_with_interval_users_and_next_s
     end = with_piece(error, everyone, next_step(everyone, "large"))
     span = "2024-04-01T00:00:00.000Z/2024-04-01T01:00:00.000Z"
     assert str(end) == (
-        f"[id] POST /x: 400 too large; the request was for {span} of everyone, which cannot be split further: "
+        f"[id] POST /x: 400 too large; the request was for {span} of everyone, "
+        "which cannot be split further: "
         "list users or teams, or set contract: query-jobs"
     )
     assert isinstance(end, RejectedError)

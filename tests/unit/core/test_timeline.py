@@ -26,7 +26,8 @@ from asyncreport.core.timeline import (
     to_instant,
 )
 
-#: whole, half and quarter hours off UTC; clock changes at midnight, by half an hour, over the date line, twice a year and never
+#: offsets of whole, half and quarter hours; clock changes at midnight, by half an hour, over the
+#: date line, twice a year and never
 ZONES = (
     "UTC",
     "Europe/Dublin",
@@ -66,10 +67,10 @@ def test_every_instant_lies_in_one_bucket_of_one_slot(
     grid = Grid(granularity, zone)
     try:
         slot = grid.slot(moment)
-        before, after = grid.slot(slot.edges[0] - 1), grid.slot(slot.edges[-1])
+        before = grid.slot(slot.edges[0] - 1)
+        after = grid.slot(slot.edges[-1])
     except ValueError:
-        assert granularity in {Granularity.PT1H, Granularity.PT30M}
-        assert zone in {"Australia/Lord_Howe", "Antarctica/Troll"}
+        assert (granularity, zone) == (Granularity.PT1H, "Australia/Lord_Howe")
         return
     assert slot.edges[0] <= moment < slot.edges[-1]
     assert all(start < end for start, end in pairwise(slot.edges))
@@ -111,7 +112,7 @@ def test_a_clock_change_makes_days_of_23_and_25_hours() -> None:
     assert [spring[1] - spring[0], autumn[1] - autumn[0]] == [23 * HOUR, 25 * HOUR]
 
 
-def test_a_day_that_never_was_is_no_bucket() -> None:
+def test_a_day_that_a_zone_skipped_is_not_a_bucket() -> None:
     """Samoa went from 29 to 31 December 2011."""
     edges = Grid(Granularity.P1D, "Pacific/Apia").slot(at("2011-12-10")).edges
     assert len(edges) - 1 == 30
@@ -124,8 +125,8 @@ def test_a_day_whose_midnight_is_skipped_begins_at_the_jump() -> None:
     assert iso(day_start(date(2023, 3, 26), "Asia/Beirut")) == "2023-03-25T22:00:00.000Z"
 
 
-def test_a_midnight_that_comes_twice_begins_the_day_the_first_time() -> None:
-    """Goose Bay put its clocks back from 00:01 on 1 November 2009: the month has begun, then it is October again for an hour."""
+def test_a_day_begins_at_the_first_of_two_midnights() -> None:
+    """In Goose Bay, November 2009 began, and a minute later it was October again for an hour."""
     first = day_start(date(2009, 11, 1), "America/Goose_Bay")
     assert iso(first) == "2009-11-01T03:00:00.000Z"
     assert Grid(Granularity.P1D, "America/Goose_Bay").slot(first + 30 * MINUTE).month == "2009-11"
@@ -137,7 +138,7 @@ def test_quarter_hour_zones_step_from_their_own_midnight() -> None:
     assert iso(slot.edges[1]) == "2023-12-31T18:45:00.000Z"
 
 
-def test_a_month_that_is_no_whole_number_of_hours_is_refused() -> None:
+def test_a_month_that_is_not_a_whole_number_of_hours_is_refused() -> None:
     with pytest.raises(
         ValueError,
         match=r"2023-10 in Australia/Lord_Howe is not a whole number of PT1H buckets, .* use PT30M",
@@ -176,18 +177,19 @@ def test_edges_off_the_grid_are_refused() -> None:
     )
 
 
-def test_an_interval_holds_time_and_knows_what_it_shares() -> None:
+def test_an_interval_is_not_empty_and_knows_what_it_shares() -> None:
     with pytest.raises(ValueError, match="is empty or reversed"):
         Interval(5, 5)
     assert Interval(0, 10).overlaps(Interval(9, 12))
     assert not Interval(0, 10).overlaps(Interval(10, 12))
+    assert Interval(0, 10).intersection(Interval(4, 12)) == Interval(4, 10)
     assert str(Interval(0, DAY)) == "1970-01-01T00:00:00.000Z/1970-01-02T00:00:00.000Z"
 
 
 @pytest.mark.parametrize(
     ("text", "verb"), [("2023-03-26T01:30", "skips"), ("2023-10-29T01:30", "repeats")]
 )
-def test_local_times_of_a_clock_change_are_refused_with_both_readings(text: str, verb: str) -> None:
+def test_an_ambiguous_local_time_is_refused_with_both_readings(text: str, verb: str) -> None:
     with pytest.raises(
         ValueError,
         match=f"a clock change in Europe/Dublin {verb} it; write it with an offset: .* or .*",
@@ -226,6 +228,6 @@ def test_durations_are_read(text: str, expected: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "P", "PT", "P1M", "1h", "PT1.5H", "P-1D", "PT1H ", "P1DT", "pt1h", "P1Y"]
 )
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_other_texts_are_not_durations(text: str) -> None:
     with pytest.raises(ValueError, match="is not an ISO 8601 duration"):
         parse_duration(text)

@@ -1,4 +1,4 @@
-"""Rows of a part: what a fetch makes is sound, and each way in which it may be spoilt is found."""
+"""Rows of a part: what a fetch makes is valid, and every kind of damage is found."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 
 def made(query: Query, cells: list[tuple[int, str | None, int, int]]) -> bytes:
-    """Make one user's rows of (bucket, value of every split, handled, ms)."""
+    """Make one user's rows from (bucket, value of every split, handled, ms)."""
     facts = Accumulator(GRID.edges(SPAN), query)
     for bucket, value, handled, ms in cells:
         interval = f"{iso(bucket * HOUR)}/{iso((bucket + 1) * HOUR)}"
@@ -55,7 +55,7 @@ cell = st.tuples(
 
 
 @given(st.sampled_from(QUERIES), st.lists(cell, max_size=12))
-def test_what_a_fetch_makes_is_sound(
+def test_rows_of_a_fetch_are_valid(
     query: Query, cells: list[tuple[int, str | None, int, int]]
 ) -> None:
     assert row_checker(query, SPAN)(made(query, cells)) is None
@@ -91,43 +91,44 @@ def add_a_column(rows: list[Row]) -> None:
 
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("damage", "message"),
     [
         (swap, "the record of 1970-01-01T00:00:00.000Z is out of order"),
-        (repeat, "the record of 1970-01-01T01:00:00.000Z comes twice"),
-        (stray, "1970-01-01T06:00:00.000Z/1970-01-01T07:00:00.000Z is none of its buckets"),
-        (stretch, "1970-01-01T00:00:00.000Z/1970-01-01T02:00:00.000Z is none of its buckets"),
+        (repeat, "the record of 1970-01-01T01:00:00.000Z is repeated"),
+        (stray, "1970-01-01T06:00:00.000Z/1970-01-01T07:00:00.000Z is not a bucket of this part"),
+        (stretch, "1970-01-01T00:00:00.000Z/1970-01-01T02:00:00.000Z is not a bucket of this part"),
         (
             miscount,
-            "avg_handle_time_sec of 1970-01-01T01:00:00.000Z is not its handle time by its number handled",
+            "avg_handle_time_sec of 1970-01-01T01:00:00.000Z is not "
+            "total_handle_time_sec / handled_count",
         ),
         (lose_a_column, "a record cannot be read"),
         (add_a_column, "a record cannot be read"),
     ],
 )
-def test_rows_that_are_spoilt_are_told(
-    query: Query, spoil: Callable[[list[Row]], None], said: str
+def test_damaged_rows_are_reported(
+    query: Query, damage: Callable[[list[Row]], None], message: str
 ) -> None:
     rows = [
         json.loads(line)
         for line in made(query, [(n, "a", 3, 10_000 * (n + 1)) for n in range(4)]).splitlines()
     ]
-    spoil(rows)
-    told = row_checker(query, SPAN)(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
-    assert told is not None
-    assert told.startswith(said)
+    damage(rows)
+    found = row_checker(query, SPAN)(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+    assert found is not None
+    assert found.startswith(message)
 
 
-def test_an_occupancy_that_is_not_that_of_its_times_is_told() -> None:
+def test_a_wrong_occupancy_is_reported() -> None:
     rows = [json.loads(line) for line in made(QUERIES[2], [(0, None, 3, 10_000)]).splitlines()]
     rows[0]["occupancy"] += 0.0001
     assert (
         row_checker(QUERIES[2], SPAN)(json.dumps(rows[0]).encode())
-        == "the occupancy of 1970-01-01T00:00:00.000Z is not that of its times"
+        == "the occupancy of 1970-01-01T00:00:00.000Z does not match its times"
     )
 
 
-def test_split_values_out_of_order_are_told() -> None:
+def test_split_values_out_of_order_are_reported() -> None:
     rows = made(QUERIES[1], [(0, None, 1, 1), (0, "a", 1, 1)]).splitlines(keepends=True)
     assert (
         row_checker(QUERIES[1], SPAN)(b"".join(rows[::-1]))

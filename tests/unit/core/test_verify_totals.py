@@ -1,4 +1,4 @@
-"""Totals by user: what differs is found, and nothing else is."""
+"""Totals by user: every difference is found, and nothing else."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ totals = st.dictionaries(users, sums, min_size=1)
 
 
 def row(values: dict[str, int]) -> dict[str, object]:
-    """Write a record as a part holds it."""
+    """Write a record as in a part."""
     return {
         name: value / 1000 if name.endswith("_sec") else value for name, value in values.items()
     }
@@ -71,9 +71,7 @@ def test_a_user_who_is_missing_on_one_side_is_found_unless_all_is_zero(
 
 
 @given(st.lists(sums, max_size=6), st.integers(0, 6))
-def test_rows_add_up_to_the_ms_they_were_made_from_however_they_are_dealt_out(
-    rows: list[dict[str, int]], cut: int
-) -> None:
+def test_rows_add_up_to_their_exact_ms_in_any_order(rows: list[dict[str, int]], cut: int) -> None:
     one: Totals = {}
     two: Totals = {}
     add(one, "ann", map(row, rows[:cut]), COLUMNS)
@@ -82,7 +80,7 @@ def test_rows_add_up_to_the_ms_they_were_made_from_however_they_are_dealt_out(
     assert one["ann"] == {name: sum(values[name] for values in rows) for name in COLUMNS}
 
 
-def test_what_nobody_measured_counts_as_nothing() -> None:
+def test_null_counts_as_zero() -> None:
     found: Totals = {}
     add(found, None, [{**row(dict.fromkeys(COLUMNS, 1)), "total_hold_time_sec": None}], COLUMNS)
     assert found[None]["total_hold_time_sec"] == 0
@@ -95,7 +93,7 @@ def test_time_off_queue_and_averages_are_not_compared() -> None:
     assert not {"off_queue_sec", "occupancy", "avg_handle_time_sec"}.intersection(names)
 
 
-def test_the_question_keeps_the_dimensions_that_do_not_add_up_and_leaves_the_others_out() -> None:
+def test_the_query_stays_split_only_by_dimensions_that_do_not_add_up() -> None:
     query = Query(grid=GRID, split_by=("queueId", "divisionId"), metrics=("tDialing",))
     asked = totals_query(query, Interval(0, HOUR), several=["divisionId"])
     assert asked.split_by == ("divisionId",)
@@ -103,7 +101,7 @@ def test_the_question_keeps_the_dimensions_that_do_not_add_up_and_leaves_the_oth
     assert asked.grid.whole == Interval(0, HOUR)
 
 
-def test_entities_are_asked_for_no_further_metric() -> None:
+def test_the_entities_contract_gets_no_other_metric() -> None:
     assert (
         totals_query(Query(contract="entities", grid=GRID), Interval(0, HOUR), several=()).metrics
         == ()
@@ -121,7 +119,7 @@ def handled(handle: int, pieces: int, count: int = 100) -> Totals:
     return {"ann": {**given, "t_contacting_sum_ms": 0, "t_dialing_sum_ms": 0}}
 
 
-def test_handle_time_may_miss_its_pieces_by_what_the_ends_of_the_range_cut_and_no_more() -> None:
+def test_handle_time_may_differ_from_its_components_at_the_ends_of_the_range() -> None:
     """100 interactions of 1 s: two of them and 1 % are 3 s."""
     assert uneven_handle_times(handled(100_000, 97_000)) == []
     assert uneven_handle_times(handled(100_000, 103_000)) == []
@@ -131,9 +129,7 @@ def test_handle_time_may_miss_its_pieces_by_what_the_ends_of_the_range_cut_and_n
 
 
 @given(totals, st.data(), st.integers(1, 1000))
-def test_seconds_alone_may_be_off_and_by_so_much_alone(
-    found: Totals, data: st.DataObject, by: int
-) -> None:
+def test_only_times_have_a_tolerance(found: Totals, data: st.DataObject, by: int) -> None:
     user = data.draw(st.sampled_from(sorted(found, key=str)))
     name = data.draw(st.sampled_from(COLUMNS))
     changed = deepcopy(found)
