@@ -1,12 +1,13 @@
-"""Hold the totals of the parts against the server's, month by month. Owns the requests in flight."""
+"""Compare the totals of the parts with the server's, month by month. Owns the requests."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import orjson
 
@@ -15,7 +16,7 @@ from asyncreport.api.aggregates import ConnectionState
 from asyncreport.config import MULTI_VALUED
 from asyncreport.core import verify_totals
 from asyncreport.core.finding import Finding
-from asyncreport.core.job import Chunk, Connection, Part, batches
+from asyncreport.core.job import Chunk, Connection, Job, Part, batches
 from asyncreport.core.text import counted, first_lines
 from asyncreport.core.timeline import DAY, Interval, iso
 from asyncreport.core.verify_totals import Difference, Totals
@@ -25,230 +26,299 @@ from asyncreport.export.lanes import Connections
 from asyncreport.export.snapshot import Snapshot
 from asyncreport.net import Lane
 from asyncreport.store.lookups import Names
-from asyncreport.store.parts import PartReader
+from asyncreport.store.parts import Entry, PartReader
 
-#: the vendor works over again what is so old and older: https://help.mypurecloud.com/faqs/why-can-my-data-change/
-_AT_REST = 2 * DAY
+#: the vendor processes older data again: https://help.mypurecloud.com/faqs/why-can-my-data-change/
+_VENDOR_SETTLE = 2 * DAY
+
+_SUM_OF_HANDLE_TIME = "the sum of talk, hold, wrap-up, contacting and dialing"
 
 
 @dataclass(slots=True)
-class _Compared:
-    """What one connection's comparison has found so far."""
+class _Comparison:
+    """The comparison of one connection."""
 
-    #: with the month's piece of the range
+    snapshot: Snapshot
+    reader: PartReader
+    connection: Connection
+    #: with the part of the range that was compared
     differences: list[tuple[Interval, Difference]] = field(default_factory=list)
     #: the server's, of the whole range
-    totals: Totals = field(default_factory=dict)
+    server_totals: Totals = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.connection.name
+
+    @property
+    def job(self) -> Job:
+        return self.snapshot.job
+
+    @property
+    def users(self) -> tuple[str, ...] | None:
+        """The users whom the job wants; None: all."""
+        return self.snapshot.plans[self.name].demand.users
+
+    def user_names(self) -> dict[str, str | None]:
+        path = self.job.state_folder / "names.json"
+        return Names(path).of(self.connection.identity)
 
 
-async def server_findings(
-    kept: Snapshot, reader: PartReader, connections: Connections, *, now: int
+async def compare_with_server(
+    snapshot: Snapshot, reader: PartReader, connections: Connections, *, now: int
 ) -> AsyncIterator[Finding]:
-    """Ask each connection for totals by user and month, and tell what differs; raise as a run does where it refuses.
+    """Request totals by user and month from each connection, and report differences.
 
-    Month by month, because the vendor states no longest interval, and so that a difference says what to fetch again.
+    Month by month, because the vendor states no longest interval, and because a difference then
+    says what to fetch again. Raise the errors of a run if the server refuses.
     """
-    for connection in kept.job.connections:
-        if kept.plans[connection.name].demand.users == ():
+    for connection in snapshot.job.connections:
+        comparison = _Comparison(snapshot, reader, connection)
+        if comparison.users == ():
             continue
-        found = await _compare(kept, reader, connection, connections)
-        yield _told(kept, connection, found, now=now)
-        if (
-            kept.job.query.contract != "entities"
-        ):  # whose handle time is made from talk and wrap-up here
-            yield _handle_time(kept, connection, found.totals)
+        await _compare(comparison, connections)
+        yield _totals(comparison, now=now)
+        # With `entities` the handle time is not the server's: it is made from talk and wrap-up.
+        if snapshot.job.query.contract != "entities":
+            yield _handle_time(comparison)
 
 
-async def _compare(
-    kept: Snapshot, reader: PartReader, connection: Connection, connections: Connections
-) -> _Compared:
-    """Share the questions among as many tasks as a run would have at work."""
-    known = ConnectionState(query_job_timeout=kept.job.limits.give_up_after)
-    if kept.job.query.occupancy and kept.plans[connection.name].demand.users is None:
-        known.all_users = await drive(
-            directory.all_user_ids(), partial(connections.ask, connection.name)
-        )
-    found, questions = _Compared(), _questions(kept, connection)
-    lanes = await connections.lanes(connection.name)
-    pool = LanePool(range(len(lanes)), partial(connections.lost, connection.name))
-    concurrency = min(kept.job.limits.concurrency, connection.requests_per_minute)
+async def _compare(comparison: _Comparison, connections: Connections) -> None:
+    """Fetch and compare chunk by chunk, with as many workers as a run would use."""
+    state = await _connection_state(comparison, connections)
+    lanes = await connections.lanes(comparison.name)
+    pool = LanePool(range(len(lanes)), partial(connections.lost, comparison.name))
+    chunks = _chunks(comparison)
+
+    async def fetch_with(chunk: Chunk, lane: int) -> Totals:
+        return await _fetch_totals(comparison, chunk, state, lanes[lane])
 
     async def work(own: int) -> None:
-        while not pool.lost(own) and (chunk := next(questions, None)) is not None:
+        # The lane is checked first: a chunk that is taken from the iterator must be compared.
+        while not pool.lost(own) and (chunk := next(chunks, None)) is not None:
+            totals = await pool.ask(partial(fetch_with, chunk), own=own)
+            _compare_chunk(comparison, chunk, totals)
 
-            async def question(lane: int, chunk: Chunk = chunk) -> Totals:
-                return await _theirs(kept, chunk, known, lanes[lane])
+    await _run_workers(work, len(lanes), _concurrency(comparison))
+    comparison.differences.sort(key=lambda each: (each[0], each[1].user or ""))
 
-            theirs = await pool.ask(question, own=own)
-            _hold_against(kept, reader, chunk, theirs, found)
 
+def _concurrency(comparison: _Comparison) -> int:
+    """Give the workers of one lane."""
+    # More workers than the requests of a minute would only wait for the rate limit.
+    return min(comparison.job.limits.concurrency, comparison.connection.requests_per_minute)
+
+
+async def _run_workers(
+    work: Callable[[int], Coroutine[Any, Any, None]], lanes: int, concurrency: int
+) -> None:
+    """Run workers for each lane; raise the first error of one."""
     try:
         async with asyncio.TaskGroup() as group:
-            for number in range(len(lanes)):
+            for lane in range(lanes):
                 for _ in range(concurrency):
-                    group.create_task(work(number))
+                    group.create_task(work(lane))
     except BaseExceptionGroup as errors:
         error = errors.exceptions[0]
         raise error from error.__cause__
-    found.differences.sort(key=lambda each: (each[0], each[1].user or ""))
-    return found
 
 
-def _questions(kept: Snapshot, connection: Connection) -> Iterator[Chunk]:
-    """Cut the range at the months and the users by a hundred."""
-    users, whole = kept.plans[connection.name].demand.users, kept.job.interval
-    for slot in kept.job.query.grid.slots(whole):
-        interval = Interval(
-            max(slot.interval.start, whole.start), min(slot.interval.end, whole.end)
-        )
+async def _connection_state(comparison: _Comparison, connections: Connections) -> ConnectionState:
+    job = comparison.job
+    state = ConnectionState(query_job_timeout=job.limits.give_up_after)
+    if job.query.occupancy and comparison.users is None:
+        # The query for routing statuses must list its users.
+        ask = partial(connections.ask, comparison.name)
+        state.all_users = await drive(directory.all_user_ids(), ask)
+    return state
+
+
+def _chunks(comparison: _Comparison) -> Iterator[Chunk]:
+    """Split the range by month, and the users into batches of a query."""
+    job, users = comparison.job, comparison.users
+    for slot in job.query.grid.slots(job.interval):
+        start = max(slot.interval.start, job.interval.start)
+        end = min(slot.interval.end, job.interval.end)
         for batch in [None] if users is None else batches(users):
             yield Chunk(
-                connection=connection.name, month=slot.month, interval=interval, users=batch
+                connection=comparison.name,
+                month=slot.month,
+                interval=Interval(start, end),
+                users=batch,
             )
 
 
-async def _theirs(kept: Snapshot, chunk: Chunk, known: ConnectionState, lane: Lane) -> Totals:
-    query = verify_totals.totals_query(kept.job.query, chunk.interval, several=MULTI_VALUED)
-    theirs: Totals = {}
-    for block in await fetch(chunk, query, lane.ask, known):
-        verify_totals.add(
-            theirs,
-            block.user,
-            map(orjson.loads, block.lines.splitlines()),
-            verify_totals.compared_columns(query),
-        )
-    return theirs
+async def _fetch_totals(
+    comparison: _Comparison, chunk: Chunk, state: ConnectionState, lane: Lane
+) -> Totals:
+    """Request a chunk in one bucket, and add up its records by user."""
+    query = verify_totals.totals_query(comparison.job.query, chunk.interval, several=MULTI_VALUED)
+    columns = verify_totals.compared_columns(query)
+    totals: Totals = {}
+    for block in await fetch(chunk, query, lane.ask, state):
+        verify_totals.add(totals, block.user, _records(block.lines), columns)
+    return totals
 
 
-def _hold_against(
-    kept: Snapshot, reader: PartReader, chunk: Chunk, theirs: Totals, found: _Compared
-) -> None:
-    columns = verify_totals.compared_columns(kept.job.query)
-    # On the loop: the reader's descriptors have one user, and a month of a hundred users takes a moment.
-    ours, buckets = _ours(kept, reader, chunk, columns)
-    # Its seconds may be finer than a ms: each bucket was rounded when it was fetched, and their sum is rounded once.
-    slack = (
-        {user: number + 1 for user, number in buckets.items()}
-        if kept.job.query.contract == "entities"
-        else {}
-    )
-    found.differences += [
-        (chunk.interval, each)
-        for each in verify_totals.differences(ours, theirs, columns, tolerance=slack)
-    ]
-    verify_totals.merge(found.totals, theirs)
+def _records(lines: bytes) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in lines.splitlines()]
 
 
-def _ours(
-    kept: Snapshot, reader: PartReader, chunk: Chunk, columns: tuple[str, ...]
+def _compare_chunk(comparison: _Comparison, chunk: Chunk, server_totals: Totals) -> None:
+    query = comparison.job.query
+    columns = verify_totals.compared_columns(query)
+    # Not in a thread: the reader serves one caller, and a month of 100 users is read fast.
+    totals, record_counts = _part_totals(comparison, chunk, columns)
+    tolerance: dict[str | None, int] = {}
+    if query.contract == "entities":
+        # Its seconds may be finer than a ms. Each record of the parts was rounded, while the
+        # server's sum is rounded once: a ms for each.
+        tolerance = {user: count + 1 for user, count in record_counts.items()}
+    found = verify_totals.differences(totals, server_totals, columns, tolerance=tolerance)
+    comparison.differences += [(chunk.interval, difference) for difference in found]
+    verify_totals.merge(comparison.server_totals, server_totals)
+
+
+def _part_totals(
+    comparison: _Comparison, chunk: Chunk, columns: tuple[str, ...]
 ) -> tuple[Totals, Counter[str | None]]:
-    """Add up the rows of the parts that begin in a chunk's interval, of its users, and count them."""
-    users = None if chunk.users is None else frozenset(chunk.users)
-    begin, end = (
-        iso(chunk.interval.start),
-        iso(chunk.interval.end),
-    )  # instants in UTC sort as their texts do
+    """Add up the records of a chunk in the parts; count them by user."""
     totals: Totals = {}
     counts: Counter[str | None] = Counter()
-    for part in _parts(kept, chunk):
-        if users is not None and part.users is not None and users.isdisjoint(part.users):
-            continue
-        for entry in reader.index(part):
-            if users is None or entry.user in users:
-                read = (orjson.loads(line) for line in reader.block(part, entry).splitlines())
-                rows = [row for row in read if begin <= row["interval_start"] < end]
-                verify_totals.add(totals, entry.user, rows, columns)
-                counts[entry.user] += len(rows)
+    for part, entry in _entries(comparison, chunk):
+        records = _records(comparison.reader.block(part, entry))
+        records = _starting_within(records, chunk.interval)
+        verify_totals.add(totals, entry.user, records, columns)
+        counts[entry.user] += len(records)
     return totals, counts
 
 
-def _parts(kept: Snapshot, chunk: Chunk) -> Iterable[Part]:
-    return (
-        part
-        for part in kept.wanted_parts(chunk.connection)
-        if part.month == chunk.month and part.interval.overlaps(chunk.interval)
-    )
+def _entries(comparison: _Comparison, chunk: Chunk) -> Iterator[tuple[Part, Entry]]:
+    """Find the blocks of a chunk's users in the parts of its month."""
+    users = None if chunk.users is None else frozenset(chunk.users)
+    for part in comparison.snapshot.wanted_parts(chunk.connection):
+        if part.month != chunk.month or not part.interval.overlaps(chunk.interval):
+            continue
+        # The index of a part is read from its file: not if its users are others.
+        if users is not None and part.users is not None and users.isdisjoint(part.users):
+            continue
+        for entry in comparison.reader.index(part):
+            if users is None or entry.user in users:
+                yield part, entry
 
 
-def _told(kept: Snapshot, connection: Connection, found: _Compared, *, now: int) -> Finding:
-    whole = kept.job.interval
-    if not found.differences:
-        handled = sum(sums["handled_count"] for sums in found.totals.values())
-        users = counted(len(found.totals), "user")
-        return Finding(
-            "OK",
-            f"{connection.name}: the server's totals are those of the parts: {users}, {handled:,} handled, {whole}",
-        )
-    names = Names(kept.job.state_folder / "names.json").of(connection.identity)
-    told = first_lines(
-        [
-            f"{_name(each.user, names)}, {interval}: {_columns(each)}"
-            for interval, each in found.differences
-        ]
-    )
-    spans = sorted({interval for interval, _ in found.differences})
-    told += first_lines(
-        [f"not settled: {line}" for line in _unsettled(kept, connection, found, now=now)]
-    )
-    refresh = Interval(spans[0].start, spans[-1].end)
-    number = len({each.user for _, each in found.differences})
-    step = f"fetch it again: run --refresh {refresh}"
+def _starting_within(records: list[dict[str, Any]], interval: Interval) -> list[dict[str, Any]]:
+    # Instants in UTC sort like their texts.
+    start, end = iso(interval.start), iso(interval.end)
+    return [record for record in records if start <= record["interval_start"] < end]
+
+
+def _totals(comparison: _Comparison, *, now: int) -> Finding:
+    """Report the differences, what may explain them, and what to fetch again."""
+    if not comparison.differences:
+        return _equal_totals(comparison)
+    details = first_lines(_differences(comparison), "difference")
+    details += first_lines(_unsettled(comparison, now=now), "part")
+    intervals = [interval for interval, _ in comparison.differences]
+    refresh = Interval(min(intervals).start, max(intervals).end)
+    details.append(f"fetch it again: run --refresh {refresh}")
+    users = {difference.user for _, difference in comparison.differences}
     return Finding(
         "FAIL",
-        f"{connection.name}: the server's totals of {counted(number, 'user')} differ from the parts'",
-        (*told, step),
+        f"{comparison.name}: the totals of {counted(len(users), 'user')} "
+        "differ from those of the server",
+        tuple(details),
     )
 
 
-def _unsettled(
-    kept: Snapshot, connection: Connection, found: _Compared, *, now: int
-) -> Iterator[str]:
-    """Name the parts whose numbers may rightly have changed since: fetched before the vendor had worked them over."""
-    rest = max(_AT_REST, kept.job.output.settle)
-    spans: dict[Interval, set[str | None]] = {}
-    for interval, each in found.differences:
-        spans.setdefault(interval, set()).add(each.user)
-    for part in kept.wanted_parts(connection.name):
-        touched = any(
-            part.interval.overlaps(interval)
-            and (part.users is None or users.intersection(part.users))
-            for interval, users in spans.items()
-        )
-        if touched and part.fetched_at < part.interval.end + rest:
-            young = "" if now >= part.interval.end + rest else ", and may change again"
-            yield f"{part.interval}, fetched {iso(part.fetched_at)}{young}"
+def _differences(comparison: _Comparison) -> list[str]:
+    names = comparison.user_names()
+    return [
+        f"{_user(difference.user, names)}, {interval}: {_columns(difference)}"
+        for interval, difference in comparison.differences
+    ]
+
+
+def _equal_totals(comparison: _Comparison) -> Finding:
+    totals = comparison.server_totals
+    users = counted(len(totals), "user")
+    handled = sum(sums["handled_count"] for sums in totals.values())
+    return Finding(
+        "OK",
+        f"{comparison.name}: the totals are equal to those of the server: "
+        f"{users}, {handled:,} handled, {comparison.job.interval}",
+    )
+
+
+def _unsettled(comparison: _Comparison, *, now: int) -> list[str]:
+    """List the parts whose values the vendor may have changed since they were fetched."""
+    settle = max(_VENDOR_SETTLE, comparison.job.output.settle)
+    users_by_interval: defaultdict[Interval, set[str | None]] = defaultdict(set)
+    for interval, difference in comparison.differences:
+        users_by_interval[interval].add(difference.user)
+    lines = []
+    for part in comparison.snapshot.wanted_parts(comparison.name):
+        settled_at = part.interval.end + settle
+        if part.fetched_at < settled_at and _has_any(part, users_by_interval):
+            line = f"not settled: {part.interval}, fetched {iso(part.fetched_at)}"
+            if now < settled_at:
+                line += ", and may change again"
+            lines.append(line)
+    return lines
+
+
+def _has_any(part: Part, users_by_interval: Mapping[Interval, set[str | None]]) -> bool:
+    """Tell whether a part has records of any of the users in their interval."""
+    return any(
+        part.interval.overlaps(interval)
+        and (part.users is None or not users.isdisjoint(part.users))
+        for interval, users in users_by_interval.items()
+    )
 
 
 def _columns(difference: Difference) -> str:
-    return "; ".join(
-        f"{name} {_shown(name, here)} here, {_shown(name, there)} at the server"
-        for name, here, there in difference.columns
-    )
+    texts = []
+    for column, in_parts, on_server in difference.columns:
+        parts, server = _value(column, in_parts), _value(column, on_server)
+        texts.append(f"{column} is {parts} in the parts, {server} on the server")
+    return "; ".join(texts)
 
 
-def _shown(name: str, value: int) -> str:
-    return f"{value // 1000}.{value % 1000:03}" if name.endswith("_sec") else str(value)
+def _value(column: str, value: int) -> str:
+    """Write a count, or ms as the seconds of a record."""
+    if column.endswith("_sec"):
+        return _seconds(value)
+    return str(value)
 
 
-def _name(user: str | None, names: dict[str, str | None]) -> str:
+def _seconds(ms: int) -> str:
+    return f"{ms // 1000}.{ms % 1000:03}"
+
+
+def _user(user: str | None, names: Mapping[str, str | None]) -> str:
     if user is None:
         return "no user"
     name = names.get(user)
     return f"{name} ({user})" if name else user
 
 
-def _handle_time(kept: Snapshot, connection: Connection, totals: Totals) -> Finding:
-    names = Names(kept.job.state_folder / "names.json").of(connection.identity)
-    if uneven := verify_totals.uneven_handle_times(totals):
-        told = [
-            f"{_name(user, names)}: {_shown('_sec', handle)} s of handle time, {_shown('_sec', pieces)} s of pieces"
-            for user, handle, pieces in uneven
-        ]
-        text = f"handle time of {counted(len(uneven), 'user')} is not talk, hold, wrap-up, contacting and dialing together"
+def _handle_time(comparison: _Comparison) -> Finding:
+    """Check that the server's handle time is the sum of its components."""
+    uneven = verify_totals.uneven_handle_times(comparison.server_totals)
+    if not uneven:
         return Finding(
-            "WARN",
-            f"{connection.name}: {text}; it stays as the server gave it",
-            tuple(first_lines(told)),
+            "OK",
+            f"{comparison.name}: handle time is {_SUM_OF_HANDLE_TIME}, "
+            "except for interactions at the ends of the range",
         )
-    text = "handle time is talk, hold, wrap-up, contacting and dialing together, but for what the ends of the range cut"
-    return Finding("OK", f"{connection.name}: {text}")
+    names = comparison.user_names()
+    lines = [
+        f"{_user(user, names)}: handle time {_seconds(handle)} s, sum {_seconds(total)} s"
+        for user, handle, total in uneven
+    ]
+    return Finding(
+        "WARN",
+        f"{comparison.name}: handle time of {counted(len(uneven), 'user')} is not "
+        f"{_SUM_OF_HANDLE_TIME}; it is exported as the server reports it",
+        tuple(first_lines(lines, "user")),
+    )

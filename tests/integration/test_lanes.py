@@ -118,7 +118,7 @@ def test_a_verification_goes_on_with_the_clients_that_are_accepted(
     assert warning.startswith(
         f"WARN  default: client {IDS[2]} was refused; the other clients are used instead: "
     )
-    assert "the server's totals are those of the parts: 6 users" in result.out
+    assert "the totals are equal to those of the server: 6 users" in result.out
 
 
 def test_a_verification_whose_clients_are_all_refused_ends_like_a_run(

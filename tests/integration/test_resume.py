@@ -318,7 +318,10 @@ def test_a_refresh_with_a_failed_chunk_says_that_old_values_stand_and_the_next_r
         ", 0 chunks and 0 teams missing, 1 chunk not fetched again; run again: nothing else will be fetched"
         in looked
     )
-    assert "WARN  default: 1 part was marked for a refresh; the next run asks again" in verified
+    assert (
+        "WARN  default: 1 part was marked for a refresh; the next run fetches the data again"
+        in verified
+    )
     seen = len(emulator.log())
     assert call("run", str(path), cwd=tmp_path).code == 0
     assert asked(emulator, seen) == ["2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z"]

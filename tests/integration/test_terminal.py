@@ -208,7 +208,7 @@ def test_the_names_of_users_do_no_harm_to_a_verification(script: Handle, tmp_pat
     script.faults([{"match": {"path": "aggregates/query"}, "do": {"body": '{"results": []}'}}])
     code, text = on_a_terminal("verify", str(path), cwd=tmp_path)
     assert code == 1
-    assert "differ from the parts'" in text
+    assert "differ from those of the server" in text
     assert_harmless(text)
 
 

@@ -393,11 +393,8 @@ def test_a_copy_that_cannot_be_written_is_verified_without_its_lock(
     folder.chmod(0o700)
     warning, why, *rest = out.splitlines()
     assert (process.returncode, err) == (0, "")
-    assert (
-        warning
-        == f"WARN  {folder} is closed to this user for writing, so that nothing keeps runs out of it"
-    )
-    assert why.strip() == "what a run writes meanwhile would look like damage"
+    assert warning == f"WARN  {folder} is not writable, so it cannot be locked"
+    assert why.strip() == "if a run starts now, the parts that it writes look damaged"
     assert {line[:4] for line in rest} == {"OK  "}
 
 
