@@ -1,7 +1,9 @@
-"""Whatever a server answers, a contract ends in records that hold, or in one of our own errors, after so many requests at most.
+"""Any response ends in correct records or in an error of ours, after a bounded number of requests.
 
-The answers are an emulated organisation's with their values, keys or bytes spoiled, see `mutations`, and arbitrary JSON and bytes. The
-10,000 cases are the same in each run; ASYNCREPORT_FUZZ=20 makes twenty times as many.
+The responses are those of an emulated organisation with damaged values, keys or bytes, see
+`mutations`, and arbitrary JSON and bytes. The 10,000 cases are the same in each run. A small share
+of them runs always, the others only with the marker `model`; ASYNCREPORT_FUZZ=20 makes twenty times
+as many.
 """
 
 from __future__ import annotations
@@ -38,6 +40,17 @@ from tests.unit.api.mutations import mutated
 FACTOR = int(os.environ.get("ASYNCREPORT_FUZZ", "1"))
 #: requests in one case, at most, where a listing may have `MOST` pages
 REQUESTS, MOST = 250, 50
+
+
+def shares(some: int, every: int) -> list[Any]:
+    """Split the numbers of cases: some run always, the others only with the marker `model`."""
+    rest = range(some, every * FACTOR)
+    return [
+        pytest.param(range(some), id="some"),
+        pytest.param(rest, id="the others", marks=pytest.mark.model),
+    ]
+
+
 #: characters of an error
 LONGEST = 1500
 
@@ -209,16 +222,19 @@ def ended(work: Callable[[], Any]) -> Any:
         return None
 
 
+@pytest.mark.parametrize("seeds", shares(50, 1200))
 @pytest.mark.parametrize("name", CHUNKS)
-def test_spoiled_answers_make_records_that_hold_or_an_error_of_ours(name: str) -> None:
+def test_spoiled_answers_make_records_that_hold_or_an_error_of_ours(
+    name: str, seeds: range
+) -> None:
     """7,200 cases; the good answer makes records, some spoiled ones do, and some do not."""
     assert fetched(name, Server(bytes))
     outcomes: Counter[bool] = Counter()
-    for seed in range(1200 * FACTOR):
+    for seed in seeds:
         rng = random.Random(f"{name} {seed}")
         spoiled = lambda good, rng=rng: mutated(good, rng) if good and rng.random() < 0.5 else good  # noqa: E731
         outcomes[fetched(name, Server(spoiled)) is None] += 1
-    assert min(outcomes[True], outcomes[False]) > 50 * FACTOR
+    assert min(outcomes[True], outcomes[False]) > len(seeds) / 25
 
 
 @pytest.mark.parametrize("name", CHUNKS)
@@ -252,11 +268,14 @@ def test_an_answer_that_says_something_else_in_place_of_what_it_reports_takes_no
     assert spoilt > 1
 
 
+@pytest.mark.parametrize("seeds", shares(10, 120))
 @pytest.mark.parametrize("name", LISTINGS)
-def test_spoiled_listings_end_in_what_was_asked_for_or_an_error_of_ours(name: str) -> None:
+def test_spoiled_listings_end_in_what_was_asked_for_or_an_error_of_ours(
+    name: str, seeds: range
+) -> None:
     """1,200 cases."""
     assert ended(lambda: drive(LISTINGS[name](), Server(bytes).ask)) is not None
-    for seed in range(120 * FACTOR):
+    for seed in seeds:
         rng = random.Random(f"{name} {seed}")
         server = Server(lambda good, rng=rng: mutated(good, rng) if rng.random() < 0.7 else good)  # type: ignore[misc]
         ended(lambda server=server: drive(LISTINGS[name](), server.ask))  # type: ignore[misc]
@@ -296,26 +315,53 @@ BODIES = (
 )
 
 
-@settings(max_examples=1000 * FACTOR, deadline=None, derandomize=FACTOR == 1)
-@given(st.sampled_from(sorted(CHUNKS)), st.lists(BODIES, min_size=1, max_size=4))
+arbitrary_answers = given(st.sampled_from(sorted(CHUNKS)), st.lists(BODIES, min_size=1, max_size=4))
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@arbitrary_answers
 def test_arbitrary_answers_make_records_that_hold_or_an_error_of_ours(
     name: str, bodies: list[bytes]
 ) -> None:
-    """1,000 cases, one body after the other and then all over again."""
+    """One body after the other, and then from the start again."""
     turns = itertools.cycle(bodies)
     fetched(name, Server(lambda _: next(turns), honest=False))
 
 
-@settings(max_examples=600 * FACTOR, deadline=None, derandomize=FACTOR == 1)
-@given(
+@pytest.mark.model
+@settings(max_examples=1000 * FACTOR, deadline=None, derandomize=FACTOR == 1)
+@arbitrary_answers
+def test_a_thousand_arbitrary_answers_do(name: str, bodies: list[bytes]) -> None:
+    turns = itertools.cycle(bodies)
+    fetched(name, Server(lambda _: next(turns), honest=False))
+
+
+arbitrary_statuses = given(
     st.sampled_from(sorted(LISTINGS)),
     st.lists(BODIES, min_size=1, max_size=4),
     st.lists(st.integers(100, 600), min_size=1, max_size=4),
 )
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@arbitrary_statuses
 def test_arbitrary_statuses_and_bodies_end_in_what_was_asked_for_or_an_error_of_ours(
     name: str, bodies: list[bytes], statuses: list[int]
 ) -> None:
-    """600 cases; now and then a success among the failures."""
+    """There is a success among the failures now and then."""
+    _list_with(name, bodies, statuses)
+
+
+@pytest.mark.model
+@settings(max_examples=600 * FACTOR, deadline=None, derandomize=FACTOR == 1)
+@arbitrary_statuses
+def test_six_hundred_arbitrary_statuses_do(
+    name: str, bodies: list[bytes], statuses: list[int]
+) -> None:
+    _list_with(name, bodies, statuses)
+
+
+def _list_with(name: str, bodies: list[bytes], statuses: list[int]) -> None:
     turns, marks = itertools.cycle(bodies), itertools.cycle([*statuses, 200])
     server = Server(lambda _: next(turns), honest=False, status=lambda: next(marks))
     ended(lambda: drive(LISTINGS[name](), server.ask))
@@ -376,12 +422,28 @@ def test_a_listing_that_always_leads_on_comes_to_an_end(name: str, said: dict[st
     assert server.asked <= 4 * MOST
 
 
+torn_answers = given(
+    st.sampled_from(["split", "days", "occupancy", "query-jobs"]), st.integers(0, 2**32)
+)
+
+
+@pytest.mark.model
 @settings(max_examples=300 * FACTOR, deadline=None, derandomize=FACTOR == 1)
-@given(st.sampled_from(["split", "days", "occupancy", "query-jobs"]), st.integers(0, 2**32))
+@torn_answers
+def test_three_hundred_valid_answers_make_the_same_records(name: str, seed: int) -> None:
+    _tear(name, seed)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@torn_answers
 def test_valid_answers_make_the_same_records_in_any_order_and_split_in_any_way(
     name: str, seed: int
 ) -> None:
-    """Groups in several containers, buckets in several entries, metrics apart, a sum in two halves, each in any order: 300 cases."""
+    """Groups in several containers, buckets in several entries, a sum in two halves."""
+    _tear(name, seed)
+
+
+def _tear(name: str, seed: int) -> None:
     rng = random.Random(seed)
 
     def torn(good: bytes) -> bytes:

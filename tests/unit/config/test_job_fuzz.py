@@ -11,12 +11,24 @@ import random
 import traceback
 from collections import Counter
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from asyncreport.config import load_job
 from asyncreport.core.errors import ConfigError
 from tests.unit.config.good_job import ENVIRON, GOOD, NOW, SECRET, load
 
 CASES = 1000 * int(os.environ.get("ASYNCREPORT_FUZZ", "1"))
+
+
+def shares(some: int, every: int) -> list[Any]:
+    """Split the numbers of cases: some run always, the others only with the marker `model`."""
+    return [
+        pytest.param(range(some), id="some"),
+        pytest.param(range(some, every), id="the others", marks=pytest.mark.model),
+    ]
+
 
 FULL = (
     GOOD
@@ -148,12 +160,13 @@ def mutated(rng: random.Random) -> str:
     )
 
 
+@pytest.mark.parametrize("seeds", shares(100, CASES))
 def test_any_damaged_job_file_gives_a_job_or_one_line_with_its_place_and_no_secret(
-    folder: Path,
+    folder: Path, seeds: range
 ) -> None:
     load(folder, FULL)
     outcomes: Counter[str] = Counter()
-    for seed in range(CASES):
+    for seed in seeds:
         try:
             load(folder, mutated(random.Random(seed)))
             outcomes["job"] += 1
@@ -163,11 +176,14 @@ def test_any_damaged_job_file_gives_a_job_or_one_line_with_its_place_and_no_secr
             assert str(error).isprintable(), seed
             assert len(str(error)) < 3000, seed
             assert SECRET not in "".join(traceback.format_exception(error)), seed
-    assert min(outcomes.values()) > CASES // 20
+    assert min(outcomes.values()) > len(seeds) // 20
     assert len(outcomes) == 2
 
 
-def test_any_damaged_override_gives_a_job_or_one_line_and_no_secret(folder: Path) -> None:
+@pytest.mark.parametrize("seeds", shares(40, CASES // 5))
+def test_any_damaged_override_gives_a_job_or_one_line_and_no_secret(
+    folder: Path, seeds: range
+) -> None:
     """As `--set` gives it: 200 cases."""
     (folder / "job.yaml").write_text(FULL)
     keys = [
@@ -182,7 +198,7 @@ def test_any_damaged_override_gives_a_job_or_one_line_and_no_secret(folder: Path
         "x.y",
         "",
     ]
-    for seed in range(CASES // 5):
+    for seed in seeds:
         rng = random.Random(seed)
         option = rng.choice(["{}={}", "{}={}", "{}:{}", "{}", "={}", "{}.={}"]).format(
             rng.choice(keys), rng.choice(ODD)

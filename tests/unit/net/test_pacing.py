@@ -157,6 +157,7 @@ def fair(limit: int) -> float:
     return min(0.97 * limit, (limit - 2) * 60 / 61)
 
 
+@pytest.mark.model
 @settings(deadline=None, max_examples=24)
 @given(
     kind=st.sampled_from(KINDS),
@@ -188,9 +189,16 @@ def test_ten_minutes_of_three_hundred_use_97_percent(kind: Kind) -> None:
     assert len(server.left) >= 0.97 * 3000
 
 
-@pytest.mark.parametrize("retry_after", [True, False])
+@pytest.mark.parametrize("retry_after", [True, pytest.param(False, marks=pytest.mark.model)])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("lowered", [30, 120, 250])
+@pytest.mark.parametrize(
+    "lowered",
+    [
+        pytest.param(30, marks=pytest.mark.model),
+        120,
+        pytest.param(250, marks=pytest.mark.model),
+    ],
+)
 def test_the_pace_settles_on_what_the_server_grants_and_recovers(
     kind: Kind, lowered: int, retry_after: bool
 ) -> None:

@@ -227,6 +227,7 @@ def test_a_cut_after_any_call_leaves_the_old_state_or_the_new(tail: bytes, tmp_p
     assert _play(disk, calls, tmp_path / "cut") > 200
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(
     "forgotten",
     [
