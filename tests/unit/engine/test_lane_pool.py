@@ -115,6 +115,28 @@ def test_a_question_that_loses_its_lane_after_all_others_were_lost_ends() -> Non
     assert lanes.lost == [(1, NO_TOKEN)]
 
 
+@pytest.mark.parametrize(("seconds", "works"), [(5, False), (60, True)])
+def test_a_chunk_that_ends_during_the_rest_does_not_show_that_the_lane_works(
+    seconds: float, works: bool
+) -> None:
+    """It was sent before the lane stalled. After the rest, one chunk at a time is tried."""
+    pool = LanePool([0], Lanes({}).report)
+
+    async def main() -> None:
+        pool.start(0)
+        pool.start(0)
+        pool.fail(0, NO_TOKEN)
+        assert not pool.ready(0)
+        await asyncio.sleep(seconds)
+        pool.finish(0)
+        await asyncio.sleep(60)
+        assert pool.ready(0)
+        pool.start(0)
+        assert pool.ready(0) == works
+
+    clock.run(main())
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [

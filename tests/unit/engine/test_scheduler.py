@@ -430,6 +430,31 @@ def test_a_lane_without_a_token_next_to_a_refused_one_is_lost_at_once() -> None:
     assert {id(gap.error) for gap in progress.gaps} == {id(no_token.error)}
 
 
+def test_all_gaps_of_a_lost_lane_have_the_error_that_lost_it() -> None:
+    """Not those of the workers whose requests failed later."""
+    progress, errors = Progress(), list[RetriesExhausted]()
+
+    async def fetch(chunk: Chunk) -> list[Block]:
+        await asyncio.sleep(1 + chunk.interval.start / DAY)
+        errors.append(RetriesExhausted(f"no token, {len(errors)}", reason="lane"))
+        raise errors[-1]
+
+    clock.run(run([Work(chunks(9), [fetch], 3)], save, progress))
+    assert len(errors) == 3
+    assert [str(gap.error) for gap in progress.gaps] == ["no token, 0"] * 9
+
+
+def test_a_chunk_that_was_put_back_is_the_next_one() -> None:
+    good, progress = Server(), Progress()
+
+    async def refused_client(_: Chunk) -> list[Block]:
+        await asyncio.sleep(0.5)
+        raise AuthError("no")
+
+    clock.run(run([Work(chunks(4), [refused_client, good.fetch], 1)], save, progress))
+    assert (progress.finished, good.asked) == (4, [1, 0, 2, 3])
+
+
 def test_a_lane_that_succeeds_now_and_then_is_not_lost() -> None:
     progress, turns = Progress(), itertools.count()
 
