@@ -1,4 +1,4 @@
-"""The token endpoint: what is asked of it and what it grants. Pure.
+"""The token endpoint: the request for a token, and how its response is read. Pure.
 
 https://developer.genesys.cloud/authorization/platform-auth/use-client-credentials
 """
@@ -17,8 +17,9 @@ from asyncreport.api.wire import Request
 from asyncreport.core.errors import TransientError
 from asyncreport.core.job import Client, Secret
 
-#: seconds; the lifetime that a client has unless its owner changed it: https://help.mypurecloud.com/articles/create-an-oauth-client/
-USUAL_LIFETIME = 86_400.0
+#: seconds; how long a token lives unless the owner of the OAuth client changed it:
+#: https://help.mypurecloud.com/articles/create-an-oauth-client/
+DEFAULT_LIFETIME = 86_400.0
 
 
 class Grant(Struct, frozen=True):
@@ -30,50 +31,69 @@ class Grant(Struct, frozen=True):
 
 
 def token_request(client: Client, *, in_form: bool = False) -> Request:
-    """Ask for a token by the client credentials grant, credentials in HTTP Basic as the vendor wants them, or in the form."""
+    """Ask for a token with the client credentials grant.
+
+    The credentials go into HTTP Basic, as the vendor wants them, or into the form.
+    """
+    secret = client.client_secret.reveal()
     form = {"grant_type": "client_credentials"}
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     if in_form:
-        form |= {"client_id": client.client_id, "client_secret": client.client_secret.reveal()}
+        form["client_id"] = client.client_id
+        form["client_secret"] = secret
     else:
-        credentials = f"{client.client_id}:{client.client_secret.reveal()}".encode(
-            "utf-8", "surrogateescape"
-        )
-        headers["Authorization"] = f"Basic {base64.b64encode(credentials).decode('ascii')}"
+        headers["Authorization"] = _basic(client.client_id, secret)
+    # The secret may hold bytes that are not UTF-8: it comes from the environment.
     body = urlencode(form, errors="surrogateescape").encode()
     return Request(
-        method="POST", host="login", path="/oauth/token", body=body, headers=headers, decode=decode
+        method="POST",
+        host="login",
+        path="/oauth/token",
+        body=body,
+        headers=headers,
+        decode=decode_grant,
     )
 
 
-def decode(body: bytes) -> Grant:
-    """Read a grant; raise TransientError for a body that holds none, without a word of that body."""
-    try:
-        answer = _DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # The decoder's own words may quote the token.
-        raise TransientError("the answer of the token endpoint is no grant") from None
-    token = answer.access_token
-    # A token with a space or a line break in it would not survive the header that it travels in.
-    if not (token.isascii() and token.isprintable() and token and " " not in token):
-        raise TransientError("the answer of the token endpoint holds no token that can be sent")
-    return Grant(Secret(token), _lifetime(answer.expires_in))
+def _basic(client_id: str, secret: str) -> str:
+    pair = f"{client_id}:{secret}".encode("utf-8", "surrogateescape")
+    return f"Basic {base64.b64encode(pair).decode('ascii')}"
 
 
-def _lifetime(given: object) -> float:
-    """Believe a lifetime that is one; a token that dies sooner than the usual one is renewed on its first 401."""
-    if not isinstance(given, int | float) or isinstance(given, bool):
-        return USUAL_LIFETIME
-    try:
-        seconds = float(given)
-    except OverflowError:  # a whole number of hundreds of digits
-        return USUAL_LIFETIME
-    return seconds if math.isfinite(seconds) and seconds > 0 else USUAL_LIFETIME
-
-
-class _Answer(Struct):
+class _TokenResponse(Struct):
     access_token: str
+    #: of any type, because a wrong one does not matter
     expires_in: Any = None
 
 
-_DECODER = msgspec.json.Decoder(_Answer)
+_DECODER = msgspec.json.Decoder(_TokenResponse)
+
+
+def decode_grant(body: bytes) -> Grant:
+    """Decode a grant; raise TransientError, without any text of the body, if there is no token."""
+    try:
+        response = _DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # Without its cause: the decoder's own error may quote the token.
+        raise TransientError("the response of the token endpoint has no valid token") from None
+    token = response.access_token
+    if not _fits_header(token):
+        raise TransientError("the response of the token endpoint has a token that cannot be sent")
+    return Grant(Secret(token), _lifetime(response.expires_in))
+
+
+def _fits_header(token: str) -> bool:
+    return bool(token) and token.isascii() and token.isprintable() and " " not in token
+
+
+def _lifetime(reported: object) -> float:
+    """Accept a valid lifetime, else take the default: a token that expires sooner is renewed."""
+    if not isinstance(reported, int | float) or isinstance(reported, bool):
+        return DEFAULT_LIFETIME
+    try:
+        seconds = float(reported)
+    except OverflowError:  # an integer of hundreds of digits
+        return DEFAULT_LIFETIME
+    if math.isfinite(seconds) and seconds > 0:
+        return seconds
+    return DEFAULT_LIFETIME

@@ -132,14 +132,8 @@ def problem(
     """
     secrets = credentials(request) | set(proxy_secrets)
     report = _report(request, response, secrets)
+    fact = _fact(request, response, report, secrets)
     status = response.status
-    correlation_id = response.correlation_id or report.correlation_id or ""
-    name = subject(request, redact(correlation_id, secrets))
-    if 200 <= status < 300:
-        return TransientError(f"{name}: {status} is not a complete response", status=status)
-    fact = f"{name}: {f'{status} {report.code}'.strip()}"
-    if report.text:
-        fact += f": {report.text}"
     if _is_transient(request, response, report):
         return TransientError(fact, status=status, retry_after=retry_after(response.headers))
     if 300 <= status < 400:
@@ -151,6 +145,15 @@ def problem(
     if request.host == "login":
         return _no_token(fact, status)
     return _refused(fact, report, request, status)
+
+
+def _fact(request: Request, response: Response, report: _Report, secrets: Collection[str]) -> str:
+    correlation_id = response.correlation_id or report.correlation_id or ""
+    name = subject(request, redact(correlation_id, secrets))
+    if _is_success(response):
+        return f"{name}: {response.status} is not a complete response"
+    status = f"{response.status} {report.code}".strip()
+    return ": ".join(filter(None, (name, status, report.text)))
 
 
 def undecodable(
@@ -179,7 +182,7 @@ def undecodable(
 
 def _is_transient(request: Request, response: Response, report: _Report) -> bool:
     status = response.status
-    if status in TRANSIENT or report.throttled:
+    if status in TRANSIENT or report.throttled or _is_success(response):
         return True
     if status == 409:
         # The cause of a conflict is not documented. A query job's status and results may be
@@ -190,6 +193,10 @@ def _is_transient(request: Request, response: Response, report: _Report) -> bool
         # JSON was damaged.
         return not report.is_json
     return status == 401 and request.host == "api" and report.code != "ip.not.authorized"
+
+
+def _is_success(response: Response) -> bool:
+    return 200 <= response.status < 300
 
 
 def _redirected(
@@ -282,12 +289,16 @@ def _token_report(status: int, body: dict[str, Any]) -> _Report:
 
 
 def _platform_report(body: dict[str, Any], secrets: Collection[str]) -> _Report:
-    message = one_line(redact(_text(body, "message"), secrets), MAX_TEXT)
+    def shown(text: str, longest: int) -> str:
+        # In this order: a secret that is cut is not recognized.
+        return one_line(redact(text, secrets), longest)
+
+    message = shown(_text(body, "message"), MAX_TEXT)
     named = [f"{name}: {value}" for name, value in _details(body) if value not in message]
-    details = one_line(redact(", ".join(dict.fromkeys(named)), secrets), MAX_TEXT)
+    details = shown(", ".join(dict.fromkeys(named)), MAX_TEXT)
     if details:
         message = f"{message} ({details})".strip()
-    code = one_line(redact(_text(body, "code"), secrets), _MAX_CODE)
+    code = shown(_text(body, "code"), _MAX_CODE)
     return _Report(code=code, text=message, correlation_id=_context(body))
 
 

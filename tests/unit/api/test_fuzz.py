@@ -183,7 +183,7 @@ class Server:
             ),
             float(self.asked),
         )
-        return oauth.decode(answer.body).access_token.reveal()
+        return oauth.decode_grant(answer.body).access_token.reveal()
 
 
 def fetched(name: str, server: Server) -> list[Block] | None:

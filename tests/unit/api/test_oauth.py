@@ -1,4 +1,4 @@
-"""The token endpoint: the request as the vendor wants it, and grants of every make."""
+"""The token endpoint: the request as the vendor wants it, and all forms of grants."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncreport.api.oauth import USUAL_LIFETIME, decode, token_request
+from asyncreport.api.oauth import DEFAULT_LIFETIME, decode_grant, token_request
 from asyncreport.core.errors import TransientError
 from asyncreport.core.job import Client, Secret
 
@@ -25,37 +25,39 @@ def test_the_request_is_a_form_with_the_credentials_in_basic() -> None:
 
 
 def test_no_repr_shows_a_secret() -> None:
-    shown = repr(token_request(CLIENT)) + repr(decode(b'{"access_token": "t0ken"}'))
+    shown = repr(token_request(CLIENT)) + repr(decode_grant(b'{"access_token": "t0ken"}'))
     assert "Basic" not in shown
     assert "s3cret" not in shown
     assert "t0ken" not in shown
 
 
 def test_a_grant_is_its_token_and_its_seconds() -> None:
-    grant = decode(
+    grant = decode_grant(
         b'{"access_token": "Vt3example", "token_type": "bearer", "expires_in": 86399, "scope": "x"}'
     )
     assert (grant.access_token.reveal(), grant.expires_in) == ("Vt3example", 86399.0)
 
 
 @pytest.mark.parametrize("odd", ["null", '"soon"', "-5", "0", "true", "[]", "{}", '"3600"'])
-def test_an_odd_lifetime_is_taken_for_the_usual_one(odd: str) -> None:
+def test_an_invalid_lifetime_is_replaced_by_the_default(odd: str) -> None:
     assert (
-        decode(f'{{"access_token": "t", "expires_in": {odd}}}'.encode()).expires_in
-        == USUAL_LIFETIME
+        decode_grant(f'{{"access_token": "t", "expires_in": {odd}}}'.encode()).expires_in
+        == DEFAULT_LIFETIME
     )
 
 
 @pytest.mark.parametrize("digits", [308, 309, 400, 4300])
-def test_a_lifetime_of_hundreds_of_digits_is_one_or_the_usual_one(digits: int) -> None:
+def test_a_lifetime_of_hundreds_of_digits_is_accepted_or_replaced_by_the_default(
+    digits: int,
+) -> None:
     assert (
-        decode(b'{"access_token": "t", "expires_in": %s}' % (b"9" * digits)).expires_in
-        >= USUAL_LIFETIME
+        decode_grant(b'{"access_token": "t", "expires_in": %s}' % (b"9" * digits)).expires_in
+        >= DEFAULT_LIFETIME
     )
 
 
-def test_a_missing_lifetime_is_taken_for_the_usual_one() -> None:
-    assert decode(b'{"access_token": "t"}').expires_in == USUAL_LIFETIME
+def test_a_missing_lifetime_is_the_default() -> None:
+    assert decode_grant(b'{"access_token": "t"}').expires_in == DEFAULT_LIFETIME
 
 
 @pytest.mark.parametrize(
@@ -77,20 +79,20 @@ def test_a_missing_lifetime_is_taken_for_the_usual_one() -> None:
         b"[" * 100_000,
     ],
 )
-def test_a_body_without_a_usable_token_is_worth_another_attempt(body: bytes) -> None:
+def test_a_body_without_a_usable_token_is_transient(body: bytes) -> None:
     with pytest.raises(TransientError, match="token endpoint") as caught:
-        decode(body)
+        decode_grant(body)
     assert "cut-of" not in f"{caught.value}{caught.value.__cause__}"
 
 
 @given(st.binary())
 def test_no_body_breaks_the_decoder(body: bytes) -> None:
     with pytest.raises(TransientError):
-        decode(body)
+        decode_grant(body)
 
 
-def test_credentials_can_travel_in_the_form_and_are_shown_nowhere() -> None:
-    """The way of the entities contract; what a form cannot hold is escaped."""
+def test_credentials_can_be_sent_in_the_form_and_no_repr_shows_them() -> None:
+    """For the entities contract; special characters are escaped."""
     request = token_request(Client(client_id="i d", client_secret=Secret("s&cret=")), in_form=True)
     assert request.body == b"grant_type=client_credentials&client_id=i+d&client_secret=s%26cret%3D"
     assert "Authorization" not in request.headers
