@@ -89,7 +89,9 @@ def read_pages(first: Request, with_cursor: Callable[[str], Request]) -> Steps:
             total = page.facts
         else:
             total.absorb(page.facts)
-        return with_cursor(page.cursor) if page.cursor else None
+        if page.cursor:
+            return with_cursor(page.cursor)
+        return None
 
     yield from follow(first, next_request)
     assert total is not None
@@ -331,7 +333,7 @@ def _key_reader(
 
     It returns None for a group without a user, if certain users were asked for.
     """
-    users = None if chunk.users is None else frozenset(chunk.users)
+    users = requested_users(chunk)
     split_by = query.split_by
     filters = _filters(query)
 
@@ -345,6 +347,13 @@ def _key_reader(
         return user, tuple([dimension_value(group, dimension) for dimension in split_by])
 
     return read_key
+
+
+def requested_users(chunk: Chunk) -> frozenset[str] | None:
+    """Return the users of a chunk; None: everyone."""
+    if chunk.users is None:
+        return None
+    return frozenset(chunk.users)
 
 
 def _filters(query: Query) -> list[tuple[str, frozenset[str]]]:

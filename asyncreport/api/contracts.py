@@ -31,7 +31,9 @@ def steps(
         return
     yield from _conversations(query, chunk, facts, state, closing)
     if query.occupancy:
-        users = state.all_users if chunk.users is None else chunk.users
+        users = chunk.users
+        if users is None:
+            users = state.all_users
         yield from user_aggregates.steps(query, chunk.interval, users, facts, state)
 
 
@@ -68,6 +70,8 @@ def count_requests(query: Query, chunk: Chunk, population: int) -> int:
     if query.contract == "query-jobs":
         requests *= _REQUESTS_PER_QUERY_JOB
     if query.occupancy:
-        users = population if chunk.users is None else len(chunk.users)
+        users = population
+        if chunk.users is not None:
+            users = len(chunk.users)
         requests += queries * -(-users // USERS_PER_QUERY)
     return requests

@@ -170,16 +170,21 @@ def list_entities(path: str, *query: tuple[str, str], page_size: int = PAGE_SIZE
 
     def next_query(page: Page) -> Query | None:
         number = next(numbers)
-        following = (*base, ("pageNumber", str(number + 1)))
-        if page.page_count is not None:
-            return following if number < page.page_count else None
-        if not page.entities:
+        if _is_last(page, number, page_size):
             return None
-        if page.next_uri:
+        if page.page_count is None and page.next_uri:
             return _with_query_of(page.next_uri, base)
-        return following if len(page.entities) >= _full_size(page, page_size) else None
+        return (*base, ("pageNumber", str(number + 1)))
 
     return _pages(path, (*base, ("pageNumber", "1")), next_query)
+
+
+def _is_last(page: Page, number: int, page_size: int) -> bool:
+    if page.page_count is not None:
+        return number >= page.page_count
+    if not page.entities:
+        return True
+    return not page.next_uri and len(page.entities) < _full_size(page, page_size)
 
 
 def _list_by_cursor(path: str, *query: tuple[str, str]) -> Listing:
@@ -190,7 +195,9 @@ def _list_by_cursor(path: str, *query: tuple[str, str]) -> Listing:
     base = (*query, ("pageSize", str(PAGE_SIZE)))
 
     def next_query(page: Page) -> Query | None:
-        return _with_query_of(page.next_uri, base) if page.next_uri else None
+        if not page.next_uri:
+            return None
+        return _with_query_of(page.next_uri, base)
 
     return _pages(path, base, next_query)
 
@@ -206,7 +213,9 @@ def _pages(path: str, first: Query, next_query: Callable[[Page], Query | None]) 
         for entity in page.entities or ():
             found[entity.id] = entity
         query = next_query(page)
-        return None if query is None else request(query)
+        if query is None:
+            return None
+        return request(query)
 
     yield from follow(request(first), next_request)
     return list(found.values())
@@ -268,7 +277,8 @@ def _by_id(kind: Kind, entity_id: str) -> Generator[Request, Any, Entity]:
 def _by_name(kind: Kind, name: str) -> Generator[Request, Any, Entity]:
     # The vendor's filters are not exact: a team's name begins with the text, a queue's name may
     # differ in case. Groups have no filter.
-    listed = yield from _list_kind(kind, *() if kind == "group" else [("name", name)])
+    filters = [] if kind == "group" else [("name", name)]
+    listed = yield from _list_kind(kind, *filters)
     exact = [entity for entity in listed if entity.name == name]
     if len(exact) == 1:
         return exact[0]

@@ -21,6 +21,7 @@ from asyncreport.api.aggregates import (
     check_user,
     query_request,
     read_pages,
+    requested_users,
 )
 from asyncreport.api.wire import Request, Wait, check_empty, read
 from asyncreport.core.errors import RejectedError
@@ -94,10 +95,11 @@ def steps(grid: Grid, chunk: Chunk, facts: Accumulator) -> Generator[Request | W
     Raise RejectedError if the pages go in a circle, for a bucket off the grid and for a user who
     was not asked for.
     """
-    users = None if chunk.users is None else frozenset(chunk.users)
+    users = requested_users(chunk)
     for interval, one_bucket in query_intervals(grid, chunk.interval):
         body = _query(grid, chunk.users, interval, one_bucket)
-        reader = page_reader(facts, interval if one_bucket else None, users)
+        bucket = interval if one_bucket else None
+        reader = page_reader(facts, bucket, users)
         add_response(facts, (yield from _pages(body, reader)))
 
 
@@ -118,10 +120,7 @@ def one_bucket_per_query(grid: Grid) -> bool:
 def _query(
     grid: Grid, users: Sequence[str] | None, interval: Interval, one_bucket: bool
 ) -> dict[str, object]:
-    predicates: list[dict[str, object]] = [
-        {"type": "date", "path": "conversation.startTime", "operator": operator, "value": iso(at)}
-        for operator, at in (("gte", interval.start), ("lt", interval.end))
-    ]
+    predicates = [_date("gte", interval.start), _date("lt", interval.end)]
     if users is not None:
         predicates.append({"type": "in", "path": "conversation.user.id", "value": list(users)})
     body: dict[str, object] = {
@@ -132,6 +131,15 @@ def _query(
     if not one_bucket:
         body["interval"] = grid.granularity.value
     return body
+
+
+def _date(operator: str, instant: int) -> dict[str, object]:
+    return {
+        "type": "date",
+        "path": "conversation.startTime",
+        "operator": operator,
+        "value": iso(instant),
+    }
 
 
 def _pages(body: dict[str, object], reader: Reader) -> Steps:
@@ -164,9 +172,8 @@ def page_reader(
 def _add(
     row: Row, bucket: Interval | None, users: frozenset[str] | None, facts: Accumulator
 ) -> None:
-    user = None
-    if row.user is not None and row.user.id:
-        user = row.user.id
+    # An empty id is none.
+    user = (row.user or RowUser()).id or None
     measures = _measures(row.metrics or Metrics())
     if user is None and users is not None:
         facts.skip_ungrouped([Datum("", measures)])
@@ -178,7 +185,7 @@ def _add(
 
 def _bucket(row: Row, bucket: Interval | None, facts: Accumulator) -> str:
     """Return the bucket of a row; raise RejectedError if it was not asked for."""
-    start = row.interval.start_time if row.interval else None
+    start = (row.interval or RowInterval()).start_time
     if bucket is None:
         return facts.bucket_starting(start)
     # Of a query of one bucket, a row need not say its bucket.

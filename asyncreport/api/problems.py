@@ -7,17 +7,14 @@ one line.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
+from asyncreport.api.headers import retry_after
 from asyncreport.api.redaction import credentials, holds_secret, redact
 from asyncreport.api.wire import Request, Response, as_correlation_id
 from asyncreport.core.errors import (
@@ -38,9 +35,6 @@ TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 MAX_TEXT = 200
 _MAX_CODE = 80
 _MAX_URL = 100
-
-#: seconds; the vendor counts requests per minute, so that no count starts again later than that
-_WINDOW = 60
 
 _NEXT_STEPS = {
     400: "correct this in the job file",
@@ -205,9 +199,10 @@ def _redirected(
     # The query of the target may hold a secret.
     url = response.headers.get("location", "").partition("?")[0]
     target = one_line(redact(url, secrets), _MAX_URL)
-    shown = f" (the target is {target})" if target else ""
+    if target:
+        fact += f" (the target is {target})"
     return ConfigError(
-        f"{fact}; redirects are not followed{shown}: set {request.host}_url to the right host"
+        f"{fact}; redirects are not followed: set {request.host}_url to the right host"
     )
 
 
@@ -262,16 +257,17 @@ def _report(request: Request, response: Response, secrets: Collection[str]) -> _
     try:
         body = msgspec.json.decode(response.body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _Report(text=_NOT_PLATFORM if _shows_text(request, response) else "", is_json=False)
+        return _foreign_report(request, response)
     if request.host == "login":
         return _token_report(response.status, body)
-    if not (_text(body, "message") or _text(body, "code")):
-        return _Report(text=_NOT_PLATFORM if body else "", correlation_id=_context(body))
     return _platform_report(body, secrets)
 
 
-def _shows_text(request: Request, response: Response) -> bool:
-    return request.host == "api" and bool(response.body.strip())
+def _foreign_report(request: Request, response: Response) -> _Report:
+    """Report a body without JSON; an empty one says nothing, and the login host needs no hint."""
+    if request.host == "login" or not response.body.strip():
+        return _Report(is_json=False)
+    return _Report(text=_NOT_PLATFORM, is_json=False)
 
 
 def _token_report(status: int, body: dict[str, Any]) -> _Report:
@@ -280,39 +276,48 @@ def _token_report(status: int, body: dict[str, Any]) -> _Report:
     # It limits the rate with a 400: https://github.com/MyPureCloud/terraform-provider-genesyscloud
     description = _text(body, "error_description") or _text(body, "description")
     description = _text(body, "message") or description
-    throttled = status == 400 and description.lower().startswith("rate limit exceeded")
-    return _Report(
-        code=code if code in _OAUTH_CODES else "",
-        text="too many requests for a token" if throttled else "",
-        throttled=throttled,
-    )
+    if code not in _OAUTH_CODES:
+        code = ""
+    if status == 400 and description.lower().startswith("rate limit exceeded"):
+        return _Report(code=code, text="too many requests for a token", throttled=True)
+    return _Report(code=code)
 
 
 def _platform_report(body: dict[str, Any], secrets: Collection[str]) -> _Report:
-    def shown(text: str, longest: int) -> str:
-        # In this order: a secret that is cut is not recognized.
-        return one_line(redact(text, secrets), longest)
-
-    message = shown(_text(body, "message"), MAX_TEXT)
+    correlation_id = as_correlation_id(_text(body, "contextId"))
+    code = _shown(_text(body, "code"), secrets, _MAX_CODE)
+    message = _shown(_text(body, "message"), secrets)
+    if body and not (message or code):
+        return _Report(text=_NOT_PLATFORM, correlation_id=correlation_id)
+    # The message itself may name the value already.
     named = [f"{name}: {value}" for name, value in _details(body) if value not in message]
-    details = shown(", ".join(dict.fromkeys(named)), MAX_TEXT)
+    details = _shown(", ".join(dict.fromkeys(named)), secrets)
     if details:
         message = f"{message} ({details})".strip()
-    code = shown(_text(body, "code"), _MAX_CODE)
-    return _Report(code=code, text=message, correlation_id=_context(body))
+    return _Report(code=code, text=message, correlation_id=correlation_id)
+
+
+def _shown(text: str, secrets: Collection[str], longest: int = MAX_TEXT) -> str:
+    # In this order: a secret that is cut is not recognized.
+    return one_line(redact(text, secrets), longest)
 
 
 def _details(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what the platform names next to its message: fields, values, permissions, limits."""
     for name, value in _object(body, "messageParams").items():
         yield name, _shown_value(value)
-    details = body.get("details")
-    for detail in details if isinstance(details, list) else ():
-        if isinstance(detail, dict) and _text(detail, "fieldName"):
-            yield "field", _text(detail, "fieldName")
+    for field in _wrong_fields(body.get("details")):
+        yield "field", field
     limit = _object(body, "limit")
-    if _text(limit, "key"):
-        yield _text(limit, "key"), _shown_value(limit.get("value"))
+    yield _text(limit, "key"), _shown_value(limit.get("value"))
+
+
+def _wrong_fields(details: object) -> Iterator[str]:
+    if not isinstance(details, list):
+        return
+    for detail in details:
+        if isinstance(detail, dict):
+            yield _text(detail, "fieldName")
 
 
 def _shown_value(value: object) -> str:
@@ -320,81 +325,20 @@ def _shown_value(value: object) -> str:
 
     Nothing else: a `repr` spells a secret in a way that `redact` does not recognize.
     """
-    values = value if isinstance(value, list) else [value]
-    return ", ".join(str(each) for each in values if isinstance(each, str | int | float))
+    if not isinstance(value, list):
+        value = [value]
+    return ", ".join(str(each) for each in value if isinstance(each, str | int | float))
 
 
 def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
     value = body.get(key)
-    return value if isinstance(value, dict) else {}
+    if isinstance(value, dict):
+        return value
+    return {}
 
 
 def _text(body: dict[str, Any], key: str) -> str:
     value = body.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _context(body: dict[str, Any]) -> str | None:
-    return as_correlation_id(_text(body, "contextId"))
-
-
-# Headers -----------------------------------------------------------------------------------------
-
-
-class Budget(Struct, frozen=True):
-    """What the server says about one token's requests in its current minute."""
-
-    allowed: int
-    #: requests so far; 0 if the server does not say
-    count: int
-    #: seconds until the count starts again; 0 if the server does not say
-    reset: int
-
-
-def budget(headers: Mapping[str, str]) -> Budget | None:
-    """Read the `inin-ratelimit-*` headers; None without a limit, as in responses of gateways.
-
-    `reset` is a number of seconds and not an instant:
-    https://developer.genesys.cloud/forum/t/normalized-platform-api-429-responses/12028
-    """
-    allowed = _number(headers, "inin-ratelimit-allowed")
-    if not allowed:
-        return None
-    count = _number(headers, "inin-ratelimit-count")
-    reset = _number(headers, "inin-ratelimit-reset")
-    return Budget(allowed, count, min(_WINDOW, reset))
-
-
-def _number(headers: Mapping[str, str], name: str) -> int:
-    text = headers.get(name, "").strip()
-    return int(text) if re.fullmatch("[0-9]{1,15}", text) else 0
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read in how many seconds to try again, from a number or a date; None if there is neither.
-
-    A date is compared with the response's own clock, because ours may be wrong:
-    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
-    """
-    text = headers.get("retry-after", "")
-    try:
-        seconds = float(text)
-    except ValueError:
-        return _seconds_until(_date(text), _date(headers.get("date", "")))
-    return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _seconds_until(then: datetime | None, now: datetime | None) -> float | None:
-    if then is None or now is None:
-        return None
-    return max(0.0, (then - now).total_seconds())
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    if moment.tzinfo is None:
-        return moment.replace(tzinfo=UTC)
-    return moment
+    if isinstance(value, str):
+        return value
+    return ""

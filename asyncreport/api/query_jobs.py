@@ -109,9 +109,10 @@ def _fulfilled(path: str, timeout: float) -> Generator[Request | Wait, Any, bool
         if state in _GONE:
             return False
         # Any other state, also one that is not documented yet, means that the job is in progress.
-    shown = state if _STATE.fullmatch(state) else "in progress"
+    if not _STATE.fullmatch(state):
+        state = "in progress"
     raise RetriesExhausted(
-        f"GET {path}: the query job is still {shown} after {timeout:.0f} s; "
+        f"GET {path}: the query job is still {state} after {timeout:.0f} s; "
         "run it again later, or set a longer limits.give_up_after"
     )
 

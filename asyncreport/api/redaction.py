@@ -57,7 +57,9 @@ def redact(text: str, secrets: Collection[str]) -> str:
     Must come before the text is cut: a part of a secret is not recognized.
     """
     pattern = _pattern(secrets)
-    return text if pattern is None else pattern.sub(MASK, text)
+    if pattern is None:
+        return text
+    return pattern.sub(MASK, text)
 
 
 def holds_secret(body: bytes, secrets: Collection[str]) -> bool:

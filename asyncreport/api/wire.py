@@ -82,7 +82,9 @@ def correlation_id(headers: Mapping[str, str]) -> str | None:
 
 def as_correlation_id(text: str) -> str | None:
     """Return a text if it looks like an id; other text in its place is not shown."""
-    return text if _CORRELATION_ID.fullmatch(text) else None
+    if _CORRELATION_ID.fullmatch(text):
+        return text
+    return None
 
 
 def read(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:

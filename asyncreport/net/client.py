@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from asyncreport.api.headers import budget
 from asyncreport.api.oauth import token_request
-from asyncreport.api.problems import budget, problem, subject, undecodable
+from asyncreport.api.problems import problem, subject, undecodable
 from asyncreport.api.redaction import holds_secret, proxy_credentials
 from asyncreport.api.wire import Request, Response
 from asyncreport.core.backoff import wait

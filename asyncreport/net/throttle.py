@@ -12,7 +12,7 @@ import asyncio
 
 from aiolimiter import AsyncLimiter
 
-from asyncreport.api.problems import Budget
+from asyncreport.api.headers import Budget
 from asyncreport.net.counts import RequestCounts
 
 #: seconds in which requests must leave that may arrive within one minute

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncreport.api.headers import Budget, budget, retry_after
 from asyncreport.api.oauth import token_request
-from asyncreport.api.problems import Budget, budget, problem, retry_after, subject
+from asyncreport.api.problems import problem, subject
 from asyncreport.api.wire import Request, Response
 from asyncreport.core.errors import (
     AsyncReportError,

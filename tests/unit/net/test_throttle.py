@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from asyncreport.api.problems import Budget
+from asyncreport.api.headers import Budget
 from asyncreport.net.counts import RequestCounts
 from asyncreport.net.throttle import Throttle
 from tests.clock import run
