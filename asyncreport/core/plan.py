@@ -222,9 +222,7 @@ def _missing(
     users: Users, demanded: Interval, parts: Iterable[Part]
 ) -> Iterator[tuple[Intervals, Users]]:
     """Walk batches of users who lack the same intervals."""
-    covered: defaultdict[Users, list[Interval]] = defaultdict(list)
-    for part in parts:
-        covered[part.users].append(part.interval)
+    covered = _covered(parts)
     by_everyone = covered.pop(None, [])
     if users is None:
         yield _subtract(demanded, by_everyone), None
@@ -235,6 +233,13 @@ def _missing(
     for missing, several in lacking.items():
         for batch in batches(sorted(several)):
             yield missing, batch
+
+
+def _covered(parts: Iterable[Part]) -> dict[Users, list[Interval]]:
+    covered: defaultdict[Users, list[Interval]] = defaultdict(list)
+    for part in parts:
+        covered[part.users].append(part.interval)
+    return covered
 
 
 def _by_parts(

@@ -248,10 +248,9 @@ class _Layout:
 
 def _layout(query: Query) -> _Layout:
     """Give a count only to the metrics whose count is in a record."""
-    counted = [
-        metric for metric in metrics_of(query) if metric == _HANDLE or metric in query.metrics
-    ]
-    uncounted = [metric for metric in METRICS if metric not in counted]
+    with_count = {_HANDLE, *query.metrics}
+    counted = [metric for metric in metrics_of(query) if metric in with_count]
+    uncounted = [metric for metric in METRICS if metric not in with_count]
     places = {metric: n for n, metric in enumerate(uncounted)}
     for n, metric in enumerate(counted):
         places[metric] = len(uncounted) + 2 * n

@@ -81,6 +81,12 @@ class Slot:
         """Give the span from the first bucket's start to the last bucket's end."""
         return Interval(self.edges[0], self.edges[-1])
 
+    def edges_within(self, interval: Interval) -> Sequence[int]:
+        """List the edges from an interval's start to its end, both included."""
+        first = bisect_left(self.edges, interval.start)
+        last = bisect_right(self.edges, interval.end)
+        return self.edges[first:last]
+
 
 class Grid(Struct, frozen=True):
     """The buckets of a job: a granularity on the calendar of a zone."""
@@ -97,8 +103,7 @@ class Grid(Struct, frozen=True):
         Raise ValueError if its month is not a whole number of buckets.
         """
         if self.whole is not None:
-            month = _month(_local_date(self.whole.start, self.zone))
-            return Slot(month, (self.whole.start, self.whole.end))
+            return self._whole_slot(self.whole)
         first = _local_date(instant, self.zone).replace(day=1)
         slot = _slot(self.granularity, self.zone, first)
         if instant < slot.edges[0]:
@@ -109,6 +114,10 @@ class Grid(Struct, frozen=True):
             # is in the old month again.
             return _slot(self.granularity, self.zone, _month_after(first))
         return slot
+
+    def _whole_slot(self, whole: Interval) -> Slot:
+        month = _month(_local_date(whole.start, self.zone))
+        return Slot(month, (whole.start, whole.end))
 
     def slots(self, interval: Interval) -> Iterator[Slot]:
         """Walk the slots that overlap an interval, each as a whole, in order of time."""
@@ -127,9 +136,7 @@ class Grid(Struct, frozen=True):
         for slot in self.slots(interval):
             if edges:
                 edges.pop()  # the next slot begins with the same edge
-            first = bisect_left(slot.edges, interval.start)
-            last = bisect_right(slot.edges, interval.end)
-            edges += slot.edges[first:last]
+            edges += slot.edges_within(interval)
         if not edges or (edges[0], edges[-1]) != (interval.start, interval.end):
             raise ValueError(
                 f"{interval} does not lie on the edges of {self.granularity.value} buckets "
@@ -250,8 +257,11 @@ def day_start(day: date, zone: str) -> int:
         return start
     # The clocks jumped over midnight: the day begins at the jump, which lies between the two
     # instants that the skipped time may mean.
-    low = _read(midnight, info, fold=1)
-    high = start
+    return _jump(_read(midnight, info, fold=1), start, info)
+
+
+def _jump(low: int, high: int, info: ZoneInfo) -> int:
+    """Find the clock change between two instants: the first instant with the new offset."""
     before = _local(low, info).utcoffset()
     while high - low > 1:
         middle = (low + high) // 2

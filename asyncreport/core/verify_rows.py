@@ -48,15 +48,19 @@ def row_checker(query: Query, interval: Interval) -> RowCheck:
 
 def _row_type(query: Query) -> type[Any]:
     """Make the type of a record with all columns of a query and no other."""
-    types: dict[str, object] = dict.fromkeys(columns(query), float | None)
-    for dimension in query.split_by:
-        types[column(dimension)] = str | None
-    for name in types:
-        if name.startswith("interval_"):
-            types[name] = str
-        elif name.endswith(("_count", "_sum_ms")):
-            types[name] = int
-    return msgspec.defstruct("Row", list(types.items()), forbid_unknown_fields=True, gc=False)
+    split = set(map(column, query.split_by))
+    fields = [(name, _column_type(name, split)) for name in columns(query)]
+    return msgspec.defstruct("Row", fields, forbid_unknown_fields=True, gc=False)
+
+
+def _column_type(name: str, split: set[str]) -> Any:
+    if name in split:
+        return str | None
+    if name in {"interval_start", "interval_end"}:
+        return str
+    if name.endswith(("_count", "_sum_ms")):
+        return int
+    return float | None
 
 
 def _wrong_order(rows: Iterable[Any], end_of: dict[str, str], split: list[str]) -> str | None:
@@ -65,14 +69,18 @@ def _wrong_order(rows: Iterable[Any], end_of: dict[str, str], split: list[str]) 
         start = row.interval_start
         if end_of.get(start) != row.interval_end:
             return f"{start}/{row.interval_end} is not a bucket of this part"
-        # Instants in UTC sort in the same way as their texts.
-        key = (start, *(null_first(getattr(row, name)) for name in split))
+        key = _sort_key(row, split)
         if key == previous:
             return f"the record of {start} is repeated"
         if key < previous:
             return f"the record of {start} is out of order"
         previous = key
     return None
+
+
+def _sort_key(row: Any, split: list[str]) -> tuple[object, ...]:
+    # Instants in UTC sort in the same way as their texts.
+    return (row.interval_start, *(null_first(getattr(row, name)) for name in split))
 
 
 def _wrong_ratio(rows: Iterable[Any], *, occupancy: bool) -> str | None:

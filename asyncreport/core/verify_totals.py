@@ -86,10 +86,15 @@ def add(
     sums = totals.setdefault(user, dict.fromkeys(columns, 0))
     for row in rows:
         for name in columns:
-            value = row[name]
-            if not isinstance(value, (int, float)):
-                continue
-            sums[name] += round(value * 1000) if name.endswith("_sec") else int(value)
+            sums[name] += _whole(name, row[name])
+
+
+def _whole(name: str, value: object) -> int:
+    if not isinstance(value, (int, float)):
+        return 0
+    if name.endswith("_sec"):
+        return round(value * 1000)
+    return int(value)
 
 
 def differences(
@@ -137,17 +142,22 @@ def merge(into: Totals, other: Totals) -> None:
 
 
 def uneven_handle_times(totals: Totals) -> list[tuple[str | None, int, int]]:
-    """List users whose handle time is not the sum of its components, with both in ms.
+    """List users whose handle time is not the sum of its components, with both in ms."""
+    found = []
+    for user, sums in totals.items():
+        handle = sums["total_handle_time_sec"]
+        components = sum(sums[name] for name in _COMPONENTS)
+        if abs(handle - components) > _allowance(handle, sums["handled_count"]):
+            found.append((user, handle, components))
+    return sorted(found, key=lambda each: null_first(each[0]))
+
+
+def _allowance(handle: int, count: int) -> int:
+    """Give the ms by which handle time may differ from its components.
 
     Each metric has its own timestamp, so that of an interaction at the start or the end of the
     range one metric may be inside and another outside. Two interactions of the user's average
     length are allowed for this, and 1 % for what is reported twice or late.
     """
-    found = []
-    for user, sums in totals.items():
-        handle = sums["total_handle_time_sec"]
-        components = sum(sums[name] for name in _COMPONENTS)
-        average = handle // max(1, sums["handled_count"])
-        if abs(handle - components) > 2 * average + handle // 100:
-            found.append((user, handle, components))
-    return sorted(found, key=lambda each: null_first(each[0]))
+    average = handle // max(1, count)
+    return 2 * average + handle // 100
