@@ -57,9 +57,6 @@ async def open_lanes(
 ) -> AsyncIterator[tuple[list[Lane], RequestCounts]]:
     """Open a connection: one lane per client, all with one transport; `rng` draws from [0, 1)."""
     counts = RequestCounts()
-    proxy_secrets: frozenset[str] = frozenset()
-    if connection.proxy is not None:
-        proxy_secrets = proxy_credentials(connection.proxy.reveal())
     async with Transport(connection, limits, room) as transport:
         lanes = []
         for client in connection.clients:
@@ -73,10 +70,16 @@ async def open_lanes(
                 throttle=throttle,
                 counts=counts,
                 rng=rng,
-                proxy_secrets=proxy_secrets,
+                proxy_secrets=_proxy_secrets(connection),
             )
             lanes.append(lane)
         yield lanes, counts
+
+
+def _proxy_secrets(connection: Connection) -> frozenset[str]:
+    if connection.proxy is None:
+        return frozenset()
+    return proxy_credentials(connection.proxy.reveal())
 
 
 def _now() -> float:
@@ -184,7 +187,7 @@ class Lane:
         except (TransientError, RejectedError) as invalid:
             # Without its cause: the decoder's own error may quote a secret that the body holds.
             raise undecodable(request, response, invalid, self._proxy_secrets) from None
-        # After decoding: a body that is no valid response does not show that the server works.
+        # After decoding: an invalid response does not show that the server works.
         if token is not None:
             self._responded = _now()
         return decoded
@@ -341,7 +344,6 @@ class Attempts:
         asked = None if self.error is None else self.error.retry_after
         if asked is None or asked <= self.limits.give_up_after:
             return ""
-        shown = f"{asked:.0f} s"
         if asked >= _MAX_SECONDS:
-            shown = f"more than {_MAX_SECONDS:.0f} s"
-        return f", and a Retry-After of {shown} was ignored"
+            return f", and a Retry-After of more than {_MAX_SECONDS:.0f} s was ignored"
+        return f", and a Retry-After of {asked:.0f} s was ignored"

@@ -41,6 +41,15 @@ _READERS = 2
 MOST_BYTES = 64 * 2**20
 
 
+#: errors of an address, or of a proxy that answered instead of the server
+_ADDRESS_ERRORS = (
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+    aiohttp.ClientHttpProxyError,
+    UnicodeError,
+)
+
+
 async def at_once() -> None:
     """Wait for nothing."""
 
@@ -88,12 +97,7 @@ class Transport:
             raise TransientError(
                 f"{named}: no complete response within {self._timeout:g} s"
             ) from error
-        except (
-            aiohttp.InvalidURL,
-            aiohttp.NonHttpUrlClientError,
-            aiohttp.ClientHttpProxyError,
-            UnicodeError,
-        ) as error:
+        except _ADDRESS_ERRORS as error:
             # Not `from error`: its text quotes the proxy's address with the password in it.
             raise _unreachable(request, error) from None
         except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
