@@ -204,7 +204,7 @@ def test_a_chunk_is_complete_whatever_size_the_server_answers(error: Exception, 
             RetriesExhausted, match=r"one of 64 pieces of its chunk: set a shorter range\.chunk"
         ):
             fetched(server, state=state)
-        assert len(server.asked) <= 2 * 64
+        assert server.failed == 64
         return
     assert fetched(server, state=state) == WHOLE
     assert state.chunks_split == (most < 192)
@@ -289,6 +289,26 @@ def test_an_error_that_a_smaller_piece_would_get_too_fails_the_chunk_at_once(
     with pytest.raises(type(error), match=str(error)):
         fetched(server)
     assert len(server.asked) == 1
+
+
+def test_other_tasks_get_turns_while_rows_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a number of rows, and without a wait."""
+
+    async def turns() -> int:
+        task = asyncio.create_task(
+            fetch(TWO_DAYS, HOURS, Bounded(late(), most=10**9).ask, ConnectionState())
+        )
+        count = 0
+        while not task.done():
+            await asyncio.sleep(0)
+            count += 1
+        assert asyncio.get_running_loop().time() == pytest.approx(0, abs=1e-3)
+        assert await task == WHOLE
+        return count
+
+    few = clock.run(turns())
+    monkeypatch.setattr("asyncreport.engine.fetch._ROWS_PER_TURN", 48)
+    assert clock.run(turns()) == few + 4, "one more for each of four users of 48 rows"
 
 
 def test_a_query_that_is_too_long_is_split_by_users() -> None:

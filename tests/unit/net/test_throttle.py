@@ -11,7 +11,7 @@ import pytest
 
 from asyncreport.api.headers import Budget
 from asyncreport.net.counts import RequestCounts
-from asyncreport.net.throttle import Throttle
+from asyncreport.net.throttle import Throttle, pace
 from tests.clock import run
 
 #: seconds that the network holds a request up, at most
@@ -76,6 +76,14 @@ def test_no_server_counts_more_than_the_limit_in_any_minute(limit: int) -> None:
         assert lowest_level(came, limit) >= 0
     # The worst of all networks: what left first comes late and what left last at once.
     assert most_within(left, 60 + JITTER) <= limit
+
+
+def test_the_pace_uses_the_whole_limit_in_61_seconds() -> None:
+    """Whatever the limit; 1 is the exception, see `pace`."""
+    for limit in range(2, 3001):
+        burst, rate = pace(limit)
+        assert burst + 61 * rate == pytest.approx(limit)
+        assert burst <= max(2, limit / 100)
 
 
 def test_nearly_all_of_three_hundred_is_used() -> None:
