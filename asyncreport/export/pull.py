@@ -14,7 +14,7 @@ from asyncreport.core.job import Chunk, Job, Part
 from asyncreport.core.plan import Plan
 from asyncreport.core.records import Block
 from asyncreport.engine.fetch import drive, fetch
-from asyncreport.engine.scheduler import Progress, Work, run
+from asyncreport.engine.scheduler import Gap, Progress, Work, run
 from asyncreport.export.lanes import Connections
 from asyncreport.store.state import State
 
@@ -42,6 +42,16 @@ class Pull:
     progress: Progress = field(default_factory=Progress)
     #: of each connection that something was pulled from
     connection_states: list[ConnectionState] = field(default_factory=list)
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """Give the chunks that could not be fetched."""
+        return self.progress.gaps
+
+    @property
+    def chunks_split(self) -> int:
+        """Count the chunks that were fetched in pieces."""
+        return sum(state.chunks_split for state in self.connection_states)
 
     async def run(self, plans: Mapping[str, Plan]) -> None:
         """Fetch what the plans list, from all connections at the same time.

@@ -60,6 +60,9 @@ class Choices:
     refresh: Interval | None = None
 
 
+_DEFAULTS = Choices()
+
+
 def clock() -> int:
     """Read the wall clock, once per run: an instant."""
     return time.time_ns() // 1_000_000
@@ -71,7 +74,7 @@ async def run_job(
     now: int,
     say: Say = silent,
     watch: Watch = unwatched,
-    choices: Choices | None = None,
+    choices: Choices = _DEFAULTS,
 ) -> Summary:
     """Bring a job's output files up to date; `now` is the start of the run, an instant.
 
@@ -80,25 +83,17 @@ async def run_job(
     run cannot go on.
     """
     started = time.monotonic()
-    choices = choices or Choices()
     _check(job, say)
     with State.open(job.state_folder) as state:
-        warned = _warn_of_other_clients(job, state, say)
-        # Other clients are remembered only by a complete run, so that each run before it warns.
-        remember_clients(job, except_for=warned)
+        _check_clients(job, state, say)
         members = Members(state.folder)
         async with Connections(job, say, room=state.wait_for_writer) as connections:
             job, unknown = await _find_teams(job, connections, members, say, choices)
             pull = Pull(job, state, connections, now, watch)
             current = _Run(job, state, connections, now, say, unknown, pull)
             files = await current.bring_up_to_date(choices)
-            changes = _member_changes(members, job.teams)
-            summary = current.summarize(files, changes, elapsed=time.monotonic() - started)
-            if summary.complete:
-                remember_clients(job)
-            if files:
-                # Only now: a change that no summary with output files reported would be lost.
-                members.save(job.teams, reported=True)
+            summary = current.summarize(files, members, started=started)
+            _remember(job, members, summary)
         write_json(state.folder / "summary.json", summary)
     return summary
 
@@ -111,12 +106,13 @@ def _check(job: Job, say: Say) -> None:
         say(warning)
 
 
-def _warn_of_other_clients(job: Job, state: State, say: Say) -> Container[str]:
-    """Warn about parts that other OAuth clients fetched; give the names of the connections."""
+def _check_clients(job: Job, state: State, say: Say) -> None:
+    """Warn about parts that other OAuth clients fetched; remember the clients of this run."""
     warnings = other_clients(job, state.current_parts)
     for warning in warnings.values():
         say(f"warning: {warning}")
-    return warnings
+    # The clients behind a warning only after a complete run, so that each run before it warns.
+    remember_clients(job, except_for=warnings)
 
 
 async def _find_teams(
@@ -131,6 +127,15 @@ async def _find_teams(
     for team in unknown:
         say(f"warning: {team}")
     return job, unknown
+
+
+def _remember(job: Job, members: Members, summary: Summary) -> None:
+    """Remember, after a run, its OAuth clients and the members that its summary reported."""
+    if summary.complete:
+        remember_clients(job)
+    if summary.outputs:
+        # Only with output files: a change that no summary reported with them would be lost.
+        members.save(job.teams, reported=True)
 
 
 def _member_changes(members: Members, teams: Sequence[Team]) -> dict[str, MemberChange]:
@@ -197,12 +202,14 @@ class _Run:
         self.parts_reused = sum(part.fetched_at != self.now for part in reused)
         stale = list(chain.from_iterable(plan.stale for plan in plans.values()))
         self.stale = frozenset(part.number for part in stale)
-        # Before the first response: if the refresh is interrupted, the next run finishes it.
-        await self.state.mark_for_refresh(
-            [part.number for part in stale if freshness.refreshes(part)]
-        )
+        await self._mark_for_refresh(stale, freshness)
         self._warn_of_future_parts(stale)
         return plans
+
+    async def _mark_for_refresh(self, stale: Sequence[Part], freshness: Freshness) -> None:
+        # Before the first response: if the refresh is interrupted, the next run finishes it.
+        numbers = [part.number for part in stale if freshness.refreshes(part)]
+        await self.state.mark_for_refresh(numbers)
 
     def _warn_of_future_parts(self, stale: Sequence[Part]) -> None:
         number = sum(part.fetched_at > self.now for part in stale)
@@ -229,11 +236,11 @@ class _Run:
     @property
     def _complete(self) -> bool:
         """Tell whether every team and every chunk is there, and no part is stale."""
-        return not self.unknown_teams and not self.pull.progress.gaps
+        return not self.unknown_teams and not self.pull.gaps
 
     @property
     def _missing(self) -> list[MissingChunk]:
-        return MissingChunk.of_all(self.pull.progress.gaps, stale=self.stale)
+        return MissingChunk.of_all(self.pull.gaps, stale=self.stale)
 
     @property
     def _partial(self) -> bool:
@@ -243,7 +250,7 @@ class _Run:
     async def _write_outputs(self, *, refresh_names: bool) -> dict[Path, WrittenFile]:
         names = NameLookup(self.state.folder, self.connections, self.say, now=self.now)
         outputs = Outputs(self.state.folder, partial=self._partial)
-        gaps = bool(self.pull.progress.gaps)
+        gaps = bool(self.pull.gaps)
         update = OutputUpdate(self.job, self.state, self._parts, names, outputs, gaps)
         files = await update.run(refresh_names=refresh_names)
         self.files_changed = len(outputs.changed)
@@ -304,21 +311,21 @@ class _Run:
             )
 
     def summarize(
-        self, files: Mapping[Path, WrittenFile], members: dict[str, MemberChange], *, elapsed: float
+        self, files: Mapping[Path, WrittenFile], members: Members, *, started: float
     ) -> Summary:
-        """Describe what the run did; `elapsed` is in seconds."""
+        """Describe what the run did; `started` is in seconds of the monotonic clock."""
         counts = self.connections.counts
         return Summary(
             job=self.job.name,
             range=str(self.job.interval),
             started=iso(self.now),
-            elapsed_sec=round(elapsed, 3),
+            elapsed_sec=round(time.monotonic() - started, 3),
             complete=self._complete,
             partial=bool(files) and self._partial,
             records=self._count_records(files),
-            members=members,
+            members=_member_changes(members, self.job.teams),
             chunks_fetched=self.pull.progress.finished,
-            chunks_split=sum(state.chunks_split for state in self.pull.connection_states),
+            chunks_split=self.pull.chunks_split,
             parts_reused=self.parts_reused,
             changed=self.restatements,
             records_fetched=self.pull.progress.records,
@@ -326,7 +333,7 @@ class _Run:
             retries=counts.retries,
             throttled=counts.throttled,
             waiting_sec=round(counts.waiting, 3),
-            outputs=[str(path) for path in files],
+            outputs=list(map(str, files)),
             outputs_written=self.files_changed,
             still_partial=self._still_partial(files),
             missing=self._missing,
