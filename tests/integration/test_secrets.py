@@ -485,7 +485,7 @@ def test_a_host_that_cannot_be_reached_reveals_nothing(tmp_path: Path, url: str)
 def test_a_crash_reveals_nothing(gateway: Gateway, tmp_path: Path) -> None:
     """A traceback of our own making, in the middle of a request that bears the token."""
     (tmp_path / "sitecustomize.py").write_text(
-        "from asyncreport.net import client\ndef broken(request, response):\n    raise RuntimeError('a mistake')\nclient.problem = broken\n"
+        "from asyncreport.net import client\ndef broken(*_):\n    raise RuntimeError('a mistake')\nclient.problem = broken\n"
     )
     gateway.answer = _told("message", 400, for_token=False)
     result = loud(
