@@ -136,7 +136,7 @@ def _last_run(summary: LastSummary | None) -> Iterator[str]:
     else:
         yield (
             f"last finished run: {summary.started}, {_gaps(summary)}; "
-            "run again to fetch only what is missing"
+            "run again to fetch only these"
         )
     if summary.outputs:
         for team, count in summary.records.items():

@@ -315,7 +315,7 @@ def test_a_refresh_with_a_failed_chunk_says_that_old_values_stand_and_the_next_r
         call(command, str(path), cwd=tmp_path).out for command in ("status", "verify")
     )
     assert (
-        ", 0 chunks and 0 teams missing, 1 chunk not fetched again; run again: nothing else will be fetched"
+        ", 0 chunks and 0 teams missing, 1 chunk not fetched again; run again to fetch only these"
         in looked
     )
     assert (
