@@ -11,7 +11,7 @@ from asyncreport.api import directory, organization, user_aggregates
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.core.errors import AsyncReportError, AuthError
 from asyncreport.core.finding import Finding
-from asyncreport.core.job import Chunk, Connection, Job, Secret, Team
+from asyncreport.core.job import Chunk, Connection, Job, Query, Team
 from asyncreport.core.records import Accumulator
 from asyncreport.core.text import counted
 from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval
@@ -65,9 +65,7 @@ async def _check_lane(
     name: str, job: Job, connection: Connection, lane: Lane, *, now: int
 ) -> AsyncIterator[Finding]:
     """Check what one client may do; `name` is the client's name in the findings."""
-    route = "directly"
-    if connection.proxy:
-        route = f"through {_without_password(connection.proxy)}"
+    route = _route(connection)
     try:
         # Needs a token, the hosts, the proxy and the certificates, but no permission.
         listing: organization.PlatformLimits = await lane.ask(organization.limits_request())
@@ -76,31 +74,47 @@ async def _check_lane(
         return
     yield Finding("OK", f"{name}: got a token and reached {connection.identity} {route}")
     yield _rate_limit(name, connection, listing.value(organization.TOKEN_RATE_LIMIT))
-    for text, trial in _trials(job, connection, lane, now=now):
+    for text, trial in _trials(job, lane, now=now):
         yield await _outcome(f"{name}: {text}", trial)
     yield await _divisions(name, lane)
 
 
-def _trials(
-    job: Job, connection: Connection, lane: Lane, *, now: int
-) -> Iterator[tuple[str, Awaitable[object]]]:
+def _route(connection: Connection) -> str:
+    if connection.proxy is None:
+        return "directly"
+    # A proxy's address may contain a user and a password.
+    scheme, _, rest = connection.proxy.reveal().partition("://")
+    host = rest.rpartition("@")[2]
+    return f"through {scheme}://{host}"
+
+
+def _trials(job: Job, lane: Lane, *, now: int) -> Iterator[tuple[str, Awaitable[object]]]:
     """Send the kinds of requests that a run of the job sends, each with a small response."""
-    last_hour = now // HOUR * HOUR
-    hour = Interval(last_hour - 2 * HOUR, last_hour - HOUR)
-    chunk = Chunk(connection=connection.name, month="", interval=hour, users=_NO_USER)
-    query = msgspec.structs.replace(
-        job.query, grid=Grid(Granularity.NONE, "UTC", hour), occupancy=False
-    )
+    hour_start = now // HOUR * HOUR - 2 * HOUR
+    hour = Interval(hour_start, hour_start + HOUR)
+    grid = Grid(Granularity.NONE, "UTC", hour)
+    query = msgspec.structs.replace(job.query, grid=grid, occupancy=False)
     state = ConnectionState(query_job_timeout=job.limits.give_up_after)
     yield (
         "permission analytics:conversationAggregate:view, for records",
-        fetch(chunk, query, lane.ask, state),
+        _fetch_records(query, hour, lane, state),
     )
     if job.query.occupancy:
-        accumulator = Accumulator((hour.start, hour.end), query)
-        steps = user_aggregates.steps(query, hour, _NO_USER, accumulator, state)
-        yield "permission analytics:userAggregate:view, for occupancy", drive(steps, lane.ask)
+        yield (
+            "permission analytics:userAggregate:view, for occupancy",
+            _fetch_statuses(query, hour, lane, state),
+        )
     yield "directory, for names of users", lane.ask(directory.user_count_request())
+
+
+async def _fetch_records(query: Query, hour: Interval, lane: Lane, state: ConnectionState) -> None:
+    chunk = Chunk(connection="", month="", interval=hour, users=_NO_USER)
+    await fetch(chunk, query, lane.ask, state)
+
+
+async def _fetch_statuses(query: Query, hour: Interval, lane: Lane, state: ConnectionState) -> None:
+    accumulator = Accumulator((hour.start, hour.end), query)
+    await drive(user_aggregates.steps(query, hour, _NO_USER, accumulator, state), lane.ask)
 
 
 async def _outcome(text: str, trial: Awaitable[object]) -> Finding:
@@ -193,10 +207,3 @@ async def _listed_users(name: str, ids: set[str], ask: Ask) -> Finding:
     if unknown := [user for user, known_as in names.items() if known_as is None]:
         return Finding("WARN", f"{name}: {unknown_users_message(unknown)}")
     return Finding("OK", f"{name}: {counted(len(ids), 'listed user')} found in the directory")
-
-
-def _without_password(proxy: Secret) -> str:
-    """Remove what a proxy's address may contain before the host: a user and a password."""
-    scheme, _, rest = proxy.reveal().partition("://")
-    host = rest.rpartition("@")[2]
-    return f"{scheme}://{host}"

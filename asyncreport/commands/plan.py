@@ -36,19 +36,21 @@ async def plan_lines(job: Job, *, now: int) -> list[str]:
     """
     manifest = Manifest.read(job.state_folder)
     freshness = Freshness(settle=job.output.settle, now=now)
-    lines = query_warnings(job)
-    for doubt in other_clients(job, manifest.current_parts).values():
-        lines.append(f"warning: {doubt}")
+    lines = _warnings(job, manifest)
     async with Connections(job, lines.append) as connections:
         known, unknown = await look_up_teams(job, connections)
         plans = await make_plans(
             known, manifest.current_parts, connections, freshness, say=lines.append
         )
-    for team in unknown:
-        lines.append(f"warning: {team}")
+    lines += [f"warning: {team}" for team in unknown]
     for connection in job.connections:
         lines += _connection_lines(job, connection, plans[connection.name], freshness)
     return lines
+
+
+def _warnings(job: Job, manifest: Manifest) -> list[str]:
+    doubts = other_clients(job, manifest.current_parts).values()
+    return query_warnings(job) + [f"warning: {doubt}" for doubt in doubts]
 
 
 def _connection_lines(
@@ -102,24 +104,27 @@ def _join_intervals(parts: Sequence[Part]) -> list[tuple[Interval, Users]]:
     """
     by_users: defaultdict[Users, list[Interval]] = defaultdict(list)
     for part in sorted(parts, key=lambda part: part.interval):
-        intervals = by_users[part.users]
-        if intervals and intervals[-1].end == part.interval.start:
-            intervals[-1] = Interval(intervals[-1].start, part.interval.end)
-        else:
-            intervals.append(part.interval)
-
+        _append(by_users[part.users], part.interval)
     joined: list[tuple[Interval, Users]] = []
     for users, intervals in by_users.items():
         joined += [(interval, users) for interval in intervals]
     return sorted(joined, key=lambda each: (each[0], each[1] or ()))
 
 
+def _append(intervals: list[Interval], interval: Interval) -> None:
+    """Append an interval, or extend the last one to its end."""
+    if intervals and intervals[-1].end == interval.start:
+        intervals[-1] = Interval(intervals[-1].start, interval.end)
+    else:
+        intervals.append(interval)
+
+
 def _cost(job: Job, connection: Connection, plan: Plan) -> str:
     """Estimate the requests, and the time that they take."""
     total = sum(count_requests(job.query, chunk, plan.demand.population) for chunk in plan.chunks)
     limit, lanes = connection.requests_per_minute, connection.lanes
-    text = f"{counted(total, 'request')}, {duration(_seconds(total, limit) / lanes)}"
-    text += f" at {limit:,} requests per minute"
+    seconds = _seconds(total, limit) / lanes
+    text = f"{counted(total, 'request')}, {duration(seconds)} at {limit:,} requests per minute"
     if lanes > 1:
         text += f" with each of {lanes} clients"
     if job.query.contract != "aggregates":

@@ -11,7 +11,7 @@ from asyncreport.core.timeline import iso
 from asyncreport.export.snapshot import LastSummary, Snapshot
 from asyncreport.store.atomic import oserror_as_store_error
 from asyncreport.store.lock import lock_holder
-from asyncreport.store.written import Outputs
+from asyncreport.store.written import Outputs, WrittenFile
 from asyncreport.terminal.stdout import show_lines
 
 
@@ -35,16 +35,20 @@ def status_lines(job: Job, *, now: int) -> Iterator[str]:
     if holder is None:
         yield f"{job.name}: no run is in progress"
     snapshot = Snapshot.read(job, now=now)
-    for connection in job.connections:
-        yield from _connection(snapshot, connection.name, now=now)
-    yield from _teams(snapshot)
-    yield from first_lines(_outputs(snapshot), "file")
-    changes = _count_changes(folder)
-    if changes is not None:
-        yield f"changes.jsonl: {counted(changes, 'changed value')}"
+    yield from _on_disk(snapshot, now=now)
     yield from _last_run(snapshot.last_summary)
     if snapshot.last_summary is not None and holder is None:
         yield from _unfinished_run(folder)
+
+
+def _on_disk(snapshot: Snapshot, *, now: int) -> Iterator[str]:
+    for connection in snapshot.job.connections:
+        yield from _connection(snapshot, connection.name, now=now)
+    yield from _teams(snapshot)
+    yield from first_lines(_outputs(snapshot), "file")
+    changes = _count_changes(snapshot.job.state_folder)
+    if changes is not None:
+        yield f"changes.jsonl: {counted(changes, 'changed value')}"
 
 
 def _connection(snapshot: Snapshot, name: str, *, now: int) -> Iterator[str]:
@@ -107,13 +111,18 @@ def _output(path: Path, outputs: Outputs) -> str:
             return "not written yet" if written is None else "deleted since it was written"
     if written is None:
         return "not written by this job"
-    records = counted(sum(written.records.values()), "record")
-    when = iso(written.mtime_ns // 1_000_000)
-    text = f"{records}, {on_disk.st_size:,} bytes, written {when}"
-    if written.partial:
-        text += " (partial)"
+    text = _written(written, on_disk.st_size)
     if (on_disk.st_size, on_disk.st_mtime_ns) != (written.size, written.mtime_ns):
         text += ", changed since then"
+    return text
+
+
+def _written(written: WrittenFile, size: int) -> str:
+    records = counted(sum(written.records.values()), "record")
+    when = iso(written.mtime_ns // 1_000_000)
+    text = f"{records}, {size:,} bytes, written {when}"
+    if written.partial:
+        text += " (partial)"
     return text
 
 
@@ -135,8 +144,7 @@ def _last_run(summary: LastSummary | None) -> Iterator[str]:
         yield f"last finished run: {summary.started}, complete"
     else:
         yield (
-            f"last finished run: {summary.started}, {_gaps(summary)}; "
-            "run again to fetch only these"
+            f"last finished run: {summary.started}, {_gaps(summary)}; run again to fetch only these"
         )
     if summary.outputs:
         for team, count in summary.records.items():
