@@ -36,29 +36,36 @@ _DISK_ERROR = 5
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    sys.exit(_run_command())
+
+
+def _run_command() -> int:
+    """Run a command; report what stops it, and give the exit code."""
     try:
-        exit_code = cli.main(standalone_mode=False) or 0
+        return cli.main(standalone_mode=False) or 0
     except click.exceptions.Exit as end:
-        exit_code = end.exit_code
+        return end.exit_code
     except click.exceptions.Abort:
-        exit_code = 128 + signal.SIGINT
+        return 128 + signal.SIGINT
     except click.ClickException as error:
         error.show()
-        exit_code = error.exit_code
+        return error.exit_code
     except Stopped as stop:
         say(f"stopped by {signal.Signals(stop.number).name}")
-        exit_code = 128 + stop.number
+        return 128 + stop.number
     except AsyncReportError as error:
         _say_traceback(error)
         say(f"error: {error}")
-        exit_code = error.exit_code
+        return error.exit_code
     except OSError as error:
         _say_traceback(error)
-        place = error.filename or "operating system"
-        reason = error.strerror or error
-        say(f"error: {place}: {reason}; run again with -v to see the traceback")
-        exit_code = _DISK_ERROR
-    sys.exit(exit_code)
+        say(f"error: {_os_error(error)}; run again with -v to see the traceback")
+        return _DISK_ERROR
+
+
+def _os_error(error: OSError) -> str:
+    place = error.filename or "operating system"
+    return f"{place}: {error.strerror or error}"
 
 
 def _say_traceback(error: Exception) -> None:

@@ -35,6 +35,15 @@ _MAX_REQUEST = 600
 #: characters of a team's name that a job's team name must not have: it may be part of a file name
 _NOT_IN_NAMES = re.compile(r"[/\\{}]")
 
+#: what messages call the keys of the job: the options that give their values
+_LABELS = {
+    "": "asyncreport query",
+    "range.granularity": "--granularity",
+    "range.time_zone": "--time-zone",
+    "contract": "--contract",
+    "occupancy": "--occupancy",
+}
+
 
 class QueryOptions(Struct, frozen=True, kw_only=True):
     """The options of `asyncreport query`; empty if not given."""
@@ -70,19 +79,18 @@ def execute(options: QueryOptions) -> None:
             "standard output is closed; send the records to a terminal, a pipe or a file"
         )
     now = clock()
-    screen = Screen()
     with TemporaryDirectory(prefix="asyncreport-") as folder:
         environ = read_environ(Path(), os.environ)
         job = make_job(options, Path(folder), environ=environ, now=now)
-        result = run_until_signal(
-            run_query(job, now=now, say=say, watch=screen.watching), screen.stopping
-        )
-    if result.records:
-        with writing():
-            _write_records(job, result.records)
-    else:
+        screen = Screen()
+        query = run_query(job, now=now, say=say, watch=screen.watching)
+        result = run_until_signal(query, screen.stopping)
+    if not result.records:
         for line in explain_no_records(job, result.requests, now=now):
             say(line)
+        return
+    with writing():
+        _write_records(job, result.records)
 
 
 def make_job(options: QueryOptions, folder: Path, *, environ: Mapping[str, str], now: int) -> Job:
@@ -109,16 +117,7 @@ def make_job(options: QueryOptions, folder: Path, *, environ: Mapping[str, str],
     }
     if options.emulator:
         values["connections"] = {"default": {"emulator": True}}
-    labels = {
-        "": "asyncreport query",
-        "range.start": start_label,
-        "range.end": end_label,
-        "range.granularity": "--granularity",
-        "range.time_zone": "--time-zone",
-        "contract": "--contract",
-        "occupancy": "--occupancy",
-        **team_labels,
-    }
+    labels = {**_LABELS, "range.start": start_label, "range.end": end_label, **team_labels}
     return load_options(values, labels=labels, environ=environ, now=now)
 
 
@@ -138,15 +137,14 @@ def _teams(
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Give the teams of the job, and for each the option to name in messages."""
     users, users_label = _users(options, environ)
-    teams: list[dict[str, Any]] = []
-    labels = {}
-    for team in options.teams:
-        labels[f"teams[{len(teams)}]"] = "--team"
-        teams.append({"name": _NOT_IN_NAMES.sub("-", team), "team": team})
+    teams: list[dict[str, Any]] = [
+        {"name": _NOT_IN_NAMES.sub("-", team), "team": team} for team in options.teams
+    ]
+    labels = {f"teams[{number}]": "--team" for number in range(len(teams))}
     if users:
         labels[f"teams[{len(teams)}]"] = users_label
         teams.append({"name": "users", "users": users})
-    if not teams:
+    elif not teams:
         teams.append({"name": "everyone"})
     return teams, labels
 

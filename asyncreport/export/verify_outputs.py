@@ -50,11 +50,18 @@ def _check_output(
             f"{path}: unchanged since it was written; "
             "not compared with the parts because some are missing",
         )
+    return _check_content(target, reader, written, stopped)
+
+
+def _check_content(
+    target: Target, reader: PartReader, written: WrittenFile, stopped: Event
+) -> Finding:
+    """Merge the parts again, without writing a file, and compare the bytes."""
     try:
         merged = dry_run(target, reader, stopped)
     except StoreError as error:
-        return Finding("FAIL", f"{path}: cannot be compared with the parts", (str(error),))
-    return _compare(path, written, merged)
+        return Finding("FAIL", f"{target.path}: cannot be compared with the parts", (str(error),))
+    return _compare(target.path, written, merged)
 
 
 def _digest(path: Path) -> tuple[int, str]:
@@ -90,17 +97,17 @@ def _compare(path: Path, written: WrittenFile, merged: Merged) -> Finding:
     if (written.sha256, written.records) == (merged.sha256, merged.records):
         records = counted(sum(merged.records.values()), "record")
         return Finding("OK", f"{path}: {records}, {merged.size:,} bytes, equal to the parts")
-    differences = []
+    details = first_lines(_differences(written, merged), "team")
+    details.append("run again to write it from the parts")
+    return Finding("FAIL", f"{path}: differs from the parts", tuple(details))
+
+
+def _differences(written: WrittenFile, merged: Merged) -> list[str]:
+    lines = []
     for team, in_parts in merged.records.items():
         in_file = written.records.get(team, 0)
         if in_file != in_parts:
-            differences.append(
-                f"{team}: {in_file:,} records in the file, {in_parts:,} in the parts"
-            )
-    if not differences:
-        differences.append("each team has as many records as in the parts, but the bytes differ")
-    return Finding(
-        "FAIL",
-        f"{path}: differs from the parts",
-        (*first_lines(differences, "team"), "run again to write it from the parts"),
-    )
+            lines.append(f"{team}: {in_file:,} records in the file, {in_parts:,} in the parts")
+    if not lines:
+        lines.append("each team has as many records as in the parts, but the bytes differ")
+    return lines

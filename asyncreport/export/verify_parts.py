@@ -6,16 +6,17 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from threading import Event
 
 from asyncreport.core.errors import DamagedPartError, StoreError
 from asyncreport.core.finding import Finding
-from asyncreport.core.job import Part, Query
+from asyncreport.core.job import Chunk, Part, Query
 from asyncreport.core.text import counted, describe_users, first_lines, plural
 from asyncreport.core.timeline import iso
 from asyncreport.core.verify_rows import row_checker
 from asyncreport.export.snapshot import Snapshot
-from asyncreport.store.parts import PartReader, part_name
+from asyncreport.store.parts import Entry, PartReader, part_name
 from asyncreport.store.threads import run_in_thread
 
 
@@ -34,12 +35,7 @@ async def check_parts(snapshot: Snapshot, reader: PartReader) -> AsyncIterator[F
 
 async def _damage(query: Query, name: str, parts: Sequence[Part], reader: PartReader) -> Finding:
     """Read every part and compare it with its hash; check each of its records."""
-    damaged = []
-    for part in parts:
-        try:
-            await run_in_thread(partial(_check_part, query, part, reader))
-        except StoreError as error:
-            damaged.append(str(error))
+    damaged = await _damaged_parts(query, parts, reader)
     count = counted(len(parts), "part")
     if damaged:
         verb = plural(len(damaged), "is", "are")
@@ -52,23 +48,37 @@ async def _damage(query: Query, name: str, parts: Sequence[Part], reader: PartRe
     return Finding("OK", f"{name}: {count} with {records}, unchanged since they were saved")
 
 
+async def _damaged_parts(query: Query, parts: Sequence[Part], reader: PartReader) -> list[str]:
+    damaged = []
+    for part in parts:
+        try:
+            await run_in_thread(partial(_check_part, query, part, reader))
+        except StoreError as error:
+            damaged.append(str(error))
+    return damaged
+
+
 def _check_part(query: Query, part: Part, reader: PartReader, stopped: Event) -> None:
     """Check one part, user by user; raise StoreError if it is damaged or was saved wrong."""
     try:
         check = row_checker(query, part.interval)
     except ValueError as error:
         raise _damaged(part, reader, str(error)) from error
-    previous: str | None = None
-    for number, entry in enumerate(reader.checked_index(part)):
+    entries = reader.checked_index(part)
+    _check_order(part, entries, reader)
+    for entry in entries:
         if stopped.is_set():
             return
-        # The records of no user come first, then the users in order of their ids.
-        if number and (entry.user or "") <= (previous or ""):
-            raise _damaged(part, reader, f"user {entry.user}: not in the order of ids")
         problem = check(reader.block(part, entry))
         if problem is not None:
             raise _damaged(part, reader, f"user {entry.user}: {problem}")
-        previous = entry.user
+
+
+def _check_order(part: Part, entries: Sequence[Entry], reader: PartReader) -> None:
+    """Check that the records of no user come first, then the users in order of their ids."""
+    for entry, following in pairwise(entries):
+        if (following.user or "") <= (entry.user or ""):
+            raise _damaged(part, reader, f"user {following.user}: not in the order of ids")
 
 
 def _damaged(part: Part, reader: PartReader, problem: str) -> DamagedPartError:
@@ -85,15 +95,14 @@ def _coverage(snapshot: Snapshot, name: str) -> Finding:
         return Finding("OK", f"{name}: the parts cover {snapshot.job.interval}, {who}")
     gaps = [f"missing: {chunk.interval}, {describe_users(chunk.users)}" for chunk in missing]
     details = first_lines(gaps, "chunk")
-    details += first_lines(_lost_parts(snapshot, name), "part")
+    details += first_lines(_lost_parts(snapshot, name, missing), "part")
     details.append("run again to fetch what is missing")
     return Finding("FAIL", f"{name}: the parts do not cover the range", tuple(details))
 
 
-def _lost_parts(snapshot: Snapshot, name: str) -> list[str]:
+def _lost_parts(snapshot: Snapshot, name: str, missing: Sequence[Chunk]) -> list[str]:
     """List the parts in the manifest whose loss explains the gaps."""
     lines = []
-    missing = snapshot.missing_chunks(name)
     for part in snapshot.lost_parts[name]:
         if any(part.interval.overlaps(chunk.interval) for chunk in missing):
             path = snapshot.job.state_folder / part_name(part.number)
@@ -107,17 +116,17 @@ def _stale_parts(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     for part in snapshot.plans[name].stale:
         by_reason[snapshot.freshness.stale_reason(part)].append(part)
     for reason, parts in by_reason.items():
-        lines = [
-            f"{part_name(part.number)}: {part.interval}, fetched {iso(part.fetched_at)}"
-            for part in parts
-        ]
-        count = counted(len(parts), "part")
+        verb = plural(len(parts), "was", "were")
         yield Finding(
             "WARN",
-            f"{name}: {count} {plural(len(parts), 'was', 'were')} {reason}; "
+            f"{name}: {counted(len(parts), 'part')} {verb} {reason}; "
             "the next run fetches the data again",
-            tuple(first_lines(lines, "part")),
+            tuple(first_lines([_fetch_time(part) for part in parts], "part")),
         )
+
+
+def _fetch_time(part: Part) -> str:
+    return f"{part_name(part.number)}: {part.interval}, fetched {iso(part.fetched_at)}"
 
 
 @dataclass(slots=True)
@@ -159,22 +168,29 @@ class _Reaches:
 
 
 def _overlaps(name: str, parts: Iterable[Part]) -> Iterator[Finding]:
-    """Find parts with the same interval of the same user: its records would count twice."""
-    reaches = _Reaches()
-    overlaps: dict[tuple[int, int], Part] = {}
-    for part in sorted(parts, key=lambda part: (part.interval, part.number)):
-        for reach in reaches.of_same_users(part):
-            if reach.end > part.interval.start:
-                overlaps.setdefault((reach.number, part.number), part)
-        reaches.add(part)
+    """Report parts with the same time of the same user: its records would count twice."""
+    overlaps = _find_overlaps(parts)
     if overlaps:
-        lines = [
-            f"{part_name(earlier)} and {part_name(later)} at {iso(part.interval.start)}"
-            for (earlier, later), part in overlaps.items()
+        details = [
+            f"{part_name(earlier)} and {part_name(later)} at {iso(start)}"
+            for (earlier, later), start in overlaps.items()
         ]
-        step = "delete these files from the state folder and run again to fetch them again"
+        details = first_lines(details)
+        details.append("delete these files from the state folder and run again to fetch them again")
         yield Finding(
             "FAIL",
             f"{name}: parts overlap: they have the same time of the same user",
-            (*first_lines(lines), step),
+            tuple(details),
         )
+
+
+def _find_overlaps(parts: Iterable[Part]) -> dict[tuple[int, int], int]:
+    """Find overlaps: the numbers of the two parts, and where the later one starts."""
+    reaches = _Reaches()
+    overlaps: dict[tuple[int, int], int] = {}
+    for part in sorted(parts, key=lambda part: (part.interval, part.number)):
+        for reach in reaches.of_same_users(part):
+            if reach.end > part.interval.start:
+                overlaps.setdefault((reach.number, part.number), part.interval.start)
+        reaches.add(part)
+    return overlaps

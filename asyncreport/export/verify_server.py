@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from asyncreport.api.aggregates import ConnectionState
 from asyncreport.config import MULTI_VALUED
 from asyncreport.core import verify_totals
 from asyncreport.core.finding import Finding
-from asyncreport.core.job import Chunk, Connection, Job, Part, batches
+from asyncreport.core.job import Chunk, Connection, Job, Part, Query, batches
 from asyncreport.core.text import counted, first_lines
 from asyncreport.core.timeline import DAY, Interval, iso
 from asyncreport.core.verify_totals import Difference, Totals
@@ -85,22 +85,42 @@ async def compare_with_server(
 
 async def _compare(comparison: _Comparison, connections: Connections) -> None:
     """Fetch and compare chunk by chunk, with as many workers as a run would use."""
-    state = await _connection_state(comparison, connections)
     lanes = await connections.lanes(comparison.name)
     pool = LanePool(range(len(lanes)), partial(connections.lost, comparison.name))
-    chunks = _chunks(comparison)
-
-    async def fetch_with(chunk: Chunk, lane: int) -> Totals:
-        return await _fetch_totals(comparison, chunk, state, lanes[lane])
-
-    async def work(own: int) -> None:
-        # The lane is checked first: a chunk that is taken from the iterator must be compared.
-        while not pool.lost(own) and (chunk := next(chunks, None)) is not None:
-            totals = await pool.ask(partial(fetch_with, chunk), own=own)
-            _compare_chunk(comparison, chunk, totals)
-
-    await _run_workers(work, len(lanes), _concurrency(comparison))
+    state = await _connection_state(comparison, connections)
+    workers = _Workers(comparison, state, lanes, pool, _chunks(comparison))
+    await _run_workers(workers.work, len(lanes), _concurrency(comparison))
     comparison.differences.sort(key=lambda each: (each[0], each[1].user or ""))
+
+
+@dataclass(frozen=True, slots=True)
+class _Workers:
+    """What the workers of a connection share."""
+
+    comparison: _Comparison
+    state: ConnectionState
+    lanes: Sequence[Lane]
+    pool: LanePool
+    #: that no worker has taken yet
+    chunks: Iterator[Chunk]
+
+    async def work(self, own: int) -> None:
+        """Compare chunks with lane `own`, until none is left or the lane is lost."""
+        # The lane is checked first: a chunk that is taken from the iterator must be compared.
+        while not self.pool.lost(own) and (chunk := next(self.chunks, None)) is not None:
+            totals = await self.pool.ask(partial(self._fetch_totals, chunk), own=own)
+            _compare_chunk(self.comparison, chunk, totals)
+
+    async def _fetch_totals(self, chunk: Chunk, lane: int) -> Totals:
+        """Request a chunk in one bucket, and add up its records by user."""
+        query = verify_totals.totals_query(
+            self.comparison.job.query, chunk.interval, several=MULTI_VALUED
+        )
+        columns = verify_totals.compared_columns(query)
+        totals: Totals = {}
+        for block in await fetch(chunk, query, self.lanes[lane].ask, self.state):
+            verify_totals.add(totals, block.user, _records(block.lines), columns)
+        return totals
 
 
 def _concurrency(comparison: _Comparison) -> int:
@@ -148,35 +168,27 @@ def _chunks(comparison: _Comparison) -> Iterator[Chunk]:
             )
 
 
-async def _fetch_totals(
-    comparison: _Comparison, chunk: Chunk, state: ConnectionState, lane: Lane
-) -> Totals:
-    """Request a chunk in one bucket, and add up its records by user."""
-    query = verify_totals.totals_query(comparison.job.query, chunk.interval, several=MULTI_VALUED)
-    columns = verify_totals.compared_columns(query)
-    totals: Totals = {}
-    for block in await fetch(chunk, query, lane.ask, state):
-        verify_totals.add(totals, block.user, _records(block.lines), columns)
-    return totals
-
-
 def _records(lines: bytes) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in lines.splitlines()]
 
 
 def _compare_chunk(comparison: _Comparison, chunk: Chunk, server_totals: Totals) -> None:
-    query = comparison.job.query
-    columns = verify_totals.compared_columns(query)
+    columns = verify_totals.compared_columns(comparison.job.query)
     # Not in a thread: the reader serves one caller, and a month of 100 users is read fast.
     totals, record_counts = _part_totals(comparison, chunk, columns)
-    tolerance: dict[str | None, int] = {}
-    if query.contract == "entities":
-        # Its seconds may be finer than a ms. Each record of the parts was rounded, while the
-        # server's sum is rounded once: a ms for each.
-        tolerance = {user: count + 1 for user, count in record_counts.items()}
+    tolerance = _tolerance(comparison.job.query, record_counts)
     found = verify_totals.differences(totals, server_totals, columns, tolerance=tolerance)
     comparison.differences += [(chunk.interval, difference) for difference in found]
     verify_totals.merge(comparison.server_totals, server_totals)
+
+
+def _tolerance(query: Query, record_counts: Mapping[str | None, int]) -> dict[str | None, int]:
+    """Give the ms by which a user's sums may differ."""
+    if query.contract != "entities":
+        return {}
+    # The seconds of `entities` may be finer than a ms. Each record of the parts was rounded, while
+    # the server's sum is rounded once: a ms for each.
+    return {user: count + 1 for user, count in record_counts.items()}
 
 
 def _part_totals(
@@ -199,12 +211,17 @@ def _entries(comparison: _Comparison, chunk: Chunk) -> Iterator[tuple[Part, Entr
     for part in comparison.snapshot.wanted_parts(chunk.connection):
         if part.month != chunk.month or not part.interval.overlaps(chunk.interval):
             continue
-        # The index of a part is read from its file: not if its users are others.
-        if users is not None and part.users is not None and users.isdisjoint(part.users):
+        # Before the index is read from the part's file.
+        if not _may_have(part, users):
             continue
         for entry in comparison.reader.index(part):
             if users is None or entry.user in users:
                 yield part, entry
+
+
+def _may_have(part: Part, users: frozenset[str] | None) -> bool:
+    """Tell whether a part may have records of any of the users; None: all users."""
+    return users is None or part.users is None or not users.isdisjoint(part.users)
 
 
 def _starting_within(records: list[dict[str, Any]], interval: Interval) -> list[dict[str, Any]]:
@@ -219,9 +236,7 @@ def _totals(comparison: _Comparison, *, now: int) -> Finding:
         return _equal_totals(comparison)
     details = first_lines(_differences(comparison), "difference")
     details += first_lines(_unsettled(comparison, now=now), "part")
-    intervals = [interval for interval, _ in comparison.differences]
-    refresh = Interval(min(intervals).start, max(intervals).end)
-    details.append(f"fetch it again: run --refresh {refresh}")
+    details.append(f"fetch it again: run --refresh {_different_interval(comparison)}")
     users = {difference.user for _, difference in comparison.differences}
     return Finding(
         "FAIL",
@@ -229,6 +244,11 @@ def _totals(comparison: _Comparison, *, now: int) -> Finding:
         "differ from those of the server",
         tuple(details),
     )
+
+
+def _different_interval(comparison: _Comparison) -> Interval:
+    intervals = [interval for interval, _ in comparison.differences]
+    return Interval(min(intervals).start, max(intervals).end)
 
 
 def _differences(comparison: _Comparison) -> list[str]:
@@ -253,18 +273,24 @@ def _equal_totals(comparison: _Comparison) -> Finding:
 def _unsettled(comparison: _Comparison, *, now: int) -> list[str]:
     """List the parts whose values the vendor may have changed since they were fetched."""
     settle = max(_VENDOR_SETTLE, comparison.job.output.settle)
-    users_by_interval: defaultdict[Interval, set[str | None]] = defaultdict(set)
-    for interval, difference in comparison.differences:
-        users_by_interval[interval].add(difference.user)
+    different = _different_users(comparison)
     lines = []
     for part in comparison.snapshot.wanted_parts(comparison.name):
         settled_at = part.interval.end + settle
-        if part.fetched_at < settled_at and _has_any(part, users_by_interval):
+        if part.fetched_at < settled_at and _has_any(part, different):
             line = f"not settled: {part.interval}, fetched {iso(part.fetched_at)}"
             if now < settled_at:
                 line += ", and may change again"
             lines.append(line)
     return lines
+
+
+def _different_users(comparison: _Comparison) -> dict[Interval, set[str | None]]:
+    """Collect the users with differences by interval: parts are many, and intervals few."""
+    users: defaultdict[Interval, set[str | None]] = defaultdict(set)
+    for interval, difference in comparison.differences:
+        users[interval].add(difference.user)
+    return users
 
 
 def _has_any(part: Part, users_by_interval: Mapping[Interval, set[str | None]]) -> bool:

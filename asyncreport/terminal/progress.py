@@ -54,10 +54,7 @@ class Screen:
     async def _draw(self, progress: Progress, wire: Wire) -> None:
         clock = asyncio.get_running_loop().time
         start = clock()
-        columns: list[ProgressColumn] = [TextColumn("{task.description}")]
-        if self._console.width >= _WIDE:
-            columns.insert(0, BarColumn())
-        with Bar(*columns, console=self._console, transient=True) as bar:
+        with self._make_bar() as bar:
             self._bar = bar
             task = bar.add_task("starting", total=None)
             while True:
@@ -66,6 +63,12 @@ class Screen:
                 bar.update(
                     task, total=progress.chunks, completed=progress.finished, description=text
                 )
+
+    def _make_bar(self) -> Bar:
+        columns: list[ProgressColumn] = [TextColumn("{task.description}")]
+        if self._console.width >= _WIDE:
+            columns.insert(0, BarColumn())
+        return Bar(*columns, console=self._console, transient=True)
 
     async def _print(self, progress: Progress, wire: Wire) -> None:
         clock = asyncio.get_running_loop().time
@@ -77,21 +80,21 @@ class Screen:
 
 def describe(progress: Progress, requests: int, waited: float, elapsed: float) -> str:
     """Describe the state of a run in one line; `waited` and `elapsed` are in seconds."""
-    done = progress.finished + len(progress.gaps)
     # A narrow terminal cuts the end, so the most important figures come first.
+    figures = _chunk_figures(progress, elapsed)
+    rate = requests / elapsed if elapsed else 0.0
+    figures.append(f"{progress.records:,} records")
+    figures.append(f"{rate:.1f} requests/s")
+    figures.append(f"waited {waited:,.0f} s")
+    return ", ".join(figures)
+
+
+def _chunk_figures(progress: Progress, elapsed: float) -> list[str]:
+    done = progress.finished + len(progress.gaps)
     figures = [f"{done:,}/{progress.chunks:,} chunks"]
     if progress.gaps:
         figures.append(f"{len(progress.gaps):,} failed")
     if done:
         left = elapsed / done * (progress.chunks - done)
         figures.append(f"{duration(left)} left")
-    figures.append(f"{progress.records:,} records")
-    figures.append(f"{_rate(requests, elapsed):.1f} requests/s")
-    figures.append(f"waited {waited:,.0f} s")
-    return ", ".join(figures)
-
-
-def _rate(requests: int, elapsed: float) -> float:
-    if not elapsed:
-        return 0.0
-    return requests / elapsed
+    return figures

@@ -111,14 +111,18 @@ def total(rows: Iterable[Row], *, routing: bool) -> str:
     by_bucket = {(row.user_id, row.interval_start): row for row in rows}
     unique = list(by_bucket.values())
     users = {row.user_id for row in unique if row.user_id is not None}
-    handled = sum(row.handled_count for row in unique)
-    handle_time = sum(_ms(row.total_handle_time_sec) for row in unique)
-    aht = _seconds(average(handle_time, handled))
-
-    line = f"{counted(len(users), 'user')}, {handled:,} handled, AHT {aht} s"
+    line = f"{counted(len(users), 'user')}, {_handled(unique)}"
     if routing:
         line += f", occupancy {_share(_total_occupancy(unique))}"
     return line
+
+
+def _handled(rows: Iterable[Row]) -> str:
+    count = handle_time = 0
+    for row in rows:
+        count += row.handled_count
+        handle_time += _ms(row.total_handle_time_sec)
+    return f"{count:,} handled, AHT {_seconds(average(handle_time, count))} s"
 
 
 def _total_occupancy(rows: Iterable[Row]) -> float | None:
