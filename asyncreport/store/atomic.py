@@ -1,4 +1,7 @@
-"""The few writes that all on the disk is made of: replace a file, append to one, remove one. Owns how bytes become durable."""
+"""The writes that every file on disk is made with: replace, append, remove.
+
+Owns how bytes become durable.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ T = TypeVar("T")
 #: mode of every file in a state folder
 PRIVATE = 0o600
 
-# Small enough to stay in a processor's cache between being joined, hashed and written: half again as fast as 1 MiB.
+# Small enough to stay in a processor's cache while it is joined, hashed and written:
+# half again as fast as 1 MiB.
 _BUFFER = 1 << 17
 
 _TEMPORARY = ".asyncreport-{}.tmp"
@@ -30,68 +34,73 @@ _TEMPORARY = ".asyncreport-{}.tmp"
 class Sink:
     """Take bytes, count and hash them, and write them in large pieces."""
 
-    __slots__ = ("_descriptor", "_hash", "_held", "_waiting", "changed", "size")
+    __slots__ = ("_descriptor", "_hash", "_pending", "_pieces", "changed", "size")
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._hash = hashlib.sha256()
-        self._held: list[bytes] = []
-        self._waiting = 0
+        self._pieces: list[bytes] = []
+        #: bytes in `_pieces`
+        self._pending = 0
         self.size = 0
         #: False once `atomic_write` found that the old file has this content
         self.changed = True
 
     @property
     def sha256(self) -> str:
-        """Digest all that was taken and flushed, as hex."""
+        """Give the digest of all bytes that were flushed, as hex."""
         return self._hash.hexdigest()
 
     def write(self, data: bytes) -> None:
-        """Take bytes; raise OSError where they do not fit."""
-        self._held.append(data)
-        self._waiting += len(data)
+        """Take bytes; raise OSError if they cannot be written."""
+        self._pieces.append(data)
+        self._pending += len(data)
         self.size += len(data)
-        if self._waiting >= _BUFFER:
+        if self._pending >= _BUFFER:
             self.flush()
 
     def flush(self) -> None:
-        """Hand what is held to the system; raise OSError where it does not fit."""
-        data = b"".join(self._held)
-        self._held.clear()
-        self._waiting = 0
+        """Write the pending bytes; raise OSError if they cannot be written."""
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self._pending = 0
         self._hash.update(data)
         _write(self._descriptor, data)
 
 
 @contextmanager
 def oserror_as_store_error(
-    path: Path, done: str, needs: Callable[[], int] | None = None
+    path: Path, action: str, needs: Callable[[], int] | None = None
 ) -> Iterator[None]:
-    """Turn an OSError into a StoreError that says what could not be `done`, how many bytes that `needs`, and what to do."""
+    """Turn an OSError into a StoreError; the arguments are those of `store_error`."""
     try:
         yield
     except OSError as error:
-        raise trouble(path, done, error, needs) from error
+        raise store_error(path, action, error, needs) from error
 
 
-def trouble(
-    path: Path, done: str, error: OSError, needs: Callable[[], int] | None = None
+def store_error(
+    path: Path, action: str, error: OSError, needs: Callable[[], int] | None = None
 ) -> StoreError:
-    """Say what could not be `done` to a file, why, and what to do; of a full disk, how many bytes that `needs` and how many are free."""
+    """Say what could not be done to a file, why, and what to do next.
+
+    `action` is a participle such as `written`. `needs` counts the bytes of the whole file; it is
+    called only if the disk is full.
+    """
+    folder = path.parent
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        room = (
-            f"about {needs():,} bytes are needed and {_free(path.parent)} free; " if needs else ""
-        )
-        step = f"{room}free some space on the disk of {path.parent} and run again: what is finished is kept"
+        step = f"free some space on the disk of {folder} and run again: finished work is kept"
+        if needs is not None:
+            step = f"about {needs():,} bytes are needed and {_free_space(folder)} free; {step}"
     elif error.errno == errno.EFBIG:
-        step = "raise the limit on the size of files (ulimit -f) and run again: what is finished is kept"
+        step = "raise the file size limit (ulimit -f) and run again: finished work is kept"
     else:
-        step = f"check {path.parent} and what this user may do there, then run again"
-    return StoreError(f"{path} could not be {done}: {error.strerror or error}; {step}")
+        step = f"check {folder} and the permissions of this user there, then run again"
+    return StoreError(f"{path} could not be {action}: {error.strerror or error}; {step}")
 
 
-def _free(folder: Path) -> str:
-    """Say how much a disk has left, for whom it is counted: a quota may leave less."""
+def _free_space(folder: Path) -> str:
+    """Say how many bytes are free on a disk; a quota may leave less."""
     try:
         found = os.statvfs(folder)
     except OSError:
@@ -108,25 +117,23 @@ def atomic_write(
     needs: Callable[[], int] | None = None,
     keep_equal: bool = False,
 ) -> Iterator[Sink]:
-    """Take a file's new content and put it in place, whole and durable, when the block ends well; raise StoreError otherwise.
+    """Give a sink for a file's new content; the file is replaced when the block ends.
 
-    `owner` is the state folder whose lock is held: it keeps two jobs that write the same file out of each other's temporary.
-    A file that is replaced leaves its mode to the new one, unless that is to be PRIVATE.
-    `keep_equal`: leave the old file untouched, time and all, if it has the same content.
-    `needs` tells, where the disk is full, how many bytes the file would have had.
+    The new file is complete and durable; if the block fails, the old one stays. Raise StoreError.
+
+    `owner` is the state folder whose lock is held: two jobs that write the same file do not use
+    the same temporary file.
+    `mode`: unless it is PRIVATE, a file that is replaced passes its own mode on to the new one.
+    `needs` counts the bytes of the whole file, for the message if the disk is full.
+    `keep_equal`: if the old file has the same content, leave it untouched, its time included.
     """
-    # A link stays a link, and what it leads to is replaced.
+    # A link stays a link: the file that it points to is replaced.
     path = Path(os.path.realpath(path))
-    digest = hashlib.sha256(os.fsencode(owner.absolute()) + b"\0" + os.fsencode(path.name))
-    temporary = path.with_name(_TEMPORARY.format(digest.hexdigest()[:16]))
+    temporary = _temporary(path, owner)
     with oserror_as_store_error(path, "written", needs):
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        try:
-            if mode != PRIVATE and path.exists():
-                os.fchmod(
-                    descriptor, stat.S_IMODE(path.stat().st_mode)
-                )  # whoever closed the old one to others meant the next one too
+        with _new_file(temporary, mode) as descriptor:
+            if mode != PRIVATE:
+                _copy_mode(path, descriptor)
             sink = Sink(descriptor)
             yield sink
             sink.flush()
@@ -134,15 +141,38 @@ def atomic_write(
                 sink.changed = False
                 temporary.unlink()
                 return
-            # Before the rename: a name that outlives a power cut must not lead to a file that did not.
+            # Before the rename: after a power cut the name may lead to the new file, so the new
+            # file's bytes must already be on the disk.
             os.fsync(descriptor)
             temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(descriptor)
+        # After the rename, and before the caller goes on: what it writes next may name this file.
         sync_folder(path.parent)
+
+
+@contextmanager
+def _new_file(path: Path, mode: int) -> Iterator[int]:
+    """Create a file and give its descriptor; remove the file if the block fails."""
+    path.unlink(missing_ok=True)
+    # O_EXCL: a link that somebody put there is not followed.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        yield descriptor
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _temporary(path: Path, owner: Path) -> Path:
+    digest = hashlib.sha256(os.fsencode(owner.absolute()) + b"\0" + os.fsencode(path.name))
+    return path.with_name(_TEMPORARY.format(digest.hexdigest()[:16]))
+
+
+def _copy_mode(path: Path, descriptor: int) -> None:
+    """Give an open file the mode of the file that it will replace: a closed file stays closed."""
+    if path.exists():
+        os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
 
 
 def _has_content(path: Path, sink: Sink) -> bool:
@@ -158,7 +188,10 @@ def _has_content(path: Path, sink: Sink) -> bool:
 
 
 def append(path: Path, data: bytes, *, at: int) -> None:
-    """Write at the end of a file, which is at `at`: whatever a broken append left behind it is cut off first; raise StoreError."""
+    """Write durably at `at`, where the file ends; raise StoreError.
+
+    What a broken append left after that place is cut off first.
+    """
     with oserror_as_store_error(path, "written", lambda: len(data)):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
         try:
@@ -170,9 +203,10 @@ def append(path: Path, data: bytes, *, at: int) -> None:
 
 
 def make_folder(folder: Path, *, mode: int = 0o777) -> None:
-    """Make a folder that outlives a power cut, and plain ones above it; raise StoreError."""
-    with oserror_as_store_error(folder, "made"):
+    """Create a folder and its parents, durably; `mode` is the folder's own. Raise StoreError."""
+    with oserror_as_store_error(folder, "created"):
         missing = list(takewhile(lambda each: not each.is_dir(), (folder, *folder.parents)))
+        # The outermost first, each durable before the next is created in it.
         for new in reversed(missing):
             new.mkdir(mode if new == folder else 0o777, exist_ok=True)
             sync_folder(new.parent)
@@ -188,21 +222,21 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what a killed run left half written in a folder of its own; raise StoreError."""
-    with oserror_as_store_error(folder, "tidied"):
+    """Remove the temporary files that a killed run left in a state folder; raise StoreError."""
+    with oserror_as_store_error(folder, "cleaned up"):
         for path in folder.glob(_TEMPORARY.format("*")):
             path.unlink()
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replace a JSON file, private to this user; raise StoreError."""
+    """Replace a JSON file that only this user can read; raise StoreError."""
     data = msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
     with atomic_write(path, owner=path.parent, mode=PRIVATE, needs=lambda: len(data)) as sink:
         sink.write(data)
 
 
 def read_json(path: Path, kind: type[T]) -> T | None:
-    """Read what `write_json` wrote, or None where there is no such file; raise StoreError where it is something else."""
+    """Read a file of `write_json`, or give None if there is none; raise StoreError."""
     with oserror_as_store_error(path, "read"):
         try:
             return msgspec.json.decode(path.read_bytes(), type=kind)
@@ -210,11 +244,13 @@ def read_json(path: Path, kind: type[T]) -> T | None:
             return None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreError(
-                f"{path} is damaged: {error}; delete it and run again: it will be made anew"
+                f"{path} is damaged: {error}; delete it and run again: it is written again"
             ) from error
 
 
 def _write(descriptor: int, data: bytes) -> None:
+    """Write all bytes: one call of the system may write fewer."""
     left = memoryview(data)
     while left:
-        left = left[os.write(descriptor, left) :]
+        written = os.write(descriptor, left)
+        left = left[written:]

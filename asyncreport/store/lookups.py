@@ -77,9 +77,8 @@ class Names:
         rows = dict(self._rows(identity))
         for each, name in names.items():
             # A user who was deleted in the meantime keeps the last name.
-            if name is None and each in rows:
-                name = rows[each].name
-            rows[each] = _NameRow(name, asked_at)
+            last = rows[each].name if each in rows else None
+            rows[each] = _NameRow(last if name is None else name, asked_at)
         self._table.update({identity: rows})
 
     def _rows(self, identity: str) -> dict[str, _NameRow]:

@@ -1,4 +1,7 @@
-"""What the vendor changed after the fact: fields of replaced parts beside those of the parts that replaced them. Owns `changes.jsonl`."""
+"""What the vendor changed later: values of replaced parts that differ in the new parts.
+
+Owns `changes.jsonl`.
+"""
 
 from __future__ import annotations
 
@@ -12,44 +15,46 @@ from typing import Any, NamedTuple
 import orjson
 from msgspec import Struct
 
+from asyncreport.core.columns import null_first
 from asyncreport.core.errors import DamagedPartError
 from asyncreport.core.job import Part
+from asyncreport.core.text import counted
 from asyncreport.core.timeline import Interval, iso
 from asyncreport.store.atomic import PRIVATE, Sink, atomic_write, oserror_as_store_error
-from asyncreport.store.merge import Interrupted
 from asyncreport.store.parts import Entry, PartReader
+from asyncreport.store.threads import Interrupted
 
 NAME = "changes.jsonl"
 
-#: a row's key ends with it: split values and the bucket stand before, what was measured behind
+#: the key of a row ends with this column: split values and the bucket before it, measures after it
 _LAST_OF_KEY = "interval_end"
 
-# What tells, of a line, which change it belongs to. Searched for and not decoded: of lines that somebody edited, and of a file of
-# gigabytes, nothing else matters.
+# Says which pair of parts a line belongs to. Searched, not decoded: the file may have gigabytes,
+# and lines that somebody edited.
 _PAIR = re.compile(rb'"part":(\d{1,18}),"replaced":(\d{1,18}),')
 _LONGEST_PAIR = 64
 
-#: of a part that was replaced, and of the one that did
+#: of a replaced part and of the new one
 _Numbers = tuple[int, int]
 
-#: bytes of what was noted before that are held at once
+#: bytes of the old file that are in memory at once
 _BLOCK = 1 << 20
 
 
 class Replaced(NamedTuple):
-    """A part whose file still is there, and the part that stands in its place."""
+    """A replaced part whose file still exists, and the part that replaced it."""
 
     old: Part
     new: Part
 
 
 class Restatements(Struct, frozen=True, kw_only=True):
-    """How much differed."""
+    """How many values differed."""
 
     values: int = 0
-    #: parts in which a value did
+    #: parts with a different value
     parts: int = 0
-    #: `changes.jsonl`, where it holds any of them
+    #: of `changes.jsonl`; empty if nothing differed
     path: str = ""
 
     def __add__(self, more: Restatements) -> Restatements:
@@ -60,17 +65,18 @@ class Restatements(Struct, frozen=True, kw_only=True):
         )
 
     def __str__(self) -> str:
-        values = f"{self.values:,} value{'' if self.values == 1 else 's'}"
-        return f"{values} in {self.parts:,} part{'' if self.parts == 1 else 's'} changed since they were fetched before: {self.path}"
+        values, parts = counted(self.values, "value"), counted(self.parts, "part")
+        return f"{values} in {parts} changed since the last fetch: {self.path}"
 
 
 def write_restatements(
     folder: Path, replaced: Iterable[Replaced], stopped: Event, *, at: int
 ) -> Restatements:
-    """List, one JSON line each, the values in which parts differ from those they replaced; `at` is the instant of noting.
+    """List, one JSON line each, the values that differ between parts; `at` is now.
 
-    A part that is listed already is not listed again: who was killed before the old files were deleted notes them anew.
-    Lines of one call come all or none, and few are held at once. Raise StoreError, and Interrupted once `stopped` is set.
+    A pair of parts that is listed already is not listed again: a run may be killed after this and
+    before it deletes the old files. All lines of one call are written, or none; few are in memory
+    at once. Raise StoreError, and Interrupted once `stopped` is set.
     """
     pairs = {(pair.old.number, pair.new.number): pair for pair in replaced}
     if not pairs:
@@ -79,42 +85,44 @@ def write_restatements(
     for numbers in _listed(path, pairs.keys(), stopped):
         del pairs[numbers]
     with PartReader(folder) as reader:
-        found = (
-            (numbers, line)
-            for numbers, pair in pairs.items()
-            for line in _differences(pair, reader, stopped, at)
-        )
-        first = next(found, None)
+        lines = _all_differences(pairs, reader, stopped, at)
+        first = next(lines, None)
         if first is None:
+            # The file, which may be large, is not written again for nothing.
             return Restatements()
-        values, parts, size = 0, set(), path.stat().st_size if path.exists() else 0
-        with atomic_write(path, owner=folder, mode=PRIVATE, needs=lambda: size) as sink:
-            _copy(path, sink, stopped)
-            for numbers, line in chain([first], found):
-                size += len(line)
-                sink.write(line)
-                values += 1
-                parts.add(numbers)
+        return _add_lines(path, chain([first], lines), stopped)
+
+
+def _add_lines(path: Path, lines: Iterable[tuple[_Numbers, bytes]], stopped: Event) -> Restatements:
+    values, parts = 0, set()
+    size = path.stat().st_size if path.exists() else 0
+    with atomic_write(path, owner=path.parent, mode=PRIVATE, needs=lambda: size) as sink:
+        _copy(path, sink, stopped)
+        for numbers, line in lines:
+            size += len(line)
+            sink.write(line)
+            values += 1
+            parts.add(numbers)
     return Restatements(values=values, parts=len(parts), path=str(path))
 
 
 def _listed(path: Path, pairs: Collection[_Numbers], stopped: Event) -> set[_Numbers]:
-    """Find those pairs of which changes are listed."""
+    """Find the pairs whose changes are in the file."""
     listed: set[_Numbers] = set()
     rest = b""
     for block in _blocks(path, stopped):
+        # The end of the block before, in case a pair lies across both.
         text = rest + block
-        listed.update(
-            numbers
-            for new, old in _PAIR.findall(text)
-            if (numbers := (int(old), int(new))) in pairs
-        )
+        for new, old in _PAIR.findall(text):
+            numbers = (int(old), int(new))
+            if numbers in pairs:
+                listed.add(numbers)
         rest = text[-_LONGEST_PAIR:]
     return listed
 
 
 def _copy(path: Path, sink: Sink, stopped: Event) -> None:
-    """Copy what was noted before; a last line that somebody cut stays a line of its own."""
+    """Copy the old file; a last line that somebody cut stays a line of its own."""
     last = b"\n"
     for last in _blocks(path, stopped):
         sink.write(last)
@@ -135,24 +143,25 @@ def _blocks(path: Path, stopped: Event) -> Iterator[bytes]:
                 yield block
 
 
+def _all_differences(
+    pairs: Mapping[_Numbers, Replaced], reader: PartReader, stopped: Event, at: int
+) -> Iterator[tuple[_Numbers, bytes]]:
+    for numbers, pair in pairs.items():
+        for line in _differences(pair, reader, stopped, at):
+            yield numbers, line
+
+
 def _differences(pair: Replaced, reader: PartReader, stopped: Event, at: int) -> Iterator[bytes]:
     try:
-        before, after = (
-            {entry.user: entry for entry in reader.checked_index(part)} for part in pair
-        )
+        before, after = _entries(pair.old, reader), _entries(pair.new, reader)
     except DamagedPartError:
-        return  # of a part that is not what was saved nobody can say what it held
-    users = sorted(before.keys() | after.keys(), key=lambda user: user or "")
-    asked = None if pair.old.users is None else frozenset(pair.old.users)
-    for user in users:
+        # Nobody can say what a damaged part held.
+        return
+    for user in _users(pair.old, before.keys() | after.keys()):
         if stopped.is_set():
             raise Interrupted
-        if asked is not None and user not in asked:
-            continue
-        old, new = (
-            _rows(part, entries.get(user), reader)
-            for part, entries in zip(pair, (before, after), strict=True)
-        )
+        old = _rows(pair.old, before.get(user), reader)
+        new = _rows(pair.new, after.get(user), reader)
         if old != new:
             shared = {
                 "at": iso(at),
@@ -160,42 +169,53 @@ def _differences(pair: Replaced, reader: PartReader, stopped: Event, at: int) ->
                 "replaced": pair.old.number,
                 "user_id": user,
             }
-            yield from _of_user(
-                shared, _within(old, pair.new.interval), _within(new, pair.old.interval)
-            )
+            # One part may reach further than the other: only the time of both is compared.
+            old, new = _within(old, pair.new.interval), _within(new, pair.old.interval)
+            yield from _changes_of_user(shared, old, new)
 
 
-def _rows(part: Part, entry: Entry | None, reader: PartReader) -> Sequence[bytes]:
-    return reader.block(part, entry).splitlines() if entry is not None else ()
+def _entries(part: Part, reader: PartReader) -> dict[str | None, Entry]:
+    return {entry.user: entry for entry in reader.checked_index(part)}
 
 
-def _within(rows: Sequence[bytes], interval: Interval) -> Iterator[bytes]:
-    """Leave out the rows that the other part of a pair does not reach."""
+def _users(old: Part, found: Collection[str | None]) -> list[str | None]:
+    """Sort users, and leave out those whom the old part did not ask for."""
+    if old.users is not None:
+        asked = frozenset(old.users)
+        found = [user for user in found if user in asked]
+    return sorted(found, key=null_first)
+
+
+def _rows(part: Part, entry: Entry | None, reader: PartReader) -> list[bytes]:
+    return [] if entry is None else reader.block(part, entry).splitlines()
+
+
+def _within(rows: Sequence[bytes], interval: Interval) -> list[bytes]:
     start, end = iso(interval.start), iso(interval.end)
-    for row in rows:
-        if start <= orjson.loads(row)["interval_start"] < end:
-            yield row
+    return [row for row in rows if start <= orjson.loads(row)["interval_start"] < end]
 
 
-def _of_user(
+def _changes_of_user(
     shared: Mapping[str, object], old: Iterable[bytes], new: Iterable[bytes]
 ) -> Iterator[bytes]:
     before, after = _by_key(old), _by_key(new)
     for key in dict.fromkeys(chain(before, after)):
-        was, now = before.get(key, {}), after.get(key, {})
-        for name in dict.fromkeys(chain(was, now)):
-            if was.get(name) != now.get(name):
-                change = {
-                    **shared,
-                    **dict(key),
-                    "field": name,
-                    "before": was.get(name),
-                    "after": now.get(name),
-                }
-                yield orjson.dumps(change, option=orjson.OPT_APPEND_NEWLINE)
+        row = {**shared, **dict(key)}
+        yield from _changes_of_row(row, before.get(key, {}), after.get(key, {}))
+
+
+def _changes_of_row(
+    shared: Mapping[str, object], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[bytes]:
+    for name in dict.fromkeys(chain(before, after)):
+        was, now = before.get(name), after.get(name)
+        if was != now:
+            change = {**shared, "field": name, "before": was, "after": now}
+            yield orjson.dumps(change, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _by_key(rows: Iterable[bytes]) -> dict[tuple[tuple[str, Any], ...], dict[str, Any]]:
+    """Split each row into its key and its measures."""
     found = {}
     for row in rows:
         fields = list(orjson.loads(row).items())

@@ -1,4 +1,6 @@
-"""The state folder of one job, open for writing. Owns the writing thread and the order of durable writes.
+"""The state folder of one job, open for writing.
+
+Owns the writing thread and the order of durable writes.
 
 Four writes must survive a power cut, in this order, each only after the one before it is durable:
 

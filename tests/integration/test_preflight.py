@@ -55,7 +55,7 @@ def test_a_team_s_file_that_is_the_output_itself_is_refused(
     )
     result = call("run", str(job(tmp_path, emulator, "a", output=output)), cwd=tmp_path)
     assert (result.code, len(emulator.log())) == (2, seen)
-    assert f"lead to one file, {tmp_path}/all.jsonl; give one of the two another path" in result.err
+    assert f"are the same file, {tmp_path}/all.jsonl; give one of them another path" in result.err
 
 
 def test_a_job_that_was_renamed_goes_on_once_its_folder_is(

@@ -17,8 +17,8 @@ import pytest
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part
 from asyncreport.core.timeline import DAY, parse_iso
-from asyncreport.store.merge import Interrupted
 from asyncreport.store.state import State
+from asyncreport.store.threads import Interrupted
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, call, connection, restate, run_here, start, write_job
 
@@ -190,9 +190,7 @@ def test_a_disk_that_damages_what_was_just_saved_ends_the_run(
         return part
 
     monkeypatch.setattr(State, "save", spoil)
-    with pytest.raises(
-        StoreError, match=r"is not what was saved: .* this run saved it, so check the disk"
-    ):
+    with pytest.raises(StoreError, match=r"is damaged: .* this run saved it, so check the disk"):
         run_here(path)
 
 
@@ -211,8 +209,7 @@ def test_a_refresh_asks_for_an_interval_again_and_lists_what_changed(
     ]
     assert "job: 3 chunks fetched, 13 parts reused" in result.err
     assert (
-        f"1 value in 1 part changed since they were fetched before: {state / 'changes.jsonl'}"
-        in result.err
+        f"1 value in 1 part changed since the last fetch: {state / 'changes.jsonl'}" in result.err
     )
     change = json.loads((state / "changes.jsonl").read_text())
     assert (change["field"], change["before"], change["interval_start"][:10]) == (

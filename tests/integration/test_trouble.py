@@ -280,7 +280,7 @@ def assert_full(err: str, folder: Path, of: str) -> None:
         r"could not be written: No space left on device; about [\d,]+ bytes are needed and [\d,]+ are free; free some space on",
         line,
     )
-    assert line.endswith(" and run again: what is finished is kept")
+    assert line.endswith(" and run again: finished work is kept")
     assert not unfinished(folder)
 
 
@@ -295,7 +295,7 @@ def test_a_file_that_may_not_grow_so_large_is_named_and_the_next_run_only_merges
     assert process.returncode == 5
     assert err == (
         f"error: {tmp_path}/out.jsonl could not be written: File too large; "
-        "raise the limit on the size of files (ulimit -f) and run again: what is finished is kept\n"
+        "raise the file size limit (ulimit -f) and run again: finished work is kept\n"
     )
     assert not unfinished(tmp_path)
     seen = len(emulator.log())
@@ -375,8 +375,8 @@ def test_a_folder_that_is_closed_to_this_user_is_named_before_any_query(
     (line,) = err.splitlines()
     assert line.startswith(f"error: {tmp_path}/out")
     assert (
-        "and what this user may do there, then run again" in line
-        or "is closed to this user; open it or give another path" in line
+        "and the permissions of this user there, then run again" in line
+        or "this user may not write to " in line
     )
     assert len(emulator.log()) == seen
 

@@ -303,7 +303,7 @@ def test_the_advice_about_a_damaged_part_repairs_it(emulator: Handle, tmp_path: 
     result = verify(path)
     assert (
         f"{first_part(tmp_path)} (2024-01-20T00:00:00.000Z/2024-02-01T00:00:00.000Z) "
-        "is not what was saved: " in result.out
+        "is damaged: " in result.out
     )
     assert "; delete this file and run again: it is fetched again\n" in result.out
     first_part(tmp_path).unlink()

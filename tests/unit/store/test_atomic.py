@@ -81,7 +81,8 @@ def test_append_cuts_off_what_lies_behind_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "step"), [(errno.ENOSPC, "free some space"), (errno.EACCES, "what this user may do")]
+    ("number", "step"),
+    [(errno.ENOSPC, "free some space"), (errno.EACCES, "the permissions of this user")],
 )
 def test_a_failed_write_names_the_file_the_fact_and_the_next_step(
     number: int, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -112,7 +113,7 @@ def test_only_the_last_of_new_folders_gets_the_mode(tmp_path: Path) -> None:
 
 def test_a_folder_cannot_be_made_under_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="could not be made"):
+    with pytest.raises(StoreError, match="could not be created"):
         make_folder(tmp_path / "file" / "folder")
 
 

@@ -310,7 +310,7 @@ def test_a_target_that_is_a_folder_or_a_device_is_refused(tmp_path: Path) -> Non
 
 def test_a_target_under_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="could not be made"):
+    with pytest.raises(StoreError, match="could not be created"):
         check_targets([tmp_path / "file" / "out.jsonl"])
 
 
@@ -318,7 +318,7 @@ def test_a_target_in_a_closed_folder_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)  # a mode would not stop root
-    with pytest.raises(StoreError, match=f"{tmp_path} is closed to this user"):
+    with pytest.raises(StoreError, match=f"this user may not write to {tmp_path}"):
         check_targets([tmp_path / "out.jsonl"])
 
 
@@ -340,7 +340,7 @@ def test_targets_that_lead_to_one_file_are_refused(
     ):
         with pytest.raises(
             ConfigError,
-            match=r"lead to one file, .*/2024/(out|OUT)\.jsonl; give one of the two another path",
+            match=r"are the same file, .*/2024/(out|OUT)\.jsonl; give one of them another path",
         ):
             check_targets([here, tmp_path / "2024" / "more.jsonl", other])
 
@@ -348,14 +348,15 @@ def test_targets_that_lead_to_one_file_are_refused(
 def test_a_link_into_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out.jsonl").symlink_to(tmp_path / "gone" / "out.jsonl")
     with pytest.raises(
-        StoreError, match=f"is a link into {tmp_path}/gone, which is no folder; make that folder"
+        StoreError,
+        match=f"is a link into {tmp_path}/gone, which is not a folder; create that folder",
     ):
         check_targets([tmp_path / "out.jsonl"])
 
 
 def test_a_folder_whose_name_is_no_utf_8_is_refused(tmp_path: Path) -> None:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
-    with pytest.raises(StoreError, match="has a name that is no UTF-8"):
+    with pytest.raises(StoreError, match="is not valid UTF-8"):
         check_targets([folder / "out.jsonl"])
     assert not folder.exists()
 

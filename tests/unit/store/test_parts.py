@@ -63,7 +63,10 @@ def test_every_changed_byte_is_found_before_a_row_is_used(tmp_path: Path) -> Non
     whole = path.read_bytes()
     for at in range(len(whole)):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        with PartReader(tmp_path) as reader, pytest.raises(StoreError, match="another") as caught:
+        with (
+            PartReader(tmp_path) as reader,
+            pytest.raises(StoreError, match="its SHA-256 is wrong") as caught,
+        ):
             reader.checked_index(part)
     message = str(caught.value)
     assert part_name(1) in message
@@ -85,7 +88,7 @@ def test_a_part_is_hashed_once_by_a_reader(tmp_path: Path) -> None:
     [
         ({"index_at": 5}, "its index cannot be read"),
         ({"size": 100_000}, "it is too short"),
-        ({"count": 8}, "does not count 8 records"),
+        ({"count": 8}, "does not have 8 records"),
     ],
 )
 def test_an_index_that_belongs_to_another_part_is_refused(
@@ -98,7 +101,7 @@ def test_an_index_that_belongs_to_another_part_is_refused(
 
 def test_a_block_with_another_number_of_lines_is_refused(tmp_path: Path) -> None:
     part = _part(tmp_path)
-    with PartReader(tmp_path) as reader, pytest.raises(StoreError, match="has not the 4 records"):
+    with PartReader(tmp_path) as reader, pytest.raises(StoreError, match="does not have 4 records"):
         reader.block(part, Entry("a", 0, part.index_at, 4))
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from asyncreport.core.records import Block
 from asyncreport.core.timeline import iso
-from asyncreport.store.merge import Interrupted
 from asyncreport.store.parts import part_name
 from asyncreport.store.restatements import NAME, Replaced, write_restatements
+from asyncreport.store.threads import Interrupted
 from tests.unit.store.facts import START, block, chunk, hours, row, written
 
 

@@ -258,7 +258,7 @@ def test_a_disk_that_fills_up_at_any_step_costs_one_chunk_and_no_more(tmp_path: 
 
 def test_a_folder_that_cannot_be_had_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="could not be made"):
+    with pytest.raises(StoreError, match="could not be created"):
         State.open(tmp_path / "file" / "state")
 
 
