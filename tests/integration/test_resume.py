@@ -375,7 +375,7 @@ def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(
             in again.err.splitlines()
         )
         assert re.search(
-            r"out\.jsonl: .* made \S+ \(partial\)\n", call("status", str(path), cwd=tmp_path).out
+            r"out\.jsonl: .* written \S+ \(partial\)\n", call("status", str(path), cwd=tmp_path).out
         )
     finally:
         emulator.faults([])

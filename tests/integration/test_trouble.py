@@ -330,7 +330,8 @@ def test_standard_output_that_is_full_ends_with_5(
         )
     assert done.returncode == 5
     assert done.stderr.splitlines()[-1] == (
-        "error: standard output cannot be written: No space left on device; free some space or give it another place"
+        "error: cannot write to standard output: No space left on device; "
+        "free some space or redirect the output to another place"
     )
 
 
@@ -354,7 +355,7 @@ def test_trouble_with_something_else_is_not_laid_to_standard_output(
     assert done.returncode == 5
     assert (
         done.stderr
-        == "error: the system: No such file or directory; run again with -v to see the traceback\n"
+        == "error: operating system: No such file or directory; run again with -v to see the traceback\n"
     )
 
 
@@ -430,9 +431,7 @@ def test_a_manifest_with_garbage_in_its_middle_is_named_with_its_line(
     result = call("run", str(path), cwd=tmp_path)
     assert result.code == 5
     assert f"{manifest}, line 3: cannot be read (" in result.err
-    assert (
-        f"delete the folder {state} and run again: everything will be fetched again" in result.err
-    )
+    assert f"delete the folder {state} and run again: everything is fetched again" in result.err
     manifest.write_bytes(b"".join(lines))
     assert run_here(path).chunks_fetched == 0
     assert (tmp_path / "out.jsonl").read_bytes() == calm
@@ -471,7 +470,7 @@ def test_what_a_clock_that_was_ahead_fetched_is_fetched_again(
     path = job(tmp_path, emulator)
     run_here(path, now=parse_iso("2099-01-01T00:00Z"))
     looked, planned = (call(command, str(path), cwd=tmp_path) for command in ("status", "plan"))
-    assert "; 4 stale" in looked.out
+    assert ", 4 stale" in looked.out
     assert "fetched in the future: a clock was wrong" in planned.out
     back = call("run", str(path), cwd=tmp_path)
     assert back.code == 0
