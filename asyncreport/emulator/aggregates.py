@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from asyncreport.emulator.containers import Key, refuse_large, results
+from asyncreport.emulator.containers import Key, results
 from asyncreport.emulator.query import Query
+from asyncreport.emulator.sessions import Event, Session
 from asyncreport.emulator.vocabulary import reader_of
 from asyncreport.emulator.world import World
 
@@ -15,42 +17,40 @@ Stats = list[int]
 Cells = dict[int, dict[str, Stats]]
 
 
-def evaluate(
-    query: Query, world: World, *, divisions: frozenset[str] | None = None, max_rows: int = 0
-) -> dict[str, Any]:
-    """Count what a query asks for within these divisions (None: all).
-
-    Raise ApiError for more than `max_rows` rows (0: no limit).
-    """
-    groups = count(query, world, divisions)
-    refuse_large(max_rows, groups)
-    rows = {}
-    for key, cells in groups.items():
-        rows[key] = {bucket: _metrics(query, cell) for bucket, cell in cells.items()}
-    return results(query, rows)
-
-
 def count(query: Query, world: World, divisions: frozenset[str] | None = None) -> dict[Key, Cells]:
     """Add up, by group, bucket and metric, what the sessions of these divisions emit."""
-    # A hot loop: the tests read months of sessions through it.
     groups: dict[Key, Cells] = {}
-    wanted = frozenset(query.metrics)
     readers = [reader_of(dimension) for dimension in query.group_by]
-    users = None if query.filter.users is None else sorted(query.filter.users)
-    start, end = query.start, query.end
-    passes, index = query.filter.passes, query.buckets.index
-    for session in world.sessions(start, end, users):
-        events = [
-            event for event in session.events if event[1] in wanted and start <= event[0] < end
-        ]
-        if not events or not passes(session):
-            continue
+    index = query.buckets.index
+    for session, events in _events(query, world):
         if divisions is not None and session.division_id not in divisions:
             continue
         cells = groups.setdefault(tuple([read(session) for read in readers]), {})
         for at, metric, value in events:
             _add(cells.setdefault(index(at), {}), metric, value or 0)
     return groups
+
+
+def _events(query: Query, world: World) -> Iterator[tuple[Session, list[Event]]]:
+    """Walk the sessions that a query is about, with those of their events that it counts."""
+    # A hot loop: tests read months of sessions through it.
+    wanted = frozenset(query.metrics)
+    start, end, passes = query.start, query.end, query.filter.passes
+    users = None if query.filter.users is None else sorted(query.filter.users)
+    for session in world.sessions(start, end, users):
+        events = [
+            event for event in session.events if event[1] in wanted and start <= event[0] < end
+        ]
+        if events and passes(session):
+            yield session, events
+
+
+def write(query: Query, groups: Mapping[Key, Cells]) -> dict[str, Any]:
+    """Write what was counted as the response."""
+    rows = {}
+    for key, cells in groups.items():
+        rows[key] = {bucket: _metrics(query, cell) for bucket, cell in cells.items()}
+    return results(query, rows)
 
 
 def _add(cell: dict[str, Stats], metric: str, value: int) -> None:

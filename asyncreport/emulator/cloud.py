@@ -8,13 +8,13 @@ from __future__ import annotations
 import random
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from asyncreport.emulator.aggregates import evaluate
-from asyncreport.emulator.containers import refuse_slow
+from asyncreport.emulator.aggregates import count, write
+from asyncreport.emulator.containers import refuse_large, refuse_slow
 from asyncreport.emulator.directory import Directory
 from asyncreport.emulator.entities import Entities, is_entities
 from asyncreport.emulator.fields import MAX_BYTES, json_object
@@ -30,10 +30,15 @@ from asyncreport.emulator.messages import (
     not_found,
 )
 from asyncreport.emulator.options import Options
+from asyncreport.emulator.people import Division, Queue
 from asyncreport.emulator.query import parse_query
 from asyncreport.emulator.query_jobs import QueryJobs
 from asyncreport.emulator.rosters import Rosters
-from asyncreport.emulator.user_aggregates import evaluate_users, parse_user_query
+from asyncreport.emulator.user_aggregates import (
+    count_statuses,
+    parse_user_query,
+    write_statuses,
+)
 from asyncreport.emulator.world import World
 
 AGGREGATES = "/api/v2/analytics/conversations/aggregates/query"
@@ -82,19 +87,12 @@ class Cloud:
         """
         self.world = world
         self.options = options or Options()
-        _check_names("division", self.options.divisions, [each.name for each in world.divisions])
-        _check_names("queue", self.options.deleted_queues, [each.name for each in world.queues])
-        self.tokens = Tokens(
-            life=self.options.token_life,
-            told=self.options.token_life_told,
-            per_minute=self.options.tokens_per_minute,
-            clients=self.options.clients,
-        )
+        _check_names("division", self.options.divisions, world.divisions)
+        _check_names("queue", self.options.deleted_queues, world.queues)
+        self.tokens = Tokens(self.options)
         self.rosters = Rosters(world, deleted_queues=self.options.deleted_queues)
         directory = Directory(world, self.options)
-        self._divisions: frozenset[str] | None = None
-        if self.options.divisions:
-            self._divisions = frozenset(division.id for division in directory.visible)
+        self._divisions = directory.visible_ids
         self.jobs = QueryJobs(world, self.options, divisions=self._divisions, epoch=epoch)
         self._entities = Entities(world, self.options, directory, divisions=self._divisions)
         self._ids = random.Random(world.seed)
@@ -174,17 +172,17 @@ class Cloud:
             return json_response(self._entities.respond(body))
         query = parse_query(body)
         refuse_slow(self.options.slow_above, query, len(self.world.people))
-        max_rows = self.options.max_rows
-        found = evaluate(query, self.world, divisions=self._divisions, max_rows=max_rows)
-        return json_response(found)
+        groups = count(query, self.world, self._divisions)
+        refuse_large(self.options.max_rows, groups)
+        return json_response(write(query, groups))
 
     def _user_aggregates(self, request: Request, _: Token, __: float) -> Response:
         half_hours_only = self.options.half_hours_only
         query = parse_user_query(_json_body(request), half_hours_only=half_hours_only)
         refuse_slow(self.options.slow_above, query, len(self.world.people))
-        max_rows = self.options.max_rows
-        found = evaluate_users(query, self.world, divisions=self._divisions, max_rows=max_rows)
-        return json_response(found)
+        groups = count_statuses(query, self.world, self._divisions)
+        refuse_large(self.options.max_rows, groups)
+        return json_response(write_statuses(query, self.world, groups))
 
     def _submit_job(self, request: Request, _: Token, now: float) -> Response:
         return json_response(self.jobs.submit(_json_body(request), now), 202)
@@ -265,8 +263,9 @@ def _last(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _check_names(kind: str, names: tuple[str, ...], known: list[str]) -> None:
+def _check_names(kind: str, names: Sequence[str], things: Sequence[Division | Queue]) -> None:
     """Refuse options that would silently do nothing."""
+    known = [thing.name for thing in things]
     for name in names:
         if name not in known:
             raise ValueError(

@@ -15,6 +15,8 @@ _DAY = 86_400_000
 Key = tuple[str | None, ...]
 #: bucket -> its metrics as they are written
 Row = Mapping[int, Sequence[dict[str, Any]]]
+#: an object's place in a response, and the object
+Placed = tuple[int, dict[str, Any]]
 
 
 def refuse_large(max_rows: int, groups: Mapping[Key, Mapping[int, Any]]) -> None:
@@ -48,11 +50,15 @@ def results(query: Query, groups: Mapping[Key, Row]) -> dict[str, Any]:
         # Both forms have been seen.
         return {} if query.start // _DAY % 2 else {"results": []}
     texts = _Texts(query)
-    placed: list[tuple[int, dict[str, Any]]] = []
+    placed: list[Placed] = []
     for key, row in groups.items():
         placed += _containers(query, key, row, texts)
-    placed.sort(key=lambda pair: pair[0])
-    return {"results": [container for _, container in placed]}
+    return {"results": in_place(placed)}
+
+
+def in_place(placed: list[Placed]) -> list[dict[str, Any]]:
+    """Put objects into the order of their places."""
+    return [found for _, found in sorted(placed, key=lambda pair: pair[0])]
 
 
 class _Texts(dict[int, str]):
@@ -67,22 +73,30 @@ class _Texts(dict[int, str]):
         return text
 
 
-def _containers(
-    query: Query, key: Key, row: Row, texts: _Texts
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def _containers(query: Query, key: Key, row: Row, texts: _Texts) -> Iterator[Placed]:
     """Write a group as one container or two, each with its place in the response."""
     named = zip(query.group_by, key, strict=True)
     group = {dimension: value for dimension, value in named if value is not None}
-    place = crc32(repr(key).encode())
+    place = _place(key)
+    entries = _halved_entries if place % 4 == 1 else _entries
+    for part, buckets in enumerate(_bucket_parts(row, place)):
+        data: list[dict[str, Any]] = []
+        for bucket in buckets:
+            data += entries(texts[bucket], row[bucket])
+        if data:
+            yield _place((place, part)), {"group": group, "data": data}
+
+
+def _place(of: object) -> int:
+    """Return a number for sorting: always the same, and without a meaning."""
+    return crc32(repr(of).encode())
+
+
+def _bucket_parts(row: Row, place: int) -> tuple[list[int], list[int]]:
+    """Split the buckets of one group in four; the later ones come first."""
     buckets = sorted(row)
     middle = len(buckets) // 2 if place % 4 == 0 else 0
-    entries = _halved_entries if place % 4 == 1 else _entries
-    for part, indexes in enumerate((buckets[middle:], buckets[:middle])):
-        data: list[dict[str, Any]] = []
-        for index in indexes:
-            data += entries(texts[index], row[index])
-        if data:
-            yield crc32(repr((place, part)).encode()), {"group": group, "data": data}
+    return buckets[middle:], buckets[:middle]
 
 
 def _entries(interval: str, metrics: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:

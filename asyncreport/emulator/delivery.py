@@ -23,20 +23,23 @@ class Delivery:
 def delivery(fault: Fault, response: Response) -> Delivery | None:
     """Cut a response into pieces; None if it travels as usual."""
     head, body = _head(response), response.body
-    half = body[: len(body) // 2]
     if fault.hang:
         return Delivery(pieces=(), end="hang")
     if fault.reset == "before":
         return Delivery(pieces=(), end="reset")
     if fault.reset == "headers":
-        return Delivery(pieces=(head[: len(head) // 2],), end="reset")
+        return Delivery(pieces=(_half(head),), end="reset")
     if fault.reset == "body":
-        return Delivery(pieces=(head, half), end="reset")
+        return Delivery(pieces=(head, _half(body)), end="reset")
     if fault.truncate == "length":
-        return Delivery(pieces=(head, half), end="close")
+        return Delivery(pieces=(head, _half(body)), end="close")
     if fault.drip is not None:
         return Delivery(pieces=(head, *_tenths(body)), pause=fault.drip, end="close")
     return None
+
+
+def _half(text: bytes) -> bytes:
+    return text[: len(text) // 2]
 
 
 def _tenths(body: bytes) -> list[bytes]:

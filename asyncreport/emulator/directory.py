@@ -31,6 +31,11 @@ class Directory:
             if not options.divisions or division.name in options.divisions
         ]
 
+        #: None: all
+        self.visible_ids: frozenset[str] | None = None
+        if options.divisions:
+            self.visible_ids = frozenset(division.id for division in self.visible)
+
     def _forgot(self, person: Person) -> bool:
         return self._options.purged and person.state == "deleted"
 
@@ -45,17 +50,21 @@ class Directory:
         if state not in _STATES:
             template = "The value [{value}] of {field} is unknown"
             raise bad_request(template, field="state", value=state)
-        found = [
-            person
-            for person in self._by_id.values()
-            if state in (person.state, "any") and (not ids or person.id in ids)
-        ]
-        found.sort(key=lambda person: (person.name, person.id))
+        found = self._matching(state, ids)
         size, number = self.place(request)
         if state != "active" and size * number > LAST_INACTIVE:
             template = "Users of {field} [{value}] cannot be listed beyond the first 10000"
             raise bad_request(template, field="state", value=state)
         return numbered_page(request, [user_entity(person) for person in found], size, number)
+
+    def _matching(self, state: str, ids: set[str]) -> list[Person]:
+        """List the users of a state and, if there are ids, of those alone; sorted by name."""
+        found = [
+            person
+            for person in self._by_id.values()
+            if state in (person.state, "any") and (not ids or person.id in ids)
+        ]
+        return sorted(found, key=lambda person: (person.name, person.id))
 
     def divisions(self, request: Request) -> dict[str, Any]:
         """Respond to `GET /api/v2/authorization/divisions`; also hidden ones are listed."""

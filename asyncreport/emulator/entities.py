@@ -8,7 +8,7 @@ them up gets an error. Times are seconds; there is no hold time.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 from zlib import crc32
@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from asyncreport.emulator.aggregates import Stats, count
-from asyncreport.emulator.containers import refuse_large, refuse_slow
+from asyncreport.emulator.aggregates import Cells, Stats, count
+from asyncreport.emulator.containers import Placed, in_place, refuse_large, refuse_slow
 from asyncreport.emulator.directory import Directory
 from asyncreport.emulator.fields import known_fields, list_field, name_list, unknown_value
 from asyncreport.emulator.messages import ApiError, bad_request
@@ -40,6 +40,7 @@ _SELECT = {
     "wrapUpTime": ("sum", "tAcw", 1),
 }
 _START, _USER = "conversation.startTime", "conversation.user.id"
+_PREDICATES = (("date", _START, "gte"), ("date", _START, "lt"), ("in", _USER, "in"))
 
 
 def is_entities(body: dict[str, Any]) -> bool:
@@ -86,17 +87,21 @@ class Entities:
         refuse_slow(self._options.slow_above, query, len(self._world.people))
         groups = count(query, self._world, self._divisions)
         refuse_large(self._options.max_rows, groups)
-        placed = []
+        placed: list[Placed] = []
         for (user,), cells in groups.items():
-            for bucket, cell in cells.items():
-                row = {"user": self._user(user), "metrics": _metrics(fields, cell)}
-                if "interval" in fields:
-                    row["interval"] = {"startTime": utc_text(query.buckets.edges[bucket])}
-                placed.append((crc32(f"{user}/{bucket}".encode()), row))
-        placed.sort(key=lambda pair: pair[0])
-        rows = [row for _, row in placed]
+            placed += self._rows(fields, query, user, cells)
         size = self._options.most_per_page or PAGE_SIZE
-        return pages_of(rows, size, empty=self._options.empty_pages)
+        return pages_of(in_place(placed), size, empty=self._options.empty_pages)
+
+    def _rows(
+        self, fields: dict[str, Any], query: Query, user: str | None, cells: Cells
+    ) -> Iterator[Placed]:
+        """Write the rows of one user, each with its place in the response."""
+        for bucket, cell in cells.items():
+            row = {"user": self._user(user), "metrics": _metrics(fields, cell)}
+            if "interval" in fields:
+                row["interval"] = {"startTime": utc_text(query.buckets.edges[bucket])}
+            yield crc32(f"{user}/{bucket}".encode()), row
 
     def _user(self, user: str | None) -> dict[str, Any]:
         person = self._directory.person(user or "")
@@ -139,16 +144,23 @@ def _where(value: object) -> tuple[int, int, frozenset[str] | None]:
     users: frozenset[str] | None = None
     where = known_fields(value, "where", {"predicates"})
     for predicate in list_field(where, "predicates"):
-        fields = known_fields(predicate, "predicate", {"type", "path", "operator", "value"})
-        kind = (fields.get("type"), fields.get("path"), fields.get("operator", "in"))
-        if kind in (("date", _START, "gte"), ("date", _START, "lt")):
-            dates[fields["operator"]] = fields.get("value")
-        elif kind == ("in", _USER, "in"):
+        operator, fields = _predicate(predicate)
+        if operator == "in":
             users = frozenset(map(str, list_field(fields, "value")))
         else:
-            raise unknown_value("where", " ".join(map(str, kind)))
+            dates[operator] = fields.get("value")
     start, end = _range(dates)
     return start, end, users
+
+
+def _predicate(value: object) -> tuple[str, dict[str, Any]]:
+    """Check one predicate: `gte` or `lt` of the start, or `in` of the users."""
+    fields = known_fields(value, "predicate", {"type", "path", "operator", "value"})
+    operator = fields.get("operator", "in")
+    kind = (fields.get("type"), fields.get("path"), operator)
+    if kind not in _PREDICATES:
+        raise unknown_value("where", " ".join(map(str, kind)))
+    return str(operator), fields
 
 
 def _range(dates: dict[str, object]) -> tuple[int, int]:

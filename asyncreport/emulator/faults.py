@@ -195,20 +195,28 @@ def _changed_body(fault: Fault, body: bytes) -> bytes:
 
 
 def _changed_headers(fault: Fault, headers: dict[str, str]) -> dict[str, str]:
+    changes = _header_changes(fault)
+    if fault.drop_headers:
+        limits = [name for name in headers if name.startswith("inin-ratelimit")]
+        changes = {**dict.fromkeys(limits), **changes}
+    changed = {**headers, **changes}
+    return {name: value for name, value in changed.items() if value is not None}
+
+
+def _header_changes(fault: Fault) -> dict[str, str | None]:
+    """List the headers that a fault sets or, with None, removes."""
     changes: dict[str, str | None] = {}
     if fault.html:
         changes["content-type"] = "text/html"
     if fault.gzip is not None:
         changes["content-encoding"] = "gzip"
-    if fault.drop_headers:
-        changes |= {name: None for name in headers if name.startswith("inin-ratelimit")}
     if fault.content_type is not None:
         changes["content-type"] = fault.content_type
     if fault.retry_after is not None:
         changes["retry-after"] = str(fault.retry_after)
-    changes |= {name.lower(): value for name, value in fault.headers.items()}
-    changed = {**headers, **changes}
-    return {name: value for name, value in changed.items() if value is not None}
+    for name, value in fault.headers.items():
+        changes[name.lower()] = value
+    return changes
 
 
 def _error(fault: Fault, correlation_id: str) -> bytes:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
 from asyncreport.emulator.messages import ApiError, Request, Response, json_response
+from asyncreport.emulator.options import Options
 
 WINDOW_S = 60.0
 
@@ -92,11 +93,9 @@ class Token:
 class Tokens:
     """Issue tokens and check them."""
 
-    def __init__(self, *, life: int, told: int = 0, per_minute: int, clients: int = 1) -> None:
-        self._clients = dict(credentials(clients))
-        self._life = life
-        self._reported_life = told or life
-        self._per_minute = per_minute
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._clients = dict(credentials(options.clients))
         self._issued = {client: Window() for client in self._clients}
         self._tokens: dict[str, Token] = {}
 
@@ -104,31 +103,34 @@ class Tokens:
         """Respond to `POST /oauth/token`; its errors have a form of their own."""
         form = parse_qs(request.body.decode("utf-8", "replace"))
         client_id, secret = _credentials(request.headers.get("authorization", ""), form)
-        if client_id not in self._clients:
-            return _oauth_error(400, "invalid_client", f"client not found: {client_id}")
-        if self._throttled(client_id, now):
-            description = "rate limit exceeded; please wait before requesting another token"
-            return _oauth_error(400, "invalid_request", description)
-        if secret != self._clients[client_id]:
-            return _oauth_error(401, "invalid_client", "authentication failed")
+        refusal = self._refusal(client_id, secret, now)
+        if refusal is not None:
+            return refusal
         grant = form.get("grant_type", [""])[0]
         if grant != "client_credentials":
             return _oauth_error(400, "unsupported_grant_type", f"grant type not supported: {grant}")
         token = self.issue(client_id, now)
+        life = self._options.token_life_told or self._options.token_life
         return json_response(
-            {"access_token": token.text, "token_type": "bearer", "expires_in": self._reported_life}
+            {"access_token": token.text, "token_type": "bearer", "expires_in": life}
         )
 
-    def _throttled(self, client_id: str, now: float) -> bool:
-        if not self._per_minute:
-            return False
-        return self._issued[client_id].count(now, self._per_minute).refused
+    def _refusal(self, client_id: str, secret: str, now: float) -> Response | None:
+        if client_id not in self._clients:
+            return _oauth_error(400, "invalid_client", f"client not found: {client_id}")
+        per_minute = self._options.tokens_per_minute
+        if per_minute and self._issued[client_id].count(now, per_minute).refused:
+            description = "rate limit exceeded; please wait before requesting another token"
+            return _oauth_error(400, "invalid_request", description)
+        if secret != self._clients[client_id]:
+            return _oauth_error(401, "invalid_client", "authentication failed")
+        return None
 
     def issue(self, client_id: str, now: float) -> Token:
         """Issue a token."""
         number = len(self._tokens) + 1
         text = hashlib.sha256(f"emulated token {number}".encode()).hexdigest()
-        token = Token(number, text, client_id, now + self._life)
+        token = Token(number, text, client_id, now + self._options.token_life)
         self._tokens[text] = token
         return token
 

@@ -28,7 +28,8 @@ _MINUTE = 60_000
 _LAST = (datetime(3000, 1, 1, tzinfo=UTC) - _EPOCH) // _MS
 _LAST_YEAR = 3001
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d([.]\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?")
-_CALENDAR_PERIOD = re.compile(r"P(\d{1,5})([DWM])")
+_MONTHS_PERIOD = re.compile(r"P(\d{1,5})M")
+_DAYS_PERIOD = re.compile(r"P(\d{1,5})([DW])")
 _CLOCK_PERIOD = re.compile(r"PT(\d{1,7})([HM])")
 
 
@@ -64,13 +65,12 @@ class Buckets(Struct, frozen=True):
 def parse_interval(text: object) -> tuple[int, int]:
     """Read `start/end` into ms; without an offset they are UTC; raise ApiError if that fails."""
     parts = text.split("/") if isinstance(text, str) else []
-    if len(parts) != 2 or not all(_INSTANT.fullmatch(part) for part in parts):
+    if len(parts) != 2:
         raise _bad_interval(text, "is not an ISO-8601 interval")
     try:
-        start = _parse_instant(parts[0])
-        end = _parse_instant(parts[1])
+        start, end = map(_parse_instant, parts)
     except (ValueError, OverflowError) as error:
-        raise _bad_interval(text, "contains a day or time that does not exist") from error
+        raise _bad_interval(text, "contains an instant that is not valid") from error
     if start < 0 or end > _LAST:
         raise _bad_interval(text, "is outside 1970 to 2999")
     if end <= start:
@@ -94,16 +94,14 @@ def parse_period(text: object, field: str = "granularity") -> Period:
 
 def _period(text: str) -> Period | None:
     if match := _CLOCK_PERIOD.fullmatch(text):
-        unit_ms = {"H": 60 * _MINUTE, "M": _MINUTE}[match[2]]
-        return Period(ms=int(match[1]) * unit_ms)
-    match = _CALENDAR_PERIOD.fullmatch(text)
-    if match is None:
-        return None
-    count = int(match[1])
-    if match[2] == "M":
-        return Period(months=count)
-    unit_days = {"D": 1, "W": 7}[match[2]]
-    return Period(days=count * unit_days)
+        minutes = {"H": 60, "M": 1}[match[2]]
+        return Period(ms=int(match[1]) * minutes * _MINUTE)
+    if match := _DAYS_PERIOD.fullmatch(text):
+        days = {"D": 1, "W": 7}[match[2]]
+        return Period(days=int(match[1]) * days)
+    if match := _MONTHS_PERIOD.fullmatch(text):
+        return Period(months=int(match[1]))
+    return None
 
 
 def split(start: int, end: int, period: Period | None, zone: ZoneInfo) -> Buckets:
@@ -115,13 +113,17 @@ def split(start: int, end: int, period: Period | None, zone: ZoneInfo) -> Bucket
         raise bad_request(template, field="granularity", max=str(MAX_BUCKETS))
     if period.ms:
         return Buckets(range(start, end + period.ms, period.ms))
+    return Buckets(_calendar_edges(start, end, period, zone))
+
+
+def _calendar_edges(start: int, end: int, period: Period, zone: ZoneInfo) -> list[int]:
     local = (_EPOCH + start * _MS).astimezone(zone).replace(tzinfo=None)
     # Steps are counted from the start, not from the last edge: after a first February a 31st would
     # stay a 28th.
     edges = [start]
     while edges[-1] < end:
         edges.append(_step(local, period, len(edges), zone))
-    return Buckets(edges)
+    return edges
 
 
 def utc_text(at: int) -> str:
@@ -135,15 +137,21 @@ def _step(local: datetime, period: Period, times: int, zone: ZoneInfo) -> int:
 
     A local time that a clock change skips moves on by as much; one that it repeats is the first.
     """
-    months = local.month - 1 + period.months * times
-    year = min(local.year + months // 12, _LAST_YEAR)
-    month = months % 12 + 1
-    day = min(local.day, monthrange(year, month)[1])
-    moment = local.replace(year=year, month=month, day=day) + timedelta(days=period.days * times)
+    moment = _months_later(local, period.months * times) + timedelta(days=period.days * times)
     return (moment.replace(tzinfo=zone) - _EPOCH) // _MS
 
 
+def _months_later(local: datetime, months: int) -> datetime:
+    """Move on by months; a day that the month does not have is its last one."""
+    years, month = divmod(local.month - 1 + months, 12)
+    year = min(local.year + years, _LAST_YEAR)
+    day = min(local.day, monthrange(year, month + 1)[1])
+    return local.replace(year=year, month=month + 1, day=day)
+
+
 def _parse_instant(text: str) -> int:
+    if _INSTANT.fullmatch(text) is None:
+        raise ValueError(text)
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -145,10 +145,12 @@ def _predicate(value: object) -> Filter:
         if fields.get(name, emulated) != emulated:
             template = "Predicates with the {field} [{value}] are not emulated"
             raise bad_request(template, field=name, value=str(fields[name]))
-    dimension = fields.get("dimension")
+    return _matching(fields.get("dimension"), fields.get("value"))
+
+
+def _matching(dimension: object, wanted: object) -> Filter:
     if not isinstance(dimension, str) or dimension not in PREDICATES:
         raise unknown_value("dimension", dimension)
-    wanted = fields.get("value")
     if not isinstance(wanted, str):
         raise bad_request("The {field} of a predicate must be one string", field="value")
     if dimension == "userId":

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from asyncreport.emulator.aggregates import count, evaluate
+from asyncreport.emulator.aggregates import count, write
 from asyncreport.emulator.messages import ApiError, bad_request, not_found
 from asyncreport.emulator.options import Fate, Options
 from asyncreport.emulator.paging import page_of, pages_of, token_after
@@ -30,6 +30,10 @@ _STATES: dict[Fate, str] = {
     "burst": "FAILED",
     "cancel": "CANCELLED",
     "expire": "EXPIRED",
+}
+_ERRORS: dict[Fate, str] = {
+    "fail": "The query could not be run",
+    "burst": "The result is too large",
 }
 #: how long results are kept, according to the job's status
 _KEPT = timedelta(days=1)
@@ -110,10 +114,7 @@ class QueryJobs:
             status["completionDate"] = self._date(job.finished)
             status["expirationDate"] = self._date(job.finished + _KEPT.total_seconds())
         if job.state == "FAILED":
-            too_large = job.fate == "burst"
-            status["errorMessage"] = (
-                "The result is too large" if too_large else "The query could not be run"
-            )
+            status["errorMessage"] = _ERRORS[job.fate]
         return status
 
     def results(self, job_id: str, cursor: str, now: float) -> dict[str, Any]:
@@ -171,7 +172,7 @@ class QueryJobs:
             raise not_found()
 
     def _pages(self, job: Job) -> list[Sequence[Piece]]:
-        found = evaluate(job.query, self._world, divisions=self._divisions)
+        found = write(job.query, count(job.query, self._world, self._divisions))
         pieces = []
         for container in found.get("results", []):
             pieces += [(container["group"], entry) for entry in container["data"]]

@@ -125,8 +125,12 @@ def _queues(world: World, deleted: Sequence[str]) -> Iterator[Roster]:
                 division=queue.division,
                 members=tuple(person.id for person in world.people if queue in person.queues),
             )
-    # A new queue without any work, which has the name of another one.
-    yield Roster(
+    yield _new_queue(world)
+
+
+def _new_queue(world: World) -> Roster:
+    """Make a queue that has no work yet, and the name of another one."""
+    return Roster(
         kind="queue",
         id=shaped_id(world.seed, "queue", "Sales", 2),
         name="Sales",

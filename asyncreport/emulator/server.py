@@ -23,7 +23,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from types import TracebackType
 from typing import Self
@@ -120,15 +120,9 @@ class Emulator:
         It is counted and decided when it comes; hold and latency come after that.
         """
         request = await _read(http_request)
-        now = asyncio.get_running_loop().time()
-        entry = self._log(request, http_request.query_string, now)
+        entry = self._log(request, http_request.query_string)
         fault = self.faults.choose(request.path, request.body.decode("utf-8", "replace"))
-        if fault is not None:
-            entry.fault = msgspec.to_builtins(fault)
-            self._end_tokens(fault, now)
-        response = self.cloud.respond(request, now)
-        if fault is not None:
-            response = change_response(fault, response)
+        response = self._decide(request, fault, entry)
         await self._announce(request)
         await self._released.wait()
         if self._latency:
@@ -139,10 +133,17 @@ class Emulator:
         entry.status = response.status
         return _http(response)
 
-    def _log(self, request: Request, query: str, now: float) -> LogEntry:
+    def _decide(self, request: Request, fault: Fault | None, entry: LogEntry) -> Response:
+        if fault is None:
+            return self.cloud.respond(request, entry.time)
+        entry.fault = msgspec.to_builtins(fault)
+        self._end_tokens(fault, entry.time)
+        return change_response(fault, self.cloud.respond(request, entry.time))
+
+    def _log(self, request: Request, query: str) -> LogEntry:
         interval, users = query_summary(request.body)
         entry = LogEntry(
-            time=now,
+            time=asyncio.get_running_loop().time(),
             method=request.method,
             path=request.path,
             query=query,
@@ -189,11 +190,8 @@ class Emulator:
         except ApiError as error:
             return web.Response(status=400, text=error.message)
         if request.query.get("kind") == "statuses":
-            lines = [orjson.dumps(span._asdict()) for span in self.world.statuses(start, end)]
-        else:
-            lines = [msgspec.json.encode(emission) for emission in self.world.truth(start, end)]
-        body = b"".join(line + b"\n" for line in lines)
-        return web.Response(body=body, content_type="application/jsonl")
+            return _jsonl([span._asdict() for span in self.world.statuses(start, end)])
+        return _jsonl(self.world.truth(start, end))
 
     async def _get_jobs(self, _: web.Request) -> web.Response:
         return _json(self.cloud.jobs.undeleted())
@@ -284,6 +282,11 @@ async def _deliver(request: web.Request, cut: Delivery) -> web.Response:
 
 def _http(response: Response) -> web.Response:
     return web.Response(status=response.status, headers=response.headers, body=response.body)
+
+
+def _jsonl(rows: Iterable[object]) -> web.Response:
+    body = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+    return web.Response(body=body, content_type="application/jsonl")
 
 
 def _json(value: object) -> web.Response:

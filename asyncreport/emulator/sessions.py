@@ -81,25 +81,26 @@ def agent_session(rng: random.Random, person: Person, at: int) -> tuple[Session,
     course = _course(rng, person, media, at)
     queue = course.queue
     division = person.division if queue is None else queue.division
-    conversation_id = _conversation_id(rng)
-    wrap_up_code = None
-    if queue is not None and not course.missed:
-        wrap_up_code = rng.choice(_WRAP_UPS)
-    message_type = rng.choice(_MESSAGE_TYPES) if media == "message" else None
     session = Session(
-        conversation_id=conversation_id,
+        conversation_id=_conversation_id(rng),
         user_id=person.id,
         queue_id=None if queue is None else queue.id,
         media_type=media,
         direction=course.direction,
         division_id=division.id,
-        wrap_up_code=wrap_up_code,
-        message_type=message_type,
+        wrap_up_code=_wrap_up_code(rng, course),
+        message_type=rng.choice(_MESSAGE_TYPES) if media == "message" else None,
         events=tuple(course.events),
     )
     if media in _SIDE_BY_SIDE:
         return session, course.busy_ms * 2 // 5
     return session, course.busy_ms
+
+
+def _wrap_up_code(rng: random.Random, course: _Course) -> str | None:
+    if course.queue is None or course.missed:
+        return None
+    return rng.choice(_WRAP_UPS)
 
 
 def abandoned_session(rng: random.Random, queue: Queue, at: int) -> Session:
@@ -140,21 +141,25 @@ def _course(rng: random.Random, person: Person, media: str, at: int) -> _Course:
 def _queued(rng: random.Random, person: Person, queue: Queue, media: str, at: int) -> _Course:
     """Answer an interaction that a queue offered."""
     events, alert = _answer_events(rng, at)
+    parts = _queued_parts(rng, person, media)
+    until_connected = alert + parts.dial + parts.contact
+    spent = _handle(rng, at + until_connected, parts, events)
+    return _Course(
+        queue=queue,
+        direction="outbound" if media == "callback" else "inbound",
+        events=events,
+        busy_ms=until_connected + spent,
+    )
+
+
+def _queued_parts(rng: random.Random, person: Person, media: str) -> _Parts:
     dial = contact = hold = 0
     if media == "callback":
         dial = rng.randrange(2_000, 30_000)
         contact = rng.randrange(500, 20_000)
     if media in ("voice", "callback") and rng.random() < 0.25:
         hold = int(rng.expovariate(1 / 50_000)) + 3_001
-    parts = _Parts(talk=_talk_ms(rng, person, media), hold=hold, dial=dial, contact=contact)
-    connected = at + alert + dial + contact
-    spent = _handle(rng, connected, parts, events)
-    return _Course(
-        queue=queue,
-        direction="outbound" if media == "callback" else "inbound",
-        events=events,
-        busy_ms=alert + dial + contact + spent,
-    )
+    return _Parts(talk=_talk_ms(rng, person, media), hold=hold, dial=dial, contact=contact)
 
 
 def _answer_events(rng: random.Random, at: int) -> tuple[list[Event], int]:
@@ -226,9 +231,7 @@ def _handle(rng: random.Random, begin: int, parts: _Parts, events: list[Event]) 
     they are emitted at the hang-up: then the handle may be in a later bucket than they are.
     """
     hang_up = begin + parts.talk + parts.hold
-    wrap_up = 0
-    if rng.random() < 0.9:
-        wrap_up = int(rng.expovariate(1 / 45_000)) + 1_003
+    wrap_up = _wrap_up_ms(rng)
     end = hang_up + wrap_up
     complete_at = hang_up if rng.random() < 0.3 else end
     _add_talk(rng, begin, parts, complete_at, events)
@@ -251,16 +254,25 @@ def _add_talk(
     hang_up = begin + parts.talk + parts.hold
     if parts.hold:
         before = parts.talk * rng.randrange(20, 80) // 100
-        events.append((begin + before, "tTalk", before))
-        events.append((begin + before + parts.hold, "tHeld", parts.hold))
-        events.append((hang_up, "tTalk", parts.talk - before))
-        events.append((complete_at, "tHeldComplete", parts.hold))
+        held = begin + before + parts.hold
+        events += [
+            (begin + before, "tTalk", before),
+            (held, "tHeld", parts.hold),
+            (hang_up, "tTalk", parts.talk - before),
+            (complete_at, "tHeldComplete", parts.hold),
+        ]
     elif parts.talk:
         events.append((hang_up, "tTalk", parts.talk))
     if parts.talk:
         events.append((complete_at, "tTalkComplete", parts.talk))
         if rng.random() < 0.08:
             _add_transfer(rng, hang_up, events)
+
+
+def _wrap_up_ms(rng: random.Random) -> int:
+    if rng.random() < 0.9:
+        return int(rng.expovariate(1 / 45_000)) + 1_003
+    return 0
 
 
 def _add_transfer(rng: random.Random, at: int, events: list[Event]) -> None:

@@ -32,13 +32,18 @@ def statuses(day: Workday) -> tuple[Stretch, ...]:
 def _pieces(day: Workday) -> Iterator[Stretch]:
     """Walk over the instants at which a stretch begins or ends."""
     stretches = [*day.on_duty, *map(_busy, day.sessions)]
-    begins = [(start, 1, status) for status, start, _ in stretches]
-    ends = [(end, -1, status) for status, _, end in stretches]
     holding = dict.fromkeys(STATUSES, 0)
-    for (at, change, status), (until, _, _) in pairwise(sorted([*begins, *ends])):
+    for (at, change, status), (until, _, _) in pairwise(_changes(stretches)):
         holding[status] += change
         if at < until:
             yield _strongest(holding), at, until
+
+
+def _changes(stretches: list[Stretch]) -> list[tuple[int, int, str]]:
+    """List the instants at which a status begins to hold (1) or ends (-1), in order."""
+    begins = [(start, 1, status) for status, start, _ in stretches]
+    ends = [(end, -1, status) for status, _, end in stretches]
+    return sorted([*begins, *ends])
 
 
 def _strongest(holding: dict[str, int]) -> str:

@@ -7,10 +7,10 @@ status.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from asyncreport.emulator.containers import Key, Row, refuse_large, results
+from asyncreport.emulator.containers import Key, Row, results
 from asyncreport.emulator.fields import known_fields, required_names, unknown_value
 from asyncreport.emulator.messages import bad_request
 from asyncreport.emulator.people import shaped_id
@@ -51,13 +51,10 @@ def _refuse_short(granularity: str) -> None:
         raise bad_request(template, field="granularity", value=granularity)
 
 
-def evaluate_users(
-    query: Query, world: World, *, divisions: frozenset[str] | None = None, max_rows: int = 0
-) -> dict[str, Any]:
-    """Add up the statuses of the users of these divisions (None: all).
-
-    Raise ApiError for more than `max_rows` rows (0: no limit).
-    """
+def count_statuses(
+    query: Query, world: World, divisions: frozenset[str] | None = None
+) -> dict[Key, Cells]:
+    """Add up, by user, bucket and status, the ms of the users of these divisions (None: all)."""
     groups: dict[Key, Cells] = {}
     users = _asked_users(query, world, divisions)
     for span in world.statuses(query.start, query.end, users):
@@ -65,7 +62,11 @@ def evaluate_users(
         for bucket, ms in _pieces(query, span):
             cell = cells.setdefault(bucket, {})
             cell[span.status] = cell.get(span.status, 0) + ms
-    refuse_large(max_rows, groups)
+    return groups
+
+
+def write_statuses(query: Query, world: World, groups: Mapping[Key, Cells]) -> dict[str, Any]:
+    """Write what was added up as the response."""
     rows: dict[Key, Row] = {}
     for key, cells in groups.items():
         rows[key] = {bucket: _metrics(cell) for bucket, cell in cells.items()}

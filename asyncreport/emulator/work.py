@@ -39,6 +39,12 @@ def workday(seed: int, person: Person, day: int) -> Workday:
     opening = _local(day, person.shift)
     if rng.random() < 0.06:  # ill, on holiday, in training
         return _absence(duty_rng, opening)
+    return _attendance(rng, duty_rng, person, opening)
+
+
+def _attendance(
+    rng: random.Random, duty_rng: random.Random, person: Person, opening: int
+) -> Workday:
     begin = opening + rng.randrange(9 * _MINUTE)
     end = begin + rng.randrange(7 * _HOUR, 8 * _HOUR)
     sessions, meal = _shift(rng, person, begin, end)
@@ -58,12 +64,16 @@ def _shift(
     while at < end:
         session, busy_ms = agent_session(rng, person, at)
         sessions.append(session)
-        at += busy_ms + int(rng.expovariate(1 / 300_000)) + 5_000
+        at += busy_ms + _pause_ms(rng)
         if meal_due <= at < end:
             meal = (at, at + rng.randrange(25 * _MINUTE, 45 * _MINUTE))
             at = meal[1]
             meal_due = end  # one meal a day
     return sessions, meal
+
+
+def _pause_ms(rng: random.Random) -> int:
+    return int(rng.expovariate(1 / 300_000)) + 5_000
 
 
 def _on_duty(

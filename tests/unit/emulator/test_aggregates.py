@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from asyncreport.core.timeline import DAY, HOUR, MINUTE, iso, parse_iso
-from asyncreport.emulator.aggregates import evaluate
+from asyncreport.emulator.aggregates import count, write
+from asyncreport.emulator.containers import refuse_large
 from asyncreport.emulator.messages import ApiError
 from asyncreport.emulator.query import parse_query
 from asyncreport.emulator.sessions import Session
@@ -51,7 +52,10 @@ def _ask(
     **given: Any,
 ) -> dict[str, Any]:
     body = {"interval": f"{iso(start)}/{iso(end)}", "metrics": METRICS, **given}
-    return evaluate(parse_query(body), world, max_rows=max_rows)
+    query = parse_query(body)
+    groups = count(query, world)
+    refuse_large(max_rows, groups)
+    return write(query, groups)
 
 
 def _read(*answers: dict[str, Any]) -> Totals:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from asyncreport.emulator.aggregates import evaluate
+from asyncreport.emulator.aggregates import count, write
 from asyncreport.emulator.messages import ApiError
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.query import parse_query
@@ -23,6 +23,12 @@ QUERY: dict[str, Any] = {
 }
 #: 2026-03-03T06:00:00Z
 EPOCH = 1_772_517_600
+
+
+def _response(divisions: frozenset[str] | None = None) -> dict[str, Any]:
+    """Return the response to the query without a job."""
+    query = parse_query(QUERY)
+    return write(query, count(query, WORLD, divisions))
 
 
 def _jobs(**options: Any) -> QueryJobs:
@@ -78,7 +84,7 @@ def test_a_job_is_queued_then_pending_then_fulfilled_by_the_vendors_form() -> No
 def test_the_pages_hold_what_the_query_answers(size: int | None) -> None:
     jobs = _jobs()
     pages = _pages(jobs, _submit(jobs, pageSize=size))
-    assert _pieces(*pages) == _pieces(evaluate(parse_query(QUERY), WORLD))
+    assert _pieces(*pages) == _pieces(_response())
     assert all(len(_pieces(page)) == (size or 1000) for page in pages[:-1])
     assert all(page["results"] for page in pages)
 
@@ -101,7 +107,7 @@ def test_an_empty_page_has_a_cursor_and_no_results() -> None:
     jobs = _jobs(empty_pages=True)
     pages = _pages(jobs, _submit(jobs, pageSize=10))
     assert [page for page in pages if "results" not in page] == [{"cursor": pages[-2]["cursor"]}]
-    assert _pieces(*pages) == _pieces(evaluate(parse_query(QUERY), WORLD))
+    assert _pieces(*pages) == _pieces(_response())
 
 
 def test_nothing_found_is_one_page_of_nothing() -> None:
@@ -203,12 +209,12 @@ def test_a_job_sees_the_divisions_of_its_client_only() -> None:
     home = frozenset((WORLD.divisions[0].id,))
     jobs = QueryJobs(WORLD, Options(job_polls=0), divisions=home)
     seen = _pieces(*_pages(jobs, _submit(jobs)))
-    assert seen == _pieces(evaluate(parse_query(QUERY), WORLD, divisions=home))
-    assert seen != _pieces(evaluate(parse_query(QUERY), WORLD))
+    assert seen == _pieces(_response(home))
+    assert seen != _pieces(_response())
 
 
 def test_a_query_job_of_too_many_rows_fails_and_says_so() -> None:
-    pieces = _pieces(evaluate(parse_query(QUERY), WORLD))
+    pieces = _pieces(_response())
     rows = len({(str(group), entry["interval"]) for group, entry in pieces})
     for most, state in ((rows - 1, "FAILED"), (rows, "FULFILLED")):
         jobs = _jobs(job_rows=most)
