@@ -92,7 +92,7 @@ async def run_job(
             pull = Pull(job, state, connections, now, watch)
             current = _Run(job, state, connections, now, say, unknown, pull)
             files = await current.bring_up_to_date(choices)
-            summary = current.summarize(files, members, started=started)
+            summary = current.summarize(files, members, elapsed=time.monotonic() - started)
             _remember(job, members, summary)
         write_json(state.folder / "summary.json", summary)
     return summary
@@ -311,15 +311,15 @@ class _Run:
             )
 
     def summarize(
-        self, files: Mapping[Path, WrittenFile], members: Members, *, started: float
+        self, files: Mapping[Path, WrittenFile], members: Members, *, elapsed: float
     ) -> Summary:
-        """Describe what the run did; `started` is in seconds of the monotonic clock."""
+        """Describe what the run did; `elapsed` is in seconds."""
         counts = self.connections.counts
         return Summary(
             job=self.job.name,
             range=str(self.job.interval),
             started=iso(self.now),
-            elapsed_sec=round(time.monotonic() - started, 3),
+            elapsed_sec=round(elapsed, 3),
             complete=self._complete,
             partial=bool(files) and self._partial,
             records=self._count_records(files),

@@ -1,4 +1,4 @@
-"""The bench measures what it says: the emulator's own answers are served, and rows are held against the truth."""
+"""The bench measures what it says: it serves the emulator's responses and checks the rows."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def bearer(server: Server) -> dict[str, str]:
     return {**_JSON, "authorization": f"Bearer {found['access_token']}"}
 
 
-def test_the_load_server_answers_every_query_as_the_emulator_does(server: Server) -> None:
+def test_the_load_server_responds_to_every_query_as_the_emulator_does(server: Server) -> None:
     server.reset(latency=0.0)
     headers, cloud = (
         bearer(server),
@@ -88,7 +88,7 @@ def test_the_load_server_answers_every_query_as_the_emulator_does(server: Server
     assert counts["crowd"] == 1
 
 
-def test_the_load_server_holds_every_client_to_the_limit(server: Server) -> None:
+def test_the_load_server_limits_every_client(server: Server) -> None:
     server.reset(latency=0.0, limit=2)
     headers, body = bearer(server), json.dumps(next(pull.queries(LOAD.asked(server)))).encode()
     for _ in range(2):
@@ -103,7 +103,7 @@ def test_the_load_server_holds_every_client_to_the_limit(server: Server) -> None
 
 
 @pytest.mark.parametrize("number", range(2))
-def test_asyncreport_asks_the_grid_that_its_peers_ask_and_is_judged_clean(
+def test_asyncreport_sends_the_queries_of_its_peers_and_its_rows_are_right(
     server: Server, tmp_path: Path, number: int
 ) -> None:
     side = sides(None)[number]
@@ -137,7 +137,7 @@ def test_the_rows_that_the_peers_share_are_right(server: Server, tmp_path: Path)
     assert LOAD.judge([tmp_path / "out.jsonl"]).missing == len(found) - len(first_days) > 0
 
 
-def test_what_is_missing_twice_changed_or_torn_is_found(server: Server, tmp_path: Path) -> None:
+def test_missing_doubled_changed_and_cut_rows_are_found(server: Server, tmp_path: Path) -> None:
     run_here(
         Path(
             sides(None)[0].command(Pull(load=LOAD, server=server, folder=tmp_path, days=LOAD.days))[
@@ -152,7 +152,7 @@ def test_what_is_missing_twice_changed_or_torn_is_found(server: Server, tmp_path
     assert LOAD.judge([out]) == Verdict(right=len(LOAD.truth) - 2, wrong=2, missing=1, twice=1)
 
 
-def test_a_run_is_measured_and_a_killed_one_is_finished_by_the_next(server: Server) -> None:
+def test_a_run_is_measured_and_the_next_run_finishes_a_killed_one(server: Server) -> None:
     ours = sides(None)[0]
     terms = contest.Terms(load=LOAD, server=server, latency=0.0, days=LOAD.days)
     run = contest.must(ours, terms)
@@ -165,7 +165,7 @@ def test_a_run_is_measured_and_a_killed_one_is_finished_by_the_next(server: Serv
     assert killed.complete
 
 
-def test_a_contender_that_fails_is_told_with_its_own_words(server: Server) -> None:
+def test_a_failed_contender_is_reported_with_its_own_message(server: Server) -> None:
     side = Side(
         "broken", lambda _: [sys.executable, "-c", "raise SystemExit('out of order')"], lambda _: []
     )
@@ -175,8 +175,8 @@ def test_a_contender_that_fails_is_told_with_its_own_words(server: Server) -> No
         contest.must(side, terms)
 
 
-def test_the_measure_of_a_command_is_its_own() -> None:
-    """Its exit code, and a peak that is not the one of whoever asks."""
+def test_a_command_is_measured_alone() -> None:
+    """Its exit code, and its own memory peak."""
     command = [
         sys.executable,
         "-S",
@@ -189,13 +189,15 @@ def test_the_measure_of_a_command_is_its_own() -> None:
         "-c",
         "raise SystemExit(3)",
     ]
-    told = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
-    assert told["code"] == 3
-    assert 0 < told["cpu"] < told["seconds"] * 4
-    assert 1 < told["rss_mb"] < 30
+    measured = json.loads(
+        subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+    )
+    assert measured["code"] == 3
+    assert 0 < measured["cpu"] < measured["seconds"] * 4
+    assert 1 < measured["rss_mb"] < 30
 
 
-def test_a_table_is_markdown_with_numbers_to_the_right() -> None:
+def test_a_table_is_markdown_with_numbers_on_the_right() -> None:
     table = markdown(("what", "n", "met"), [("a|b", 1234, True), ("c", 0.5, False)])
     assert table.splitlines() == [
         "| what |     n | met |",
@@ -218,7 +220,7 @@ def ran(cpu: float, rows: int) -> contest.Run:
     )
 
 
-def test_the_cpu_of_a_row_is_what_a_pull_takes_beyond_its_start() -> None:
+def test_the_cpu_of_a_row_excludes_the_start_of_the_process() -> None:
     score = board.Score([ran(3.0, 201), ran(9.0, 201), ran(5.0, 201)], ran(1.0, 1))
     assert (score.cpu, score.per_row, round(score.start, 6)) == (5.0, 0.02, 0.98)
     quicker = board.Score([ran(1.0, 201)], ran(0.5, 1))
@@ -236,21 +238,21 @@ def test_the_cpu_of_a_row_is_what_a_pull_takes_beyond_its_start() -> None:
     assert [cell.strip() for cell in table[3].split("|")[1:4]] == ["peer", "10.0", "5.00"]
 
 
-def test_a_contest_within_a_limit_tells_what_each_met(server: Server) -> None:
+def test_a_contest_with_a_limit_reports_the_result_of_each(server: Server) -> None:
     terms = contest.Terms(load=LOAD, server=server, latency=0.0, limit=1000, days=LOAD.days)
     head, _, line = board.limits(sides(None)[:1], terms).splitlines()
-    told = dict(
+    cells = dict(
         zip(
             [cell.strip() for cell in head.split("|")],
             [cell.strip() for cell in line.split("|")],
             strict=True,
         )
     )
-    names = 2  # of those who have records, and of a listed one who has none
-    assert (told["who"], told["requests"], told["429s"], told["exit code"]) == (
+    names = 2  # of users with records, and of a listed user without records
+    assert (cells["who"], cells["requests"], cells["429s"], cells["exit code"]) == (
         "asyncreport",
         str(LOAD.days + names),
         "0",
         "0",
     )
-    assert told["rows: right, missing, twice, wrong"] == f"{len(LOAD.truth)}, 0, 0, 0"
+    assert cells["rows: right, missing, twice, wrong"] == f"{len(LOAD.truth)}, 0, 0, 0"

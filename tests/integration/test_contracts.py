@@ -1,4 +1,4 @@
-"""Each contract's export equals the emulator's truth: through faults, small pages, groups cut by a page's border, lost query jobs."""
+"""The export of each contract equals the emulator's truth, also with faults and small pages."""
 
 from __future__ import annotations
 
@@ -45,15 +45,18 @@ def truth(**rest: Any) -> list[dict[str, Any]]:
 
 
 def by_seconds(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Say of the truth what the entities contract knows: handle time is talk and wrap-up, and hold is unknown."""
-    kept = []
+    """Reduce the truth to what the entities contract knows.
+
+    Handle time is talk plus wrap-up; hold time is unknown.
+    """
+    reduced = []
     for row in found:
         total = Decimal(str(row["total_talk_time_sec"])) + Decimal(str(row["total_wrap_up_sec"]))
         handled = row["handled_count"]
         average = (
             float((total / handled).quantize(Decimal("0.01"), ROUND_HALF_UP)) if handled else None
         )
-        kept.append(
+        reduced.append(
             {
                 **row,
                 "total_hold_time_sec": None,
@@ -61,11 +64,11 @@ def by_seconds(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "avg_handle_time_sec": average,
             }
         )
-    return kept
+    return reduced
 
 
 def without_hold_alone(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Leave out the buckets in which nothing but hold was reported: this contract cannot know of them."""
+    """Leave out buckets with hold time only: this contract does not report them."""
     return [
         row
         for row in found
@@ -77,7 +80,10 @@ def without_hold_alone(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_query_jobs_give_the_bytes_of_aggregates(
     emulator: Handle, tmp_path: Path, most: int
 ) -> None:
-    """Pages of one bucket, of some, of everything; groups go on over a page's border, and empty pages come between."""
+    """With pages of 1 bucket, 7 buckets or everything, and empty pages between them.
+
+    A group may continue on the next page.
+    """
     export(
         tmp_path / "sync", emulator, split_by=["media_type"], range={**RANGE, "end": "2024-01-10"}
     )
@@ -99,7 +105,7 @@ def test_query_jobs_give_the_bytes_of_aggregates(
 
 
 @pytest.mark.parametrize("fates", [["expire"], ["vanish"], ["lapse"], ["cancel", "expire"]])
-def test_a_query_job_that_is_lost_is_submitted_anew(tmp_path: Path, fates: list[str]) -> None:
+def test_a_lost_query_job_is_submitted_again(tmp_path: Path, fates: list[str]) -> None:
     with emulator_process(
         agents=16,
         seed=11,
@@ -114,7 +120,7 @@ def test_a_query_job_that_is_lost_is_submitted_anew(tmp_path: Path, fates: list[
     assert canonical(found) == canonical(truth())
 
 
-def test_a_query_job_that_fails_is_told(tmp_path: Path) -> None:
+def test_a_failed_query_job_is_reported(tmp_path: Path) -> None:
     with emulator_process(
         agents=16, seed=11, requests_per_minute=0, job_fates=["fail"], **QUICK
     ) as emulator:
@@ -127,7 +133,7 @@ def test_a_query_job_that_fails_is_told(tmp_path: Path) -> None:
     assert "the query job failed: " in result.err
 
 
-def test_an_interrupted_run_leaves_no_query_job_behind(tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_no_query_job(tmp_path: Path) -> None:
     with emulator_process(agents=16, seed=11, requests_per_minute=0, job_polls=10_000) as emulator:
         path = write_job(tmp_path, emulator, range={**RANGE, "chunk": "P1D"}, contract="query-jobs")
         with start("run", str(path), cwd=tmp_path) as process:
@@ -181,7 +187,7 @@ def test_entities_of_local_days_and_of_listed_users_are_exact(
     assert canonical(found) == canonical(without_hold_alone(by_seconds(expected)))
 
 
-def test_a_page_token_that_leads_back_ends_the_run(tmp_path: Path) -> None:
+def test_a_cursor_that_leads_back_ends_the_run(tmp_path: Path) -> None:
     with emulator_process(
         agents=16, seed=11, requests_per_minute=0, most_per_page=5, repeat_cursor=True
     ) as emulator:
@@ -195,7 +201,7 @@ def test_a_page_token_that_leads_back_ends_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("contract", ["query-jobs", "entities"])
-def test_a_stormy_wire_changes_nothing(emulator: Handle, tmp_path: Path, contract: str) -> None:
+def test_faults_do_not_change_the_records(emulator: Handle, tmp_path: Path, contract: str) -> None:
     storm: list[dict[str, Any]] = [
         {"status": 503},
         {"reset": "body"},
@@ -218,7 +224,7 @@ def test_a_stormy_wire_changes_nothing(emulator: Handle, tmp_path: Path, contrac
 def occupancies(
     begin: datetime, end: datetime, granularity: str, zone: str
 ) -> dict[tuple[str, str], dict[str, int]]:
-    """Add up the raw statuses by user and bucket, cut at the buckets' edges; ms."""
+    """Add up the raw statuses by user and bucket, split at bucket edges; ms."""
     found: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for span in WORLD.statuses(ms(begin), ms(end)):
         at = span.start
@@ -242,7 +248,10 @@ def occupancies(
 def test_occupancy_equals_the_truth_to_4_places(
     emulator: Handle, tmp_path: Path, granularity: str, zone: str, users: list[str] | None
 ) -> None:
-    """Each status a record, off queue alone none; the handled interactions beside them are those of a run without occupancy."""
+    """A bucket with off-queue time only has no record.
+
+    The handled interactions are those of a run without occupancy.
+    """
     when = {
         "start": "2024-01-08",
         "end": "2024-01-11",
@@ -293,7 +302,7 @@ def test_occupancy_equals_the_truth_to_4_places(
         assert round(row["off_queue_sec"] * 1000) == times["OFF_QUEUE"]
 
 
-def test_quarter_hours_of_occupancy_that_are_refused_name_the_half_hour(tmp_path: Path) -> None:
+def test_refused_quarter_hours_of_occupancy_suggest_half_hours(tmp_path: Path) -> None:
     with emulator_process(
         agents=4, seed=11, requests_per_minute=0, half_hours_only=True
     ) as emulator:
@@ -319,7 +328,7 @@ def test_further_metrics_are_counted_and_summed_exactly(emulator: Handle, tmp_pa
         metric: "".join(f"_{char.lower()}" if char.isupper() else char for char in metric)
         for metric in metrics
     }
-    told = {
+    reported = {
         (row["user_id"], row["interval_start"], metric): [
             row[f"{name}_count"],
             row[f"{name}_sum_ms"],
@@ -328,13 +337,13 @@ def test_further_metrics_are_counted_and_summed_exactly(emulator: Handle, tmp_pa
         for metric, name in names.items()
         if row[f"{name}_count"]
     }
-    assert told == dict(sums)
+    assert reported == dict(sums)
 
 
 def test_a_stale_part_of_everyone_keeps_its_occupancy_when_the_job_lists_users(
     emulator: Handle, tmp_path: Path
 ) -> None:
-    """It is asked again whole, statuses of everyone included, though nobody wants all of them any more."""
+    """It is fetched again as a whole, with the statuses of everyone."""
     soon = parse_iso("2024-01-15T06:00Z")
     sections: dict[str, Any] = {
         "range": RANGE,
@@ -351,7 +360,7 @@ def test_a_stale_part_of_everyone_keeps_its_occupancy_when_the_job_lists_users(
     assert (tmp_path / "out.jsonl").read_bytes() == first
 
 
-def test_a_gateway_without_a_directory_can_be_asked_for_everyone(
+def test_a_gateway_without_a_directory_can_export_everyone(
     emulator: Handle, tmp_path: Path
 ) -> None:
     emulator.faults([{"match": {"path": "/api/v2/users"}, "do": {"status": 404}}])

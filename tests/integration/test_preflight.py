@@ -1,4 +1,4 @@
-"""Jobs whose state lies side by side: none replaces another's file, and one that was renamed finds its way."""
+"""Jobs with state folders next to each other: no job replaces a file of another job."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def job(folder: Path, emulator: Handle, name: str, **sections: Any) -> Path:
 
 
 def test_a_file_that_another_job_wrote_is_not_replaced(emulator: Handle, tmp_path: Path) -> None:
-    """Under whatever name it is reached; no request is sent and no folder made."""
+    """By its own path or through a link; no request is sent and no folder is created."""
     run_here(job(tmp_path, emulator, "a"))
     (tmp_path / "link").symlink_to(tmp_path)
     before, seen = (tmp_path / "out.jsonl").stat(), len(emulator.log())
@@ -45,10 +45,10 @@ def test_a_file_that_another_job_wrote_is_not_replaced(emulator: Handle, tmp_pat
     assert not (tmp_path / ".asyncreport" / "b").exists()
 
 
-def test_a_team_s_file_that_is_the_output_itself_is_refused(
+def test_a_team_file_with_the_path_of_the_main_output_is_refused(
     emulator: Handle, tmp_path: Path
 ) -> None:
-    """One path relative to the current directory, the other whole."""
+    """One path is relative to the current directory, the other is absolute."""
     output, seen = (
         {"path": "all.jsonl", "per_team": str(tmp_path / "{team}.jsonl")},
         len(emulator.log()),
@@ -58,7 +58,7 @@ def test_a_team_s_file_that_is_the_output_itself_is_refused(
     assert f"are the same file, {tmp_path}/all.jsonl; give one of them another path" in result.err
 
 
-def test_a_job_that_was_renamed_goes_on_once_its_folder_is(
+def test_a_renamed_job_continues_after_its_folder_is_renamed(
     emulator: Handle, tmp_path: Path
 ) -> None:
     run_here(job(tmp_path, emulator, "a"))
@@ -69,7 +69,7 @@ def test_a_job_that_was_renamed_goes_on_once_its_folder_is(
     assert run_here(path).chunks_fetched == 0
 
 
-def test_a_file_that_was_moved_away_or_that_two_jobs_wrote_in_turn_is_the_last_one_s(
+def test_a_file_that_two_jobs_wrote_belongs_to_the_last_one(
     emulator: Handle, tmp_path: Path
 ) -> None:
     first = job(tmp_path, emulator, "a").rename(tmp_path / "a.yaml")
@@ -87,7 +87,7 @@ def test_a_file_that_was_moved_away_or_that_two_jobs_wrote_in_turn_is_the_last_o
 def test_jobs_with_files_of_their_own_do_not_disturb_each_other(
     emulator: Handle, tmp_path: Path
 ) -> None:
-    """Nor does a neighbour's memory that cannot be read."""
+    """The state folder of another job may even be unreadable."""
     run_here(job(tmp_path, emulator, "a"))
     (tmp_path / ".asyncreport" / "c").mkdir()
     (tmp_path / ".asyncreport" / "c" / "outputs.json").write_text("garbage")
@@ -96,20 +96,20 @@ def test_jobs_with_files_of_their_own_do_not_disturb_each_other(
     ).complete
 
 
-def test_the_file_of_a_team_that_was_renamed_is_told_once_and_another_job_may_have_it(
+def test_the_file_of_a_renamed_team_is_reported_once_and_another_job_may_write_it(
     emulator: Handle, tmp_path: Path
 ) -> None:
     output = {"path": str(tmp_path / "all.jsonl"), "per_team": str(tmp_path / "{team}.jsonl")}
     run_here(job(tmp_path, emulator, "a", output=output, teams=[{"name": "old"}]))
     path = job(tmp_path, emulator, "a", output=output, teams=[{"name": "new"}])
-    renamed, again = (call("run", str(path), cwd=tmp_path).err for _ in range(2))
+    first, second = (call("run", str(path), cwd=tmp_path).err for _ in range(2))
     assert (
         f"{tmp_path}/old.jsonl: an earlier run wrote it; this job does not write it any more"
-        in renamed
+        in first
     )
-    assert "a: nothing to fetch, 1 part reused" in renamed
-    assert "old.jsonl" not in again
-    assert again.startswith("a: nothing to do, 1 part reused")
+    assert "a: nothing to fetch, 1 part reused" in first
+    assert "old.jsonl" not in second
+    assert second.startswith("a: nothing to do, 1 part reused")
     assert run_here(
         job(tmp_path, emulator, "b", output={"path": str(tmp_path / "old.jsonl")})
     ).complete

@@ -40,7 +40,7 @@ def order(row: dict[str, Any]) -> tuple[Any, ...]:
 def test_a_whole_organisation_over_a_month_by_the_hour_is_exact(
     emulator: Handle, tmp_path: Path
 ) -> None:
-    """None missing, none twice, sums exact in milliseconds, those without a user included."""
+    """No record is missing or doubled; sums are exact in milliseconds, also without a user."""
     summary = run_here(
         write_job(tmp_path, emulator, range=span("2024-01-01", "2024-02-01", "PT1H"))
     )
@@ -146,7 +146,7 @@ def test_splits_and_filters_are_exact(emulator: Handle, tmp_path: Path) -> None:
 def test_teams_that_overlap_and_everyone_are_each_complete(
     emulator: Handle, tmp_path: Path
 ) -> None:
-    """In one file in the order of the job, and in a file for each team; whoever is in two teams is asked for once."""
+    """In one file in the order of the job, and in a file for each team."""
     ids = [person.id for person in WORLD.people]
     teams: list[tuple[str, list[str] | None]] = [
         ("sales", ids[5:15]),
@@ -186,10 +186,8 @@ def test_teams_that_overlap_and_everyone_are_each_complete(
         assert of_team == [row for row in found if row["team"] == name]
 
 
-def test_two_organisations_in_one_job_keep_to_their_own_users(
-    emulator: Handle, tmp_path: Path
-) -> None:
-    """The same user ids on both sides, for the second emulator has the same seed and fewer agents."""
+def test_two_organisations_in_one_job_are_not_mixed(emulator: Handle, tmp_path: Path) -> None:
+    """Both have the same user ids: the second emulator has the same seed and fewer agents."""
     with emulator_process(agents=3, seed=7, requests_per_minute=0) as second:
         users = [person.id for person in WORLD.people[:6]]
         job = write_job(
@@ -209,10 +207,10 @@ def test_two_organisations_in_one_job_keep_to_their_own_users(
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_bytes_depend_neither_on_batches_nor_on_chunks_nor_on_the_history_of_runs(
+def test_the_bytes_do_not_depend_on_batches_or_chunks_or_earlier_runs(
     emulator: Handle, tmp_path: Path, seed: int
 ) -> None:
-    """A range that grew, teams that changed, other chunk lengths: the file is the one that a fresh run writes."""
+    """After longer ranges, other teams and other chunk lengths, a fresh run writes the same."""
     rng = random.Random(seed)
     ids = [person.id for person in WORLD.people]
     final = {
@@ -239,7 +237,7 @@ def test_the_bytes_depend_neither_on_batches_nor_on_chunks_nor_on_the_history_of
     assert (aged / "out.jsonl").read_bytes() == (fresh / "out.jsonl").read_bytes()
 
 
-def test_a_job_that_turns_to_everyone_and_back_stays_exact(
+def test_a_job_that_changes_to_everyone_and_back_stays_exact(
     emulator: Handle, tmp_path: Path
 ) -> None:
     ids = [person.id for person in WORLD.people]

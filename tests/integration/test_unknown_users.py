@@ -1,4 +1,7 @@
-"""A listed user whom neither the records nor the directory know is named by check, run and verify, and costs one request a month."""
+"""A listed user that the directory does not know and that has no records is reported.
+
+By check, run and verify. The directory is asked about such a user once a month.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, call, rows, run_here, write_job
 
 RANGE = {"start": "2024-01-15", "end": "2024-01-16"}
-#: one has the last digits of an id turned round; the other works, though on another day
+#: the last two digits of a real id, swapped
 USERS = [person.id for person in World(agents=6, seed=5).people]
 MISTYPED = f"{USERS[0][:-2]}{USERS[0][:-3:-1]}"
 
@@ -38,20 +41,20 @@ def job(folder: Path, emulator: Handle, **sections: object) -> Path:
     )
 
 
-def asked_for_names(emulator: Handle) -> int:
+def name_requests(emulator: Handle) -> int:
     return sum(entry["path"].startswith("/api/v2/users") for entry in emulator.log())
 
 
-def test_check_names_it(emulator: Handle, tmp_path: Path) -> None:
+def test_check_reports_an_unknown_user(emulator: Handle, tmp_path: Path) -> None:
     result = call("check", str(job(tmp_path, emulator)), cwd=tmp_path)
     assert result.code == 0
     assert (
-        f"WARN  default: 1 listed user is unknown to the directory: {MISTYPED}; compare with Admin > People\n"
-        in result.out
+        f"WARN  default: 1 listed user is unknown to the directory: {MISTYPED}; "
+        "compare with Admin > People\n" in result.out
     )
 
 
-def test_check_says_that_all_are_known(emulator: Handle, tmp_path: Path) -> None:
+def test_check_reports_that_all_users_are_known(emulator: Handle, tmp_path: Path) -> None:
     path = job(tmp_path, emulator, teams=[{"name": "sales", "users": USERS}])
     assert (
         "OK    default: 6 listed users found in the directory\n"
@@ -59,7 +62,9 @@ def test_check_says_that_all_are_known(emulator: Handle, tmp_path: Path) -> None
     )
 
 
-def test_every_run_and_every_verification_names_it(emulator: Handle, tmp_path: Path) -> None:
+def test_every_run_and_every_verification_reports_an_unknown_user(
+    emulator: Handle, tmp_path: Path
+) -> None:
     path = job(tmp_path, emulator)
     for _ in range(2):
         result = call("run", str(path), cwd=tmp_path)
@@ -73,7 +78,7 @@ def test_every_run_and_every_verification_names_it(emulator: Handle, tmp_path: P
     assert f"WARN  default: 1 listed user is unknown to the directory: {MISTYPED}; " in result.out
 
 
-def test_a_known_user_without_work_needs_no_word(emulator: Handle, tmp_path: Path) -> None:
+def test_a_known_user_without_records_is_not_reported(emulator: Handle, tmp_path: Path) -> None:
     path = job(
         tmp_path,
         emulator,
@@ -85,18 +90,18 @@ def test_a_known_user_without_work_needs_no_word(emulator: Handle, tmp_path: Pat
 
 
 def test_the_directory_is_asked_once_a_month(emulator: Handle, tmp_path: Path) -> None:
-    """For the names of who has records, and for who has none."""
+    """One request for users with records, and one for listed users without records."""
     path = job(tmp_path, emulator)
-    before = asked_for_names(emulator)
+    before = name_requests(emulator)
     run_here(path)
-    assert asked_for_names(emulator) == before + 2
+    assert name_requests(emulator) == before + 2
     run_here(path, now=NOW + 29 * DAY)
-    assert asked_for_names(emulator) == before + 2
+    assert name_requests(emulator) == before + 2
     run_here(path, now=NOW + 31 * DAY)
-    assert asked_for_names(emulator) == before + 4
+    assert name_requests(emulator) == before + 4
 
 
-def test_an_id_that_the_directory_refuses_costs_nobody_a_name(
+def test_an_id_that_the_directory_refuses_does_not_cost_other_users_their_names(
     emulator: Handle, tmp_path: Path
 ) -> None:
     path = job(tmp_path, emulator)
