@@ -1,4 +1,4 @@
-"""Teams that are looked up: by id and by name, of every kind, complete, each agent asked for once, newcomers alone anew."""
+"""Teams of every kind, looked up by id and name: complete, and no user is fetched twice."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def emulator() -> Iterator[Handle]:
 
 @pytest.fixture
 def moved(emulator: Handle) -> Iterator[Handle]:
-    """Give an emulator whose teams a test may change."""
+    """Start an emulator whose teams a test may change."""
     yield emulator
     for kind in ("group", "team", "queue"):
         for roster in ROSTERS.of(kind):
@@ -50,7 +50,7 @@ def listed(roster: Roster) -> list[str]:
 
 
 def queried(emulator: Handle, since: int) -> Counter[tuple[str, str]]:
-    """Count how often each user was asked for in each interval."""
+    """Count how often each user was requested in each interval."""
     seen = emulator.log()[since:]
     return Counter(
         (entry["interval"], user)
@@ -83,7 +83,7 @@ def lookups() -> list[tuple[str, dict[str, str], Roster]]:
 
 @pytest.mark.parametrize("most", [0, 13])
 def test_teams_of_hundreds_by_every_kind_of_lookup_are_complete(tmp_path: Path, most: int) -> None:
-    """With overlaps and leavers; each file complete, every name right, no agent asked for twice in an interval."""
+    """With overlaps and users who left; all files and names are right, no user is fetched twice."""
     with emulator_process(
         agents=480, seed=4, requests_per_minute=0, most_per_page=most
     ) as emulator:
@@ -114,7 +114,7 @@ def test_teams_of_hundreds_by_every_kind_of_lookup_are_complete(tmp_path: Path, 
     assert summary.members == {}
 
 
-def test_who_joins_or_leaves_costs_requests_for_that_member_alone(
+def test_after_a_change_of_members_only_new_members_are_fetched(
     moved: Handle, tmp_path: Path
 ) -> None:
     team = named("team", "Sales")
@@ -156,10 +156,10 @@ def sections(**rest: Any) -> dict[str, Any]:
     }
 
 
-def test_a_team_that_cannot_be_looked_up_is_told_before_the_pull_and_the_others_are_pulled(
+def test_a_failed_look_up_is_reported_first_and_the_other_teams_are_fetched(
     emulator: Handle, tmp_path: Path
 ) -> None:
-    """Two groups bear the name: the message lists their ids. No output is written unless partial output is allowed."""
+    """Two groups have the name; the message lists their ids. No output is written."""
     job = write_job(tmp_path, emulator, **sections())
     result = call("run", str(job), cwd=tmp_path)
     assert result.code == 1
@@ -189,7 +189,7 @@ def test_strict_stops_before_the_first_query(emulator: Handle, tmp_path: Path) -
         ({"team": "billing east"}, "Billing East"),
     ],
 )
-def test_a_name_or_an_id_that_nothing_has_is_told(
+def test_an_unknown_name_or_id_is_reported(
     emulator: Handle, tmp_path: Path, selector: dict[str, str], words: str
 ) -> None:
     result = call(
@@ -201,7 +201,7 @@ def test_a_name_or_an_id_that_nothing_has_is_told(
     assert words in result.err.splitlines()[0]
 
 
-def test_queue_names_stand_beside_their_ids_and_a_deleted_queue_has_none(tmp_path: Path) -> None:
+def test_queue_names_are_next_to_their_ids_and_a_deleted_queue_has_none(tmp_path: Path) -> None:
     gone = next(queue for queue in WORLD.queues if queue.name != "Sales")
     with emulator_process(
         agents=480, seed=4, requests_per_minute=0, deleted_queues=[gone.name]
@@ -226,7 +226,7 @@ def test_queue_names_stand_beside_their_ids_and_a_deleted_queue_has_none(tmp_pat
     assert list(found[0])[2:5] == ["user_name", "queue_id", "queue_name"]
 
 
-def test_users_whom_the_directory_has_forgotten_stay_ids(tmp_path: Path) -> None:
+def test_users_who_are_unknown_to_the_directory_stay_ids(tmp_path: Path) -> None:
     deleted = [person.id for person in WORLD.people if person.state == "deleted"]
     month = {"start": "2023-01-01", "end": "2024-01-01", "granularity": "P1M"}
     with emulator_process(agents=480, seed=4, requests_per_minute=0, purged=True) as emulator:
@@ -252,8 +252,8 @@ def test_a_split_by_divisions_warns_that_its_rows_do_not_add_up(
     for command in ("plan", "run"):
         result = call(command, str(job), cwd=tmp_path)
         assert (
-            "warning: an interaction can have several values of division_id: its records do not add up to the total"
-            in result.out + result.err
+            "warning: an interaction can have several values of division_id: "
+            "its records do not add up to the total" in result.out + result.err
         )
 
 
@@ -278,7 +278,7 @@ def test_a_filter_of_divisions_is_applied(emulator: Handle, tmp_path: Path) -> N
     assert 0 < len(expected) < len(everything)
 
 
-def test_a_run_that_knows_no_team_leaves_the_output_as_it_was(
+def test_a_run_without_any_known_team_does_not_change_the_output(
     moved: Handle, tmp_path: Path
 ) -> None:
     job = write_job(tmp_path, moved, range=DAY, teams=[{"name": "t", "team": "Billing East"}])
@@ -289,8 +289,10 @@ def test_a_run_that_knows_no_team_leaves_the_output_as_it_was(
     assert (tmp_path / "out.jsonl").read_bytes() == before
 
 
-def test_who_joined_is_told_by_the_run_that_shows_it(moved: Handle, tmp_path: Path) -> None:
-    """Not by one before it whose output had gaps."""
+def test_a_new_member_is_reported_by_the_run_that_shows_the_member(
+    moved: Handle, tmp_path: Path
+) -> None:
+    """Not by an earlier run whose output had gaps."""
     team = named("team", "Sales")
     newcomer = next(
         person.id
@@ -314,7 +316,7 @@ def test_who_joined_is_told_by_the_run_that_shows_it(moved: Handle, tmp_path: Pa
     assert run_here(job).members["sales"].joined == [newcomer]
 
 
-def test_a_host_that_is_wrong_is_no_unknown_team(moved: Handle, tmp_path: Path) -> None:
+def test_a_wrong_host_is_not_an_unknown_team(moved: Handle, tmp_path: Path) -> None:
     hosts = {"default": {**connection(moved), "login_url": moved.url + "/elsewhere"}}
     result = call(
         "run",
@@ -333,7 +335,7 @@ def test_a_host_that_is_wrong_is_no_unknown_team(moved: Handle, tmp_path: Path) 
     assert "this is not a token endpoint: check the region or login_url" in result.err
 
 
-def test_a_check_tries_each_team_as_a_run_does(emulator: Handle, tmp_path: Path) -> None:
+def test_check_looks_up_each_team_as_run_does(emulator: Handle, tmp_path: Path) -> None:
     care = named("team", "Customer Care")
     teams = [
         {"name": "care", "team": "Customer Care"},
@@ -348,14 +350,16 @@ def test_a_check_tries_each_team_as_a_run_does(emulator: Handle, tmp_path: Path)
         == f"OK    default: team 'care' (team Customer Care) has {len(listed(care))} members today"
     )
     assert lost.startswith(
-        "FAIL  default: team 'lost' (group Everybody): group 'Everybody': none of the "
+        "FAIL  default: team 'lost' (group Everybody): group 'Everybody': the OAuth client sees "
     )
     assert "did you mean 'Everyone'?" in lost
     assert known == "OK    default: 1 listed user found in the directory"
     assert result.code == 2 == call("run", "--strict", str(path), cwd=tmp_path).code
 
 
-def test_a_check_and_a_run_end_alike_where_the_directory_refuses_a_team(tmp_path: Path) -> None:
+def test_check_and_run_have_the_same_exit_code_if_the_directory_refuses_a_team(
+    tmp_path: Path,
+) -> None:
     with emulator_process(
         agents=4, seed=4, requests_per_minute=0, denied=["groups:team:view"]
     ) as closed:

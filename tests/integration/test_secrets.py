@@ -1,6 +1,6 @@
-"""Secrets are in no log, message, traceback, file, output or `repr`, in whatever way a run ends and whatever a server sends back.
+"""No log, message, traceback, file, output or `repr` has a secret, whatever a server sends back.
 
-The server here is a gateway on loopback that echoes each request in its answer, in one spelling or another.
+The server here is a gateway on loopback that repeats each request in its response.
 """
 
 from __future__ import annotations
@@ -75,16 +75,16 @@ def assert_clean(text: str) -> None:
 
 
 class Gateway:
-    """What the server does; a test sets it."""
+    """What the server does; each test sets it."""
 
     def __init__(self) -> None:
-        #: how a request is answered: (is it for a token, all that came as text) -> status, headers, body
+        #: makes a response: (request for a token?, the request as text) -> status, headers, body
         self.answer: Callable[[bool, str], tuple[int, dict[str, str], bytes]] = lambda _, __: (
             200,
             {},
             b"{}",
         )
-        #: written instead of any answer: HTTP that is none
+        #: sent instead of a response: not valid HTTP
         self.raw: Callable[[str], bytes] | None = None
         #: what came, headers and body
         self.seen: list[str] = []
@@ -122,7 +122,7 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Gateway]:
             self.end_headers()
             self.wfile.write(answer)
 
-        do_GET = do_POST = do_DELETE = do_CONNECT = _serve  # noqa: N815 - the names that the standard library looks for
+        do_GET = do_POST = do_DELETE = do_CONNECT = _serve  # noqa: N815  # names of http.server
 
         def log_message(self, *_: object) -> None:
             pass
@@ -131,7 +131,7 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Gateway]:
     server.daemon_threads = True
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that trusts nobody hangs up
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client may hang up
     gateway.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
@@ -176,7 +176,7 @@ def job(folder: Path, url: str, **sections: Any) -> Path:
     )
 
 
-#: whatever any library says, to standard error, with all that asyncio notices; tracebacks as Python prints them
+#: the logs of all libraries go to standard error, with the debug mode of asyncio
 LOUD = """\
 import logging, runpy, sys
 logging.basicConfig(level=logging.DEBUG, format="%(name)s %(message)s", stream=sys.stderr)
@@ -187,7 +187,7 @@ runpy.run_module("asyncreport", run_name="__main__", alter_sys=True)
 
 
 def loud(*arguments: str, cwd: Path, **extra: str) -> Call:
-    """Run the command line as noisily as can be."""
+    """Run the command line with all logs."""
     there = {**environ(**extra), "PYTHONASYNCIODEBUG": "1", "PYTHONDEVMODE": "1"}
     command = [sys.executable, "-c", LOUD, *arguments]
     done = subprocess.run(
@@ -197,7 +197,7 @@ def loud(*arguments: str, cwd: Path, **extra: str) -> Call:
 
 
 def kept(folder: Path) -> str:
-    """Read all that a run left, the job file and `.env` apart."""
+    """Read all files that a run wrote."""
     return "\n".join(
         each.read_text()
         for each in folder.rglob("*")
@@ -205,11 +205,11 @@ def kept(folder: Path) -> str:
     )
 
 
-# What comes back -----------------------------------------------------------------------------------------------------
+# What comes back ---------------------------------------------------------------------------------
 
 
 def _echo(came: str) -> str:
-    """Say what a request proved itself with, first what it means, then as it came; short, for only the first words are ever shown."""
+    """Repeat the credentials of a request, decoded and as sent; short, because messages are cut."""
     said = [line.partition(": ")[2] for line in came.splitlines() if "uthorization: " in line]
     meant = [
         base64.b64decode(each.split()[1]).decode("latin-1")
@@ -265,7 +265,7 @@ STATUSES = [302, 400, 401, 407, 500]
 
 
 def failures(path: Path, caplog: pytest.LogCaptureFixture) -> str:
-    """Try a connection; give every word of what goes wrong: message, traceback with all causes, and all logs."""
+    """Try a connection; return all text about its failures: messages, tracebacks, causes, logs."""
     found = io.StringIO()
 
     async def main() -> None:
@@ -314,7 +314,7 @@ def test_a_server_that_sends_the_request_back_reveals_nothing(
 
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no backoff wait."""
+    """Make every backoff wait 0 s."""
     monkeypatch.setattr("asyncreport.export.lanes.random", SimpleNamespace(random=lambda: 0.0))
 
 
@@ -356,7 +356,7 @@ QUOTES: dict[str, Callable[[str], Any]] = {
 def test_a_success_that_sends_the_token_back_reveals_nothing(
     gateway: Gateway, tmp_path: Path, name: str, bearer: str
 ) -> None:
-    """Whatever of it our own words would quote."""
+    """Although our own messages quote parts of a response."""
     sample = QUOTES[name]("x")
     contract = (
         "entities" if "entities" in sample else "query-jobs" if "jobId" in sample else "aggregates"
@@ -398,20 +398,21 @@ NO_HTTP: dict[str, Callable[[str], bytes]] = {
         f"HTTP/1.1 200 OK\r\nContent-Length: {' '.join(came.split())}\r\n\r\n".encode()
     ),
     "a chunk's size": lambda came: (
-        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{' '.join(came.split())}\r\n".encode()
-    ),
+        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{' '.join(came.split())}\r\n"
+    ).encode(),
     "a packed body": lambda came: (
-        f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(came.encode())}\r\n\r\n{came}".encode()
-    ),
+        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
+        f"Content-Length: {len(came.encode())}\r\n\r\n{came}"
+    ).encode(),
     "no line at all": lambda came: came.encode(),
 }
 
 
 @pytest.mark.parametrize("name", NO_HTTP)
-def test_what_is_no_http_reveals_nothing(
+def test_invalid_http_reveals_nothing(
     gateway: Gateway, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    """The parser's own words quote it, and a traceback the parser's words."""
+    """The error of the parser quotes it, and a traceback would show that error."""
     gateway.raw = NO_HTTP[name]
     text = failures(job(tmp_path, gateway.url, limits={"max_attempts": 1}), caplog)
     assert "POST /oauth/token: " in text
@@ -483,9 +484,12 @@ def test_a_host_that_cannot_be_reached_reveals_nothing(tmp_path: Path, url: str)
 
 
 def test_a_crash_reveals_nothing(gateway: Gateway, tmp_path: Path) -> None:
-    """A traceback of our own making, in the middle of a request that bears the token."""
+    """An unexpected error while a request with the token is in progress."""
     (tmp_path / "sitecustomize.py").write_text(
-        "from asyncreport.net import client\ndef broken(*_):\n    raise RuntimeError('a mistake')\nclient.problem = broken\n"
+        "from asyncreport.net import client\n"
+        "def broken(*arguments):\n"
+        "    raise RuntimeError('a mistake')\n"
+        "client.problem = broken\n"
     )
     gateway.answer = _told("message", 400, for_token=False)
     result = loud(
@@ -511,7 +515,7 @@ def test_an_error_in_the_job_file_shows_no_value_of_dotenv(
         assert_clean(result.out + result.err)
 
 
-# Who gets them -------------------------------------------------------------------------------------------------------
+# Who gets them -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -533,10 +537,10 @@ def test_no_redirect_is_followed(
 @pytest.mark.parametrize(
     ("status", "answered"), [(407, "the proxy needs credentials"), (403, "403"), (502, "502")]
 )
-def test_a_proxy_gets_its_password_and_tells_it_nobody(
+def test_a_proxy_gets_its_password_and_no_message_shows_it(
     gateway: Gateway, tmp_path: Path, status: int, answered: str
 ) -> None:
-    """A proxy for http sees all that is sent, as its operator can anyway; none of it comes back to the screen."""
+    """A proxy for http sees all that is sent; nothing that it repeats is shown."""
     proxy = gateway.url.replace("http://", f"http://me:{quote(PASSWORD, safe='')}@")
     for body in ("text, URL", "message", "header"):
         gateway.answer = _told(body, status, for_token=True)
@@ -550,7 +554,7 @@ def test_a_proxy_gets_its_password_and_tells_it_nobody(
     assert PROXY_BASIC in gateway.seen[-1]
 
 
-def test_a_tunnel_that_is_refused_tells_nothing(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_refused_tunnel_reveals_nothing(gateway: Gateway, tmp_path: Path) -> None:
     proxy = gateway.url.replace("http://", f"http://me:{quote(PASSWORD, safe='')}@")
     gateway.answer = _told("message", 407, for_token=True)
     path = job(
@@ -569,7 +573,7 @@ def test_a_tunnel_that_is_refused_tells_nothing(gateway: Gateway, tmp_path: Path
 @pytest.mark.skipif(
     shutil.which("openssl") is None, reason="makes its certificate with the openssl command"
 )
-def test_a_server_that_signs_for_itself_gets_nothing_until_it_is_trusted(tmp_path: Path) -> None:
+def test_a_self_signed_server_gets_nothing_until_it_is_trusted(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     make = (
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
@@ -593,7 +597,7 @@ def test_a_server_that_signs_for_itself_gets_nothing_until_it_is_trusted(tmp_pat
     assert_clean(refused.err + trusted.err + kept(tmp_path / ".asyncreport"))
 
 
-# What is in memory ---------------------------------------------------------------------------------------------------
+# What is in memory -------------------------------------------------------------------------------
 
 
 def _is_ours(each: object) -> bool:
@@ -601,7 +605,7 @@ def _is_ours(each: object) -> bool:
 
 
 def _ours() -> list[object]:
-    """Collect every object of a type of ours that lives, and what those refer to."""
+    """Collect all living objects of our types, and what they refer to."""
     found: dict[int, object] = {}
     heap = [each for each in gc.get_objects() if _is_ours(each)]
     while heap:

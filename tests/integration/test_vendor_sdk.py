@@ -1,6 +1,6 @@
-"""The vendor's own SDK reads what the emulator answers: it is the nearest thing to a Genesys Cloud that can be had on loopback.
+"""The vendor's own SDK reads the responses of the emulator, as it reads those of Genesys Cloud.
 
-It needs an interpreter that has PureCloudPlatformClientV2 (of some 170 MB, so no dependency of ours):
+It needs an interpreter with PureCloudPlatformClientV2, which is too large (170 MB) to depend on:
 
     python -m venv sdk && sdk/bin/pip install PureCloudPlatformClientV2
     ASYNCREPORT_SDK_PYTHON=sdk/bin/python python -m pytest tests/integration/test_vendor_sdk.py
@@ -39,7 +39,8 @@ users = sdk.UsersApi(client).get_users(page_size=100, state="any")
 predicates = []
 for user in users.entities:
     predicate = sdk.ConversationAggregateQueryPredicate()
-    predicate.type, predicate.dimension, predicate.operator, predicate.value = "dimension", "userId", "matches", user.id
+    predicate.type, predicate.dimension = "dimension", "userId"
+    predicate.operator, predicate.value = "matches", user.id
     predicates.append(predicate)
 clause = sdk.ConversationAggregateQueryClause()
 clause.type, clause.predicates = "or", predicates
@@ -63,7 +64,8 @@ query.metrics = ["tHandle"]
 
 # A query job, to its last page.
 asked = sdk.ConversationAsyncAggregationQuery()
-asked.interval, asked.granularity, asked.group_by, asked.metrics = query.interval, "PT30M", ["userId"], ["tHandle"]
+asked.interval, asked.granularity = query.interval, "PT30M"
+asked.group_by, asked.metrics = ["userId"], ["tHandle"]
 asked.filter, asked.page_size = query.filter, 7
 job = analytics.post_analytics_conversations_aggregates_jobs(asked).job_id
 states = []
@@ -72,8 +74,13 @@ while "FULFILLED" not in states:
     states.append(status.state)
 pages = [analytics.get_analytics_conversations_aggregates_job_results(job)]
 while pages[-1].cursor:
-    pages.append(analytics.get_analytics_conversations_aggregates_job_results(job, cursor=pages[-1].cursor))
-paged = [m.stats for page in pages for container in page.results or [] for entry in container.data for m in entry.metrics]
+    cursor = pages[-1].cursor
+    pages.append(analytics.get_analytics_conversations_aggregates_job_results(job, cursor=cursor))
+paged = []
+for page in pages:
+    for container in page.results or []:
+        for entry in container.data:
+            paged += [metric.stats for metric in entry.metrics]
 analytics.delete_analytics_conversations_aggregates_job(job)
 try:
     analytics.get_analytics_conversations_aggregates_job(job)
@@ -82,12 +89,14 @@ except ApiException as error:
 
 # Routing statuses, of a hundred users at most.
 status_query = sdk.UserAggregationQuery()
-status_query.interval, status_query.granularity, status_query.group_by = query.interval, "PT30M", ["userId"]
+status_query.interval, status_query.granularity = query.interval, "PT30M"
+status_query.group_by = ["userId"]
 status_query.metrics = ["tAgentRoutingStatus"]
 user_predicates = []
 for user in users.entities:
     predicate = sdk.UserAggregateQueryPredicate()
-    predicate.type, predicate.dimension, predicate.operator, predicate.value = "dimension", "userId", "matches", user.id
+    predicate.type, predicate.dimension = "dimension", "userId"
+    predicate.operator, predicate.value = "matches", user.id
     user_predicates.append(predicate)
 status_query.filter = sdk.UserAggregateQueryFilter()
 status_query.filter.type, status_query.filter.predicates = "or", user_predicates
@@ -117,27 +126,38 @@ def followed(call, *ids):
         found += page.entities
     return found
 
-groups_api, teams_api, routing_api = sdk.GroupsApi(client), sdk.TeamsApi(client), sdk.RoutingApi(client)
-groups, teams, queues = numbered(groups_api.get_groups), followed(teams_api.get_teams), numbered(routing_api.get_routing_queues)
+groups_api, teams_api = sdk.GroupsApi(client), sdk.TeamsApi(client)
+routing_api = sdk.RoutingApi(client)
+groups, teams = numbered(groups_api.get_groups), followed(teams_api.get_teams)
+queues = numbered(routing_api.get_routing_queues)
 by_name = {one.name: one.id for one in [*groups, *teams, *queues]}
+in_group = numbered(groups_api.get_group_members, by_name["Everyone"])
+in_team = followed(teams_api.get_team_members, by_name["Customer Care"])
+in_queue = numbered(routing_api.get_routing_queue_members, by_name["Billing"])
 members = {
-    "Everyone": [user.name for user in numbered(groups_api.get_group_members, by_name["Everyone"])],
-    "Customer Care": [user.id for user in followed(teams_api.get_team_members, by_name["Customer Care"])],
-    "Billing": [member.user.name for member in numbered(routing_api.get_routing_queue_members, by_name["Billing"])],
+    "Everyone": [user.name for user in in_group],
+    "Customer Care": [user.id for user in in_team],
+    "Billing": [member.user.name for member in in_queue],
 }
 authorization = sdk.AuthorizationApi(client)
-permitted = authorization.get_authorization_divisionspermitted_paged_me("analytics:conversationAggregate:view")
+divisions = authorization.get_authorization_divisions()
+permitted = authorization.get_authorization_divisionspermitted_paged_me(
+    "analytics:conversationAggregate:view"
+)
 
 limits = sdk.OrganizationApi(client).get_organizations_limits_namespace("platform.api")
+rate = "client.credentials.token.rate.per.minute"
 token = sdk.TokensApi(client).get_tokens_me()
 print(json.dumps({
     "count": sum(stats.count for stats in handles),
     "sum": sum(stats.sum for stats in handles),
     "least": min(stats.min for stats in handles),
-    "users": [[user.id, user.name, user.email, user.state, user.division.name] for user in users.entities],
+    "users": [
+        [user.id, user.name, user.email, user.state, user.division.name] for user in users.entities
+    ],
     "total": [users.total, users.page_count, users.page_number],
-    "divisions": [division.name for division in sdk.AuthorizationApi(client).get_authorization_divisions().entities],
-    "limit": [limit.value for limit in limits.entities if limit.key == "client.credentials.token.rate.per.minute"],
+    "divisions": [division.name for division in divisions.entities],
+    "limit": [limit.value for limit in limits.entities if limit.key == rate],
     "client": token.o_auth_client.id,
     "refused": refused,
     "states": states,
@@ -186,7 +206,7 @@ def _read_by_sdk(emulator: Handle, home: Path) -> dict[str, Any]:
     return found
 
 
-def test_the_vendors_sdk_reads_every_kind_of_answer(tmp_path: Path) -> None:
+def test_the_vendors_sdk_reads_every_kind_of_response(tmp_path: Path) -> None:
     with emulator_process(agents=20) as emulator:
         read = _read_by_sdk(emulator, tmp_path)
         truth = emulator.truth(parse_iso(_START), parse_iso(_END))

@@ -1,4 +1,4 @@
-"""Answers that went wrong on their way: one JSON body in, a hostile one out. Pure; chance is an argument."""
+"""Damage responses: one JSON body in, a damaged one out. Pure; the random source is an argument."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class Raw(NamedTuple):
-    """JSON, or what poses as JSON, as it is."""
+    """Text that is written as it is, valid JSON or not."""
 
     text: str
 
@@ -119,7 +119,7 @@ ODD: list[Any] = [
 
 
 def mutated(body: bytes, rng: random.Random) -> bytes:
-    """Spoil a body: its values and keys, one to three of them, or now and then its bytes."""
+    """Damage a body: one to three of its values and keys, or sometimes its bytes."""
     if rng.random() < 0.1:
         return _bytes(body, rng)
     root = [
@@ -160,7 +160,7 @@ def _spoil(root: list[Any], rng: random.Random) -> None:
 
 
 def _places(holder: list[Any]) -> Any:
-    """Walk every place of a tree: a list and an index."""
+    """Yield every place of a tree: a list and an index."""
     for key, inner in enumerate(holder):
         yield holder, key
         value = inner[1] if isinstance(holder, Members) else inner
@@ -186,7 +186,7 @@ def _bytes(body: bytes, rng: random.Random) -> bytes:
 
 
 def rendered(value: Any) -> str:
-    """Write a tree as JSON, as far as it is any."""
+    """Write a tree as JSON; the result may be invalid."""
     if isinstance(value, Raw):
         return value.text
     if isinstance(value, Members):

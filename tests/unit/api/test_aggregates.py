@@ -1,4 +1,4 @@
-"""The aggregates contract: what is sent, and how whatever comes back is read."""
+"""The aggregates contract: what is sent, and how any response is read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ask(
     reply: Callable[[dict[str, Any]], bytes],
     learned: ConnectionState | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str | None, list[dict[str, object]]]]:
-    """Run a contract against a server that is a function; give what was asked and the rows."""
+    """Run a contract against a server that is a function; return the requests and the rows."""
     chunk = Chunk(connection="c", month="2026-03", interval=interval, users=users)
     facts = Accumulator(query.grid.edges(interval), query)
     asked: list[dict[str, Any]] = []
@@ -58,7 +58,7 @@ def ask(
 
 
 def results(*groups: tuple[dict[str, str], list[tuple[str, int]]]) -> bytes:
-    """Write an answer: groups of (bucket, handled)."""
+    """Write a response: groups of (bucket, handled)."""
     return json.dumps(
         {
             "results": [
@@ -121,7 +121,7 @@ def test_the_request_is_written_as_the_vendor_documents_it() -> None:
     ]
 
 
-def test_everyone_is_asked_for_without_a_filter() -> None:
+def test_a_query_for_everyone_has_no_filter() -> None:
     asked, _ = ask(
         Query(grid=Grid(Granularity.PT1H, "UTC"), split_by=("mediaType",)),
         DAY,
@@ -145,7 +145,7 @@ def test_everyone_is_asked_for_without_a_filter() -> None:
         b'{"systemToOrganizationMappings": {}, "cursor": null}',
     ],
 )
-def test_nothing_comes_in_many_shapes(body: bytes) -> None:
+def test_a_response_without_results_comes_in_many_shapes(body: bytes) -> None:
     assert ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)[1] == {}
 
 
@@ -168,10 +168,10 @@ NO_ANSWERS = [
         Query(grid=Grid(Granularity.PT1H, "UTC"), occupancy=True),
     ],
 )
-def test_a_body_that_says_something_else_in_place_of_results_is_worth_another_attempt(
+def test_a_body_with_something_else_instead_of_results_is_transient(
     query: Query, body: bytes
 ) -> None:
-    """It is no quiet day, in neither of the two queries."""
+    """It does not mean zero activity, in neither of the two queries."""
     turns = iter([b"{}", body] if query.occupancy else [body])
     with pytest.raises(
         TransientError,
@@ -191,7 +191,7 @@ def test_a_body_that_says_something_else_in_place_of_results_is_worth_another_at
     ],
 )
 def test_a_group_outside_the_jobs_filter_is_an_error(group: dict[str, str], sound: bool) -> None:
-    """So far as the group tells: its medium always, its queue where the records are split by it."""
+    """A group always shows its media type, and its queue if the records are split by it."""
     kept = Filter(media_types=("voice", "message"), queues=("q1", "q2"))
     query = Query(grid=Grid(Granularity.PT1H, "UTC"), split_by=("queueId",), filter=kept)
     reply = results((group, [("2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z", 1)]))
@@ -210,8 +210,10 @@ TEN_TO_ELEVEN = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
 
 
 @pytest.mark.parametrize("occupancy", [False, True])
-def test_groups_that_all_lack_the_user_are_no_answer_for_listed_users(occupancy: bool) -> None:
-    """In either query. Beside a group of one who was asked for, or where they report nothing, they are left out."""
+def test_a_response_in_which_no_group_has_a_user_is_rejected_if_users_were_asked_for(
+    occupancy: bool,
+) -> None:
+    """In both queries; they are skipped if another group has a user or if they report nothing."""
     nobody, named = (
         ({"mediaType": "voice"}, [(TEN_TO_ELEVEN, 4)]),
         ({"userId": ANNA, "mediaType": "voice"}, [(TEN_TO_ELEVEN, 1)]),
@@ -257,10 +259,10 @@ def test_media_types_containers_and_entries_of_one_key_are_added_up() -> None:
     ],
 )
 @pytest.mark.parametrize("beside", [[], [{"metric": "tNew", "stats": {"count": 9, "sum": -9.5}}]])
-def test_a_measure_is_read_whatever_it_lacks_and_whatever_stands_beside_it(
+def test_a_measure_may_lack_values_and_other_measures_are_skipped(
     measure: dict[str, Any], expected: tuple[int, float], beside: list[dict[str, Any]]
 ) -> None:
-    """Fractions of a ms are rounded, what is null counts as absent, and a metric that nobody asked for is passed over."""
+    """Fractions of a ms are rounded, null means absent, other metrics are skipped."""
     bucket = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
     group = {
         "group": {"userId": ANNA},
@@ -283,7 +285,7 @@ def test_a_measure_is_read_whatever_it_lacks_and_whatever_stands_beside_it(
 @pytest.mark.parametrize(
     "stats", [{"count": -1}, {"sum": -0.5}, {"count": 2**60}, {"sum": 1e300}, {"sum": -1e300}]
 )
-def test_a_number_that_cannot_be_is_an_error(stats: dict[str, float]) -> None:
+def test_an_impossible_number_is_an_error(stats: dict[str, float]) -> None:
     bucket = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
     group = {
         "group": {"userId": ANNA},
@@ -301,7 +303,7 @@ def test_a_number_that_cannot_be_is_an_error(stats: dict[str, float]) -> None:
         )
 
 
-def test_what_no_user_handled_counts_for_everyone_alone() -> None:
+def test_a_group_without_a_user_counts_only_if_everyone_was_asked_for() -> None:
     bucket = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
     body = results(
         ({"mediaType": "voice"}, [(bucket, 1)]),
@@ -330,7 +332,7 @@ def test_a_user_who_was_not_asked_for_is_an_error() -> None:
         )
 
 
-def test_a_group_whose_user_is_no_text_is_an_error() -> None:
+def test_a_group_whose_user_is_not_a_text_is_an_error() -> None:
     with pytest.raises(RejectedError, match="groups by a userId that is not a text: 5"):
         ask(
             Query(grid=Grid(Granularity.PT1H, "UTC")),
@@ -340,7 +342,7 @@ def test_a_group_whose_user_is_no_text_is_an_error() -> None:
         )
 
 
-def test_days_are_asked_for_at_once_while_the_server_cuts_them_at_local_midnight() -> None:
+def test_days_are_one_query_as_long_as_the_server_cuts_them_at_local_midnight() -> None:
     query = Query(grid=Grid(Granularity.P1D, "Europe/Dublin"))
     interval = span("2026-03-28T00:00Z", "2026-03-30T23:00Z")  # over the clock change of the 29th
     body = results(
@@ -355,8 +357,8 @@ def test_days_are_asked_for_at_once_while_the_server_cuts_them_at_local_midnight
     ]
 
 
-def test_after_a_first_mismatch_each_day_is_asked_for_by_itself() -> None:
-    """And the connection's later chunks do not try again; nothing of the mismatching answer is kept."""
+def test_after_the_first_mismatch_each_day_is_a_query_of_its_own() -> None:
+    """Later chunks of the connection do not try again; the wrong response is dropped."""
     query, learned = Query(grid=Grid(Granularity.P1D, "Europe/Dublin")), ConnectionState()
     interval = span("2026-03-28T00:00Z", "2026-03-30T23:00Z")
 
@@ -393,7 +395,7 @@ def test_after_a_first_mismatch_each_day_is_asked_for_by_itself() -> None:
         (Granularity.P1D, span("2026-03-02T00:00Z", "2026-03-16T00:00Z"), 1),
     ],
 )
-def test_weeks_and_months_are_one_request_a_bucket(
+def test_each_week_and_each_month_is_one_request(
     granularity: Granularity, interval: Interval, expected: int
 ) -> None:
     grid = Grid(granularity, "UTC")
@@ -418,7 +420,7 @@ def test_a_query_that_is_too_long_is_not_sent() -> None:
         ask(query, DAY, (ANNA,), lambda _: b"{}")
 
 
-def test_a_hundred_users_make_a_short_query() -> None:
+def test_a_query_for_a_hundred_users_is_short() -> None:
     users = tuple(f"{n:08x}-0000-4000-8000-000000000000" for n in range(100))
     asked, _ = ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, users, lambda _: b"{}")
     assert len(json.dumps(asked[0])) < 20_000
@@ -438,13 +440,13 @@ def test_a_hundred_users_make_a_short_query() -> None:
         b'{"results": [NaN]}',
     ],
 )
-def test_a_cut_or_foreign_body_is_worth_another_attempt(body: bytes) -> None:
+def test_a_cut_or_foreign_body_is_transient(body: bytes) -> None:
     with pytest.raises(TransientError, match="the response is not a valid aggregates result"):
         ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_give_rows_or_our_error(body: bytes) -> None:
+def test_any_bytes_give_rows_or_an_error_of_ours(body: bytes) -> None:
     try:
         _, found = ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)
     except (TransientError, RejectedError):

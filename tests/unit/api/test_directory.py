@@ -1,4 +1,4 @@
-"""The directory: whatever way a listing is paged, everybody in it is found once, and a name means one thing or is refused."""
+"""Any paging of a listing gives each entity once; a name finds one entity or is an error."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NOT_FOUND = RejectedError("GET: 404 not.found", status=404)
 
 
 def play(steps: Generator[Request, Any, T], answers: Answers) -> tuple[T, list[Request]]:
-    """Give each request its answer, through its own decoder, to the end."""
+    """Run the steps to the end: each response goes through the decoder of its request."""
     asked: list[Request] = []
     try:
         request = next(steps)
@@ -56,7 +56,7 @@ def entity(name: str) -> dict[str, str]:
 
 
 def counted(request: Request, found: Sequence[object], *, cap: int = 500) -> dict[str, object]:
-    """Answer as groups, queues and users are listed."""
+    """Respond as groups, queues and users are listed."""
     page = uncounted(request, found, cap=cap)
     return page | {
         "pageCount": -(-len(found) // min(cap, int(dict(request.query)["pageSize"]))),
@@ -65,7 +65,7 @@ def counted(request: Request, found: Sequence[object], *, cap: int = 500) -> dic
 
 
 def uncounted(request: Request, found: Sequence[object], *, cap: int = 500) -> dict[str, object]:
-    """Answer as the members of a queue are listed."""
+    """Respond as the members of a queue are listed."""
     asked = dict(request.query)
     size, number = min(cap, int(asked["pageSize"])), int(asked.get("pageNumber", 1))
     page: dict[str, object] = {"entities": found[(number - 1) * size : number * size]}
@@ -77,7 +77,7 @@ def uncounted(request: Request, found: Sequence[object], *, cap: int = 500) -> d
 def followed(
     request: Request, found: Sequence[object], *, cap: int = 500, empty: bool = False
 ) -> dict[str, object]:
-    """Answer as teams and their members are listed; with `empty` each page of something comes after one of nothing."""
+    """Respond as teams and their members are listed; `empty`: empty pages between the others."""
     asked = dict(request.query)
     size = min(cap, int(asked["pageSize"]))
     kind, _, start = asked.get("after", "full+0" if not empty else "none+0").partition("+")
@@ -87,9 +87,8 @@ def followed(
     onward = "none" if empty and full else "full"
     if not full or at + size < len(found):
         after = f"{onward}+{at + size * full}"
-        page["nextUri"] = (
-            f"https://elsewhere.example/collect/all?{urlencode({'after': after, 'pageSize': size})}#top"
-        )
+        query = urlencode({"after": after, "pageSize": size})
+        page["nextUri"] = f"https://elsewhere.example/collect/all?{query}#top"
     return page
 
 
@@ -147,9 +146,7 @@ def test_any_paging_of_a_queue_without_total_gives_each_member_once(
 
 
 @pytest.mark.parametrize(("members", "pages"), [(0, 1), (99, 1), (100, 2), (101, 2), (200, 3)])
-def test_a_queue_whose_pages_name_no_next_one_ends_with_a_page_that_is_not_full(
-    members: int, pages: int
-) -> None:
+def test_a_queue_without_links_ends_with_a_page_that_is_not_full(members: int, pages: int) -> None:
     def answers(request: Request) -> object:
         if not request.path.endswith("/members"):
             return entity(GROUP)
@@ -165,7 +162,7 @@ def test_a_queue_whose_pages_name_no_next_one_ends_with_a_page_that_is_not_full(
 
 
 @given(MEMBERS.filter(lambda members: len(members) > 3), st.data())
-def test_who_is_on_two_pages_because_somebody_was_hired_meanwhile_is_there_once(
+def test_a_user_on_two_pages_because_of_a_new_user_counts_once(
     members: list[str], data: st.DataObject
 ) -> None:
     listed = [entity(user) for user in members]
@@ -188,7 +185,7 @@ def test_who_is_on_two_pages_because_somebody_was_hired_meanwhile_is_there_once(
     [("group", "/api/v2/groups"), ("team", "/api/v2/teams"), ("queue", "/api/v2/routing/queues")],
 )
 @pytest.mark.parametrize("value", [GROUP, OTHER])
-def test_what_has_the_form_of_an_id_is_one(kind: Any, path: str, value: str) -> None:
+def test_a_value_in_the_form_of_an_id_is_an_id(kind: Any, path: str, value: str) -> None:
     def answers(request: Request) -> object:
         return (
             {"entities": [entity("ann")]}
@@ -204,7 +201,7 @@ def test_what_has_the_form_of_an_id_is_one(kind: Any, path: str, value: str) -> 
 
 @pytest.mark.parametrize("kind", ["group", "team", "queue"])
 @pytest.mark.parametrize("gone", ["", "/members"])
-def test_an_id_that_is_none_is_told_to_who_wrote_the_job(kind: Any, gone: str) -> None:
+def test_an_unknown_id_is_a_configuration_error(kind: Any, gone: str) -> None:
     def answers(request: Request) -> object:
         return NOT_FOUND if request.path.endswith(f"{GROUP}{gone}") else entity(GROUP)
 
@@ -219,7 +216,7 @@ def test_an_id_that_is_none_is_told_to_who_wrote_the_job(kind: Any, gone: str) -
 
 
 @pytest.mark.parametrize("gone", ["", "/members"])
-def test_any_other_refusal_stays_what_it_is(gone: str) -> None:
+def test_any_other_refusal_is_not_changed(gone: str) -> None:
     refused = RejectedError("GET: 400 bad.request", status=400)
 
     def answers(request: Request) -> object:
@@ -235,7 +232,7 @@ NAMES = ("Sales", "Sales Nights", "sales", "Billing", "Billing", "Équipe d'accu
 
 
 def directory(kind: str) -> Answers:
-    """Answer as the vendor filters: groups not at all, teams by the beginning and queues by the whole of a name, in any case."""
+    """Filter as the vendor does: teams by the beginning of a name, queues without case."""
     listed = [{"id": f"id-{n}", "name": name} for n, name in enumerate(NAMES)]
 
     def answers(request: Request) -> object:
@@ -256,20 +253,20 @@ def directory(kind: str) -> Answers:
 
 
 @pytest.mark.parametrize(("kind", "requests"), [("group", 3), ("team", 2), ("queue", 1)])
-def test_an_exact_name_finds_the_one_that_bears_it(kind: Any, requests: int) -> None:
+def test_an_exact_name_finds_its_entity(kind: Any, requests: int) -> None:
     roster, asked = play(look_up(Selector(kind=kind, value="Sales")), directory(kind))
     assert roster == Roster(id="id-0", name="Sales", users=("id-0",))
     assert len(asked) == requests + 1
     assert all(("name", "Sales") in request.query for request in asked[:-1] if kind != "group")
 
 
-def test_the_filter_of_a_name_is_kept_where_the_next_page_does_not_repeat_it() -> None:
+def test_the_filter_is_kept_if_the_link_to_the_next_page_does_not_repeat_it() -> None:
     _, asked = play(look_up(Selector(kind="team", value="Sales")), directory("team"))
     assert asked[1].query == (("name", "Sales"), ("after", "full+2"), ("pageSize", "2"))
 
 
 @pytest.mark.parametrize("kind", ["group", "team", "queue"])
-def test_a_name_that_several_bear_is_refused_with_their_ids(kind: Any) -> None:
+def test_a_name_of_several_entities_is_an_error_with_their_ids(kind: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         play(look_up(Selector(kind=kind, value="Billing")), directory(kind))
     assert (
@@ -288,9 +285,7 @@ def test_a_name_that_several_bear_is_refused_with_their_ids(kind: Any) -> None:
         ("x", "check the name, or use the id of the {kind}"),
     ],
 )
-def test_a_name_that_nothing_bears_is_refused_with_what_comes_near(
-    kind: Any, name: str, hint: str
-) -> None:
+def test_an_unknown_name_is_an_error_with_similar_names(kind: Any, name: str, hint: str) -> None:
     with pytest.raises(ConfigError) as caught:
         play(look_up(Selector(kind=kind, value=name)), directory(kind))
     assert str(caught.value) == (
@@ -311,12 +306,12 @@ def test_a_cursor_that_leads_back_is_an_error(next_uri: str) -> None:
 
     with pytest.raises(
         RejectedError,
-        match=rf"GET /api/v2/teams/{GROUP}/members: page [12] leads back to a page that was already read; ",
+        match=rf"GET /api/v2/teams/{GROUP}/members: page [12] leads back to a page that was",
     ):
         play(look_up(Selector(kind="team", value=GROUP)), answers)
 
 
-def test_a_queue_whose_pages_stand_still_is_an_error() -> None:
+def test_a_link_to_the_same_page_is_an_error() -> None:
     def answers(request: Request) -> object:
         return (
             {"entities": [entity("ann")], "nextUri": "?pageNumber=2"}
@@ -328,7 +323,7 @@ def test_a_queue_whose_pages_stand_still_is_an_error() -> None:
         play(look_up(Selector(kind="queue", value=GROUP)), answers)
 
 
-def test_an_id_from_an_answer_stays_one_piece_of_the_path() -> None:
+def test_an_id_of_a_response_is_one_segment_of_the_path() -> None:
     def answers(request: Request) -> object:
         return (
             {"entities": []}
@@ -376,8 +371,8 @@ def test_the_number_of_users_is_the_total_of_one_short_page() -> None:
 
 
 @pytest.mark.parametrize(("told", "pages"), [(25, 5), (500, 2), (None, 1), ("25", 1), (-1, 1)])
-def test_a_page_is_full_by_its_own_size_where_it_tells_one(told: object, pages: int) -> None:
-    """A server that gives 25 though it was asked for 100, and says neither how many pages there are nor where the next one is."""
+def test_a_page_is_full_by_its_own_size_if_it_reports_one(told: object, pages: int) -> None:
+    """The server gives 25 instead of 100, and reports no number of pages and no next one."""
 
     def answers(request: Request) -> object:
         number, size = int(dict(request.query)["pageNumber"]), 100 if told == 500 else 25
@@ -389,11 +384,11 @@ def test_a_page_is_full_by_its_own_size_where_it_tells_one(told: object, pages: 
     assert len(listed) == (101 if pages > 1 else 25)
 
 
-def test_no_queues_are_asked_for_where_there_are_none() -> None:
+def test_no_ids_need_no_request() -> None:
     assert play(queue_names([]), lambda _: NOT_FOUND) == ({}, [])
 
 
-def test_everyone_is_listed_state_by_state_as_long_as_the_listing_is() -> None:
+def test_all_users_are_listed_by_state_to_the_last_page() -> None:
     people = {"active": 1200, "inactive": 3, "deleted": 0}
 
     def answers(request: Request) -> object:
@@ -415,7 +410,7 @@ def test_everyone_is_listed_state_by_state_as_long_as_the_listing_is() -> None:
     assert {dict(request.query)["pageSize"] for request in asked} == {"500"}
 
 
-def test_leavers_beyond_what_the_vendor_lists_are_no_silent_hole() -> None:
+def test_more_users_who_left_than_the_vendor_lists_are_an_error() -> None:
     refused = RejectedError("GET /api/v2/users: 400", status=400, code="bad.request")
 
     def answers(request: Request) -> object:
@@ -436,7 +431,7 @@ def test_leavers_beyond_what_the_vendor_lists_are_no_silent_hole() -> None:
     )
 
 
-def test_another_refusal_to_list_everyone_stays_what_it_is() -> None:
+def test_another_refusal_to_list_all_users_is_not_changed() -> None:
     with pytest.raises(RejectedError) as caught:
         play(all_user_ids(), lambda _: NOT_FOUND)
     assert caught.value is NOT_FOUND
@@ -446,12 +441,12 @@ def test_another_refusal_to_list_everyone_stays_what_it_is() -> None:
     "body",
     [b"", b"<html>", b"{}", b'{"entities": 5}', b'{"entities": [{"name": "no id"}]}', b"[" * 5000],
 )
-def test_a_body_that_is_no_page_is_worth_another_attempt(body: bytes) -> None:
+def test_a_body_that_is_not_a_page_is_transient(body: bytes) -> None:
     with pytest.raises(TransientError, match="the response is not a valid page of a listing"):
         decode_page(body)
 
 
-def test_a_body_that_is_no_group_is_worth_another_attempt() -> None:
+def test_a_body_that_is_not_a_group_is_transient() -> None:
     request = next(look_up(Selector(kind="group", value=GROUP)))
     with pytest.raises(TransientError, match="the response is not a valid group, team or queue"):
         request.decode(b'{"entities": []}')

@@ -32,7 +32,7 @@ def ask(
     interval: Interval = DAY,
     users: tuple[str, ...] | None = ("anna", "bert"),
 ) -> tuple[list[dict[str, Any]], dict[str | None, list[dict[str, object]]]]:
-    """Run the contract against a server that is a function; give the bodies and the rows."""
+    """Run the contract against a server that is a function; return the bodies and the rows."""
     query = Query(grid=grid, contract="entities")
     facts = Accumulator(grid.edges(interval), query)
     running = steps(
@@ -97,14 +97,12 @@ def test_the_request_selects_filters_and_groups() -> None:
     ]
 
 
-def test_everyone_is_asked_for_without_the_user_predicate() -> None:
+def test_a_query_for_everyone_has_no_user_predicate() -> None:
     asked, _ = ask(lambda _: b"{}", users=None)
     assert [predicate["type"] for predicate in asked[0]["where"]["predicates"]] == ["date", "date"]
 
 
-def test_seconds_become_a_record_whose_handle_time_is_talk_and_wrap_up_and_whose_hold_is_unknown() -> (
-    None
-):
+def test_the_handle_time_of_a_record_is_talk_and_wrap_up_and_its_hold_is_null() -> None:
     _, rows = ask(
         lambda _: page(
             entity(handledCount={"count": 3}, talkTime={"sum": 590.0}, wrapUpTime={"sum": 110.5})
@@ -149,11 +147,11 @@ def test_a_token_that_leads_back_is_an_error() -> None:
         {"user": {"id": "anna"}, "interval": {"startTime": TEN}, "metrics": {"talkTime": None}},
     ],
 )
-def test_a_row_with_nothing_in_it_makes_no_record(row: dict[str, Any]) -> None:
+def test_a_row_without_values_makes_no_record(row: dict[str, Any]) -> None:
     assert ask(lambda _: page(row), users=None)[1] == {}
 
 
-def test_a_row_without_a_user_belongs_to_everyone_alone() -> None:
+def test_a_row_without_a_user_counts_only_if_everyone_was_asked_for() -> None:
     body = page(
         entity(None, handledCount={"count": 1}),
         {"interval": {"startTime": TEN}, "metrics": {"handledCount": {"count": 4}}},
@@ -161,8 +159,8 @@ def test_a_row_without_a_user_belongs_to_everyone_alone() -> None:
     assert [row["handled_count"] for row in ask(lambda _: body, users=None)[1][None]] == [5]
 
 
-def test_rows_that_all_lack_the_user_are_no_answer_for_listed_users() -> None:
-    """Beside a row of one who was asked for, or where they report nothing, they are left out."""
+def test_a_response_in_which_no_row_has_a_user_is_rejected_if_users_were_asked_for() -> None:
+    """Such rows are skipped if another row has a user, or if they report nothing."""
     nobody, named = entity(None, handledCount={"count": 4}), entity(handledCount={"count": 1})
     with pytest.raises(RejectedError, match="the server did not group by user"):
         ask(lambda _: page(nobody))
@@ -174,7 +172,7 @@ def test_rows_that_all_lack_the_user_are_no_answer_for_listed_users() -> None:
 
 
 @pytest.mark.parametrize("count", [2.5, 1e-300, -0.5])
-def test_a_count_that_is_no_whole_number_is_an_error(count: float) -> None:
+def test_a_count_that_is_not_a_whole_number_is_an_error(count: float) -> None:
     with pytest.raises(RejectedError, match="has a handledCount that is not a whole number"):
         ask(lambda _: page(entity(handledCount={"count": count})))
     assert (
@@ -197,7 +195,7 @@ def test_a_count_that_is_no_whole_number_is_an_error(count: float) -> None:
         )
     ],
 )
-def test_a_row_of_a_bucket_that_was_asked_for_alone_may_say_so_and_nothing_else(
+def test_in_a_query_of_one_bucket_a_row_may_name_only_that_bucket(
     granularity: Granularity, start: str | None, sound: bool
 ) -> None:
     week = Interval(parse_iso("2023-10-01T23:00Z"), parse_iso("2023-10-08T23:00Z"))
@@ -230,7 +228,7 @@ def test_a_bucket_that_was_not_asked_for_is_an_error(start: str | None) -> None:
         ask(lambda _: page(entity(start=start, handledCount={"count": 1})))
 
 
-def test_a_bucket_is_known_by_its_instant() -> None:
+def test_a_bucket_is_recognized_by_its_instant() -> None:
     assert (
         ask(lambda _: page(entity(start="2023-10-01T12:00:00+02:00", handledCount={"count": 1})))[
             1
@@ -247,10 +245,10 @@ def test_a_bucket_is_known_by_its_instant() -> None:
         (Granularity.P1W, "UTC", [None, None]),
     ],
 )
-def test_the_contract_knows_no_zone_so_local_days_are_one_request_each(
+def test_each_local_day_is_one_request_because_the_contract_has_no_time_zone(
     granularity: Granularity, zone: str, expected: list[str | None]
 ) -> None:
-    """A row then need not say which bucket it is: there is only one."""
+    """A row then need not name its bucket, because there is only one."""
     grid = Grid(granularity, zone)
     start = grid.edges_around(parse_iso("2023-10-04T00:00Z"))[0]
     second = grid.edges_around(start + 1)[1]
@@ -279,13 +277,13 @@ def test_the_contract_knows_no_zone_so_local_days_are_one_request_each(
         b'{"entities": [{"metrics": {"talkTime": {"sum": "1"}}}]}',
     ],
 )
-def test_a_foreign_body_is_worth_another_attempt(body: bytes) -> None:
+def test_a_foreign_body_is_transient(body: bytes) -> None:
     with pytest.raises(TransientError, match="the response is not a valid page of entities"):
         decode_page(body)
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_give_a_page_or_our_error(body: bytes) -> None:
+def test_any_bytes_give_a_page_or_an_error_of_ours(body: bytes) -> None:
     try:
         found = decode_page(body)
     except TransientError:

@@ -117,7 +117,7 @@ _ANSWERS: dict[object, tuple[int, bytes]] = {}
 
 
 class Server:
-    """Answer requests by `spoil`: a good answer in, a bad one out; raise what a lane would make of that."""
+    """Respond with what `spoil` makes of a good body; raise the errors that a lane would raise."""
 
     def __init__(
         self,
@@ -187,7 +187,7 @@ class Server:
 
 
 def fetched(name: str, server: Server) -> list[Block] | None:
-    """Fetch a chunk; give its blocks, checked, or None where it ended in an error of ours, checked too."""
+    """Fetch a chunk; return its checked blocks, or None after a checked error of ours."""
     query, chunk = CHUNKS[name]
     blocks = ended(lambda: fetch(chunk, query, server.ask, ConnectionState(all_users=USERS)))
     if blocks is not None:
@@ -214,7 +214,7 @@ def refused(constant: str) -> None:
 
 
 def ended(work: Callable[[], Any]) -> Any:
-    """Do it to its end; give what comes of it, or None for an error of ours that people can read."""
+    """Run it to its end; return the result, or None after a readable error of ours."""
     try:
         return clock.run(work())
     except AsyncReportError as error:
@@ -245,7 +245,7 @@ def test_spoiled_answers_make_records_that_hold_or_an_error_of_ours(
 def test_an_answer_that_says_something_else_in_place_of_what_it_reports_takes_no_row_away(
     name: str, instead: str | None
 ) -> None:
-    """Of whichever answer the key was renamed, or gave way to an error's words: the records are all there, or there is an error."""
+    """If a key is renamed or an error is in its place: all records are there, or an error."""
     told = {"message": "Internal", "code": "internal.server.error", "status": 500}
     spoilt = 1
     for victim in itertools.count(1):
@@ -495,7 +495,7 @@ def _halves(stats: dict[str, Any], rng: random.Random) -> list[dict[str, Any]]:
 
 
 def test_the_contracts_ask_as_they_are_asked() -> None:
-    """The driver of these tests is the product's own: what a contract yields first is what is sent."""
+    """These tests use the product's own driver, so a contract's first request is what is sent."""
     query, chunk = CHUNKS["days"]
     steps = contracts.steps(
         query, chunk, Accumulator(query.grid.edges(chunk.interval), query), ConnectionState(), []

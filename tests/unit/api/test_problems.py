@@ -1,4 +1,4 @@
-"""One decipher for every answer that is no success: the class says who acts next, the message what they do."""
+"""The error of a failed response: its class says who acts next, its message what to do."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def test_a_message_is_correlation_id_request_status_code_words_and_next_step() -
     error = problem(QUERY, platform(400, "bad.request", "Too many cooks"))
     assert isinstance(error, RejectedError)
     assert str(error) == (
-        "[corr-1] POST /api/v2/analytics/conversations/aggregates/query: 400 bad.request: Too many cooks; "
-        "correct this in the job file"
+        "[corr-1] POST /api/v2/analytics/conversations/aggregates/query: 400 bad.request: "
+        "Too many cooks; correct this in the job file"
     )
     assert (error.status, error.code) == (400, "bad.request")
 
 
-def test_the_id_in_the_body_stands_in_for_the_header() -> None:
+def test_the_id_in_the_body_is_used_if_the_header_is_missing() -> None:
     body = {"contextId": "ctx-9", "message": "No"}
     assert str(problem(QUERY, answer(404, body))).startswith("[ctx-9] POST ")
     assert str(problem(QUERY, answer(404))).startswith("POST ")
@@ -67,7 +67,7 @@ def test_the_id_in_the_body_stands_in_for_the_header() -> None:
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 @pytest.mark.parametrize("request_", [QUERY, TOKEN], ids=["platform", "token"])
-def test_what_another_attempt_may_mend_is_transient(status: int, request_: Request) -> None:
+def test_a_status_that_may_not_repeat_is_transient(status: int, request_: Request) -> None:
     error = problem(request_, answer(status, b"", {"retry-after": "42"}))
     assert isinstance(error, TransientError)
     assert (error.status, error.retry_after) == (status, 42.0)
@@ -76,13 +76,13 @@ def test_what_another_attempt_may_mend_is_transient(status: int, request_: Reque
 @pytest.mark.parametrize(
     "status", [400, 404, 405, 409, 410, 413, 415, 418, 422, 501, 505, 520, 599, 100]
 )
-def test_every_other_answer_to_a_query_rejects_it(status: int) -> None:
+def test_every_other_status_rejects_the_query(status: int) -> None:
     error = problem(QUERY, answer(status))
     assert isinstance(error, RejectedError)
     assert "; " in str(error)
 
 
-def test_a_400_names_the_fields_that_it_is_about() -> None:
+def test_the_message_of_a_400_has_the_fields_that_the_response_names() -> None:
     details = [
         {"errorCode": "x", "fieldName": "granularity", "entityId": None},
         "odd",
@@ -97,8 +97,8 @@ def test_a_400_names_the_fields_that_it_is_about() -> None:
     assert "Invalid (field: interval, field: granularity);" in str(error)
 
 
-def told(request: Request, response: Response) -> str:
-    """Give a message without the request that it begins with."""
+def message_after_request(request: Request, response: Response) -> str:
+    """Return a message without its beginning, the request."""
     text = str(problem(request, response))
     assert text.startswith(f"[corr-1] {request.method} {request.path}: ")
     return text.removeprefix(f"[corr-1] {request.method} {request.path}: ")
@@ -110,7 +110,8 @@ def told(request: Request, response: Response) -> str:
         (
             "The value is not an ISO-8601 period",
             {"field": "granularity", "value": "1h"},
-            " (field: granularity, value: 1h); check range.granularity, an ISO 8601 duration: `PT1H`, not `1h`",
+            " (field: granularity, value: 1h); "
+            "check range.granularity, an ISO 8601 duration: `PT1H`, not `1h`",
         ),
         (
             "The value [1h] of granularity is not an ISO-8601 period",
@@ -145,7 +146,8 @@ def told(request: Request, response: Response) -> str:
         (
             "The select is missing or empty",
             {"field": "select"},
-            "; check contract: aggregates or query-jobs for Genesys Cloud, entities for a gateway whose queries have select and where",
+            "; check contract: aggregates or query-jobs for Genesys Cloud, "
+            "entities for a gateway whose queries have select and where",
         ),
         (
             "The value [x] of dimension is unknown",
@@ -158,27 +160,27 @@ def test_a_400_names_field_and_value_and_where_in_the_job_they_are(
     message: str, params: dict[str, str], rest: str
 ) -> None:
     answer = platform(400, "bad.request", message, messageParams=params)
-    assert told(QUERY, answer) == f"400 bad.request: {message}{rest}"
+    assert message_after_request(QUERY, answer) == f"400 bad.request: {message}{rest}"
 
 
 def test_a_code_alone_can_name_the_field() -> None:
-    assert told(QUERY, platform(400, "invalid.date", "No")).endswith(
+    assert message_after_request(QUERY, platform(400, "invalid.date", "No")).endswith(
         "; check range: dates such as 2024-01-01, and a granularity such as `PT1H`, not `1h`"
     )
 
 
 @pytest.mark.parametrize("body", [b"", b'{"message": "The resp', b"\x1f\x8b\x08", b"<html>"])
-def test_a_400_of_the_platform_that_is_not_in_its_form_was_spoilt_and_is_asked_for_again(
+def test_a_400_of_the_platform_that_is_not_json_was_damaged_and_is_transient(
     body: bytes,
 ) -> None:
-    """What it said may have been that less is to be asked for; one that bears no correlation id is a gateway's."""
+    """It may have said that the response is too large. A 400 without an id is a gateway's."""
     error = problem(QUERY, answer(400, body, {"inin-correlation-id": "c-1"}))
     assert isinstance(error, TransientError)
     assert (error.status, error.correlation_id) == (400, "c-1")
     assert isinstance(problem(QUERY, answer(400, body)), RejectedError)
 
 
-def test_an_answer_too_large_asks_for_less() -> None:
+def test_the_next_step_after_too_large_a_response_is_to_request_less() -> None:
     error = problem(
         QUERY,
         platform(
@@ -202,33 +204,36 @@ def test_a_conflict_of_a_query_job_is_transient_and_any_other_is_not() -> None:
     assert isinstance(problem(QUERY, platform(409, "conflict", "No")), RejectedError)
 
 
-def test_a_429_tells_the_limit_that_was_reached() -> None:
-    """Whoever gives up on it adds to lower requests_per_minute; until then there is nothing to do but to wait."""
+def test_a_429_names_the_limit_that_was_reached() -> None:
+    """It has no next step: the client waits, and names requests_per_minute when it gives up."""
     limit = {
         "key": "client.credentials.token.rate.per.minute",
         "namespace": "platform.api",
         "value": 300,
     }
     message = "Rate limit exceeded the maximum. Retry the request in [42] seconds"
-    assert told(QUERY, platform(429, "too.many.requests.retry.after", message, limit=limit)) == (
-        f"429 too.many.requests.retry.after: {message} (client.credentials.token.rate.per.minute: 300)"
+    assert message_after_request(
+        QUERY, platform(429, "too.many.requests.retry.after", message, limit=limit)
+    ) == (
+        f"429 too.many.requests.retry.after: {message} "
+        "(client.credentials.token.rate.per.minute: 300)"
     )
 
 
-def test_a_401_says_what_the_platform_says() -> None:
-    """Two in a row are an AuthError that tells where to look: `Tokens.refuse`."""
+def test_a_401_has_the_text_of_the_platform() -> None:
+    """After two in a row, `Tokens.refuse` raises an AuthError with the next step."""
     assert (
-        told(QUERY, platform(401, "bad.credentials", "Invalid login credentials."))
+        message_after_request(QUERY, platform(401, "bad.credentials", "Invalid login credentials."))
         == "401 bad.credentials: Invalid login credentials."
     )
 
 
-def test_a_413_asks_for_fewer_users_and_queues() -> None:
+def test_the_next_step_after_a_413_is_fewer_users_and_queues() -> None:
     error = problem(QUERY, platform(413, "request.entity.too.large", "Maximum bytes: 512000"))
     assert "fewer users and queues" in str(error)
 
 
-def test_a_401_is_transient_because_another_token_may_mend_it() -> None:
+def test_a_401_is_transient_because_another_token_may_be_accepted() -> None:
     error = problem(QUERY, platform(401, "bad.credentials", "Invalid login credentials."))
     assert isinstance(error, TransientError)
     assert error.status == 401
@@ -257,7 +262,10 @@ def test_a_403_names_the_permission_and_where_it_is_granted(permissions: object)
     assert "all divisions" in str(error)
 
 
-GRANTED = "to a role of the OAuth client, in all divisions: Admin > Integrations > OAuth > the client > Roles"
+GRANTED = (
+    "to a role of the OAuth client, in all divisions: "
+    "Admin > Integrations > OAuth > the client > Roles"
+)
 
 
 @pytest.mark.parametrize(
@@ -281,20 +289,22 @@ GRANTED = "to a role of the OAuth client, in all divisions: Admin > Integrations
         ("/api/v2/routing/queues", {}, "routing:queue:view"),
     ],
 )
-def test_a_403_says_what_to_grant_by_its_own_words_or_else_by_the_path(
+def test_a_403_names_the_permission_from_its_text_or_else_from_the_path(
     path: str, params: dict[str, object], granted: str
 ) -> None:
-    text = told(
+    text = message_after_request(
         Request(method="GET", path=path),
         platform(403, "missing.permissions", "Denied by proxy:8080", messageParams=params),
     )
     assert text.endswith(f"; grant {granted} {GRANTED}")
 
 
-def test_a_permission_that_the_message_names_already_is_not_said_twice() -> None:
+def test_a_permission_in_the_message_is_not_repeated() -> None:
     message = "You are missing the following permission(s): analytics:conversationAggregate:view"
     params = {"permissions": "analytics:conversationAggregate:view"}
-    assert told(QUERY, platform(403, "missing.permissions", message, messageParams=params)) == (
+    assert message_after_request(
+        QUERY, platform(403, "missing.permissions", message, messageParams=params)
+    ) == (
         f"403 missing.permissions: {message}; grant analytics:conversationAggregate:view {GRANTED}"
     )
 
@@ -345,7 +355,7 @@ def test_the_token_endpoint_throttles_with_a_400() -> None:
     )
 
 
-def test_a_host_without_a_token_endpoint_is_a_matter_of_the_connection() -> None:
+def test_a_host_without_a_token_endpoint_is_a_configuration_error() -> None:
     error = problem(TOKEN, answer(404, b"<html>Not here</html>"))
     assert isinstance(error, ConfigError)
     assert "login_url" in str(error)
@@ -363,7 +373,7 @@ def test_a_redirect_is_not_followed_and_names_the_setting(status: int) -> None:
     assert "set login_url" in str(problem(TOKEN, answer(status)))
 
 
-def test_a_proxy_that_wants_credentials_is_a_matter_of_the_connection() -> None:
+def test_a_proxy_that_needs_credentials_is_a_configuration_error() -> None:
     assert isinstance(problem(QUERY, answer(407)), ConfigError)
 
 
@@ -389,7 +399,7 @@ def test_control_characters_and_line_breaks_of_a_message_are_not_shown() -> None
     assert text.isprintable()
 
 
-def test_long_words_are_cut() -> None:
+def test_long_text_is_cut() -> None:
     text = str(
         problem(
             QUERY, platform(400, "c" * 1000, "m" * 10_000, messageParams={"field": "f" * 10_000})
@@ -426,7 +436,7 @@ keys = st.sampled_from(
         st.sampled_from(["retry-after", "date", "location", "inin-correlation-id"]), st.text()
     ),
 )
-def test_no_answer_breaks_it_and_every_message_is_one_line(
+def test_any_response_gives_an_error_of_one_line(
     request_: Request, status: int, body: bytes, headers: dict[str, str]
 ) -> None:
     error = problem(request_, Response(status=status, headers=headers, body=body))
@@ -434,7 +444,7 @@ def test_no_answer_breaks_it_and_every_message_is_one_line(
     assert str(error).isprintable()
 
 
-def test_a_body_nested_without_end_is_no_words() -> None:
+def test_a_deeply_nested_body_has_no_text() -> None:
     assert isinstance(problem(QUERY, answer(400, b'{"a":' + b"[" * 200_000)), RejectedError)
 
 
@@ -463,13 +473,13 @@ def test_retry_after_is_a_number_or_a_date_by_the_servers_own_clock(
     assert retry_after({"retry-after": text, "date": "Wed, 21 Oct 2026 07:28:00 GMT"}) == seconds
 
 
-def test_without_the_servers_clock_a_date_says_nothing() -> None:
+def test_a_date_without_the_servers_clock_is_ignored() -> None:
     assert retry_after({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT"}) is None
     assert retry_after({}) is None
 
 
 @given(st.text(), st.text())
-def test_no_retry_after_breaks_it(text: str, date: str) -> None:
+def test_any_retry_after_can_be_read(text: str, date: str) -> None:
     seconds = retry_after({"retry-after": text, "date": date})
     assert seconds is None or seconds >= 0
 
@@ -490,7 +500,7 @@ LIMITS = ("inin-ratelimit-allowed", "inin-ratelimit-count", "inin-ratelimit-rese
         (("١٢", "12", "48"), None),
     ],
 )
-def test_a_budget_is_read_from_whatever_of_it_is_there(
+def test_a_budget_is_read_from_the_headers_that_are_there(
     values: tuple[str | None, ...], read: Budget | None
 ) -> None:
     assert (

@@ -1,4 +1,4 @@
-"""Query jobs: submitted, polled, read to the last page, submitted anew where they are gone."""
+"""Query jobs: submit, poll, read to the last page; submit again if the job is gone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def reader() -> aggregates.Reader:
 def play(
     script: list[bytes | Exception], patience: float = 900
 ) -> tuple[list[str], list[float], Accumulator, list[Request]]:
-    """Run the contract against a script; give what was asked, the pauses, the result and what is left to be asked."""
+    """Run the contract with scripted responses; return requests, pauses, result and `closing`."""
     closing: list[Request] = []
     asked: list[str] = []
     pauses: list[float] = []
@@ -68,7 +68,8 @@ def play(
 
 def page(*users: str, cursor: str = "") -> bytes:
     groups = ",".join(f'{{"group": {{"userId": "{user}"}}}}' for user in users)
-    return f'{{"results": [{groups}]{f", {chr(34)}cursor{chr(34)}: {chr(34)}{cursor}{chr(34)}" if cursor else ""}}}'.encode()
+    following = f', "cursor": "{cursor}"' if cursor else ""
+    return f'{{"results": [{groups}]{following}}}'.encode()
 
 
 ACCEPTED, PENDING, DONE = b'{"jobId": "j1"}', b'{"state": "PENDING"}', b'{"state": "FULFILLED"}'
@@ -108,10 +109,10 @@ def test_the_submission_is_the_query_and_a_page_size() -> None:
     assert request.body == b'{"interval":"a/b","pageSize":%d}' % PAGE_SIZE
 
 
-def test_pauses_grow_up_to_a_quarter_minute_until_patience_ends() -> None:
+def test_pauses_grow_up_to_a_quarter_minute_until_the_timeout() -> None:
     with pytest.raises(
         RetriesExhausted,
-        match="the query job is still PENDING after 60 s; run it again later, or set a longer limits.give_up_after",
+        match=r"PENDING after 60 s; run it again later, or set a longer limits\.give_up_after",
     ):
         play([ACCEPTED, *[PENDING] * 50], patience=60)
     running, pauses = send({}, reader(), [], 60), []
@@ -125,7 +126,7 @@ def test_pauses_grow_up_to_a_quarter_minute_until_patience_ends() -> None:
     assert pauses == [1, 2, 4, 8, 15, 15, 15]
 
 
-def test_an_unknown_state_is_a_job_under_way() -> None:
+def test_an_unknown_state_means_that_the_job_is_in_progress() -> None:
     assert users(play([ACCEPTED, b'{"state": "PONDERING"}', b"{}", DONE, page("a")])[2]) == ["a"]
 
 
@@ -138,12 +139,12 @@ def test_an_unknown_state_is_a_job_under_way() -> None:
         ("", "in progress"),
     ],
 )
-def test_a_state_is_shown_that_can_be_one(state: str, shown: str) -> None:
+def test_a_state_is_shown_if_it_looks_like_one(state: str, shown: str) -> None:
     with pytest.raises(RetriesExhausted, match=f"the query job is still {shown} after 60 s"):
         play([ACCEPTED, *[b'{"state": "%s"}' % state.encode()] * 50], patience=60)
 
 
-def test_a_failed_job_is_told_in_the_servers_words() -> None:
+def test_a_failed_job_is_an_error_with_the_servers_text() -> None:
     with pytest.raises(RejectedError, match="the query job failed: too much"):
         play([ACCEPTED, b'{"state": "FAILED", "errorMessage": "too much"}'])
 
@@ -158,8 +159,8 @@ def test_a_failed_job_is_told_in_the_servers_words() -> None:
         [DONE, page("lost", cursor="c"), GONE],
     ],
 )
-def test_a_job_that_is_gone_is_submitted_anew(ending: list[bytes | Exception]) -> None:
-    """Nothing of the first one's pages is kept, and both are deleted."""
+def test_a_job_that_is_gone_is_submitted_again(ending: list[bytes | Exception]) -> None:
+    """The pages of the first one are dropped, and both are deleted."""
     asked, _, found, closing = play([ACCEPTED, *ending, b'{"jobId": "j/2"}', DONE, page("a")])
     assert users(found) == ["a"]
     assert [step for step in asked if step.startswith("DELETE")] == ["DELETE /j1", "DELETE /j%2F2"]
@@ -167,15 +168,15 @@ def test_a_job_that_is_gone_is_submitted_anew(ending: list[bytes | Exception]) -
     assert asked.count("POST ") == 2
 
 
-def test_a_job_that_is_gone_each_time_is_given_up() -> None:
+def test_a_job_that_is_gone_every_time_is_an_error() -> None:
     with pytest.raises(
         RetriesExhausted,
-        match=f"{MAX_SUBMISSIONS} times the query job was gone before its results were read; run it again",
+        match=f"{MAX_SUBMISSIONS} times the query job was gone before its results were read; run",
     ):
         play([ACCEPTED, GONE] * MAX_SUBMISSIONS)
 
 
-def test_another_refusal_goes_through() -> None:
+def test_another_refusal_is_not_changed() -> None:
     with pytest.raises(RejectedError, match="bad"):
         play([ACCEPTED, RejectedError("bad", status=400)])
 
@@ -186,13 +187,12 @@ def test_a_page_without_results_is_not_the_end() -> None:
     ]
 
 
-def test_a_page_that_says_something_else_does_not_end_the_answer() -> None:
+def test_a_page_with_something_else_is_not_the_last_page() -> None:
     with pytest.raises(TransientError, match="the response is not a valid aggregates result"):
         play([ACCEPTED, DONE, page("a", cursor="c1"), b'{"message": "Internal", "status": 500}'])
 
 
-def test_a_query_job_alone_may_be_answered_later() -> None:
-    """Its results may not."""
+def test_a_202_is_a_success_except_for_the_results() -> None:
     running, later = send({}, reader(), [], 900), {}
     step = next(running)
     while True:
@@ -227,7 +227,7 @@ def test_a_cursor_that_leads_back_is_an_error() -> None:
         ([ACCEPTED, b"[]"], "state of a query job"),
     ],
 )
-def test_a_foreign_body_is_worth_another_attempt(answers: list[bytes], what: str) -> None:
+def test_a_foreign_body_is_transient(answers: list[bytes], what: str) -> None:
     with pytest.raises(TransientError, match=f"the response is not a valid {what}"):
         play(list(answers))
 
@@ -236,7 +236,9 @@ def test_a_foreign_body_is_worth_another_attempt(answers: list[bytes], what: str
     ("why", "code"),
     [("Result too large", TOO_LARGE), ("over the Size Limit", TOO_LARGE), ("too many cooks", "")],
 )
-def test_a_query_job_that_failed_for_its_size_is_told_from_others(why: str, code: str) -> None:
+def test_a_query_job_that_failed_because_of_its_size_has_the_code_for_it(
+    why: str, code: str
+) -> None:
     with pytest.raises(RejectedError, match=why) as caught:
         play([ACCEPTED, b'{"state": "FAILED", "errorMessage": "%s"}' % why.encode()])
     assert caught.value.code == code

@@ -146,11 +146,13 @@ def test_the_error_of_a_decoder_does_not_quote_a_body_that_holds_a_secret(
         body = json.dumps({"results": [{"group": {"userId": echo}}]}).encode()
         found = undecodable(QUERY, Response(status=200, headers={}, body=body), error)
         assert type(found) is type(error)
-        assert str(found) == (
-            "GET /x: holds 'quote'"
-            if shown
-            else "GET /x: the response is invalid (details are not shown because it contains credentials)"
-        )
+        if shown:
+            assert str(found) == "GET /x: holds 'quote'"
+        else:
+            assert str(found) == (
+                "GET /x: the response is invalid "
+                "(details are not shown because it contains credentials)"
+            )
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,6 @@ def test_the_error_of_a_decoder_does_not_quote_a_body_that_holds_a_secret(
         "pa55 w/rd",
         "pa55%20w%2Frd",
         base64.b64encode(b"me:pa55 w/rd").decode(),
-        base64.b64encode("me:pa55 w/rd".encode()).decode(),
     ],
 )
 def test_the_password_of_a_proxy_is_not_shown(echo: str) -> None:

@@ -1,4 +1,4 @@
-"""Routing statuses: who is asked for, how the times become occupancy, and what makes a record."""
+"""Routing statuses: which users a query names, how times become occupancy and records."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ask(
     granularity: Granularity = Granularity.PT30M,
     everyone: tuple[str, ...] = (),
 ) -> tuple[list[dict[str, Any]], dict[str | None, list[dict[str, object]]]]:
-    """Run a chunk with occupancy; give the bodies of the user queries and the rows."""
+    """Run a chunk with occupancy; return the bodies of the user queries and the rows."""
     query = Query(grid=Grid(granularity, "UTC"), occupancy=True)
     facts = Accumulator(query.grid.edges(DAY), query)
     running = steps(
@@ -103,7 +103,7 @@ def reported(*rows: tuple[str, str, dict[str, float]]) -> bytes:
     ).encode()
 
 
-def test_statuses_are_asked_for_by_user_in_the_form_that_the_vendor_shows() -> None:
+def test_the_query_for_statuses_has_the_form_that_the_vendor_documents() -> None:
     asked, _ = ask(lambda _: b"{}", users=("anna", "bert"))
     assert asked == [
         {
@@ -194,7 +194,7 @@ def test_a_status_makes_a_record_and_off_queue_alone_does_not() -> None:
     )
 
 
-def test_where_no_status_was_reported_the_routing_columns_are_null() -> None:
+def test_without_a_status_the_routing_columns_are_null() -> None:
     handled = json.dumps(
         {
             "results": [
@@ -211,12 +211,12 @@ def test_where_no_status_was_reported_the_routing_columns_are_null() -> None:
     assert [row[name] for name in list(row)[-6:]] == [None] * 6
 
 
-def test_time_off_queue_alone_divides_by_nothing() -> None:
+def test_occupancy_is_null_if_a_user_was_only_off_queue() -> None:
     body = reported(("anna", TEN, {"OFF_QUEUE": 1000, "NOT_RESPONDING": 5}))
     assert ask(lambda _: body)[1]["anna"][0]["occupancy"] is None
 
 
-def test_of_everyone_a_hundred_are_asked_for_at_a_time() -> None:
+def test_one_query_names_a_hundred_users_if_everyone_is_asked_for() -> None:
     everyone = tuple(f"user-{n:03}" for n in range(230))
     asked, _ = ask(lambda _: b"{}", users=None, everyone=everyone)
     assert [len(body["filter"]["predicates"]) for body in asked] == [100, 100, 30]
@@ -226,22 +226,21 @@ def test_of_everyone_a_hundred_are_asked_for_at_a_time() -> None:
     )
 
 
-def test_quarter_hours_that_are_refused_name_the_half_hour() -> None:
+def test_the_next_step_after_refused_quarter_hours_is_the_half_hour() -> None:
     def refuse(_: dict[str, Any]) -> bytes:
         raise RejectedError("[id] POST /x: 400 bad.request", status=400)
 
     with pytest.raises(
         RejectedError,
-        match=r"400 bad.request; the server may not have routing statuses by quarter hour: set range.granularity to PT30M, or occupancy to false",
+        match=r"400 bad.request; the server may not have routing statuses by quarter hour: "
+        r"set range.granularity to PT30M, or occupancy to false",
     ):
         ask(refuse, granularity=Granularity.PT15M)
     with pytest.raises(RejectedError, match=r"400 bad.request$"):
         ask(refuse)
 
 
-def test_quarter_hours_of_too_large_an_answer_are_asked_for_in_pieces_and_not_by_the_half_hour() -> (
-    None
-):
+def test_too_large_a_response_by_quarter_hour_does_not_name_the_half_hour() -> None:
     def refuse(_: dict[str, Any]) -> bytes:
         raise RejectedError("too large", status=400, code=TOO_LARGE)
 
