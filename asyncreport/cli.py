@@ -64,6 +64,7 @@ def _run_command() -> int:
 
 
 def _os_error(error: OSError) -> str:
+    """Name the file, or the system, and what went wrong."""
     place = error.filename or "operating system"
     return f"{place}: {error.strerror or error}"
 

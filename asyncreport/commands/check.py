@@ -51,6 +51,7 @@ async def check_connections(job: Job, *, now: int) -> AsyncIterator[Finding]:
 async def _check_clients(
     job: Job, connection: Connection, connections: Connections, *, now: int
 ) -> AsyncIterator[Finding]:
+    """Check every OAuth client of a connection."""
     lanes = await connections.lanes(connection.name)
     clients = await connections.clients(connection.name)
     for lane, client in zip(lanes, clients, strict=True):
@@ -80,6 +81,7 @@ async def _check_lane(
 
 
 def _route(connection: Connection) -> str:
+    """Say how requests reach the hosts, without the password of a proxy."""
     if connection.proxy is None:
         return "directly"
     # A proxy's address may contain a user and a password.
@@ -108,16 +110,19 @@ def _trials(job: Job, lane: Lane, *, now: int) -> Iterator[tuple[str, Awaitable[
 
 
 async def _fetch_records(query: Query, hour: Interval, lane: Lane, state: ConnectionState) -> None:
+    """Fetch the records of one hour."""
     chunk = Chunk(connection="", month="", interval=hour, users=_NO_USER)
     await fetch(chunk, query, lane.ask, state)
 
 
 async def _fetch_statuses(query: Query, hour: Interval, lane: Lane, state: ConnectionState) -> None:
+    """Fetch the routing statuses of one hour."""
     accumulator = Accumulator((hour.start, hour.end), query)
     await drive(user_aggregates.steps(query, hour, _NO_USER, accumulator, state), lane.ask)
 
 
 async def _outcome(text: str, trial: Awaitable[object]) -> Finding:
+    """Await a trial and report whether it failed."""
     try:
         await trial
     except AsyncReportError as error:
@@ -126,10 +131,12 @@ async def _outcome(text: str, trial: Awaitable[object]) -> Finding:
 
 
 def _failure(text: str, error: AsyncReportError) -> Finding:
+    """Report an error; the command ends with its exit code."""
     return Finding("FAIL", f"{text}: {error}", failure_code=error.exit_code)
 
 
 def _rate_limit(name: str, connection: Connection, allowed: int | None) -> Finding:
+    """Compare the server's rate limit with the job's."""
     configured = connection.requests_per_minute
     if not allowed:
         return Finding(
@@ -188,6 +195,7 @@ async def _check_users(job: Job, name: str, connections: Connections) -> AsyncIt
 
 
 async def _team(team: Team, connections: Connections) -> Finding:
+    """Look up the members of a team."""
     assert team.selector is not None
     text = f"{team.connection}: team {team.name!r} ({team.selector})"
     try:
@@ -200,6 +208,7 @@ async def _team(team: Team, connections: Connections) -> Finding:
 
 
 async def _listed_users(name: str, ids: set[str], ask: Ask) -> Finding:
+    """Look up the users whom the job lists by id."""
     try:
         names = await drive(directory.user_names(ids), ask)
     except AsyncReportError as error:

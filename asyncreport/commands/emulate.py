@@ -30,6 +30,7 @@ def execute(*, port: int, agents: int, seed: int, requests_per_minute: int, late
 
 
 def _show_address(server: emulator.Emulator) -> None:
+    """Print what a client needs, as one line of JSON."""
     address = {
         "url": server.url,
         "client_id": server.client_id,

@@ -49,6 +49,7 @@ async def plan_lines(job: Job, *, now: int) -> list[str]:
 
 
 def _warnings(job: Job, manifest: Manifest) -> list[str]:
+    """Give the warnings that need no request."""
     doubts = other_clients(job, manifest.current_parts).values()
     return query_warnings(job) + [f"warning: {doubt}" for doubt in doubts]
 
@@ -56,6 +57,7 @@ def _warnings(job: Job, manifest: Manifest) -> list[str]:
 def _connection_lines(
     job: Job, connection: Connection, plan: Plan, freshness: Freshness
 ) -> Iterator[str]:
+    """Describe the plan of one connection."""
     yield (
         f"{connection.name}: {counted(len(plan.reused), 'part')} reused, "
         f"{len(plan.stale):,} stale, {counted(len(plan.chunks), 'chunk')} to fetch"
@@ -69,11 +71,13 @@ def _connection_lines(
 
 
 def _indented(lines: Sequence[str], noun: str) -> Iterator[str]:
+    """Indent the first lines, and say how many more exist."""
     for line in first_lines(lines, noun):
         yield f"  {line}"
 
 
 def _reused(plan: Plan) -> list[str]:
+    """List the intervals of parts that a run would reuse."""
     return [
         f"reuse: {interval}, {describe_users(users)}"
         for interval, users in _join_intervals(plan.reused)
@@ -81,6 +85,7 @@ def _reused(plan: Plan) -> list[str]:
 
 
 def _stale(plan: Plan, freshness: Freshness) -> list[str]:
+    """List the parts that a run would replace, and why."""
     return [
         f"stale: part {part.number}, {part.interval}, {describe_users(part.users)}, "
         f"{freshness.stale_reason(part)}"
@@ -89,6 +94,7 @@ def _stale(plan: Plan, freshness: Freshness) -> list[str]:
 
 
 def _to_fetch(plan: Plan) -> list[str]:
+    """List the chunks to fetch."""
     stale = {part.number for part in plan.stale}
     lines = []
     for chunk in plan.chunks:
@@ -140,6 +146,7 @@ def _seconds(requests: int, limit: int) -> float:
 
 
 def _most_records(job: Job, plan: Plan) -> str:
+    """Give the largest possible number of records."""
     most = sum(_cells(job, chunk, plan.demand.population) for chunk in plan.chunks)
     text = f"at most {most:,} records"
     if job.query.split_by:

@@ -164,6 +164,7 @@ def _users(options: QueryOptions, environ: Mapping[str, str]) -> tuple[list[str]
 
 
 def _split(texts: Iterable[str]) -> list[str]:
+    """Split ids at commas, and drop empty ones."""
     items = ",".join(texts).split(",")
     return [item.strip() for item in items if item.strip()]
 
@@ -185,6 +186,7 @@ async def run_query(
 
 
 def _result(job: Job) -> QueryResult:
+    """Read the output file of a job."""
     records = Path(job.output.path).read_bytes()
     if records:
         return QueryResult(records)
@@ -203,6 +205,7 @@ def _sent_requests(job: Job) -> Iterator[str]:
 
 
 def _first_request(job: Job, part: Part) -> str:
+    """Make the first request for a part again."""
     chunk = Chunk(
         connection=job.connections[0].name,
         month=part.month,
@@ -232,6 +235,7 @@ def explain_no_records(job: Job, requests: tuple[str, ...], *, now: int) -> Iter
 
 
 def _likely_causes(job: Job, now: int) -> Iterator[str]:
+    """List what may be wrong, the most certain first."""
     looked_up = any(team.selector is not None for team in job.teams)
     listed = any(team.users is not None for team in job.teams)
     if job.interval.start >= now:
@@ -258,6 +262,7 @@ def _likely_causes(job: Job, now: int) -> Iterator[str]:
 
 
 def _write_records(job: Job, records: bytes) -> None:
+    """Write to stdout: a table on a terminal, else the bytes as they are."""
     if sys.stdout.isatty():
         _draw_table(job, records)
     else:
@@ -267,6 +272,7 @@ def _write_records(job: Job, records: bytes) -> None:
 
 
 def _draw_table(job: Job, records: bytes) -> None:
+    """Draw the table and the total."""
     from rich.console import Console
 
     from asyncreport.terminal.table import read, table, total

@@ -42,6 +42,7 @@ def status_lines(job: Job, *, now: int) -> Iterator[str]:
 
 
 def _on_disk(snapshot: Snapshot, *, now: int) -> Iterator[str]:
+    """Describe parts, teams, output files and changes."""
     for connection in snapshot.job.connections:
         yield from _connection(snapshot, connection.name, now=now)
     yield from _teams(snapshot)
@@ -52,6 +53,7 @@ def _on_disk(snapshot: Snapshot, *, now: int) -> Iterator[str]:
 
 
 def _connection(snapshot: Snapshot, name: str, *, now: int) -> Iterator[str]:
+    """Describe the parts of a connection."""
     parts = snapshot.wanted_parts(name)
     records = sum(part.count for part in parts)
     size = sum(part.size for part in parts)
@@ -66,6 +68,7 @@ def _connection(snapshot: Snapshot, name: str, *, now: int) -> Iterator[str]:
 
 
 def _coverage(snapshot: Snapshot, name: str) -> Iterator[str]:
+    """List what is missing, or say what the parts cover."""
     missing = snapshot.missing_chunks(name)
     users = snapshot.plans[name].demand.users
     if missing:
@@ -87,6 +90,7 @@ def _fetched(parts: list[Part], *, now: int) -> str:
 
 
 def _teams(snapshot: Snapshot) -> Iterator[str]:
+    """List the teams whose present members are not known."""
     for name in snapshot.unknown_teams:
         yield f"team {name!r}: no run has looked it up yet"
     for team in snapshot.teams_not_looked_up():
@@ -97,6 +101,7 @@ def _teams(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _outputs(snapshot: Snapshot) -> list[str]:
+    """Describe each output file."""
     outputs = Outputs(snapshot.job.state_folder)
     return [f"{target.path}: {_output(target.path, outputs)}" for target in snapshot.targets()]
 
@@ -118,6 +123,7 @@ def _output(path: Path, outputs: Outputs) -> str:
 
 
 def _written(written: WrittenFile, size: int) -> str:
+    """Describe a file as it was written; `size` is its size today."""
     records = counted(sum(written.records.values()), "record")
     when = iso(written.mtime_ns // 1_000_000)
     text = f"{records}, {size:,} bytes, written {when}"
@@ -127,6 +133,7 @@ def _written(written: WrittenFile, size: int) -> str:
 
 
 def _count_changes(folder: Path) -> int | None:
+    """Count the lines of `changes.jsonl`; None if no value has ever changed."""
     path = folder / "changes.jsonl"
     with oserror_as_store_error(path, "read"):
         try:
@@ -137,6 +144,7 @@ def _count_changes(folder: Path) -> int | None:
 
 
 def _last_run(summary: LastSummary | None) -> Iterator[str]:
+    """Describe the last run that finished."""
     if summary is None:
         yield "no run has finished yet; run again: existing parts are reused"
         return
@@ -152,6 +160,7 @@ def _last_run(summary: LastSummary | None) -> Iterator[str]:
 
 
 def _gaps(summary: LastSummary) -> str:
+    """Count what the last run could not fetch."""
     stale = sum(chunk.stale for chunk in summary.missing)
     missing = len(summary.missing) - stale
     text = f"{counted(missing, 'chunk')} and {counted(len(summary.unknown), 'team')} missing"

@@ -54,6 +54,7 @@ def _not_locked(folder: Path) -> Finding:
 
 
 async def _check(job: Job, *, now: int) -> AsyncIterator[Finding]:
+    """Make all checks, with the lock held."""
     snapshot = Snapshot.read(job, now=now)
     for finding in _other_clients(job, snapshot):
         yield finding
@@ -76,6 +77,7 @@ async def _check(job: Job, *, now: int) -> AsyncIterator[Finding]:
 
 
 def _other_clients(job: Job, snapshot: Snapshot) -> Iterator[Finding]:
+    """Warn about parts that other OAuth clients fetched."""
     parts = {
         job.query.fingerprint(connection.identity): snapshot.parts[connection.name]
         for connection in job.connections
@@ -101,6 +103,7 @@ def _unknown_teams(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _unknown_users(snapshot: Snapshot) -> Iterator[Finding]:
+    """Warn about listed users whom the directory does not know."""
     for connection in snapshot.job.connections:
         parts = snapshot.wanted_parts(connection.name)
         if unknown := unknown_users(snapshot.job, connection, parts):

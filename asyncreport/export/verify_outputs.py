@@ -34,6 +34,7 @@ async def check_outputs(snapshot: Snapshot, reader: PartReader) -> AsyncIterator
 def _check_output(
     target: Target, reader: PartReader, outputs: Outputs, stopped: Event, *, gaps: bool
 ) -> Finding:
+    """Compare a file with what was written and, without gaps, with the parts."""
     path = target.path
     written = outputs.get(path)
     try:
@@ -83,6 +84,7 @@ def _not_written(path: Path, outputs: Outputs) -> Finding:
 
 
 def _changed(path: Path, size: int, written: WrittenFile) -> Finding:
+    """Report a file that somebody else changed."""
     change = "its size is the same, but its SHA-256 differs"
     if size != written.size:
         change = f"it has {size:,} bytes, but had {written.size:,} bytes"
@@ -94,6 +96,7 @@ def _changed(path: Path, size: int, written: WrittenFile) -> Finding:
 
 
 def _compare(path: Path, written: WrittenFile, merged: Merged) -> Finding:
+    """Compare a file with a merge of the parts."""
     if (written.sha256, written.records) == (merged.sha256, merged.records):
         records = counted(sum(merged.records.values()), "record")
         return Finding("OK", f"{path}: {records}, {merged.size:,} bytes, equal to the parts")
@@ -103,6 +106,7 @@ def _compare(path: Path, written: WrittenFile, merged: Merged) -> Finding:
 
 
 def _differences(written: WrittenFile, merged: Merged) -> list[str]:
+    """List the teams with other numbers of records."""
     lines = []
     for team, in_parts in merged.records.items():
         in_file = written.records.get(team, 0)

@@ -49,6 +49,7 @@ async def _damage(query: Query, name: str, parts: Sequence[Part], reader: PartRe
 
 
 async def _damaged_parts(query: Query, parts: Sequence[Part], reader: PartReader) -> list[str]:
+    """List the damaged parts, each with its problem and the next step."""
     damaged = []
     for part in parts:
         try:
@@ -82,6 +83,7 @@ def _check_order(part: Part, entries: Sequence[Entry], reader: PartReader) -> No
 
 
 def _damaged(part: Part, reader: PartReader, problem: str) -> DamagedPartError:
+    """Make the error for a part, with the interval that it covers."""
     path = reader.folder / part_name(part.number)
     return DamagedPartError(f"{path} ({part.interval}), {problem}", number=part.number)
 

@@ -60,6 +60,7 @@ class _Comparison:
         return self.snapshot.plans[self.name].demand.users
 
     def user_names(self) -> dict[str, str | None]:
+        """Read the names of users that the last run looked up."""
         path = self.job.state_folder / "names.json"
         return Names(path).of(self.connection.identity)
 
@@ -144,6 +145,7 @@ async def _run_workers(
 
 
 async def _connection_state(comparison: _Comparison, connections: Connections) -> ConnectionState:
+    """Make what the requests of a connection share."""
     job = comparison.job
     state = ConnectionState(query_job_timeout=job.limits.give_up_after)
     if job.query.occupancy and comparison.users is None:
@@ -169,10 +171,12 @@ def _chunks(comparison: _Comparison) -> Iterator[Chunk]:
 
 
 def _records(lines: bytes) -> list[dict[str, Any]]:
+    """Decode JSON lines."""
     return [orjson.loads(line) for line in lines.splitlines()]
 
 
 def _compare_chunk(comparison: _Comparison, chunk: Chunk, server_totals: Totals) -> None:
+    """Compare a chunk's totals in the parts with the server's."""
     columns = verify_totals.compared_columns(comparison.job.query)
     # Not in a thread: the reader serves one caller, and a month of 100 users is read fast.
     totals, record_counts = _part_totals(comparison, chunk, columns)
@@ -225,6 +229,7 @@ def _may_have(part: Part, users: frozenset[str] | None) -> bool:
 
 
 def _starting_within(records: list[dict[str, Any]], interval: Interval) -> list[dict[str, Any]]:
+    """Keep the records whose bucket starts in an interval."""
     # Instants in UTC sort like their texts.
     start, end = iso(interval.start), iso(interval.end)
     return [record for record in records if start <= record["interval_start"] < end]
@@ -247,11 +252,13 @@ def _totals(comparison: _Comparison, *, now: int) -> Finding:
 
 
 def _different_interval(comparison: _Comparison) -> Interval:
+    """Give the shortest interval with all differences."""
     intervals = [interval for interval, _ in comparison.differences]
     return Interval(min(intervals).start, max(intervals).end)
 
 
 def _differences(comparison: _Comparison) -> list[str]:
+    """Describe each difference."""
     names = comparison.user_names()
     return [
         f"{_user(difference.user, names)}, {interval}: {_columns(difference)}"
@@ -260,6 +267,7 @@ def _differences(comparison: _Comparison) -> list[str]:
 
 
 def _equal_totals(comparison: _Comparison) -> Finding:
+    """Report that no total differs."""
     totals = comparison.server_totals
     users = counted(len(totals), "user")
     handled = sum(sums["handled_count"] for sums in totals.values())
@@ -303,6 +311,7 @@ def _has_any(part: Part, users_by_interval: Mapping[Interval, set[str | None]]) 
 
 
 def _columns(difference: Difference) -> str:
+    """Describe the columns that differ."""
     texts = []
     for column, in_parts, on_server in difference.columns:
         parts, server = _value(column, in_parts), _value(column, on_server)
@@ -318,10 +327,12 @@ def _value(column: str, value: int) -> str:
 
 
 def _seconds(ms: int) -> str:
+    """Write ms as seconds with three places."""
     return f"{ms // 1000}.{ms % 1000:03}"
 
 
 def _user(user: str | None, names: Mapping[str, str | None]) -> str:
+    """Write the name and the id of a user."""
     if user is None:
         return "no user"
     name = names.get(user)

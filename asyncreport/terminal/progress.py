@@ -52,6 +52,7 @@ class Screen:
             await asyncio.wait([task])
 
     async def _draw(self, progress: Progress, wire: Wire) -> None:
+        """Update the bar until the task is cancelled."""
         clock = asyncio.get_running_loop().time
         start = clock()
         with self._make_bar() as bar:
@@ -65,12 +66,14 @@ class Screen:
                 )
 
     def _make_bar(self) -> Bar:
+        """Make a bar that disappears at its end."""
         columns: list[ProgressColumn] = [TextColumn("{task.description}")]
         if self._console.width >= _WIDE:
             columns.insert(0, BarColumn())
         return Bar(*columns, console=self._console, transient=True)
 
     async def _print(self, progress: Progress, wire: Wire) -> None:
+        """Write lines until the task is cancelled."""
         clock = asyncio.get_running_loop().time
         start = clock()
         while True:
@@ -90,6 +93,7 @@ def describe(progress: Progress, requests: int, waited: float, elapsed: float) -
 
 
 def _chunk_figures(progress: Progress, elapsed: float) -> list[str]:
+    """Count chunks that are done and failed; estimate the time left."""
     done = progress.finished + len(progress.gaps)
     figures = [f"{done:,}/{progress.chunks:,} chunks"]
     if progress.gaps:

@@ -66,6 +66,7 @@ def table(rows: Sequence[Row], *, zone: str, teams: bool, routing: bool) -> Tabl
 
 
 def _cells(row: Row, zone: ZoneInfo, *, teams: bool, routing: bool) -> Iterator[str]:
+    """Give the texts of a row."""
     if teams:
         yield printable(row.team)
     yield printable(row.user_name or row.user_id or "no user")
@@ -118,6 +119,7 @@ def total(rows: Iterable[Row], *, routing: bool) -> str:
 
 
 def _handled(rows: Iterable[Row]) -> str:
+    """Count interactions and average their handle time."""
     count = handle_time = 0
     for row in rows:
         count += row.handled_count
@@ -126,6 +128,7 @@ def _handled(rows: Iterable[Row]) -> str:
 
 
 def _total_occupancy(rows: Iterable[Row]) -> float | None:
+    """Divide the sums of all rows."""
     interacting = communicating = idle = 0
     for row in rows:
         interacting += _ms(row.interacting_sec)

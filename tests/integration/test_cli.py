@@ -59,7 +59,7 @@ def test_each_command_has_a_sentence_and_an_example(tmp_path: Path, command: str
 
 
 def test_the_examples_of_the_help_run_as_shown(tmp_path: Path) -> None:
-    """In a checkout; `emulate` is shown to run elsewhere."""
+    """In a checkout; not `emulate`, which does not end."""
     for command in ("run", "plan", "check", "verify", "status", "query", "schema"):
         example = " ".join(
             call(command, "--help", cwd=tmp_path).out.partition("Example: asyncreport ")[2].split()
@@ -108,7 +108,7 @@ def test_a_plan_of_everyone_asks_how_many_users_exist(
     ("contract", "said"),
     [("query-jobs", "  at least 8 requests, "), ("entities", "  at least 2 requests, ")],
 )
-def test_a_plan_knows_a_least_number_of_polls_and_pages(
+def test_a_plan_shows_a_minimum_of_requests_if_polls_or_pages_are_unknown(
     emulator: Handle, tmp_path: Path, contract: str, said: str
 ) -> None:
     assert said in call("plan", str(job(tmp_path, emulator, contract=contract)), cwd=tmp_path).out
@@ -303,7 +303,7 @@ def test_a_check_warns_if_the_server_does_not_report_the_divisions(
 
 
 @pytest.mark.parametrize("contract", ["query-jobs", "entities"])
-def test_a_check_goes_the_way_of_the_job_s_contract(tmp_path: Path, contract: str) -> None:
+def test_a_check_uses_the_contract_of_the_job(tmp_path: Path, contract: str) -> None:
     with emulator_process(agents=2, seed=5, requests_per_minute=0, job_polls=0) as emulator:
         result = call("check", str(job(tmp_path, emulator, contract=contract)), cwd=tmp_path)
         assert emulator.jobs() == []
@@ -373,7 +373,7 @@ def test_an_emulator_prints_its_address_and_serves_until_it_is_stopped(tmp_path:
     assert process.returncode == 0
 
 
-def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
+def test_a_port_in_use_is_an_error(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

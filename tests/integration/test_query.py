@@ -32,12 +32,12 @@ RANGE = ("--start", "2024-01-01", "--end", "2024-01-02")
 
 
 def query(*options: str, cwd: Path, **extra: str) -> Call:
-    """Ask the emulator in the process."""
+    """Query the emulator in the process."""
     return call("query", "--emulator", *options, cwd=cwd, TMPDIR=str(cwd), **extra)
 
 
 def terminal(*options: str, cwd: Path, **extra: str) -> list[str]:
-    """Ask it with stdout on a terminal; give the lines."""
+    """Query it with stdout on a terminal; give the lines."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "asyncreport", "query", "--emulator", *options]
     with os.fdopen(ours, "rb", buffering=0) as screen:
@@ -240,7 +240,7 @@ def emulator() -> Iterator[Handle]:
 
 
 def reported(folder: Path, emulator: Handle, screen: io.StringIO, **limits: Any) -> QueryResult:
-    """Ask an emulator's process for everyone in January and February, a query a month."""
+    """Query an emulator for everyone in January and February, with a query for each month."""
     asked = QueryOptions(
         start="2024-01-01",
         end="2024-03-01",

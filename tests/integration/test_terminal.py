@@ -1,4 +1,4 @@
-"""What a server says, names and numbers and troubles, cannot move a terminal's cursor, colour it or write its title."""
+"""Text of a server cannot move the cursor of a terminal, change its colours or its title."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ import pytest
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import PATIENCE, call, connection, environ, write_job
 
-#: a title, a colour, a clearing of the screen, a bell, a return, a forged line, a turn of direction, an 8-bit CSI
+#: sets a title and a colour, clears the screen, rings the bell, returns to the start of the line,
+#: forges a line, changes the direction of writing, ends with an 8-bit CSI
 EVIL = (
     "\x1b]0;owned\x07\x1b[35;5m\x1b[2J\rerror: forged\nOK    all is well\u202e\u2028\x9b35m\x00end"
 )
@@ -46,7 +47,7 @@ def on_a_terminal(
     meanwhile: Callable[[subprocess.Popen[bytes]], None] = lambda _: None,
     **extra: str,
 ) -> tuple[int, str]:
-    """Run the command line on a terminal of its own; give its code and all that the terminal got."""
+    """Run the command line on a new terminal; give its exit code and what it wrote."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "asyncreport", *arguments]
     there = {**environ(TERM="xterm-256color", **extra), "COLUMNS": "120"}
@@ -65,8 +66,8 @@ def on_a_terminal(
 
 
 def assert_harmless(text: str) -> None:
-    assert "owned" in text or "forged" in text, "it was not even shown"
-    # A forged line stands where a line begins; a run of its own, and rich's colours and bars, may be there.
+    assert "owned" in text or "forged" in text, "the text was not shown"
+    # A forged line is at the start of a line. The colours and bars of rich are allowed.
     assert not re.search(
         r"\x1b\]|\x1b\[35|\x1b\[2J|\x07|\x9b|\x00|\u202e|\u2028|^(error: forged|OK    all is well)",
         text,
@@ -95,9 +96,10 @@ def test_the_names_of_users_do_no_harm_to_the_table(script: Handle, tmp_path: Pa
 
 
 def _as_environment(emulator: Handle, folder: Path) -> dict[str, str]:
-    """Lead the quick report, which knows regions alone, to the emulator."""
+    """Point `query`, which knows only regions, to the emulator."""
     (folder / "sitecustomize.py").write_text(
-        f"from asyncreport.config import regions\nregions.hosts = lambda name: ({emulator.url!r}, {emulator.url!r})\n"
+        "from asyncreport.config import regions\n"
+        f"regions.hosts = lambda name: ({emulator.url!r}, {emulator.url!r})\n"
     )
     return {
         "PYTHONPATH": str(folder),
@@ -106,7 +108,7 @@ def _as_environment(emulator: Handle, folder: Path) -> dict[str, str]:
     }
 
 
-TROUBLES: list[dict[str, Any]] = [
+ERRORS: list[dict[str, Any]] = [
     {"status": 400, "message": EVIL, "code": "bad\x1b[35m"},
     {"status": 503, "body": EVIL},
     {"status": 403, "message": EVIL},
@@ -121,10 +123,8 @@ TROUBLES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("do", TROUBLES)
-def test_the_words_of_a_trouble_do_no_harm(
-    script: Handle, tmp_path: Path, do: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("do", ERRORS)
+def test_error_messages_do_no_harm(script: Handle, tmp_path: Path, do: dict[str, Any]) -> None:
     script.faults([{"match": {"path": "aggregates/query"}, "do": do}])
     path = write_job(
         tmp_path,
@@ -138,7 +138,7 @@ def test_the_words_of_a_trouble_do_no_harm(
     assert_harmless(text)
 
 
-def test_a_query_job_that_failed_with_words_does_no_harm(script: Handle, tmp_path: Path) -> None:
+def test_the_message_of_a_failed_query_job_does_no_harm(script: Handle, tmp_path: Path) -> None:
     script.faults(
         [
             {
@@ -233,7 +233,7 @@ def test_the_members_of_a_group_do_no_harm_to_status_and_verification(
 
 
 def test_a_second_signal_leaves_no_hidden_cursor(script: Handle, tmp_path: Path) -> None:
-    """The first one stops the bar, though the deletion of the query job takes its time; the second one kills."""
+    """The first one stops the bar while the query job is being deleted; the second one kills."""
     script.faults([{"match": {"path": "/aggregates/jobs/"}, "do": {"hang": True}}])
     path = write_job(tmp_path, script, range=RANGE, contract="query-jobs")
     before = sum(entry["path"].startswith("/api/") for entry in script.log())

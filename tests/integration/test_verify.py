@@ -49,7 +49,7 @@ def state(folder: Path) -> Path:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Read every file but those of the lock."""
+    """Read all files except those of the lock."""
     return {
         str(path): path.read_bytes()
         for path in folder.rglob("*")
@@ -206,7 +206,7 @@ def repeat_a_part(folder: Path) -> None:
 
 
 def forge_the_output(folder: Path) -> None:
-    """Edit a line and what is remembered of the file."""
+    """Edit a line, and the hash that the job remembers."""
     edit_the_output(folder)
     remembered = state(folder) / "outputs.json"
     known = json.loads(remembered.read_text())
@@ -271,7 +271,7 @@ def forge_a_part(folder: Path) -> str:
     return str(owners[old])
 
 
-def test_records_in_the_wrong_order_are_found_even_if_hash_and_output_agree(
+def test_records_in_the_wrong_order_are_found_even_if_the_hash_matches(
     emulator: Handle, tmp_path: Path
 ) -> None:
     path = exported(tmp_path, emulator)
@@ -295,7 +295,7 @@ def test_records_in_the_wrong_order_are_found_even_if_hash_and_output_agree(
 
 
 def test_the_advice_about_a_damaged_part_repairs_it(emulator: Handle, tmp_path: Path) -> None:
-    """A run that has nothing to do hashes nothing."""
+    """A run without work does not read the parts, so it does not find the damage."""
     path = exported(tmp_path, emulator)
     good = (tmp_path / "out.jsonl").read_bytes()
     edit_a_part(tmp_path)
@@ -401,7 +401,7 @@ def test_during_a_run_verify_refuses_and_status_reports_it(
     assert call("status", str(path), cwd=tmp_path).out.startswith("job: no run is in progress\n")
 
 
-def test_credentials_that_are_refused_end_with_their_own_code_after_the_local_checks(
+def test_refused_credentials_end_with_3_after_the_local_checks(
     emulator: Handle, tmp_path: Path
 ) -> None:
     path = exported(tmp_path, emulator)

@@ -113,7 +113,8 @@ def test_the_emulator_is_queried_for_everyone_unless_users_are_given() -> None:
         (
             {},
             {"end": ""},
-            "--end or QUERY_END_DATE: range.end: is empty; expected: the end of the range (exclusive), ",
+            "--end or QUERY_END_DATE: range.end: is empty; "
+            "expected: the end of the range (exclusive), ",
         ),
         (
             {},
@@ -154,7 +155,8 @@ def test_the_emulator_is_queried_for_everyone_unless_users_are_given() -> None:
         (
             {"GENESYS_CLIENT_ID": ""},
             {},
-            "asyncreport query: connections: is missing, and the variable GENESYS_CLIENT_ID is not set ",
+            "asyncreport query: connections: is missing, "
+            "and the variable GENESYS_CLIENT_ID is not set ",
         ),
         (
             {},

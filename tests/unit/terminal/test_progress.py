@@ -1,4 +1,4 @@
-"""What people see while a run is under way."""
+"""The progress display of a run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GAP = Gap(
         (7800, "2 h 10 min"),
     ],
 )
-def test_seconds_are_written_as_people_say_them(seconds: float, text: str) -> None:
+def test_durations_have_one_or_two_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 

@@ -1,4 +1,4 @@
-"""The table of the quick report: what a terminal shows of the records, and what they come to."""
+"""The table of `query`, and the total under it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def lines(*records: dict[str, Any]) -> bytes:
 def drawn(
     *records: dict[str, Any], zone: str = "UTC", teams: bool = False, routing: bool = False
 ) -> list[str]:
-    """Draw a table and give its rows, the heading first, their cells parted by a bar."""
+    """Draw a table; give its rows, the heading first, with `|` between the cells."""
     console = Console(file=io.StringIO(), width=200)
     console.print(table(read(lines(*records)), zone=zone, teams=teams, routing=routing))
     assert isinstance(console.file, io.StringIO)
@@ -50,14 +50,14 @@ def test_a_row_is_user_interval_handled_and_aht() -> None:
     ]
 
 
-def test_team_and_occupancy_are_columns_where_asked_for() -> None:
+def test_team_and_occupancy_are_optional_columns() -> None:
     assert drawn(record(occupancy=0.81234), teams=True, routing=True) == [
         "team|user|interval (UTC)|handled|AHT (s)|occupancy",
         "users|Anna|2024-01-01 10:00 – 11:00|3|33.33|81.23%",
     ]
 
 
-def test_what_was_not_measured_is_a_dash_and_an_unknown_name_its_id() -> None:
+def test_a_missing_value_is_a_dash_and_a_missing_name_is_the_id() -> None:
     odd = record(user_name=None, handled_count=0, avg_handle_time_sec=None, occupancy=None)
     nobody = record(user_id=None, user_name=None, occupancy=0.0)
     assert drawn(odd, nobody, routing=True)[1:] == [
@@ -94,13 +94,11 @@ def test_a_name_is_shown_as_it_is_and_cannot_move_the_cursor() -> None:
         ("2024-01-01T00:00:00.000Z", "2024-02-01T00:00:00.000Z", "UTC", "2024-01-01 – 2024-02-01"),
     ],
 )
-def test_an_interval_is_on_the_clock_of_the_zone(
-    start: str, end: str, zone: str, text: str
-) -> None:
+def test_an_interval_is_in_local_time(start: str, end: str, zone: str, text: str) -> None:
     assert interval(start, end, ZoneInfo(zone)) == text
 
 
-def test_the_total_divides_sums_and_does_not_average_averages() -> None:
+def test_the_total_aht_is_the_ratio_of_sums() -> None:
     rows = read(
         lines(
             record(),
@@ -127,7 +125,7 @@ def test_the_total_of_nothing_handled_has_no_aht() -> None:
     assert total(read(lines(row)), routing=True) == "0 users, 0 handled, AHT – s, occupancy –"
 
 
-def test_the_total_occupancy_is_that_of_all_times() -> None:
+def test_the_total_occupancy_is_the_ratio_of_sums() -> None:
     one = record(interacting_sec=60.0, communicating_sec=0.0, idle_sec=60.0)
     other = record(user_id="u-2", interacting_sec=30.0, communicating_sec=30.0, idle_sec=120.0)
     unknown = record(user_id="u-3", interacting_sec=None, communicating_sec=None, idle_sec=None)
