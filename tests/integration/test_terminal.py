@@ -110,9 +110,8 @@ def _as_environment(emulator: Handle, folder: Path) -> dict[str, str]:
 
 ERRORS: list[dict[str, Any]] = [
     {"status": 400, "message": EVIL, "code": "bad\x1b[35m"},
-    {"status": 503, "body": EVIL},
+    {"status": 503, "message": EVIL},
     {"status": 403, "message": EVIL},
-    {"status": 302, "body": EVIL},
     {"body": json.dumps({"results": [{"group": {"userId": EVIL}, "data": []}]})},
     {
         "body": json.dumps(
@@ -136,6 +135,16 @@ def test_error_messages_do_no_harm(script: Handle, tmp_path: Path, do: dict[str,
     code, text = on_a_terminal("run", "-v", str(path), cwd=tmp_path)
     assert code in (1, 2, 3, 4)
     assert_harmless(text)
+
+
+@pytest.mark.parametrize("status", [503, 302])
+def test_a_body_that_is_not_json_is_not_shown(script: Handle, tmp_path: Path, status: int) -> None:
+    script.faults([{"match": {"path": "aggregates/query"}, "do": {"status": status, "body": EVIL}}])
+    path = write_job(tmp_path, script, range=RANGE, limits={"max_attempts": 1})
+    code, text = on_a_terminal("run", "-v", str(path), cwd=tmp_path)
+    assert code in (1, 2)
+    assert "owned" not in text
+    assert "forged" not in text
 
 
 def test_the_message_of_a_failed_query_job_does_no_harm(script: Handle, tmp_path: Path) -> None:
