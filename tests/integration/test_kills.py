@@ -112,7 +112,7 @@ def emulator() -> Iterator[Handle]:
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Poll query jobs at once, as `tests.cut` does."""
-    monkeypatch.setattr(query_jobs, "_FIRST", 0.01)
+    monkeypatch.setattr(query_jobs, "_FIRST_PAUSE", 0.01)
 
 
 def job(folder: Path, emulator: Handle, shape: str) -> Path:

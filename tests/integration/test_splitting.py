@@ -34,7 +34,7 @@ QUERY = "aggregates/query"
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the waits between attempts and polls; unit tests check them."""
     monkeypatch.setattr("asyncreport.export.lanes.random", SimpleNamespace(random=lambda: 0.0))
-    monkeypatch.setattr(query_jobs, "_FIRST", 0.01)
+    monkeypatch.setattr(query_jobs, "_FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture(scope="module")
