@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from msgspec import UNSET, UnsetType
 
@@ -35,20 +35,23 @@ def resolve_connections(
     if given is None:
         return (_from_environment(place, environ),)
     if not given:
-        raise place.error(
-            "is empty; add a connection, or remove the key "
-            "to use GENESYS_CLIENT_ID and GENESYS_CLIENT_SECRET"
-        )
-    return tuple(
-        _connection(place.at(name), name, connection, environ) for name, connection in given.items()
+        raise _no_connection(place)
+    connections = []
+    for name, connection in given.items():
+        connections.append(_connection(place.at(name), name, connection, environ))
+    return tuple(connections)
+
+
+def _no_connection(place: Place) -> ConfigError:
+    return place.error(
+        "is empty; add a connection, or remove the key "
+        "to use GENESYS_CLIENT_ID and GENESYS_CLIENT_SECRET"
     )
 
 
 def _from_environment(place: Place, environ: Mapping[str, str]) -> Connection:
-    client = Client(
-        client_id=_variable(place, "GENESYS_CLIENT_ID", environ),
-        client_secret=Secret(_variable(place, "GENESYS_CLIENT_SECRET", environ)),
-    )
+    """Build the connection of a job file that has none."""
+    client = _environment_client(place, environ)
     api_url, login_url = _environment_hosts(place, environ)
     return Connection(
         name=DEFAULT,
@@ -59,7 +62,15 @@ def _from_environment(place: Place, environ: Mapping[str, str]) -> Connection:
     )
 
 
+def _environment_client(place: Place, environ: Mapping[str, str]) -> Client:
+    return Client(
+        client_id=_variable(place, "GENESYS_CLIENT_ID", environ),
+        client_secret=Secret(_variable(place, "GENESYS_CLIENT_SECRET", environ)),
+    )
+
+
 def _variable(place: Place, name: str, environ: Mapping[str, str]) -> str:
+    """Give a variable that must be set; the error does not show the value of any."""
     value = environ.get(name)
     if not value:
         raise place.error(
@@ -70,10 +81,9 @@ def _variable(place: Place, name: str, environ: Mapping[str, str]) -> str:
 
 
 def _environment_hosts(place: Place, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Give the URLs of the region that GENESYS_ENV names."""
     region = environ.get("GENESYS_ENV") or regions.DEFAULT
-    # Other tools of the vendor take a host or its URL here.
-    region = region.lower().removeprefix("https://").removeprefix("api.").rstrip("/")
-    urls = regions.hosts(region)
+    urls = regions.hosts(_bare_host(region))
     if urls is None:
         raise place.error(
             "is missing, and the variable GENESYS_ENV is not a region",
@@ -82,12 +92,19 @@ def _environment_hosts(place: Place, environ: Mapping[str, str]) -> tuple[str, s
     return urls
 
 
+def _bare_host(region: str) -> str:
+    """Give the region of a host or its URL, which other tools of the vendor take."""
+    host = region.lower().removeprefix("https://")
+    return host.removeprefix("api.").rstrip("/")
+
+
 def _connection(
     place: Place,
     name: str,
     given: ConnectionFile,
     environ: Mapping[str, str],
 ) -> Connection:
+    """Resolve one connection of the job file."""
     if given.emulator:
         return _emulator(place, name, given)
     api_url, login_url = _hosts(place, given)
@@ -107,16 +124,28 @@ def _proxy(
     api_url: str,
     environ: Mapping[str, str],
 ) -> Secret | None:
+    """Choose the proxy: of the job file, else of the environment; None: a direct connection."""
     proxy = unset_to_none(given.proxy)
     if proxy is None:
         return environment_proxy(place, api_url, environ)
     return parse_proxy(place.at("proxy"), proxy)
 
 
+#: keys of hosts and credentials, which an emulator has no use for
+_NOT_WITH_EMULATOR = (
+    "region",
+    "api_url",
+    "login_url",
+    "client_id",
+    "client_secret",
+    "clients",
+    "proxy",
+)
+
+
 def _emulator(place: Place, name: str, given: ConnectionFile) -> Connection:
-    for key in ("region", "api_url", "login_url", "client_id", "client_secret", "clients", "proxy"):
-        if getattr(given, key) is not UNSET:
-            raise place.at(key).not_with("emulator")
+    """Resolve a connection to an emulator that a run starts."""
+    _check_absent(place, given, _NOT_WITH_EMULATOR, other="emulator")
     return Connection(
         name=name,
         emulator=_emulator_size(given.emulator),
@@ -124,21 +153,41 @@ def _emulator(place: Place, name: str, given: ConnectionFile) -> Connection:
     )
 
 
+def _check_absent(
+    place: Place,
+    given: ConnectionFile,
+    keys: Sequence[str],
+    *,
+    other: str,
+) -> None:
+    """Refuse keys that cannot be combined with another key, which the file has."""
+    for key in keys:
+        if getattr(given, key) is not UNSET:
+            raise place.at(key).not_with(other)
+
+
 def _emulator_size(given: bool | EmulatorFile) -> EmulatorSize:
+    """Read `emulator: true` or its mapping."""
     if not isinstance(given, EmulatorFile):
-        given = EmulatorFile()
-    return EmulatorSize(agents=given.agents, seed=given.seed, clients=given.clients)
+        return EmulatorSize()
+    return EmulatorSize(
+        agents=given.agents,
+        seed=given.seed,
+        clients=given.clients,
+    )
 
 
 def _clients(place: Place, given: ConnectionFile) -> tuple[Client, ...]:
+    """Read the one OAuth client of a connection, or all in its list."""
     several = unset_to_none(given.clients)
     if several is None:
         return (_client(place, given),)
-    for key in ("client_id", "client_secret"):
-        if getattr(given, key) is not UNSET:
-            raise place.at(key).not_with("clients")
-    place = place.at("clients")
-    clients = tuple(_client(place.at(n), client) for n, client in enumerate(several))
+    _check_absent(place, given, ("client_id", "client_secret"), other="clients")
+    return _several_clients(place.at("clients"), several)
+
+
+def _several_clients(place: Place, given: Sequence[ClientFile]) -> tuple[Client, ...]:
+    clients = tuple(_client(place.at(n), client) for n, client in enumerate(given))
     _check_client_ids(place, clients)
     return clients
 
@@ -155,13 +204,26 @@ def _check_client_ids(place: Place, clients: Sequence[Client]) -> None:
 
 
 def _client(place: Place, given: ConnectionFile | ClientFile) -> Client:
+    return Client(
+        client_id=_client_id(place.at("client_id"), given),
+        client_secret=_client_secret(place.at("client_secret"), given),
+    )
+
+
+def _client_id(place: Place, given: ConnectionFile | ClientFile) -> str:
+    """Read the id of an OAuth client; an empty variable makes an empty text."""
     client_id = unset_to_none(given.client_id)
     if client_id is None or not client_id.strip():
-        raise _no_credential(place.at("client_id"), "id", "${GENESYS_CLIENT_ID}")
-    client_secret = unset_to_none(given.client_secret)
-    if client_secret is None or not client_secret.reveal().strip():
-        raise _no_credential(place.at("client_secret"), "secret", "${GENESYS_CLIENT_SECRET}")
-    return Client(client_id=client_id, client_secret=client_secret)
+        raise _no_credential(place, "id", "${GENESYS_CLIENT_ID}")
+    return client_id
+
+
+def _client_secret(place: Place, given: ConnectionFile | ClientFile) -> Secret:
+    """Read the secret of an OAuth client; an empty variable makes an empty text."""
+    secret = unset_to_none(given.client_secret)
+    if secret is None or not secret.reveal().strip():
+        raise _no_credential(place, "secret", "${GENESYS_CLIENT_SECRET}")
+    return secret
 
 
 def _no_credential(place: Place, noun: str, variable: str) -> ConfigError:
@@ -175,47 +237,57 @@ def _hosts(place: Place, given: ConnectionFile) -> tuple[str, str]:
     region = unset_to_none(given.region)
     if region is None:
         return _gateway_hosts(place, given)
-    if given.api_url is not UNSET or given.login_url is not UNSET:
+    if _has_gateway(given):
         raise place.at("region").not_with("api_url and login_url")
     return _region_hosts(place.at("region"), region)
 
 
+def _has_gateway(given: ConnectionFile) -> bool:
+    """Tell whether a connection has at least one URL of a gateway."""
+    return given.api_url is not UNSET or given.login_url is not UNSET
+
+
 def _gateway_hosts(place: Place, given: ConnectionFile) -> tuple[str, str]:
-    if given.api_url is UNSET and given.login_url is UNSET:
+    """Give the URLs of a gateway; both must be there."""
+    if not _has_gateway(given):
         raise place.at("region").error(f"is missing; {_HOSTS}")
-    api_url = _required(place.at("api_url"), given.api_url)
-    login_url = _required(place.at("login_url"), given.login_url)
+    allow_http = given.allow_http
     return (
-        _gateway(place.at("api_url"), api_url, allow_http=given.allow_http),
-        _gateway(place.at("login_url"), login_url, allow_http=given.allow_http),
+        _gateway(place.at("api_url"), given.api_url, allow_http=allow_http),
+        _gateway(place.at("login_url"), given.login_url, allow_http=allow_http),
     )
-
-
-def _required(place: Place, url: str | UnsetType) -> str:
-    if isinstance(url, UnsetType):
-        raise place.error(f"is missing; {_HOSTS}")
-    return url
 
 
 def _region_hosts(place: Place, name: str) -> tuple[str, str]:
     urls = regions.hosts(name)
     if urls is None:
-        suggestion = did_you_mean(name, regions.NAMES)
-        raise place.must("be a region", suggestion, accepted=regions.ACCEPTED)
+        raise place.must(
+            "be a region",
+            did_you_mean(name, regions.NAMES),
+            accepted=regions.ACCEPTED,
+        )
     return urls
 
 
-def _gateway(place: Place, text: str, *, allow_http: bool) -> str:
+def _gateway(place: Place, text: str | UnsetType, *, allow_http: bool) -> str:
     """Check the URL of a gateway; give it without a slash at its end."""
+    if isinstance(text, UnsetType):
+        raise place.error(f"is missing; {_HOSTS}")
     url = split_url(text)
     if url is None or _has_extras(text):
         raise place.must("be the URL of a gateway", accepted=_GATEWAY)
-    if url.scheme == "http" and not allow_http and not is_loopback(url):
+    if not allow_http:
+        _check_encrypted(place, url)
+    return text.rstrip("/")
+
+
+def _check_encrypted(place: Place, url: SplitResult) -> None:
+    """Refuse http to another machine."""
+    if url.scheme == "http" and not is_loopback(url):
         raise place.must(
             "start with https://",
             "; http would send the client's secret unencrypted; to allow it, set allow_http: true",
         )
-    return text.rstrip("/")
 
 
 def _has_extras(text: str) -> bool:

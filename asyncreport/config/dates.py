@@ -48,7 +48,7 @@ def resolve_range(place: Place, given: RangeFile, now: int) -> tuple[Interval, G
 
 def refresh_interval(text: str, job: Job, now: int) -> Interval:
     """Read `--refresh START/END` and cut it to the job's range; raise ConfigError."""
-    whole = Place.of(Node("--refresh", text, text))
+    whole = Place.of(_option(text))
     start, slash, end = text.partition("/")
     if not slash:
         accepted = "2024-01-01/2024-01-08, yesterday/today"
@@ -57,21 +57,17 @@ def refresh_interval(text: str, job: Job, now: int) -> Interval:
     interval = _interval(bounds, start, end, job.query.grid, now)
     if not interval.overlaps(job.interval):
         raise whole.must("overlap the range of the job", f"; the range is {job.interval}")
-    return _intersection(interval, job.interval)
-
-
-def _intersection(one: Interval, other: Interval) -> Interval:
-    start = max(one.start, other.start)
-    end = min(one.end, other.end)
-    return Interval(start, end)
+    return interval.intersection(job.interval)
 
 
 def _refresh_bounds(start: str, end: str) -> Place:
-    nodes = {
-        "start": Node("--refresh", start, start),
-        "end": Node("--refresh", end, end),
-    }
-    return Place.of(Node("--refresh", nodes))
+    """Give the two bounds the shape of the section `range`."""
+    bounds = {"start": _option(start), "end": _option(end)}
+    return Place.of(Node("--refresh", bounds))
+
+
+def _option(text: str) -> Node:
+    return Node("--refresh", text, text)
 
 
 def _interval(place: Place, start: str, end: str, grid: Grid, now: int) -> Interval:
@@ -79,11 +75,13 @@ def _interval(place: Place, start: str, end: str, grid: Grid, now: int) -> Inter
     first = _bound(place.at("start"), start, grid, now)
     last = _bound(place.at("end"), end, grid, now)
     if last <= first:
-        raise place.at("end").must(f"be after {place.at('start').key}", _EXCLUSIVE)
+        rule = f"be after {place.at('start').key}"
+        raise place.at("end").must(rule, _EXCLUSIVE)
     return Interval(first, last)
 
 
 def _zone(place: Place, name: str) -> str:
+    """Check the name of a time zone, which is case-sensitive."""
     if name not in _zones():
         raise place.must(
             "be an IANA time zone",
@@ -94,15 +92,21 @@ def _zone(place: Place, name: str) -> str:
 
 
 def _similar_zones(name: str) -> list[str]:
+    """List the zones that a wrong name may mean."""
     # A digit means an offset, and the zone with the nearest name has another offset.
-    if re.search(r"\d", name):
+    if _has_digit(name):
         return []
-    same_letter = [zone for zone in _zones() if zone[:1] == name[:1].upper()]
-    return [zone for zone in same_letter if not re.search(r"\d", zone)]
+    letter = name[:1].upper()
+    return [zone for zone in _zones() if zone[:1] == letter and not _has_digit(zone)]
+
+
+def _has_digit(text: str) -> bool:
+    return re.search(r"\d", text) is not None
 
 
 @lru_cache(maxsize=1)
 def _zones() -> frozenset[str]:
+    """Give the names of all time zones."""
     # The system's own list also has `localtime`, and differs between machines.
     return frozenset((resources.files("tzdata") / "zones").read_text("utf-8").split())
 
@@ -114,12 +118,18 @@ def _granularity(place: Place, text: str) -> Granularity:
     return Granularity(text)
 
 
-_UNITS = {"m": "PT{}M", "h": "PT{}H", "d": "P{}D", "w": "P{}W"}
+_UNITS = {
+    "m": "PT{}M",
+    "h": "PT{}H",
+    "d": "P{}D",
+    "w": "P{}W",
+}
+_SHORT_LENGTH = re.compile(r"(\d{1,2}) ?([mhdw])[a-z]*", re.ASCII)
 
 
 def _similar_granularity(text: str) -> str:
     """Suggest the granularity that other tools write as `1h` or `30min`."""
-    match = re.fullmatch(r"(\d{1,2}) ?([mhdw])[a-z]*", text.lower(), re.ASCII)
+    match = _SHORT_LENGTH.fullmatch(text.lower())
     if match is None:
         return ""
     number, unit = match.groups()
@@ -140,17 +150,22 @@ def _bound(place: Place, text: str, grid: Grid, now: int) -> int:
     """Read the start or the end of a range as an instant."""
     if text == "now":
         return _last_edge(place, grid, now)
-    if text == "today":
-        return day_start(_today(grid, now), grid.zone)
-    if text == "yesterday":
-        return day_start(_today(grid, now) - timedelta(days=1), grid.zone)
+    if text in _DAYS_AGO:
+        return day_start(_today(grid, now) - _DAYS_AGO[text], grid.zone)
     moment = _moment(place, text)
     if _DATE.fullmatch(text):
         return day_start(moment.date(), grid.zone)
     return _instant(place, moment, grid.zone)
 
 
+_DAYS_AGO = {
+    "today": timedelta(0),
+    "yesterday": timedelta(days=1),
+}
+
+
 def _today(grid: Grid, now: int) -> date:
+    """Give the local date of the job's time zone."""
     return from_instant(now).astimezone(ZoneInfo(grid.zone)).date()
 
 
@@ -166,7 +181,7 @@ def _instant(place: Place, moment: datetime, zone: str) -> int:
 
 def _moment(place: Place, text: str) -> datetime:
     """Read a date or a date-time; it has a time zone only if the text has an offset."""
-    if not _DATE.fullmatch(text) and not _DATE_TIME.fullmatch(text):
+    if not _has_known_form(text):
         raise place.must("be a date or a date-time", accepted=BOUNDS)
     try:
         moment = datetime.fromisoformat(text)
@@ -174,6 +189,11 @@ def _moment(place: Place, text: str) -> datetime:
         raise place.must("be an existing date or date-time", accepted=BOUNDS) from error
     _check_year(place, moment.year)
     return moment
+
+
+def _has_known_form(text: str) -> bool:
+    # datetime.fromisoformat also reads 20230101 and 2023-W01-1.
+    return any(form.fullmatch(text) for form in (_DATE, _DATE_TIME))
 
 
 def _check_year(place: Place, year: int) -> None:
@@ -209,18 +229,23 @@ def _check_months(place: Place, grid: Grid, interval: Interval) -> None:
 
 
 def _check_edge(place: Place, grid: Grid, at: int) -> None:
+    """Refuse an instant inside a bucket; name the edges around it."""
     before, after = grid.edges_around(at)
-    if before != after:
-        accepted = f"{_local(before, grid)} or {_local(after, grid)}"
-        raise place.must(f"be on the edge of a {grid.granularity.value} bucket", accepted=accepted)
+    if before == after:
+        return
+    raise place.must(
+        f"be on the edge of a {grid.granularity.value} bucket",
+        accepted=f"{_local(before, grid)} or {_local(after, grid)}",
+    )
 
 
 def _local(at: int, grid: Grid) -> str:
+    """Write an instant in local time with its offset: `2023-01-01T09:30+01:00`."""
     local = from_instant(at).astimezone(ZoneInfo(grid.zone))
     return local.isoformat(timespec="minutes")
 
 
-_CHUNK = re.compile(r"P(?:([1-9]|[12][0-9]|3[01])D|1M|T(1|2|3|4|6|8|12|24)H)")
+_CHUNK = re.compile(r"P(?:(?P<days>[1-9]|[12][0-9]|3[01])D|1M|T(?P<hours>1|2|3|4|6|8|12|24)H)")
 _CHUNKS = "P1D to P31D, P1M, or PTnH where n divides a day: 1, 2, 3, 4, 6, 8, 12, 24"
 
 
@@ -229,12 +254,9 @@ def chunk_length(place: Place, text: str) -> ChunkLength:
     match = _CHUNK.fullmatch(text)
     if match is None:
         raise place.must("be a chunk length", accepted=_CHUNKS)
-    days, hours = match.groups()
-    if days:
-        return ChunkLength(days=int(days))
-    if hours:
-        return ChunkLength(hours=int(hours))
-    return ChunkLength()
+    units = match.groupdict()
+    lengths = {unit: int(number) for unit, number in units.items() if number}
+    return ChunkLength(**lengths)
 
 
 def parse_ms(place: Place, text: str) -> int:

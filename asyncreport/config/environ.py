@@ -6,7 +6,7 @@ The process's environment comes only as an argument.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,13 +25,20 @@ def read_environ(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     Raise ConfigError if `.env` is unreadable or has a line that is not `NAME=VALUE`.
     """
     path = folder / ".env"
-    variables: dict[str, str] = {}
-    for line in _read_lines(path):
+    lines = _read_lines(path)
+    for line in lines:
         if line.error:
             raise _bad_line(path, line.original.line)
+    return {**_variables(lines), **environ}
+
+
+def _variables(lines: Iterable[Binding]) -> dict[str, str]:
+    """Give the variables of parsed lines; empty lines and comments have no key."""
+    variables: dict[str, str] = {}
+    for line in lines:
         if line.key is not None and line.value is not None:
             variables[line.key] = line.value
-    return {**variables, **environ}
+    return variables
 
 
 def _bad_line(path: Path, number: int) -> ConfigError:
@@ -43,21 +50,26 @@ def _bad_line(path: Path, number: int) -> ConfigError:
 
 
 def _read_lines(path: Path) -> list[Binding]:
+    """Read and parse `.env`; a file that does not exist has no lines."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             return list(parse_stream(file))
     except FileNotFoundError:
         return []
-    except IsADirectoryError as error:
-        raise ConfigError(
-            f"{path}: is a folder; remove it, or replace it by a file of NAME=VALUE lines"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8; save it as UTF-8") from error
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); fix its permissions or remove it"
-        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError | UnicodeDecodeError) -> ConfigError:
+    """Say why a `.env` cannot be read, and what to do."""
+    match error:
+        case UnicodeDecodeError():
+            fact = "is not UTF-8; save it as UTF-8"
+        case IsADirectoryError():
+            fact = "is a folder; remove it, or replace it by a file of NAME=VALUE lines"
+        case _:
+            fact = f"cannot be read ({error.strerror}); fix its permissions or remove it"
+    return ConfigError(f"{path}: {fact}")
 
 
 # `$${` is a literal `${`; an unclosed `${` matches with an empty name.
@@ -76,30 +88,43 @@ def expand(place: Place, environ: Mapping[str, str]) -> Node:
 
 
 def _expanded(place: Place, value: Value, environ: Mapping[str, str]) -> Value:
-    match value:
-        case dict():
-            return {key: expand(place.at(key), environ) for key in value}
-        case list():
-            return [expand(place.at(number), environ) for number in range(len(value))]
-        case str():
-            return _expand_text(place, value, environ)
-        case _:
-            return value
+    """Copy a value and what is inside it; numbers, booleans and null have no variables."""
+    if isinstance(value, dict):
+        return {key: expand(place.at(key), environ) for key in value}
+    if isinstance(value, list):
+        return _expanded_items(place, len(value), environ)
+    if isinstance(value, str):
+        return _expanded_text(place, value, environ)
+    return value
 
 
-def _expand_text(place: Place, text: str, environ: Mapping[str, str]) -> str:
+def _expanded_items(place: Place, count: int, environ: Mapping[str, str]) -> list[Node]:
+    return [expand(place.at(number), environ) for number in range(count)]
+
+
+def _expanded_text(place: Place, text: str, environ: Mapping[str, str]) -> str:
     return _REFERENCE.sub(lambda match: _value_of(place, match, environ), text)
 
 
 def _value_of(place: Place, match: re.Match[str], environ: Mapping[str, str]) -> str:
+    """Give the text that replaces one reference."""
     if match[0] == "$${":
         return "${"
     name = match[1] or ""
     if not _VARIABLE.fullmatch(name):
-        raise place.must(
-            "have a variable's name and } after ${", "; write ${VARIABLE}, or $${ for a literal ${"
-        )
+        raise _not_a_reference(place)
     if name not in environ:
-        shown = shorten(name, VALUE_SHOWN)
-        raise place.error(f"the variable {shown} is not set; set it in the environment or in .env")
+        raise _not_set(place, name)
     return environ[name]
+
+
+def _not_a_reference(place: Place) -> ConfigError:
+    return place.must(
+        "have a variable's name and } after ${",
+        "; write ${VARIABLE}, or $${ for a literal ${",
+    )
+
+
+def _not_set(place: Place, name: str) -> ConfigError:
+    shown = shorten(name, VALUE_SHOWN)
+    return place.error(f"the variable {shown} is not set; set it in the environment or in .env")

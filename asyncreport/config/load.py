@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +37,24 @@ def load_job(
     Raise ConfigError for any mistake, with file and line (or the override), key, value and what is
     accepted.
     """
-    root = yaml.read(_read_text(path), str(path))
-    if root.value is None:
-        raise ConfigError(f"{path}: is empty; start with a copy of configs/demo.yaml")
+    root = _read_job(path)
     for override in overrides:
         root = _override(root, override)
     root = expand(Place.of(root), environ)
-    return resolve(Place.of(root), convert(root), environ=environ, now=now)
+    return _resolve(root, environ=environ, now=now)
+
+
+def _read_job(path: Path) -> Node:
+    """Read a job file as it is written: nothing is overridden, expanded or checked yet."""
+    root = yaml.read(_read_text(path), str(path))
+    if root.value is None:
+        raise ConfigError(f"{path}: is empty; start with a copy of configs/demo.yaml")
+    return root
+
+
+def _resolve(root: Node, *, environ: Mapping[str, str], now: int) -> Job:
+    given = convert(root)
+    return resolve(Place.of(root), given, environ=environ, now=now)
 
 
 def load_options(
@@ -60,34 +71,36 @@ def load_options(
     of the option, `--start`; a key without a label uses the one around it; "" is the root's key.
     """
     place = Place(None, labels.get("", "options"))
-    root = _labelled(values, place, labels)
-    return resolve(Place.of(root), convert(root), environ=environ, now=now)
+    root = _Labels(labels).node(values, place)
+    return _resolve(root, environ=environ, now=now)
 
 
-def _labelled(value: Any, place: Place, labels: Mapping[str, str]) -> Node:
-    """Build the nodes of plain values; a place without a label uses the one around it."""
-    where = labels.get(place.key, place.where)
-    place = replace(place, where=where)
-    if isinstance(value, Mapping):
-        return Node(where, _labelled_members(value, place, labels))
-    if isinstance(value, list | tuple):
-        items = [_labelled(item, place.at(n), labels) for n, item in enumerate(value)]
-        return Node(where, items)
-    return Node(where, value, str(value))
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """Turns plain values into nodes; a place without a label uses the one around it."""
 
+    #: key as messages spell it -> the name of an option
+    names: Mapping[str, str]
 
-def _labelled_members(
-    members: Mapping[str, Any],
-    place: Place,
-    labels: Mapping[str, str],
-) -> dict[str, Node]:
-    nodes = {}
-    for key, member in members.items():
-        nodes[key] = _labelled(member, place.at(key), labels)
-    return nodes
+    def node(self, value: Any, place: Place) -> Node:
+        """Build the node of a value and of all values inside it."""
+        where = self.names.get(place.key, place.where)
+        place = replace(place, where=where)
+        if isinstance(value, Mapping):
+            return Node(where, self._members(value, place))
+        if isinstance(value, list | tuple):
+            return Node(where, self._items(value, place))
+        return Node(where, value, str(value))
+
+    def _members(self, members: Mapping[str, Any], place: Place) -> dict[str, Node]:
+        return {key: self.node(member, place.at(key)) for key, member in members.items()}
+
+    def _items(self, items: Sequence[Any], place: Place) -> list[Node]:
+        return [self.node(item, place.at(number)) for number, item in enumerate(items)]
 
 
 def _read_text(path: Path) -> str:
+    """Read a job file as UTF-8, with or without a byte order mark."""
     content = _read_bytes(path)
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{path}: is larger than 1 MiB; a job file has room for 20,000 users")
@@ -103,14 +116,14 @@ def _read_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"{path}: does not exist; name a job file such as configs/demo.yaml"
-        ) from error
     except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); name a readable job file"
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigError:
+    if isinstance(error, FileNotFoundError):
+        return ConfigError(f"{path}: does not exist; name a job file such as configs/demo.yaml")
+    return ConfigError(f"{path}: cannot be read ({error.strerror}); name a readable job file")
 
 
 # Keys are spelled as messages spell them: `teams[0].name`.
@@ -125,19 +138,23 @@ def _override(root: Node, text: str) -> Node:
     """Apply one `--set KEY=VALUE`."""
     key, value = _split_override(text)
     label = f"--set {shorten(key, VALUE_SHOWN)}"
-    new = yaml.read(value.strip() or "null", label, numbered=False)
+    new = yaml.read(value or "null", label, numbered=False)
     return _replaced(root, _steps(key), new)
 
 
 def _split_override(text: str) -> tuple[str, str]:
+    """Split `KEY=VALUE`; the spaces around the value do not count."""
     match = _OVERRIDE.fullmatch(text)
     if match is None:
-        # Only the part before = or : is shown: the rest may be a secret.
-        shown = shorten(re.split("[=:]", text)[0], VALUE_SHOWN)
-        raise ConfigError(
-            f"--set {shown}: must be KEY=VALUE, for example --set range.end=2024-02-01"
-        )
-    return match[1], match[2]
+        raise _bad_override(text)
+    return match[1], match[2].strip()
+
+
+def _bad_override(text: str) -> ConfigError:
+    # Only the part before = or : is shown: the rest may be a secret.
+    first, *_ = re.split("[=:]", text)
+    shown = shorten(first, VALUE_SHOWN)
+    return ConfigError(f"--set {shown}: must be KEY=VALUE, for example --set range.end=2024-02-01")
 
 
 def _steps(key: str) -> list[str | int]:
@@ -155,37 +172,31 @@ def _replaced(node: Node, steps: Sequence[str | int], new: Node) -> Node:
     """Copy a tree with another value at a key; create missing mappings on the way."""
     if not steps:
         return new
-    step, rest = steps[0], steps[1:]
-    if isinstance(node.value, dict) and isinstance(step, str):
-        return replace(node, value=_replaced_member(node.value, step, rest, new))
-    if isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
-        return replace(node, value=_replaced_item(node.value, step, rest, new))
-    raise _no_such_key(node, step, new)
+    step, *rest = steps
+    if isinstance(step, str):
+        return _with_member(node, step, rest, new)
+    return _with_item(node, step, rest, new)
 
 
-def _replaced_member(
-    members: dict[str, Node],
-    key: str,
-    rest: Sequence[str | int],
-    new: Node,
-) -> dict[str, Node]:
-    member = members.get(key, Node(new.where, {}))
-    return {**members, key: _replaced(member, rest, new)}
+def _with_member(node: Node, key: str, rest: Sequence[str | int], new: Node) -> Node:
+    """Copy a mapping with another value at a key, or below it."""
+    if not isinstance(node.value, dict):
+        raise _no_such_key(node, f"key {key}", new)
+    member = node.value.get(key, Node(new.where, {}))
+    members = {**node.value, key: _replaced(member, rest, new)}
+    return replace(node, value=members)
 
 
-def _replaced_item(
-    items: list[Node],
-    number: int,
-    rest: Sequence[str | int],
-    new: Node,
-) -> list[Node]:
-    copy = list(items)
-    copy[number] = _replaced(items[number], rest, new)
-    return copy
+def _with_item(node: Node, number: int, rest: Sequence[str | int], new: Node) -> Node:
+    """Copy a list with another value at a position, or below it."""
+    item = node.item(number)
+    if item is None:
+        raise _no_such_key(node, f"item {number}", new)
+    items = list(node.children)
+    items[number] = _replaced(item, rest, new)
+    return replace(node, value=items)
 
 
-def _no_such_key(node: Node, step: str | int, new: Node) -> ConfigError:
-    missing = f"key {step}"
-    if isinstance(step, int):
-        missing = f"item {step}"
+def _no_such_key(node: Node, missing: str, new: Node) -> ConfigError:
+    """Report a KEY that the job file has no place for."""
     return ConfigError(f"{new.where}: the value at {node.where} has no {missing}; check KEY")

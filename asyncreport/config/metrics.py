@@ -65,10 +65,19 @@ _ACCEPTED = (
 
 def refusal(place: Place, name: str) -> ConfigError:
     """Report a name that is not a metric of METRICS, and what to write instead."""
-    if name in REFUSED:
-        return place.must("be a metric that adds up", f"; {REFUSED[name]}")
-    if _PERCENTILE.fullmatch(name):
-        return place.must("be a metric that adds up", f"; {_PERCENTILES}")
     if name in NOT_METRICS:
         return place.must("be a metric", f"; {NOT_METRICS[name]}")
-    return place.must("be a metric", did_you_mean(name, METRICS), accepted=_ACCEPTED)
+    why = REFUSED.get(name)
+    if _PERCENTILE.fullmatch(name):
+        why = _PERCENTILES
+    if why:
+        return place.must("be a metric that adds up", f"; {why}")
+    return _unknown_metric(place, name)
+
+
+def _unknown_metric(place: Place, name: str) -> ConfigError:
+    return place.must(
+        "be a metric",
+        did_you_mean(name, METRICS),
+        accepted=_ACCEPTED,
+    )

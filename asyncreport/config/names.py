@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from asyncreport.config.validate import Place, did_you_mean
+from asyncreport.core.errors import ConfigError
 
 #: of a name that becomes part of a file's name: most file systems allow 255
 NAME_BYTES = 100
@@ -18,14 +19,17 @@ def check_name(place: Place, text: str) -> None:
     _check_ends(place, text)
     if text.startswith("."):
         raise place.must("not start with a dot")
-    if not text.isprintable() or _breaks_a_path(text):
+    if _breaks_a_path(text):
         raise place.must("not contain / \\ { } or control characters")
     if len(text.encode()) > NAME_BYTES:
         raise place.must(f"not be longer than {NAME_BYTES} bytes")
 
 
 def _breaks_a_path(text: str) -> bool:
-    return any(character in text for character in "/\\{}")
+    """Tell whether a text has characters that a path or a placeholder must not have."""
+    if not text.isprintable():
+        return True
+    return not set("/\\{}").isdisjoint(text)
 
 
 def parse_id(place: Place, text: str) -> str:
@@ -41,23 +45,34 @@ def parse_id(place: Place, text: str) -> str:
     return text
 
 
-def parse_ids(place: Place, values: Sequence[str]) -> tuple[str, ...]:
-    """Read a list of different ids."""
-    ids = tuple(parse_id(place.at(number), value) for number, value in enumerate(values))
+def parse_ids(place: Place, values: Sequence[str] | None) -> tuple[str, ...]:
+    """Read a list of different ids; empty if the file does not have the list."""
+    ids = []
+    for number, value in enumerate(values or ()):
+        ids.append(parse_id(place.at(number), value))
     check_distinct(place, ids)
-    return ids
+    return tuple(ids)
 
 
 def check_words(place: Place, values: Sequence[str], known: Collection[str], called: str) -> None:
     """Check a list of different words that are all known; `called` says what they are."""
     for number, value in enumerate(values):
         if value not in known:
-            raise place.at(number).must(
-                f"be {called}",
-                did_you_mean(value, known),
-                accepted=", ".join(known),
-            )
+            raise _unknown_word(place.at(number), value, known, called)
     check_distinct(place, values)
+
+
+def _unknown_word(
+    place: Place,
+    value: str,
+    known: Collection[str],
+    called: str,
+) -> ConfigError:
+    return place.must(
+        f"be {called}",
+        did_you_mean(value, known),
+        accepted=", ".join(known),
+    )
 
 
 def check_distinct(place: Place, values: Sequence[str]) -> None:
@@ -65,8 +80,8 @@ def check_distinct(place: Place, values: Sequence[str]) -> None:
     repeat = first_repeat(values)
     if repeat:
         number, earlier = repeat
-        other = place.at(earlier).key
-        raise place.at(number).must(f"differ from {other}", "; remove one of the two")
+        rule = f"differ from {place.at(earlier).key}"
+        raise place.at(number).must(rule, "; remove one of the two")
 
 
 def first_repeat(values: Iterable[str | None]) -> tuple[int, int] | None:
@@ -82,6 +97,7 @@ def first_repeat(values: Iterable[str | None]) -> tuple[int, int] | None:
 
 
 def _check_ends(place: Place, text: str) -> None:
+    """Refuse an empty text and spaces that nobody sees."""
     if not text:
         raise place.must("not be empty")
     if text != text.strip():

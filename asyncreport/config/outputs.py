@@ -12,22 +12,27 @@ from asyncreport.config.dates import parse_ms
 from asyncreport.config.names import first_repeat
 from asyncreport.config.schema import OutputFile, unset_to_none
 from asyncreport.config.validate import Place
-from asyncreport.core.job import FORMATS, Output, Team
+from asyncreport.core.errors import ConfigError
+from asyncreport.core.job import FORMATS, Job, Output, Team
 
 _FORMATS = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
 
 
 def resolve_output(place: Place, given: OutputFile) -> Output:
-    """Resolve the section `output`."""
+    """Resolve the section `output`; `settle` becomes ms."""
     per_team = unset_to_none(given.per_team)
     if per_team is not None:
         _check_per_team(place.at("per_team"), per_team)
     _check_template(place.at("path"), given.path, ["{month}"])
-    settle = parse_ms(place.at("settle"), given.settle)
-    return Output(path=given.path, per_team=per_team, settle=settle)
+    return Output(
+        path=given.path,
+        per_team=per_team,
+        settle=parse_ms(place.at("settle"), given.settle),
+    )
 
 
 def _check_per_team(place: Place, template: str) -> None:
+    """Check the template of the files of teams."""
     _check_template(place, template, ["{month}", "{team}"])
     if "{team}" not in template:
         raise place.must("contain {team}", "; without it all teams would write to the same file")
@@ -35,22 +40,32 @@ def _check_per_team(place: Place, template: str) -> None:
 
 def _check_template(place: Place, template: str, placeholders: Sequence[str]) -> None:
     """Check a path with placeholders."""
-    filled = template
-    for placeholder in placeholders:
-        filled = filled.replace(placeholder, "x")
+    filled = _filled(template, placeholders)
     if "{" in filled or "}" in filled:
         raise place.must(f"not contain {{ or }} except in {' and '.join(placeholders)}")
-    _check_folder(place, template)
+    _check_start(place, template)
+    _check_folders(place, template)
     if not template.isprintable() or Path(filled).suffix not in FORMATS:
         raise place.must("be a file with a known extension", accepted=_FORMATS)
 
 
-def _check_folder(place: Place, template: str) -> None:
+def _filled(template: str, placeholders: Sequence[str]) -> str:
+    """Give a path with some text in place of each placeholder."""
+    for placeholder in placeholders:
+        template = template.replace(placeholder, "x")
+    return template
+
+
+def _check_start(place: Place, template: str) -> None:
     if template.startswith("~"):
         raise place.must(
             "not start with ~",
             "; only a shell expands it; write for example ${HOME}/exports/aht.jsonl",
         )
+
+
+def _check_folders(place: Place, template: str) -> None:
+    """Refuse a file inside a state folder; some file systems ignore case."""
     folders = [part.casefold() for part in Path(template).parts]
     if ".asyncreport" in folders:
         raise place.must(
@@ -59,17 +74,24 @@ def _check_folder(place: Place, template: str) -> None:
         )
 
 
-def check_output_files(root: Place, teams: Sequence[Team], output: Output) -> None:
+def check_output_files(root: Place, job: Job) -> None:
     """Refuse two output files with one path."""
-    if output.per_team is None:
+    per_team = job.output.per_team
+    if per_team is None:
         return
-    _check_team_files(root.at("teams"), teams)
-    for number, team in enumerate(teams):
-        if _clash(output.per_team.replace("{team}", team.name), output.path):
-            raise root.at("output", "per_team").must(
-                "give other files than output.path",
-                f"; the file of teams[{number}] is the same; change one of the two",
-            )
+    _check_team_files(root.at("teams"), job.teams)
+    for number, team in enumerate(job.teams):
+        file = per_team.replace("{team}", team.name)
+        if _clash(file, job.output.path):
+            raise _same_file(root.at("output", "per_team"), number)
+
+
+def _same_file(place: Place, number: int) -> ConfigError:
+    """Report that the file of a team is also the file of all records."""
+    return place.must(
+        "give other files than output.path",
+        f"; the file of teams[{number}] is the same; change one of the two",
+    )
 
 
 def _check_team_files(place: Place, teams: Sequence[Team]) -> None:
@@ -84,6 +106,7 @@ def _check_team_files(place: Place, teams: Sequence[Team]) -> None:
 
 
 def _folded(text: str) -> str:
+    """Spell a text so that names which some file system treats as one are equal."""
     return unicodedata.normalize("NFC", text).casefold()
 
 
@@ -97,4 +120,5 @@ def _clash(one: str, other: str) -> bool:
 def _covers(template: str, other: str) -> bool:
     """Tell whether some month in a template gives the path of the other in one month."""
     pattern = re.escape(template).replace(re.escape("{month}"), r"\d{4}-\d\d")
-    return re.fullmatch(pattern, other.replace("{month}", "2000-01")) is not None
+    example = other.replace("{month}", "2000-01")
+    return re.fullmatch(pattern, example) is not None

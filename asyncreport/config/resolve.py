@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -51,9 +51,7 @@ def resolve(root: Place, given: JobFile, *, environ: Mapping[str, str], now: int
     interval, grid = resolve_range(root.at("range"), given.range, now)
     output = resolve_output(root.at("output"), given.output)
     teams = _teams(root.at("teams"), given.teams, connections)
-    _check_connections(root.at("connections"), teams, connections)
-    check_output_files(root, teams, output)
-    return Job(
+    job = Job(
         name=given.name,
         connections=connections,
         interval=interval,
@@ -63,9 +61,13 @@ def resolve(root: Place, given: JobFile, *, environ: Mapping[str, str], now: int
         limits=_limits(root.at("limits"), given.limits),
         output=output,
     )
+    _check_connections(root.at("connections"), job)
+    check_output_files(root, job)
+    return job
 
 
 def _chunk(place: Place, given: JobFile) -> ChunkLength | None:
+    """Read the length of a chunk; None: as long as memory allows."""
     text = unset_to_none(given.range.chunk)
     if text is None:
         return None
@@ -86,20 +88,19 @@ def _connections(
     )
 
 
-def _check_connections(
-    place: Place,
-    teams: Sequence[Team],
-    connections: Sequence[Connection],
-) -> None:
+def _check_connections(place: Place, job: Job) -> None:
     """Refuse connections that no team uses, and two of one organisation."""
-    used = {team.connection for team in teams}
-    for connection in connections:
-        check_name(place.at(connection.name), connection.name)
-        if connection.name not in used:
-            raise place.at(connection.name).error(
-                "is not used by any team; name it in a team's connection, or remove it"
-            )
-    _check_organisations(place, connections)
+    used = {team.connection for team in job.teams}
+    for connection in job.connections:
+        _check_connection(place.at(connection.name), connection.name, used)
+    _check_organisations(place, job.connections)
+
+
+def _check_connection(place: Place, name: str, used: Collection[str]) -> None:
+    """Check the name of a connection; `used` are the names that teams use."""
+    check_name(place, name)
+    if name not in used:
+        raise place.error("is not used by any team; name it in a team's connection, or remove it")
 
 
 def _check_organisations(place: Place, connections: Sequence[Connection]) -> None:
@@ -107,14 +108,18 @@ def _check_organisations(place: Place, connections: Sequence[Connection]) -> Non
     repeat = first_repeat(connection.identity for connection in connections)
     if repeat:
         number, earlier = repeat
-        other = connections[earlier].name
-        raise place.at(connections[number].name).error(
-            f"is the same organisation as connections.{other}; "
-            f"use connection: {other} for its teams"
-        )
+        later = place.at(connections[number].name)
+        raise _same_organisation(later, connections[earlier].name)
+
+
+def _same_organisation(place: Place, other: str) -> ConfigError:
+    return place.error(
+        f"is the same organisation as connections.{other}; use connection: {other} for its teams"
+    )
 
 
 def _query(root: Place, given: JobFile, grid: Grid) -> Query:
+    """Build what each chunk asks for; refuse keys that exclude each other."""
     check_words(root.at("split_by"), given.split_by, DIMENSIONS, "a dimension")
     _check_metrics(root.at("metrics"), given.metrics)
     query = Query(
@@ -130,6 +135,7 @@ def _query(root: Place, given: JobFile, grid: Grid) -> Query:
 
 
 def _check_combinations(root: Place, query: Query) -> None:
+    """Refuse what no contract, or only another contract, can answer."""
     if query.contract == "entities":
         _check_bare(root, query)
     if query.occupancy and query.split_by:
@@ -144,13 +150,18 @@ def _check_bare(root: Place, query: Query) -> None:
     bare = Query(grid=query.grid)
     for key in ("split_by", "filter", "occupancy", "metrics"):
         if getattr(query, key) != getattr(bare, key):
-            raise root.at(key).not_with(
-                "contract: entities",
-                ", which only counts and times the interactions of users",
-            )
+            raise _not_with_entities(root.at(key))
+
+
+def _not_with_entities(place: Place) -> ConfigError:
+    return place.not_with(
+        "contract: entities",
+        ", which only counts and times the interactions of users",
+    )
 
 
 def _check_metrics(place: Place, names: Sequence[str]) -> None:
+    """Check a list of different metrics that add up."""
     for number, name in enumerate(names):
         if name not in METRICS:
             raise refusal(place.at(number), name)
@@ -158,13 +169,18 @@ def _check_metrics(place: Place, names: Sequence[str]) -> None:
 
 
 def _filter(place: Place, given: FilterFile) -> Filter:
-    media_types = unset_to_none(given.media_types) or []
-    check_words(place.at("media_types"), media_types, MEDIA_TYPES, "a media type")
+    """Read the interactions that count; a list that is missing means all."""
     return Filter(
-        media_types=tuple(media_types),
-        queues=parse_ids(place.at("queues"), unset_to_none(given.queues) or []),
-        divisions=parse_ids(place.at("divisions"), unset_to_none(given.divisions) or []),
+        media_types=_media_types(place.at("media_types"), given),
+        queues=parse_ids(place.at("queues"), unset_to_none(given.queues)),
+        divisions=parse_ids(place.at("divisions"), unset_to_none(given.divisions)),
     )
+
+
+def _media_types(place: Place, given: FilterFile) -> tuple[str, ...]:
+    media_types = unset_to_none(given.media_types) or []
+    check_words(place, media_types, MEDIA_TYPES, "a media type")
+    return tuple(media_types)
 
 
 def _teams(
@@ -172,6 +188,7 @@ def _teams(
     given: Sequence[TeamFile],
     connections: Sequence[Connection],
 ) -> tuple[Team, ...]:
+    """Read the teams; their names differ, and each has one selector."""
     names = [connection.name for connection in connections]
     teams = tuple(_team(place.at(n), team, names) for n, team in enumerate(given))
     _check_team_names(place, teams)
@@ -180,6 +197,7 @@ def _teams(
 
 
 def _check_team_names(place: Place, teams: Sequence[Team]) -> None:
+    """Refuse one name twice: records and files name the team only by its name."""
     repeat = first_repeat(team.name for team in teams)
     if repeat:
         number, earlier = repeat
@@ -203,6 +221,7 @@ def _is_everyone(team: Team) -> bool:
 
 
 def _team(place: Place, given: TeamFile, connections: Sequence[str]) -> Team:
+    """Read one team; `connections` are the names that it may use."""
     check_name(place.at("name"), given.name)
     return Team(
         name=given.name,
@@ -213,6 +232,7 @@ def _team(place: Place, given: TeamFile, connections: Sequence[str]) -> Team:
 
 
 def _users(place: Place, given: TeamFile) -> tuple[str, ...] | None:
+    """Read the listed users; None if the team is selected in another way."""
     users = unset_to_none(given.users)
     if users is None:
         return None
@@ -240,9 +260,16 @@ def _connection_of(place: Place, given: TeamFile, names: Sequence[str]) -> str:
     if name is None:
         return _default_connection(place, names)
     if name not in names:
-        suggestion = did_you_mean(name, names)
-        raise place.must("be a connection", suggestion, accepted=", ".join(names))
+        raise _unknown_connection(place, name, names)
     return name
+
+
+def _unknown_connection(place: Place, name: str, names: Sequence[str]) -> ConfigError:
+    return place.must(
+        "be a connection",
+        did_you_mean(name, names),
+        accepted=", ".join(names),
+    )
 
 
 def _default_connection(place: Place, names: Sequence[str]) -> str:
@@ -250,12 +277,15 @@ def _default_connection(place: Place, names: Sequence[str]) -> str:
     if DEFAULT in names:
         return DEFAULT
     if len(names) > 1:
-        accepted = ", ".join(names)
-        raise place.error("is missing, and no connection is named default", accepted=accepted)
+        raise place.error(
+            "is missing, and no connection is named default",
+            accepted=", ".join(names),
+        )
     return names[0]
 
 
 def _limits(place: Place, given: LimitsFile) -> Limits:
+    """Read the limits; the times become seconds."""
     give_up_after = _seconds(place.at("give_up_after"), given.give_up_after)
     request_timeout = _seconds(place.at("request_timeout"), given.request_timeout)
     if request_timeout >= give_up_after:

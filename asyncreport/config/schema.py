@@ -67,20 +67,26 @@ T = TypeVar("T")
 
 
 def _key(description: str, *examples: str) -> Meta:
+    """Describe a key; messages show the first example."""
     return Meta(description=description, examples=list(examples) or None)
 
 
 def _number(low: int, high: int, description: str) -> Meta:
+    """Describe an integer and its limits, both of which are allowed."""
     return Meta(ge=low, le=high, description=description)
 
 
 def _list(description: str) -> Meta:
+    """Describe a list that must have an item."""
     return Meta(min_length=1, description=description)
 
 
 def _one_of(names: Iterable[str]) -> Meta:
+    """Let editors complete names; the loader checks them itself, to suggest the nearest one."""
+    known = {"enum": list(names)}
     # Editors must not underline a ${VARIABLE}.
-    return Meta(extra_json_schema={"anyOf": [{"enum": list(names)}, {"pattern": r"\$\{"}]})
+    variable = {"pattern": r"\$\{"}
+    return Meta(extra_json_schema={"anyOf": [known, variable]})
 
 
 class EmulatorFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -304,17 +310,22 @@ class JobFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def convert(root: Node) -> JobFile:
     """Convert a tree of nodes; raise ConfigError for an unknown key or a wrong type."""
     check_types(Place.of(root), inspect.type_info(JobFile))
-    return msgspec.convert(_plain(root), JobFile, dec_hook=lambda _, text: Secret(text))
+    return msgspec.convert(_plain(root), JobFile, dec_hook=_secret)
+
+
+def _secret(_: type, text: str) -> Secret:
+    """Build a Secret, the one type of a job file that msgspec does not know."""
+    return Secret(text)
 
 
 def _plain(node: Node) -> object:
-    match node.value:
-        case dict(members):
-            return {key: _plain(member) for key, member in members.items()}
-        case list(items):
-            return [_plain(item) for item in items]
-        case scalar:
-            return scalar
+    """Give the values of a tree without their positions."""
+    value = node.value
+    if isinstance(value, dict):
+        return {key: _plain(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
 
 
 def unset_to_none(value: T | UnsetType) -> T | None:

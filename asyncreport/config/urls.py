@@ -12,16 +12,27 @@ def split_url(text: str) -> SplitResult | None:
         return None
     try:
         url = urlsplit(text)
-        port = url.port
+        usable = _is_usable(url)
+    # Raised for wrong brackets, and for a port that is not a number up to 65535.
     except ValueError:
         return None
-    if url.scheme not in ("http", "https") or not url.hostname or port == 0:
+    if not usable:
         return None
     return url
 
 
+def _is_usable(url: SplitResult) -> bool:
+    """Tell whether a request can be sent to a URL; raise ValueError for a bad port."""
+    if url.scheme not in ("http", "https"):
+        return False
+    return bool(url.hostname) and url.port != 0
+
+
 def _has_url_characters(text: str) -> bool:
-    return text.isascii() and text.isprintable() and " " not in text and "\\" not in text
+    """Tell whether a text has no spaces, backslashes, control characters or letters like é."""
+    if " " in text or "\\" in text:
+        return False
+    return text.isascii() and text.isprintable()
 
 
 def is_loopback(url: SplitResult) -> bool:
@@ -30,4 +41,5 @@ def is_loopback(url: SplitResult) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"  # names below it, such as x.localhost, may resolve to any host
+        # Names below it, such as x.localhost, may resolve to any host.
+        return host == "localhost"

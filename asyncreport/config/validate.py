@@ -7,7 +7,7 @@ the value nor what the key is for. So a walk over the types comes first; then ms
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,7 @@ class Place:
         return place
 
     def _child(self, key: str | int) -> Place:
+        """Go down one step; a key that is missing is at the position of what is around it."""
         path = (*self.path, key)
         child = _member(self.node, key)
         if child is None:
@@ -65,20 +66,19 @@ class Place:
     @property
     def key(self) -> str:
         """Spell the path: `teams[0].users[3]`."""
-        spelled = ""
-        for key in self.path:
-            if isinstance(key, int):
-                spelled += f"[{key}]"
-            else:
-                spelled += f".{_shown_key(key)}"
-        return spelled.removeprefix(".")
+        steps = map(_shown_step, self.path)
+        return "".join(steps).removeprefix(".")
+
+    @property
+    def _label(self) -> str:
+        """Give what each message starts with: position and key."""
+        if not self.path:
+            return f"{self.where}: "
+        return f"{self.where}: {self.key}: "
 
     def error(self, fact: str, *, accepted: str = "") -> ConfigError:
         """Report a fact about the key; the value is not shown."""
-        message = f"{self.where}: "
-        if self.path:
-            message += f"{self.key}: "
-        message += fact
+        message = self._label + fact
         if accepted:
             message += f"; accepted: {accepted}"
         return ConfigError(message)
@@ -89,16 +89,22 @@ class Place:
 
     def must(self, rule: str, then: str = "", *, accepted: str = "") -> ConfigError:
         """Report a value that breaks a rule: `must be a date, but is 'x'`, then more words."""
-        fact = f"must {rule}"
+        return self.error(
+            f"must {rule}{self._but_is()}{then}",
+            accepted=accepted,
+        )
+
+    def _but_is(self) -> str:
+        """Say what the value is; nothing if it must not be shown."""
         shown = self.shown_value()
-        if shown:
-            fact += f", but is {shown}"
-        return self.error(fact + then, accepted=accepted)
+        if not shown:
+            return ""
+        return f", but is {shown}"
 
     def shown_value(self) -> str:
         """Give the value as the file spells it; nothing for a secret, a list or a mapping."""
         node = self.node
-        if node is None or isinstance(node.value, list | dict):
+        if node is None or not node.is_scalar:
             return ""
         text = self._without_secrets(node.text)
         if text and isinstance(node.value, str):
@@ -109,34 +115,40 @@ class Place:
         """Remove the password of a URL; give nothing if all of the text may be secret."""
         if "client_secret" in self.path:
             return ""
-        if not self.path or self.path[-1] not in _URLS:
+        if self._last not in _URLS:
             return text
         if "@" in text:
             return "***@" + text.rpartition("@")[2]
         # Without an @, nothing says which part of a proxy is the password.
-        if self.path[-1] == "proxy":
+        if self._last == "proxy":
             return ""
         return text
+
+    @property
+    def _last(self) -> str | int:
+        """Give the last step of the path; the root has an empty one."""
+        if not self.path:
+            return ""
+        return self.path[-1]
 
 
 def _member(node: Node | None, key: str | int) -> Node | None:
     """Give the value at a key of a mapping or a position of a list; None if it is missing."""
     if node is None:
         return None
-    if isinstance(node.value, dict) and isinstance(key, str):
-        return node.value.get(key)
-    if isinstance(node.value, list) and isinstance(key, int):
-        return _item(node.value, key)
-    return None
+    if isinstance(key, int):
+        return node.item(key)
+    return node.member(key)
 
 
-def _item(items: list[Node], number: int) -> Node | None:
-    if number < len(items):
-        return items[number]
-    return None
+def _shown_step(key: str | int) -> str:
+    if isinstance(key, int):
+        return f"[{key}]"
+    return f".{_shown_key(key)}"
 
 
 def _shown_key(key: str) -> str:
+    """Give the part of a key that a message may show."""
     # `{client_secret:abc}` lacks a space, so all of it is a key: the rest may be a secret.
     shown = shorten(key.partition(":")[0], VALUE_SHOWN)
     if shown.isprintable():
@@ -146,7 +158,7 @@ def _shown_key(key: str) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Suggest the nearest known word: ` (did you mean 'end'?)`, or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, list(known), n=1)
     if not close:
         return ""
     return f" (did you mean {close[0]!r}?)"
@@ -154,13 +166,21 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def check_types(place: Place, kind: inspect.Type) -> None:
     """Check a value and all values inside it; raise ConfigError for the first of a wrong type."""
-    value = _value(place)
-    bare = kind
-    if isinstance(kind, inspect.Metadata):
-        bare = kind.type
-    if _is_empty(value, bare):
+    bare = _without_metadata(kind)
+    if _is_empty(_value(place), bare):
         raise place.error(f"is empty; expected: {_description(kind)}")
-    _check_kind(place, bare, value, example=_example(kind))
+    check = _CHECKS.get(type(bare))
+    if check is None:
+        _check_text(place, example=_example(kind))
+    else:
+        check(place, bare)
+
+
+def _without_metadata(kind: inspect.Type) -> inspect.Type:
+    """Give the type itself, without description and examples."""
+    if isinstance(kind, inspect.Metadata):
+        return kind.type
+    return kind
 
 
 def _description(kind: inspect.Type) -> str:
@@ -181,116 +201,134 @@ def _about(kind: inspect.Type) -> dict[str, Any]:
     return {}
 
 
-def _check_kind(place: Place, kind: inspect.Type, value: Value, *, example: str) -> None:
-    """Choose the check of a type."""
-    match kind:
-        case inspect.UnionType():
-            _check_switch(place, kind, value)
-        case inspect.StructType():
-            _check_struct(place, kind, value)
-        case inspect.DictType():
-            for key in _members(place, value):
-                check_types(place.at(key), kind.value_type)
-        case inspect.ListType():
-            _check_list(place, kind, value)
-        case inspect.IntType():
-            _check_integer(place, kind, value)
-        case inspect.BoolType():
-            _check_boolean(place, value)
-        case inspect.LiteralType():
-            _check_literal(place, kind, value)
-        case _:
-            _check_text(place, value, example=example)
-
-
 def _value(place: Place) -> Value:
+    """Give the value of a key that the file has."""
     assert place.node is not None
     return place.node.value
 
 
 def _is_empty(value: Value, kind: inspect.Type) -> bool:
     """Tell whether a key has no value; an empty list is one if the type needs an item."""
-    if isinstance(kind, inspect.ListType) and kind.min_length:
-        return value is None or value == []
+    if value == []:
+        return isinstance(kind, inspect.ListType) and bool(kind.min_length)
     return value is None
 
 
 def _wrong_type(place: Place, rule: str, then: str = "") -> ConfigError:
     """Report a value of another type: the value if it may be shown, else what kind it is."""
-    shown = place.shown_value() or _KIND_NAMES[type(_value(place))]
+    shown = place.shown_value() or _kind_name(place)
     return place.error(f"must be {rule}, but is {shown}{then}")
 
 
-def _check_switch(place: Place, kind: inspect.UnionType, value: Value) -> None:
+def _kind_name(place: Place) -> str:
+    return _KIND_NAMES[type(_value(place))]
+
+
+def _check_switch(place: Place, kind: inspect.UnionType) -> None:
     """Check a key that is true, false or a mapping."""
+    value = _value(place)
     if isinstance(value, bool):
         return
-    (mapping,) = (member for member in kind.types if isinstance(member, inspect.StructType))
+    mapping = _mapping_of(kind)
     if isinstance(value, dict):
-        _check_struct(place, mapping, value)
+        _check_struct(place, mapping)
         return
-    keys = ", ".join(known.encode_name for known in mapping.fields)
+    keys = ", ".join(_keys_of(mapping))
     raise _wrong_type(place, f"true, false or a mapping of {keys}")
 
 
-def _check_struct(place: Place, kind: inspect.StructType, value: Value) -> None:
+def _mapping_of(kind: inspect.UnionType) -> inspect.StructType:
+    """Find the one mapping among the types of a union."""
+    (mapping,) = (member for member in kind.types if isinstance(member, inspect.StructType))
+    return mapping
+
+
+def _keys_of(kind: inspect.StructType) -> list[str]:
+    return [known.encode_name for known in kind.fields]
+
+
+def _check_struct(place: Place, kind: inspect.StructType) -> None:
     """Check a mapping with known keys."""
-    members = _members(place, value)
-    _check_keys(place, members, [field.encode_name for field in kind.fields])
-    for field in kind.fields:
-        member = place.at(field.encode_name)
-        if member.node is not None:
-            check_types(member, field.type)
-        elif field.required:
-            raise member.error(f"is missing; expected: {_description(field.type)}")
+    _check_keys(place, _members(place), _keys_of(kind))
+    for key in kind.fields:
+        _check_key(place.at(key.encode_name), key)
+
+
+def _check_key(place: Place, key: inspect.Field) -> None:
+    """Check one key of a mapping, present or not."""
+    if place.node is not None:
+        check_types(place, key.type)
+    elif key.required:
+        raise place.error(f"is missing; expected: {_description(key.type)}")
 
 
 def _check_keys(place: Place, keys: Iterable[str], known: Sequence[str]) -> None:
+    """Refuse the first key that is not known."""
     for key in keys:
         if key not in known:
-            fact = f"is not a known key{did_you_mean(key, known)}"
-            raise place.at(key).error(fact, accepted=", ".join(known))
+            raise _unknown_key(place.at(key), key, known)
 
 
-def _members(place: Place, value: Value) -> dict[str, Node]:
+def _unknown_key(place: Place, key: str, known: Sequence[str]) -> ConfigError:
+    fact = f"is not a known key{did_you_mean(key, known)}"
+    return place.error(fact, accepted=", ".join(known))
+
+
+def _members(place: Place) -> dict[str, Node]:
+    """Give the members of a mapping."""
+    value = _value(place)
     if not isinstance(value, dict):
-        given = _KIND_NAMES[type(value)]
+        given = _kind_name(place)
         raise place.error(f"must be a mapping (lines of KEY: VALUE), but is {given}")
     return value
 
 
-def _check_list(place: Place, kind: inspect.ListType, value: Value) -> None:
+def _check_mapping(place: Place, kind: inspect.DictType) -> None:
+    """Check a mapping whose keys the job file chooses."""
+    for key in _members(place):
+        check_types(place.at(key), kind.value_type)
+
+
+def _check_list(place: Place, kind: inspect.ListType) -> None:
+    """Check a list and its items."""
+    value = _value(place)
     if not isinstance(value, list):
-        given = _KIND_NAMES[type(value)]
+        given = _kind_name(place)
         raise place.error(f"must be a list, but is {given}; write [...] or lines that start with -")
     for number in range(len(value)):
         check_types(place.at(number), kind.item_type)
 
 
-def _check_integer(place: Place, kind: inspect.IntType, value: Value) -> None:
+def _check_integer(place: Place, kind: inspect.IntType) -> None:
+    """Check a number; each integer of a job file has a lowest and a highest value."""
     low, high = kind.ge, kind.le
     assert low is not None
     assert high is not None
+    value = _value(place)
     # Not isinstance: true is an int too.
     if type(value) is not int or not low <= value <= high:
         raise _wrong_type(place, f"an integer from {low} to {high}")
 
 
-def _check_boolean(place: Place, value: Value) -> None:
-    if not isinstance(value, bool):
+def _check_boolean(place: Place, _: inspect.BoolType) -> None:
+    if not isinstance(_value(place), bool):
         raise _wrong_type(place, "true or false")
 
 
-def _check_literal(place: Place, kind: inspect.LiteralType, value: Value) -> None:
+def _check_literal(place: Place, kind: inspect.LiteralType) -> None:
+    """Check a text that is one of a few words."""
     known = [str(word) for word in kind.values]
     rule = f"one of {', '.join(known)}"
+    value = _value(place)
     if not isinstance(value, str):
         raise _wrong_type(place, rule)
     if value not in known:
         raise _wrong_type(place, rule, did_you_mean(value, known))
 
 
-def _check_text(place: Place, value: Value, *, example: str) -> None:
+def _check_text(place: Place, *, example: str) -> None:
+    """Check a text; YAML reads 2023 or true as another type if it has no quotes."""
+    value = _value(place)
     if isinstance(value, str):
         return
     rule = "text"
@@ -299,3 +337,15 @@ def _check_text(place: Place, value: Value, *, example: str) -> None:
     if isinstance(value, list | dict):
         raise _wrong_type(place, rule)
     raise _wrong_type(place, rule, "; put text in quotes")
+
+
+#: by type; every other type is text
+_CHECKS: dict[type, Callable[[Place, Any], None]] = {
+    inspect.UnionType: _check_switch,
+    inspect.StructType: _check_struct,
+    inspect.DictType: _check_mapping,
+    inspect.ListType: _check_list,
+    inspect.IntType: _check_integer,
+    inspect.BoolType: _check_boolean,
+    inspect.LiteralType: _check_literal,
+}

@@ -47,6 +47,11 @@ class Node:
     text: str = field(default="", repr=False)
 
     @property
+    def is_scalar(self) -> bool:
+        """Tell whether the value is neither a list nor a mapping."""
+        return not isinstance(self.value, list | dict)
+
+    @property
     def children(self) -> Iterable[Node]:
         """Give the values directly inside this one."""
         if isinstance(self.value, dict):
@@ -54,6 +59,18 @@ class Node:
         if isinstance(self.value, list):
             return self.value
         return ()
+
+    def member(self, key: str) -> Node | None:
+        """Give the value at a key of a mapping; None if there is no such key."""
+        if not isinstance(self.value, dict):
+            return None
+        return self.value.get(key)
+
+    def item(self, number: int) -> Node | None:
+        """Give the value at a position of a list; None if there is no such position."""
+        if not isinstance(self.value, list) or number >= len(self.value):
+            return None
+        return self.value[number]
 
 
 def read(text: str, label: str, *, numbered: bool = True) -> Node:
@@ -71,13 +88,27 @@ def read(text: str, label: str, *, numbered: bool = True) -> Node:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
+    """The text that is read, and how messages name its lines."""
+
+    #: not in the repr: it may contain a secret
     text: str = field(repr=False)
+    #: `job.yaml`, or `--set range.end`
     label: str
+    #: whether messages add the number of the line
     numbered: bool
 
     def where(self, line: int) -> str:
         """Name a line, counted from 0 as ruamel's marks do."""
-        return f"{self.label}:{line + 1}" if self.numbered else self.label
+        if self.numbered:
+            return f"{self.label}:{line + 1}"
+        return self.label
+
+    def line(self, number: int) -> str:
+        """Give the text of a line, counted from 0; empty at the end of the file."""
+        lines = self.text.splitlines()
+        if number >= len(lines):
+            return ""
+        return lines[number]
 
 
 class _RefusedError(MarkedYAMLError):
@@ -87,87 +118,122 @@ class _RefusedError(MarkedYAMLError):
 class _StrictComposer(Composer):
     """Builds ruamel's nodes; refuses tags and deep nesting, which the finished nodes hide."""
 
+    #: of the node that is being built; the root has 0
     level = -1
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        """Build the next node and all inside it; ruamel calls this for each node."""
         event = self.parser.peek_event()
-        if not isinstance(event, AliasEvent) and event.tag is not None:
-            raise _RefusedError(problem=_TAG, problem_mark=event.start_mark)
+        _check_tag(event)
         self.level += 1
         if self.level > DEPTH:
-            raise _RefusedError(problem=_TOO_DEEP, problem_mark=event.start_mark)
+            raise _refused(_TOO_DEEP, event)
         node = super().compose_node(parent, index)
         self.level -= 1
         return node
 
 
+def _check_tag(event: Any) -> None:
+    """Refuse a tag, also on a value that would be text without it."""
+    if isinstance(event, AliasEvent):
+        return
+    if event.tag is not None:
+        raise _refused(_TAG, event)
+
+
+def _refused(problem: str, event: Any) -> _RefusedError:
+    return _RefusedError(problem=problem, problem_mark=event.start_mark)
+
+
 def _compose(source: _Source) -> RawNode | None:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Composer = _StrictComposer
-    yaml.composer.warn_double_anchors = False
+    """Read the text into ruamel's nodes; None for an empty document."""
     # Raised without a cause: ruamel's errors quote lines of the file, which may contain a secret.
     try:
-        root: RawNode | None = yaml.compose(source.text)
+        root: RawNode | None = _parser().compose(source.text)
     except MarkedYAMLError as error:
         raise _marked_error(error, source) from None
     except ReaderError as error:
         raise _reader_error(error, source) from None
     # "\UFFFFFFFF" raises ValueError or OverflowError, %YAML 1.3 AssertionError.
     except (YAMLError, ValueError, OverflowError, AssertionError):
-        raise ConfigError(
-            f"{source.label}: is not valid YAML: an escape or a directive is not allowed"
-        ) from None
+        raise _not_allowed(source) from None
     return root
 
 
+def _parser() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _StrictComposer
+    # A file may define an anchor again; the later definition is used below it.
+    yaml.composer.warn_double_anchors = False
+    return yaml
+
+
+def _not_allowed(source: _Source) -> ConfigError:
+    """Report an error for which ruamel gives no line."""
+    return ConfigError(
+        f"{source.label}: is not valid YAML: an escape or a directive is not allowed"
+    )
+
+
 def _reader_error(error: ReaderError, source: _Source) -> ConfigError:
+    """Report a character that YAML does not allow anywhere."""
     line = source.text.count("\n", 0, error.position)
+    where = source.where(line)
     character = source.text[error.position]
-    return ConfigError(f"{source.where(line)}: is not valid YAML: control character {character!r}")
+    return ConfigError(f"{where}: is not valid YAML: control character {character!r}")
 
 
 def _marked_error(error: MarkedYAMLError, source: _Source) -> ConfigError:
-    mark = error.problem_mark
-    # What is never closed ends with the file: the line that opened it says more.
-    if "end of stream" in str(error.problem):
-        mark = error.context_mark
+    """Report an error of ruamel that has a line."""
+    mark = _helpful_mark(error)
     where = source.label
     if mark is not None:
         where = source.where(mark.line)
-    return ConfigError(f"{where}: {_fact(error, source.text)}")
+    return ConfigError(f"{where}: {_fact(error, source)}")
 
 
-def _fact(error: MarkedYAMLError, text: str) -> str:
+def _helpful_mark(error: MarkedYAMLError) -> Any:
+    """Choose the position that a message names; None if ruamel gives none."""
+    # What is never closed ends with the file: the line that opened it says more.
+    if "end of stream" in str(error.problem):
+        return error.context_mark
+    return error.problem_mark
+
+
+def _fact(error: MarkedYAMLError, source: _Source) -> str:
     """Describe a problem; in our own words if ruamel's are unclear or quote the file."""
     problem = str(error.problem)
     if isinstance(error, _RefusedError):
         return problem
-    if "tag handle" in problem:
-        return _TAG
-    if "undefined alias" in problem:
-        return _ALIAS
-    if "another document" in problem:
-        return _DOCUMENT
+    for words, fact in _OUR_WORDS.items():
+        if words in problem:
+            return fact
     problem = re.sub(r"\('(.*)',\)", r"'\1'", problem)
-    return f"is not valid YAML: {problem}{_hint(error, text)}"
+    return f"is not valid YAML: {problem}{_hint(error, source)}"
 
 
-def _hint(error: MarkedYAMLError, text: str) -> str:
+#: words in ruamel's message -> ours
+_OUR_WORDS = {
+    "tag handle": _TAG,
+    "undefined alias": _ALIAS,
+    "another document": _DOCUMENT,
+}
+
+
+def _hint(error: MarkedYAMLError, source: _Source) -> str:
     """Say what to do about two common mistakes."""
     if r"'\t'" in str(error.problem):
         return "; use spaces instead of the tab"
-    if re.search(r"\{\w+\}", _line(error, text)):
+    if re.search(r"\{\w+\}", _line(error, source)):
         return "; put a value that contains { and } in quotes"
     return ""
 
 
-def _line(error: MarkedYAMLError, text: str) -> str:
-    """Give the line of a problem; the end of the file is on none."""
-    lines = text.splitlines()
-    if error.problem_mark is None or error.problem_mark.line >= len(lines):
+def _line(error: MarkedYAMLError, source: _Source) -> str:
+    """Give the text of the line of a problem; empty if ruamel gives no line."""
+    if error.problem_mark is None:
         return ""
-    line: str = lines[error.problem_mark.line]
-    return line
+    return source.line(error.problem_mark.line)
 
 
 class _Builder:
@@ -181,24 +247,31 @@ class _Builder:
 
     def build(self, raw: RawNode, depth: int, *, around: str) -> Node:
         """Build a node; `around` is the position for errors about an alias."""
-        if id(raw) in self._built:
-            return self._alias(self._built[id(raw)], depth, around)
-        self._built[id(raw)] = None
+        identity = id(raw)
+        if identity in self._built:
+            return self._alias(self._built[identity], depth, around)
+        self._built[identity] = None
         node = self._new(raw, depth)
-        self._built[id(raw)] = node
+        self._built[identity] = node
         return node
 
     def _new(self, raw: RawNode, depth: int) -> Node:
+        """Build a node that no alias repeats; `depth` is its level, the root has 0."""
         where = self._where(raw)
         if isinstance(raw, MappingNode):
             return Node(where, self._mapping(raw, depth + 1))
         if isinstance(raw, SequenceNode):
-            items = [self.build(item, depth + 1, around=where) for item in raw.value]
-            return Node(where, items)
+            return Node(where, self._sequence(raw, depth + 1))
         assert isinstance(raw, ScalarNode)
         return Node(where, _scalar(raw), raw.value)
 
+    def _sequence(self, raw: SequenceNode, depth: int) -> list[Node]:
+        """Build the items of a list; `depth` is the level of the items."""
+        where = self._where(raw)
+        return [self.build(item, depth, around=where) for item in raw.value]
+
     def _mapping(self, raw: MappingNode, depth: int) -> dict[str, Node]:
+        """Build the members of a mapping; `depth` is the level of the values."""
         members: dict[str, Node] = {}
         for raw_key, raw_member in raw.value:
             where = self._where(raw_key)
@@ -211,32 +284,44 @@ class _Builder:
         return members
 
     def _key(self, raw: RawNode, where: str) -> str:
+        """Read a key; it is text, not an alias, and not a merge key."""
         if not isinstance(raw, ScalarNode) or id(raw) in self._built:
             raise ConfigError(f"{where}: a key must be plain text")
         if raw.value == "<<" and _is_plain(raw):
             raise ConfigError(f"{where}: {_MERGE}")
         key = _scalar(raw)
         if not isinstance(key, str):
-            shown = shorten(raw.value, KEY_SHOWN)
-            raise ConfigError(f"{where}: the key {shown!r} is not text; put it in quotes")
+            raise _key_is_not_text(raw.value, where)
         return key
 
     def _alias(self, node: Node | None, depth: int, around: str) -> Node:
+        """Give the node of an anchor; None is an anchor that is not complete yet."""
         if node is None:
             raise ConfigError(f"{around}: {_ALIAS}")
-        # Checked before anything walks the expanded tree.
-        self._aliased += _size(node)
-        if self._aliased > ALIASED:
-            raise ConfigError(f"{around}: {_TOO_MANY}")
+        self._check_size(node, around)
         if depth + _height(node) > DEPTH:
             raise ConfigError(f"{around}: {_TOO_DEEP}")
         return node
 
+    def _check_size(self, node: Node, around: str) -> None:
+        """Count the values that an alias adds, before anything walks the expanded tree."""
+        self._aliased += _size(node)
+        if self._aliased > ALIASED:
+            raise ConfigError(f"{around}: {_TOO_MANY}")
+
     def _where(self, raw: RawNode) -> str:
+        """Name the line that a node begins on."""
         return self._source.where(raw.start_mark.line)
 
 
+def _key_is_not_text(text: str, where: str) -> ConfigError:
+    """Report a key that YAML reads as a number, a boolean or null."""
+    shown = shorten(text, KEY_SHOWN)
+    return ConfigError(f"{where}: the key {shown!r} is not text; put it in quotes")
+
+
 def _repeated_key(key: str, where: str, first: Node) -> ConfigError:
+    """Report a key of a mapping for the second time; `first` is its first value."""
     # `{client_secret:abc}` lacks a space, so all of it is a key: the rest may be a secret.
     shown = shorten(key.partition(":")[0], KEY_SHOWN)
     return ConfigError(f"{where}: the key {shown!r} is repeated; it is also at {first.where}")
@@ -248,6 +333,7 @@ def _is_plain(raw: ScalarNode) -> bool:
 
 
 def _scalar(raw: ScalarNode) -> Scalar:
+    """Read a scalar; only one without quotes can be anything but text."""
     text: str = raw.value
     if _is_plain(raw):
         return _resolve(text)
@@ -255,11 +341,14 @@ def _scalar(raw: ScalarNode) -> Scalar:
 
 
 def _size(node: Node) -> int:
+    """Count the values of a tree, its root included."""
     return 1 + sum(map(_size, node.children))
 
 
 def _height(node: Node) -> int:
-    return max((1 + _height(child) for child in node.children), default=0)
+    """Count the levels below a node."""
+    below = (1 + _height(child) for child in node.children)
+    return max(below, default=0)
 
 
 _WORDS: dict[str, Scalar] = {
@@ -280,6 +369,11 @@ def _resolve(text: str) -> Scalar:
         return _WORDS[text]
     if _INT.fullmatch(text):
         return int(text)
-    if _FLOAT.fullmatch(text) and not text.isdigit():
+    if _is_float(text):
         return float(text)
     return text
+
+
+def _is_float(text: str) -> bool:
+    # Digits alone are an integer that is too long for _INT, or has a zero in front.
+    return _FLOAT.fullmatch(text) is not None and not text.isdigit()
