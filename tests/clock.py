@@ -1,4 +1,7 @@
-"""A virtual clock for asyncio: time jumps to the next timer whenever nothing else can run. Owns its loop."""
+"""A virtual clock for asyncio: if nothing else can run, time jumps to the next timer.
+
+Owns its loop.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,13 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: each turn of the loop takes this long: a clock that stands still makes AsyncLimiter re-arm a timer of no length for ever
+#: each turn of the loop takes so many seconds: on a clock that does not move, AsyncLimiter sets a
+#: timer of length zero forever
 CREEP = 1e-6
 
 
 class _Selector(selectors.DefaultSelector):
-    """Select without waiting and hand the wait to the clock."""
+    """Select without waiting, and let the clock jump instead."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +35,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop whose `time()` is virtual; threads and real sockets have no place on it."""
+    """A loop with a virtual `time()`; do not use threads or real sockets on it."""
 
     def __init__(self) -> None:
         self._virtual = _Selector()
@@ -42,7 +46,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on a virtual clock that starts at 0 s."""
-    # Debug mode times every callback, which on this clock says nothing and takes ten times as long.
+    """Run a coroutine on a virtual clock that starts at 0 s, and return its result."""
+    # Debug mode times every callback. On this clock that says nothing, and it takes ten times as
+    # long.
     with asyncio.Runner(loop_factory=VirtualLoop, debug=False) as runner:
         return runner.run(main)

@@ -1,4 +1,4 @@
-"""An emulator in a process of its own, and its control channel. Owns the process."""
+"""An emulator in its own process, and its control channel. Owns the process."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from urllib.parse import urlencode
 from asyncreport.core.timeline import iso
 
 _ROOT = Path(__file__).parent.parent
-#: seconds for any control call, and for the process to come up or go
+#: seconds for any control call, and for the process to start or end
 _PATIENCE = 60
-#: no proxy of the environment stands between a test and loopback
+#: a proxy of the environment must not come between a test and loopback
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Handle:
-    """A running emulator: where it is, and what tests tell and ask it."""
+    """A running emulator: its address, and the calls of its control channel."""
 
     def __init__(self, url: str, client_id: str, client_secret: str) -> None:
         self.url = url
@@ -31,60 +31,59 @@ class Handle:
 
     def faults(self, script: list[dict[str, Any]]) -> None:
         """Replace the script of faults; see `asyncreport.emulator.faults`."""
-        self._call("PUT", "faults", body=json.dumps(script).encode())
+        self._call("PUT", "faults", body=script)
 
     def log(self) -> list[dict[str, Any]]:
-        """Give every API request seen so far."""
-        found: list[dict[str, Any]] = json.loads(self._call("GET", "log"))
-        return found
+        """Return all requests so far, also those to the token endpoint."""
+        return list(json.loads(self._call("GET", "log")))
 
     def truth(self, start_ms: int, end_ms: int) -> list[dict[str, Any]]:
-        """Give every emission in `[start_ms, end_ms)`."""
-        return [
-            json.loads(line)
-            for line in self._call(
-                "GET", "truth", start=iso(start_ms), end=iso(end_ms)
-            ).splitlines()
-        ]
+        """Return all emissions in `[start_ms, end_ms)`."""
+        return self._rows(start=iso(start_ms), end=iso(end_ms))
 
     def statuses(self, start_ms: int, end_ms: int) -> list[dict[str, Any]]:
-        """Give every routing status within `[start_ms, end_ms)`, cut at its ends: user_id, status, start, end."""
-        told = self._call("GET", "truth", kind="statuses", start=iso(start_ms), end=iso(end_ms))
-        return [json.loads(line) for line in told.splitlines()]
+        """Return all routing statuses in `[start_ms, end_ms)`, cut at its ends.
+
+        Each has user_id, status, start and end.
+        """
+        return self._rows(kind="statuses", start=iso(start_ms), end=iso(end_ms))
 
     def jobs(self) -> list[dict[str, Any]]:
-        """Give the query jobs that were neither deleted nor lost: id, state, polls, pages."""
-        found: list[dict[str, Any]] = json.loads(self._call("GET", "jobs"))
-        return found
+        """Return the query jobs that were neither deleted nor lost: id, state, polls, pages."""
+        return list(json.loads(self._call("GET", "jobs")))
 
     def members(self, kind: str, of: str, members: Sequence[str]) -> None:
-        """Let these user ids be the members of a group, team or queue from now on."""
-        self._call("PUT", "members", body=json.dumps({kind: of, "members": list(members)}).encode())
+        """Replace the members of a group, team or queue by these user ids."""
+        self._call("PUT", "members", body={kind: of, "members": list(members)})
 
     def wait(self, requests: int) -> None:
-        """Return as soon as so many requests to `/api/` have been seen; raise HTTPError (408) after 30 s."""
+        """Return when so many requests to `/api/` have come; raise HTTPError (408) after 30 s."""
         self._call("GET", "wait", requests=str(requests))
 
     def hold(self) -> None:
-        """Let API answers wait."""
+        """Hold all responses of the API back."""
         self._call("POST", "hold")
 
     def release(self) -> None:
-        """Let API answers go."""
+        """Send the responses that were held back."""
         self._call("POST", "release")
 
-    def _call(self, method: str, what: str, *, body: bytes | None = None, **query: str) -> bytes:
-        url = f"{self.url}/emulator/{what}" + (f"?{urlencode(query)}" if query else "")
-        with _OPENER.open(
-            urllib.request.Request(url, data=body, method=method), timeout=_PATIENCE
-        ) as answer:
-            found: bytes = answer.read()
-            return found
+    def _rows(self, **query: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._call("GET", "truth", **query).splitlines()]
+
+    def _call(self, method: str, what: str, *, body: object = None, **query: str) -> bytes:
+        url = f"{self.url}/emulator/{what}"
+        if query:
+            url += f"?{urlencode(query)}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data=data, method=method)
+        with _OPENER.open(request, timeout=_PATIENCE) as response:
+            return bytes(response.read())
 
 
 @contextmanager
 def emulator_process(agents: int = 40, seed: int = 1, **options: Any) -> Iterator[Handle]:
-    """Start an emulator with these `Options` and end it; raise RuntimeError where it does not come up."""
+    """Start an emulator with these `Options`, and end it; raise RuntimeError if it fails."""
     settings = json.dumps({"agents": agents, "seed": seed, **options})
     command = [sys.executable, "-m", "tests.emulator_serve", settings]
     with subprocess.Popen(
@@ -95,7 +94,7 @@ def emulator_process(agents: int = 40, seed: int = 1, **options: Any) -> Iterato
             line = process.stdout.readline()
             if not line:
                 raise RuntimeError(
-                    f"the emulator did not come up with {settings}; its own words are on standard error"
+                    f"the emulator did not start with {settings}; see its standard error"
                 )
             yield Handle(**json.loads(line))
         finally:

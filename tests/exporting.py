@@ -29,7 +29,7 @@ PATIENCE = 120
 
 
 def connection(emulator: Handle, **rest: Any) -> dict[str, Any]:
-    """Describe an emulator as a gateway; its pace is beyond what a test sends."""
+    """Describe an emulator as a gateway, with a rate that no test reaches."""
     return {
         "api_url": emulator.url,
         "login_url": emulator.url,
@@ -41,7 +41,7 @@ def connection(emulator: Handle, **rest: Any) -> dict[str, Any]:
 
 
 def write_job(folder: Path, emulator: Handle, **sections: Any) -> Path:
-    """Write a job file, which may as well be JSON; the output is `out.jsonl` in the folder unless the sections say otherwise."""
+    """Write a job file as JSON; without an output section the output is `out.jsonl`."""
     job = {
         "name": "job",
         "connections": {"default": connection(emulator)},
@@ -61,18 +61,25 @@ def run_here(path: Path, *overrides: str, now: int = NOW, **choices: bool) -> Su
 
 
 def restate(state: Path, start: str) -> None:
-    """Let one record of a part be another, its manifest line and hash too: as if the vendor had answered so."""
-    lines = (state / "manifest.jsonl").read_text().splitlines()
+    """Change one record in each part with this start, as if the vendor had sent other values.
+
+    The hash in the manifest changes as well.
+    """
+    manifest = state / "manifest.jsonl"
+    lines = manifest.read_text().splitlines()
     for n, line in enumerate(lines):
-        said = json.loads(line)
-        if said.get("interval", "").startswith(start):
-            part = state / f"part-{said['part']:08}.jsonl"
-            content = re.sub(
-                rb'"handled_count":[1-9],', b'"handled_count":0,', part.read_bytes(), count=1
-            )
-            part.write_bytes(content)
-            lines[n] = json.dumps({**said, "sha256": hashlib.sha256(content).hexdigest()})
-    (state / "manifest.jsonl").write_text("".join(f"{line}\n" for line in lines))
+        entry = json.loads(line)
+        if entry.get("interval", "").startswith(start):
+            content = _changed(state / f"part-{entry['part']:08}.jsonl")
+            lines[n] = json.dumps({**entry, "sha256": hashlib.sha256(content).hexdigest()})
+    manifest.write_text("".join(f"{line}\n" for line in lines))
+
+
+def _changed(part: Path) -> bytes:
+    before = part.read_bytes()
+    content = re.sub(rb'"handled_count":[1-9],', b'"handled_count":0,', before, count=1)
+    part.write_bytes(content)
+    return content
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -89,19 +96,22 @@ class Call:
 
 
 def environ(**extra: str) -> dict[str, str]:
-    """Give a process's environment without what would change a message or a road; dev mode writes of slow callbacks to stderr."""
-    strange = ("GENESYS_", "QUERY_", "PYTHONDEVMODE")
+    """Return an environment for a process, without what would change its messages or its proxy.
+
+    Dev mode is off: it reports slow callbacks on stderr.
+    """
+    unwanted = ("GENESYS_", "QUERY_", "PYTHONDEVMODE")
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(strange) and "proxy" not in name.lower()
+        if not name.startswith(unwanted) and "proxy" not in name.lower()
     }
     return {**kept, "COLUMNS": "200", "NO_COLOR": "1", **extra}
 
 
 @contextmanager
 def start(*arguments: str, cwd: Path, **extra: str) -> Iterator[subprocess.Popen[str]]:
-    """Start the command line; it is killed where the block leaves it running."""
+    """Start the command line; kill it if it still runs at the end of the block."""
     command = [sys.executable, "-m", "asyncreport", *arguments]
     with subprocess.Popen(
         command,

@@ -1,4 +1,4 @@
-"""The rows of an accumulator, read back from the bytes that go into a part. Owns nothing."""
+"""The rows of an accumulator, read from the bytes of a part. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from asyncreport.core.records import Accumulator
 
 
 def rows(facts: Accumulator) -> dict[str | None, list[dict[str, object]]]:
-    """Give each user's rows, in order; each block's count is what it holds."""
+    """Return each user's rows in order, and check the count of each block."""
     found = {}
     for block in facts.blocks():
         found[block.user] = [orjson.loads(line) for line in block.lines.splitlines()]

@@ -1,4 +1,7 @@
-"""What an export must hold, worked out from the emulator's raw emissions by other means than the product's."""
+"""What an export must contain, computed from the emulator's emissions without the product.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -71,48 +74,50 @@ def records(
             )
             cells[key][_COLUMNS[emission.metric]] += emission.value or 0
             cells[key]["count"] += emission.metric == "tHandle"
-    names = {person.id: person.name for person in world.people}
+    people = {person.id: person.name for person in world.people}
     queues = {queue.id: queue.name for queue in world.queues}
     found = []
     for (user, begin, until, *values), cell in cells.items():
-        average = None
-        if cell["count"]:
-            average = float(
-                (Decimal(cell["handle"]) / cell["count"] / 1000).quantize(
-                    Decimal("0.01"), ROUND_HALF_UP
-                )
-            )
-        for team, users in teams:
-            if users is None or user in users:
-                found.append(
-                    {
-                        "team": team,
-                        "user_id": user,
-                        "user_name": names.get(user),
-                        **dict(zip(split_by, values, strict=True)),
-                        **(
-                            {"queue_name": queues.get(values[split_by.index("queue_id")])}
-                            if "queue_id" in split_by
-                            else {}
-                        ),
-                        "interval_start": text(begin),
-                        "interval_end": text(until),
-                        "handled_count": cell["count"],
-                        "total_talk_time_sec": seconds(cell["talk"]),
-                        "total_hold_time_sec": seconds(cell["held"]),
-                        "total_wrap_up_sec": seconds(cell["acw"]),
-                        "total_handle_time_sec": seconds(cell["handle"]),
-                        "avg_handle_time_sec": average,
-                    }
-                )
+        dimensions = dict(zip(split_by, values, strict=True))
+        if "queue_id" in dimensions:
+            dimensions["queue_name"] = queues.get(dimensions["queue_id"])
+        record = {
+            "user_id": user,
+            "user_name": people.get(user),
+            **dimensions,
+            "interval_start": text(begin),
+            "interval_end": text(until),
+            **_columns(cell),
+        }
+        found += [
+            {"team": team, **record} for team, users in teams if users is None or user in users
+        ]
     return found
 
 
+def _columns(cell: dict[str, int]) -> dict[str, Any]:
+    return {
+        "handled_count": cell["count"],
+        "total_talk_time_sec": seconds(cell["talk"]),
+        "total_hold_time_sec": seconds(cell["held"]),
+        "total_wrap_up_sec": seconds(cell["acw"]),
+        "total_handle_time_sec": seconds(cell["handle"]),
+        "avg_handle_time_sec": _average(cell),
+    }
+
+
+def _average(cell: dict[str, int]) -> float | None:
+    if not cell["count"]:
+        return None
+    average = Decimal(cell["handle"]) / cell["count"] / 1000
+    return float(average.quantize(Decimal("0.01"), ROUND_HALF_UP))
+
+
 def canonical(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """Make rows comparable as a multiset; two equal rows stay two."""
+    """Make rows comparable in any order; two equal rows stay two."""
     return sorted(str(sorted(row.items())) for row in rows)
 
 
 def milliseconds(value: float) -> int:
-    """Read a column of seconds back into the ms that it was made from."""
+    """Convert a column of seconds back into the ms that it was made from."""
     return math.floor(value * 1000 + 0.5)

@@ -239,7 +239,7 @@ def test_the_same_process_starts_again_with_the_same_answers(emulator: Handle) -
 
 
 def test_options_that_do_not_exist_are_said_at_once() -> None:
-    with pytest.raises(RuntimeError, match="did not come up"), emulator_process(speed="ludicrous"):
+    with pytest.raises(RuntimeError, match="did not start"), emulator_process(speed="ludicrous"):
         pass
 
 

@@ -264,10 +264,10 @@ def test_a_run_killed_in_any_phase_is_finished_by_the_next(
     files, trace, chunks, changed = calm[shape]
     rng = random.Random(f"{shape} {phase} {seed}")
     at = rng.choice([number for number, moment in enumerate(trace, 1) if phase_of(moment) == phase])
-    deed = rng.choice(["half", "kill"]) if trace[at - 1][0] == "write" else "kill"
+    action = rng.choice(["half", "kill"]) if trace[at - 1][0] == "write" else "kill"
     path = begun(tmp_path, emulator, shape)
     earlier = 4 if shape == "settling" else 0
-    code, err = finished(path, at=at, deed=deed)
+    code, err = finished(path, at=at, action=action)
     assert code == -signal.SIGKILL, (trace[at - 1], err)
     done, seen = committed(tmp_path, earlier), len(emulator.log())
     summary = run_here(path, now=clock())

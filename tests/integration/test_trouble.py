@@ -110,7 +110,7 @@ def test_a_signal_during_the_merge_ends_it_cleanly(
     """The old output stands, nothing half written is left, and the next run merges without asking for a chunk."""
     path = job(tmp_path, emulator)
     (tmp_path / "out.jsonl").write_text("old")
-    with cut(path, at=moment(trace, "open", "out.jsonl"), deed="hold") as process:
+    with cut(path, at=moment(trace, "open", "out.jsonl"), action="hold") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         process.send_signal(number)
@@ -141,7 +141,7 @@ def test_a_second_signal_kills_at_once(
 ) -> None:
     """Even where a write hangs, as on a disk that does not answer; and the next run goes on all the same."""
     path = job(tmp_path, emulator)
-    with cut(path, at=moment(trace, "write", "out.jsonl"), deed="hang") as process:
+    with cut(path, at=moment(trace, "write", "out.jsonl"), action="hang") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         process.send_signal(number)
@@ -168,7 +168,7 @@ def test_a_second_signal_kills_though_a_write_holds_up_the_loop(
 ) -> None:
     """Of the small files, which are written by the loop itself: it hears of no signal then."""
     path = job(tmp_path, emulator)
-    with cut(path, at=moment(trace, "write", of), deed="hang") as process:
+    with cut(path, at=moment(trace, "write", of), action="hang") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         process.send_signal(number)
@@ -212,7 +212,7 @@ def test_a_disk_that_fills_up_is_named_and_the_next_run_goes_on(
     emulator: Handle, calm: bytes, trace: list[list[str]], tmp_path: Path, what: str, of: str
 ) -> None:
     path = job(tmp_path, emulator)
-    with cut(path, at=moment(trace, what, of), deed="full") as process:
+    with cut(path, at=moment(trace, what, of), action="full") as process:
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 5
     assert_full(err, tmp_path, of)
@@ -260,7 +260,7 @@ def test_a_disk_that_fills_up_at_a_file_of_what_was_learnt_is_named_and_nothing_
 ) -> None:
     output, trace = settled
     path, state = settling(tmp_path, emulator), tmp_path / ".asyncreport" / "job"
-    with cut(path, at=moment(trace, "write", of), deed="full") as process:
+    with cut(path, at=moment(trace, "write", of), action="full") as process:
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 5
     assert_full(err, tmp_path, of)
@@ -368,7 +368,7 @@ def test_a_folder_that_is_closed_to_this_user_is_named_before_any_query(
     (tmp_path / closed).chmod(0o500)
     seen = len(emulator.log())
     with cut(
-        path, as_anyone=True
+        path, unprivileged=True
     ) as process:  # whom the modes of files bind, which they do not root
         _, err = process.communicate(timeout=PATIENCE)
     (tmp_path / closed).chmod(0o700)
@@ -389,7 +389,7 @@ def test_a_copy_that_cannot_be_written_is_verified_without_its_lock(
     assert run_here(path).complete
     folder = tmp_path / ".asyncreport" / "job"
     folder.chmod(0o500)
-    with cut(path, command="verify", as_anyone=True) as process:
+    with cut(path, command="verify", unprivileged=True) as process:
         out, err = process.communicate(timeout=PATIENCE)
     folder.chmod(0o700)
     warning, why, *rest = out.splitlines()
