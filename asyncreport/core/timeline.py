@@ -94,7 +94,7 @@ class Grid(Struct, frozen=True):
     granularity: Granularity
     #: IANA name
     zone: str
-    #: the one bucket where the granularity is `none`, else None
+    #: the only bucket if the granularity is `none`, otherwise None
     whole: Interval | None = None
 
     def slot(self, instant: int) -> Slot:

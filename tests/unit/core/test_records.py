@@ -180,6 +180,7 @@ def test_a_bucket_is_found_by_its_instants_in_any_notation(interval: str) -> Non
         "1970-01-01T01:30:00Z/1970-01-01T02:00:00Z",
         f"{iso(0)}/{iso(2 * HOUR)}",
         "1970-01-01T01:00:00/1970-01-01T02:00:00",
+        "0001-01-01T00:00:00+14:00/0001-01-01T01:00:00+14:00",
     ],
 )
 def test_a_bucket_off_the_grid_is_an_error(interval: str) -> None:
@@ -203,6 +204,31 @@ def test_an_impossible_number_is_an_error(count_and_sum: tuple[int, float]) -> N
     ):
         facts.add("anna", (), [datum(0, tHandle=count_and_sum)])
     assert rows(facts) == {}
+
+
+def test_skipped_groups_are_remembered_over_several_groups_and_pages() -> None:
+    """A response in which every metric lacks its user must not look like one without data."""
+    with_metrics = [datum(0, tHandle=(1, 1000))]
+    without_metrics = [Datum(SPANS[0], [])]
+    page = accumulator()
+    page.skip_ungrouped(with_metrics)
+    page.skip_ungrouped(without_metrics)
+    assert page.only_ungrouped
+    whole = page.empty_copy()
+    assert not whole.only_ungrouped
+    whole.absorb(page)
+    whole.absorb(page.empty_copy())
+    assert whole.only_ungrouped
+    whole.add("anna", (), with_metrics)
+    assert not whole.only_ungrouped
+
+
+def test_a_block_names_only_queues_that_have_rows() -> None:
+    facts = accumulator("queueId")
+    facts.add("anna", ("sales",), [datum(0, tHandle=(1, 1000))])
+    facts.add("anna", ("support",), [Datum(SPANS[0], [])])
+    facts.add("anna", (None,), [datum(1, tHandle=(1, 1000))])
+    assert [block.queues for block in facts.blocks()] == [frozenset({"sales"})]
 
 
 @given(st.integers(0, 10**12), st.integers(1, 10**6))
