@@ -11,7 +11,6 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
@@ -87,16 +86,23 @@ def store_error(
     `action` is a participle such as `written`. `needs` counts the bytes of the whole file; it is
     called only if the disk is full.
     """
-    folder = path.parent
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        step = f"free some space on the disk of {folder} and run again: finished work is kept"
-        if needs is not None:
-            step = f"about {needs():,} bytes are needed and {_free_space(folder)} free; {step}"
-    elif error.errno == errno.EFBIG:
-        step = "raise the file size limit (ulimit -f) and run again: finished work is kept"
-    else:
-        step = f"check {folder} and the permissions of this user there, then run again"
-    return StoreError(f"{path} could not be {action}: {error.strerror or error}; {step}")
+    fact = f"{path} could not be {action}: {error.strerror or error}"
+    if needs is not None and _is_full(error):
+        free = _free_space(path.parent)
+        fact = f"{fact}; about {needs():,} bytes are needed and {free} free"
+    return StoreError(f"{fact}; {_next_step(path.parent, error)}")
+
+
+def _is_full(error: OSError) -> bool:
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _next_step(folder: Path, error: OSError) -> str:
+    if _is_full(error):
+        return f"free some space on the disk of {folder} and run again: finished work is kept"
+    if error.errno == errno.EFBIG:
+        return "raise the file size limit (ulimit -f) and run again: finished work is kept"
+    return f"check {folder} and the permissions of this user there, then run again"
 
 
 def _free_space(folder: Path) -> str:
@@ -165,8 +171,10 @@ def _new_file(path: Path, mode: int) -> Iterator[int]:
 
 
 def _temporary(path: Path, owner: Path) -> Path:
-    digest = hashlib.sha256(os.fsencode(owner.absolute()) + b"\0" + os.fsencode(path.name))
-    return path.with_name(_TEMPORARY.format(digest.hexdigest()[:16]))
+    """Name the temporary file of an owner for a path, in the same folder."""
+    key = os.fsencode(owner.absolute()) + b"\0" + os.fsencode(path.name)
+    digest = hashlib.sha256(key).hexdigest()
+    return path.with_name(_TEMPORARY.format(digest[:16]))
 
 
 def _copy_mode(path: Path, descriptor: int) -> None:
@@ -178,11 +186,12 @@ def _copy_mode(path: Path, descriptor: int) -> None:
 def _has_content(path: Path, sink: Sink) -> bool:
     """Compare a file with what a sink took; a file that cannot be read counts as different."""
     try:
-        # Most files that differ have another size, and are not read for it.
+        # Most files that differ have another size, and need not be read.
         if path.stat().st_size != sink.size:
             return False
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == sink.sha256
+            digest = hashlib.file_digest(file, "sha256")
+        return digest.hexdigest() == sink.sha256
     except OSError:
         return False
 
@@ -205,11 +214,16 @@ def append(path: Path, data: bytes, *, at: int) -> None:
 def make_folder(folder: Path, *, mode: int = 0o777) -> None:
     """Create a folder and its parents, durably; `mode` is the folder's own. Raise StoreError."""
     with oserror_as_store_error(folder, "created"):
-        missing = list(takewhile(lambda each: not each.is_dir(), (folder, *folder.parents)))
         # The outermost first, each durable before the next is created in it.
-        for new in reversed(missing):
-            new.mkdir(mode if new == folder else 0o777, exist_ok=True)
-            sync_folder(new.parent)
+        for parent in reversed(folder.parents):
+            _create_folder(parent, mode=0o777)
+        _create_folder(folder, mode=mode)
+
+
+def _create_folder(folder: Path, *, mode: int) -> None:
+    if not folder.is_dir():
+        folder.mkdir(mode, exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -230,7 +244,8 @@ def remove_temporaries(folder: Path) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Replace a JSON file that only this user can read; raise StoreError."""
-    data = msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+    encoded = msgspec.json.encode(value)
+    data = msgspec.json.format(encoded, indent=2) + b"\n"
     with atomic_write(path, owner=path.parent, mode=PRIVATE, needs=lambda: len(data)) as sink:
         sink.write(data)
 

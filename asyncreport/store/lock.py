@@ -28,15 +28,16 @@ def take_lock(folder: Path) -> FileLock:
     """Take a folder's lock, and write who holds it; raise StoreError if another process does."""
     # Not bound to the thread: the thread that closes the state releases it.
     lock = FileLock(folder / "lock", mode=PRIVATE, thread_local=False)
-    # A file of its own: on some systems no other process can read a locked file.
-    path = folder / "lock.json"
     with oserror_as_store_error(folder / "lock", "taken"):
         try:
             lock.acquire(blocking=False)
         except Timeout as error:
-            raise in_use(folder, _describe(path)) from error
+            raise in_use(folder, _describe(folder / "lock.json")) from error
+    # After the lock: only its holder writes this file. It is a file of its own, because on some
+    # systems no other process can read a locked file.
+    holder = _Holder(pid=os.getpid(), host=socket.gethostname())
     try:
-        write_json(path, _Holder(pid=os.getpid(), host=socket.gethostname()))
+        write_json(folder / "lock.json", holder)
     except BaseException:
         lock.release()
         raise
@@ -59,20 +60,26 @@ def lock_holder(folder: Path) -> str | None:
     holder = read_json(path, _Holder)
     if holder is None or not _may_run(holder):
         return None
-    with oserror_as_store_error(folder / "lock", "read"):
+    return _describe(path) if _is_locked(folder / "lock") else None
+
+
+def _is_locked(path: Path) -> bool:
+    """Try to share a lock, for an instant; raise StoreError.
+
+    Call it only if the holder may still run: a run that starts in this instant would be refused.
+    """
+    with oserror_as_store_error(path, "read"):
         try:
-            descriptor = os.open(folder / "lock", os.O_RDONLY)
+            descriptor = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
-            return None
+            return False
     try:
-        # A shared lock, for an instant, and only if a process with that id runs:
-        # a run that starts in this instant is not kept out.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _describe(path)
+        return True
     finally:
         os.close(descriptor)
-    return None
+    return False
 
 
 def in_use(folder: Path, by: str) -> StoreError:
@@ -100,5 +107,6 @@ def _describe(path: Path) -> str:
     if holder is None:
         return "by another process"
     with oserror_as_store_error(path, "read"):
-        since = int(path.stat().st_mtime * 1000)
-    return f"by process {holder.pid} on {holder.host} since {iso(since)}"
+        seconds = path.stat().st_mtime
+    since = iso(int(seconds * 1000))
+    return f"by process {holder.pid} on {holder.host} since {since}"

@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from asyncreport.core.job import Connection, Selector, Team
 from asyncreport.core.timeline import DAY, iso
@@ -44,6 +45,10 @@ class _NameRow(Struct, frozen=True, array_like=True):
     #: an instant in UTC, as text
     asked_at: str
 
+    def expired(self, oldest: str) -> bool:
+        """Tell whether it was looked up before `oldest`: instants sort as their texts do."""
+        return self.asked_at < oldest
+
 
 class Names:
     """The names of users, or of queues, by the connection's identity and then by id."""
@@ -53,32 +58,39 @@ class Names:
 
     def of(self, identity: str) -> dict[str, str | None]:
         """Give the names by id; None for an id that the directory does not have."""
-        return {each: row.name for each, row in self._rows(identity).items()}
+        rows = self._rows(identity)
+        return {each: row.name for each, row in rows.items()}
 
     def missing(self, identity: str, ids: Iterable[str], *, now: int) -> list[str]:
         """List, sorted, the ids that were never looked up or too long ago; `now` is an instant."""
         rows = self._rows(identity)
         oldest = iso(now - NAME_LIFETIME)
-        # Instants in UTC sort as their texts do.
-        return sorted(each for each in set(ids) if each not in rows or rows[each].asked_at < oldest)
+        found = set()
+        for each in ids:
+            row = rows.get(each)
+            if row is None or row.expired(oldest):
+                found.add(each)
+        return sorted(found)
 
     def drop_unseen(self, identity: str, ids: Iterable[str], *, now: int) -> None:
         """Remove old names of ids without records, which are never looked up again."""
-        rows = self._rows(identity)
+        rows = dict(self._rows(identity))
         unseen = rows.keys() - set(ids)
-        expired = set(self.missing(identity, unseen, now=now))
-        if expired:
-            kept = {each: row for each, row in rows.items() if each not in expired}
-            self._table.update({identity: kept})
+        for each in self.missing(identity, unseen, now=now):
+            del rows[each]
+        self._table.update({identity: rows})
 
     def save(self, identity: str, names: Mapping[str, str | None], *, now: int) -> None:
         """Add the names that were looked up at `now`; raise StoreError."""
         asked_at = iso(now)
         rows = dict(self._rows(identity))
+        last = self.of(identity)
         for each, name in names.items():
-            # A user who was deleted in the meantime keeps the last name.
-            last = rows[each].name if each in rows else None
-            rows[each] = _NameRow(last if name is None else name, asked_at)
+            if name is None:
+                # A user who was deleted in the meantime keeps the last name.
+                rows[each] = _NameRow(last.get(each), asked_at)
+            else:
+                rows[each] = _NameRow(name, asked_at)
         self._table.update({identity: rows})
 
     def _rows(self, identity: str) -> dict[str, _NameRow]:
@@ -96,6 +108,13 @@ class _TeamRow(Struct, frozen=True, kw_only=True):
     reported: list[str] | None = field(name="shown", default=None)
 
 
+class MemberChanges(NamedTuple):
+    """Users who joined a team and who left it, sorted by id."""
+
+    joined: tuple[str, ...]
+    left: tuple[str, ...]
+
+
 class Members:
     """The user ids of each team that was looked up, by the team's name."""
 
@@ -107,13 +126,14 @@ class Members:
         row = self._row(team)
         return None if row is None else tuple(row.users)
 
-    def changes(self, team: Team) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-        """Give, sorted, who joined and who left since the last report; None before the first."""
+    def changes(self, team: Team) -> MemberChanges | None:
+        """Compare a team with the last report; None before the first."""
         row = self._row(team)
         if row is None or row.reported is None:
             return None
-        before, now = set(row.reported), set(team.users or ())
-        return tuple(sorted(now - before)), tuple(sorted(before - now))
+        before = set(row.reported)
+        now = set(team.users or ())
+        return MemberChanges(joined=_sorted(now - before), left=_sorted(before - now))
 
     def save(self, teams: Iterable[Team], *, reported: bool = False) -> None:
         """Keep the members of these teams, and whether the summary `reported` them.
@@ -129,18 +149,17 @@ class Members:
     def _new_row(self, team: Team, selector: Selector, *, reported: bool) -> _TeamRow:
         users = sorted(set(team.users or ()))
         before = self._row(team)
-        last = None if before is None else before.reported
-        return _TeamRow(
-            connection=team.connection,
-            selector=selector,
-            users=users,
-            reported=users if reported else last,
-        )
+        row = _TeamRow(connection=team.connection, selector=selector, users=users)
+        if reported:
+            return replace(row, reported=users)
+        if before is not None:
+            return replace(row, reported=before.reported)
+        return row
 
     def _row(self, team: Team) -> _TeamRow | None:
         """Find a team's row; a team with another selector is another team, whatever its name."""
         row = self._table.rows.get(team.name)
-        if row is None or (row.connection, row.selector) != (team.connection, team.selector):
+        if row is None or row.connection != team.connection or row.selector != team.selector:
             return None
         return row
 
@@ -155,18 +174,26 @@ class Clients:
         """Tell whether other clients fetched from this connection's hosts, and none of its own."""
         if connection.emulator is not None:
             return False
-        saved = self._table.rows.get(connection.identity, [])
+        saved = self._saved(connection)
         return bool(saved) and _digests(connection).isdisjoint(saved)
 
     def save(self, connection: Connection) -> None:
         """Add a connection's clients; raise StoreError."""
         if connection.emulator is None:
-            saved = self._table.rows.get(connection.identity, [])
-            digests = _digests(connection).union(saved)
+            digests = _digests(connection).union(self._saved(connection))
             self._table.update({connection.identity: sorted(digests)})
+
+    def _saved(self, connection: Connection) -> list[str]:
+        return self._table.rows.get(connection.identity, [])
 
 
 def _digests(connection: Connection) -> set[str]:
-    return {
-        hashlib.sha256(client.client_id.encode()).hexdigest()[:16] for client in connection.clients
-    }
+    return {_digest(client.client_id) for client in connection.clients}
+
+
+def _digest(client_id: str) -> str:
+    return hashlib.sha256(client_id.encode()).hexdigest()[:16]
+
+
+def _sorted(users: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(users))

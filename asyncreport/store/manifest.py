@@ -136,9 +136,9 @@ class Manifest:
         users = None
         if part.users is not None:
             users = _digest(part.users)
+            # Before the part's line, which needs it, and an append of its own: each append is one
+            # line, so that a crash can cut short the last line only.
             if users not in self._user_sets:
-                # Before the part's line, which needs it, and an append of its own: each append is
-                # one line, so that a crash can cut short the last line only.
                 self._append(_UsersLine(users=users, ids=part.users))
         self._append(_part_line(part, users, replaces))
 
@@ -173,27 +173,32 @@ class Manifest:
         and each is decoded once.
         """
         if line.startswith(_USERS):
-            users = msgspec.json.decode(line, type=_UsersLine)
-            if _digest(users.ids) != users.users:
-                raise ValueError("its user ids were changed")
-            self._user_sets[users.users] = users.ids
+            self._apply_users(msgspec.json.decode(line, type=_UsersLine))
         elif line.startswith(_AGAIN):
             pending = msgspec.json.decode(line, type=_AgainLine)
             self._refresh_pending.update(pending.again)
         else:
             self._apply_part(msgspec.json.decode(line, type=_PartLine))
 
+    def _apply_users(self, line: _UsersLine) -> None:
+        if _digest(line.ids) != line.users:
+            raise ValueError("its user ids were changed")
+        self._user_sets[line.users] = line.ids
+
     def _apply_part(self, line: _PartLine) -> None:
-        users = None
-        if line.users is not None:
-            users = self._user_sets.get(line.users)
-            if users is None:
-                raise ValueError("the line with its user ids is missing")
-        part = _part(line, users)
+        part = _part(line, self._users(line.users))
         self._parts.append(part)
         self._last_number = max(self._last_number, part.number)
         for number in line.replaces:
             self._replaced_by[number].append(part)
+
+    def _users(self, digest: str | None) -> tuple[str, ...] | None:
+        """Find a user set; None stands for everyone."""
+        if digest is None:
+            return None
+        if digest not in self._user_sets:
+            raise ValueError("the line with its user ids is missing")
+        return self._user_sets[digest]
 
     def _unreadable(self, number: int, error: Exception) -> StoreError:
         return StoreError(

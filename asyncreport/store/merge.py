@@ -56,9 +56,7 @@ class Source:
         months = defaultdict(list)
         for part in sorted(parts, key=lambda part: part.interval):
             months[part.month].append(part)
-        # Sorted: the digest must not depend on the order in which names were looked up.
-        hashed = [sorted(names.items()), None if queues is None else sorted(queues.items())]
-        return cls(months, names, sha256(orjson.dumps(hashed)).hexdigest(), queues)
+        return cls(months, names, _names_digest(names, queues), queues)
 
     def with_queue_names(self, block: bytes) -> bytes:
         """Put a `queue_name` after every `queue_id`, if the rows have queues."""
@@ -71,6 +69,14 @@ class Source:
             return b'%b,"queue_name":%b' % (match[0], orjson.dumps(name))
 
         return _QUEUE.sub(named, block)
+
+
+def _names_digest(names: Mapping[str, str | None], queues: Mapping[str, str | None] | None) -> str:
+    """Hash all names, sorted: the order in which they were looked up must not matter."""
+    hashed = [sorted(names.items()), None]
+    if queues is not None:
+        hashed[1] = sorted(queues.items())
+    return sha256(orjson.dumps(hashed)).hexdigest()
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -154,18 +160,25 @@ def check_targets(paths: Iterable[Path]) -> None:
 
 
 def _check_target(path: Path) -> None:
+    _check_encoding(path)
+    with oserror_as_store_error(path, "reached"):
+        if path.exists() and not path.is_file():
+            raise StoreError(f"{path} is a folder or a device; give the output the path of a file")
+    make_folder(path.parent)
+    # A link stays a link: the file that it points to is replaced.
+    _check_folder(path, Path(os.path.realpath(path)).parent)
+
+
+def _check_encoding(path: Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise StoreError(
             f"{path} is not valid UTF-8 and cannot be remembered; give the output another path"
         ) from error
-    with oserror_as_store_error(path, "reached"):
-        if path.exists() and not path.is_file():
-            raise StoreError(f"{path} is a folder or a device; give the output the path of a file")
-    make_folder(path.parent)
-    # A link stays a link: the file that it points to is replaced.
-    folder = Path(os.path.realpath(path)).parent
+
+
+def _check_folder(path: Path, folder: Path) -> None:
     if not folder.is_dir():
         raise StoreError(
             f"{path} is a link into {folder}, which is not a folder; "
@@ -283,7 +296,8 @@ def _members(team: Team, index: Mapping[str | None, object]) -> list[str | None]
 def _prefix(team: str, user: str | None, names: Mapping[str, str | None]) -> bytes:
     """Write how every line of a user begins: an open JSON object."""
     name = None if user is None else names.get(user)
-    return orjson.dumps({"team": team, "user_id": user, "user_name": name})[:-1] + b","
+    fields = orjson.dumps({"team": team, "user_id": user, "user_name": name})
+    return fields.removesuffix(b"}") + b","
 
 
 def _copy(run: UserRun, interval: Interval, reader: PartReader, sink: Sink) -> int:
@@ -293,9 +307,8 @@ def _copy(run: UserRun, interval: Interval, reader: PartReader, sink: Sink) -> i
     # bytes.replace, whose search is made for longer texts.
     between = b"\n" + run.prefix
     for part, entry in run.blocks:
-        block = reader.block(part, entry)
-        count = entry.count
-        if not (interval.start <= part.interval.start and part.interval.end <= interval.end):
+        block, count = reader.block(part, entry), entry.count
+        if not _covers(interval, part):
             block, count = _within(block, interval)
         if count:
             lines = run.source.with_queue_names(block)
@@ -305,13 +318,19 @@ def _copy(run: UserRun, interval: Interval, reader: PartReader, sink: Sink) -> i
     return copied
 
 
+def _covers(interval: Interval, part: Part) -> bool:
+    return interval.start <= part.interval.start and part.interval.end <= interval.end
+
+
 def _within(block: bytes, interval: Interval) -> tuple[bytes, int]:
     """Keep the lines that begin in an interval, and count them."""
     # Instants in UTC sort as their texts do.
-    start, end = iso(interval.start).encode(), iso(interval.end).encode()
+    start = iso(interval.start).encode()
+    end = iso(interval.end).encode()
     found = []
     for line in block.splitlines(keepends=True):
         at = line.index(_START) + len(_START)
-        if start <= line[at : at + _INSTANT] < end:
+        begins = line[at : at + _INSTANT]
+        if start <= begins < end:
             found.append(line)
     return b"".join(found), len(found)

@@ -18,7 +18,13 @@ from msgspec import Struct
 from asyncreport.core.errors import DamagedPartError
 from asyncreport.core.job import Part
 from asyncreport.core.records import Block
-from asyncreport.store.atomic import PRIVATE, atomic_write, oserror_as_store_error, store_error
+from asyncreport.store.atomic import (
+    PRIVATE,
+    Sink,
+    atomic_write,
+    oserror_as_store_error,
+    store_error,
+)
 
 #: descriptors that a reader keeps open, at most
 OPEN_FILES = 64
@@ -43,6 +49,11 @@ class _Index(Struct, frozen=True, omit_defaults=True):
     #: ids in the rows' `queue_id`, sorted
     queues: list[str] = []
 
+    @property
+    def count(self) -> int:
+        """Count the rows of all users."""
+        return sum(entry.count for entry in self.users)
+
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class PartStats:
@@ -65,21 +76,27 @@ def write_part(folder: Path, number: int, blocks: Sequence[Block]) -> PartStats:
     Raise StoreError, and there is no such file.
     """
     path = folder / part_name(number)
-    entries = []
-    queues: set[str] = set()
     with atomic_write(path, owner=folder, mode=PRIVATE, needs=lambda: _size(blocks)) as sink:
-        for block in blocks:
-            entries.append(Entry(block.user, sink.size, len(block.lines), block.count))
-            queues |= block.queues
-            sink.write(block.lines)
+        index = _write_rows(blocks, sink)
         index_at = sink.size
-        sink.write(msgspec.json.encode(_Index(entries, sorted(queues))) + b"\n")
+        sink.write(msgspec.json.encode(index) + b"\n")
     return PartStats(
-        count=sum(entry.count for entry in entries),
+        count=index.count,
         size=sink.size,
         index_at=index_at,
         sha256=sink.sha256,
     )
+
+
+def _write_rows(blocks: Sequence[Block], sink: Sink) -> _Index:
+    """Write the rows of all users, one user after the other."""
+    entries = []
+    queues: set[str] = set()
+    for block in blocks:
+        entries.append(Entry(block.user, sink.size, len(block.lines), block.count))
+        queues |= block.queues
+        sink.write(block.lines)
+    return _Index(entries, sorted(queues))
 
 
 def _size(blocks: Sequence[Block]) -> int:
@@ -110,10 +127,10 @@ class PartReader:
 
     def index(self, part: Part) -> list[Entry]:
         """Read which users have rows in a part, without hashing it; raise StoreError."""
-        entries = self._index(part).users
-        if sum(entry.count for entry in entries) != part.count:
+        index = self._index(part)
+        if index.count != part.count:
             raise self._damaged(part, f"its index does not have {part.count} records")
-        return entries
+        return index.users
 
     def checked_index(self, part: Part) -> list[Entry]:
         """Read which users have rows in a part, and hash it before; raise StoreError."""
@@ -132,10 +149,10 @@ class PartReader:
 
     def users(self, parts: Iterable[Part]) -> set[str]:
         """Collect the ids of the users who have rows in any of the parts; raise StoreError."""
-        found: set[str] = set()
+        found: set[str | None] = set()
         for part in parts:
-            found.update(entry.user for entry in self.index(part) if entry.user is not None)
-        return found
+            found.update(entry.user for entry in self.index(part))
+        return {user for user in found if user is not None}
 
     def queues(self, parts: Iterable[Part]) -> set[str]:
         """Collect the ids of the queues in the rows of any of the parts; raise StoreError."""
@@ -155,7 +172,8 @@ class PartReader:
         return found
 
     def _index(self, part: Part) -> _Index:
-        data = self._read(part, part.index_at, part.size - part.index_at)
+        length = part.size - part.index_at
+        data = self._read(part, part.index_at, length)
         try:
             return msgspec.json.decode(data, type=_Index)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -180,13 +198,16 @@ class PartReader:
     def _descriptor(self, part: Part) -> int:
         descriptor = self._open.pop(part.number, None)
         if descriptor is None:
-            if len(self._open) >= OPEN_FILES:
-                oldest = next(iter(self._open))
-                os.close(self._open.pop(oldest))
+            self._make_room()
             descriptor = os.open(self._path(part), os.O_RDONLY)
         # Put in again, so that it is the last one in the order of use.
         self._open[part.number] = descriptor
         return descriptor
+
+    def _make_room(self) -> None:
+        if len(self._open) >= OPEN_FILES:
+            oldest = next(iter(self._open))
+            os.close(self._open.pop(oldest))
 
     def _path(self, part: Part) -> Path:
         return self.folder / part_name(part.number)

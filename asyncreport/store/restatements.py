@@ -94,8 +94,9 @@ def write_restatements(
 
 
 def _add_lines(path: Path, lines: Iterable[tuple[_Numbers, bytes]], stopped: Event) -> Restatements:
-    values, parts = 0, set()
-    size = path.stat().st_size if path.exists() else 0
+    values = 0
+    parts = set()
+    size = _file_size(path)
     with atomic_write(path, owner=path.parent, mode=PRIVATE, needs=lambda: size) as sink:
         _copy(path, sink, stopped)
         for numbers, line in lines:
@@ -104,6 +105,11 @@ def _add_lines(path: Path, lines: Iterable[tuple[_Numbers, bytes]], stopped: Eve
             values += 1
             parts.add(numbers)
     return Restatements(values=values, parts=len(parts), path=str(path))
+
+
+def _file_size(path: Path) -> int:
+    with oserror_as_store_error(path, "read"):
+        return path.stat().st_size if path.exists() else 0
 
 
 def _listed(path: Path, pairs: Collection[_Numbers], stopped: Event) -> set[_Numbers]:
@@ -152,6 +158,23 @@ def _all_differences(
 
 
 def _differences(pair: Replaced, reader: PartReader, stopped: Event, at: int) -> Iterator[bytes]:
+    for user, old, new in _users_who_differ(pair, reader, stopped):
+        shared = {
+            "at": iso(at),
+            "part": pair.new.number,
+            "replaced": pair.old.number,
+            "user_id": user,
+        }
+        # One part may reach further than the other: only the time of both is compared.
+        before = _within(old, pair.new.interval)
+        after = _within(new, pair.old.interval)
+        yield from _changes_of_user(shared, before, after)
+
+
+def _users_who_differ(
+    pair: Replaced, reader: PartReader, stopped: Event
+) -> Iterator[tuple[str | None, list[bytes], list[bytes]]]:
+    """Give each user whose rows are not the same bytes, with the old and the new rows."""
     try:
         before, after = _entries(pair.old, reader), _entries(pair.new, reader)
     except DamagedPartError:
@@ -163,15 +186,7 @@ def _differences(pair: Replaced, reader: PartReader, stopped: Event, at: int) ->
         old = _rows(pair.old, before.get(user), reader)
         new = _rows(pair.new, after.get(user), reader)
         if old != new:
-            shared = {
-                "at": iso(at),
-                "part": pair.new.number,
-                "replaced": pair.old.number,
-                "user_id": user,
-            }
-            # One part may reach further than the other: only the time of both is compared.
-            old, new = _within(old, pair.new.interval), _within(new, pair.old.interval)
-            yield from _changes_of_user(shared, old, new)
+            yield user, old, new
 
 
 def _entries(part: Part, reader: PartReader) -> dict[str | None, Entry]:
@@ -191,7 +206,9 @@ def _rows(part: Part, entry: Entry | None, reader: PartReader) -> list[bytes]:
 
 
 def _within(rows: Sequence[bytes], interval: Interval) -> list[bytes]:
-    start, end = iso(interval.start), iso(interval.end)
+    # Instants in UTC sort as their texts do.
+    start = iso(interval.start)
+    end = iso(interval.end)
     return [row for row in rows if start <= orjson.loads(row)["interval_start"] < end]
 
 
@@ -218,7 +235,9 @@ def _by_key(rows: Iterable[bytes]) -> dict[tuple[tuple[str, Any], ...], dict[str
     """Split each row into its key and its measures."""
     found = {}
     for row in rows:
-        fields = list(orjson.loads(row).items())
-        end = [name for name, _ in fields].index(_LAST_OF_KEY)
-        found[tuple(fields[:end])] = dict(fields[end + 1 :])
+        values = orjson.loads(row)
+        end = list(values).index(_LAST_OF_KEY)
+        fields = list(values.items())
+        key = tuple(fields[:end])
+        found[key] = dict(fields[end + 1 :])
     return found

@@ -127,12 +127,10 @@ class Outputs:
         merged = merge(target, reader, stopped)
         if merged.changed:
             self.changed.add(target.path)
-        with oserror_as_store_error(target.path, "read"):
-            mtime_ns = target.path.stat().st_mtime_ns
         return WrittenFile(
             digest=digest,
             size=merged.size,
-            mtime_ns=mtime_ns,
+            mtime_ns=_mtime(target.path),
             sha256=merged.sha256,
             records=merged.records,
             partial=self._partial,
@@ -146,19 +144,37 @@ class Outputs:
         return file
 
 
+def _mtime(path: Path) -> int:
+    with oserror_as_store_error(path, "read"):
+        return path.stat().st_mtime_ns
+
+
 def _digest(target: Target) -> str:
     """Hash all that can shape a file: teams, names, and which parts overlap its months and range.
 
     It may differ though the file would not, as after a new name of a user of other months.
     """
-    names = {team.connection: target.sources[team.connection].names_digest for team in target.teams}
-    teams = [(team.name, team.connection, team.users) for team in target.teams]
+    teams = []
+    names = {}
+    for team in target.teams:
+        teams.append((team.name, team.connection, team.users))
+        names[team.connection] = target.sources[team.connection].names_digest
     parts = []
     for month in target.months:
         for connection in names:
-            for part in target.parts(connection, month):
-                # Not the range itself: one that grows by a day changes no month before it.
-                start = max(part.interval.start, target.interval.start)
-                end = min(part.interval.end, target.interval.end)
-                parts.append((connection, part.sha256, start, end))
-    return sha256(orjson.dumps([LAYOUT, teams, list(names.items()), parts])).hexdigest()
+            parts += _parts(target, connection, month)
+    hashed = orjson.dumps([LAYOUT, teams, list(names.items()), parts])
+    return sha256(hashed).hexdigest()
+
+
+def _parts(target: Target, connection: str, month: str) -> list[tuple[str, str, int, int]]:
+    """List the parts of a month, and how much of each lies in the range.
+
+    The range itself is not hashed: if it grows by a day, the months before stay the same.
+    """
+    found = []
+    for part in target.parts(connection, month):
+        start = max(part.interval.start, target.interval.start)
+        end = min(part.interval.end, target.interval.end)
+        found.append((connection, part.sha256, start, end))
+    return found

@@ -45,8 +45,10 @@ def test_a_missing_folder_is_an_empty_one_and_is_not_made(tmp_path: Path) -> Non
 
 
 def test_another_fingerprint_is_another_job_s(tmp_path: Path) -> None:
-    _add(tmp_path)
-    assert Manifest.read(tmp_path).current_parts("e" * 32) == []
+    part = _add(tmp_path)
+    manifest = Manifest.read(tmp_path)
+    assert manifest.current_parts("e" * 32) == manifest.committed("e" * 32) == []
+    assert manifest.committed(FINGERPRINT) == [part]
 
 
 def test_a_replaced_part_does_not_stand(tmp_path: Path) -> None:
@@ -161,6 +163,19 @@ def test_an_unreadable_line_inside_is_an_error_that_names_file_line_and_next_ste
     path.write_bytes(content.replace(old, new, 1))
     with pytest.raises(
         StoreError, match=r"manifest\.jsonl, line [12]: cannot be read .* run again"
+    ):
+        Manifest.read(tmp_path)
+
+
+def test_a_part_whose_line_of_user_ids_is_lost_is_an_error_with_the_next_step(
+    tmp_path: Path,
+) -> None:
+    _add(tmp_path)
+    _add(tmp_path, users=None)
+    path = tmp_path / "manifest.jsonl"
+    path.write_bytes(path.read_bytes().split(b"\n", 1)[1])
+    with pytest.raises(
+        StoreError, match=r"line 1: cannot be read \(the line with its user ids is missing\)"
     ):
         Manifest.read(tmp_path)
 

@@ -216,6 +216,37 @@ def test_lines_go_by_month_then_team_then_user_then_time(tmp_path: Path) -> None
     assert merged.records == {"z": 5, "c": 3}
 
 
+@pytest.mark.parametrize(
+    ("of_part", "of_team", "expected"),
+    [
+        (None, None, True),
+        (None, ["a"], True),
+        (["a"], None, True),
+        (["a", "b"], ["b", "c"], True),
+        (["a", "b"], ["c"], False),
+        (["a"], [], False),
+    ],
+)
+def test_a_target_has_data_if_a_part_may_hold_records_of_a_team(
+    of_part: list[str] | None, of_team: list[str] | None, expected: bool, tmp_path: Path
+) -> None:
+    """An empty file must not take the place of a good one, nor a good one be left out."""
+    part = written(tmp_path, 1, chunk(hours(0, 2), of_part), [])
+
+    def has_data(interval: Interval, month: str = "2023-01") -> bool:
+        return Target(
+            path=tmp_path / "out.jsonl",
+            interval=interval,
+            months=(month,),
+            teams=(_team("others", []), _team("t", of_team)),
+            sources={"default": Source.of([part], {})},
+        ).has_data
+
+    assert has_data(hours(1, 5)) == expected
+    assert not has_data(hours(2, 5))
+    assert not has_data(hours(1, 5), month="2023-02")
+
+
 def test_a_month_that_is_not_the_target_s_stays_out(tmp_path: Path) -> None:
     part = written(tmp_path, 1, chunk(hours(0, 1), ["a"]), blocks(["a"], hours(0, 1)))
     output, merged = _merge(tmp_path, [part], [_team("t", ["a"])], months=["2023-02"])

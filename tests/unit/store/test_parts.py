@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from asyncreport.core.errors import StoreError
+from asyncreport.core.errors import DamagedPartError, StoreError
 from asyncreport.core.job import Part
 from asyncreport.core.records import Block
 from asyncreport.store.parts import OPEN_FILES, Entry, PartReader, part_name
@@ -127,3 +127,36 @@ def test_few_files_are_open_at_a_time(tmp_path: Path) -> None:
                 assert len(reader._open) <= OPEN_FILES
         reader.index(parts[-3])
         assert list(reader._open)[-1] == parts[-3].number
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_files_beyond_the_limit_and_all_at_the_end_are_closed(tmp_path: Path) -> None:
+    """The descriptors themselves are counted, not what the reader remembers."""
+    parts = [
+        _part(tmp_path, blocks(["a"], hours(0, 1)), number=number)
+        for number in range(1, OPEN_FILES + 10)
+    ]
+    before = _descriptors()
+    with PartReader(tmp_path) as reader:
+        for part in parts:
+            reader.index(part)
+        assert _descriptors() == before + OPEN_FILES
+    assert _descriptors() == before
+
+
+def test_each_damaged_part_is_listed_and_a_missing_one_is_an_error_of_another_kind(
+    tmp_path: Path,
+) -> None:
+    parts = [_part(tmp_path, number=number) for number in range(1, 4)]
+    for number in (1, 3):
+        path = tmp_path / part_name(number)
+        path.write_bytes(path.read_bytes().replace(b'"handled_count":1', b'"handled_count":2'))
+    with PartReader(tmp_path) as reader:
+        assert [error.number for error in reader.damaged(parts)] == [1, 3]
+        (tmp_path / part_name(2)).unlink()
+    with PartReader(tmp_path) as reader, pytest.raises(StoreError) as caught:
+        reader.damaged(parts)
+    assert not isinstance(caught.value, DamagedPartError)

@@ -292,8 +292,11 @@ def test_a_partial_file_is_called_so_until_nothing_is_missing_though_its_bytes_a
     assert Outputs(tmp_path, partial=True).unchanged(targets[0]) is None
 
 
-def test_a_file_that_is_no_longer_written_is_told_once_and_forgotten(tmp_path: Path) -> None:
+def test_a_file_that_is_no_longer_written_is_reported_once_and_forgotten(tmp_path: Path) -> None:
     january, february = _targets(tmp_path, _parts(tmp_path))
+    _write(tmp_path, [january, february])
+    february.path.unlink()
+    assert Outputs(tmp_path).forget_others([january.path]) == []
     _write(tmp_path, [january, february])
     assert Outputs(tmp_path).forget_others([february.path]) == [january.path]
     assert Outputs(tmp_path).forget_others([february.path]) == []
