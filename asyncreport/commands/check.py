@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from functools import partial
 
 import msgspec
@@ -175,14 +175,20 @@ async def _divisions(name: str, lane: Lane) -> Finding:
             f"{name}: the server does not report which divisions the client sees; "
             "grant its roles in all divisions, or results may be incomplete",
         )
-    if hidden := sorted(set(existing) - set(visible)):
-        return Finding(
-            "WARN",
-            f"{name}: the client does not see the divisions {', '.join(hidden)}: their "
-            "interactions are missing from the results, without an error; grant its roles in all "
-            "divisions: Admin > Integrations > OAuth > the client > Roles",
-        )
+    hidden = sorted(set(existing) - set(visible))
+    if hidden:
+        return _hidden_divisions(name, hidden)
     return Finding("OK", f"{name}: the client sees all divisions ({len(existing)})")
+
+
+def _hidden_divisions(name: str, hidden: Sequence[str]) -> Finding:
+    """Warn about divisions whose interactions are missing from the results."""
+    return Finding(
+        "WARN",
+        f"{name}: the client does not see the divisions {', '.join(hidden)}: "
+        "their interactions are missing from the results, without an error; "
+        "grant its roles in all divisions: Admin > Integrations > OAuth > the client > Roles",
+    )
 
 
 async def _check_users(job: Job, name: str, connections: Connections) -> AsyncIterator[Finding]:

@@ -58,10 +58,8 @@ def _connection_lines(
     job: Job, connection: Connection, plan: Plan, freshness: Freshness
 ) -> Iterator[str]:
     """Describe the plan of one connection."""
-    yield (
-        f"{connection.name}: {counted(len(plan.reused), 'part')} reused, "
-        f"{len(plan.stale):,} stale, {counted(len(plan.chunks), 'chunk')} to fetch"
-    )
+    reused, chunks = counted(len(plan.reused), "part"), counted(len(plan.chunks), "chunk")
+    yield f"{connection.name}: {reused} reused, {len(plan.stale):,} stale, {chunks} to fetch"
     yield from _indented(_reused(plan), "reused interval")
     if plan.chunks:
         yield f"  {_cost(job, connection, plan)}"

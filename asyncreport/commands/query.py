@@ -74,10 +74,7 @@ class QueryResult(Struct, frozen=True):
 
 def execute(options: QueryOptions) -> None:
     """Run a query and print a table on a terminal, JSON lines elsewhere."""
-    if sys.stdout is None:
-        raise StoreError(
-            "standard output is closed; send the records to a terminal, a pipe or a file"
-        )
+    _check_stdout()
     now = clock()
     with TemporaryDirectory(prefix="asyncreport-") as folder:
         environ = read_environ(Path(), os.environ)
@@ -85,12 +82,19 @@ def execute(options: QueryOptions) -> None:
         screen = Screen()
         query = run_query(job, now=now, say=say, watch=screen.watching)
         result = run_until_signal(query, screen.stopping)
-    if not result.records:
+    if result.records:
+        _write_records(job, result.records)
+    else:
         for line in explain_no_records(job, result.requests, now=now):
             say(line)
-        return
-    with writing():
-        _write_records(job, result.records)
+
+
+def _check_stdout() -> None:
+    """Raise StoreError if there is no stdout, before any request is sent."""
+    if sys.stdout is None:
+        raise StoreError(
+            "standard output is closed; send the records to a terminal, a pipe or a file"
+        )
 
 
 def make_job(options: QueryOptions, folder: Path, *, environ: Mapping[str, str], now: int) -> Job:
@@ -262,10 +266,11 @@ def _likely_causes(job: Job, now: int) -> Iterator[str]:
 
 
 def _write_records(job: Job, records: bytes) -> None:
-    """Write to stdout: a table on a terminal, else the bytes as they are."""
-    if sys.stdout.isatty():
-        _draw_table(job, records)
-    else:
+    """Write to stdout: a table on a terminal, else the bytes as they are; raise StoreError."""
+    with writing():
+        if sys.stdout.isatty():
+            _draw_table(job, records)
+            return
         # Not with `sys.stdout`: if it is unbuffered, one write may write only a part.
         with open(sys.stdout.fileno(), "wb", closefd=False) as out:
             out.write(records)

@@ -25,20 +25,20 @@ def status_lines(job: Job, *, now: int) -> Iterator[str]:
 
     `now` is an instant. Raise StoreError.
     """
-    folder = job.state_folder
-    holder = lock_holder(folder)
+    holder = lock_holder(job.state_folder)
+    fetched = (job.state_folder / "manifest.jsonl").exists()
     if holder is not None:
-        yield f"{job.name}: a run is in progress, {folder} is in use {holder}"
-    if not (folder / "manifest.jsonl").exists():
+        yield f"{job.name}: a run is in progress, {job.state_folder} is in use {holder}"
+    elif fetched:
+        yield f"{job.name}: no run is in progress"
+    if not fetched:
         yield f"{job.name}: nothing fetched yet; `asyncreport run` fetches {job.interval}"
         return
-    if holder is None:
-        yield f"{job.name}: no run is in progress"
     snapshot = Snapshot.read(job, now=now)
     yield from _on_disk(snapshot, now=now)
     yield from _last_run(snapshot.last_summary)
     if snapshot.last_summary is not None and holder is None:
-        yield from _unfinished_run(folder)
+        yield from _unfinished_run(job.state_folder)
 
 
 def _on_disk(snapshot: Snapshot, *, now: int) -> Iterator[str]:
