@@ -19,6 +19,7 @@ from asyncreport.core.errors import (
     ApiError,
     AsyncReportError,
     AuthError,
+    Reason,
     RejectedError,
     RetriesExhausted,
 )
@@ -55,22 +56,31 @@ async def drive(steps: Generator[Request | Wait, Any, T], ask: Ask) -> T:
     try:
         step = next(steps)
         while True:
-            if isinstance(step, Wait):
-                await asyncio.sleep(step.seconds)
-                step = next(steps)
-                continue
-            # Other errors, as of the configuration or the disk, pass by the contract.
-            try:
-                response = await ask(step)
-            except (ApiError, AuthError, RetriesExhausted) as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(response)
+            step = _resume(steps, await _result(step, ask))
     except StopIteration as end:
         result: T = end.value
         return result
     finally:
         steps.close()
+
+
+async def _result(step: Request | Wait, ask: Ask) -> Any:
+    """Do what a contract yielded; give the response or the error, None after a wait."""
+    if isinstance(step, Wait):
+        await asyncio.sleep(step.seconds)
+        return None
+    # Other errors, as of the configuration or the disk, pass by the contract.
+    try:
+        return await ask(step)
+    except (ApiError, AuthError, RetriesExhausted) as error:
+        return error
+
+
+def _resume(steps: Generator[Request | Wait, Any, Any], result: Any) -> Request | Wait:
+    """Hand a response or an error to a contract; give what it yields next."""
+    if isinstance(result, AsyncReportError):
+        return steps.throw(result)
+    return steps.send(result)
 
 
 async def fetch(chunk: Chunk, query: Query, ask: Ask, state: ConnectionState) -> list[Block]:
@@ -115,8 +125,7 @@ class _ChunkFetch:
             try:
                 rows[piece] = await self._fetch_piece(piece, self._ask_for(piece))
             except (RejectedError, RetriesExhausted) as error:
-                halves = await self._split(piece, error)
-                stack.extend(reversed(halves))
+                stack += reversed(await self._split(piece, error))
         return rows
 
     def _tile(self, chunk: Chunk) -> list[Chunk]:
@@ -139,6 +148,7 @@ class _ChunkFetch:
         return self.ask
 
     async def _fetch_piece(self, piece: Chunk, ask: Ask) -> list[Block]:
+        """Fetch one piece; give its rows by user."""
         # An accumulator per piece: one that fails midway must not leave rows behind, as its halves
         # would add them again.
         accumulator = Accumulator(self.query.grid.edges(piece.interval), self.query)
@@ -161,33 +171,41 @@ class _ChunkFetch:
         if not halves:
             raise splitting.with_piece(error, piece, splitting.next_step(piece, reason)) from error
         if reason == "late":
-            await self._count_late(piece, error)
+            self._count_late(piece, error)
+            await self._check_server(piece, error)
         self.split_reasons.add(reason)
         return halves
 
-    async def _count_late(self, piece: Chunk, error: _PieceError) -> None:
-        """Count a late piece; raise the error if there are too many or the server is down."""
+    def _count_late(self, piece: Chunk, error: _PieceError) -> None:
+        """Count a late piece; raise the error if there are too many."""
         self.late += 1
         if self.late == _MAX_LATE:
             fact = f"one of {_MAX_LATE} pieces of its chunk: set a shorter range.chunk"
             raise splitting.with_piece(error, piece, fact) from error
-        if isinstance(error, RetriesExhausted) and error.reason == "silent":
-            await self._check_server(piece, error)
 
-    async def _check_server(self, piece: Chunk, error: RetriesExhausted) -> None:
+    async def _check_server(self, piece: Chunk, error: _PieceError) -> None:
         """Fetch the smallest piece; raise the error if the server does not answer that either.
 
         Otherwise a server that is down would be asked for every piece of every chunk.
         """
+        if _has_reason(error, "late"):
+            # The server answered other requests.
+            return
+        cause = error.__cause__
         smallest = splitting.smallest_piece(piece, self.query.grid)
         try:
             await self._fetch_piece(smallest, with_few_timeouts(self.ask))
         except (RejectedError, RetriesExhausted) as second:
             # The first error says what failed. Except if the lane failed since: then another lane
             # may fetch the chunk.
-            if isinstance(second, RetriesExhausted) and second.reason == "lane":
-                raise second from error.__cause__
-            raise error from error.__cause__
+            if _has_reason(second, "lane"):
+                raise second from cause
+            raise error from cause
+
+
+def _has_reason(error: _PieceError, reason: Reason) -> bool:
+    """Tell whether a request was given up for this reason."""
+    return isinstance(error, RetriesExhausted) and error.reason == reason
 
 
 def with_few_timeouts(ask: Ask) -> Ask:
@@ -197,11 +215,11 @@ def with_few_timeouts(ask: Ask) -> Ask:
 
 async def _rows(accumulator: Accumulator) -> list[Block]:
     """Make the rows of a piece, with pauses."""
-    blocks: list[Block] = []
-    rows = 0
     # Rows of a large response take as long as its reading. In the pauses the other workers send and
     # receive, so that the rate limit is used.
     await asyncio.sleep(0)
+    blocks: list[Block] = []
+    rows = 0
     for block in accumulator.blocks():
         blocks.append(block)
         rows += block.count

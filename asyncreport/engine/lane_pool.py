@@ -42,6 +42,30 @@ class LaneState:
     rests_until: float = 0.0
     lost: bool = False
 
+    @property
+    def rests(self) -> bool:
+        """Tell whether it may not start a chunk yet."""
+        return _now() < self.rests_until
+
+    @property
+    def works(self) -> bool:
+        """Tell whether it is neither lost nor stalled."""
+        return self.stalled_since is None and not self.lost
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether it may start a chunk."""
+        # One chunk at a time finds out whether a stalled lane works again; the others wait for it.
+        if self.stalled_since is None:
+            return True
+        return not (self.rests or self.active)
+
+    def stall(self) -> float:
+        """Note a failure to send a request; give the seconds since the first one."""
+        if self.stalled_since is None:
+            self.stalled_since = _now()
+        return _now() - self.stalled_since
+
 
 class LanePool:
     """Lanes by number, the preferred one first.
@@ -90,24 +114,21 @@ class LanePool:
                     raise
 
     def _choose(self, own: int | None) -> int:
+        """Give lane `own` if it is not lost, else the preferred one."""
         if own is not None and not self.lost(own):
             return own
         return self.left[0]
 
     def ready(self, lane: int) -> bool:
         """Tell whether a lane may start a chunk."""
-        state = self._lanes[lane]
-        if _now() < state.rests_until:
-            return False
-        # One chunk at a time finds out whether a stalled lane works again; the others wait for it.
-        return state.stalled_since is None or state.active == 0
+        return self._lanes[lane].ready
 
     def rest_ends(self, lane: int) -> float | None:
         """Give the end of a lane's rest, None if it does not rest."""
-        ends = self._lanes[lane].rests_until
-        if _now() >= ends:
-            return None
-        return ends
+        state = self._lanes[lane]
+        if state.rests:
+            return state.rests_until
+        return None
 
     def start(self, lane: int) -> None:
         """Note that a lane starts a chunk."""
@@ -119,7 +140,7 @@ class LanePool:
         state.active -= 1
         self._worked = True
         # A chunk that ends during the rest was sent before the lane stalled, and proves nothing.
-        if _now() >= state.rests_until:
+        if not state.rests:
             state.stalled_since = None
 
     def fail(self, lane: int, error: LaneError) -> None:
@@ -133,15 +154,16 @@ class LanePool:
     def _rest(self, lane: int, error: RetriesExhausted) -> None:
         """Let a lane rest for a minute, or lose it after `patience` seconds without success."""
         state = self._lanes[lane]
-        now = _now()
-        if state.stalled_since is None:
-            state.stalled_since = now
-        patience_left = state.stalled_since + self._patience - now
-        state.rests_until = now + min(_REST, patience_left)
+        patience_left = self._patience - state.stall()
+        state.rests_until = _now() + min(_REST, patience_left)
         if self._unreachable():
-            for each in self.left:
-                self.lose(each, error)
+            self._lose_all(error)
         elif patience_left <= 0:
+            self.lose(lane, error)
+
+    def _lose_all(self, error: LaneError) -> None:
+        """Lose every lane for the same reason."""
+        for lane in self.left:
             self.lose(lane, error)
 
     def lose(self, lane: int, error: LaneError) -> None:
@@ -158,9 +180,8 @@ class LanePool:
         """Tell whether no lane ever sent a request and none is about to: waiting would not help."""
         # A lost lane is out too: otherwise a lane without a token waits for `patience` seconds
         # next to a lane that was refused.
-        return not self._worked and all(
-            state.lost or state.stalled_since is not None for state in self._lanes.values()
-        )
+        working = any(state.works for state in self._lanes.values())
+        return not (self._worked or working)
 
 
 def _now() -> float:

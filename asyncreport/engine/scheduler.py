@@ -82,7 +82,7 @@ async def run(works: Sequence[Work], save: Save, progress: Progress) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:
-                _start_workers(group, work, save, first_success)
+                _start_workers(group, ChunkQueue(work), save, first_success)
     except BaseExceptionGroup as errors:
         # The first error cancelled the other workers, and is the one to report.
         error = errors.exceptions[0]
@@ -92,19 +92,19 @@ async def run(works: Sequence[Work], save: Save, progress: Progress) -> None:
 
 
 def _start_workers(
-    group: asyncio.TaskGroup, work: Work, save: Save, first_success: FirstSuccess
+    group: asyncio.TaskGroup, queue: ChunkQueue, save: Save, first_success: FirstSuccess
 ) -> None:
-    queue = ChunkQueue(work)
+    """Start the workers of a connection."""
     # Workers take the first chunks in the order in which they are made here. The lanes take turns,
     # so that they share few chunks too.
-    for _ in range(work.workers):
-        for lane, fetch in enumerate(work.lanes):
-            group.create_task(_worker(lane, queue, fetch, save, first_success))
+    for _ in range(queue.work.workers):
+        for lane in range(len(queue.work.lanes)):
+            group.create_task(_worker(lane, queue, save, first_success))
 
 
-async def _worker(
-    lane: int, queue: ChunkQueue, fetch: Fetch, save: Save, first_success: FirstSuccess
-) -> None:
+async def _worker(lane: int, queue: ChunkQueue, save: Save, first_success: FirstSuccess) -> None:
+    """Fetch and save chunks with a lane until there are none."""
+    fetch = queue.work.lanes[lane]
     while (chunk := await queue.take(lane)) is not None:
         try:
             part = await save(chunk, await fetch(chunk))
@@ -121,6 +121,7 @@ class ChunkQueue:
     """The chunks of a connection that no worker has: new ones, and those that were put back."""
 
     def __init__(self, work: Work) -> None:
+        self.work = work
         self._left = deque(work.chunks)
         self._pool = LanePool(range(len(work.lanes)), work.lost, patience=work.patience)
         #: why the last lane was lost
@@ -130,14 +131,19 @@ class ChunkQueue:
 
     async def take(self, lane: int) -> Chunk | None:
         """Give a lane its next chunk, None if the lane is lost or everything is done."""
-        # An empty queue is not the end: a chunk that another lane is fetching may be put back.
-        while not self._pool.lost(lane) and (self._left or self._pool.active):
+        while not self._ended(lane):
             if self._left and self._pool.ready(lane):
                 # No await between the check and these two lines, so no other worker gets the chunk.
                 self._pool.start(lane)
                 return self._left.popleft()
             await self._wait(lane)
         return None
+
+    def _ended(self, lane: int) -> bool:
+        """Tell whether there will be no more chunks for a lane."""
+        # An empty queue is not the end: a chunk that another lane is fetching may be put back.
+        may_come = self._left or self._pool.active
+        return self._pool.lost(lane) or not may_come
 
     async def _wait(self, lane: int) -> None:
         """Wait for a change, or for the end of the lane's rest."""
@@ -175,12 +181,16 @@ class ChunkQueue:
         self._changed.set()
         if self._pool.left:
             return []
+        return self._give_up(error)
+
+    def _give_up(self, error: LaneError) -> list[Gap]:
+        """Give all chunks that are left as gaps; raise the error if the last lane was refused."""
         if isinstance(error, AuthError):
             raise error
         # Other workers of this lane come here later with errors of their own. All gaps get the
         # first error, so that the person sees one reason.
         self._end = self._end or error
-        gaps = [Gap(each, self._end) for each in self._left]
+        gaps = [Gap(chunk, self._end) for chunk in self._left]
         self._left.clear()
         return gaps
 

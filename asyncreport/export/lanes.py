@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import msgspec
+from msgspec.structs import replace
 
 from asyncreport.api.wire import Request
 from asyncreport.core.errors import AuthError
-from asyncreport.core.job import Client, Connection, Job, Secret
+from asyncreport.core.job import Client, Connection, EmulatorSize, Job, Secret
 from asyncreport.engine.lane_pool import LaneError, LanePool
 from asyncreport.net import Lane, RequestCounts, at_once, open_lanes
+
+if TYPE_CHECKING:
+    from asyncreport.emulator import Emulator
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,53 +91,66 @@ class Connections:
         opened = self._open[name]
         opened.order.remove(lane)
         opened.order.append(lane)
-        client = opened.clients[lane]
-        fact = "could not send a request"
-        if isinstance(error, AuthError):
-            fact = "was refused"
-        self._say(
-            f"warning: {name}: client {client} {fact}; the other clients are used instead: {error}"
-        )
+        fact = f"client {opened.clients[lane]} {_failure(error)}"
+        self._say(f"warning: {name}: {fact}; the other clients are used instead: {error}")
 
     async def _opened(self, name: str) -> _Opened:
-        opened = self._open.get(name)
-        if opened is None:
-            opened = await self._open_lanes(self._job.connection(name))
-            self._open[name] = opened
-        return opened
+        """Give an open connection; open it if this is its first use."""
+        if name not in self._open:
+            self._open[name] = await self._open_lanes(self._job.connection(name))
+        return self._open[name]
 
     async def _open_lanes(self, connection: Connection) -> _Opened:
+        """Open a connection, and start its emulator if it has one."""
         # The emulator is entered first, so that it is closed last: after the sockets to it.
         connection = self._with_emulator(connection)
-        opening = open_lanes(connection, self._job.limits, rng=random.random, room=self._room)
+        opening = open_lanes(
+            connection,
+            self._job.limits,
+            rng=random.random,
+            room=self._room,
+        )
         lanes, counts = await self._stack.enter_async_context(opening)
-        ids = [client.client_id for client in connection.clients]
-        order = list(range(len(lanes)))
-        return _Opened(lanes, ids, counts, order)
+        return _Opened(
+            lanes,
+            [client.client_id for client in connection.clients],
+            counts,
+            list(range(len(lanes))),
+        )
 
     def _with_emulator(self, connection: Connection) -> Connection:
         """Start the emulator if it replaces the organisation of a connection."""
-        emulated = connection.emulator
-        if emulated is None:
+        if connection.emulator is None:
             return connection
-        # Imported only if a job needs it: it loads aiohttp's server.
-        from asyncreport import emulator
-
-        world = emulator.World(agents=emulated.agents, seed=emulated.seed)
-        options = emulator.Options(
-            requests_per_minute=connection.requests_per_minute, clients=emulated.clients
-        )
-        server = self._stack.enter_context(emulator.running(world, options))
+        server = self._stack.enter_context(_emulator(connection, connection.emulator))
         clients = tuple(
             Client(client_id=client_id, client_secret=Secret(secret))
             for client_id, secret in server.clients
         )
-        return msgspec.structs.replace(
-            connection, api_url=server.url, login_url=server.url, clients=clients
-        )
+        return replace(connection, api_url=server.url, login_url=server.url, clients=clients)
 
     @property
     def counts(self) -> RequestCounts:
         """Give the sum of what all connections have done so far."""
         counts = (opened.counts for opened in self._open.values())
         return sum(counts, start=RequestCounts())
+
+
+def _failure(error: LaneError) -> str:
+    """Say how a client failed."""
+    if isinstance(error, AuthError):
+        return "was refused"
+    return "could not send a request"
+
+
+def _emulator(connection: Connection, size: EmulatorSize) -> AbstractContextManager[Emulator]:
+    """Make the emulator of a connection; it starts when it is entered."""
+    # Imported only if a job needs it: it loads aiohttp's server.
+    from asyncreport import emulator
+
+    world = emulator.World(agents=size.agents, seed=size.seed)
+    options = emulator.Options(
+        requests_per_minute=connection.requests_per_minute,
+        clients=size.clients,
+    )
+    return emulator.running(world, options)

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 
 from asyncreport import __version__
-from asyncreport.api.problems import TRANSIENT, subject
-from asyncreport.api.wire import Request, Response, correlation_id
-from asyncreport.core.errors import (
-    TOO_LARGE,
-    AsyncReportError,
-    ConfigError,
-    RejectedError,
-    TransientError,
-)
-from asyncreport.core.job import Connection, Limits
+from asyncreport.api.wire import Request, Response
+from asyncreport.core.job import Connection, Limits, Secret
+from asyncreport.net import failures
 
 #: bytes of a response that wait in the session to be read; aiohttp's default of four times as much
 #: for each of 16 workers was visible in the memory of a run
@@ -41,15 +34,6 @@ _READERS = 2
 MOST_BYTES = 64 * 2**20
 
 
-#: errors of an address, or of a proxy that answered instead of the server
-_ADDRESS_ERRORS = (
-    aiohttp.InvalidURL,
-    aiohttp.NonHttpUrlClientError,
-    aiohttp.ClientHttpProxyError,
-    UnicodeError,
-)
-
-
 async def at_once() -> None:
     """Wait for nothing."""
 
@@ -64,13 +48,12 @@ class Transport:
         self, connection: Connection, limits: Limits, room: Callable[[], Awaitable[None]] = at_once
     ) -> None:
         self._hosts = {"api": connection.api_url, "login": connection.login_url}
-        self._proxy = None
-        if connection.proxy is not None:
-            self._proxy = connection.proxy.reveal()
+        self._proxy = _revealed(connection.proxy)
         self._timeout = limits.request_timeout
         self._readers = asyncio.Semaphore(_READERS)
         self._room = room
-        self._session = _session(limits.concurrency * max(1, len(connection.clients)))
+        clients = max(1, len(connection.clients))
+        self._session = _session(limits.concurrency * clients)
 
     async def __aenter__(self) -> Self:
         return self
@@ -93,20 +76,18 @@ class Transport:
             async with asyncio.timeout(self._timeout) as timeout:
                 return await self._exchange(request, timeout)
         except TimeoutError as error:
-            named = subject(request, None)
-            raise TransientError(
-                f"{named}: no complete response within {self._timeout:g} s"
-            ) from error
-        except _ADDRESS_ERRORS as error:
+            raise failures.timed_out(request, self._timeout) from error
+        except failures.ADDRESS_ERRORS as error:
             # Not `from error`: its text quotes the proxy's address with the password in it.
-            raise _unreachable(request, error) from None
-        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
-            # Nor here: the text quotes what the server sent, which may repeat our credentials.
-            raise _failure(request, error) from None
+            raise failures.unreachable(request, error) from None
+        except failures.QUOTING_ERRORS as error:
+            # Nor here, or what the server sent would be shown.
+            raise failures.failed(request, error) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise _failure(request, error) from error
+            raise failures.failed(request, error) from error
 
     async def _exchange(self, request: Request, timeout: asyncio.Timeout) -> Response:
+        """Send a request and read the response within `timeout`."""
         async with self._session.request(
             request.method,
             self._hosts[request.host] + request.path,
@@ -116,33 +97,30 @@ class Transport:
             proxy=self._proxy,
             allow_redirects=False,
         ) as response:
-            body = await self._body(request, response, timeout)
+            body = await self._read(request, response, timeout)
             headers = {name.lower(): value for name, value in response.headers.items()}
             return Response(status=response.status, headers=headers, body=body)
 
-    async def _body(
+    async def _read(
         self, request: Request, response: aiohttp.ClientResponse, timeout: asyncio.Timeout
     ) -> bytes:
         """Read a body up to `MOST_BYTES`; raise RejectedError if a success is longer."""
-        pieces: list[bytes] = []
-        size = 0
+        body = _Body()
         async with AsyncExitStack() as turn:
-            while piece := await response.content.readany():
-                # Once per response, at the piece with which it becomes a large one.
-                if size <= _SMALL < size + len(piece):
+            async for piece in response.content.iter_any():
+                # At most once: at the piece with which the response becomes a large one.
+                if body.becomes_large(piece):
                     await turn.enter_async_context(self._turn_to_read(timeout))
-                pieces.append(piece)
-                size += len(piece)
-                if size <= MOST_BYTES:
-                    continue
-                if response.ok:
-                    # An error keeps its frames alive, and these would keep the pieces.
-                    pieces.clear()
-                    raise _too_long(request, response)
+                body.add(piece)
                 # The beginning of an error is enough.
-                break
+                if body.is_too_long:
+                    break
+            if body.is_too_long and response.ok:
+                # An error keeps its frames alive, and these would keep the pieces.
+                body.pieces.clear()
+                raise failures.too_long(request, response.headers, MOST_BYTES)
             # Joined before the turn ends: for a moment the body is in memory twice.
-            return b"".join(pieces)
+            return b"".join(body.pieces)
 
     @asynccontextmanager
     async def _turn_to_read(self, timeout: asyncio.Timeout) -> AsyncIterator[None]:
@@ -157,6 +135,35 @@ class Transport:
             await self._room()
             timeout.reschedule(loop.time() + left)
             yield
+
+
+@dataclass(slots=True)
+class _Body:
+    """What was read of a body so far."""
+
+    pieces: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+    @property
+    def is_too_long(self) -> bool:
+        """Tell whether the rest is not read."""
+        return self.size > MOST_BYTES
+
+    def becomes_large(self, piece: bytes) -> bool:
+        """Tell whether a piece makes the body a large one."""
+        return self.size <= _SMALL < self.size + len(piece)
+
+    def add(self, piece: bytes) -> None:
+        """Note one more piece."""
+        self.pieces.append(piece)
+        self.size += len(piece)
+
+
+def _revealed(secret: Secret | None) -> str | None:
+    """Give the text of a secret, None if there is none."""
+    if secret is None:
+        return None
+    return secret.reveal()
 
 
 def _session(connections: int) -> aiohttp.ClientSession:
@@ -179,73 +186,6 @@ def _session(connections: int) -> aiohttp.ClientSession:
         read_bufsize=_BUFFER,
         trust_env=False,
     )
-
-
-def _too_long(request: Request, response: aiohttp.ClientResponse) -> RejectedError:
-    named = subject(request, correlation_id(response.headers))
-    return RejectedError(
-        f"{named}: the response is longer than {MOST_BYTES:,} bytes; request less at once",
-        code=TOO_LARGE,
-    )
-
-
-def _unreachable(request: Request, error: aiohttp.ClientError | UnicodeError) -> AsyncReportError:
-    named = subject(request, None)
-    if not isinstance(error, aiohttp.ClientHttpProxyError):
-        return ConfigError(
-            f"{named}: {request.host}_url or the proxy is not a usable address; "
-            "check the connection"
-        )
-    if error.status in TRANSIENT:
-        return TransientError(f"{named}: the proxy answered {error.status}", status=error.status)
-    return ConfigError(
-        f"{named}: the proxy refused with {error.status}; "
-        "check the connection's proxy, or HTTPS_PROXY"
-    )
-
-
-def _failure(request: Request, error: aiohttp.ClientError | OSError) -> AsyncReportError:
-    named = subject(request, None)
-    # The order matters: the first two are subclasses of the third.
-    match error:
-        case aiohttp.ClientConnectorCertificateError():
-            return _untrusted(named, error)
-        case aiohttp.ClientProxyConnectionError():
-            fact = f"cannot connect to the proxy {_target(error)}; check proxy, or HTTPS_PROXY"
-        case aiohttp.ClientConnectorError():
-            fact = f"cannot connect to {_target(error)}"
-        case aiohttp.ClientPayloadError():
-            fact = "the response was cut off or could not be decompressed"
-        case aiohttp.ClientResponseError():
-            fact = "the response is not HTTP"
-        case _:
-            fact = "the connection was closed before a response came"
-    return TransientError(f"{named}: {fact}")
-
-
-def _untrusted(named: str, error: aiohttp.ClientConnectorCertificateError) -> ConfigError:
-    reason = _reason(error.certificate_error)
-    return ConfigError(
-        f"{named}: the certificate of {error.host} is not trusted ({reason}); if a proxy or "
-        "gateway uses its own authority, set SSL_CERT_FILE to a file with that authority's "
-        "certificate"
-    )
-
-
-def _target(error: aiohttp.ClientConnectorError) -> str:
-    return f"{error.host}:{error.port} ({_reason(error.os_error)})"
-
-
-def _reason(error: BaseException) -> str:
-    """Say in short why a connection failed."""
-    verify_message: str = getattr(error, "verify_message", "")
-    if verify_message:
-        return verify_message
-    number = getattr(error, "errno", None)
-    if isinstance(number, int) and number > 0:
-        return os.strerror(number)
-    text: str | None = getattr(error, "strerror", None)
-    return text or type(error).__name__
 
 
 async def _send_once(

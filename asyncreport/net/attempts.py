@@ -1,0 +1,186 @@
+"""When a request is given up, and the error that says so. Owns nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from asyncreport.api.problems import subject
+from asyncreport.api.wire import Request
+from asyncreport.core.errors import Reason, RetriesExhausted, TransientError
+from asyncreport.core.job import Limits
+from asyncreport.core.text import counted
+from asyncreport.net.tokens import REFUSALS
+
+_LOG = logging.getLogger(__name__)
+
+#: seconds that replace a Retry-After which is longer than a request may take: the vendor counts by
+#: the minute, and its own clients wait for 180 s at most
+#: (https://developer.genesys.cloud/organization/organization/limits)
+_MINUTE = 60.0
+#: doublings of the wait after a revoked token; more only after many of them
+_DOUBLINGS = 4
+#: most seconds that a message shows: a Retry-After may have 309 digits
+_MAX_SECONDS = 1e9
+
+
+def now() -> float:
+    """Give the time of the event loop's clock."""
+    return asyncio.get_running_loop().time()
+
+
+@dataclass(slots=True)
+class Attempts:
+    """What one request has cost so far, and what it may cost."""
+
+    request: Request
+    limits: Limits
+    #: tell whether the server gave this client a valid response not long ago
+    responsive: Callable[[], bool]
+    #: attempts sent
+    sent: int = 0
+    #: attempts whose token was refused
+    refused: int = 0
+    #: attempts that timed out
+    timeouts: int = 0
+    #: of the last attempt
+    error: TransientError | None = None
+    #: what delays the next attempt; empty while one is in progress
+    waits_for: str = ""
+    #: by the event loop's clock
+    started: float = field(default_factory=now)
+
+    @property
+    def deadline(self) -> float:
+        """Give the end of the request's time, by the event loop's clock."""
+        return self.started + self.limits.give_up_after
+
+    @property
+    def left(self) -> float:
+        """Give the seconds of the request's time that are left."""
+        return self.deadline - now()
+
+    def credible(self, retry_after: float | None) -> float | None:
+        """Replace a Retry-After that is longer than a request may take."""
+        if retry_after is not None and self._is_absurd(retry_after):
+            return min(_MINUTE, self.limits.give_up_after)
+        return retry_after
+
+    def _is_absurd(self, retry_after: float) -> bool:
+        """Tell whether a Retry-After is longer than a request may take."""
+        return retry_after > self.limits.give_up_after
+
+    def failed(self, error: TransientError) -> None:
+        """Note a failed attempt; raise RetriesExhausted if it was the last one."""
+        self.error = error
+        self.timeouts += error.timed_out
+        self.refused += error.status == 401
+        # A refused token is not the request's fault. Time bounds these attempts, and the number of
+        # tokens that are refused in a row.
+        if self.sent - self.refused >= self.limits.max_attempts:
+            raise self._ended("limits.max_attempts is reached") from error
+        if error.timed_out and self.timeouts == self.request.max_timeouts:
+            raise self._ended(f"{self.timeouts} of them timed out") from error
+
+    def log(self, error: TransientError, delay: float) -> None:
+        """Log a failed attempt."""
+        _LOG.info(
+            "%s; attempt %d of %d failed, next one in %.1f s",
+            error,
+            self.sent,
+            self.limits.max_attempts,
+            delay,
+        )
+
+    def doublings(self, error: TransientError) -> int:
+        """Say how often the wait doubles."""
+        if error.status != 401:
+            return self.sent - 1
+        # Short waits after the first refused tokens, so that a refused client is soon reported.
+        # After more than `REFUSALS` it is this request alone that is refused: it may wait.
+        return min(self.refused, _DOUBLINGS) + max(0, self.refused - REFUSALS)
+
+    def check_wait(self, delay: float, closed_for: float) -> None:
+        """Raise RetriesExhausted if a wait lasts longer than the time that is left."""
+        # The lane's pause first: it is a reason to give the chunk to another lane.
+        if closed_for > self.left:
+            raise self._exhausted(_pause(closed_for), "lane") from self.error
+        if delay > self.left:
+            why = f"a wait of {delay:.0f} s is longer than limits.give_up_after allows"
+            raise self._ended(why) from self.error
+
+    def out_of_time(self) -> RetriesExhausted:
+        """Give the error of a request whose time is used up."""
+        # An attempt in progress has timed out; a wait before the next attempt has not.
+        in_progress = not self.waits_for
+        self.timeouts += in_progress
+        return self._exhausted(
+            "limits.give_up_after is reached", self._reason(timed_out=in_progress)
+        )
+
+    def _ended(self, why: str) -> RetriesExhausted:
+        """Give the error of a request between two attempts."""
+        return self._exhausted(why, self._reason(timed_out=False))
+
+    def _reason(self, *, timed_out: bool) -> Reason:
+        """Say what may help; `timed_out`: so did the last attempt."""
+        if self.sent == 0:
+            return "lane"
+        if not (timed_out or self._was_late or self.timeouts > 1):
+            return "busy"
+        if self.responsive():
+            return "late"
+        return "silent"
+
+    @property
+    def _was_late(self) -> bool:
+        """Tell whether the last attempt that failed has timed out."""
+        return self.error is not None and self.error.timed_out
+
+    def _exhausted(self, why: str, reason: Reason) -> RetriesExhausted:
+        """Give the error that says what was tried, why it ended and what to do next."""
+        tries = counted(self.sent, "attempt")
+        seconds = now() - self.started
+        text = f"{self._fact()}; gave up after {tries} in {seconds:.0f} s: {why}"
+        return RetriesExhausted(f"{text}{self._ignored()}; {self._next_step()}", reason=reason)
+
+    def _fact(self) -> str:
+        """Say how the last attempt failed."""
+        if self.error is not None:
+            return str(self.error)
+        named = subject(self.request, None)
+        if self.sent == 0 and self.waits_for:
+            return f"{named}: it waited for {self.waits_for} and was not sent"
+        return f"{named}: no response"
+
+    def _ignored(self) -> str:
+        """Name a Retry-After that was longer than a request may take."""
+        asked = None
+        if self.error is not None:
+            asked = self.error.retry_after
+        if asked is None or not self._is_absurd(asked):
+            return ""
+        return f", and a Retry-After of {_seconds(asked)} was ignored"
+
+    def _next_step(self) -> str:
+        """Say what the person may do."""
+        if self.error is not None and self.error.status == 429:
+            return "run it again later, with fewer requests_per_minute"
+        return "run it again later"
+
+
+def _pause(seconds: float) -> str:
+    """Say that the lane is closed for too long."""
+    return (
+        "the server asked for a pause, and its remaining "
+        f"{seconds:.0f} s are longer than limits.give_up_after allows"
+    )
+
+
+def _seconds(number: float) -> str:
+    """Write seconds with few digits."""
+    if number >= _MAX_SECONDS:
+        return f"more than {_MAX_SECONDS:.0f} s"
+    return f"{number:.0f} s"

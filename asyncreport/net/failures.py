@@ -1,0 +1,128 @@
+"""What an error of aiohttp means for the person who runs the export. Pure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import aiohttp
+
+from asyncreport.api.problems import TRANSIENT, subject
+from asyncreport.api.wire import Request, correlation_id
+from asyncreport.core.errors import (
+    TOO_LARGE,
+    AsyncReportError,
+    ConfigError,
+    RejectedError,
+    TransientError,
+)
+
+#: errors of an address, or of a proxy that answered instead of the server
+ADDRESS_ERRORS = (
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+    aiohttp.ClientHttpProxyError,
+    UnicodeError,
+)
+
+#: errors whose text quotes what the server sent, which may repeat our credentials
+QUOTING_ERRORS = (aiohttp.ClientResponseError, aiohttp.ClientPayloadError)
+
+
+def timed_out(request: Request, seconds: float) -> TransientError:
+    """Report that no complete response came within the time of one attempt."""
+    return _transient(request, f"no complete response within {seconds:g} s")
+
+
+def too_long(request: Request, headers: Mapping[str, str], most: int) -> RejectedError:
+    """Report a success of more than `most` bytes; its chunk is split."""
+    named = subject(request, correlation_id(headers))
+    return RejectedError(
+        f"{named}: the response is longer than {most:,} bytes; request less at once",
+        code=TOO_LARGE,
+    )
+
+
+def unreachable(request: Request, error: Exception) -> AsyncReportError:
+    """Report one of `ADDRESS_ERRORS`."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return _proxy_refused(request, error.status)
+    return _misconfigured(
+        request,
+        f"{request.host}_url or the proxy is not a usable address; check the connection",
+    )
+
+
+def _proxy_refused(request: Request, status: int) -> AsyncReportError:
+    """Report a proxy that did not open a tunnel to the server."""
+    if status in TRANSIENT:
+        return _transient(request, f"the proxy answered {status}", status=status)
+    return _misconfigured(
+        request,
+        f"the proxy refused with {status}; check the connection's proxy, or HTTPS_PROXY",
+    )
+
+
+def failed(request: Request, error: Exception) -> AsyncReportError:
+    """Report any other error of a request that got no complete response."""
+    # Before the connection errors: it is one of them.
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return _misconfigured(request, _untrusted(error))
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return _transient(request, _not_connected(error))
+    return _transient(request, _broken(error))
+
+
+def _untrusted(error: aiohttp.ClientConnectorCertificateError) -> str:
+    """Say whose certificate is not trusted, why, and how to trust it."""
+    reason = _reason(error.certificate_error)
+    return (
+        f"the certificate of {error.host} is not trusted ({reason}); if a proxy or "
+        "gateway uses its own authority, set SSL_CERT_FILE to a file with that authority's "
+        "certificate"
+    )
+
+
+def _not_connected(error: aiohttp.ClientConnectorError) -> str:
+    """Say which host or proxy could not be reached, and why."""
+    target = f"{error.host}:{error.port} ({_reason(error.os_error)})"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return f"cannot connect to the proxy {target}; check proxy, or HTTPS_PROXY"
+    return f"cannot connect to {target}"
+
+
+def _broken(error: Exception) -> str:
+    """Say what went wrong on a connection that existed."""
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the response was cut off or could not be decompressed"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "the response is not HTTP"
+    return "the connection was closed before a response came"
+
+
+def _reason(error: BaseException) -> str:
+    """Say in short why a connection failed."""
+    verify_message: str = getattr(error, "verify_message", "")
+    if verify_message:
+        return verify_message
+    return _system_reason(error) or type(error).__name__
+
+
+def _system_reason(error: BaseException) -> str | None:
+    """Say it in the words of the operating system; None if it has none."""
+    number = getattr(error, "errno", None)
+    if isinstance(number, int) and number > 0:
+        return os.strerror(number)
+    text: str | None = getattr(error, "strerror", None)
+    return text
+
+
+def _transient(request: Request, fact: str, *, status: int | None = None) -> TransientError:
+    """Make the error of an attempt that a retry may fix."""
+    # Without a correlation id: no response came that could have one.
+    return TransientError(f"{subject(request, None)}: {fact}", status=status)
+
+
+def _misconfigured(request: Request, fact: str) -> ConfigError:
+    """Make the error of a connection that no retry fixes."""
+    return ConfigError(f"{subject(request, None)}: {fact}")
