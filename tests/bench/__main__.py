@@ -1,7 +1,8 @@
-"""The bench: `python -m tests.bench` holds asyncreport to its budgets; `--peers` lets it pull side by side with what people use.
+"""The bench: `python -m tests.bench` measures asyncreport against its budgets.
 
-Both print Markdown; the budgets take a quarter of an hour. `python -m tests.bench.peers` makes the peers' environment.
-`--quick` is a smoke run: its figures mean nothing.
+With `--peers` it also compares asyncreport with other tools for the same work. Both print Markdown.
+The budgets take 15 minutes. `python -m tests.bench.peers` makes the environment of the peers.
+`--quick` only checks that the bench works: its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -19,33 +20,35 @@ from tests.bench.peers.__main__ import FOLDER
 from tests.bench.sides import sides
 from tests.bench.table import Line, machine, markdown
 
-#: some 210,000 rows in 224 queries
+#: about 210,000 rows in 224 queries
 LOAD = Load(agents=100, days=224)
 SMALL = Load(agents=30, days=20)
-#: seconds before each answer in a smoke run
+#: seconds before each response in a quick run
 QUICK = 0.05
-#: requests a minute in the contest with a limit, and the days that are pulled then: one and a half minutes of the limit, since
-#: a client that bursts gains nothing just beyond a whole minute, and all of one just before
+#: requests a minute in the comparison with a limit, and the days that are pulled in it: one and a
+#: half minutes of the limit. Just before the end of a minute a client that bursts gains the whole
+#: minute, just after it nothing
 LIMIT, LIMITED_DAYS = 100, 150
 
 
 def main() -> None:
     """Read the options, measure, print."""
-    asked = _parser().parse_args()
-    load, runs = (SMALL, 1) if asked.quick else (LOAD, asked.runs)
-    if asked.quick:
-        asked.latency = min(asked.latency, QUICK)
-        _say("A smoke run: the figures mean nothing.\n")
-    _say(f"{machine()}\n")
+    options = _parser().parse_args()
+    load, runs = (SMALL, 1) if options.quick else (LOAD, options.runs)
+    if options.quick:
+        options.latency = min(options.latency, QUICK)
+        _print("A quick run: the figures mean nothing.\n")
+    _print(f"{machine()}\n")
     with serving(load) as server:
-        _say(
-            f"The load: {len(load.truth):,} rows of {load.agents} agents in {load.days} days, a query for each day; "
-            f"the server gives {ceiling(server, load):,.0f} of its answers a second.\n"
+        _print(
+            f"The load: {len(load.truth):,} rows of {load.agents} agents in {load.days} days, a "
+            f"query for each day; the server sends {ceiling(server, load):,.0f} of its responses a "
+            "second.\n"
         )
-        if not asked.only:
-            _budgets(load, server, asked, runs)
-        if asked.peers is not None:
-            _contests(load, server, asked, runs)
+        if not options.only:
+            _budgets(load, server, options, runs)
+        if options.peers is not None:
+            _contests(load, server, options, runs)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,75 +64,73 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         const=python,
         metavar="PYTHON",
-        help="and the peers, which PYTHON can import",
+        help="measure the peers too; PYTHON is an interpreter that can import them",
     )
     parser.add_argument(
         "--only",
         action="append",
         metavar="WORD",
-        help="with --peers: whose name holds WORD, and no budgets; may be repeated",
+        help="with --peers: only those with WORD in their name, and no budgets; may be repeated",
     )
     parser.add_argument(
         "--skip",
         action="append",
         default=[],
         choices=("pull", "kill", "limit"),
-        help="with --peers: leave a contest out",
+        help="with --peers: leave a comparison out",
     )
     parser.add_argument(
         "--runs",
         type=int,
         default=5,
-        help=f"of each, medians (5; {board.FEW} where one takes {board.LONG} s and longer)",
+        help="runs of each; figures are medians "
+        f"(5; {board.FEW} if one run takes {board.LONG} s or longer)",
     )
     parser.add_argument(
-        "--latency", type=float, default=0.2, help="seconds before each answer (0.2)"
+        "--latency", type=float, default=0.2, help="seconds before each response (0.2)"
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a small load, one run, no contest with a limit: does the bench work?",
+        help="a small load, one run, no comparison with a limit: does the bench work?",
     )
     return parser
 
 
-def _budgets(load: Load, server: Server, asked: argparse.Namespace, runs: int) -> None:
-    """Print a table as soon as it is there: what is measured takes minutes."""
-    _table(budgets.lines(load, server, runs=runs, latency=asked.latency or 0.2))
-    if not asked.quick:
+def _budgets(load: Load, server: Server, options: argparse.Namespace, runs: int) -> None:
+    """Print each table as soon as it is complete: a measurement takes minutes."""
+    _table(budgets.lines(load, server, runs=runs, latency=options.latency or 0.2))
+    if not options.quick:
         for module in (hot, state, memory, pace, lanes):
             _table(module.lines())
 
 
 def _table(lines: Iterable[Line]) -> None:
-    _say(markdown(("what", "budget", "measured", "met"), [line.cells() for line in lines]))
+    _print(markdown(("what", "budget", "measured", "met"), [line.cells() for line in lines]))
 
 
-def _contests(load: Load, server: Server, asked: argparse.Namespace, runs: int) -> None:
+def _contests(load: Load, server: Server, options: argparse.Namespace, runs: int) -> None:
     chosen = [
         side
-        for side in sides(asked.peers)
-        if not asked.only or any(word in side.name for word in asked.only)
+        for side in sides(options.peers)
+        if not options.only or any(word in side.name for word in options.only)
     ]
-    # What happens to a client that is killed or refused does not depend on its pool or its objects.
-    apart = [side for side in chosen if not side.variant]
-    terms = Terms(load=load, server=server, latency=asked.latency, days=load.days)
-    if "pull" not in asked.skip:
-        _say(
-            f"No limit, {asked.latency:g} s before each answer, medians:\n\n{board.pulls(chosen, terms, runs)}"
-        )
-    if "kill" not in asked.skip:
-        _say(
-            f"Killed (`kill -9`) once half of the queries were answered, and run again:\n\n{board.kills(apart, terms)}"
-        )
-    if "limit" not in asked.skip and not asked.quick:
-        bound = replace(terms, limit=LIMIT, days=LIMITED_DAYS)
-        _say(
-            f"At most {LIMIT} requests in any 60 s, {LIMITED_DAYS} queries, one run:\n\n{board.limits(apart, bound)}"
-        )
+    # What happens to a client that is killed or limited does not depend on its pool or objects.
+    without_variants = [side for side in chosen if not side.variant]
+    terms = Terms(load=load, server=server, latency=options.latency, days=load.days)
+    if "pull" not in options.skip:
+        _print(f"No limit, {options.latency:g} s before each response, medians:\n")
+        _print(board.pulls(chosen, terms, runs))
+    if "kill" not in options.skip:
+        _print("Killed (`kill -9`) after half of the queries were answered, and run again:\n")
+        _print(board.kills(without_variants, terms))
+    if "limit" not in options.skip and not options.quick:
+        limited = replace(terms, limit=LIMIT, days=LIMITED_DAYS)
+        _print(f"At most {LIMIT} requests in any 60 s, {LIMITED_DAYS} queries, one run:\n")
+        _print(board.limits(without_variants, limited))
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

@@ -1,4 +1,7 @@
-"""The tables of the contests: the pull, the kill, the limit. Owns nothing; who pulls is said on standard error."""
+"""The tables of the comparisons: the pull, the kill, the limit.
+
+Owns nothing; it reports on standard error which client is measured.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from tests.bench.contest import Killed, Run, Terms, kill, middle, must, run
 from tests.bench.sides import OURS, Side
 from tests.bench.table import figure, markdown
 
-#: seconds of a first run from which on `FEW` are enough
+#: if the first run takes so many seconds, `FEW` runs are enough
 LONG = 30
 FEW = 3
-#: CPU of a record against each peer, at most
+#: a record may take at most this part of each peer's CPU time: 1/30 ...
 CPU = {"vendor's SDK, 16 threads": 30, "dlt": 10, "requests loop": 2}
 
 _PULLED = (
@@ -52,41 +55,44 @@ _LIMITED = (
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one contender's pulls took, medians; `short` is a pull of the first day alone."""
+    """What one client's pulls took; `short` is a pull of the first day alone."""
 
     runs: Sequence[Run]
     short: Run
 
     @property
     def seconds(self) -> float:
-        """Give the wall time."""
+        """Return the median of the wall time."""
         return middle(self.runs, lambda each: each.seconds)
 
     @property
     def cpu(self) -> float:
-        """Give the seconds of CPU, start-up included."""
+        """Return the median of the CPU seconds, including the start."""
         return middle(self.runs, lambda each: each.cpu)
 
     @property
     def per_row(self) -> float:
-        """Give seconds of CPU for a row beyond the first day's: start-up, token and names are in both pulls and fall out."""
+        """Return the CPU seconds of a row after the first day.
+
+        Start, token and names are in both pulls, so the difference does not contain them.
+        """
         return (self.cpu - self.short.cpu) / max(
             1, self.runs[0].verdict.right - self.short.verdict.right
         )
 
     def count(self, name: str) -> int:
-        """Give what the server counted under a name."""
+        """Return a count of the server; the names are those of `load_serve.Counts`."""
         return round(middle(self.runs, lambda each: each.counts[name]))
 
     @property
     def start(self) -> float:
-        """Give the seconds of CPU that are for no row."""
+        """Return the CPU seconds that do not depend on the number of rows."""
         return self.short.cpu - self.per_row * self.short.verdict.right
 
 
 def pulls(sides: Sequence[Side], terms: Terms, runs: int) -> str:
-    """Let each pull `runs` times; raise RuntimeError where one fails, or asks what is not the load."""
-    scores = {side.name: score(side, terms, runs) for side in _told("pull", sides)}
+    """Let each pull `runs` times; raise RuntimeError if one fails or sends other queries."""
+    scores = {side.name: score(side, terms, runs) for side in _announced("pull", sides)}
     text = markdown(_PULLED, _pulled(scores))
     budgets = [
         _budget(name, scores[OURS], scores[name], share)
@@ -99,8 +105,8 @@ def pulls(sides: Sequence[Side], terms: Terms, runs: int) -> str:
 
 
 def score(side: Side, terms: Terms, runs: int) -> Score:
-    """Let one contender pull `runs` times, `FEW` where it takes long; raise RuntimeError as `pulls` does."""
-    # Not measured: it makes byte code, and the answers to chunks that are not the grid's.
+    """Let one client pull `runs` times, or `FEW` times if it is slow; raise as `pulls` does."""
+    # Not measured: it makes byte code, and the responses to chunks that are not on the grid.
     must(side, replace(terms, latency=0.0, days=1 if side.on_grid else terms.days))
     found = [must(side, terms)]
     while len(found) < (runs if found[0].seconds < LONG else min(runs, FEW)):
@@ -108,7 +114,8 @@ def score(side: Side, terms: Terms, runs: int) -> Score:
     late = sum(each.counts["unprepared"] for each in found)
     if late:
         raise RuntimeError(
-            f"{side.name} asked {late} queries whose answers were not prepared: its figures would be the server's"
+            f"{side.name} sent {late} queries without a prepared response: its figures would be "
+            "those of the server"
         )
     return Score(found, must(side, replace(terms, days=1)))
 
@@ -141,32 +148,32 @@ def _budget(name: str, ours: Score, theirs: Score, share: int) -> tuple[str, ...
 
 
 def kills(sides: Sequence[Side], terms: Terms) -> str:
-    """Kill each half way and run it again."""
+    """Kill each in the middle and run it again."""
     return markdown(
         _KILLED,
         [
             _killed(side.name, kill(side, terms), len(terms.load.truth))
-            for side in _told("kill", sides)
+            for side in _announced("kill", sides)
         ],
     )
 
 
-def _killed(name: str, told: Killed, rows: int) -> tuple[object, ...]:
-    found = told.left.right + told.left.wrong + told.left.twice
-    torn = f", {told.left.wrong} torn" if told.left.wrong else ""
+def _killed(name: str, killed: Killed, rows: int) -> tuple[object, ...]:
+    found = killed.left.right + killed.left.wrong + killed.left.twice
+    torn = f", {killed.left.wrong} torn" if killed.left.wrong else ""
     return (
         name,
         f"{found:,} of {rows:,}{torn}" if found else "none",
-        told.answered,
-        told.queries,
-        told.complete,
+        killed.answered,
+        killed.queries,
+        killed.complete,
     )
 
 
 def limits(sides: Sequence[Side], terms: Terms) -> str:
-    """Let each pull once within a limit; one that fails is a line like any other."""
+    """Let each pull once within a limit; one that fails has a line too."""
     return markdown(
-        _LIMITED, [_limited(side.name, run(side, terms)) for side in _told("limit", sides)]
+        _LIMITED, [_limited(side.name, run(side, terms)) for side in _announced("limit", sides)]
     )
 
 
@@ -184,11 +191,11 @@ def _limited(name: str, each: Run) -> tuple[object, ...]:
 
 
 def _verdict(each: Run) -> str:
-    told = each.verdict
-    return f"{told.right:,}, {told.missing:,}, {told.twice:,}, {told.wrong:,}"
+    verdict = each.verdict
+    return f"{verdict.right:,}, {verdict.missing:,}, {verdict.twice:,}, {verdict.wrong:,}"
 
 
-def _told(what: str, sides: Sequence[Side]) -> Iterator[Side]:
+def _announced(what: str, sides: Sequence[Side]) -> Iterator[Side]:
     for side in sides:
         sys.stderr.write(f"{what}: {side.name}\n")
         yield side

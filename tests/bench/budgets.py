@@ -1,4 +1,7 @@
-"""asyncreport against its own budgets: pace without a limit, merge, start. Owns the processes and folders it uses."""
+"""asyncreport against its own budgets: rate without a limit, merge, start.
+
+Owns the processes and folders that it uses.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from asyncreport.export.run import clock
-from asyncreport.store import outputs
+from asyncreport.store import written
 from tests.bench.board import score
 from tests.bench.contest import PATIENCE, Terms, again, middle
 from tests.bench.load import Load, Server
@@ -26,19 +29,22 @@ CONCURRENCY = 16
 
 
 def lines(load: Load, server: Server, *, runs: int, latency: float) -> Iterator[Line]:
-    """Measure them one after another; `runs` of each, medians."""
+    """Measure one after another; figures are medians of `runs` runs."""
     yield pace(server, runs=runs, latency=latency)
     yield crowded(load, server, runs=runs, latency=latency)
     yield start(runs)
-    yield from standing(load, server, runs=runs)
+    yield from finished(load, server, runs=runs)
 
 
 def pace(server: Server, *, runs: int, latency: float) -> Line:
-    """Measure requests a second at a server without a limit, by its own clock, with answers that cost next to nothing."""
-    # Four users by the quarter of a day: the wait is what is measured, and not the decoding.
+    """Measure requests a second at a server without a limit, by its own clock.
+
+    The responses are small.
+    """
+    # Four users and a quarter of a day each: this measures the waiting, not the decoding.
     load = Load(agents=4, days=200 if runs > 1 else 50)
     rates = []
-    for wait in (0.0, *[latency] * runs):  # the first run has the answers computed
+    for wait in (0.0, *[latency] * runs):  # the server computes in the first run
         with Terms(load=load, server=server, latency=wait, days=load.days).pull() as pull:
             _must(_quarter_days(pull), pull.folder)
             counts = server.counts()
@@ -56,25 +62,28 @@ def pace(server: Server, *, runs: int, latency: float) -> Line:
 
 
 def crowded(load: Load, server: Server, *, runs: int, latency: float) -> Line:
-    """Measure the same with answers that keep the CPU busy; its bound is what a query's rows cost beyond start-up."""
+    """Measure the same with large responses; the limit is then the CPU time of their rows."""
     pulled = score(
         sides(None)[0], Terms(load=load, server=server, latency=latency, days=load.days), runs
     )
     rate = middle(pulled.runs, lambda each: each.counts["answered"] / each.counts["span"])
     bound = pulled.runs[0].counts["answered"] / (pulled.per_row * len(load.truth))
     size = pulled.runs[0].counts["sent"] / pulled.runs[0].counts["answered"]
-    measured = f"{rate:.1f} requests a second; C / L is {CONCURRENCY / latency:.0f}, the CPU's bound {bound:.0f}"
+    measured = (
+        f"{rate:.1f} requests a second; C / L is {CONCURRENCY / latency:.0f}, "
+        f"the limit of the CPU {bound:.0f}"
+    )
     least = 0.9 * min(CONCURRENCY / latency, bound)
     return Line(
-        f"the same with answers of {size / 1000:.0f} kB",
-        "at least 0.9 x the lower bound",
+        f"the same with responses of {size / 1000:.0f} kB",
+        "at least 0.9 x the lower of both",
         measured,
         rate >= least,
     )
 
 
 def _quarter_days(pull: Pull) -> list[str]:
-    """Write a job of short chunks and give its command."""
+    """Write a job with short chunks and return its command."""
     command = sides(None)[0].command(pull)
     path = Path(command[-1])
     path.write_text(path.read_text().replace('"P1D"', '"PT6H"'))
@@ -82,7 +91,7 @@ def _quarter_days(pull: Pull) -> list[str]:
 
 
 def start(runs: int) -> Line:
-    """Measure how long the command line takes to say what it can do."""
+    """Measure how long the command line takes to print its help."""
     with tempfile.TemporaryDirectory() as home:
         command = [sys.executable, "-m", "asyncreport", "--help"]
         _must(command, Path(home))
@@ -90,13 +99,13 @@ def start(runs: int) -> Line:
     return Line("`asyncreport --help`", "under 0.4 s", f"{took:.2f} s", took < 0.4)
 
 
-def standing(load: Load, server: Server, *, runs: int) -> Iterator[Line]:
-    """Fetch the load in asyncreport's own chunks, then run the finished job again, with its output and without."""
+def finished(load: Load, server: Server, *, runs: int) -> Iterator[Line]:
+    """Run a finished job again, with its output file and without it."""
     ours = sides(None)[1]
     with Terms(load=load, server=server, latency=0.0, days=load.days).pull() as pull:
         first = again(ours, Terms(load=load, server=server, latency=0.0, days=load.days), pull)
         if first.code or not first.verdict.clean:
-            raise RuntimeError(f"what is to be merged is not right: {first.verdict}; {first.said}")
+            raise RuntimeError(f"the first run is not correct: {first.verdict}; {first.stderr}")
         command, output = ours.command(pull), pull.folder / "out.jsonl"
         idle = median(_must(command, pull.folder) for _ in range(runs))
         yield Line(
@@ -106,7 +115,7 @@ def standing(load: Load, server: Server, *, runs: int) -> Iterator[Line]:
             idle < 1,
         )
         rebuilt, copies, merged = [], [], []
-        for _ in range(runs):  # in turns: a busy machine then slows all three
+        for _ in range(runs):  # alternating, so that a busy machine slows all three down
             output.unlink()
             rebuilt.append(_must(command, pull.folder) - idle)
             copies.append(copy(output))
@@ -124,25 +133,31 @@ def standing(load: Load, server: Server, *, runs: int) -> Iterator[Line]:
 def _merge(
     what: str, records: int, merged: float, rebuilt: float, copies: list[tuple[float, float, float]]
 ) -> Iterator[Line]:
-    """Tell the merge's speed, and what of it a person waits for: the command beyond one that has nothing to do."""
+    """Report the speed of the merge, and how long a user waits for it."""
     copied, kept, proved = (median(each[n] for each in copies) for n in range(3))
     rate = records / merged
-    told = f"{rate:,.0f} ({what}); a run that only merges: {rebuilt:.2f} s beyond one with nothing to do"
-    yield Line("merge: records a second", "at least 500,000", told, rate >= 500_000)
-    told = f"{copied / merged:.2f} x ({merged:.2f} s against {copied:.2f} s)"
+    measured = (
+        f"{rate:,.0f} ({what}); a run that only merges takes {rebuilt:.2f} s longer than one that "
+        "has nothing to do"
+    )
+    yield Line("merge: records a second", "at least 500,000", measured, rate >= 500_000)
+    measured = f"{copied / merged:.2f} x ({merged:.2f} s against {copied:.2f} s)"
     yield Line(
         "merge: speed against `cp` of the same bytes",
         "at least a third",
-        told,
+        measured,
         copied / merged >= 1 / 3,
     )
-    told = f"{kept / merged:.2f} x `cp` and fsync; {proved / merged:.2f} x `cp`, fsync and SHA-256 of both files"
-    yield Line("merge: speed against as much as it does beside copying", "", told)
+    measured = (
+        f"{kept / merged:.2f} x `cp` and fsync; "
+        f"{proved / merged:.2f} x `cp`, fsync and SHA-256 of both files"
+    )
+    yield Line("merge: speed against copying with the same guarantees", "", measured)
 
 
 def _merged(job: Path, output: Path) -> float:
-    """Write the output anew in this process and give the seconds of the merge alone."""
-    took, merge = [], outputs.merge
+    """Write the output again in this process; return the seconds of the merge alone."""
+    took, merge = [], written.merge
 
     def timed(*arguments: Any) -> Any:
         began = time.perf_counter()
@@ -152,16 +167,19 @@ def _merged(job: Path, output: Path) -> float:
             took.append(time.perf_counter() - began)
 
     output.unlink()
-    outputs.merge = timed
+    written.merge = timed
     try:
         run_here(job, now=clock())
     finally:
-        outputs.merge = merge
+        written.merge = merge
     return sum(took)
 
 
 def copy(path: Path) -> tuple[float, float, float]:
-    """Copy a file with cp; give the seconds until it is copied, until the copy is synced, and until both files are hashed."""
+    """Copy a file with cp.
+
+    Return the seconds until it is copied, until the copy is synced, and until both are hashed.
+    """
     target = path.with_name("copy")
     began = time.perf_counter()
     subprocess.run(["cp", str(path), str(target)], check=True)
@@ -178,7 +196,7 @@ def copy(path: Path) -> tuple[float, float, float]:
 
 
 def _must(command: list[str], home: Path) -> float:
-    """Run a command that has to succeed and give its seconds."""
+    """Run a command and return its seconds; raise RuntimeError if it fails."""
     began = time.perf_counter()
     done = subprocess.run(
         command,

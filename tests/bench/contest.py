@@ -1,4 +1,7 @@
-"""The same pull by every contender, measured and judged. Owns the processes that it starts, and their folders."""
+"""The same pull by every client, measured and checked.
+
+Owns the processes that it starts, and their folders.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +29,14 @@ LAUNCHER = (sys.executable, "-S", "-E", str(Path(__file__).with_name("measured.p
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One pull as it went."""
+    """One pull that has ended."""
 
-    #: what it exited with; -9: it was killed after `PATIENCE`
+    #: exit code; -9: it was killed after `PATIENCE`
     code: int
-    #: the end of what it wrote to standard error
-    said: str
+    #: the end of standard error
+    stderr: str
     seconds: float
-    #: user and system, start-up included
+    #: user and system, including the start
     cpu: float
     #: peak
     rss_mb: float
@@ -44,20 +47,20 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """On what terms a contest is held."""
+    """The conditions of a comparison."""
 
     load: Load
     server: Server
-    #: seconds before each answer
+    #: seconds before each response
     latency: float
-    #: requests a minute; 0: any number
+    #: requests a minute; 0: no limit
     limit: int = 0
-    #: of the load, from its start
+    #: the first days of the load
     days: int
 
     @contextmanager
     def pull(self) -> Iterator[Pull]:
-        """Begin a pull in a folder of its own, the server's counts at nothing."""
+        """Begin a pull in its own folder, with the server's counts at zero."""
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             self.reset()
             yield Pull(
@@ -69,26 +72,26 @@ class Terms:
             )
 
     def reset(self) -> None:
-        """Let the server count anew."""
+        """Set the server's counts to zero."""
         self.server.reset(latency=self.latency, limit=self.limit)
 
 
 def run(side: Side, terms: Terms) -> Run:
-    """Let one contender pull once, from nothing."""
+    """Let one client pull once, into an empty folder."""
     with terms.pull() as pull:
         return again(side, terms, pull)
 
 
 def must(side: Side, terms: Terms) -> Run:
-    """Let one contender pull once, from nothing; raise RuntimeError where it fails."""
+    """Let one client pull once, into an empty folder; raise RuntimeError if it fails."""
     found = run(side, terms)
     if found.code:
-        raise RuntimeError(f"{side.name} ended with {found.code}: {found.said}")
+        raise RuntimeError(f"{side.name} ended with {found.code}: {found.stderr}")
     return found
 
 
 def again(side: Side, terms: Terms, pull: Pull) -> Run:
-    """Let one contender pull into a folder, whatever is in it."""
+    """Let one client pull into a folder that may have files of an earlier pull."""
     command = [*LAUNCHER, str(PATIENCE), *side.command(pull)]
     done = subprocess.run(
         command,
@@ -101,7 +104,7 @@ def again(side: Side, terms: Terms, pull: Pull) -> Run:
     verdict = terms.load.judge(side.output(pull.folder), terms.days)
     return Run(
         **json.loads(done.stdout),
-        said=done.stderr[-2000:],
+        stderr=done.stderr[-2000:],
         counts=terms.server.counts(),
         verdict=verdict,
     )
@@ -109,20 +112,20 @@ def again(side: Side, terms: Terms, pull: Pull) -> Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Killed:
-    """What a kill -9 half way left, and what the next run made of it."""
+    """What a kill -9 in the middle left, and what the next run made of it."""
 
-    #: queries answered before it
+    #: queries answered before the kill
     answered: int
-    #: rows under the output's name
+    #: rows in the output file after the kill
     left: Verdict
     #: queries of the next run
     queries: int
-    #: that run exited with 0 and everything is there, once and right
+    #: that run exited with 0, and all rows are there, once and correct
     complete: bool
 
 
 def kill(side: Side, terms: Terms) -> Killed:
-    """Kill a pull on the load's grid once half of its queries have been answered, and run it again."""
+    """Kill a pull after half of its queries were answered, and run it again."""
     with terms.pull() as pull:
         command = side.command(pull)
         with subprocess.Popen(
@@ -150,5 +153,5 @@ def kill(side: Side, terms: Terms) -> Killed:
 
 
 def middle(runs: Sequence[Run], of: Callable[[Run], float]) -> float:
-    """Give the median of a figure."""
+    """Return the median of a figure."""
     return median(of(each) for each in runs)

@@ -1,6 +1,6 @@
-"""The hot path: the bytes of a page to the bytes of a part's rows, on one core, and how long it holds the event loop.
+"""The hot path: from the bytes of a page to the bytes of a part's rows, on one core.
 
-`python -m tests.bench.hot` takes some ten seconds.
+It also measures how long that blocks the event loop. `python -m tests.bench.hot` takes about 10 s.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ START = parse_iso("2023-10-02T08:00:00Z")
 QUERY = Query(grid=Grid(Granularity.PT30M, "UTC"))
 
 
-class Answer(msgspec.Struct):
-    """A whole answer, typed: what the floor decodes."""
+class Response(msgspec.Struct):
+    """A complete response with types: decoding it is the least that any client must do."""
 
     results: list[aggregates.Container]
 
 
 def chunk_of(users: int, buckets: int) -> Chunk:
-    """Give a chunk of some users and half hours."""
+    """Return a chunk of some users and half hours."""
     names = tuple(f"{n:08x}-0000-4000-8000-{n:012x}" for n in range(users))
     return Chunk(
         connection="c",
@@ -51,8 +51,8 @@ def chunk_of(users: int, buckets: int) -> Chunk:
     )
 
 
-def answer(chunk: Chunk) -> bytes:
-    """Write an answer in the vendor's shape: each user, each bucket, four metrics with sums as floats."""
+def response(chunk: Chunk) -> bytes:
+    """Write a response in the vendor's form: for each user and bucket four metrics, as floats."""
     edges = QUERY.grid.edges(chunk.interval)
     spans = [f"{iso(edge)}/{iso(edge + STEP)}" for edge in edges[:-1]]
     results = [
@@ -84,7 +84,7 @@ def _datum(span: str, n: int) -> dict[str, object]:
 
 
 def ours(chunk: Chunk, body: bytes) -> bytes:
-    """Do the work as the product does."""
+    """Do the work with the product's code."""
     facts = Accumulator(QUERY.grid.edges(chunk.interval), QUERY)
     facts.absorb(
         aggregates.page_reader(facts, aggregates.container_adder(QUERY, chunk))(body).facts
@@ -93,7 +93,7 @@ def ours(chunk: Chunk, body: bytes) -> bytes:
 
 
 def by_dicts(chunk: Chunk, body: bytes) -> bytes:
-    """Do the same work, with the same checks and sums, over what `orjson.loads` gives."""
+    """Do the same work, with the same checks and sums, on the dicts of `orjson.loads`."""
     asked = frozenset(chunk.users or ())
     edges = QUERY.grid.edges(chunk.interval)
     spans = {f"{iso(edge)}/{iso(edge + STEP)}": at for at, edge in enumerate(edges[:-1])}
@@ -149,7 +149,7 @@ def _rows_of_dicts(
 
 
 async def _longest_hold(chunk: Chunk, body: bytes) -> float:
-    """Fetch a chunk whose one answer has just been read, and give the longest time in which nothing else got its turn, in s."""
+    """Fetch a chunk with one response; return the longest time that it blocked the loop, in s."""
     longest = 0.0
 
     async def probe() -> None:
@@ -167,13 +167,13 @@ async def _longest_hold(chunk: Chunk, body: bytes) -> float:
     task = asyncio.create_task(probe())
     await asyncio.sleep(0.05)
     await fetch(chunk, QUERY, ask, ConnectionState())
-    await asyncio.sleep(0.01)  # for the probe to see the last stretch
+    await asyncio.sleep(0.01)  # so that the probe sees the end as well
     task.cancel()
     return longest
 
 
 def _median(work: Callable[[], object]) -> float:
-    """Time some work in ms of this process's CPU, so that neighbours on the machine do not count."""
+    """Measure work in ms of this process's CPU time, so that other processes do not count."""
     times = []
     for _ in range(RUNS):
         gc.collect()
@@ -186,15 +186,15 @@ def _median(work: Callable[[], object]) -> float:
 def measure() -> dict[str, float]:
     """Measure everything; times are medians in ms."""
     chunk = chunk_of(1_000, 20)
-    body = answer(chunk)
+    body = response(chunk)
     assert ours(chunk, body) == by_dicts(chunk, body)
     rows = [orjson.loads(line) for line in ours(chunk, body).splitlines()]
-    typed = msgspec.json.Decoder(Answer)
+    typed = msgspec.json.Decoder(Response)
     decode = _median(lambda: typed.decode(body))
     dump = _median(lambda: orjson.dumps(rows))
     whole, dicts = _median(lambda: ours(chunk, body)), _median(lambda: by_dicts(chunk, body))
     large = chunk_of(1_000, 24)
-    page = answer(large)
+    page = response(large)
     stalls = [asyncio.run(_longest_hold(large, page)) for _ in range(RUNS)]
     return {
         "page_mb": len(body) / 1e6,
@@ -212,7 +212,7 @@ def measure() -> dict[str, float]:
 
 
 def lines() -> Iterator[Line]:
-    """Hold it to its budgets."""
+    """Compare the figures with their budgets."""
     found = measure()
     ratio, faster, stall = (
         found["ratio_to_floor"],
@@ -232,7 +232,7 @@ def lines() -> Iterator[Line]:
         f"{faster:.1f} x",
         faster >= 2,
     )
-    what = f"the event loop held up by a page of {found['stall_page_mb']:.0f} MB"
+    what = f"the event loop blocked by a page of {found['stall_page_mb']:.0f} MB"
     yield Line(what, "at most 100 ms", f"{stall:.0f} ms", stall <= 100)
 
 
@@ -241,7 +241,8 @@ def main() -> None:
     for name, value in measure().items():
         sys.stdout.write(f"{name:26} {value:10.2f}\n")
     sys.stdout.write(
-        f"msgspec {msgspec.__version__}, orjson {orjson.__version__}, Python {sys.version.split()[0]}\n"
+        f"msgspec {msgspec.__version__}, orjson {orjson.__version__}, "
+        f"Python {sys.version.split()[0]}\n"
     )
 
 

@@ -1,6 +1,6 @@
-"""Several OAuth clients of one organisation: k lanes on a server that limits each token take 1/k of one lane's time.
+"""Several OAuth clients of one organisation: k lanes take 1/k of the time of one lane.
 
-`python -m tests.bench.lanes` takes some two minutes.
+The server limits each token. `python -m tests.bench.lanes` takes about two minutes.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ LIMIT = 600
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How one run went."""
+    """The figures of one run."""
 
     lanes: int
     #: seconds, of the whole run
     elapsed: float
     #: sent, by lane
     requests: tuple[int, ...]
-    #: answers 429
+    #: responses with 429
     throttled: int
 
 
 def measure(lanes: int) -> Figures:
-    """Run the same job with so many lanes."""
+    """Run the same job with a number of lanes."""
     clients = [
         {"client_id": client_id, "client_secret": secret}
         for client_id, secret in credentials(lanes)
@@ -68,16 +68,16 @@ def measure(lanes: int) -> Figures:
 
 
 def lines() -> Iterator[Line]:
-    """Hold two and four lanes to a half and a quarter of one lane's time."""
+    """Compare two and four lanes with a half and a quarter of one lane's time."""
     one = measure(1)
     for found in (measure(2), measure(4)):
         ratio = found.elapsed * found.lanes / one.elapsed
         shares = " + ".join(map(str, found.requests))
-        told = f"{ratio:.3f} / {found.lanes}; requests {shares}, {found.throttled} times 429"
+        measured = f"{ratio:.3f} / {found.lanes}; requests {shares}, {found.throttled} times 429"
         yield Line(
             f"{found.lanes} clients against one, {LIMIT} a minute each",
             "1/k within 5 %",
-            told,
+            measured,
             abs(ratio - 1) <= 0.05,
         )
 

@@ -1,8 +1,9 @@
-"""The load of the bench: what is pulled, the server that serves it, and the truth to hold rows against. Owns the server's process.
+"""The load of the bench: the data, the server that serves them, and the correct rows.
 
-Every client asks the same grid of queries, one for each day and hundred users by the half hour, so that all send as many requests
-and read the same bytes. asyncreport is told so by `range.chunk: P1D`; left to itself it asks for longer chunks, which the tables
-show as a line of its own.
+Owns the server's process. Every client sends the same grid of queries, by the half hour, one for
+each day and hundred users: so all send the same number of requests and read the same bytes.
+asyncreport does so with `range.chunk: P1D`; without it, its chunks are longer, and the tables show
+that in another line.
 """
 
 from __future__ import annotations
@@ -31,36 +32,36 @@ from tests.truth import records
 
 START = date(2024, 1, 1)
 _ROOT = Path(__file__).parents[2]
-#: seconds for a control call, and for the process to come up or go
+#: seconds for a control call, and for the process to start or end
 _PATIENCE = 90
-#: no proxy of the environment stands between the bench and loopback
+#: a proxy of the environment must not come between the bench and loopback
 _OPENER = build_opener(ProxyHandler({}))
-#: whole numbers of each row: what was handled, and ms
+#: columns in seconds that are compared in ms
 _SUMS = ("total_talk_time_sec", "total_hold_time_sec", "total_wrap_up_sec", "total_handle_time_sec")
-#: what a row says beside its key and its average
+#: a row without its key and its average
 Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Rows held against the truth."""
+    """Rows compared with the correct ones."""
 
     right: int
-    #: another number than the truth's, no such row, or no JSON
+    #: a wrong number, a row that must not exist, or not JSON
     wrong: int
     missing: int
-    #: beyond the first of a user and half hour
+    #: a second row of the same user and half hour
     twice: int
 
     @property
     def clean(self) -> bool:
-        """Tell whether all is there, once and right."""
+        """Tell whether all rows are there, once and correct."""
         return not (self.wrong or self.missing or self.twice)
 
 
 @dataclass(frozen=True)
 class Load:
-    """So many agents for so many days."""
+    """The work of a number of agents in a number of days."""
 
     agents: int
     days: int
@@ -73,25 +74,31 @@ class Load:
 
     def asked(self, server: Handle, **rest: Any) -> dict[str, Any]:
         """Write the settings of a peer."""
-        known = {
+        address = {
             "url": server.url,
             "client_id": server.client_id,
             "client_secret": server.client_secret,
         }
-        return {**known, "users": self.users, "start": START.isoformat(), "days": self.days, **rest}
+        return {
+            **address,
+            "users": self.users,
+            "start": START.isoformat(),
+            "days": self.days,
+            **rest,
+        }
 
     @cached_property
     def truth(self) -> dict[tuple[str, str], tuple[Row, float | None]]:
-        """Work out every row from the raw emissions, by user and start."""
+        """Compute all rows from the emissions, by user and start."""
         start = datetime(START.year, START.month, START.day, tzinfo=UTC)
         world, end = World(self.agents, self.seed), start + timedelta(days=self.days)
         found = records(world, start, end, granularity="PT30M", teams=[("all", self.users)])
         return {_key(row): (_numbers(row), row["avg_handle_time_sec"]) for row in found}
 
     def judge(self, paths: Iterable[Path], days: int | None = None) -> Verdict:
-        """Hold JSONL files against the truth of the first days.
+        """Compare JSONL files with the correct rows of the first days.
 
-        Averages may be off by a hundredth: how halves are rounded is not what is judged.
+        Averages may differ by a hundredth: clients round halves differently.
         """
         end = (START + timedelta(days=days or self.days)).isoformat()
         wanted = {key: value for key, value in self.truth.items() if key[1] < end}
@@ -137,33 +144,36 @@ def _numbers(row: dict[str, Any]) -> Row:
 
 
 def _agrees(row: dict[str, Any], numbers: Row, average: float | None) -> bool:
-    told = row.get("avg_handle_time_sec")
-    close = told == average if told is None or average is None else abs(told - average) < 0.011
-    return close and _numbers(row) == numbers
+    value = row.get("avg_handle_time_sec")
+    if _numbers(row) != numbers:
+        return False
+    if value is None or average is None:
+        return bool(value == average)
+    return bool(abs(value - average) < 0.011)
 
 
 class Server(Handle):
-    """The server at work."""
+    """The running server, and the calls of its control channel."""
 
     def reset(self, *, latency: float, limit: int = 0) -> None:
-        """Begin to count anew; answers stay prepared."""
-        self._tell("POST", "reset", {"latency": latency, "limit": limit})
+        """Set the counts to zero; prepared responses are kept."""
+        self._call("POST", "reset", {"latency": latency, "limit": limit})
 
     def prepare(self, load: Load) -> None:
-        """Have the answers of the grid computed and kept."""
+        """Let the server compute and keep the responses to the grid."""
         for query in pull.queries(load.asked(self)):
-            self._tell("POST", "prepare", query)
+            self._call("POST", "prepare", query)
 
     def counts(self) -> dict[str, Any]:
-        """Give what was seen since the reset; the names are those of `load_serve.Counts`."""
-        found: dict[str, Any] = json.loads(self._tell("GET", "counts"))
+        """Return the counts since the reset; the names are those of `load_serve.Counts`."""
+        found: dict[str, Any] = json.loads(self._call("GET", "counts"))
         return found
 
     def wait_for(self, queries: int) -> None:
-        """Return as soon as so many queries have been answered; raise HTTPError (408) after a minute."""
-        self._tell("GET", f"wait?queries={queries}")
+        """Return after so many queries were answered; raise HTTPError (408) after a minute."""
+        self._call("GET", f"wait?queries={queries}")
 
-    def _tell(self, method: str, what: str, body: object = None) -> bytes:
+    def _call(self, method: str, what: str, body: object = None) -> bytes:
         data = None if body is None else orjson.dumps(body)
         asked = Request(
             f"{self.url}/load/{what}",
@@ -178,7 +188,7 @@ class Server(Handle):
 
 @contextmanager
 def serving(load: Load) -> Iterator[Server]:
-    """Start a server of a load, prepared, while the truth is worked out here; end it."""
+    """Start a server of a load and end it; it prepares its responses first."""
     settings = json.dumps({"agents": load.agents, "seed": load.seed})
     command = [sys.executable, "-m", "tests.bench.load_serve", settings]
     with subprocess.Popen(
@@ -198,7 +208,10 @@ def serving(load: Load) -> Iterator[Server]:
 
 
 def ceiling(server: Server, load: Load) -> float:
-    """Say how many answers of the grid a second the server gives to a client that reads and drops them, 16 at a time."""
+    """Measure how many responses a second the server can send.
+
+    The client reads them, 16 at a time, and does nothing with them.
+    """
     bodies = [orjson.dumps(query) for query in pull.queries(load.asked(server))]
     server.reset(latency=0.0)
     asyncio.run(_drop(server, bodies * max(1, 1000 // len(bodies))))

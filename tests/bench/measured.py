@@ -1,6 +1,7 @@
-"""Run a command and say what it took: `python -S -E measured.py SECONDS COMMAND...` prints one JSON line. Owns the process.
+"""Run a command and print its figures as JSON: `python -S -E measured.py SECONDS COMMAND...`.
 
-A process of its own and as small as can be: on Linux the peak memory of a process begins at that of whoever started it.
+Owns the process. This script is a small process of its own because on Linux the peak memory of a
+process starts with that of its parent.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 
 
 def main() -> None:
-    """Start it, wait for it, kill its group once the seconds are over; what it writes goes to standard error."""
+    """Run the command, kill its group after the seconds; its output goes to standard error."""
     seconds, command = int(sys.argv[1]), sys.argv[2:]
     began = time.perf_counter()
     pid = os.posix_spawn(
@@ -23,14 +24,14 @@ def main() -> None:
     signal.alarm(seconds)
     _, status, usage = os.wait4(pid, 0)
     elapsed = time.perf_counter() - began
-    told = {
+    figures = {
         "code": os.waitstatus_to_exitcode(status),
         "seconds": elapsed,
         "cpu": usage.ru_utime + usage.ru_stime,
         # KiB, but bytes on macOS
         "rss_mb": usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
     }
-    sys.stdout.write(json.dumps(told))
+    sys.stdout.write(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Peak memory of a real export: a process of its own against a stand-in server that answers each query with every bucket full.
+"""Peak memory of a real export, in a process of its own.
 
-`python -m tests.bench.memory` takes some two minutes; `python -m tests.bench.memory 365 8` pulls a year of working days of 8 hours.
+The server is a small stand-in with data in every bucket. `python -m tests.bench.memory` takes about
+two minutes; `python -m tests.bench.memory 365 8` pulls a year with 8 hours of work a day.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ USERS = tuple(f"{n:08x}-0000-4000-8000-{n:012x}" for n in range(1_000))
 START = parse_iso("2014-01-01T00:00:00Z")
 GRID = Grid(Granularity.PT30M, "UTC")
 HOURS = web.AppKey("hours", int)
-#: requests a minute, of a server without a limit
+#: requests a minute if the server has no limit
 UNLIMITED = 30_000
-#: user-steps per answer that are compared
+#: numbers of users x steps in a response that are compared
 SIZES = (10_000, 20_000, 40_000, 80_000)
 
 
@@ -45,7 +46,7 @@ _METRICS = _metrics()
 
 
 async def _aggregates(request: web.Request) -> web.Response:
-    """Answer with a record for each bucket and user: the same data for everybody, so that it is joined once."""
+    """Respond with data for each bucket and user: the same for all, so that they are made once."""
     body = await request.json()
     interval = Interval(*map(parse_iso, body["interval"].split("/")))
     clauses = body.get("filter", {}).get("clauses", ())
@@ -84,7 +85,10 @@ async def _token(_: web.Request) -> web.Response:
 
 
 async def _serve(hours: int) -> None:
-    """Serve on a free port of loopback, which is printed, until killed; there was work in the first so many hours of each day."""
+    """Serve on a free port of loopback until killed, and print the port.
+
+    There is work in the first hours of each day.
+    """
     app = web.Application(client_max_size=2**24)
     app[HOURS] = hours
     app.router.add_post("/oauth/token", _token)
@@ -144,33 +148,36 @@ def peak(
     hours: int = 24,
     limit: int = UNLIMITED,
 ) -> dict[str, float]:
-    """Export some days of 1,000 agents by the half hour in a process of its own; give its peak in MB, records, and seconds."""
+    """Export some days of 1,000 agents by the half hour in a process of its own.
+
+    Return its peak in MB, the records, and the seconds.
+    """
     with _server(hours) as url, tempfile.TemporaryDirectory() as name:
         job = _job(Path(name), url, days=days, users=users, limit=limit)
         run = [sys.executable, "-m", "tests.bench.memory", "run", str(steps), str(job)]
         done = subprocess.run(
             [*LAUNCHER, "3600", *run], env=environ(), capture_output=True, text=True, check=True
         )
-        told = json.loads(done.stdout)
-        if told["code"]:
+        figures = json.loads(done.stdout)
+        if figures["code"]:
             raise RuntimeError(done.stderr)
         summary = json.loads((Path(name) / ".asyncreport" / "job" / "summary.json").read_text())
         assert summary["records"]["all"] == days * 2 * hours * len(USERS)
         return {
-            "peak_mb": told["rss_mb"],
+            "peak_mb": figures["rss_mb"],
             "records": summary["records"]["all"],
-            "seconds": told["seconds"],
+            "seconds": figures["seconds"],
         }
 
 
 def lines() -> Iterator[Line]:
-    """Hold peaks to the budget: a month of answers as large as may be, in several ways; a month and a year of 8 hours a day."""
+    """Compare peaks with the budget: full months in several ways, and 8 hours a day."""
     for what, mb in (
-        ("a month of everyone, every half hour full", peak(days=31)),
-        ("a month of 1,000 who are listed, every half hour full", peak(days=31, users=USERS)),
-        ("a month of everyone, every half hour full, at 300 a minute", peak(days=31, limit=300)),
-        ("a month of everyone, 8 hours a day", peak(days=31, hours=8)),
-        ("a year of everyone, 8 hours a day", peak(days=365, hours=8)),
+        ("a month of all users, every half hour full", peak(days=31)),
+        ("a month of 1,000 listed users, every half hour full", peak(days=31, users=USERS)),
+        ("a month of all users, every half hour full, at 300 a minute", peak(days=31, limit=300)),
+        ("a month of all users, 8 hours a day", peak(days=31, hours=8)),
+        ("a year of all users, 8 hours a day", peak(days=365, hours=8)),
     ):
         yield Line(
             f"peak memory, 1,000 agents, {what}",
@@ -181,7 +188,7 @@ def lines() -> Iterator[Line]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve, run one export as a child, pull some days of some hours, or compare sizes of answers over a month."""
+    """Serve, run one export as a child, pull some days, or compare sizes of responses."""
     if arguments[:1] == ["serve"]:
         asyncio.run(_serve(int(arguments[1])))
     elif arguments[:1] == ["run"]:
@@ -193,7 +200,7 @@ def main(arguments: Sequence[str]) -> None:
     else:
         for steps in SIZES:
             sys.stdout.write(
-                f"{steps:6,} steps, a month of everyone: {peak(days=31, steps=steps)}\n"
+                f"{steps:6,} steps, a month of all users: {peak(days=31, steps=steps)}\n"
             )
         sys.stdout.write(
             f"{plan.MAX_CELLS:6,} steps, a month of 1,000 listed: {peak(days=31, users=USERS)}\n"

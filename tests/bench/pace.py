@@ -1,6 +1,6 @@
-"""A rate-limited run over the real wire: no 429 from a server that counts any sliding 60 s, and the budget used.
+"""A run with a rate limit over real sockets: it gets no 429 and uses the whole limit.
 
-`python -m tests.bench.pace` takes some three minutes.
+The server counts the requests in any 60 s. `python -m tests.bench.pace` takes about three minutes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LATENCY = 0.2
 
 
 def lines() -> Iterator[Line]:
-    """Hold a run against requests / rate and one latency."""
+    """Compare a run with the ideal time: requests / rate, and one latency."""
     with (
         emulator_process(agents=4, seed=1, requests_per_minute=LIMIT, latency=LATENCY) as emulator,
         tempfile.TemporaryDirectory() as folder,
@@ -45,12 +45,15 @@ def lines() -> Iterator[Line]:
     worst = max(sum(start <= each < start + 60 for each in times) for start in times)
     ideal = len(times) / LIMIT * 60
     ratio = elapsed / ideal
-    told = f"{ratio:.3f} x ({elapsed:.1f} s against {ideal:.1f} s), {summary.throttled} times 429, at most {worst} in any 60 s"
+    measured = (
+        f"{ratio:.3f} x ({elapsed:.1f} s against {ideal:.1f} s), {summary.throttled} times 429, "
+        f"at most {worst} in any 60 s"
+    )
     met = elapsed <= 1.03 * ideal + LATENCY and summary.throttled == 0
     yield Line(
         f"a run of {len(times)} requests at {LIMIT} a minute against the limit alone",
         "at most 1.03 x and one latency, no 429",
-        told,
+        measured,
         met,
     )
 

@@ -1,4 +1,7 @@
-"""Who pulls the load: asyncreport and its peers, each as a command that writes JSONL. Owns the folders it is given."""
+"""The clients that pull the load: asyncreport and its peers, each a command that writes JSONL.
+
+Owns the folders that it gets.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,17 @@ from tests.exporting import connection, write_job
 
 OURS = "asyncreport"
 PEERS = Path(__file__).parent / "peers"
-#: requests a minute where the server knows no limit
+#: requests a minute if the server has no limit
 UNLIMITED = 30_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pull:
-    """One pull to be made."""
+    """One pull to make."""
 
     load: Load
     server: Server
-    #: where everything of it goes
+    #: all files go there
     folder: Path
     days: int
     per_minute: int = UNLIMITED
@@ -34,21 +37,21 @@ class Pull:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One contender."""
+    """One client in a comparison."""
 
     name: str
-    #: write what it needs into the pull's folder and give the command
+    #: write the files that it needs into the pull's folder and return the command
     command: Callable[[Pull], list[str]]
-    #: list the output's files, made or not
+    #: list the output files that exist
     output: Callable[[Path], list[Path]]
-    #: asks the load's own queries
+    #: sends the same queries as the others
     on_grid: bool = True
-    #: the same client as another one, put together differently
+    #: the same client as another one, with other settings
     variant: bool = False
 
 
 def sides(python: Path | None) -> list[Side]:
-    """List the contenders; `python` is the peers' interpreter, without it there are none."""
+    """List the clients; `python` is the interpreter of the peers, None leaves them out."""
     ours = [
         Side(OURS, lambda pull: _ours(pull, {"chunk": "P1D"}), _one),
         Side(
@@ -73,7 +76,7 @@ def sides(python: Path | None) -> list[Side]:
 
 
 def environ(home: Path) -> dict[str, str]:
-    """Give an environment in which nothing leads off this machine or into a person's home."""
+    """Return an environment that leads neither to the network nor to a user's home."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
     return {
         **kept,

@@ -1,6 +1,7 @@
-"""Work on the state folder that must not grow with the square of its parts: a job of 10,000 chunks run again, finished and not.
+"""Time on the state folder, which must not grow with the square of its parts.
 
-`python -m tests.bench.state` takes half a minute.
+A job of 10,000 chunks is run again, finished and unfinished. `python -m tests.bench.state` takes
+half a minute.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from tests.bench.table import Line, markdown
 from tests.exporting import environ
 
 CHUNKS = 10_000
-#: of each
+#: of each measurement
 RUNS = 5
 #: an hour each: over a year
 START = parse_iso("2022-01-01T00:00:00Z")
 
 
 def _job(folder: Path, chunks: int) -> Path:
-    """Write a job of so many hours of one user, at hosts where nobody listens."""
+    """Write a job of one user and a number of hours, with a host that does not respond."""
     nowhere = "http://127.0.0.1:9"
     job = {
         "name": "job",
@@ -89,12 +90,12 @@ def _run(path: Path, code: int) -> float:
     )
     took = time.perf_counter() - began
     if done.returncode != code:
-        raise RuntimeError(f"it ended with {done.returncode}: {done.stderr[-2000:]}")
+        raise RuntimeError(f"the run ended with {done.returncode}: {done.stderr[-2000:]}")
     return took
 
 
 def lines() -> Iterator[Line]:
-    """Hold them to a second."""
+    """Compare the times with a second."""
     with tempfile.TemporaryDirectory() as name:
         path = _job(Path(name), CHUNKS)
         asyncio.run(_fill(path, CHUNKS))
@@ -106,7 +107,7 @@ def lines() -> Iterator[Line]:
             f"{again:.2f} s",
             again < 1,
         )
-        yield Line(f"the same, with all {CHUNKS:,} parts to be merged", "", f"{merged:.2f} s")
+        yield Line(f"the same, when all {CHUNKS:,} parts must be merged", "", f"{merged:.2f} s")
         longer = load_job(
             path,
             environ={},
@@ -114,9 +115,9 @@ def lines() -> Iterator[Line]:
             now=clock(),
         )
         began = time.perf_counter()
-        kept = Snapshot.read(longer, now=clock())
+        snapshot = Snapshot.read(longer, now=clock())
         took = time.perf_counter() - began
-        assert kept.missing_chunks("default")
+        assert snapshot.missing_chunks("default")
         yield Line(
             f"{CHUNKS:,} parts read and 100 more hours planned",
             "under 1 s",

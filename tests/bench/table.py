@@ -1,4 +1,4 @@
-"""Markdown tables, and the line that says where they were measured. Pure but for `machine`."""
+"""Markdown tables, and the line about the machine. Pure, except `machine`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the table; `met` is None where it has no budget."""
+    """One line of the table; `met` is None if there is no budget."""
 
     what: str
     budget: str
@@ -21,17 +21,13 @@ class Line:
     met: bool | None = None
 
     def cells(self) -> tuple[str, ...]:
-        """Give its cells."""
-        return (
-            self.what,
-            self.budget,
-            self.measured,
-            "" if self.met is None else "yes" if self.met else "**no**",
-        )
+        """Return the cells."""
+        met = {None: "", True: "yes", False: "**no**"}[self.met]
+        return (self.what, self.budget, self.measured, met)
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Write a table: numbers to the right, a bar in a cell escaped."""
+    """Write a table, with numbers aligned to the right and escaped bars."""
     body = [[_text(cell) for cell in row] for row in rows]
     right = [bool(body) and all(_numeric(row[n]) for row in body) for n in range(len(head))]
     widths = [max(3, len(title), *(len(row[n]) for row in body)) for n, title in enumerate(head)]
@@ -59,7 +55,7 @@ def _text(cell: object) -> str:
 
 
 def figure(value: float) -> str:
-    """Write a number with three places that mean something."""
+    """Write a number with three significant digits."""
     places = sum(abs(value) < bound for bound in (100, 10, 1))
     return f"{value:,.{places}f}"
 
@@ -69,8 +65,11 @@ def _numeric(text: str) -> bool:
 
 
 def machine() -> str:
-    """Say when, where and by which command it was measured."""
+    """Write when, where and with which command the figures were measured."""
     day = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    busy = f" (load {os.getloadavg()[0]:.1f} at the start)" if hasattr(os, "getloadavg") else ""
+    cores = f"{os.cpu_count()} cores"
+    if hasattr(os, "getloadavg"):
+        cores += f" (load {os.getloadavg()[0]:.1f} at the start)"
+    system = f"{platform.system()} {platform.machine()}"
     command = shlex.join(["python", "-m", "tests.bench", *sys.argv[1:]])
-    return f"{day}; {platform.system()} {platform.machine()}, {os.cpu_count()} cores{busy}, Python {platform.python_version()}; `{command}`"
+    return f"{day}; {system}, {cores}, Python {platform.python_version()}; `{command}`"

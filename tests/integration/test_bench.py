@@ -211,7 +211,7 @@ def ran(cpu: float, rows: int) -> contest.Run:
     counts = {"requests": rows + 1, "crowd": 1, "throttled": 0, "unprepared": 0}
     return contest.Run(
         code=0,
-        said="",
+        stderr="",
         seconds=2 * cpu,
         cpu=cpu,
         rss_mb=50.0,

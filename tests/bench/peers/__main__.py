@@ -1,4 +1,7 @@
-"""Make the environment of the peers: `python -m tests.bench.peers`, from whatever index pip is told to use. Owns `.venv-peers`."""
+"""Make the environment of the peers: `python -m tests.bench.peers`, from pip's package index.
+
+Owns `.venv-peers`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ FOLDER = ROOT / ".venv-peers"
 
 
 def main() -> None:
-    """Make or complete it, and list what is in it."""
+    """Make or complete the environment, and list its packages."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.peers", description=__doc__)
     parser.add_argument(
         "--python", type=Path, help="use this interpreter's environment instead of .venv-peers"

@@ -1,4 +1,4 @@
-"""A script of aiohttp, as a competent engineer writes it: a semaphore, a limiter, gather. Owns the session and the file."""
+"""A good aiohttp script: a semaphore, a limiter, and gather. Owns the session and the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A loop of `requests`: one session, one query after another, retries by the book. Owns the session and the file."""
+"""A loop with `requests`: one session, one query after another, and the usual retries.
+
+Owns the session and the file.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What the peers share, so that they differ in how they ask and in nothing else: settings, queries, rows.
+"""What the peers share, so that they differ only in how they send queries: settings, queries, rows.
 
-Each peer is a script, `python PEER.py SETTINGS.json`, run by an interpreter that has what it imports. Pure but for `settings`.
+Each peer is a script, `python PEER.py SETTINGS.json`, for an interpreter with the peer's packages.
+Pure, except `settings`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ PATH = "/api/v2/analytics/conversations/aggregates/query"
 METRICS = ("tTalkComplete", "tHeldComplete", "tAcw", "tHandle")
 #: users in one query
 BATCH = 100
-#: what a cell holds: the sums of METRICS in ms, and how many were handled
+#: a cell: the sums of METRICS in ms, and the number of handled interactions
 EMPTY = (0, 0, 0, 0, 0)
 
 
 def settings() -> dict[str, Any]:
-    """Read what to pull: url, client_id, client_secret, users, start, days, out, per_minute, and an option of the peer's."""
+    """Read what to pull.
+
+    The settings are url, client_id, client_secret, users, start, days, out, per_minute, and option.
+    """
     found: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())
     return found
 
@@ -45,12 +49,15 @@ def queries(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def predicate(user: str) -> dict[str, str]:
-    """Ask for one user."""
+    """Write the predicate for one user."""
     return {"type": "dimension", "dimension": "userId", "operator": "matches", "value": user}
 
 
 def rows(answer: dict[str, Any] | None, names: dict[str, str]) -> list[dict[str, Any]]:
-    """Flatten an answer: a row for each user and half hour. Media types come unasked, so that a half hour comes several times."""
+    """Make a row for each user and half hour of a response.
+
+    The vendor always groups by media type, so a half hour may come several times.
+    """
     cells: dict[tuple[str, str], list[int]] = {}
     for container in (answer or {}).get("results") or ():
         user = container["group"]["userId"]

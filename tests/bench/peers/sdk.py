@@ -1,7 +1,7 @@
 """The vendor's SDK in a pool of threads. Owns the client and the file.
 
-`option`: `default` (the SDK's pool of 4 connections), `wide` (as many connections as threads), `raw` (wide, and answers as plain
-dicts: the SDK makes no objects of them).
+`option`: `default` (the SDK's pool of 4 connections), `wide` (as many connections as threads), or
+`raw` (wide, with responses as plain dicts instead of the SDK's objects).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ THREADS = 16
 def asking(
     client: Any, option: str, names: dict[str, str]
 ) -> Callable[[dict[str, Any]], list[dict[str, Any]]]:
-    """Say how a query becomes rows."""
+    """Return the function that makes rows of a query."""
     if option == "raw":
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
 
@@ -60,7 +60,7 @@ def model(query: dict[str, Any]) -> Any:
 
 
 def flat(answer: Any, names: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """Flatten an answer of objects as `pull.rows` flattens one of dicts."""
+    """Make rows of a response of objects, as `pull.rows` does of one of dicts."""
     cells: dict[tuple[str, str], list[int]] = {}
     for container in answer.results or ():
         user = container.group["userId"]
