@@ -1,6 +1,7 @@
-"""Runs killed in every phase, of every shape: the next one finishes with the missing chunks alone, to the same bytes.
+"""Runs are killed in every phase; the next run fetches only what is missing, to the same bytes.
 
-The moments are exact, see `tests.cut`. ASYNCREPORT_KILLS=10 kills ten times in each phase of each shape instead of once.
+The moments are exact, see `tests.cut`. ASYNCREPORT_KILLS=10 kills ten times in each phase of each
+kind of job, instead of once.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "settling": {},
 }
 
-#: what a moment belongs to, by how its call and file begin; the first that fits
+#: phases by the beginnings of call and file; the first that fits counts
 PHASES = {
     "look up": (
         ("open", "lock"),
@@ -97,7 +98,7 @@ CASES = [
     if phase not in ("tidy", "members", "changes") or shape == "settling"
 ]
 
-#: who and when a chunk is: an interval and user ids
+#: a chunk: its interval and user ids
 QueryOptions = tuple[str, tuple[str, ...]]
 
 
@@ -143,9 +144,9 @@ def workers(emulator: Handle) -> list[str]:
 
 
 def begun(folder: Path, emulator: Handle, shape: str) -> Path:
-    """Write a job, with what an earlier run left where the shape has one.
+    """Write a job, and what an earlier run left, if this kind of job has one.
 
-    Stale parts, one value of which was another then, all files but one, and a team that somebody has joined since.
+    Stale parts, one with another value, all files except one, and a team with a new member.
     """
     path = job(folder, emulator, shape)
     if shape == "settling":
@@ -158,7 +159,7 @@ def begun(folder: Path, emulator: Handle, shape: str) -> Path:
 
 
 def changes(folder: Path) -> list[dict[str, Any]]:
-    """Give what was noted of changes, but for the instant and the number of the new part."""
+    """Give the listed changes, without the instant and the number of the new part."""
     path = folder / ".asyncreport" / "job" / "changes.jsonl"
     lines = map(json.loads, path.read_text().splitlines()) if path.exists() else []
     return [
@@ -180,7 +181,7 @@ def cut(path: Path, **spec: Any) -> subprocess.Popen[str]:
 
 
 def finished(path: Path, **spec: Any) -> tuple[int, str]:
-    """Run a job under a cut; give how it ended and what it said."""
+    """Run a job that is cut at a moment; give its exit code and its messages."""
     with cut(path, **spec) as process:
         _, err = process.communicate(timeout=PATIENCE)
         return process.returncode, err
@@ -193,13 +194,13 @@ def outputs(folder: Path) -> dict[str, bytes]:
 
 
 def committed(folder: Path, since: int) -> list[QueryOptions]:
-    """List the chunks of the standing parts from a number on."""
+    """List the chunks of the current parts after a number."""
     parts = Manifest.read(folder / ".asyncreport" / "job")._not_replaced()
     return [(str(part.interval), part.users or ()) for part in parts if part.number > since]
 
 
 def asked(emulator: Handle, seen: int) -> list[QueryOptions]:
-    """List the chunks that were asked for since so many log entries."""
+    """List the chunks that were requested after so many log entries."""
     entries = [
         entry for entry in emulator.log()[seen:] if "conversations/aggregates" in entry["path"]
     ]
@@ -211,7 +212,7 @@ Calm = tuple[dict[str, bytes], list[list[str]], list[QueryOptions], list[dict[st
 
 @pytest.fixture(scope="module")
 def calm(emulator: Handle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Calm]:
-    """Run each shape undisturbed: its output files, its moments, and the chunks that it asks for."""
+    """Run each kind of job undisturbed: its output files, moments, requested chunks, changes."""
     found = {}
     for shape in SHAPES:
         folder = tmp_path_factory.mktemp("calm")
@@ -238,8 +239,8 @@ def phase_of(moment: list[str]) -> str | None:
     return next(fits, None)
 
 
-def test_a_calm_run_of_each_shape_has_moments_in_every_phase(calm: dict[str, Calm]) -> None:
-    """The kills below cannot miss: what they strike is there, and each shape writes what it should."""
+def test_an_undisturbed_run_has_moments_in_every_phase(calm: dict[str, Calm]) -> None:
+    """Every phase below has moments, and each kind of job writes what it should."""
     for shape, (files, trace, chunks, changed) in calm.items():
         phases = Counter(map(phase_of, trace))
         assert all(phases[phase] for named, phase in CASES if named == shape), (shape, phases)
@@ -260,7 +261,10 @@ def test_a_calm_run_of_each_shape_has_moments_in_every_phase(calm: dict[str, Cal
 def test_a_run_killed_in_any_phase_is_finished_by_the_next(
     emulator: Handle, calm: dict[str, Calm], tmp_path: Path, shape: str, phase: str, seed: int
 ) -> None:
-    """No finished chunk is asked for again, the bytes are those of an undisturbed run, and nothing half written is left."""
+    """No finished chunk is fetched again, and no temporary file is left.
+
+    The bytes are those of an undisturbed run.
+    """
     files, trace, chunks, changed = calm[shape]
     rng = random.Random(f"{shape} {phase} {seed}")
     at = rng.choice([number for number, moment in enumerate(trace, 1) if phase_of(moment) == phase])

@@ -1,4 +1,4 @@
-"""Runs that die, are stopped, or meet another: the next one finishes with the missing chunks alone, to the same bytes."""
+"""Runs that are killed or stopped: the next one fetches only the missing chunks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from asyncreport.store.threads import Interrupted
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, call, connection, restate, run_here, start, write_job
 
-#: 16 chunks, asked for two at a time
+#: 16 chunks, two requests at a time
 RANGE = {"start": "2024-01-01", "end": "2024-01-17", "granularity": "PT30M", "chunk": "P1D"}
 CHUNKS = 16
 QUERY = "aggregates/query"
@@ -47,7 +47,7 @@ def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
 
 
 def committed(state: Path, *, since: int = 0) -> set[str]:
-    """Give the intervals of the parts that the manifest lists after a number; a torn last line lists nothing."""
+    """Give the intervals of the parts after a number; a torn last line is ignored."""
     path = state / "manifest.jsonl"
     lines = path.read_text().split("\n")[:-1] if path.exists() else []
     return {
@@ -58,7 +58,7 @@ def committed(state: Path, *, since: int = 0) -> set[str]:
 
 
 def seen_by(emulator: Handle) -> int:
-    """Count the requests to the API so far, tokens left out, as `wait` counts them."""
+    """Count the requests to the API so far, without tokens, as `wait` counts them."""
     return sum(entry["path"].startswith("/api/") for entry in emulator.log())
 
 
@@ -72,10 +72,10 @@ def asked(emulator: Handle, since: int) -> list[str]:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_run_killed_at_any_moment_is_finished_by_the_next(
+def test_a_run_killed_at_any_moment_is_finished_by_the_next_one_one(
     emulator: Handle, calm: bytes, tmp_path: Path, seed: int
 ) -> None:
-    """No finished chunk is asked for again, and the bytes are those of an undisturbed run."""
+    """No finished chunk is fetched again, and the bytes are those of an undisturbed run."""
     rng = random.Random(seed)
     path = job(tmp_path, emulator)
     before = seen_by(emulator)
@@ -122,7 +122,9 @@ def test_a_signal_ends_a_run_cleanly_and_keeps_what_is_finished(
     assert (tmp_path / "out.jsonl").read_bytes() == calm
 
 
-def test_a_second_run_of_a_job_says_who_holds_it(emulator: Handle, tmp_path: Path) -> None:
+def test_a_second_run_of_a_job_reports_which_process_holds_it(
+    emulator: Handle, tmp_path: Path
+) -> None:
     path = job(tmp_path, emulator)
     before = seen_by(emulator)
     emulator.faults([{"match": {"path": QUERY}, "do": {"hang": True}}])
@@ -151,10 +153,10 @@ def test_a_finished_job_run_again_sends_no_request_and_touches_no_file(
     assert (tmp_path / "out.jsonl").stat() == stamp
 
 
-def test_parts_that_were_changed_or_cut_are_named_and_fetched_again(
+def test_damaged_parts_are_reported_and_fetched_again(
     emulator: Handle, calm: bytes, tmp_path: Path
 ) -> None:
-    """One changed in its rows, one in its index, one cut short; nothing but these is asked for."""
+    """One with other rows, one with another index, one cut short; only these are fetched."""
     path = job(tmp_path, emulator)
     run_here(path)
     state = tmp_path / ".asyncreport" / "job"
@@ -178,7 +180,7 @@ def test_parts_that_were_changed_or_cut_are_named_and_fetched_again(
     assert (tmp_path / "out.jsonl").read_bytes() == calm
 
 
-def test_a_disk_that_damages_what_was_just_saved_ends_the_run(
+def test_a_disk_that_damages_a_new_part_ends_the_run(
     emulator: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, save = job(tmp_path, emulator), State.save
@@ -194,7 +196,7 @@ def test_a_disk_that_damages_what_was_just_saved_ends_the_run(
         run_here(path)
 
 
-def test_a_refresh_asks_for_an_interval_again_and_lists_what_changed(
+def test_a_refresh_fetches_an_interval_again_and_lists_the_changes(
     emulator: Handle, calm: bytes, tmp_path: Path
 ) -> None:
     path, state = job(tmp_path, emulator), tmp_path / ".asyncreport" / "job"
@@ -227,7 +229,7 @@ def test_a_refresh_asks_for_an_interval_again_and_lists_what_changed(
 def test_a_refresh_that_is_killed_half_way_leaves_parts_that_do_not_overlap(
     emulator: Handle, calm: bytes, tmp_path: Path, kill_at: int
 ) -> None:
-    """And the next plain run fetches the rest of them again, for the old values were not wanted any more."""
+    """The next run fetches the other parts again, because they are marked for a refresh."""
     path, state = job(tmp_path, emulator), tmp_path / ".asyncreport" / "job"
     early = NOW - DAY
     run_here(path, now=early)
@@ -263,11 +265,12 @@ def test_a_refresh_that_is_killed_half_way_leaves_parts_that_do_not_overlap(
         ("2024-01-03/2024-01-03", "--refresh: end: must be after start, but is '2024-01-03';"),
         (
             "2023-01-03/2023-01-05",
-            "--refresh: must overlap the range of the job, but is '2023-01-03/2023-01-05'; the range is ",
+            "--refresh: must overlap the range of the job, but is '2023-01-03/2023-01-05'; "
+            "the range is ",
         ),
     ],
 )
-def test_a_refresh_of_no_interval_is_refused(
+def test_a_refresh_without_a_valid_interval_is_refused(
     emulator: Handle, tmp_path: Path, given: str, said: str
 ) -> None:
     result = call("run", str(job(tmp_path, emulator)), "--refresh", given, cwd=tmp_path)
@@ -275,7 +278,7 @@ def test_a_refresh_of_no_interval_is_refused(
     assert said in result.err
 
 
-def test_a_refresh_with_a_failed_chunk_says_that_old_values_stand_and_the_next_run_fetches_it(
+def test_a_refresh_with_a_failed_chunk_keeps_old_values_and_the_next_run_fetches_it(
     emulator: Handle, calm: bytes, tmp_path: Path
 ) -> None:
     path, state = (
@@ -328,7 +331,7 @@ def test_a_refresh_with_a_failed_chunk_says_that_old_values_stand_and_the_next_r
 def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(
     emulator: Handle, calm: bytes, tmp_path: Path
 ) -> None:
-    """Unless partial output is allowed; the next run asks for the gap alone."""
+    """Unless partial output is allowed. The next run fetches only the gap."""
     path = job(tmp_path, emulator, limits={"concurrency": 2, "max_attempts": 2})
     emulator.faults(
         [{"match": {"path": QUERY, "body": "2024-01-05T00:00:00.000Z/"}, "do": {"status": 504}}]
@@ -347,15 +350,15 @@ def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(
             in lines[-2]
         )
         assert "gave up after 2 attempts" in lines[-2]
-        assert (
-            lines[-1]
-            == "1 chunk is missing; the output files were not changed; run again to fetch only these chunks"
+        assert lines[-1] == (
+            "1 chunk is missing; the output files were not changed; "
+            "run again to fetch only these chunks"
         )
         partial = call("run", str(path), "--allow-partial", cwd=tmp_path)
         assert partial.code == 1
-        assert (
-            partial.err.splitlines()[-1]
-            == "1 chunk is missing; the output files contain the rest; run again to fetch only these chunks"
+        assert partial.err.splitlines()[-1] == (
+            "1 chunk is missing; the output files contain the rest; "
+            "run again to fetch only these chunks"
         )
         summary = json.loads((tmp_path / ".asyncreport" / "job" / "summary.json").read_text())
         assert (summary["complete"], summary["partial"]) == (False, True)
@@ -386,10 +389,10 @@ def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(
     assert "(partial)" not in call("status", str(path), cwd=tmp_path).out
 
 
-def test_a_gap_beside_a_damaged_part_is_told_once_and_not_at_all_where_the_second_round_fills_it(
+def test_a_gap_is_reported_once_and_not_at_all_if_the_second_round_fills_it(
     emulator: Handle, calm: bytes, tmp_path: Path
 ) -> None:
-    """The damage is found by the merge, and with the part the gap is asked for again."""
+    """The merge finds the damage; the gap is fetched again together with the part."""
     path, state = (
         job(tmp_path, emulator, limits={"concurrency": 2, "max_attempts": 1}),
         tmp_path / ".asyncreport" / "job",
@@ -414,10 +417,8 @@ def test_a_gap_beside_a_damaged_part_is_told_once_and_not_at_all_where_the_secon
     assert (tmp_path / "out.jsonl").read_bytes() == calm
 
 
-def test_replaced_parts_do_not_pile_up_beside_a_gap_that_lasts(
-    emulator: Handle, tmp_path: Path
-) -> None:
-    """Though no output is written, they are deleted, and what changed is noted, once it is committed what replaces them."""
+def test_replaced_parts_do_not_pile_up_while_a_gap_lasts(emulator: Handle, tmp_path: Path) -> None:
+    """They are deleted once the new parts are committed, though no output is written."""
     path, state = (
         job(tmp_path, emulator, limits={"concurrency": 2, "max_attempts": 1}),
         tmp_path / ".asyncreport" / "job",
@@ -439,10 +440,10 @@ def test_replaced_parts_do_not_pile_up_beside_a_gap_that_lasts(
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_a_partial_output_of_nothing_leaves_the_good_one_alone(
+def test_a_partial_output_without_data_leaves_the_good_one_alone(
     emulator: Handle, tmp_path: Path
 ) -> None:
-    """Another query, of which no chunk can be had: an empty file would say that nobody worked."""
+    """No chunk of another query can be fetched: an empty file would look like zero activity."""
     few = {**RANGE, "end": "2024-01-03"}
     output = {"path": str(tmp_path / "out.jsonl"), "per_team": str(tmp_path / "{team}.jsonl")}
     path = job(tmp_path, emulator, range=few, output=output, limits={"max_attempts": 1})
@@ -465,10 +466,10 @@ def test_a_partial_output_of_nothing_leaves_the_good_one_alone(
     assert [file.read_bytes() for file in files] == [good, good]
 
 
-def test_a_stormy_wire_gives_the_bytes_of_a_calm_one(
+def test_a_faulty_network_gives_the_same_bytes(
     emulator: Handle, calm: bytes, tmp_path: Path
 ) -> None:
-    """Errors, resets, cut and foreign bodies, throttling and dead tokens in every third answer."""
+    """Errors, resets, cut and unexpected bodies, rate limits and revoked tokens."""
     storm: list[dict[str, Any]] = [
         {"status": 503},
         {"reset": "body"},
@@ -493,7 +494,7 @@ def test_a_stormy_wire_gives_the_bytes_of_a_calm_one(
 
 
 def test_recent_parts_are_fetched_again_until_they_settle(emulator: Handle, tmp_path: Path) -> None:
-    """Those fetched sooner than `settle` after their end; the parts that they replace are deleted."""
+    """Parts fetched before `settle` had passed since their end; the old ones are deleted."""
     path = job(tmp_path, emulator, output={"path": str(tmp_path / "out.jsonl"), "settle": "P2D"})
     run_here(path, now=parse_iso("2024-01-17T06:00Z"))
     seen, first = len(emulator.log()), (tmp_path / "out.jsonl").read_bytes()
@@ -510,7 +511,7 @@ def test_recent_parts_are_fetched_again_until_they_settle(emulator: Handle, tmp_
     assert len(list((tmp_path / ".asyncreport" / "job").glob("part-*"))) == CHUNKS
 
 
-def test_names_are_asked_for_once_a_month_or_when_told_to(emulator: Handle, tmp_path: Path) -> None:
+def test_names_are_looked_up_once_a_month_or_on_request(emulator: Handle, tmp_path: Path) -> None:
     path = job(tmp_path, emulator)
 
     def lookups(**options: Any) -> int:
@@ -536,7 +537,7 @@ def test_a_directory_that_refuses_costs_the_names_and_not_the_run(tmp_path: Path
     assert '"user_name":null' in (tmp_path / "out.jsonl").read_text()
 
 
-def test_names_that_were_refused_are_asked_for_again_by_the_next_run(tmp_path: Path) -> None:
+def test_names_that_were_refused_are_looked_up_again_by_the_next_run(tmp_path: Path) -> None:
     with emulator_process(agents=4, seed=3, requests_per_minute=0) as emulator:
         path = job(tmp_path, emulator, limits={"max_attempts": 1})
         for status in (403, 503):
@@ -559,10 +560,10 @@ def test_names_that_were_refused_are_asked_for_again_by_the_next_run(tmp_path: P
         )
 
 
-def test_a_poisoned_chunk_is_a_gap_and_holds_nothing_else_up(
+def test_a_chunk_that_is_always_refused_is_a_gap_and_delays_nothing_else(
     emulator: Handle, tmp_path: Path
 ) -> None:
-    """Also on later runs, when it is all that is left to fetch."""
+    """Also in later runs, if nothing else is left to fetch."""
     path = job(tmp_path, emulator, limits={"concurrency": 16})
     emulator.faults(
         [{"match": {"path": QUERY, "body": "2024-01-01T00:00:00.000Z/"}, "do": {"status": 400}}]
@@ -582,7 +583,7 @@ def test_a_link_stays_a_link(emulator: Handle, calm: bytes, tmp_path: Path) -> N
     assert (tmp_path / "real.jsonl").read_bytes() == calm
 
 
-def test_a_merge_that_is_broken_off_ends_before_the_lock_is_let_go(tmp_path: Path) -> None:
+def test_a_cancelled_merge_ends_before_the_lock_is_released(tmp_path: Path) -> None:
     began, ended = Event(), []
 
     def write(stopped: Event) -> None:
@@ -604,7 +605,7 @@ def test_a_merge_that_is_broken_off_ends_before_the_lock_is_let_go(tmp_path: Pat
 
 
 def test_an_unchanged_month_is_not_touched(emulator: Handle, tmp_path: Path) -> None:
-    """With {month} in the path, a range that grows writes the new month's file and leaves the others alone."""
+    """With {month} in the path, a longer range adds a file and leaves the others alone."""
     out = {"path": str(tmp_path / "out-{month}.jsonl")}
     grown = {**RANGE, "start": "2024-01-20", "end": "2024-02-05"}
     run_here(job(tmp_path, emulator, output=out, range={**grown, "end": "2024-02-01"}))
@@ -643,10 +644,13 @@ def test_secrets_are_in_no_file_and_no_line(emulator: Handle, tmp_path: Path) ->
         assert "Bearer" not in text
 
 
-def test_a_changed_job_uses_what_fits_and_nothing_of_another_query(
+def test_a_changed_job_reuses_the_parts_of_the_same_query_only(
     emulator: Handle, calm: bytes, tmp_path: Path
 ) -> None:
-    """Another granularity is another query; a name of a team, an output path, a chunk length and a longer range are not."""
+    """Another granularity is another query.
+
+    A team's name, an output path, a chunk length and a longer range are not.
+    """
     path = job(tmp_path, emulator)
     run_here(path)
 

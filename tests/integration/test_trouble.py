@@ -1,4 +1,4 @@
-"""Signals at bad moments, full disks, closed folders, damaged state: one message that says what to do, and the next run goes on."""
+"""Signals, full disks, missing permissions, damaged state: one message, then the next run works."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
 def cut(
     path: Path, *arguments: str, command: str = "run", **spec: Any
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start a job in a process that something befalls."""
+    """Start a job in a process in which something goes wrong."""
     line = [sys.executable, "-m", "tests.cut", json.dumps(spec), command, *arguments, str(path)]
     there = environ(PYTHONPATH=str(ROOT))
     with subprocess.Popen(
@@ -107,7 +107,7 @@ def test_a_signal_during_the_merge_ends_it_cleanly(
     name: str,
     code: int,
 ) -> None:
-    """The old output stands, nothing half written is left, and the next run merges without asking for a chunk."""
+    """The old output stays, no temporary file is left, and the next run only merges."""
     path = job(tmp_path, emulator)
     (tmp_path / "out.jsonl").write_text("old")
     with cut(path, at=moment(trace, "open", "out.jsonl"), action="hold") as process:
@@ -139,7 +139,7 @@ def test_a_second_signal_kills_at_once(
     name: str,
     _code: int,
 ) -> None:
-    """Even where a write hangs, as on a disk that does not answer; and the next run goes on all the same."""
+    """Even if a write hangs, as on a disk that does not respond; the next run works."""
     path = job(tmp_path, emulator)
     with cut(path, at=moment(trace, "write", "out.jsonl"), action="hang") as process:
         assert process.stdout is not None
@@ -156,7 +156,7 @@ def test_a_second_signal_kills_at_once(
 
 @pytest.mark.parametrize("of", ["lock.json", "names", "summary"])
 @pytest.mark.parametrize(("number", "name", "_code"), STOPPED)
-def test_a_second_signal_kills_though_a_write_holds_up_the_loop(
+def test_a_second_signal_kills_even_if_a_write_blocks_the_event_loop(
     emulator: Handle,
     calm: bytes,
     trace: list[list[str]],
@@ -166,7 +166,7 @@ def test_a_second_signal_kills_though_a_write_holds_up_the_loop(
     name: str,
     _code: int,
 ) -> None:
-    """Of the small files, which are written by the loop itself: it hears of no signal then."""
+    """The event loop itself writes small files, and handles no signal meanwhile."""
     path = job(tmp_path, emulator)
     with cut(path, at=moment(trace, "write", of), action="hang") as process:
         assert process.stdout is not None
@@ -181,16 +181,16 @@ def test_a_second_signal_kills_though_a_write_holds_up_the_loop(
     assert not unfinished(tmp_path)
 
 
-def test_a_second_signal_does_not_wait_for_what_a_query_job_leaves_behind(
+def test_a_second_signal_does_not_wait_until_a_query_job_is_deleted(
     emulator: Handle, tmp_path: Path
 ) -> None:
-    """A stop deletes the query job that is under way, for 5 s at most; who does not want to wait says so again."""
+    """The first signal deletes the running query job, for 5 s at most; a second one kills."""
     path = job(tmp_path, emulator, contract="query-jobs")
     before = seen_by(emulator)
     emulator.faults([{"match": {"path": "/aggregates/jobs/"}, "do": {"hang": True}}])
     try:
         with start("run", str(path), cwd=tmp_path) as process:
-            emulator.wait(before + 3)  # how many users, the query job, and its state, which hangs
+            emulator.wait(before + 3)  # user count, query job, and its state, which hangs
             process.send_signal(signal.SIGINT)
             emulator.wait(before + 4)  # the deletion, which hangs too
             process.send_signal(signal.SIGINT)
@@ -208,7 +208,7 @@ FILES = [
 
 
 @pytest.mark.parametrize(("what", "of"), FILES)
-def test_a_disk_that_fills_up_is_named_and_the_next_run_goes_on(
+def test_a_full_disk_is_reported_and_the_next_run_works(
     emulator: Handle, calm: bytes, trace: list[list[str]], tmp_path: Path, what: str, of: str
 ) -> None:
     path = job(tmp_path, emulator)
@@ -226,7 +226,7 @@ def test_a_disk_that_fills_up_is_named_and_the_next_run_goes_on(
 
 
 def settling(folder: Path, emulator: Handle) -> Path:
-    """Write a job with a queue's members, stale parts one value of which was another then, and names of queues to be asked for."""
+    """Write a job with a queue's members, stale parts, one changed value, and no queue names."""
     emulator.members("queue", QUEUE, USERS[:1])
     path = job(
         folder,
@@ -255,7 +255,7 @@ def settled(
 
 
 @pytest.mark.parametrize("of", ["queues.json", "members.json", "changes.jsonl"])
-def test_a_disk_that_fills_up_at_a_file_of_what_was_learnt_is_named_and_nothing_is_lost(
+def test_a_disk_that_is_full_at_a_look_up_file_loses_nothing(
     emulator: Handle, settled: tuple[bytes, list[list[str]]], tmp_path: Path, of: str
 ) -> None:
     output, trace = settled
@@ -272,22 +272,26 @@ def test_a_disk_that_fills_up_at_a_file_of_what_was_learnt_is_named_and_nothing_
 
 
 def assert_full(err: str, folder: Path, of: str) -> None:
-    """See that the one line of a run that met a full disk names the file, what it needs and what to do, and that nothing is left of it."""
+    """Check the one line of a run with a full disk: the file, the bytes, the next step.
+
+    No temporary file is left.
+    """
     (line,) = err.splitlines()
     assert line.startswith(f"error: {folder}/")
     assert f"/{of}" in line
     assert re.search(
-        r"could not be written: No space left on device; about [\d,]+ bytes are needed and [\d,]+ are free; free some space on",
+        r"could not be written: No space left on device; "
+        r"about [\d,]+ bytes are needed and [\d,]+ are free; free some space on",
         line,
     )
     assert line.endswith(" and run again: finished work is kept")
     assert not unfinished(folder)
 
 
-def test_a_file_that_may_not_grow_so_large_is_named_and_the_next_run_only_merges(
+def test_a_file_size_limit_is_reported_and_the_next_run_only_merges(
     emulator: Handle, calm: bytes, tmp_path: Path
 ) -> None:
-    """The system's own refusal, in the middle of a write: the parts fit, the output does not."""
+    """The system refuses in the middle of a write: the parts fit, the output does not."""
     path = job(tmp_path, emulator)
     assert len(calm) > 12_000
     with cut(path, file_size=12_000) as process:
@@ -335,10 +339,10 @@ def test_standard_output_that_is_full_ends_with_5(
     )
 
 
-def test_trouble_with_something_else_is_not_laid_to_standard_output(
+def test_another_failure_is_not_reported_as_one_of_standard_output(
     emulator: Handle, tmp_path: Path
 ) -> None:
-    """A current directory that is gone, where a path is relative to it."""
+    """The current directory was removed, and a path is relative to it."""
     path = job(tmp_path, emulator, output={"path": "out.jsonl"})
     (tmp_path / "gone").mkdir()
     there = f'cd gone && rmdir ../gone && exec "{sys.executable}" -m asyncreport run "{path}"'
@@ -353,23 +357,21 @@ def test_trouble_with_something_else_is_not_laid_to_standard_output(
         timeout=PATIENCE,
     )
     assert done.returncode == 5
-    assert (
-        done.stderr
-        == "error: operating system: No such file or directory; run again with -v to see the traceback\n"
+    assert done.stderr == (
+        "error: operating system: No such file or directory; "
+        "run again with -v to see the traceback\n"
     )
 
 
 @pytest.mark.parametrize("closed", ["out", "out/.asyncreport", "out/.asyncreport/job"])
-def test_a_folder_that_is_closed_to_this_user_is_named_before_any_query(
+def test_a_folder_without_permissions_is_reported_before_any_query(
     emulator: Handle, tmp_path: Path, closed: str
 ) -> None:
     path = job(tmp_path, emulator, output={"path": str(tmp_path / "out" / "out.jsonl")})
     (tmp_path / closed).mkdir(parents=True)
     (tmp_path / closed).chmod(0o500)
     seen = len(emulator.log())
-    with cut(
-        path, unprivileged=True
-    ) as process:  # whom the modes of files bind, which they do not root
+    with cut(path, unprivileged=True) as process:  # root would ignore the modes of files
         _, err = process.communicate(timeout=PATIENCE)
     (tmp_path / closed).chmod(0o700)
     assert process.returncode == 5
@@ -402,7 +404,7 @@ def test_a_copy_that_cannot_be_written_is_verified_without_its_lock(
 @pytest.mark.parametrize(
     "taken", ["out", "out/.asyncreport", "out/.asyncreport/job", "out/.asyncreport/job/lock"]
 )
-def test_a_file_where_a_folder_should_be_or_the_other_way_round_is_named(
+def test_a_file_in_place_of_a_folder_or_the_reverse_is_reported(
     emulator: Handle, tmp_path: Path, taken: str
 ) -> None:
     path = job(tmp_path, emulator, output={"path": str(tmp_path / "out" / "out.jsonl")})
@@ -419,7 +421,7 @@ def test_a_file_where_a_folder_should_be_or_the_other_way_round_is_named(
     assert len(emulator.log()) == seen
 
 
-def test_a_manifest_with_garbage_in_its_middle_is_named_with_its_line(
+def test_a_damaged_line_in_the_manifest_is_reported_with_its_number(
     emulator: Handle, calm: bytes, tmp_path: Path
 ) -> None:
     path = job(tmp_path, emulator)
@@ -438,7 +440,7 @@ def test_a_manifest_with_garbage_in_its_middle_is_named_with_its_line(
 
 
 @pytest.mark.parametrize("left", [b"", b"{", b'{"part":4,"finger', b"\x00" * 40])
-def test_a_last_line_that_is_torn_costs_its_part_alone(
+def test_a_torn_last_line_loses_only_its_own_part(
     emulator: Handle, calm: bytes, tmp_path: Path, left: bytes
 ) -> None:
     path = job(tmp_path, emulator)
@@ -451,8 +453,8 @@ def test_a_last_line_that_is_torn_costs_its_part_alone(
     assert (tmp_path / "out.jsonl").read_bytes() == calm
 
 
-def test_the_lock_of_a_dead_process_holds_nobody_up(emulator: Handle, tmp_path: Path) -> None:
-    """Nor does what it left beside it, whatever that says."""
+def test_a_stale_lock_is_ignored(emulator: Handle, tmp_path: Path) -> None:
+    """Nor does `lock.json`, whatever it says."""
     path = job(tmp_path, emulator)
     state = tmp_path / ".asyncreport" / "job"
     state.mkdir(parents=True)
@@ -463,10 +465,13 @@ def test_the_lock_of_a_dead_process_holds_nobody_up(emulator: Handle, tmp_path: 
     assert call("run", str(path), cwd=tmp_path).code == 0
 
 
-def test_what_a_clock_that_was_ahead_fetched_is_fetched_again(
+def test_parts_with_a_fetch_time_in_the_future_are_fetched_again(
     emulator: Handle, calm: bytes, tmp_path: Path
 ) -> None:
-    """For it may have asked of a time that had not come, and have kept the empty answers; a clock that ran slow does no harm either."""
+    """It may have fetched a time that had not come yet, without records.
+
+    A clock that was slow does no harm either.
+    """
     path = job(tmp_path, emulator)
     run_here(path, now=parse_iso("2099-01-01T00:00Z"))
     looked, planned = (call(command, str(path), cwd=tmp_path) for command in ("status", "plan"))
@@ -490,7 +495,7 @@ def test_what_a_clock_that_was_ahead_fetched_is_fetched_again(
 
 
 @pytest.mark.parametrize(("umask", "output"), [(0, 0o666), (0o077, 0o600), (0o022, 0o644)])
-def test_state_is_private_whatever_the_umask_and_the_output_is_as_it_says(
+def test_state_is_private_and_the_output_has_the_mode_that_the_umask_gives(
     emulator: Handle, tmp_path: Path, umask: int, output: int
 ) -> None:
     path = job(tmp_path, emulator)

@@ -1,4 +1,4 @@
-"""Files are replaced whole or not at all, and whoever reads the error knows what to do."""
+"""Files are replaced completely or not at all, and errors say what to do."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_replaced_file_holds_everything_that_was_written(tmp_path: Path) -> No
     assert (sink.size, sink.sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
 
 
-def test_the_old_file_stands_when_the_new_one_fails(tmp_path: Path) -> None:
+def test_the_old_file_stays_if_the_new_one_fails(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"old")
 
     def interrupted() -> None:
@@ -44,7 +44,7 @@ def test_the_old_file_stands_when_the_new_one_fails(tmp_path: Path) -> None:
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("out", b"old")]
 
 
-def test_two_jobs_that_write_one_file_have_temporaries_of_their_own(tmp_path: Path) -> None:
+def test_two_jobs_that_write_one_file_use_different_temporary_files(tmp_path: Path) -> None:
     path = tmp_path / "out"
     with (
         atomic_write(path, owner=tmp_path / "a") as one,
@@ -55,7 +55,7 @@ def test_two_jobs_that_write_one_file_have_temporaries_of_their_own(tmp_path: Pa
     assert path.read_bytes() == b"one"
 
 
-def test_a_temporary_that_someone_else_planted_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_at_the_place_of_the_temporary_file_is_not_followed(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
     with atomic_write(tmp_path / "out", owner=tmp_path):
@@ -74,7 +74,7 @@ def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (tmp_path / "out").read_bytes() == b"0123456789" * 10
 
 
-def test_append_cuts_off_what_lies_behind_the_end(tmp_path: Path) -> None:
+def test_append_cuts_off_what_is_after_the_end(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"one\ntw")
     append(tmp_path / "log", b"TWO\n", at=4)
     assert (tmp_path / "log").read_bytes() == b"one\nTWO\n"
@@ -117,7 +117,7 @@ def test_a_folder_cannot_be_made_under_a_file(tmp_path: Path) -> None:
         make_folder(tmp_path / "file" / "folder")
 
 
-def test_only_temporaries_of_our_own_pattern_are_removed(tmp_path: Path) -> None:
+def test_only_our_own_temporary_files_are_removed(tmp_path: Path) -> None:
     names = {
         ".asyncreport-0123456789abcdef.tmp",
         "notes.tmp",
@@ -149,7 +149,7 @@ def test_a_damaged_json_file_is_named_with_the_next_step(content: bytes, tmp_pat
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o440, 0o666])
-def test_a_replaced_file_leaves_its_mode_to_the_new_one(mode: int, tmp_path: Path) -> None:
+def test_the_new_file_has_the_mode_of_the_old_one(mode: int, tmp_path: Path) -> None:
     path = tmp_path / "out"
     path.write_bytes(b"old")
     path.chmod(mode)

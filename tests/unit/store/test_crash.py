@@ -1,7 +1,7 @@
-"""Wherever the process or the power dies, the folder holds the old state or the new one.
+"""Whenever the process or the power dies, the folder has the old state or the new one.
 
-The store's calls are recorded, then played up to each of them on a model of a disk that keeps, of what was not synced,
-nothing, half, zeros or all; each outcome is laid out as a folder and opened.
+The store's calls are recorded. A model of a disk then plays them up to each call. Of what was not
+synced it keeps nothing, half, zeros or all. Each outcome is written to a folder and opened.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ class Disk:
             self.now.pop(file, None)
 
     def outcomes(self) -> Iterator[dict[str, bytes]]:
-        """Give the folders that a power cut might leave; the last is what the death of the process leaves."""
+        """Give the folders that a power cut may leave, and last what a killed process leaves."""
         changed = sorted(
             name
             for name in self.kept.keys() | self.now.keys()
             if self.kept.get(name) is not self.now.get(name)
         )
-        # Of the names that were not synced any may survive and any not.
+        # Each name that was not synced may survive or not.
         for fates, survives in product(
             product((False, True), repeat=len(changed)), (_synced, _half, _zeros, _all)
         ):
@@ -97,7 +97,7 @@ def _all(inode: Inode) -> bytes:
 
 @contextmanager
 def _recorded(folder: Path) -> Iterator[list[Call]]:
-    """Note every call that changes a folder, in order; a commit's end is noted by whoever saves."""
+    """Record every call that changes a folder, in order."""
     calls: list[Call] = []
     files: dict[int, str] = {}
     real = {
@@ -142,14 +142,14 @@ def _recorded(folder: Path) -> Iterator[list[Call]]:
         yield calls
 
 
-#: the second replaces the first, which is the folder's old state; the third has a user set of its own
+#: the second replaces the first, the folder's old state; the third has other user ids
 CHUNKS = [
     chunk(hours(0, 2), ["a", "b"]),
     chunk(hours(0, 2), ["a", "b"], replaces=(1,)),
     chunk(hours(2, 3), ["c"]),
 ]
-#: numbers of the parts that stand after each commit
-STANDING = [[1], [2], [2, 3]]
+#: numbers of the current parts after each commit
+CURRENT = [[1], [2], [2, 3]]
 
 
 def _save(state: State, number: int) -> Part:
@@ -161,7 +161,10 @@ def _save(state: State, number: int) -> Part:
 
 
 def _trace(folder: Path, tail: bytes) -> tuple[Disk, list[Call]]:
-    """Make a folder with one part and a torn tail; then open it, save twice and tidy up, and give what that did to the disk."""
+    """Make a folder with one part and a torn tail, then open it, save twice and clean up.
+
+    Give the disk before the opening, and the calls.
+    """
     with State.open(folder) as state:
         _save(state, 0)
     with (folder / "manifest.jsonl").open("ab") as file:
@@ -182,15 +185,18 @@ def _trace(folder: Path, tail: bytes) -> tuple[Disk, list[Call]]:
 
 
 def _check(outcome: dict[str, bytes], folder: Path, saved: int) -> None:
-    """See that a folder opens in the state of the last finished save or of the one after, whole, and can be written on."""
+    """Check that a folder opens in the state of the last finished save or the next one.
+
+    It is complete, and the next save works.
+    """
     folder.mkdir()
     for name, content in outcome.items():
         (folder / name).write_bytes(content)
     with State.open(folder) as state:
-        standing = state.current_parts(FINGERPRINT)
-        assert [part.number for part in standing] in STANDING[saved : saved + 2]
+        current = state.current_parts(FINGERPRINT)
+        assert [part.number for part in current] in CURRENT[saved : saved + 2]
         with PartReader(folder) as reader:
-            for part in standing:
+            for part in current:
                 found = [
                     reader.block(part, entry).count(b"\n") for entry in reader.checked_index(part)
                 ]
@@ -198,16 +204,16 @@ def _check(outcome: dict[str, bytes], folder: Path, saved: int) -> None:
                     part.users or ()
                 )
         assert list(folder.glob("*.tmp")) == []
-        # What changed is listed once, whether the old part is still there or not.
+        # A change is listed once, whether the old part still exists or not.
         state.delete_replaced(Event(), at=START)
         path = folder / "changes.jsonl"
-        assert (path.read_bytes().count(b"\n") if path.exists() else 0) == (standing[0].number == 2)
+        assert (path.read_bytes().count(b"\n") if path.exists() else 0) == (current[0].number == 2)
         again = _save(state, 2)
-        assert state.current_parts(FINGERPRINT) == [*standing, again]
+        assert state.current_parts(FINGERPRINT) == [*current, again]
 
 
 def _play(disk: Disk, calls: Sequence[Call], folder: Path) -> int:
-    """Check every outcome of a cut after every call; give how many there were."""
+    """Check every outcome of a power cut after every call; count them."""
     saved = count = 0
     for at, call in enumerate([("open", "lock", None), *calls]):
         if call[0] == "saved":
@@ -221,7 +227,9 @@ def _play(disk: Disk, calls: Sequence[Call], folder: Path) -> int:
 
 
 @pytest.mark.parametrize("tail", [b"", b'{"part":2,"finger'], ids=["whole", "torn"])
-def test_a_cut_after_any_call_leaves_the_old_state_or_the_new(tail: bytes, tmp_path: Path) -> None:
+def test_a_power_cut_after_any_call_leaves_the_old_state_or_the_new_one(
+    tail: bytes, tmp_path: Path
+) -> None:
     disk, calls = _trace(tmp_path / "state", tail)
     (tmp_path / "cut").mkdir()
     assert _play(disk, calls, tmp_path / "cut") > 200
@@ -240,7 +248,7 @@ def test_a_cut_after_any_call_leaves_the_old_state_or_the_new(tail: bytes, tmp_p
 def test_the_model_notices_when_something_is_not_synced(
     forgotten: Callable[[Call], bool], tmp_path: Path
 ) -> None:
-    """The test above can fail: without any one of the store's syncs it would."""
+    """The test above can fail: it does so if any one of the syncs is left out."""
     disk, calls = _trace(tmp_path / "state", b"")
     (tmp_path / "cut").mkdir()
     with pytest.raises((AssertionError, StoreError)):

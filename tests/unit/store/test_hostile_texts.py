@@ -1,6 +1,6 @@
-"""Whatever ids, names and values hold, the output is JSON lines with exactly them, one a record, in the order that is promised.
+"""Whatever characters ids, names and values have, the output has exactly these, in order.
 
-Held against a merge that knows nothing of bytes: rows as plain values, sorted, then dumped by another writer.
+It is compared with a merge of plain values, which are sorted and then written by another writer.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _merged(
     end: int,
     cut: int,
 ) -> bytes:
-    """Write two parts, one before an hour and one from it on, and merge what lies within the range."""
+    """Write two parts, before an hour and from it on, and merge what is in the range."""
     parts = []
     for number, (start, stop) in enumerate(((0, cut), (cut, HOURS)), 1):
         if start < stop:
@@ -182,7 +182,7 @@ def _merged(
     span=[0, 1],
     cut=1,
 )
-def test_the_output_holds_what_a_plain_merge_of_the_same_values_would(
+def test_the_output_is_that_of_a_plain_merge_of_the_same_values(
     keys: list[Key], names: Names, queues: Names, listed: str, span: list[int], cut: int
 ) -> None:
     users = tuple(sorted({user for user, *_ in keys if user is not None}))[:3]

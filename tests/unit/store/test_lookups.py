@@ -1,4 +1,4 @@
-"""Each name is asked for once a month."""
+"""Each name is looked up once a month."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from asyncreport.store.lookups import NAME_LIFETIME, Names
 from tests.unit.store.facts import START
 
 
-def test_what_was_asked_is_kept_and_not_missing(tmp_path: Path) -> None:
+def test_a_name_that_was_looked_up_is_kept_and_not_missing(tmp_path: Path) -> None:
     Names(tmp_path / "names.json").save("https://api", {"a": "Ann", "b": None}, now=START)
     names = Names(tmp_path / "names.json")
     assert names.of("https://api") == {"a": "Ann", "b": None}
@@ -23,7 +23,7 @@ def test_connections_do_not_share_names(tmp_path: Path) -> None:
     assert names.missing("other", ["a"], now=START) == ["a"]
 
 
-def test_a_name_is_asked_for_again_after_thirty_days_and_believed_until_then(
+def test_a_name_is_used_for_thirty_days_and_then_looked_up_again(
     tmp_path: Path,
 ) -> None:
     names = Names(tmp_path / "names.json")

@@ -1,4 +1,4 @@
-"""A line is the commit: nothing committed is lost, nothing torn is believed."""
+"""A line is the commit: no committed part is lost, and no torn line is used."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ def test_parts_come_back_as_they_were_committed(tmp_path: Path) -> None:
     assert Manifest.read(tmp_path).current_parts(FINGERPRINT) == parts
 
 
-def test_a_missing_folder_is_an_empty_one_and_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_folder_counts_as_empty_and_is_not_created(tmp_path: Path) -> None:
     manifest = Manifest.read(tmp_path / "none")
     assert (manifest.current_parts(FINGERPRINT), manifest.next_number) == ([], 1)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_fingerprint_is_another_job_s(tmp_path: Path) -> None:
+def test_parts_of_another_fingerprint_are_left_out(tmp_path: Path) -> None:
     part = _add(tmp_path)
     manifest = Manifest.read(tmp_path)
     assert manifest.current_parts("e" * 32) == manifest.committed("e" * 32) == []
     assert manifest.committed(FINGERPRINT) == [part]
 
 
-def test_a_replaced_part_does_not_stand(tmp_path: Path) -> None:
+def test_a_replaced_part_is_not_current(tmp_path: Path) -> None:
     first, second = _add(tmp_path), _add(tmp_path)
     third = _add(tmp_path, replaces=(first.number,))
     assert Manifest.read(tmp_path).current_parts(FINGERPRINT) == [second, third]
 
 
-def test_a_part_that_is_to_be_fetched_again_says_so_until_it_is_replaced(tmp_path: Path) -> None:
+def test_a_part_is_marked_for_refresh_until_it_is_replaced(tmp_path: Path) -> None:
     first, second = _add(tmp_path), _add(tmp_path)
     for _ in range(2):
         Manifest.read(tmp_path).mark_for_refresh([first.number])
@@ -70,7 +70,7 @@ def test_a_part_that_is_to_be_fetched_again_says_so_until_it_is_replaced(tmp_pat
     assert Manifest.read(tmp_path).current_parts(FINGERPRINT) == [second, third]
 
 
-def test_a_torn_line_of_what_is_to_be_fetched_again_is_cut_off(tmp_path: Path) -> None:
+def test_a_torn_line_of_marks_for_refresh_is_cut_off(tmp_path: Path) -> None:
     first = _add(tmp_path)
     path = tmp_path / "manifest.jsonl"
     whole = path.read_bytes()
@@ -85,7 +85,9 @@ def test_a_torn_line_of_what_is_to_be_fetched_again_is_cut_off(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("change", ["deleted", "shorter", "longer"])
-def test_a_part_whose_file_is_not_there_whole_does_not_stand(change: str, tmp_path: Path) -> None:
+def test_a_part_whose_file_is_missing_or_has_another_size_is_not_current(
+    change: str, tmp_path: Path
+) -> None:
     first, second = _add(tmp_path), _add(tmp_path)
     path = tmp_path / part_name(first.number)
     content = path.read_bytes()
@@ -188,7 +190,7 @@ def test_an_unreadable_line_before_a_torn_one_is_an_error(tmp_path: Path) -> Non
         Manifest.read(tmp_path)
 
 
-def test_fields_of_a_later_version_are_passed_over(tmp_path: Path) -> None:
+def test_fields_of_a_later_version_are_ignored(tmp_path: Path) -> None:
     part = _add(tmp_path)
     path = tmp_path / "manifest.jsonl"
     path.write_bytes(path.read_bytes().replace(b"}\n", b',"later":[1]}\n'))

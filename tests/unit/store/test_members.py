@@ -1,4 +1,4 @@
-"""Who is in a team is known once it was looked up, and who joined and who left since that was last shown."""
+"""Members of teams are kept, and compared with those that were last reported."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def team(name: str, *users: str, group: str = "", connection: str = "default") -
     )
 
 
-def test_the_first_look_tells_of_no_change(tmp_path: Path) -> None:
+def test_before_the_first_report_there_are_no_changes(tmp_path: Path) -> None:
     assert Members(tmp_path).changes(team("sales", "ann")) is None
 
 
-def test_who_joined_and_who_left_is_told_by_the_next_run(tmp_path: Path) -> None:
+def test_the_next_run_reports_who_joined_and_who_left(tmp_path: Path) -> None:
     Members(tmp_path).save([team("sales", "bob", "ann"), team("billing", "ann")], reported=True)
     members = Members(tmp_path)
     assert members.changes(team("sales", "zoe", "ann", "cid")) == (("cid", "zoe"), ("bob",))
@@ -33,8 +33,8 @@ def test_who_joined_and_who_left_is_told_by_the_next_run(tmp_path: Path) -> None
     assert members.changes(team("night")) is None
 
 
-def test_who_is_in_a_team_is_known_before_it_was_shown_and_told_when_it_is(tmp_path: Path) -> None:
-    """A run that writes no output tells nobody; the next one that does tells of all since the last that did."""
+def test_changes_are_collected_until_a_run_reports_them(tmp_path: Path) -> None:
+    """A run without output files reports nothing; the next one with files reports it all."""
     Members(tmp_path).save([team("sales", "ann")])
     assert Members(tmp_path).of(team("sales")) == ("ann",)
     assert Members(tmp_path).changes(team("sales", "ann")) is None
@@ -48,7 +48,7 @@ def test_who_is_in_a_team_is_known_before_it_was_shown_and_told_when_it_is(tmp_p
 @pytest.mark.parametrize(
     "other", [team("sales", "ann", group="Other"), team("sales", "ann", connection="west")]
 )
-def test_under_another_selector_or_connection_a_team_is_another(
+def test_a_team_with_another_selector_or_connection_is_another_team(
     tmp_path: Path, other: Team
 ) -> None:
     Members(tmp_path).save([team("sales", "ann", "bob")], reported=True)
@@ -59,7 +59,7 @@ def test_under_another_selector_or_connection_a_team_is_another(
     assert Members(tmp_path).changes(other) is None
 
 
-def test_a_team_that_could_not_be_looked_up_is_compared_with_the_run_before(tmp_path: Path) -> None:
+def test_a_team_that_could_not_be_looked_up_keeps_its_last_members(tmp_path: Path) -> None:
     Members(tmp_path).save([team("sales", "ann"), team("billing", "bob")], reported=True)
     Members(tmp_path).save([team("billing")], reported=True)
     members = Members(tmp_path)
@@ -77,7 +77,7 @@ def test_nothing_new_writes_nothing(tmp_path: Path) -> None:
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_the_file_is_a_table_that_people_can_read_and_others_cannot(tmp_path: Path) -> None:
+def test_the_file_is_readable_json_and_private(tmp_path: Path) -> None:
     Members(tmp_path).save([team("sales", "bob", "ann")])
     selector = {"kind": "group", "value": "sales"}
     assert json.loads((tmp_path / "members.json").read_bytes()) == {

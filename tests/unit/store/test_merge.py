@@ -1,4 +1,4 @@
-"""The output's bytes depend on the facts, never on how they were batched, chunked or fetched."""
+"""The output's bytes depend on the records, not on how they were batched or chunked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from asyncreport.store.merge import Merged, Source, Target, check_targets, merge
 from asyncreport.store.parts import PartReader, part_name
 from tests.unit.store.facts import block, blocks, chunk, hours, row, written
 
-#: what breaks whoever builds JSON out of bytes
+#: texts that break code which builds JSON out of bytes
 HOSTILE = [
     "",
     "\n{",
@@ -110,13 +110,13 @@ def _by_user(user: str | None) -> tuple[bool, str]:
 
 
 def _tiles(data: st.DataObject, first: int, end: int) -> list[Interval]:
-    """Cut hours into chunks, at will and in any order."""
+    """Cut hours into chunks anywhere, in any order."""
     cuts = data.draw(st.sets(st.integers(first, end), max_size=4)) | {first, end}
     return data.draw(st.permutations([hours(*pair) for pair in pairwise(sorted(cuts))]))
 
 
 def _stored(data: st.DataObject, facts: PartStats, listed_from: int, folder: Path) -> list[Part]:
-    """Write the facts as parts of everyone up to an hour, and after it as parts of batches that are each cut elsewhere."""
+    """Write parts of everyone up to an hour, then parts of batches, each cut elsewhere."""
     users = data.draw(st.permutations(sorted(user for user in facts if user is not None)))
     size = data.draw(st.integers(1, 4))
     batches = [tuple(sorted(users[at : at + size])) for at in range(0, len(users), size)]
@@ -139,7 +139,7 @@ def _stored(data: st.DataObject, facts: PartStats, listed_from: int, folder: Pat
 def _expected(
     facts: PartStats, teams: Sequence[Team], names: Mapping[str, str | None], range_: Interval
 ) -> bytes:
-    """Say what the output is, without bytes of parts: row by row through the JSON writer."""
+    """Build the output without bytes of parts: row by row with the JSON writer."""
     lines = []
     for team in teams:
         users = sorted(facts, key=_by_user) if team.users is None else sorted(set(team.users))
@@ -155,7 +155,7 @@ def _expected(
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), facts=_facts(), everyone=st.booleans())
-def test_the_same_facts_give_the_same_bytes_however_they_are_stored(
+def test_the_same_records_give_the_same_bytes_however_they_are_stored(
     data: st.DataObject, facts: PartStats, everyone: bool
 ) -> None:
     known = [user for user in facts if user is not None]
@@ -190,7 +190,7 @@ def test_hostile_values_come_through_as_valid_json(text: str, tmp_path: Path) ->
     }
 
 
-def test_lines_go_by_month_then_team_then_user_then_time(tmp_path: Path) -> None:
+def test_lines_are_sorted_by_month_then_team_then_user_then_time(tmp_path: Path) -> None:
     january, february = hours(0, 1), hours(800, 801)
     parts = [
         written(tmp_path, 1, chunk(february, ["a"], month="2023-02"), blocks(["a"], february)),
@@ -247,13 +247,15 @@ def test_a_target_has_data_if_a_part_may_hold_records_of_a_team(
     assert not has_data(hours(1, 5), month="2023-02")
 
 
-def test_a_month_that_is_not_the_target_s_stays_out(tmp_path: Path) -> None:
+def test_a_month_that_is_not_the_target_s_is_left_out(tmp_path: Path) -> None:
     part = written(tmp_path, 1, chunk(hours(0, 1), ["a"]), blocks(["a"], hours(0, 1)))
     output, merged = _merge(tmp_path, [part], [_team("t", ["a"])], months=["2023-02"])
     assert (output, merged.records) == (b"", {"t": 0})
 
 
-def test_what_no_user_handled_belongs_to_everyone_alone_and_comes_first(tmp_path: Path) -> None:
+def test_records_without_a_user_are_in_a_team_of_everyone_only_and_come_first(
+    tmp_path: Path,
+) -> None:
     part = written(tmp_path, 1, chunk(hours(0, 1), None), blocks([None, "a", "b"], hours(0, 1)))
     output, _ = _merge(tmp_path, [part], [_team("listed", ["b"]), _team("all", None)])
     assert [key[:2] for key in _keys(output)] == [
@@ -286,7 +288,7 @@ def test_each_connection_has_its_own_parts_and_names(tmp_path: Path) -> None:
     assert [(line["team"], line["user_name"]) for line in lines] == [("w", "west"), ("e", "east")]
 
 
-def test_a_part_outside_the_range_is_not_even_opened(tmp_path: Path) -> None:
+def test_a_part_outside_the_range_is_not_opened(tmp_path: Path) -> None:
     parts = [
         written(tmp_path, n + 1, chunk(hours(n, n + 1), ["a"]), blocks(["a"], hours(n, n + 1)))
         for n in range(3)
@@ -297,7 +299,7 @@ def test_a_part_outside_the_range_is_not_even_opened(tmp_path: Path) -> None:
     assert _keys(output) == [("t", "a", "2023-01-01T01")]
 
 
-def test_an_edited_part_is_refused_and_the_old_output_stands(tmp_path: Path) -> None:
+def test_an_edited_part_is_refused_and_the_old_output_stays(tmp_path: Path) -> None:
     part = written(tmp_path, 1, chunk(hours(0, 1), ["a"]), blocks(["a"], hours(0, 1)))
     output, _ = _merge(tmp_path, [part], [_team("t", ["a"])])
     path = tmp_path / part_name(1)
@@ -321,7 +323,7 @@ def test_parts_that_hold_the_same_time_of_a_user_are_refused(tmp_path: Path) -> 
         _merge(tmp_path, parts, [_team("t", ["a"])])
 
 
-def test_an_output_is_readable_as_the_umask_says(tmp_path: Path) -> None:
+def test_an_output_has_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     _merge(tmp_path, [], [_team("t", [])])
     assert (tmp_path / "out" / "merged.jsonl").stat().st_mode == (tmp_path / "plain").stat().st_mode
@@ -353,10 +355,10 @@ def test_a_target_in_a_closed_folder_is_refused(
         check_targets([tmp_path / "out.jsonl"])
 
 
-def test_targets_that_lead_to_one_file_are_refused(
+def test_targets_that_are_the_same_file_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a relative path and the whole one, by a link to a folder or a file, or by letters that some file systems do not tell apart."""
+    """A relative and an absolute path, a link to a folder or a file, or another case."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "2024").mkdir()
     (tmp_path / "latest").symlink_to("2024")
@@ -376,7 +378,7 @@ def test_targets_that_lead_to_one_file_are_refused(
             check_targets([here, tmp_path / "2024" / "more.jsonl", other])
 
 
-def test_a_link_into_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_link_into_a_missing_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out.jsonl").symlink_to(tmp_path / "gone" / "out.jsonl")
     with pytest.raises(
         StoreError,
@@ -385,14 +387,14 @@ def test_a_link_into_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> No
         check_targets([tmp_path / "out.jsonl"])
 
 
-def test_a_folder_whose_name_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+def test_a_folder_whose_name_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
     with pytest.raises(StoreError, match="is not valid UTF-8"):
         check_targets([folder / "out.jsonl"])
     assert not folder.exists()
 
 
-def test_a_full_disk_is_told_with_what_the_file_needs_and_what_is_free(
+def test_a_full_disk_is_reported_with_the_bytes_needed_and_the_bytes_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part = written(tmp_path, 1, chunk(hours(0, 9), ["a", "b"]), blocks(["a", "b"], hours(0, 9)))
@@ -408,6 +410,7 @@ def test_a_full_disk_is_told_with_what_the_file_needs_and_what_is_free(
     with pytest.raises(StoreError) as caught:
         _merge(tmp_path, [part], [_team("t", ["a", "b"])])
     assert (
-        f"merged.jsonl could not be written: No space left on device; about {len(whole):,} bytes are needed and 12,288 are free; "
+        f"merged.jsonl could not be written: No space left on device; "
+        f"about {len(whole):,} bytes are needed and 12,288 are free; "
         f"free some space on the disk of {tmp_path}/out and run again"
     ) in str(caught.value)

@@ -1,4 +1,4 @@
-"""A part holds its facts by user, and no changed byte of it goes unseen."""
+"""A part has its rows by user, and every changed byte is found."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def test_the_file_is_rows_then_one_line_of_index(tmp_path: Path) -> None:
     assert sum(map(len, lines)) == part.size
 
 
-def test_a_chunk_in_which_nothing_happened_is_a_part_too(tmp_path: Path) -> None:
+def test_a_chunk_without_records_is_a_part_too(tmp_path: Path) -> None:
     part = _part(tmp_path, [])
     with PartReader(tmp_path) as reader:
         assert reader.checked_index(part) == []
     assert (part.count, part.index_at) == (0, 0)
 
 
-def test_users_are_collected_without_the_one_that_is_none(tmp_path: Path) -> None:
+def test_users_are_collected_without_none(tmp_path: Path) -> None:
     parts = [_part(tmp_path), _part(tmp_path, blocks(["c"], hours(0, 1)), number=2)]
     with PartReader(tmp_path) as reader:
         assert reader.users(parts) == {"a", "b", "c"}
@@ -115,7 +115,7 @@ def test_a_missing_part_is_a_store_error(tmp_path: Path) -> None:
             reader.checked_index(part)
 
 
-def test_few_files_are_open_at_a_time(tmp_path: Path) -> None:
+def test_files_are_closed_in_the_order_of_their_last_use(tmp_path: Path) -> None:
     parts = [
         _part(tmp_path, blocks(["a"], hours(0, 1)), number=number)
         for number in range(1, OPEN_FILES + 10)

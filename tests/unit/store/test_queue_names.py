@@ -1,4 +1,4 @@
-"""Queue names stand beside queue ids, put in at the merge; whatever ids and names hold, the lines stay JSON."""
+"""The merge puts queue names after queue ids; the lines are JSON, whatever the names."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def rows(*queues: str | None) -> list[dict[str, object]]:
     return [row(n, queue_id=queue) for n, queue in enumerate(queues)]
 
 
-def test_a_part_tells_which_queues_its_rows_name(tmp_path: Path) -> None:
+def test_a_part_lists_the_queues_of_its_rows(tmp_path: Path) -> None:
     part = written(
         tmp_path,
         1,
@@ -70,7 +70,7 @@ def test_a_part_tells_which_queues_its_rows_name(tmp_path: Path) -> None:
         assert reader.queues([part]) == {"q1", "q2"}
 
 
-def test_a_file_is_written_anew_for_a_new_name_of_a_queue_in_it_alone(tmp_path: Path) -> None:
+def test_a_file_is_written_again_only_if_a_queue_in_it_has_a_new_name(tmp_path: Path) -> None:
     part = written(tmp_path, 1, chunk(hours(0, 4), None), [block("anna", rows("q1"))])
 
     def target(**names: str) -> Target:

@@ -1,4 +1,4 @@
-"""What replaced parts held is set beside what replaced them: each value once, however often it is looked at."""
+"""Values of replaced parts are compared with the new ones; each change is listed once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.unit.store.facts import START, block, chunk, hours, row, written
 
 
 def pair(folder: Path, old: list[Block], new: list[Block], users: list[str] | None) -> Replaced:
-    """Write two parts of three hours, the second in the place of the first."""
+    """Write two parts of three hours; the second replaces the first."""
     return Replaced(
         *(
             written(folder, number, chunk(hours(0, 3), users), found)
@@ -30,7 +30,7 @@ def pair(folder: Path, old: list[Block], new: list[Block], users: list[str] | No
     )
 
 
-def noted(folder: Path) -> list[dict[str, Any]]:
+def listed(folder: Path) -> list[dict[str, Any]]:
     path = folder / NAME
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -41,7 +41,7 @@ def test_a_value_that_differs_is_listed_with_its_key(tmp_path: Path) -> None:
     changed = write_restatements(tmp_path, [pair(tmp_path, old, new, ["a"])], Event(), at=START)
     assert (changed.values, changed.parts) == (1, 1)
     hour = row(1)
-    assert noted(tmp_path) == [
+    assert listed(tmp_path) == [
         {
             "at": iso(START),
             "part": 2,
@@ -56,7 +56,7 @@ def test_a_value_that_differs_is_listed_with_its_key(tmp_path: Path) -> None:
     ]
 
 
-def test_records_that_came_and_went_have_null_on_one_side(tmp_path: Path) -> None:
+def test_records_that_are_new_or_gone_have_null_on_one_side(tmp_path: Path) -> None:
     changed = write_restatements(
         tmp_path,
         [
@@ -71,7 +71,7 @@ def test_records_that_came_and_went_have_null_on_one_side(tmp_path: Path) -> Non
         at=START,
     )
     assert changed.values == 3
-    found = [(line["user_id"], line["before"], line["after"]) for line in noted(tmp_path)]
+    found = [(line["user_id"], line["before"], line["after"]) for line in listed(tmp_path)]
     assert found == [
         ("a", 1, None),
         ("a", None, 1),
@@ -79,8 +79,8 @@ def test_records_that_came_and_went_have_null_on_one_side(tmp_path: Path) -> Non
     ]
 
 
-def test_what_the_new_part_holds_beside_the_old_one_is_no_change(tmp_path: Path) -> None:
-    """Other users, and hours that the old part did not reach."""
+def test_what_only_the_new_part_covers_is_not_a_change(tmp_path: Path) -> None:
+    """Other users, and hours that are not in the old part."""
     old = written(tmp_path, 1, chunk(hours(0, 1), ["a"]), [block("a", [row(0)])])
     new = written(
         tmp_path,
@@ -92,7 +92,7 @@ def test_what_the_new_part_holds_beside_the_old_one_is_no_change(tmp_path: Path)
     assert not (tmp_path / NAME).exists()
 
 
-def test_a_part_that_was_damaged_is_compared_with_nothing(tmp_path: Path) -> None:
+def test_a_damaged_part_is_not_compared(tmp_path: Path) -> None:
     replaced = pair(tmp_path, [block("a", [row(0)])], [block("a", [row(0, handled=2)])], ["a"])
     (tmp_path / part_name(1)).write_bytes(b"x" * replaced.old.size)
     assert write_restatements(tmp_path, [replaced], Event(), at=START).values == 0
@@ -100,7 +100,7 @@ def test_a_part_that_was_damaged_is_compared_with_nothing(tmp_path: Path) -> Non
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_every_difference_is_listed_once_however_often_it_is_noted(
+def test_every_difference_is_listed_once_however_often_parts_are_compared(
     data: st.DataObject, tmp_path_factory: Any
 ) -> None:
     folder = tmp_path_factory.mktemp("changes")
@@ -123,11 +123,11 @@ def test_every_difference_is_listed_once_however_often_it_is_noted(
     differing = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
     assert write_restatements(folder, [replaced], Event(), at=START).values == len(differing)
     assert write_restatements(folder, [replaced], Event(), at=START).values == 0
-    listed = [
+    changes = [
         (line["user_id"], line["interval_start"], line["before"], line["after"])
-        for line in noted(folder)
+        for line in listed(folder)
     ]
-    assert sorted(listed, key=str) == sorted(
+    assert sorted(changes, key=str) == sorted(
         (
             (user, row(hour)["interval_start"], before.get((user, hour)), after.get((user, hour)))
             for user, hour in differing
@@ -139,9 +139,7 @@ def test_every_difference_is_listed_once_however_often_it_is_noted(
 @pytest.mark.parametrize(
     "kept", [b"", b"garbage\n", b"{}\n", b'{"part":2,"repl', b"\xff\xfe\x00", b"[" * 3_000_000]
 )
-def test_a_file_that_somebody_edited_or_cut_is_kept_as_it_is_and_written_on(
-    kept: bytes, tmp_path: Path
-) -> None:
+def test_an_edited_or_cut_file_is_kept_and_continued(kept: bytes, tmp_path: Path) -> None:
     replaced = pair(tmp_path, [block("a", [row(0)])], [block("a", [row(0, handled=2)])], ["a"])
     (tmp_path / NAME).write_bytes(kept)
     assert write_restatements(tmp_path, [replaced], Event(), at=START).values == 1
@@ -151,9 +149,7 @@ def test_a_file_that_somebody_edited_or_cut_is_kept_as_it_is_and_written_on(
     assert write_restatements(tmp_path, [replaced], Event(), at=START).values == 0
 
 
-def test_a_pair_is_found_wherever_the_blocks_are_cut_in_which_the_file_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pair_across_two_blocks_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asyncreport.store.restatements._BLOCK", 7)
     replaced = pair(tmp_path, [block("a", [row(0)])], [block("a", [row(0, handled=2)])], ["a"])
     for _ in range(9):
@@ -164,8 +160,8 @@ def test_a_pair_is_found_wherever_the_blocks_are_cut_in_which_the_file_is_read(
     assert (tmp_path / NAME).read_bytes().count(b"handled_count") == 1
 
 
-def test_few_changes_are_held_at_once_however_many_there_are(tmp_path: Path) -> None:
-    """Those noted before, and those of many users."""
+def test_few_changes_are_in_memory_at_once(tmp_path: Path) -> None:
+    """Neither the changes that are listed already, nor those of many users."""
     users, here = [f"user-{n:03}" for n in range(200)], hours(0, 150)
     replaced = Replaced(
         *(
@@ -188,7 +184,7 @@ def test_few_changes_are_held_at_once_however_many_there_are(tmp_path: Path) -> 
     assert peak < 5_000_000
 
 
-def test_a_noting_that_is_stopped_leaves_what_was_noted_and_the_next_one_notes_all(
+def test_after_an_interruption_the_next_comparison_lists_all_changes(
     tmp_path: Path,
 ) -> None:
     replaced = pair(tmp_path, [block("a", [row(0)])], [block("a", [row(0, handled=2)])], ["a"])

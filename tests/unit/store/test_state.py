@@ -1,4 +1,4 @@
-"""One process at a time writes a state folder, privately, and a commit is never left half done."""
+"""One process at a time writes a private state folder, and no commit is left half done."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FIRST, SECOND = chunk(hours(0, 2), ["a", "b"]), chunk(hours(2, 4), ["a", "b"])
 
 
 def _save(state: State, *chunks: Chunk) -> list[Part]:
-    """Save chunks at once, each of whose users has one row an hour."""
+    """Save chunks concurrently; each user has one row per hour."""
 
     async def together() -> list[Part]:
         return await asyncio.gather(
@@ -46,7 +46,7 @@ def _save(state: State, *chunks: Chunk) -> list[Part]:
     return asyncio.run(together())
 
 
-def test_what_was_saved_stands_when_the_folder_is_opened_again(tmp_path: Path) -> None:
+def test_saved_parts_are_current_when_the_folder_is_opened_again(tmp_path: Path) -> None:
     with State.open(tmp_path / "state") as state:
         parts = _save(state, FIRST, SECOND)
         assert state.current_parts(FINGERPRINT) == parts
@@ -57,7 +57,7 @@ def test_what_was_saved_stands_when_the_folder_is_opened_again(tmp_path: Path) -
     assert [part.interval for part in parts] == [FIRST.interval, SECOND.interval]
 
 
-def test_saves_at_once_get_numbers_of_their_own(tmp_path: Path) -> None:
+def test_concurrent_saves_get_different_numbers(tmp_path: Path) -> None:
     with State.open(tmp_path) as state:
         parts = _save(state, *(chunk(hours(n, n + 1), [f"u{n % 3}"]) for n in range(30)))
         assert sorted(part.number for part in parts) == list(range(1, 31))
@@ -79,7 +79,7 @@ def test_folder_and_files_are_private_whatever_the_umask(tmp_path: Path) -> None
     assert modes == dict.fromkeys(["lock", "lock.json", "manifest.jsonl", part_name(1)], 0o600)
 
 
-def test_a_second_opener_learns_who_holds_the_folder(tmp_path: Path) -> None:
+def test_a_second_process_is_told_which_one_holds_the_folder(tmp_path: Path) -> None:
     with State.open(tmp_path), pytest.raises(StoreError) as caught:
         State.open(tmp_path)
     assert f"{tmp_path} is in use by process {os.getpid()} on " in str(caught.value)
@@ -87,7 +87,7 @@ def test_a_second_opener_learns_who_holds_the_folder(tmp_path: Path) -> None:
     State.open(tmp_path).close()
 
 
-def test_a_holder_that_has_not_signed_yet_is_another_process(tmp_path: Path) -> None:
+def test_without_lock_json_the_holder_is_another_process(tmp_path: Path) -> None:
     with State.open(tmp_path):
         (tmp_path / "lock.json").unlink()
         with pytest.raises(StoreError, match="in use by another process"):
@@ -107,7 +107,7 @@ os._exit(1)
 
 @pytest.fixture
 def holder(tmp_path: Path) -> Iterator[Callable[[], None]]:
-    """Hold a folder in another process, which dies without a goodbye when the fixture's value is called."""
+    """Hold a folder in another process; the fixture's value is a function that kills it."""
     with subprocess.Popen(
         [sys.executable, "-c", _HOLD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
@@ -131,7 +131,7 @@ def test_the_lock_of_a_living_process_blocks_and_that_of_a_dead_one_does_not(
     State.open(tmp_path).close()
 
 
-def test_looking_needs_no_lock_and_writes_nothing(tmp_path: Path) -> None:
+def test_reading_needs_no_lock_and_writes_nothing(tmp_path: Path) -> None:
     with State.open(tmp_path) as state:
         parts = _save(state, FIRST)
         before = sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.iterdir())
@@ -139,7 +139,7 @@ def test_looking_needs_no_lock_and_writes_nothing(tmp_path: Path) -> None:
         assert sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.iterdir()) == before
 
 
-def test_an_unreadable_manifest_leaves_the_lock_free(tmp_path: Path) -> None:
+def test_an_unreadable_manifest_releases_the_lock(tmp_path: Path) -> None:
     (tmp_path / "manifest.jsonl").write_bytes(b"{}\n{}\n")
     for _ in range(2):
         with pytest.raises(StoreError, match=r"manifest\.jsonl, line 1"):
@@ -148,7 +148,7 @@ def test_an_unreadable_manifest_leaves_the_lock_free(tmp_path: Path) -> None:
     State.open(tmp_path).close()
 
 
-def test_temporaries_of_a_killed_run_are_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_the_temporary_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     (tmp_path / ".asyncreport-0123456789abcdef.tmp").touch()
     (tmp_path / "notes.tmp").touch()
     State.open(tmp_path).close()
@@ -160,7 +160,7 @@ def test_temporaries_of_a_killed_run_are_removed_and_nothing_else(tmp_path: Path
     }
 
 
-def test_replaced_parts_and_orphans_are_discarded(tmp_path: Path) -> None:
+def test_files_of_replaced_and_of_uncommitted_parts_are_deleted(tmp_path: Path) -> None:
     with State.open(tmp_path) as state:
         first, second = _save(state, FIRST, SECOND)
         (third,) = _save(state, chunk(FIRST.interval, ["a", "b"], replaces=(first.number,)))
@@ -175,9 +175,7 @@ def test_replaced_parts_and_orphans_are_discarded(tmp_path: Path) -> None:
     }
 
 
-def test_a_cancelled_save_is_finished_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cancelled_save_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go_on, fsync = threading.Event(), threading.Event(), os.fsync
 
     def slow(descriptor: int) -> None:
@@ -207,7 +205,10 @@ def test_a_cancelled_save_is_finished_all_the_same(
 
 
 def _fail(monkeypatch: pytest.MonkeyPatch, at: int) -> Callable[[], bool]:
-    """Let the `at`th change of the disk find it full, a write half-way through; tell whether that has happened."""
+    """Make the disk full at the `at`th change, a write in its middle.
+
+    The function that is returned tells whether that has happened.
+    """
     left = [at]
 
     def full(name: str) -> None:
@@ -256,13 +257,13 @@ def test_a_disk_that_fills_up_at_any_step_costs_one_chunk_and_no_more(tmp_path: 
     )  # those of the file, of the line of users and of the line that commits
 
 
-def test_a_folder_that_cannot_be_had_is_a_store_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="could not be created"):
         State.open(tmp_path / "file" / "state")
 
 
-def test_a_lock_that_cannot_be_signed_is_let_go(tmp_path: Path) -> None:
+def test_the_lock_is_released_if_lock_json_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "lock.json").mkdir()
     with pytest.raises(StoreError, match=r"lock\.json could not be written"):
         State.open(tmp_path)
@@ -270,10 +271,10 @@ def test_a_lock_that_cannot_be_signed_is_let_go(tmp_path: Path) -> None:
     State.open(tmp_path).close()
 
 
-def test_whoever_brings_more_waits_while_parts_wait_for_the_disk(
+def test_the_caller_waits_while_many_parts_wait_for_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two may wait; with a third nobody is let in until one of them is saved."""
+    """Two may wait; with a third the caller waits until one of them is saved."""
     go = threading.Semaphore(0)
     commit = State._commit
 

@@ -1,4 +1,4 @@
-"""An output that would come out the same is not touched, and one that would not is never left as it was."""
+"""A file without changes is not touched, and a file with changes is written again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVERYONE = (Team(name="all", connection="default"),)
 
 
 def _parts(folder: Path, users: Sequence[str] = ("a",)) -> list[Part]:
-    """Give January to everyone and February to some."""
+    """Write a part of everyone in January and one of some users in February."""
     return [
         written(folder, 1, chunk(JANUARY, None), blocks([None, "a"], JANUARY)),
         written(folder, 2, chunk(FEBRUARY, None, month="2023-02"), blocks(users, FEBRUARY)),
@@ -41,7 +41,7 @@ def _targets(
     teams: Sequence[Team] = EVERYONE,
     interval: Interval | None = None,
 ) -> list[Target]:
-    """Give a file to each month."""
+    """Make a target for each month."""
     sources = {"default": Source.of(parts, {"a": "Ann"} if names is None else names)}
     return [
         Target(
@@ -56,7 +56,7 @@ def _targets(
 
 
 def _write(folder: Path, targets: Sequence[Target]) -> list[str]:
-    """Bring the files up to date and tell which were written anew."""
+    """Bring the files up to date, and list those that were replaced."""
     before = {
         target.path: target.path.stat().st_ino if target.path.exists() else None
         for target in targets
@@ -88,7 +88,7 @@ def _unchanged(folder: Path, targets: Sequence[Target]) -> list[bool]:
     return [outputs.unchanged(target) is not None for target in targets]
 
 
-def test_nothing_new_is_known_without_reading_a_part(tmp_path: Path) -> None:
+def test_without_changes_no_part_is_read(tmp_path: Path) -> None:
     targets = _targets(tmp_path, _parts(tmp_path))
     assert _unchanged(tmp_path, targets) == [False, False]
     assert _write(tmp_path, targets) == ["2023-01", "2023-02"]
@@ -103,7 +103,7 @@ def test_nothing_new_is_known_without_reading_a_part(tmp_path: Path) -> None:
     assert made.records == {"all": 4}
 
 
-def test_a_new_agent_does_not_touch_the_months_without_records_of_his(tmp_path: Path) -> None:
+def test_a_new_agent_changes_only_the_months_with_his_records(tmp_path: Path) -> None:
     _write(tmp_path, _targets(tmp_path, _parts(tmp_path)))
     targets = _targets(tmp_path, _parts(tmp_path, ["a", "b"]), names={"a": "Ann", "b": "Bob"})
     assert _unchanged(tmp_path, targets) == [False, False]
@@ -125,7 +125,7 @@ def test_a_renamed_agent_changes_the_months_he_is_in(tmp_path: Path) -> None:
         (Team(name="all", connection="default", users=("a", "b")),),
     ],
 )
-def test_other_teams_are_other_outputs(teams: tuple[Team, ...], tmp_path: Path) -> None:
+def test_other_teams_change_the_output(teams: tuple[Team, ...], tmp_path: Path) -> None:
     parts = _parts(tmp_path)
     _write(tmp_path, _targets(tmp_path, parts))
     assert "2023-01" in _write(tmp_path, _targets(tmp_path, parts, teams=teams))
@@ -151,7 +151,7 @@ def test_a_range_that_grows_or_shrinks_touches_the_month_that_it_cuts(tmp_path: 
     assert _write(tmp_path, _targets(tmp_path, parts, interval=hours(1, 801))) == ["2023-01"]
 
 
-def test_facts_fetched_again_and_found_the_same_touch_nothing(tmp_path: Path) -> None:
+def test_a_part_that_is_fetched_again_without_changes_touches_no_file(tmp_path: Path) -> None:
     old, other = _parts(tmp_path)
     _write(tmp_path, _targets(tmp_path, [old, other]))
     again = written(tmp_path, 3, chunk(JANUARY, None), blocks([None, "a"], JANUARY))
@@ -159,7 +159,7 @@ def test_facts_fetched_again_and_found_the_same_touch_nothing(tmp_path: Path) ->
 
 
 def _cut(path: Path) -> None:
-    """Shorten a file and keep its time, as a copy that was broken off may."""
+    """Shorten a file and keep its time, as an interrupted copy may do."""
     before = path.stat()
     path.write_bytes(path.read_bytes()[:-1])
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -205,7 +205,7 @@ def test_files_without_changes_are_left_alone_after_the_state_is_lost(tmp_path: 
     assert _unchanged(tmp_path, targets) == [True, True]
 
 
-def test_what_the_last_version_remembered_is_read(tmp_path: Path) -> None:
+def test_the_outputs_json_of_the_last_version_is_read(tmp_path: Path) -> None:
     """It kept a second digest, `exact`, which is ignored."""
     targets = _targets(tmp_path, _parts(tmp_path))
     _write(tmp_path, targets)
@@ -262,7 +262,7 @@ def test_after_a_run_without_all_names_the_next_one_looks_again_and_touches_no_f
 
 
 def test_a_path_that_cannot_be_looked_at_is_an_error(tmp_path: Path) -> None:
-    """Only a file that does not exist counts as changed."""
+    """A missing file counts as changed; any other failure is an error."""
     targets = _targets(tmp_path, _parts(tmp_path))
     _write(tmp_path, targets)
     shutil.rmtree(tmp_path / "out")
@@ -279,7 +279,7 @@ def test_files_made_before_a_failure_are_remembered(tmp_path: Path) -> None:
     assert _unchanged(tmp_path, targets) == [True, False]
 
 
-def test_a_partial_file_is_called_so_until_nothing_is_missing_though_its_bytes_are_the_same(
+def test_a_file_is_partial_until_nothing_is_missing_even_if_its_bytes_stay_the_same(
     tmp_path: Path,
 ) -> None:
     targets = _targets(tmp_path, _parts(tmp_path))
