@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from asyncreport.api.contracts import count_requests
 from asyncreport.core.columns import column
+from asyncreport.core.freshness import Freshness
 from asyncreport.core.job import Chunk, Connection, Job, Part
-from asyncreport.core.plan import Freshness, Plan
+from asyncreport.core.plan import Plan
 from asyncreport.core.text import counted, describe_users, duration, first_lines
 from asyncreport.core.timeline import Interval
 from asyncreport.export.lanes import Connections

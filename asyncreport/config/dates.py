@@ -14,18 +14,10 @@ from zoneinfo import ZoneInfo
 from asyncreport.config.schema import GRANULARITIES, RangeFile
 from asyncreport.config.validate import Place, did_you_mean
 from asyncreport.config.yaml import Node
+from asyncreport.core.durations import parse_duration
 from asyncreport.core.job import ChunkLength, Job
-from asyncreport.core.timeline import (
-    MINUTE,
-    Granularity,
-    Grid,
-    Interval,
-    day_start,
-    from_instant,
-    local_instant,
-    parse_duration,
-    to_instant,
-)
+from asyncreport.core.local_time import day_start, from_instant, local_instant, to_instant
+from asyncreport.core.timeline import MINUTE, Granularity, Grid, Interval
 
 #: years that a range may touch: earlier UTC offsets were not always whole minutes
 YEARS = range(2000, 2101)

@@ -8,22 +8,26 @@ weeks and months begin nor what happens to a last bucket that the range cuts sho
 from __future__ import annotations
 
 import enum
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct
+
+from asyncreport.core.local_time import day_start, from_instant, local_date, to_instant
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+#: lengths in ms of the buckets that do not follow the calendar
+_STEPS = {
+    "PT15M": 15 * MINUTE,
+    "PT30M": 30 * MINUTE,
+    "PT1H": HOUR,
+}
 
 
 class Granularity(enum.Enum):
@@ -40,7 +44,7 @@ class Granularity(enum.Enum):
     @property
     def step(self) -> int | None:
         """Give the bucket's length in ms; None if it follows the calendar."""
-        return {"PT15M": 15 * MINUTE, "PT30M": 30 * MINUTE, "PT1H": HOUR}.get(self.value)
+        return _STEPS.get(self.value)
 
 
 class Interval(Struct, frozen=True, order=True):
@@ -52,10 +56,12 @@ class Interval(Struct, frozen=True, order=True):
     end: int
 
     def __post_init__(self) -> None:
+        """Refuse an interval without length."""
         if self.end <= self.start:
-            raise ValueError(f"{iso(self.start)}/{iso(self.end)} is empty or reversed")
+            raise ValueError(f"{self} is empty or reversed")
 
     def __str__(self) -> str:
+        """Write it as in requests: `start/end`, UTC."""
         return f"{iso(self.start)}/{iso(self.end)}"
 
     def overlaps(self, other: Interval) -> bool:
@@ -104,19 +110,24 @@ class Grid(Struct, frozen=True):
         """
         if self.whole is not None:
             return self._whole_slot(self.whole)
-        first = _local_date(instant, self.zone).replace(day=1)
-        slot = _slot(self.granularity, self.zone, first)
+        first = local_date(instant, self.zone).replace(day=1)
+        slot = self._month_slot(first)
         if instant < slot.edges[0]:
             # The bucket is a week that began in the month before.
-            return _slot(self.granularity, self.zone, _month_before(first))
+            return self._month_slot(_month_before(first))
         if instant >= slot.edges[-1]:
             # The clocks were set back over midnight: the next month has begun, but the local date
             # is in the old month again.
-            return _slot(self.granularity, self.zone, _month_after(first))
+            return self._month_slot(_month_after(first))
         return slot
 
+    def _month_slot(self, first: date) -> Slot:
+        """Give the slot of the month that begins on a local day."""
+        return _slot(self.granularity, self.zone, first)
+
     def _whole_slot(self, whole: Interval) -> Slot:
-        month = _month(_local_date(whole.start, self.zone))
+        """Give the slot of the only bucket: the month that the bucket begins in."""
+        month = _month(local_date(whole.start, self.zone))
         return Slot(month, (whole.start, whole.end))
 
     def slots(self, interval: Interval) -> Iterator[Slot]:
@@ -138,11 +149,15 @@ class Grid(Struct, frozen=True):
                 edges.pop()  # the next slot begins with the same edge
             edges += slot.edges_within(interval)
         if not edges or (edges[0], edges[-1]) != (interval.start, interval.end):
-            raise ValueError(
-                f"{interval} does not lie on the edges of {self.granularity.value} buckets "
-                f"in {self.zone}"
-            )
+            raise self._off_edges(interval)
         return tuple(edges)
+
+    def _off_edges(self, interval: Interval) -> ValueError:
+        """Make the error for an interval that begins or ends inside a bucket."""
+        return ValueError(
+            f"{interval} does not lie on the edges of {self.granularity.value} buckets "
+            f"in {self.zone}"
+        )
 
     def count(self, interval: Interval) -> int:
         """Count the buckets of an interval; raise ValueError as `edges` does."""
@@ -165,6 +180,7 @@ def _slot(granularity: Granularity, zone: str, first: date) -> Slot:
 
 
 def _edges(granularity: Granularity, zone: str, first: date) -> Sequence[int]:
+    """List the edges of the buckets that begin in the month of a first day."""
     following = _month_after(first)
     if granularity is Granularity.P1D:
         return _day_edges(first, following, zone)
@@ -176,18 +192,26 @@ def _edges(granularity: Granularity, zone: str, first: date) -> Sequence[int]:
     if step is None:
         return (start, end)
     if (end - start) % step:
-        raise ValueError(
-            f"{_month(first)} in {zone} is not a whole number of {granularity.value} buckets, "
-            "because its clock change is shorter; use PT30M"
-        )
+        raise _uneven_month(_month(first), zone, granularity)
     return range(start, end + 1, step)
 
 
+def _uneven_month(month: str, zone: str, granularity: Granularity) -> ValueError:
+    """Make the error for a zone whose clocks change by less than a bucket, such as Lord Howe."""
+    return ValueError(
+        f"{month} in {zone} is not a whole number of {granularity.value} buckets, "
+        "because its clock change is shorter; use PT30M"
+    )
+
+
 def _day_edges(first: date, following: date, zone: str) -> list[int]:
+    """List the starts of the days of a month, and of the day after it."""
     # A dict drops days without length: Samoa had no 30 December 2011.
     edges: dict[int, None] = {}
-    for n in range((following - first).days + 1):
-        edges[day_start(first + timedelta(days=n), zone)] = None
+    day = first
+    while day <= following:
+        edges[day_start(day, zone)] = None
+        day += timedelta(days=1)
     return list(edges)
 
 
@@ -208,34 +232,18 @@ def _next_monday(day: date) -> date:
 
 
 def _month(day: date) -> str:
+    """Name the month of a day: `2023-01`."""
     return f"{day.year:04}-{day.month:02}"
 
 
 def _month_after(first: date) -> date:
+    """Give the first day of the month after the one that begins on a day."""
     return (first + timedelta(days=31)).replace(day=1)
 
 
 def _month_before(first: date) -> date:
+    """Give the first day of the month before the one that begins on a day."""
     return (first - timedelta(days=1)).replace(day=1)
-
-
-def _local_date(instant: int, zone: str) -> date:
-    return from_instant(instant).astimezone(ZoneInfo(zone)).date()
-
-
-def to_instant(moment: datetime) -> int:
-    """Convert an aware datetime; drop what is below a millisecond.
-
-    Raise ValueError for a naive one.
-    """
-    if moment.tzinfo is None:
-        raise ValueError(f"{moment} has no offset")
-    return (moment - _EPOCH) // _MILLISECOND
-
-
-def from_instant(at: int) -> datetime:
-    """Convert an instant to an aware datetime in UTC."""
-    return _EPOCH + at * _MILLISECOND
 
 
 def iso(at: int) -> str:
@@ -246,75 +254,3 @@ def iso(at: int) -> str:
 def parse_iso(text: str) -> int:
     """Read an instant with any offset (or `Z`); raise ValueError for one without."""
     return to_instant(datetime.fromisoformat(text))
-
-
-def day_start(day: date, zone: str) -> int:
-    """Give the first instant of a local day: midnight, or later if the clocks skip midnight."""
-    info = ZoneInfo(zone)
-    midnight = datetime(day.year, day.month, day.day, tzinfo=info)
-    start = _read(midnight, info)
-    if _local(start, info).replace(tzinfo=None) == midnight.replace(tzinfo=None):
-        return start
-    # The clocks jumped over midnight: the day begins at the jump, which lies between the two
-    # instants that the skipped time may mean.
-    return _jump(_read(midnight, info, fold=1), start, info)
-
-
-def _jump(low: int, high: int, info: ZoneInfo) -> int:
-    """Find the clock change between two instants: the first instant with the new offset."""
-    before = _local(low, info).utcoffset()
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _local(middle, info).utcoffset() == before:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def local_instant(moment: datetime, zone: str) -> int:
-    """Convert a naive local time; raise ValueError if a clock change skips or repeats it."""
-    info = ZoneInfo(zone)
-    first = _read(moment, info)
-    second = _read(moment, info, fold=1)
-    if first == second:
-        return first
-    verb = "skips" if first > second else "repeats"
-    readings = [_local(at, info).isoformat() for at in sorted((first, second))]
-    raise ValueError(
-        f"a clock change in {zone} {verb} it; write it with an offset: {' or '.join(readings)}"
-    )
-
-
-def _read(moment: datetime, info: ZoneInfo, *, fold: int = 0) -> int:
-    """Read a local time; `fold` 1 is the second reading of a time that a clock change repeats."""
-    return to_instant(moment.replace(tzinfo=info, fold=fold))
-
-
-def _local(at: int, info: ZoneInfo) -> datetime:
-    return from_instant(at).astimezone(info)
-
-
-_DURATION = re.compile(
-    r"""P(?!$)
-    (?:(\d{1,4})W)?
-    (?:(\d{1,5})D)?
-    (?:T(?=\d)
-        (?:(\d{1,6})H)?
-        (?:(\d{1,7})M)?
-        (?:(\d{1,8})S)?
-    )?""",
-    re.VERBOSE,
-)
-
-
-def parse_duration(text: str) -> int:
-    """Read an ISO 8601 duration of weeks, days, hours, minutes and seconds into ms.
-
-    Raise ValueError for anything else.
-    """
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is not an ISO 8601 duration such as PT30M, PT12H or P4D")
-    weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return (weeks * 7 + days) * DAY + hours * HOUR + minutes * MINUTE + seconds * 1000

@@ -8,8 +8,9 @@ from functools import partial
 
 from asyncreport.api import directory
 from asyncreport.core.errors import AuthError, RejectedError, RetriesExhausted
+from asyncreport.core.freshness import Freshness
 from asyncreport.core.job import ChunkLength, Connection, Job, Part
-from asyncreport.core.plan import Demand, Freshness, Plan, plan
+from asyncreport.core.plan import Demand, Plan, plan
 from asyncreport.engine.fetch import Ask
 from asyncreport.export.lanes import Connections
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from threading import Event
 
 from asyncreport.core.errors import ConfigError, DamagedPartError, StoreError
+from asyncreport.core.freshness import Freshness
 from asyncreport.core.job import Connection, Job, Part, Team
-from asyncreport.core.plan import Freshness, Plan
+from asyncreport.core.plan import Plan
 from asyncreport.core.text import counted, first_items, plural
 from asyncreport.core.timeline import Interval, iso
 from asyncreport.export.lanes import Connections

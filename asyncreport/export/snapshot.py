@@ -9,8 +9,9 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
+from asyncreport.core.freshness import Freshness
 from asyncreport.core.job import Chunk, ChunkLength, Job, Part, Team
-from asyncreport.core.plan import Freshness, Plan, plan
+from asyncreport.core.plan import Plan, plan
 from asyncreport.export.plans import demand_of
 from asyncreport.export.summary import MissingChunk
 from asyncreport.export.targets import targets

@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from asyncreport.core.columns import average, occupancy
+from asyncreport.core.local_time import from_instant
 from asyncreport.core.text import counted, printable
-from asyncreport.core.timeline import from_instant, parse_iso
+from asyncreport.core.timeline import parse_iso
 
 #: shown instead of a value that was not measured
 _NO_VALUE = "–"

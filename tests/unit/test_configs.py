@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from asyncreport.config import load_job
-from asyncreport.core.plan import Demand, Freshness, plan
+from asyncreport.core.freshness import Freshness
+from asyncreport.core.plan import Demand, plan
 from asyncreport.core.timeline import parse_iso
 from asyncreport.export.plans import wanted_users
 

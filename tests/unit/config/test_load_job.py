@@ -24,7 +24,8 @@ from asyncreport.core.job import (
     Selector,
     Team,
 )
-from asyncreport.core.timeline import DAY, Granularity, Interval, iso, to_instant
+from asyncreport.core.local_time import to_instant
+from asyncreport.core.timeline import DAY, Granularity, Interval, iso
 from asyncreport.emulator import vocabulary
 from tests.unit.config.good_job import GOOD, SECRET, load
 

@@ -20,8 +20,8 @@ from asyncreport.config.schema import (
     LimitsFile,
 )
 from asyncreport.config.yaml import Node, read
+from asyncreport.core.durations import parse_duration
 from asyncreport.core.job import Connection, EmulatorSize, Limits
-from asyncreport.core.timeline import parse_duration
 from asyncreport.emulator.world import World
 from tests.unit.config.good_job import NOW
 

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asyncreport.core.freshness import Freshness
 from asyncreport.core.job import Chunk, ChunkLength, Part
-from asyncreport.core.plan import MAX_CELLS, Demand, Freshness, plan
-from asyncreport.core.timeline import DAY, Granularity, Grid, Interval, local_instant
+from asyncreport.core.local_time import local_instant
+from asyncreport.core.plan import MAX_CELLS, Demand, plan
+from asyncreport.core.timeline import DAY, Granularity, Grid, Interval
 from tests.unit.core.test_timeline import ZONES
 
 #: a run after every range of these tests

@@ -10,21 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncreport.core.timeline import (
-    DAY,
-    HOUR,
-    MINUTE,
-    Granularity,
-    Grid,
-    Interval,
-    day_start,
-    from_instant,
-    iso,
-    local_instant,
-    parse_duration,
-    parse_iso,
-    to_instant,
-)
+from asyncreport.core.durations import parse_duration
+from asyncreport.core.local_time import day_start, from_instant, local_instant, to_instant
+from asyncreport.core.timeline import DAY, HOUR, MINUTE, Granularity, Grid, Interval, iso, parse_iso
 
 #: offsets of whole, half and quarter hours; clock changes at midnight, by half an hour, over the
 #: date line, twice a year and never

@@ -1,0 +1,99 @@
+"""Convert between instants (ms since 1970 in UTC) and the local time of a zone. Pure.
+
+Clock changes are decided here: local times that are skipped or repeated, and days that do not begin
+at midnight.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def to_instant(moment: datetime) -> int:
+    """Convert an aware datetime; drop what is below a millisecond.
+
+    Raise ValueError for a naive one.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment} has no offset")
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def from_instant(at: int) -> datetime:
+    """Convert an instant to an aware datetime in UTC."""
+    return _EPOCH + at * _MILLISECOND
+
+
+def local_date(at: int, zone: str) -> date:
+    """Give the calendar day that a zone has at an instant."""
+    return _local(at, ZoneInfo(zone)).date()
+
+
+def day_start(day: date, zone: str) -> int:
+    """Give the first instant of a local day: midnight, or later if the clocks skip midnight."""
+    info = ZoneInfo(zone)
+    midnight = datetime(day.year, day.month, day.day, tzinfo=info)
+    start = _read(midnight, info)
+    if _shows(start, midnight, info):
+        return start
+    # The clocks jumped over midnight: the day begins at the jump, which lies between the two
+    # instants that the skipped time may mean.
+    return _jump(_read(midnight, info, fold=1), start, info)
+
+
+def _shows(at: int, moment: datetime, info: ZoneInfo) -> bool:
+    """Tell whether the local clocks show a time at an instant."""
+    return _local(at, info).replace(tzinfo=None) == moment.replace(tzinfo=None)
+
+
+def _jump(low: int, high: int, info: ZoneInfo) -> int:
+    """Find the clock change between two instants: the first instant with the new offset."""
+    before = _offset(low, info)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _offset(middle, info) == before:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _offset(at: int, info: ZoneInfo) -> timedelta | None:
+    """Give the offset of a zone at an instant."""
+    return _local(at, info).utcoffset()
+
+
+def local_instant(moment: datetime, zone: str) -> int:
+    """Convert a naive local time; raise ValueError if a clock change skips or repeats it."""
+    info = ZoneInfo(zone)
+    first = _read(moment, info)
+    second = _read(moment, info, fold=1)
+    if first == second:
+        return first
+    verb = "repeats"
+    if first > second:
+        verb = "skips"
+    raise ValueError(
+        f"a clock change in {zone} {verb} it; write it with an offset: "
+        f"{_readings(first, second, info)}"
+    )
+
+
+def _readings(first: int, second: int, info: ZoneInfo) -> str:
+    """Write the two instants that a local time may mean, each with its offset."""
+    earlier, later = sorted((first, second))
+    return f"{_local(earlier, info).isoformat()} or {_local(later, info).isoformat()}"
+
+
+def _read(moment: datetime, info: ZoneInfo, *, fold: int = 0) -> int:
+    """Read a local time; `fold` 1 is the second reading of a time that a clock change repeats."""
+    return to_instant(moment.replace(tzinfo=info, fold=fold))
+
+
+def _local(at: int, info: ZoneInfo) -> datetime:
+    """Convert an instant to an aware local time."""
+    return from_instant(at).astimezone(info)
