@@ -39,14 +39,22 @@ class ConnectionState:
 
     #: the server does not cut days at local midnight, so that each day is a query of its own
     separate_days: bool = False
-    #: the ids of all users, for a query that must name its users
-    all_users: tuple[str, ...] = ()
+    #: the ids of all users, for a query that must name its users; None: not looked up
+    all_users: tuple[str, ...] | None = None
     #: seconds that a query job may take
     query_job_timeout: float = 900.0
     #: how much the server returns in one response
     bound: Bound = field(default_factory=Bound)
     #: chunks that were fetched in pieces
     chunks_split: int = 0
+    #: reports what changes how the connection is queried
+    say: Callable[[str], None] = lambda _: None
+
+    def separate_the_days(self, error: RejectedError) -> None:
+        """Query each day on its own from now on; say so once."""
+        if not self.separate_days:
+            self.separate_days = True
+            self.say(f"from now on each day is a query of its own, because of this: {error}")
 
 
 @dataclass(slots=True, frozen=True)
@@ -180,15 +188,29 @@ def fetch_interval(
         for start, end in pairwise(grid.edges(interval)):
             add_response(facts, (yield from query_interval(Interval(start, end), True)))
         return
+    off_grid = yield from _add_interval(grid, interval, facts, query_interval)
+    # One odd response may be an accident of a gateway. Only the same query shows that it is not.
+    if off_grid:
+        off_grid = yield from _add_interval(grid, interval, facts, query_interval)
+    if off_grid:
+        state.separate_the_days(off_grid)
+        yield from fetch_interval(grid, interval, state, facts, query_interval)
+
+
+def _add_interval(
+    grid: Grid, interval: Interval, facts: Accumulator, query_interval: QueryInterval
+) -> Generator[Request | Wait, Any, RejectedError | None]:
+    """Fetch an interval with one query; give the error if its days are off the grid.
+
+    The vendor does not document how it cuts the days of a clock change, so its buckets are checked.
+    """
     try:
         add_response(facts, (yield from query_interval(interval, False)))
     except RejectedError as error:
-        # The vendor does not document how it cuts the days of a clock change. So its buckets are
-        # checked, and if they are off the grid, this and all further days are queries of their own.
-        if grid.granularity is not Granularity.P1D or error.code != OFF_GRID:
-            raise
-        state.separate_days = True
-        yield from fetch_interval(grid, interval, state, facts, query_interval)
+        if grid.granularity is Granularity.P1D and error.code == OFF_GRID:
+            return error
+        raise
+    return None
 
 
 def one_bucket_per_query(grid: Grid, state: ConnectionState) -> bool:

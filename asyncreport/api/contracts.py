@@ -31,10 +31,19 @@ def steps(
         return
     yield from _conversations(query, chunk, facts, state, closing)
     if query.occupancy:
-        users = chunk.users
-        if users is None:
-            users = state.all_users
+        users = _named_users(chunk, state)
         yield from user_aggregates.steps(query, chunk.interval, users, facts, state)
+
+
+def _named_users(chunk: Chunk, state: ConnectionState) -> tuple[str, ...]:
+    """List the users of a chunk, for a query that must name them."""
+    users = chunk.users
+    if users is None:
+        users = state.all_users
+    # A mistake of the caller. Without an error, the rows of everyone would have no occupancy.
+    if users is None:
+        raise ValueError("the ids of all users were not looked up")
+    return users
 
 
 def _conversations(

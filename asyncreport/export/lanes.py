@@ -92,7 +92,11 @@ class Connections:
         opened.order.remove(lane)
         opened.order.append(lane)
         fact = f"client {opened.clients[lane]} {_failure(error)}"
-        self._say(f"warning: {name}: {fact}; the other clients are used instead: {error}")
+        self.warn(name, f"{fact}; the other clients are used instead: {error}")
+
+    def warn(self, name: str, message: str) -> None:
+        """Print a warning about a connection."""
+        self._say(f"warning: {name}: {message}")
 
     async def _opened(self, name: str) -> _Opened:
         """Give an open connection; open it if this is its first use."""

@@ -85,7 +85,10 @@ class Pull:
         )
 
     async def _new_state(self, name: str, plan: Plan) -> ConnectionState:
-        state = ConnectionState(query_job_timeout=self.job.limits.give_up_after)
+        state = ConnectionState(
+            query_job_timeout=self.job.limits.give_up_after,
+            say=partial(self.connections.warn, name),
+        )
         self.connection_states.append(state)
         if self.job.query.occupancy and any(chunk.users is None for chunk in plan.chunks):
             # The query for routing statuses cannot ask for everyone without their ids.

@@ -147,7 +147,10 @@ async def _run_workers(
 async def _connection_state(comparison: _Comparison, connections: Connections) -> ConnectionState:
     """Make what the requests of a connection share."""
     job = comparison.job
-    state = ConnectionState(query_job_timeout=job.limits.give_up_after)
+    state = ConnectionState(
+        query_job_timeout=job.limits.give_up_after,
+        say=partial(connections.warn, comparison.name),
+    )
     if job.query.occupancy and comparison.users is None:
         # The query for routing statuses must list its users.
         ask = partial(connections.ask, comparison.name)

@@ -357,22 +357,37 @@ def test_days_are_one_query_as_long_as_the_server_cuts_them_at_local_midnight() 
     ]
 
 
-def test_after_the_first_mismatch_each_day_is_a_query_of_its_own() -> None:
-    """Later chunks of the connection do not try again; the wrong response is dropped."""
-    query, learned = Query(grid=Grid(Granularity.P1D, "Europe/Dublin")), ConnectionState()
-    interval = span("2026-03-28T00:00Z", "2026-03-30T23:00Z")
+DUBLIN = Query(grid=Grid(Granularity.P1D, "Europe/Dublin"))
+CLOCK_CHANGE = span("2026-03-28T00:00Z", "2026-03-30T23:00Z")
+OFF_GRID = results(
+    (
+        {"userId": ANNA},
+        [
+            ("2026-03-28T00:00:00.000Z/2026-03-29T00:00:00.000Z", 1),
+            ("2026-03-29T00:00:00.000Z/2026-03-30T00:00:00.000Z", 9),
+        ],
+    )
+)
+
+
+def test_one_response_off_the_grid_is_requested_again_and_changes_nothing() -> None:
+    messages: list[str] = []
+    learned = ConnectionState(say=messages.append)
+    responses = iter([OFF_GRID, b"{}"])
+    asked, rows = ask(DUBLIN, CLOCK_CHANGE, (ANNA,), lambda _: next(responses), learned)
+    assert asked[0] == asked[1]
+    assert (len(asked), rows, learned.separate_days, messages) == (2, {}, False, [])
+
+
+def test_after_two_mismatches_of_one_query_each_day_is_a_query_of_its_own() -> None:
+    """Later chunks of the connection do not try again; the wrong responses are dropped."""
+    messages: list[str] = []
+    learned = ConnectionState(say=messages.append)
+    query, interval = DUBLIN, CLOCK_CHANGE
 
     def reply(body: dict[str, Any]) -> bytes:
         if "granularity" in body:
-            return results(
-                (
-                    {"userId": ANNA},
-                    [
-                        ("2026-03-28T00:00:00.000Z/2026-03-29T00:00:00.000Z", 1),
-                        ("2026-03-29T00:00:00.000Z/2026-03-30T00:00:00.000Z", 9),
-                    ],
-                )
-            )
+            return OFF_GRID
         return results(({"userId": ANNA}, [(body["interval"], 2)]))
 
     asked, rows = ask(query, interval, (ANNA,), reply, learned)
@@ -381,9 +396,15 @@ def test_after_the_first_mismatch_each_day_is_a_query_of_its_own() -> None:
         "2026-03-29T00:00:00.000Z/2026-03-29T23:00:00.000Z",
         "2026-03-29T23:00:00.000Z/2026-03-30T23:00:00.000Z",
     ]
-    assert [one["interval"] for one in asked[1:]] == days
+    assert asked[0] == asked[1]
+    assert [one["interval"] for one in asked[2:]] == days
     assert [row["handled_count"] for row in rows[ANNA]] == [2, 2, 2]
     assert len(ask(query, interval, (ANNA,), reply, learned)[0]) == 3
+    (message,) = messages
+    assert message.startswith(
+        "from now on each day is a query of its own, because of this: "
+        "the response has a bucket '2026-03-29T00:00:00.000Z/2026-03-30T00:00:00.000Z'"
+    )
 
 
 @pytest.mark.parametrize(

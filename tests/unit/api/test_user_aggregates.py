@@ -33,7 +33,7 @@ def ask(
     handled: bytes = b"{}",
     users: tuple[str, ...] | None = ("anna",),
     granularity: Granularity = Granularity.PT30M,
-    everyone: tuple[str, ...] = (),
+    everyone: tuple[str, ...] | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str | None, list[dict[str, object]]]]:
     """Run a chunk with occupancy; return the bodies of the user queries and the rows."""
     query = Query(grid=Grid(granularity, "UTC"), occupancy=True)
@@ -263,3 +263,9 @@ def test_occupancy_has_four_places_half_up(interacting: int, communicating: int,
         else None
     )
     assert occupancy(interacting, communicating, idle) == exact
+
+
+def test_a_chunk_of_everyone_without_the_ids_of_all_users_is_an_error() -> None:
+    """Otherwise its rows would silently have no occupancy."""
+    with pytest.raises(ValueError, match="the ids of all users were not looked up"):
+        ask(lambda _: b"{}", users=None)
