@@ -1,4 +1,4 @@
-"""The emulator as its own process: its sockets, its control channel, and how it goes."""
+"""The emulator as a process of its own: its sockets, its control channel, and its end."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class Caller:
         connection = http.client.HTTPConnection(self._at, timeout=timeout)
         try:
             connection.request(method, path, body, headers)
-            with connection.getresponse() as answer:
-                return answer.status, answer.headers, answer.read()
+            with connection.getresponse() as response:
+                return response.status, response.headers, response.read()
         finally:
             connection.close()
 
@@ -111,17 +111,17 @@ def test_a_query_over_the_wire_adds_up_to_the_truth(emulator: Handle) -> None:
 
 
 def test_the_truth_is_what_the_world_emits(emulator: Handle) -> None:
-    told = emulator.truth(MONDAY, MONDAY + DAY)
+    reported = emulator.truth(MONDAY, MONDAY + DAY)
     own = list(World(5).truth(MONDAY, MONDAY + DAY))
-    assert [(e["at"], e["metric"], e["value"]) for e in told] == [
+    assert [(e["at"], e["metric"], e["value"]) for e in reported] == [
         (e.at, e.metric, e.value) for e in own
     ]
 
 
-def test_the_statuses_are_what_the_world_lays_over_the_work(emulator: Handle) -> None:
-    told = emulator.statuses(MONDAY, MONDAY + DAY)
-    assert told == [span._asdict() for span in World(5).statuses(MONDAY, MONDAY + DAY)]
-    assert told
+def test_the_statuses_are_those_of_the_world(emulator: Handle) -> None:
+    reported = emulator.statuses(MONDAY, MONDAY + DAY)
+    assert reported == [span._asdict() for span in World(5).statuses(MONDAY, MONDAY + DAY)]
+    assert reported
 
 
 def test_a_query_job_is_seen_until_it_is_deleted_and_its_dates_are_of_today(
@@ -136,7 +136,7 @@ def test_a_query_job_is_seen_until_it_is_deleted_and_its_dates_are_of_today(
     assert (status_code, body, emulator.jobs()) == (204, b"", [])
 
 
-def test_members_change_by_order(emulator: Handle) -> None:
+def test_members_can_be_replaced(emulator: Handle) -> None:
     call, users = Caller(emulator), [World(5).people[k].id for k in (3, 1)]
     team = json.loads(call("GET", "/api/v2/teams")[2])["entities"][0]["id"]
     emulator.members("team", team, users)
@@ -146,7 +146,7 @@ def test_members_change_by_order(emulator: Handle) -> None:
         emulator.members("team", "nobody", users)
 
 
-def test_a_cursor_survives_a_url(emulator: Handle) -> None:
+def test_a_cursor_works_in_a_url(emulator: Handle) -> None:
     with emulator_process(agents=5, most_per_page=1) as small:
         call = Caller(small)
         page, seen = json.loads(call("GET", "/api/v2/teams?pageSize=100")[2]), []
@@ -157,7 +157,7 @@ def test_a_cursor_survives_a_url(emulator: Handle) -> None:
     assert [team["id"] for team in [*seen, *page["entities"]]] == [team["id"] for team in whole]
 
 
-def test_the_log_tells_what_was_asked_and_shows_no_token(emulator: Handle) -> None:
+def test_the_log_describes_requests_without_their_token(emulator: Handle) -> None:
     users = sorted(person.id for person in World(5).people[:2])
     Caller(emulator)("POST", AGGREGATES, _query(users))
     seen = emulator.log()[-1]
@@ -182,7 +182,7 @@ def test_the_log_tells_what_was_asked_and_shows_no_token(emulator: Handle) -> No
         ({"hang": True}, TimeoutError),
     ],
 )
-def test_an_answer_breaks_the_way_the_script_says(
+def test_a_response_breaks_as_the_script_says(
     emulator: Handle, do: dict[str, Any], error: type[Exception]
 ) -> None:
     call = Caller(emulator)
@@ -193,14 +193,14 @@ def test_an_answer_breaks_the_way_the_script_says(
     assert (seen["fault"], seen["status"]) == (do, None)
 
 
-def test_a_dripping_answer_arrives_whole(emulator: Handle) -> None:
+def test_a_slow_response_arrives_whole(emulator: Handle) -> None:
     call = Caller(emulator)
     whole = call("GET", "/api/v2/users")[2]
     emulator.faults([{"do": {"drip": 0.001}}])
     assert call("GET", "/api/v2/users")[2] == whole
 
 
-def test_a_scripted_status_goes_out_with_its_headers(emulator: Handle) -> None:
+def test_a_scripted_status_has_its_headers(emulator: Handle) -> None:
     call = Caller(emulator)
     emulator.faults([{"match": {"times": 1}, "do": {"status": 503, "retry_after": 7}}])
     status, headers, _ = call("GET", "/api/v2/users")
@@ -215,12 +215,12 @@ def test_faults_may_end_tokens(emulator: Handle) -> None:
         assert call("GET", "/api/v2/users")[0] == 401
 
 
-def test_a_script_that_is_none_is_refused(emulator: Handle) -> None:
+def test_an_invalid_script_is_refused(emulator: Handle) -> None:
     with pytest.raises(HTTPError, match="400"):
         emulator.faults([{"do": {"explode": True}}])
 
 
-def test_held_answers_wait_for_their_release(emulator: Handle) -> None:
+def test_held_responses_wait_for_their_release(emulator: Handle) -> None:
     call = Caller(emulator)
     before = sum(seen["path"].startswith("/api/") for seen in emulator.log())
     emulator.hold()
@@ -232,18 +232,18 @@ def test_held_answers_wait_for_their_release(emulator: Handle) -> None:
         assert [future.result()[0] for future in waiting] == [200, 200, 200]
 
 
-def test_the_same_process_starts_again_with_the_same_answers(emulator: Handle) -> None:
+def test_another_process_gives_the_same_responses(emulator: Handle) -> None:
     path = "/api/v2/users?state=any"
     with emulator_process(agents=5) as again:
         assert Caller(again)("GET", path)[2] == Caller(emulator)("GET", path)[2]
 
 
-def test_options_that_do_not_exist_are_said_at_once() -> None:
+def test_an_unknown_option_is_an_error_at_once() -> None:
     with pytest.raises(RuntimeError, match="did not start"), emulator_process(speed="ludicrous"):
         pass
 
 
-def test_it_goes_while_answers_are_held() -> None:
+def test_the_process_ends_also_if_responses_are_held() -> None:
     with ThreadPoolExecutor() as pool, emulator_process(agents=1) as emulator:
         call = Caller(emulator)
         emulator.hold()
@@ -264,7 +264,7 @@ def test_it_listens_on_loopback_only() -> None:
         assert emulator.url.startswith("http://127.0.0.1:")
 
 
-def test_a_taken_port_is_an_oserror_and_serving_ends_with_its_task() -> None:
+def test_a_port_in_use_is_an_oserror_and_serving_ends_with_its_task() -> None:
     async def main() -> str:
         up: asyncio.Future[Emulator] = asyncio.get_running_loop().create_future()
         serving = asyncio.ensure_future(serve(World(1), up=up.set_result))
@@ -283,9 +283,9 @@ def test_a_taken_port_is_an_oserror_and_serving_ends_with_its_task() -> None:
 
 
 @pytest.mark.parametrize("query", ["start=yesterday&end=today", "start=2023-10-01T00:00:00Z"])
-def test_a_truth_of_no_interval_is_a_400(emulator: Handle, query: str) -> None:
+def test_a_truth_without_a_valid_interval_is_a_400(emulator: Handle, query: str) -> None:
     assert Caller(emulator)("GET", f"/emulator/truth?{query}")[0] == 400
 
 
-def test_waiting_for_what_does_not_come_ends(emulator: Handle) -> None:
+def test_waiting_for_requests_ends_after_the_timeout(emulator: Handle) -> None:
     assert Caller(emulator)("GET", "/emulator/wait?requests=1000000&timeout=0.01")[0] == 408

@@ -1,4 +1,4 @@
-"""The answer to a conversation aggregates query: its form by the letter, its numbers against the raw emissions."""
+"""The response to a conversation aggregates query: its form, and its numbers."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ FIELDS = {
 Totals = dict[tuple[tuple[tuple[str, str], ...], str, str], list[int]]
 
 
-class Told(World):
-    """A world that did just what it is told."""
+class Fixed(World):
+    """A world with exactly the given sessions."""
 
     def __init__(self, *sessions: Session) -> None:
         super().__init__(1)
-        self._told = sessions
+        self._given = sessions
 
     def sessions(self, *_: object) -> Any:
-        return iter(self._told)
+        return iter(self._given)
 
 
 def _ask(
@@ -58,11 +58,11 @@ def _ask(
     return write(query, groups)
 
 
-def _read(*answers: dict[str, Any]) -> Totals:
-    """Add up answers as a client must."""
+def _read(*responses: dict[str, Any]) -> Totals:
+    """Add up responses as a client must."""
     totals: Totals = {}
-    for answer in answers:
-        for container in answer.get("results", []):
+    for response in responses:
+        for container in response.get("results", []):
             group = tuple(sorted(container["group"].items()))
             for entry in container["data"]:
                 for metric in entry["metrics"]:
@@ -89,7 +89,7 @@ def _merge(totals: Totals, key: tuple[Any, str, str], new: list[int]) -> None:
 def _count(
     emissions: Iterable[Emission], start: int, step: int, dimensions: Iterable[str]
 ) -> Totals:
-    """Count raw emissions without any of the emulator's code."""
+    """Count emissions without the emulator's code."""
     totals: Totals = {}
     for emission in emissions:
         if emission.metric in METRICS:
@@ -117,8 +117,8 @@ def _session(
     )
 
 
-def test_an_answer_has_the_vendors_form_to_the_letter() -> None:
-    world = Told(
+def test_a_response_has_exactly_the_vendors_form() -> None:
+    world = Fixed(
         _session(
             "ada",
             "q1",
@@ -138,7 +138,7 @@ def test_an_answer_has_the_vendors_form_to_the_letter() -> None:
         ),
         _session("ada", None, (MONDAY + 2 * HOUR, "tHandle", 8), (MONDAY - 1, "tHandle", 9)),
     )
-    answer = _ask(
+    response = _ask(
         world,
         MONDAY,
         MONDAY + 2 * HOUR,
@@ -149,7 +149,7 @@ def test_an_answer_has_the_vendors_form_to_the_letter() -> None:
         "2023-10-02T00:00:00.000Z/2023-10-02T01:00:00.000Z",
         "2023-10-02T01:00:00.000Z/2023-10-02T02:00:00.000Z",
     )
-    assert sorted(answer["results"], key=lambda container: len(container["group"])) == [
+    assert sorted(response["results"], key=lambda container: len(container["group"])) == [
         {
             "group": {"mediaType": "chat", "queueId": "q1"},
             "data": [
@@ -190,11 +190,11 @@ def test_an_answer_has_the_vendors_form_to_the_letter() -> None:
             ],
         },
     ]
-    assert type(answer["results"][0]["data"][0]["metrics"][0]["stats"].get("sum", 1.0)) is float
+    assert type(response["results"][0]["data"][0]["metrics"][0]["stats"].get("sum", 1.0)) is float
 
 
-def test_nothing_found_comes_in_both_forms() -> None:
-    world = Told()
+def test_an_empty_result_comes_in_both_forms() -> None:
+    world = Fixed()
     assert _ask(world, MONDAY, MONDAY + DAY) in ({}, {"results": []})
     assert _ask(world, MONDAY, MONDAY + DAY) != _ask(world, MONDAY + DAY, MONDAY + 2 * DAY)
 
@@ -206,15 +206,15 @@ def test_nothing_found_comes_in_both_forms() -> None:
     ("granularity", "step"),
     [("PT15M", 15 * MINUTE), ("PT30M", 30 * MINUTE), ("PT1H", HOUR), ("P1D", DAY)],
 )
-def test_an_answer_adds_up_to_the_raw_emissions(
+def test_a_response_adds_up_to_the_emissions(
     dimensions: list[str], granularity: str, step: int
 ) -> None:
-    answer = _ask(WORLD, MONDAY, MONDAY + 3 * DAY, granularity=granularity, groupBy=dimensions)
+    response = _ask(WORLD, MONDAY, MONDAY + 3 * DAY, granularity=granularity, groupBy=dimensions)
     truth = WORLD.truth(MONDAY, MONDAY + 3 * DAY)
-    assert _read(answer) == _count(truth, MONDAY, step, [*dimensions, "mediaType"])
+    assert _read(response) == _count(truth, MONDAY, step, [*dimensions, "mediaType"])
 
 
-def test_asking_by_the_day_or_by_user_gives_what_asking_at_once_gives() -> None:
+def test_queries_by_day_or_by_user_add_up_to_one_query() -> None:
     given: dict[str, Any] = {"granularity": "PT30M", "groupBy": ["userId"]}
     users = {
         "type": "or",
@@ -234,13 +234,13 @@ def test_asking_by_the_day_or_by_user_gives_what_asking_at_once_gives() -> None:
     assert _read(*singly) == whole
 
 
-def test_a_local_day_of_25_hours_holds_its_25_hours() -> None:
+def test_a_local_day_of_25_hours_contains_25_hours() -> None:
     start, end = parse_iso("2023-10-28T23:00Z"), parse_iso("2023-10-30T00:00Z")
-    answer = _ask(WORLD, start, end, granularity="P1D", timeZone="Europe/Dublin")
-    assert _read(answer) == _count(WORLD.truth(start, end), start, 25 * HOUR, ["mediaType"])
+    response = _ask(WORLD, start, end, granularity="P1D", timeZone="Europe/Dublin")
+    assert _read(response) == _count(WORLD.truth(start, end), start, 25 * HOUR, ["mediaType"])
 
 
-def test_filters_narrow_the_numbers_and_not_only_the_groups() -> None:
+def test_filters_change_the_numbers_and_not_only_the_groups() -> None:
     filter_ = {
         "type": "and",
         "predicates": [
@@ -248,17 +248,17 @@ def test_filters_narrow_the_numbers_and_not_only_the_groups() -> None:
             {"dimension": "direction", "value": "outbound"},
         ],
     }
-    answer = _ask(WORLD, MONDAY, MONDAY + DAY, filter=filter_)
+    response = _ask(WORLD, MONDAY, MONDAY + DAY, filter=filter_)
     kept = [
         e
         for e in WORLD.truth(MONDAY, MONDAY + DAY)
         if (e.media_type, e.direction) == ("voice", "outbound")
     ]
     assert kept
-    assert _read(answer) == _count(kept, MONDAY, DAY, ["mediaType"])
+    assert _read(response) == _count(kept, MONDAY, DAY, ["mediaType"])
 
 
-def test_two_users_at_once_match_nothing() -> None:
+def test_a_filter_for_two_users_with_and_matches_nothing() -> None:
     filter_ = {
         "type": "and",
         "predicates": [{"dimension": "userId", "value": person.id} for person in WORLD.people[:2]],
@@ -266,37 +266,37 @@ def test_two_users_at_once_match_nothing() -> None:
     assert not _ask(WORLD, MONDAY, MONDAY + DAY, filter=filter_).get("results")
 
 
-def test_groups_come_in_an_order_that_is_fixed_but_not_sorted() -> None:
+def test_the_order_of_groups_is_fixed_but_not_sorted() -> None:
     first, again = (_ask(World(12), MONDAY, MONDAY + DAY, groupBy=["userId"]) for _ in range(2))
     users = [container["group"].get("userId", "") for container in first["results"]]
     assert first == again
     assert users != sorted(users)
 
 
-def test_some_groups_come_in_pieces_that_a_client_must_add_up() -> None:
-    answer = _ask(WORLD, MONDAY, MONDAY + 3 * DAY, granularity="PT30M", groupBy=["userId"])
+def test_some_groups_are_split_and_a_client_must_add_them_up() -> None:
+    response = _ask(WORLD, MONDAY, MONDAY + 3 * DAY, granularity="PT30M", groupBy=["userId"])
     containers: dict[str, int] = defaultdict(int)
-    for container in answer["results"]:
+    for container in response["results"]:
         containers[json.dumps(container["group"], sort_keys=True)] += 1
     twice = [
-        c for c in answer["results"] if len({e["interval"] for e in c["data"]}) < len(c["data"])
+        c for c in response["results"] if len({e["interval"] for e in c["data"]}) < len(c["data"])
     ]
     assert set(containers.values()) == {1, 2}
     assert twice
 
 
-def test_a_dimension_the_world_does_not_know_is_absent() -> None:
-    answer = _ask(WORLD, MONDAY, MONDAY + DAY, groupBy=["stationId"])
-    assert all(set(container["group"]) == {"mediaType"} for container in answer["results"])
+def test_an_unknown_dimension_is_absent() -> None:
+    response = _ask(WORLD, MONDAY, MONDAY + DAY, groupBy=["stationId"])
+    assert all(set(container["group"]) == {"mediaType"} for container in response["results"])
 
 
 def test_messages_have_a_type_and_calls_have_none() -> None:
-    answer = _ask(WORLD, MONDAY, MONDAY + 7 * DAY, groupBy=["messageType"])
-    groups = [container["group"] for container in answer["results"]]
+    response = _ask(WORLD, MONDAY, MONDAY + 7 * DAY, groupBy=["messageType"])
+    groups = [container["group"] for container in response["results"]]
     assert all(("messageType" in group) == (group["mediaType"] == "message") for group in groups)
 
 
-def test_an_answer_of_too_many_rows_is_refused() -> None:
+def test_a_response_with_too_many_rows_is_refused() -> None:
     given: dict[str, Any] = {"groupBy": ["userId"], "granularity": "PT1H"}
     found = _read(_ask(WORLD, MONDAY, MONDAY + DAY, **given))
     rows = len({(group, bucket) for group, bucket, _ in found})

@@ -1,4 +1,4 @@
-"""The API without its socket: tokens, rate, routes, errors, by the letter of the facts page."""
+"""The API without its socket: tokens, rate limit, routes, errors."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def _fetch(
     )
 
 
-def _json(answer: Response) -> Any:
-    assert answer.headers["content-type"] == "application/json"
-    return json.loads(answer.body)
+def _json(response: Response) -> Any:
+    assert response.headers["content-type"] == "application/json"
+    return json.loads(response.body)
 
 
 class Caller:
-    """A client with a token of its own."""
+    """A client with its own token."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
@@ -71,7 +71,7 @@ def _caller(**options: Any) -> Caller:
     return Caller(Cloud(WORLD, Options(**options)))
 
 
-def test_a_token_is_handed_out_in_the_vendors_form() -> None:
+def test_a_token_response_has_the_vendors_form() -> None:
     token = _json(_fetch(Cloud(WORLD, Options(token_life=1200))))
     assert set(token) == {"access_token", "token_type", "expires_in"}
     assert (token["token_type"], token["expires_in"]) == ("bearer", 1200)
@@ -86,12 +86,12 @@ def test_a_token_is_handed_out_in_the_vendors_form() -> None:
         ({"authorization": "Basic ???"}, 400, "invalid_client", "client not found: "),
     ],
 )
-def test_a_refused_client_gets_the_token_endpoints_own_form(
+def test_a_refused_client_gets_the_error_form_of_the_token_endpoint(
     headers: dict[str, str], status: int, error: str, description: str
 ) -> None:
-    answer = _fetch(Cloud(WORLD), headers=headers)
-    assert answer.status == status
-    assert _json(answer) == {
+    response = _fetch(Cloud(WORLD), headers=headers)
+    assert response.status == status
+    assert _json(response) == {
         "error": error,
         "description": description,
         "error_description": description,
@@ -102,7 +102,7 @@ def _form(**given: str) -> bytes:
     return urlencode({"grant_type": "client_credentials", **given}).encode()
 
 
-def test_credentials_may_stand_in_the_form_as_the_entities_contract_has_them() -> None:
+def test_credentials_may_be_in_the_form_as_in_the_entities_contract() -> None:
     body = _form(client_id=CLIENT_ID, client_secret=CLIENT_SECRET, scope="api:query")
     token = _json(_fetch(Cloud(WORLD), headers={}, body=body))
     assert token["token_type"] == "bearer"
@@ -116,11 +116,11 @@ def test_credentials_may_stand_in_the_form_as_the_entities_contract_has_them() -
         (_form(client_id=CLIENT_ID), 401, "authentication failed"),
     ],
 )
-def test_credentials_in_the_form_are_refused_in_the_same_words(
+def test_wrong_credentials_in_the_form_get_the_same_errors(
     form: bytes, status: int, description: str
 ) -> None:
-    answer = _fetch(Cloud(WORLD), headers={}, body=form)
-    assert (answer.status, _json(answer)["error"], _json(answer)["error_description"]) == (
+    response = _fetch(Cloud(WORLD), headers={}, body=form)
+    assert (response.status, _json(response)["error"], _json(response)["error_description"]) == (
         status,
         "invalid_client",
         description,
@@ -128,8 +128,8 @@ def test_credentials_in_the_form_are_refused_in_the_same_words(
 
 
 def test_another_grant_is_refused() -> None:
-    answer = _fetch(Cloud(WORLD), body=b"grant_type=password")
-    assert (answer.status, _json(answer)["error"]) == (400, "unsupported_grant_type")
+    response = _fetch(Cloud(WORLD), body=b"grant_type=password")
+    assert (response.status, _json(response)["error"]) == (400, "unsupported_grant_type")
 
 
 def test_the_token_endpoint_throttles_with_a_400() -> None:
@@ -141,12 +141,12 @@ def test_the_token_endpoint_throttles_with_a_400() -> None:
     assert _fetch(cloud, 120.0).status == 200
 
 
-def test_a_request_without_token_is_told_so() -> None:
+def test_a_request_without_a_token_is_a_401() -> None:
     for headers in ({}, _basic(), {"authorization": "Bearer "}):
-        answer = Cloud(WORLD).respond(
+        response = Cloud(WORLD).respond(
             Request(method="GET", path="/api/v2/users", headers=headers), 0.0
         )
-        assert (answer.status, _json(answer)["code"]) == (401, "authentication.required")
+        assert (response.status, _json(response)["code"]) == (401, "authentication.required")
 
 
 def test_a_token_ends_by_time_by_revocation_and_by_expiry() -> None:
@@ -163,17 +163,19 @@ def test_a_token_ends_by_time_by_revocation_and_by_expiry() -> None:
         call = _caller()
         assert call("GET", "/api/v2/tokens/me").status == 200
         end(call)
-        answer = call("GET", "/api/v2/users")
-        assert (answer.status, _json(answer)["code"]) == (401, "bad.credentials")
+        response = call("GET", "/api/v2/users")
+        assert (response.status, _json(response)["code"]) == (401, "bad.credentials")
         assert Caller(call.cloud)("GET", "/api/v2/users").status == 200
 
 
-def test_an_error_has_the_vendors_form_and_bears_the_correlation_id() -> None:
-    answer = _caller()("POST", AGGREGATES, body=json.dumps(QUERY | {"granularity": "1h"}).encode())
-    assert answer.status == 400
-    correlation_id = answer.headers["inin-correlation-id"]
+def test_an_error_has_the_vendors_form_with_the_correlation_id() -> None:
+    response = _caller()(
+        "POST", AGGREGATES, body=json.dumps(QUERY | {"granularity": "1h"}).encode()
+    )
+    assert response.status == 400
+    correlation_id = response.headers["inin-correlation-id"]
     assert str(UUID(correlation_id)) == correlation_id
-    assert _json(answer) == {
+    assert _json(response) == {
         "message": "The value [1h] of granularity is not an ISO-8601 period",
         "code": "bad.request",
         "status": 400,
@@ -190,18 +192,18 @@ def test_one_request_too_many_is_the_429_of_the_vendor() -> None:
     counts = [
         call("GET", "/api/v2/users", now=now).headers["inin-ratelimit-count"] for now in (1.0, 2.5)
     ]
-    answer = call("GET", "/api/v2/users", now=21.0)
+    response = call("GET", "/api/v2/users", now=21.0)
     assert counts == ["1", "2"]
     assert (
-        answer.status,
-        answer.headers["retry-after"],
-        answer.headers["inin-ratelimit-allowed"],
+        response.status,
+        response.headers["retry-after"],
+        response.headers["inin-ratelimit-allowed"],
     ) == (429, "42", "2")
-    assert _json(answer) == {
+    assert _json(response) == {
         "message": "Rate limit exceeded the maximum. Retry the request in [42] seconds",
         "code": "too.many.requests.retry.after",
         "status": 429,
-        "contextId": answer.headers["inin-correlation-id"],
+        "contextId": response.headers["inin-correlation-id"],
         "details": [],
         "errors": [],
     }
@@ -224,10 +226,10 @@ def test_every_request_of_a_token_counts_and_each_token_has_its_own_limit() -> N
 
 def test_without_a_limit_there_are_no_rate_headers() -> None:
     call = _caller(requests_per_minute=0)
-    answers = [call("GET", "/api/v2/tokens/me") for _ in range(400)]
-    assert {answer.status for answer in answers} == {200}
+    responses = [call("GET", "/api/v2/tokens/me") for _ in range(400)]
+    assert {response.status for response in responses} == {200}
     assert not any(
-        name.startswith("inin-ratelimit") for answer in answers for name in answer.headers
+        name.startswith("inin-ratelimit") for response in responses for name in response.headers
     )
 
 
@@ -243,45 +245,45 @@ def test_without_a_limit_there_are_no_rate_headers() -> None:
     ],
 )
 def test_an_unknown_path_is_a_404_in_the_vendors_form(path: str) -> None:
-    answer = _caller()("GET", path)
-    assert (answer.status, _json(answer)["code"]) == (404, "not.found")
+    response = _caller()("GET", path)
+    assert (response.status, _json(response)["code"]) == (404, "not.found")
 
 
-def test_a_query_that_is_not_sent_as_json_is_a_415() -> None:
-    answer = _caller()(
+def test_a_query_with_another_content_type_is_a_415() -> None:
+    response = _caller()(
         "POST", AGGREGATES, body=json.dumps(QUERY).encode(), content_type="text/plain"
     )
-    assert (answer.status, _json(answer)["code"]) == (415, "unsupported.media.type")
+    assert (response.status, _json(response)["code"]) == (415, "unsupported.media.type")
 
 
 def test_a_missing_permission_is_named() -> None:
     call = _caller(denied=("analytics:conversationAggregate:view",))
-    answer = call("POST", AGGREGATES, body=json.dumps(QUERY).encode())
-    body = _json(answer)
-    assert (answer.status, body["code"]) == (403, "missing.permissions")
+    response = call("POST", AGGREGATES, body=json.dumps(QUERY).encode())
+    body = _json(response)
+    assert (response.status, body["code"]) == (403, "missing.permissions")
     assert body["messageParams"] == {"permissions": "analytics:conversationAggregate:view"}
     assert call("GET", "/api/v2/users").status == 200
 
 
-def test_a_query_is_answered() -> None:
-    answer = _caller()(
+def test_a_query_gets_results() -> None:
+    response = _caller()(
         "POST",
         AGGREGATES,
         body=json.dumps(QUERY).encode(),
         content_type="application/json; charset=utf-8",
     )
-    assert answer.status == 200
-    assert set(_json(answer)["results"][0]) == {"group", "data"}
+    assert response.status == 200
+    assert set(_json(response)["results"][0]) == {"group", "data"}
 
 
-def test_the_options_bound_an_answer() -> None:
-    answer = _caller(max_rows=1)(
+def test_an_option_limits_the_rows_of_a_response() -> None:
+    response = _caller(max_rows=1)(
         "POST", AGGREGATES, body=json.dumps(QUERY | {"groupBy": ["userId"]}).encode()
     )
-    assert (answer.status, _json(answer)["code"]) == (400, "response.entity.too.large")
+    assert (response.status, _json(response)["code"]) == (400, "response.entity.too.large")
 
 
-def test_the_organisation_tells_its_limits_and_who_asks() -> None:
+def test_limits_divisions_and_the_tokens_organisation_are_reported() -> None:
     call = _caller(requests_per_minute=180)
     limits = _json(call("GET", "/api/v2/organizations/limits/namespaces/platform.api"))
     assert {
@@ -295,7 +297,7 @@ def test_the_organisation_tells_its_limits_and_who_asks() -> None:
     assert len(_json(call("GET", "/api/v2/authorization/divisions"))["entities"]) == 2
 
 
-def test_two_clouds_asked_the_same_give_the_same_bytes() -> None:
+def test_two_clouds_give_the_same_bytes_for_the_same_request() -> None:
     first, second = (
         _caller()("POST", AGGREGATES, body=json.dumps(QUERY).encode()) for _ in range(2)
     )
@@ -347,20 +349,20 @@ def test_one_path_speaks_both_contracts() -> None:
         _json(_post(call, AGGREGATES, QUERY | {"groupBy": ["userId"]})),
     )
     counts = [entity["metrics"]["handledCount"]["count"] for entity in entities["entities"]]
-    told = [
+    reported = [
         m["stats"]["count"]
         for c in results["results"]
         for entry in c["data"]
         for m in entry["metrics"]
     ]
-    assert sum(counts) == sum(told) > 0
+    assert sum(counts) == sum(reported) > 0
     assert _post(call, AGGREGATES, QUERY | {"select": []}).status == 400
 
 
 USERS = QUERY | {"groupBy": ["userId"], "metrics": ["tAgentRoutingStatus"]}
 
 
-def test_user_aggregates_are_answered_and_bounded() -> None:
+def test_user_aggregates_get_results_within_limits() -> None:
     assert _json(_post(_caller(), USER_AGGREGATES, USERS))["results"]
     assert (
         _post(
@@ -421,16 +423,16 @@ def test_the_members_of_a_queue_need_any_one_of_four_permissions() -> None:
     )
 
 
-def test_what_needs_no_permission_needs_none() -> None:
+def test_some_calls_need_no_permission() -> None:
     call = _caller(denied=("routing:queue:view", "groups:team:view"))
     for path in ("users", "groups", "authorization/divisions", "tokens/me"):
         assert call("GET", f"/api/v2/{path}").status == 200
 
 
 def test_hidden_divisions_make_smaller_numbers_with_status_200_in_every_contract() -> None:
-    def told(*divisions: str) -> list[float]:
+    def reported(*divisions: str) -> list[float]:
         call = Caller(Cloud(World(30), Options(divisions=divisions)))
-        answers = [
+        responses = [
             _post(call, path, body)
             for path, body in (
                 (AGGREGATES, QUERY),
@@ -438,8 +440,8 @@ def test_hidden_divisions_make_smaller_numbers_with_status_200_in_every_contract
                 (USER_AGGREGATES, USERS),
             )
         ]
-        assert {answer.status for answer in answers} == {200}
-        conversations, entities, users = map(_json, answers)
+        assert {response.status for response in responses} == {200}
+        conversations, entities, users = map(_json, responses)
         return [
             _sum(conversations, "count"),
             sum(
@@ -449,19 +451,22 @@ def test_hidden_divisions_make_smaller_numbers_with_status_200_in_every_contract
             _sum(users, "sum"),
         ]
 
-    home, other, both = told("Home"), told("Nordics & Baltics"), told()
+    home, other, both = reported("Home"), reported("Nordics & Baltics"), reported()
     assert all(home)
     assert all(other)
     assert [one + two for one, two in zip(home, other, strict=True)] == both
 
 
-def _sum(answer: Any, stat: str) -> float:
+def _sum(response: Any, stat: str) -> float:
     return sum(
-        m["stats"][stat] for c in answer["results"] for entry in c["data"] for m in entry["metrics"]
+        m["stats"][stat]
+        for c in response["results"]
+        for entry in c["data"]
+        for m in entry["metrics"]
     )
 
 
-def test_options_that_name_what_there_is_not_are_refused() -> None:
+def test_options_with_unknown_names_are_refused() -> None:
     with pytest.raises(ValueError, match="no division 'Mars'; it has Home"):
         Cloud(WORLD, Options(divisions=("Mars",)))
     with pytest.raises(ValueError, match="no queue 'Mars'"):
@@ -472,7 +477,7 @@ def test_options_that_name_what_there_is_not_are_refused() -> None:
     ("most", "status"), [(len(WORLD.people) * 24 - 1, 504), (len(WORLD.people) * 24, 200)]
 )
 def test_a_query_about_too_many_users_and_buckets_times_out(most: int, status: int) -> None:
-    """Without a filter it is about everyone."""
+    """A query without a filter is about all users."""
     call = _caller(slow_above=most)
     day = {"interval": "2023-10-02T00:00:00.000Z/2023-10-03T00:00:00.000Z", "granularity": "PT1H"}
     assert _post(call, AGGREGATES, QUERY | day).status == status
@@ -503,14 +508,14 @@ def test_a_query_about_too_many_users_and_buckets_times_out(most: int, status: i
     assert _post(call, AGGREGATES, QUERY | day | one).status == 200
 
 
-def test_a_token_endpoint_may_lie_about_the_life_of_a_token() -> None:
+def test_a_token_endpoint_may_report_a_wrong_life_of_a_token() -> None:
     assert (
         _json(_fetch(Cloud(WORLD, Options(token_life=2, token_life_told=86_400))))["expires_in"]
         == 86_400
     )
 
 
-def test_each_client_has_tokens_budgets_and_an_end_of_its_own() -> None:
+def test_each_client_has_its_own_tokens_and_limits_and_can_be_deactivated() -> None:
     cloud = Cloud(WORLD, Options(clients=2, tokens_per_minute=1, requests_per_minute=1))
     (one, two), secrets = zip(*credentials(2), strict=True)
     assert one != two

@@ -25,7 +25,7 @@ def _users(*query: tuple[str, str]) -> dict[str, Any]:
 
 
 def _follow(page: dict[str, Any]) -> list[str]:
-    """Walk from page to page by nextUri alone."""
+    """Go from page to page by nextUri alone."""
     ids = [entity["id"] for entity in page["entities"]]
     while "nextUri" in page:
         link = urlsplit(page["nextUri"])
@@ -34,7 +34,7 @@ def _follow(page: dict[str, Any]) -> list[str]:
     return ids
 
 
-def test_a_page_has_the_vendors_envelope_to_the_letter() -> None:
+def test_a_page_has_exactly_the_vendors_envelope() -> None:
     person = min((p for p in World(3).people), key=lambda p: p.name)
     page = Directory(World(3), Options()).users(
         _ask("/api/v2/users", ("pageSize", "1"), ("pageNumber", "1"), ("state", "any"))
@@ -60,7 +60,7 @@ def test_a_page_has_the_vendors_envelope_to_the_letter() -> None:
     assert entity["division"]["name"] == person.division.name
 
 
-def test_only_the_active_are_listed_unless_asked_for() -> None:
+def test_only_active_users_are_listed_by_default() -> None:
     assert (
         _users()["total"],
         _users(("state", "inactive"))["total"],
@@ -70,20 +70,20 @@ def test_only_the_active_are_listed_unless_asked_for() -> None:
 
 
 @pytest.mark.parametrize("size", ["1", "7", "40", "500"])
-def test_next_links_lead_through_everybody_once(size: str) -> None:
+def test_next_links_lead_through_all_users_once(size: str) -> None:
     ids = _follow(_users(("pageSize", size), ("state", "any")))
     assert sorted(ids) == sorted(person.id for person in WORLD.people)
     assert len(set(ids)) == len(ids)
 
 
-def test_25_come_on_a_page_unless_asked_otherwise_even_when_ids_are_named() -> None:
+def test_a_page_has_25_users_by_default_also_with_ids() -> None:
     ids = [("id", person.id) for person in WORLD.people]
     page = _users(*ids, ("state", "any"))
     assert len(page["entities"]) == 25
     assert sorted(_follow(page)) == sorted(person.id for person in WORLD.people)
 
 
-def test_ids_narrow_and_unknown_ones_are_left_out() -> None:
+def test_ids_limit_the_list_and_unknown_ones_are_left_out() -> None:
     one, two = WORLD.people[:2]
     page = _users(("id", one.id), ("id", two.id), ("id", "nobody"))
     assert {entity["id"] for entity in page["entities"]} == {one.id, two.id}
@@ -109,9 +109,7 @@ def test_a_page_beyond_the_last_is_empty() -> None:
         ((("state", "inactive"), ("pageSize", "500"), ("pageNumber", "21")), "state"),
     ],
 )
-def test_what_the_vendor_does_not_take_is_a_400(
-    query: tuple[tuple[str, str], ...], named: str
-) -> None:
+def test_an_invalid_parameter_is_a_400(query: tuple[tuple[str, str], ...], named: str) -> None:
     with pytest.raises(ApiError) as caught:
         _users(*query)
     assert (caught.value.status, caught.value.params["field"]) == (400, named)
@@ -125,13 +123,13 @@ def test_divisions_are_listed() -> None:
     ]
 
 
-def test_a_smaller_page_than_asked_for_is_one_of_the_options() -> None:
+def test_an_option_makes_pages_smaller() -> None:
     directory = Directory(WORLD, Options(most_per_page=3))
     page = directory.users(_ask("/api/v2/users", ("pageSize", "500")))
     assert (page["pageSize"], len(page["entities"]), page["pageCount"]) == (3, 3, 12)
 
 
-def test_purged_users_are_unknown_to_every_call() -> None:
+def test_purged_users_are_unknown() -> None:
     deleted = next(person for person in WORLD.people if person.state == "deleted")
     purged = Directory(WORLD, Options(purged=True))
     assert (
@@ -151,7 +149,7 @@ def test_purged_users_are_unknown_to_every_call() -> None:
         (Options(denied=("analytics:userAggregate:view",)), [], False),
     ],
 )
-def test_the_client_learns_in_which_divisions_it_has_a_permission(
+def test_the_divisions_with_a_permission_are_reported(
     options: Options, names: list[str], every: bool
 ) -> None:
     directory = Directory(WORLD, options)

@@ -1,4 +1,4 @@
-"""The entities contract: its form by the letter, its numbers against the raw emissions, its pages."""
+"""The entities contract: its form, its numbers and its pages."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _refusal(body: dict[str, Any]) -> ApiError:
 def _truth(
     start: int, step: int, users: set[str] | None = None, span: int = 2 * DAY
 ) -> dict[tuple[str, int], dict[str, dict[str, float]]]:
-    """Count raw emissions without any of the emulator's code, in the answer's form."""
+    """Count emissions without the emulator's code, in the form of the response."""
     names = {"tHandle": "handledCount", "tTalkComplete": "talkTime", "tAcw": "wrapUpTime"}
     sums: Counter[tuple[str, int, str]] = Counter()
     for emission in WORLD.truth(start, start + span):
@@ -91,7 +91,7 @@ def _truth(
     return found
 
 
-def test_a_row_has_the_tutorials_form_to_the_letter() -> None:
+def test_a_row_has_exactly_the_form_of_the_tutorial() -> None:
     row = next(
         row
         for row in _gateway().respond(_body(_users(USER.id)))["entities"]
@@ -105,27 +105,27 @@ def test_a_row_has_the_tutorials_form_to_the_letter() -> None:
     }
 
 
-def test_the_rows_add_up_to_the_raw_emissions_and_leave_absent_metrics_out() -> None:
+def test_the_rows_add_up_to_the_emissions_without_absent_metrics() -> None:
     rows = _rows(_gateway(most_per_page=7), _body(interval="PT15M"))
-    told = {
+    reported = {
         (row["user"]["id"], parse_iso(row["interval"]["startTime"])): row["metrics"] for row in rows
     }
-    assert told == _truth(MONDAY, HOUR // 4)
-    assert len(told) == len(rows)
-    assert any(len(metrics) < 3 for metrics in told.values())
+    assert reported == _truth(MONDAY, HOUR // 4)
+    assert len(reported) == len(rows)
+    assert any(len(metrics) < 3 for metrics in reported.values())
 
 
-def test_users_narrow_and_buckets_are_anchored_at_the_start() -> None:
+def test_users_limit_the_rows_and_buckets_are_anchored_at_the_start() -> None:
     start = MONDAY + 20 * 60_000
     users = [person.id for person in WORLD.people[:3]]
     rows = _rows(
         _gateway(),
         _body(where={"predicates": [*_dates(iso(start), iso(start + DAY)), _users(*users)]}),
     )
-    told = {
+    reported = {
         (row["user"]["id"], parse_iso(row["interval"]["startTime"])): row["metrics"] for row in rows
     }
-    assert told == _truth(start, HOUR, set(users), DAY)
+    assert reported == _truth(start, HOUR, set(users), DAY)
 
 
 def test_without_interval_there_is_one_row_for_the_whole_range() -> None:
@@ -138,7 +138,7 @@ def test_without_interval_there_is_one_row_for_the_whole_range() -> None:
     assert not any("interval" in row for row in rows)
 
 
-def test_only_what_is_selected_is_told() -> None:
+def test_only_selected_metrics_are_returned() -> None:
     rows = _rows(_gateway(), _body(select=[{"name": "talkTime", "type": "sum"}]))
     assert {name for row in rows for name in row["metrics"]} == {"talkTime"}
 
@@ -157,13 +157,13 @@ def test_an_empty_page_is_not_the_end() -> None:
     assert page["nextPage"]
 
 
-def test_a_token_may_lead_to_itself_for_ever() -> None:
+def test_a_page_token_may_lead_to_itself_forever() -> None:
     gateway = _gateway(most_per_page=5, repeat_cursor=True)
     token = gateway.respond(_body())["nextPage"]
     assert [gateway.respond(_body(pageToken=token))["nextPage"] for _ in range(3)] == [token] * 3
 
 
-def test_a_token_belongs_to_its_query() -> None:
+def test_a_page_token_belongs_to_its_query() -> None:
     gateway = _gateway(most_per_page=5)
     token = gateway.respond(_body())["nextPage"]
     for body in (
@@ -182,7 +182,7 @@ def test_a_range_without_work_has_no_rows_and_no_next_page() -> None:
     assert _gateway().respond(nothing) == {"entities": []}
 
 
-def test_a_user_whom_the_directory_does_not_know_has_no_name() -> None:
+def test_a_user_unknown_to_the_directory_has_no_name() -> None:
     world = World(20)
     deleted = next(person for person in world.people if person.state == "deleted")
     assert deleted.left is not None
@@ -193,7 +193,7 @@ def test_a_user_whom_the_directory_does_not_know_has_no_name() -> None:
         assert {row["user"]["name"] for row in rows} == {name}
 
 
-def test_hidden_divisions_make_smaller_numbers() -> None:
+def test_hidden_divisions_make_numbers_smaller() -> None:
     def handled(divisions: frozenset[str] | None) -> int:
         rows = _rows(_gateway(divisions=divisions), _body())
         return sum(row["metrics"].get("handledCount", {}).get("count", 0) for row in rows)
@@ -228,18 +228,20 @@ def test_hidden_divisions_make_smaller_numbers() -> None:
         ({"metrics": ["tHandle"]}, "metrics"),
     ],
 )
-def test_what_makes_no_sense_is_a_400_that_names_it(given: dict[str, Any], named: str) -> None:
+def test_an_invalid_query_is_a_400_that_names_the_mistake(
+    given: dict[str, Any], named: str
+) -> None:
     refused = _refusal(_body(**given))
     assert (refused.status, refused.code) == (400, "bad.request")
     assert named in refused.message
 
 
-def test_the_contract_is_known_by_its_body() -> None:
+def test_the_contract_is_recognised_by_its_body() -> None:
     assert all(is_entities({name: None}) for name in ("select", "where", "pageToken"))
     assert not is_entities({"interval": "", "groupBy": [], "metrics": []})
 
 
-def test_an_answer_of_too_many_rows_is_refused() -> None:
+def test_a_response_with_too_many_rows_is_refused() -> None:
     rows = len(_rows(_gateway(), _body()))
     assert len(_rows(_gateway(max_rows=rows), _body())) == rows
     with pytest.raises(ApiError) as caught:

@@ -16,7 +16,9 @@ def _times(steps: list[float]) -> list[float]:
 
 
 @given(_STEPS, st.integers(1, 8))
-def test_no_sliding_minute_lets_more_through_than_allowed(steps: list[float], allowed: int) -> None:
+def test_no_60_seconds_let_more_requests_through_than_allowed(
+    steps: list[float], allowed: int
+) -> None:
     window, passed = Window(), []
     for now in _times(steps):
         if not window.count(now, allowed).refused:
@@ -25,7 +27,7 @@ def test_no_sliding_minute_lets_more_through_than_allowed(steps: list[float], al
 
 
 @given(_STEPS, st.integers(1, 8))
-def test_who_waits_the_reset_is_let_through(steps: list[float], allowed: int) -> None:
+def test_a_request_after_the_reset_is_accepted(steps: list[float], allowed: int) -> None:
     window = Window()
     for now in _times(steps):
         verdict = window.count(now, allowed)
@@ -42,7 +44,7 @@ def test_a_refused_request_counts_like_any_other() -> None:
     assert not window.count(121.0, 2).refused
 
 
-def test_the_headers_say_what_was_counted_and_the_seconds_to_go() -> None:
+def test_the_headers_have_the_count_and_the_seconds_until_the_reset() -> None:
     window = Window()
     window.count(10.0, 300)
     assert window.count(20.5, 300).headers == {
@@ -52,5 +54,5 @@ def test_the_headers_say_what_was_counted_and_the_seconds_to_go() -> None:
     }
 
 
-def test_a_token_does_not_show_itself() -> None:
+def test_a_token_does_not_show_its_text() -> None:
     assert "s3cret" not in repr(Token(1, "s3cret", "c", 0.0))

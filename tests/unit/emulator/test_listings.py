@@ -1,4 +1,4 @@
-"""Groups, teams and queues: how each kind is paged, narrowed and capped, and who belongs to it."""
+"""Groups, teams and queues: their pages, filters and limits, and their members."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS: tuple[Kind, ...] = ("group", "team", "queue")
 
 
 class Office:
-    """A directory and what is asked of it."""
+    """A directory and its listings, by path."""
 
     def __init__(self, world: World = WORLD, **options: Any) -> None:
         given = Options(**options)
@@ -33,7 +33,7 @@ class Office:
         return self._route(path.split("/"))(ask)
 
     def all(self, path: str, *query: tuple[str, str]) -> list[dict[str, Any]]:
-        """Walk from page to page by nextUri alone."""
+        """Go from page to page by nextUri alone."""
         page = self(path, *query)
         entities = list(page["entities"])
         while "nextUri" in page:
@@ -82,7 +82,7 @@ def _members(kind: Kind, name: str, office: Office = OFFICE) -> list[str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", ["1", "3", "100"])
-def test_next_links_lead_through_every_one_once(kind: Kind, size: str) -> None:
+def test_next_links_lead_through_all_of_a_kind_once(kind: Kind, size: str) -> None:
     found = [entity["id"] for entity in OFFICE.all(PATHS[kind], ("pageSize", size))]
     assert sorted(found) == sorted(roster.id for roster in OFFICE.rosters.of(kind))
 
@@ -91,7 +91,7 @@ def test_next_links_lead_through_every_one_once(kind: Kind, size: str) -> None:
     ("kind", "name"), [("group", "Everyone"), ("team", "Customer Care"), ("queue", "Billing")]
 )
 @pytest.mark.parametrize("size", ["1", "25", "100"])
-def test_next_links_lead_through_every_member_once(kind: Kind, name: str, size: str) -> None:
+def test_next_links_lead_through_all_members_once(kind: Kind, name: str, size: str) -> None:
     path = f"{PATHS[kind]}/{_id(kind, name)}/members"
     found = [entity["id"] for entity in OFFICE.all(path, ("pageSize", size))]
     assert len(found) == len(set(found)) > 25
@@ -135,7 +135,7 @@ def test_groups_and_queues_and_a_groups_members_have_the_vendors_envelope() -> N
 
 
 @pytest.mark.parametrize("path", ["teams", "team members", "queue members"])
-def test_a_hundred_are_the_most_on_these_pages(path: str) -> None:
+def test_these_pages_have_at_most_a_hundred_entities(path: str) -> None:
     of: dict[str, str] = {
         "team members": f"teams/{_id('team', 'Sales')}/members",
         "queue members": f"routing/queues/{_id('queue', 'Sales')}/members",
@@ -145,19 +145,19 @@ def test_a_hundred_are_the_most_on_these_pages(path: str) -> None:
         OFFICE(of.get(path, path), ("pageSize", "101"))
 
 
-def test_five_hundred_are_the_most_on_the_others() -> None:
+def test_other_pages_have_at_most_five_hundred() -> None:
     for path in ("groups", "routing/queues", f"groups/{_id('group', 'Everyone')}/members"):
         OFFICE(path, ("pageSize", "500"))
         with pytest.raises(ApiError, match="pageSize"):
             OFFICE(path, ("pageSize", "501"))
 
 
-def test_a_cursor_that_is_none_is_a_400() -> None:
+def test_an_unknown_cursor_is_a_400() -> None:
     with pytest.raises(ApiError, match="after"):
         OFFICE("teams", ("after", "WyJ4Il0"))
 
 
-def test_the_option_makes_every_page_smaller() -> None:
+def test_an_option_makes_all_pages_smaller() -> None:
     office = Office(most_per_page=2)
     for path in (
         *PATHS.values(),
@@ -169,7 +169,7 @@ def test_the_option_makes_every_page_smaller() -> None:
         ]
 
 
-def test_teams_are_found_by_how_their_name_begins_in_any_case() -> None:
+def test_teams_are_found_by_the_beginning_of_their_name_in_any_case() -> None:
     assert [team["name"] for team in OFFICE.all("teams", ("name", "sales"))] == [
         "Sales",
         "Sales Nights",
@@ -200,7 +200,7 @@ def test_the_members_of_a_team_have_ids_and_no_names() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_is_found_by_id_and_nothing_else(kind: Kind) -> None:
+def test_one_is_found_by_id_alone(kind: Kind) -> None:
     roster = OFFICE.rosters.of(kind)[0]
     found = OFFICE(f"{PATHS[kind]}/{roster.id}")
     assert (found["id"], found["name"], found["memberCount"]) == (
@@ -213,13 +213,13 @@ def test_one_is_found_by_id_and_nothing_else(kind: Kind) -> None:
             OFFICE(path)
 
 
-def test_there_are_two_groups_and_two_queues_of_one_name() -> None:
+def test_two_groups_and_two_queues_have_the_same_name() -> None:
     for kind in ("group", "queue"):
         names = Counter(entity["name"] for entity in OFFICE.all(PATHS[kind]))
         assert max(names.values()) == 2
 
 
-def test_sizes_run_from_nobody_to_everybody() -> None:
+def test_sizes_go_from_no_member_to_all_users() -> None:
     sizes = {
         kind: sorted(len(_members(kind, roster.name)) for roster in OFFICE.rosters.of(kind))
         for kind in KINDS
@@ -234,7 +234,7 @@ def test_sizes_run_from_nobody_to_everybody() -> None:
     assert sizes["queue"][-1] > 100
 
 
-def test_nobody_is_in_two_teams_and_many_in_a_team_and_a_group_and_a_queue() -> None:
+def test_teams_are_disjoint_and_overlap_with_groups_and_queues() -> None:
     teams = [set(roster.members) for roster in OFFICE.rosters.of("team")]
     assert sum(map(len, teams)) == len(set().union(*teams))
     assert (
@@ -247,7 +247,7 @@ def test_nobody_is_in_two_teams_and_many_in_a_team_and_a_group_and_a_queue() -> 
 @pytest.mark.parametrize(
     ("kind", "name"), [("group", "Everyone"), ("team", "Sales"), ("queue", "Billing")]
 )
-def test_who_left_is_still_a_member_and_who_is_deleted_counts_but_does_not_show(
+def test_inactive_users_are_members_and_deleted_users_are_only_counted(
     kind: Kind, name: str
 ) -> None:
     office = Office(World(1000))
@@ -257,7 +257,7 @@ def test_who_left_is_still_a_member_and_who_is_deleted_counts_but_does_not_show(
     assert office(f"{PATHS[kind]}/{_id(kind, name, office)}")["memberCount"] > len(members)
 
 
-def test_the_members_of_a_queue_are_those_who_work_on_it() -> None:
+def test_the_members_of_a_queue_are_the_agents_who_work_on_it() -> None:
     queue = WORLD.queues[0]
     on_it = [
         person.id for person in WORLD.people if queue in person.queues and person.state != "deleted"
@@ -284,7 +284,7 @@ def test_members_change_from_one_call_to_the_next(kind: Kind) -> None:
         {"group": "", "members": None},
     ],
 )
-def test_an_order_that_names_nothing_is_refused(order: object) -> None:
+def test_an_invalid_change_of_members_is_refused(order: object) -> None:
     with pytest.raises(ValueError, match=r"group|members|object"):
         Office().rosters.change(order)
 
@@ -297,7 +297,7 @@ def test_a_deleted_queue_is_in_the_data_and_not_in_the_directory() -> None:
             office(path)
 
 
-def test_teams_and_queues_of_hidden_divisions_are_as_if_they_were_not() -> None:
+def test_teams_and_queues_of_hidden_divisions_do_not_exist() -> None:
     office = Office(divisions=("Home",))
     hidden = WORLD.divisions[1]
     for kind in ("team", "queue"):

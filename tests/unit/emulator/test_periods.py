@@ -57,13 +57,13 @@ def test_periods_are_read(text: str, period: Period) -> None:
         "P" + "9" * 40 + "D",
     ],
 )
-def test_what_is_no_period_is_refused_by_name(text: object) -> None:
+def test_an_invalid_period_is_refused_with_its_field(text: object) -> None:
     with pytest.raises(ApiError, match="granularity is not an ISO-8601 period") as caught:
         parse_period(text)
     assert (caught.value.status, caught.value.code) == (400, "bad.request")
 
 
-def test_intervals_are_read_with_any_offset_and_without_one_as_utc() -> None:
+def test_intervals_have_any_offset_and_are_utc_without_one() -> None:
     expected = (parse_iso("2023-10-01T00:00Z"), parse_iso("2023-10-02T00:00Z"))
     for text in (
         "2023-10-01T00:00:00.000Z/2023-10-02T00:00:00.000Z",
@@ -96,12 +96,12 @@ def test_intervals_are_read_with_any_offset_and_without_one_as_utc() -> None:
         ),
     ],
 )
-def test_what_is_no_interval_is_refused_by_name(text: object) -> None:
+def test_an_invalid_interval_is_refused_with_its_field(text: object) -> None:
     with pytest.raises(ApiError, match="interval"):
         parse_interval(text)
 
 
-def test_buckets_are_anchored_at_the_start_and_the_last_one_is_cut() -> None:
+def test_buckets_are_anchored_at_the_start_and_the_last_one_ends_with_the_interval() -> None:
     assert _edges("2023-10-01T15:07:00Z/2023-10-01T16:00:00Z", "PT30M") == [
         "2023-10-01T15:07:00.000Z/2023-10-01T15:37:00.000Z",
         "2023-10-01T15:37:00.000Z/2023-10-01T16:00:00.000Z",
@@ -114,7 +114,7 @@ def test_without_a_granularity_the_interval_is_one_bucket() -> None:
     ]
 
 
-def test_days_of_a_zone_have_23_and_25_hours_at_clock_changes() -> None:
+def test_local_days_have_23_and_25_hours_at_clock_changes() -> None:
     assert _edges("2023-03-24T23:00:00Z/2023-03-26T22:00:00Z", "P1D", "Europe/Paris") == [
         "2023-03-24T23:00:00.000Z/2023-03-25T23:00:00.000Z",
         "2023-03-25T23:00:00.000Z/2023-03-26T22:00:00.000Z",
@@ -125,7 +125,7 @@ def test_days_of_a_zone_have_23_and_25_hours_at_clock_changes() -> None:
     ]
 
 
-def test_days_without_a_zone_are_of_utc_and_a_zone_does_not_move_the_start() -> None:
+def test_days_are_utc_without_a_zone_and_a_zone_does_not_move_the_start() -> None:
     assert len(_edges("2023-10-28T22:00:00Z/2023-10-30T22:00:00Z", "P1D")) == 2
     assert _edges("2023-11-04T00:00:00Z/2023-11-06T01:00:00Z", "P1D", "America/New_York") == [
         "2023-11-04T00:00:00.000Z/2023-11-05T00:00:00.000Z",  # 20:00 local, EDT
@@ -150,7 +150,7 @@ def test_a_period_longer_than_the_calendar_is_one_bucket() -> None:
         )
 
 
-def test_a_query_of_very_many_buckets_is_refused() -> None:
+def test_a_query_with_too_many_buckets_is_refused() -> None:
     with pytest.raises(ApiError, match="more than"):
         _edges("2000-01-01T00:00:00Z/2023-01-01T00:00:00Z", "PT1M")
 
@@ -170,7 +170,7 @@ def test_a_query_of_very_many_buckets_is_refused() -> None:
     ),
     st.integers(0, 10**9),
 )
-def test_every_instant_lies_in_the_bucket_that_it_is_counted_in(
+def test_every_instant_is_inside_its_bucket(
     start: int, granularity: str, zone: str, offset: int
 ) -> None:
     end = start + 40 * 24 * HOUR
@@ -182,5 +182,5 @@ def test_every_instant_lies_in_the_bucket_that_it_is_counted_in(
 
 
 @given(st.integers(-2_000_000_000_000, 9_000_000_000_000))
-def test_instants_are_written_as_the_vendor_does(at: int) -> None:
+def test_instants_are_written_in_the_vendors_form(at: int) -> None:
     assert utc_text(at) == iso(at)

@@ -1,4 +1,4 @@
-"""What a conversation aggregates query may say, and which sessions its filter lets pass."""
+"""What a conversation aggregates query may say, and which sessions pass its filter."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SESSION = Session(
     wrap_up_code=None,
     events=(),
 )
-NOBODYS = Session(
+WITHOUT_USER = Session(
     conversation_id="c2",
     user_id=None,
     queue_id="q1",
@@ -51,7 +51,7 @@ def _refusal(**given: Any) -> ApiError:
     return caught.value
 
 
-def test_the_lists_are_as_long_as_the_vendors() -> None:
+def test_the_lists_of_names_are_complete() -> None:
     assert (len(GROUP_BY), len(PREDICATES), len(METRICS)) == (83, 84, 82)
 
 
@@ -130,7 +130,7 @@ def test_media_type_is_a_dimension_of_every_group() -> None:
         ),
     ],
 )
-def test_a_query_that_makes_no_sense_is_a_400_that_names_what_is_wrong(
+def test_an_invalid_query_is_a_400_that_names_the_mistake(
     given: dict[str, Any], named: str
 ) -> None:
     refused = _refusal(**given)
@@ -139,7 +139,7 @@ def test_a_query_that_makes_no_sense_is_a_400_that_names_what_is_wrong(
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"text"', b"\xff"])
-def test_a_body_that_is_no_json_object_is_a_400(body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_a_400(body: bytes) -> None:
     with pytest.raises(ApiError) as caught:
         json_object(body)
     assert caught.value.status == 400
@@ -152,8 +152,10 @@ def test_a_body_over_the_platforms_limit_is_a_413() -> None:
     assert refused.message == f"Maximum bytes: {MAX_BYTES}"
 
 
-def test_a_null_is_as_good_as_a_field_left_out() -> None:
-    assert _query(granularity=None, filter=None, views=None, groupBy=None).filter.passes(NOBODYS)
+def test_null_is_the_same_as_a_missing_field() -> None:
+    assert _query(granularity=None, filter=None, views=None, groupBy=None).filter.passes(
+        WITHOUT_USER
+    )
 
 
 @pytest.mark.parametrize(
@@ -227,12 +229,12 @@ def test_a_null_is_as_good_as_a_field_left_out() -> None:
         ),
     ],
 )
-def test_filters_let_pass_what_they_say(given: dict[str, Any], ada: bool, nobody: bool) -> None:
+def test_filters_pass_the_right_sessions(given: dict[str, Any], ada: bool, nobody: bool) -> None:
     found = _query(filter=given).filter
-    assert (found.passes(SESSION), found.passes(NOBODYS)) == (ada, nobody)
+    assert (found.passes(SESSION), found.passes(WITHOUT_USER)) == (ada, nobody)
 
 
-def test_the_users_a_filter_cannot_go_beyond_bound_the_work() -> None:
+def test_the_users_of_a_filter_limit_the_sessions_to_read() -> None:
     users = {"type": "or", "predicates": [_is("userId", "ada"), _is("userId", "bob")]}
     assert _query(
         filter={"type": "and", "clauses": [users], "predicates": [_is("mediaType", "chat")]}

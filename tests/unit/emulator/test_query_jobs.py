@@ -1,4 +1,4 @@
-"""Query jobs: their states, their pages, and every way in which they end."""
+"""Query jobs: their states, their pages, and how they end."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def _pages(jobs: QueryJobs, job_id: str) -> list[dict[str, Any]]:
     return pages
 
 
-def _pieces(*answers: dict[str, Any]) -> list[tuple[Any, Any]]:
+def _pieces(*responses: dict[str, Any]) -> list[tuple[Any, Any]]:
     return [
         (container["group"], entry)
-        for answer in answers
-        for container in answer.get("results", [])
+        for response in responses
+        for container in response.get("results", [])
         for entry in container["data"]
     ]
 
@@ -65,7 +65,7 @@ def _refusal(call: Any, *arguments: Any) -> tuple[int, str]:
     return caught.value.status, caught.value.code
 
 
-def test_a_job_is_queued_then_pending_then_fulfilled_by_the_vendors_form() -> None:
+def test_a_job_is_queued_then_pending_then_fulfilled_in_the_vendors_form() -> None:
     jobs = _jobs(job_polls=2)
     job = _submit(jobs, 0.0)
     assert jobs.status(job, 1.0) == {"state": "QUEUED", "submissionDate": "2026-03-03T06:00:00Z"}
@@ -81,7 +81,7 @@ def test_a_job_is_queued_then_pending_then_fulfilled_by_the_vendors_form() -> No
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000, None])
-def test_the_pages_hold_what_the_query_answers(size: int | None) -> None:
+def test_the_pages_have_the_results_of_the_query(size: int | None) -> None:
     jobs = _jobs()
     pages = _pages(jobs, _submit(jobs, pageSize=size))
     assert _pieces(*pages) == _pieces(_response())
@@ -89,7 +89,7 @@ def test_the_pages_hold_what_the_query_answers(size: int | None) -> None:
     assert all(page["results"] for page in pages)
 
 
-def test_a_group_goes_on_on_the_next_page() -> None:
+def test_a_group_may_continue_on_the_next_page() -> None:
     jobs = _jobs()
     pages = _pages(jobs, _submit(jobs, pageSize=5))
     assert any(
@@ -97,7 +97,7 @@ def test_a_group_goes_on_on_the_next_page() -> None:
     )
 
 
-def test_the_option_makes_pages_smaller_than_asked_for() -> None:
+def test_an_option_makes_pages_smaller_than_requested() -> None:
     jobs = _jobs(most_per_page=3)
     pages = _pages(jobs, _submit(jobs, pageSize=500))
     assert {len(_pieces(page)) for page in pages[:-1]} == {3}
@@ -110,14 +110,14 @@ def test_an_empty_page_has_a_cursor_and_no_results() -> None:
     assert _pieces(*pages) == _pieces(_response())
 
 
-def test_nothing_found_is_one_page_of_nothing() -> None:
+def test_an_empty_result_is_one_empty_page() -> None:
     jobs = _jobs()
     assert _pages(jobs, _submit(jobs, interval="2199-01-01T00:00Z/2199-01-02T00:00Z")) == [
         {"results": []}
     ]
 
 
-def test_a_cursor_may_lead_to_itself_for_ever() -> None:
+def test_a_cursor_may_lead_to_itself_forever() -> None:
     jobs = _jobs(repeat_cursor=True)
     job = _submit(jobs, pageSize=5)
     jobs.status(job, 1.0)
@@ -125,7 +125,7 @@ def test_a_cursor_may_lead_to_itself_for_ever() -> None:
     assert [jobs.results(job, cursor, 1.0)["cursor"] for _ in range(3)] == [cursor] * 3
 
 
-def test_a_cursor_of_another_job_or_of_nobody_is_a_400() -> None:
+def test_an_unknown_cursor_or_that_of_another_job_is_a_400() -> None:
     jobs = _jobs()
     one, two = (_submit(jobs, pageSize=5) for _ in range(2))
     jobs.status(one, 1.0)
@@ -135,7 +135,7 @@ def test_a_cursor_of_another_job_or_of_nobody_is_a_400() -> None:
         assert _refusal(jobs.results, two, foreign, 1.0) == (400, "bad.request")
 
 
-def test_there_are_no_results_of_a_job_under_way() -> None:
+def test_a_job_that_is_under_way_has_no_results() -> None:
     jobs = _jobs(job_polls=1)
     job = _submit(jobs)
     assert _refusal(jobs.results, job, "", 1.0) == (409, "conflict")
@@ -153,7 +153,7 @@ def test_conflicts_come_first_for_status_and_results() -> None:
 @pytest.mark.parametrize(
     ("fate", "state"), [("fail", "FAILED"), ("cancel", "CANCELLED"), ("expire", "EXPIRED")]
 )
-def test_a_job_that_ends_otherwise_has_no_results_and_the_next_one_is_fulfilled(
+def test_a_job_that_is_not_fulfilled_has_no_results_and_the_next_one_has(
     fate: str, state: str
 ) -> None:
     jobs = _jobs(job_fates=(fate,), job_polls=1)
@@ -181,7 +181,7 @@ def test_a_job_may_vanish_between_its_pages() -> None:
     assert _refusal(jobs.results, job, cursor, 1.0) == (404, "not.found")
 
 
-def test_a_deleted_job_is_gone_and_tests_see_which_stand() -> None:
+def test_a_deleted_job_does_not_exist_and_the_others_are_listed() -> None:
     jobs = _jobs(job_polls=1)
     one, two = _submit(jobs), _submit(jobs)
     assert jobs.status(two, 1.0)["state"] == "QUEUED"
@@ -195,17 +195,17 @@ def test_a_deleted_job_is_gone_and_tests_see_which_stand() -> None:
 
 
 @pytest.mark.parametrize("size", [0, -1, 10_001, 1.5, "10", True])
-def test_a_page_size_that_is_none_is_a_400(size: object) -> None:
+def test_an_invalid_page_size_is_a_400(size: object) -> None:
     assert _refusal(lambda: _submit(_jobs(), pageSize=size)) == (400, "bad.request")
 
 
-def test_a_query_that_makes_no_sense_is_refused_when_it_is_submitted() -> None:
+def test_an_invalid_query_is_refused_when_it_is_submitted() -> None:
     jobs = _jobs()
     assert _refusal(lambda: _submit(jobs, metrics=["tHold"])) == (400, "bad.request")
     assert jobs.undeleted() == []
 
 
-def test_a_job_sees_the_divisions_of_its_client_only() -> None:
+def test_a_job_sees_only_the_divisions_of_its_client() -> None:
     home = frozenset((WORLD.divisions[0].id,))
     jobs = QueryJobs(WORLD, Options(job_polls=0), divisions=home)
     seen = _pieces(*_pages(jobs, _submit(jobs)))
@@ -213,7 +213,7 @@ def test_a_job_sees_the_divisions_of_its_client_only() -> None:
     assert seen != _pieces(_response())
 
 
-def test_a_query_job_of_too_many_rows_fails_and_says_so() -> None:
+def test_a_query_job_with_too_many_rows_fails_as_too_large() -> None:
     pieces = _pieces(_response())
     rows = len({(str(group), entry["interval"]) for group, entry in pieces})
     for most, state in ((rows - 1, "FAILED"), (rows, "FULFILLED")):

@@ -1,4 +1,4 @@
-"""What the log learns of a request."""
+"""What the log reports about a request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _predicate(user: object) -> dict[str, object]:
     return {"type": "dimension", "dimension": "userId", "operator": "matches", "value": user}
 
 
-def test_a_query_tells_its_interval_and_users_however_deep_they_stand() -> None:
+def test_interval_and_users_of_a_query_are_found_at_any_depth() -> None:
     clause = {
         "predicates": [
             _predicate("bob"),
@@ -31,7 +31,7 @@ def test_a_query_tells_its_interval_and_users_however_deep_they_stand() -> None:
     assert query_summary(json.dumps(given).encode()) == (INTERVAL, ["ada", "bob"])
 
 
-def test_a_query_of_the_entities_contract_tells_its_dates_and_not_its_granularity() -> None:
+def test_the_dates_of_an_entities_query_are_found_and_not_its_granularity() -> None:
     start, end = INTERVAL.split("/")
     path = "conversation.startTime"
     dates = [
@@ -50,5 +50,5 @@ def test_a_query_of_the_entities_contract_tells_its_dates_and_not_its_granularit
     "body",
     [b"", b"grant_type=client_credentials", b"[1]", b"null", b'{"interval": 5}', b'{"where": 5}'],
 )
-def test_any_other_body_tells_nothing(body: bytes) -> None:
+def test_any_other_body_has_neither_interval_nor_users(body: bytes) -> None:
     assert query_summary(body) == (None, [])

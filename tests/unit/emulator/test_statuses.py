@@ -1,4 +1,4 @@
-"""Routing statuses: one at a time, without a gap, and in step with the work."""
+"""Routing statuses: one at a time, without a gap, and consistent with the work."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def _session(*events: tuple[int, str, int | None], queue: str | None = "q") -> S
     )
 
 
-def _call(answer: int, end: int, queue: str | None = "q") -> Session:
-    return _session((answer, "tAlert", 1), (end, "tHandle", end - answer), queue=queue)
+def _call(response: int, end: int, queue: str | None = "q") -> Session:
+    return _session((response, "tAlert", 1), (end, "tHandle", end - response), queue=queue)
 
 
 def _statuses(
@@ -42,11 +42,11 @@ def _statuses(
     return list(statuses(Workday(sessions, on_duty)))
 
 
-def test_who_waits_on_queue_is_idle_and_who_handles_interacts() -> None:
+def test_an_agent_on_queue_is_idle_or_interacting() -> None:
     assert _statuses(_call(10, 30)) == [("IDLE", 0, 10), ("INTERACTING", 10, 30), ("IDLE", 30, 100)]
 
 
-def test_interactions_side_by_side_are_one_stretch() -> None:
+def test_overlapping_interactions_are_one_stretch() -> None:
     assert _statuses(_call(10, 30), _call(20, 40), _call(40, 50)) == [
         ("IDLE", 0, 10),
         ("INTERACTING", 10, 50),
@@ -54,7 +54,7 @@ def test_interactions_side_by_side_are_one_stretch() -> None:
     ]
 
 
-def test_a_direct_call_is_communication_and_yields_to_an_interaction() -> None:
+def test_a_direct_call_is_communicating_unless_there_is_an_interaction() -> None:
     found = _statuses(_call(10, 40, queue=None), _call(20, 30))
     assert found == [
         ("IDLE", 0, 10),
@@ -71,12 +71,12 @@ def test_dialling_is_part_of_an_interaction() -> None:
     )[1] == ("INTERACTING", 5, 60)
 
 
-def test_a_missed_alert_leaves_its_agent_not_responding() -> None:
+def test_an_agent_does_not_respond_after_a_missed_alert() -> None:
     missed = _session((20, "tAlert", 15), (35, "tNotResponding", 15))
     assert _statuses(missed) == [("IDLE", 0, 20), ("NOT_RESPONDING", 20, 35), ("IDLE", 35, 100)]
 
 
-def test_off_queue_is_before_and_after_and_at_lunch_but_work_goes_on_into_it() -> None:
+def test_an_agent_is_off_queue_before_and_after_the_shift_and_in_the_meal_after_work_ends() -> None:
     on_duty = (
         ("OFF_QUEUE", 0, 10),
         ("IDLE", 10, 40),
@@ -106,12 +106,14 @@ def spans() -> dict[str, list[Span]]:
     return found
 
 
-def test_nobody_is_two_things_at_once(spans: dict[str, list[Span]]) -> None:
+def test_an_agent_has_one_status_at_a_time(spans: dict[str, list[Span]]) -> None:
     assert all(span.start < span.end for of in spans.values() for span in of)
     assert all(one.end <= next_.start for of in spans.values() for one, next_ in pairwise(of))
 
 
-def test_every_status_occurs_and_off_queue_alone_on_some_days(spans: dict[str, list[Span]]) -> None:
+def test_every_status_occurs_and_some_days_have_off_queue_alone(
+    spans: dict[str, list[Span]],
+) -> None:
     assert {span.status for of in spans.values() for span in of} == set(STATUSES)
     days: dict[tuple[str, int], set[str]] = defaultdict(set)
     for of in spans.values():
@@ -120,21 +122,21 @@ def test_every_status_occurs_and_off_queue_alone_on_some_days(spans: dict[str, l
     assert {"OFF_QUEUE"} in days.values()
 
 
-def test_handling_is_covered_by_interacting_or_communicating(spans: dict[str, list[Span]]) -> None:
-    """The calls an agent handles, laid over one another, last as long as these two statuses."""
+def test_handled_time_is_interacting_or_communicating(spans: dict[str, list[Span]]) -> None:
+    """The union of an agent's handled calls is as long as these two statuses."""
     for user, of in spans.items():
-        told = sum(
+        reported = sum(
             span.end - span.start for span in of if span.status in ("INTERACTING", "COMMUNICATING")
         )
         covered, until = 0, 0
         for start, end in sorted(_handlings(user)):
             covered += max(0, min(end, FORTNIGHT[1]) - max(start, until, FORTNIGHT[0]))
             until = max(until, end)
-        assert told == covered
+        assert reported == covered
 
 
 def _handlings(user: str) -> list[tuple[int, int]]:
-    """Tell from the emissions alone when an agent handled something: a handle less what concurrency hides ends where it is emitted."""
+    """Compute from the emissions alone when an agent handled something."""
     found = []
     for session in WORLD.sessions(*FORTNIGHT, [user]):
         values = {metric: (at, value) for at, metric, value in session.events}
@@ -144,25 +146,27 @@ def _handlings(user: str) -> list[tuple[int, int]]:
     return found
 
 
-def test_missed_alerts_are_not_responding_for_as_long_as_the_metric_says(
+def test_not_responding_is_never_longer_than_its_metric(
     spans: dict[str, list[Span]],
 ) -> None:
-    told: Counter[str] = Counter()
+    reported: Counter[str] = Counter()
     for of in spans.values():
         for span in of:
-            told[span.user_id] += (span.end - span.start) * (span.status == "NOT_RESPONDING")
+            reported[span.user_id] += (span.end - span.start) * (span.status == "NOT_RESPONDING")
     emitted: Counter[str] = Counter()
     for emission in WORLD.truth(*FORTNIGHT):
         if emission.metric == "tNotResponding":
             emitted[emission.user_id or ""] += emission.value or 0
-    assert sum(told.values()) > 0
-    assert all(told[user] <= emitted[user] for user in told)  # an interaction beside it takes over
-    assert sum(told.values()) > 0.5 * sum(emitted.values())
+    assert sum(reported.values()) > 0
+    assert all(
+        reported[user] <= emitted[user] for user in reported
+    )  # an interaction beside it takes over
+    assert sum(reported.values()) > 0.5 * sum(emitted.values())
 
 
 @given(st.lists(st.integers(0, 3 * DAY), min_size=1, max_size=6))
 @settings(max_examples=15, deadline=None)
-def test_asking_in_pieces_gives_the_same_time_in_each_status(cuts: list[int]) -> None:
+def test_parts_of_an_interval_add_up_to_the_same_time_in_each_status(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), 3 * DAY]
     pieces: Counter[tuple[str, str]] = Counter()
     for low, high in pairwise(edges):
@@ -178,7 +182,7 @@ def _times(spans: list[Span]) -> Counter[tuple[str, str]]:
     return times
 
 
-def test_a_user_has_the_same_statuses_asked_for_alone_in_a_fresh_and_larger_organisation(
+def test_a_user_has_the_same_statuses_in_a_larger_organisation(
     spans: dict[str, list[Span]],
 ) -> None:
     user = WORLD.people[9].id

@@ -1,4 +1,4 @@
-"""User aggregates: their form by the letter, their numbers against the raw statuses."""
+"""User aggregates: their form, and their numbers."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ WORLD = World(12)
 INTERVAL = f"{iso(MONDAY)}/{iso(MONDAY + 3 * DAY)}"
 
 
-class Told(World):
-    """A world whose agents were just what it is told."""
+class Fixed(World):
+    """A world with exactly the given statuses."""
 
     def __init__(self, *spans: Span) -> None:
         super().__init__(2)
-        self._told = spans
+        self._given = spans
 
     def statuses(self, *_: object) -> Any:
-        return iter(self._told)
+        return iter(self._given)
 
 
 def _is(user: str) -> dict[str, Any]:
@@ -56,10 +56,10 @@ def _refusal(**given: Any) -> ApiError:
     return caught.value
 
 
-def _read(answer: dict[str, Any]) -> Counter[tuple[str, str, str, str]]:
-    """Add up an answer as a client must: user, bucket, metric, qualifier."""
+def _read(response: dict[str, Any]) -> Counter[tuple[str, str, str, str]]:
+    """Add up a response as a client must: user, bucket, metric, qualifier."""
     found: Counter[tuple[str, str, str, str]] = Counter()
-    for container in answer.get("results", []):
+    for container in response.get("results", []):
         for entry in container["data"]:
             for metric in entry["metrics"]:
                 key = (
@@ -75,7 +75,7 @@ def _read(answer: dict[str, Any]) -> Counter[tuple[str, str, str, str]]:
 def _count(
     spans: Iterable[Span], start: int, step: int, metric: str = "tAgentRoutingStatus"
 ) -> Counter[tuple[str, str, str, str]]:
-    """Cut raw spans at the edges of buckets without any of the emulator's code."""
+    """Cut spans at the edges of buckets without the emulator's code."""
     found: Counter[tuple[str, str, str, str]] = Counter()
     for span in spans:
         at = span.start
@@ -87,19 +87,19 @@ def _count(
     return found
 
 
-def test_an_answer_has_the_vendors_form_to_the_letter() -> None:
+def test_a_response_has_exactly_the_vendors_form() -> None:
     ada = World(2).people[0].id
-    world = Told(
+    world = Fixed(
         Span(ada, "IDLE", MONDAY + 10 * MINUTE, MONDAY + 20 * MINUTE),
         Span(ada, "INTERACTING", MONDAY + 20 * MINUTE, MONDAY + HOUR),
     )
-    answer = _ask(world, interval=f"{iso(MONDAY)}/{iso(MONDAY + HOUR)}")
-    assert set(answer) == {"systemToOrganizationMappings", "results"}
+    response = _ask(world, interval=f"{iso(MONDAY)}/{iso(MONDAY + HOUR)}")
+    assert set(response) == {"systemToOrganizationMappings", "results"}
     first, second = (
         "2023-10-02T00:00:00.000Z/2023-10-02T00:30:00.000Z",
         "2023-10-02T00:30:00.000Z/2023-10-02T01:00:00.000Z",
     )
-    assert answer["results"] == [
+    assert response["results"] == [
         {
             "group": {"userId": ada},
             "data": [
@@ -137,7 +137,7 @@ def test_an_answer_has_the_vendors_form_to_the_letter() -> None:
     ("granularity", "step"),
     [("PT15M", 15 * MINUTE), ("PT30M", 30 * MINUTE), ("PT1H", HOUR), ("P1D", DAY)],
 )
-def test_an_answer_adds_up_to_the_raw_statuses_and_no_bucket_overflows(
+def test_a_response_adds_up_to_the_statuses_and_no_bucket_overflows(
     granularity: str, step: int
 ) -> None:
     found = _read(_ask(granularity=granularity))
@@ -149,7 +149,7 @@ def test_an_answer_adds_up_to_the_raw_statuses_and_no_bucket_overflows(
     assert max(buckets.values()) <= step
 
 
-def test_users_narrow_the_numbers() -> None:
+def test_a_filter_on_users_limits_the_numbers() -> None:
     users = [person.id for person in WORLD.people[:3]]
     filter_ = {"type": "or", "predicates": [_is(user) for user in users]}
     found = _read(_ask(filter=filter_))
@@ -158,18 +158,18 @@ def test_users_narrow_the_numbers() -> None:
     assert _read(_ask(filter=nested)) == found
 
 
-def test_some_groups_come_in_pieces_that_a_client_must_add_up() -> None:
+def test_some_groups_are_split_and_a_client_must_add_them_up() -> None:
     containers = _ask()["results"]
     assert len(containers) > len({container["group"]["userId"] for container in containers})
 
 
-def test_hidden_divisions_make_smaller_numbers() -> None:
+def test_hidden_divisions_make_numbers_smaller() -> None:
     parts = [_read(_ask(divisions=frozenset((division.id,)))) for division in WORLD.divisions]
     assert all(parts)
     assert parts[0] + parts[1] == _read(_ask())
 
 
-def test_a_hundred_users_are_asked_for_and_no_more() -> None:
+def test_a_query_has_at_most_a_hundred_users() -> None:
     users = [_is(f"user {n}") for n in range(101)]
     parse_user_query(_query(filter={"type": "or", "predicates": users[:100]}))
     refused = _refusal(filter={"type": "and", "clauses": [{"type": "or", "predicates": users}]})
@@ -202,7 +202,7 @@ def test_a_hundred_users_are_asked_for_and_no_more() -> None:
         ({"pageSize": 100}, "pageSize"),
     ],
 )
-def test_what_user_aggregates_do_not_know_is_a_400_that_names_it(
+def test_an_unsupported_user_query_is_a_400_that_names_the_mistake(
     given: dict[str, Any], named: str
 ) -> None:
     refused = _refusal(**given)
@@ -210,7 +210,7 @@ def test_what_user_aggregates_do_not_know_is_a_400_that_names_it(
     assert named in refused.message
 
 
-def test_less_than_the_half_hour_may_be_refused() -> None:
+def test_an_option_refuses_less_than_half_an_hour() -> None:
     for granularity in ("PT30M", "PT1H", "P1D", None):
         parse_user_query(_query(granularity=granularity), half_hours_only=True)
     with pytest.raises(ApiError, match="PT15M"):

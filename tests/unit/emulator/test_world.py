@@ -26,7 +26,7 @@ def month() -> list[Emission]:
     return list(WORLD.truth(MONDAY, MONDAY + 28 * DAY))
 
 
-def test_agent_k_is_the_same_in_an_organisation_of_any_size() -> None:
+def test_an_agent_is_the_same_in_an_organisation_of_any_size() -> None:
     small, large = World(15), World(60)
     assert small.people == large.people[:15]
     users = [person.id for person in small.people]
@@ -41,13 +41,13 @@ def test_another_seed_is_another_organisation() -> None:
     }
 
 
-def test_ids_have_the_shape_of_a_lower_case_uuid_and_are_distinct() -> None:
+def test_ids_look_like_lower_case_uuids_and_are_distinct() -> None:
     ids = [person.id for person in World(1000).people]
     assert len(set(ids)) == 1000
     assert all(len(text) == 36 and text == text.lower() and text[14] == "4" for text in ids)
 
 
-def test_the_first_forty_hold_every_kind_of_person() -> None:
+def test_the_first_forty_include_every_kind_of_person() -> None:
     states = Counter(person.state for person in WORLD.people)
     assert (states["deleted"], states["inactive"]) == (1, 3)
     names = Counter(person.name for person in WORLD.people)
@@ -59,7 +59,7 @@ def test_the_first_forty_hold_every_kind_of_person() -> None:
 
 @given(st.lists(st.integers(0, 5 * DAY), min_size=1, max_size=6))
 @settings(max_examples=15, deadline=None)
-def test_asking_in_pieces_gives_what_asking_in_one_go_gives(cuts: list[int]) -> None:
+def test_parts_of_an_interval_add_up_to_the_whole(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), 5 * DAY]
     pieces = [
         WORLD.emissions(MONDAY + low, MONDAY + high) for low, high in pairwise(edges) if low < high
@@ -67,7 +67,7 @@ def test_asking_in_pieces_gives_what_asking_in_one_go_gives(cuts: list[int]) -> 
     assert sum(map(_bag, pieces), Counter()) == _bag(WORLD.emissions(MONDAY, MONDAY + 5 * DAY))
 
 
-def test_asking_by_user_and_for_nobody_adds_up_to_asking_for_all() -> None:
+def test_all_users_and_nobody_add_up_to_everything() -> None:
     span = (MONDAY, MONDAY + 2 * DAY)
     everything = _bag(WORLD.emissions(*span))
     by_user = sum(
@@ -79,7 +79,7 @@ def test_asking_by_user_and_for_nobody_adds_up_to_asking_for_all() -> None:
     assert by_user + nobody == everything
 
 
-def test_a_user_asked_for_twice_works_once() -> None:
+def test_a_user_who_is_named_twice_counts_once() -> None:
     user = WORLD.people[0].id
     span = (MONDAY, MONDAY + DAY)
     assert _bag(WORLD.emissions(*span, users=[user, user, "nobody"])) == _bag(
@@ -87,7 +87,7 @@ def test_a_user_asked_for_twice_works_once() -> None:
     )
 
 
-def test_a_fresh_world_does_the_same_work_as_one_that_was_asked_before() -> None:
+def test_a_new_world_has_the_same_work_as_one_that_was_read_before() -> None:
     assert _bag(World(40).emissions(MONDAY, MONDAY + DAY)) == _bag(
         WORLD.emissions(MONDAY, MONDAY + DAY)
     )
@@ -127,7 +127,7 @@ def test_some_components_are_emitted_before_their_handle(month: list[Emission]) 
     assert any(end is not None and at // 1_800_000 < end // 1_800_000 for at, end in talks)
 
 
-def test_the_month_holds_what_exporters_stumble_over(month: list[Emission]) -> None:
+def test_the_month_includes_the_cases_that_exporters_get_wrong(month: list[Emission]) -> None:
     counts = Counter(emission.metric for emission in month)
     assert counts["tTalk"] > counts["tTalkComplete"]
     assert counts["tHandle"] > counts["tTalkComplete"] > counts["tAnswered"]
@@ -145,7 +145,7 @@ def test_the_month_holds_what_exporters_stumble_over(month: list[Emission]) -> N
     assert all((emission.value is None) == emission.metric.startswith("n") for emission in month)
 
 
-def test_a_working_day_holds_between_eight_and_seventy_sessions(month: list[Emission]) -> None:
+def test_a_working_day_has_a_plausible_number_of_sessions(month: list[Emission]) -> None:
     days = Counter(
         (emission.user_id, emission.at // DAY)
         for emission in month
@@ -156,7 +156,7 @@ def test_a_working_day_holds_between_eight_and_seventy_sessions(month: list[Emis
     assert max(days.values()) <= 70
 
 
-def test_leavers_do_nothing_once_they_left_and_joiners_nothing_before() -> None:
+def test_agents_work_only_between_their_first_and_last_day() -> None:
     leaver = next(person for person in WORLD.people if person.state == "deleted")
     assert leaver.left is not None
     night = DAY if leaver.by_night else 0
@@ -170,7 +170,7 @@ def test_leavers_do_nothing_once_they_left_and_joiners_nothing_before() -> None:
 
 
 def test_shifts_follow_the_local_clock_over_a_clock_change() -> None:
-    """Dublin sets its clocks back on 2023-10-29: the same shift begins an hour later in UTC from then on."""
+    """Dublin sets its clocks back on 2023-10-29; then a shift begins an hour later in UTC."""
     agent = next(
         person
         for person in WORLD.people
@@ -196,7 +196,7 @@ def test_shifts_follow_the_local_clock_over_a_clock_change() -> None:
     assert begins(MONDAY + 28 * DAY) == {9}
 
 
-def test_the_month_holds_the_metrics_that_exporters_ask_for_next(month: list[Emission]) -> None:
+def test_the_month_includes_all_other_metrics_that_can_be_exported(month: list[Emission]) -> None:
     counts = Counter(emission.metric for emission in month)
     expected = {
         "nOffered",
