@@ -110,7 +110,7 @@ class Tokens:
         if grant != "client_credentials":
             return _oauth_error(400, "unsupported_grant_type", f"grant type not supported: {grant}")
         token = self.issue(client_id, now)
-        life = self._options.token_life_told or self._options.token_life
+        life = self._options.token_life_reported or self._options.token_life
         return json_response(
             {"access_token": token.text, "token_type": "bearer", "expires_in": life}
         )

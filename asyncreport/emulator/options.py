@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-#: how a query job ends when it is due; `burst`: it fails because its result is too large;
-#: `vanish`: it does not exist any more; `lapse`: it is fulfilled and vanishes after the first page
-Fate = Literal["fulfil", "fail", "burst", "cancel", "expire", "vanish", "lapse"]
+#: how a query job ends when it is due; `too_large`: it fails because its result is too large;
+#: `vanish`: it does not exist any more; `vanish_later`: it is fulfilled, and does not exist after
+#: its first page
+Outcome = Literal["fulfil", "fail", "too_large", "cancel", "expire", "vanish", "vanish_later"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ class Options:
     #: seconds until a token expires ...
     token_life: int = 86_400
     #: ... and the seconds that the token endpoint reports, if they are not the true ones; 0: true
-    token_life_told: int = 0
+    token_life_reported: int = 0
     #: seconds before an API response
     latency: float = 0.0
     #: permissions that the client lacks, such as `analytics:conversationAggregate:view`
@@ -48,7 +49,7 @@ class Options:
     #: status requests that a query job answers with "not finished yet"
     job_polls: int = 2
     #: how the first query jobs end, one by one; all later ones are fulfilled
-    job_fates: tuple[Fate, ...] = ()
+    job_outcomes: tuple[Outcome, ...] = ()
     #: rows of a query job's result; a job with more fails as too large; 0: no limit
     job_rows: int = 0
     #: requests for a query job's status or results that get a 409 first

@@ -17,7 +17,7 @@ from typing import Any
 
 from asyncreport.emulator.aggregates import count, write
 from asyncreport.emulator.messages import ApiError, bad_request, not_found
-from asyncreport.emulator.options import Fate, Options
+from asyncreport.emulator.options import Options, Outcome
 from asyncreport.emulator.paging import page_of, pages_of, token_after
 from asyncreport.emulator.query import Query, parse_query
 from asyncreport.emulator.world import World
@@ -25,15 +25,15 @@ from asyncreport.emulator.world import World
 #: buckets on a page: the default and the maximum
 PAGE_SIZE, MAX_PAGE_SIZE = 1000, 10_000
 
-_STATES: dict[Fate, str] = {
+_STATES: dict[Outcome, str] = {
     "fail": "FAILED",
-    "burst": "FAILED",
+    "too_large": "FAILED",
     "cancel": "CANCELLED",
     "expire": "EXPIRED",
 }
-_ERRORS: dict[Fate, str] = {
+_ERRORS: dict[Outcome, str] = {
     "fail": "The query could not be run",
-    "burst": "The result is too large",
+    "too_large": "The result is too large",
 }
 #: how long results are kept, according to the job's status
 _KEPT = timedelta(days=1)
@@ -49,7 +49,7 @@ class Job:
     id: str
     query: Query
     page_size: int
-    fate: Fate
+    outcome: Outcome
     submitted: float
     finished: float | None = None
     #: requests for its status
@@ -63,7 +63,7 @@ class Job:
     def state(self) -> str:
         """Return the vendor's name of the state."""
         if self.finished is not None:
-            return _STATES.get(self.fate, "FULFILLED")
+            return _STATES.get(self.outcome, "FULFILLED")
         if self.polls > 1:
             return "PENDING"
         return "QUEUED"
@@ -87,7 +87,7 @@ class QueryJobs:
         self._epoch = epoch
         self._jobs: dict[str, Job] = {}
         self._ids = Random(f"{world.seed}/jobs")
-        self._fates = list(options.job_fates)
+        self._outcomes = list(options.job_outcomes)
 
     def submit(self, body: dict[str, Any], now: float) -> dict[str, Any]:
         """Respond to `POST .../jobs`; the body is a query with a `pageSize`."""
@@ -97,7 +97,7 @@ class QueryJobs:
             id=str(uuid.UUID(int=self._ids.getrandbits(128), version=4)),
             query=query,
             page_size=min(size, self._options.most_per_page or size),
-            fate=self._fate(query),
+            outcome=self._outcome(query),
             submitted=now,
             conflicts=self._options.job_conflicts,
         )
@@ -114,7 +114,7 @@ class QueryJobs:
             status["completionDate"] = self._date(job.finished)
             status["expirationDate"] = self._date(job.finished + _KEPT.total_seconds())
         if job.state == "FAILED":
-            status["errorMessage"] = _ERRORS[job.fate]
+            status["errorMessage"] = _ERRORS[job.outcome]
         return status
 
     def results(self, job_id: str, cursor: str, now: float) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class QueryJobs:
             raise not_found()
         job.pages = job.pages or self._pages(job)
         number = page_of(cursor, job.id, "cursor") if cursor else 0
-        if job.fate == "lapse":
+        if job.outcome == "vanish_later":
             del self._jobs[job.id]
         return self._page(job, number)
 
@@ -143,14 +143,14 @@ class QueryJobs:
             for job in self._jobs.values()
         ]
 
-    def _fate(self, query: Query) -> Fate:
+    def _outcome(self, query: Query) -> Outcome:
         limit = self._options.job_rows
         if limit:
             groups = count(query, self._world, self._divisions)
             if sum(map(len, groups.values())) > limit:
-                return "burst"
-        if self._fates:
-            return self._fates.pop(0)
+                return "too_large"
+        if self._outcomes:
+            return self._outcomes.pop(0)
         return "fulfil"
 
     def _find(self, job_id: str) -> Job:
@@ -167,7 +167,7 @@ class QueryJobs:
         if job.finished is not None or job.polls <= self._options.job_polls:
             return
         job.finished = now
-        if job.fate == "vanish":
+        if job.outcome == "vanish":
             del self._jobs[job.id]
             raise not_found()
 

@@ -104,14 +104,16 @@ def test_query_jobs_give_the_bytes_of_aggregates(
     assert found
 
 
-@pytest.mark.parametrize("fates", [["expire"], ["vanish"], ["lapse"], ["cancel", "expire"]])
-def test_a_lost_query_job_is_submitted_again(tmp_path: Path, fates: list[str]) -> None:
+@pytest.mark.parametrize(
+    "outcomes", [["expire"], ["vanish"], ["vanish_later"], ["cancel", "expire"]]
+)
+def test_a_lost_query_job_is_submitted_again(tmp_path: Path, outcomes: list[str]) -> None:
     with emulator_process(
         agents=16,
         seed=11,
         requests_per_minute=0,
         most_per_page=500,
-        job_fates=fates,
+        job_outcomes=outcomes,
         job_conflicts=1,
         **QUICK,
     ) as emulator:
@@ -122,7 +124,7 @@ def test_a_lost_query_job_is_submitted_again(tmp_path: Path, fates: list[str]) -
 
 def test_a_failed_query_job_is_reported(tmp_path: Path) -> None:
     with emulator_process(
-        agents=16, seed=11, requests_per_minute=0, job_fates=["fail"], **QUICK
+        agents=16, seed=11, requests_per_minute=0, job_outcomes=["fail"], **QUICK
     ) as emulator:
         result = call(
             "run",

@@ -210,7 +210,7 @@ def test_a_token_with_a_wrong_lifetime_changes_no_byte(
     calm: dict[str, bytes], tmp_path: Path, life: int, granted: int
 ) -> None:
     """With faults, so that the run takes longer than several lifetimes."""
-    with emulator_process(**SIZE, token_life=life, token_life_told=granted) as emulator:
+    with emulator_process(**SIZE, token_life=life, token_life_reported=granted) as emulator:
         emulator.faults(
             [
                 {

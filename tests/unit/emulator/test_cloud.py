@@ -510,7 +510,7 @@ def test_a_query_about_too_many_users_and_buckets_times_out(most: int, status: i
 
 def test_a_token_endpoint_may_report_a_wrong_life_of_a_token() -> None:
     assert (
-        _json(_fetch(Cloud(WORLD, Options(token_life=2, token_life_told=86_400))))["expires_in"]
+        _json(_fetch(Cloud(WORLD, Options(token_life=2, token_life_reported=86_400))))["expires_in"]
         == 86_400
     )
 

@@ -151,12 +151,12 @@ def test_conflicts_come_first_for_status_and_results() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fate", "state"), [("fail", "FAILED"), ("cancel", "CANCELLED"), ("expire", "EXPIRED")]
+    ("outcome", "state"), [("fail", "FAILED"), ("cancel", "CANCELLED"), ("expire", "EXPIRED")]
 )
 def test_a_job_that_is_not_fulfilled_has_no_results_and_the_next_one_has(
-    fate: str, state: str
+    outcome: str, state: str
 ) -> None:
-    jobs = _jobs(job_fates=(fate,), job_polls=1)
+    jobs = _jobs(job_outcomes=(outcome,), job_polls=1)
     job, again = _submit(jobs), _submit(jobs)
     assert [jobs.status(job, 1.0)["state"], jobs.status(job, 1.0)["state"]] == ["QUEUED", state]
     assert ("errorMessage" in jobs.status(job, 1.0)) == (state == "FAILED")
@@ -165,7 +165,7 @@ def test_a_job_that_is_not_fulfilled_has_no_results_and_the_next_one_has(
 
 
 def test_a_job_may_vanish_when_it_should_be_ready() -> None:
-    jobs = _jobs(job_fates=("vanish",), job_polls=1)
+    jobs = _jobs(job_outcomes=("vanish",), job_polls=1)
     job = _submit(jobs)
     assert jobs.status(job, 1.0)["state"] == "QUEUED"
     assert [_refusal(jobs.status, job, 1.0), _refusal(jobs.results, job, "", 1.0)] == [
@@ -174,7 +174,7 @@ def test_a_job_may_vanish_when_it_should_be_ready() -> None:
 
 
 def test_a_job_may_vanish_between_its_pages() -> None:
-    jobs = _jobs(job_fates=("lapse",))
+    jobs = _jobs(job_outcomes=("vanish_later",))
     job = _submit(jobs, pageSize=5)
     assert jobs.status(job, 1.0)["state"] == "FULFILLED"
     cursor = jobs.results(job, "", 1.0)["cursor"]
