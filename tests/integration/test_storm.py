@@ -12,7 +12,7 @@ import pytest
 from asyncreport.api import query_jobs
 from asyncreport.emulator.limits import credentials
 from asyncreport.export.summary import Summary
-from asyncreport.net import client
+from asyncreport.net import attempts
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import connection, run_here, write_job
 
@@ -150,7 +150,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the waits between attempts and polls; unit tests check them."""
-    monkeypatch.setattr(client, "_MINUTE", 0.0)
+    monkeypatch.setattr(attempts, "_MINUTE", 0.0)
     monkeypatch.setattr("asyncreport.export.lanes.random", SimpleNamespace(random=lambda: 0.0))
     monkeypatch.setattr(query_jobs, "_FIRST_PAUSE", 0.01)
 
