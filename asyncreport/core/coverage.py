@@ -30,8 +30,13 @@ def missing_by_batch(
     lacking: defaultdict[Intervals, list[str]] = defaultdict(list)
     for same, intervals in _by_parts(users, covered):
         lacking[_subtract(demanded, by_everyone + intervals)] += same
-    for missing, several in lacking.items():
-        for batch in batches(sorted(several)):
+    yield from _in_batches(lacking)
+
+
+def _in_batches(lacking: Mapping[Intervals, list[str]]) -> Iterator[tuple[Intervals, Users]]:
+    """Cut users who lack the same intervals into batches that one request can name."""
+    for missing, users in lacking.items():
+        for batch in batches(sorted(users)):
             yield missing, batch
 
 
@@ -53,7 +58,8 @@ def _by_parts(
         groups[tuple(sets)].append(user)
     intervals = list(covered.values())
     for numbers, same in groups.items():
-        yield same, list(chain.from_iterable(intervals[number] for number in numbers))
+        of_these_parts = [intervals[number] for number in numbers]
+        yield same, list(chain.from_iterable(of_these_parts))
 
 
 def _sets_of(users: Sequence[str], sets: Iterable[Users]) -> dict[str, list[int]]:

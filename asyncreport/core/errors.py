@@ -75,8 +75,13 @@ class TransientError(ApiError):
     exit_code = 1
 
     def __init__(
-        self, message: str, *, status: int | None = None, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
     ) -> None:
+        """Take the message and what a response said."""
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
@@ -93,7 +98,14 @@ class RejectedError(ApiError):
     If the server refused, `status` is the HTTP status and `code` the server's error code.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, code: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str = "",
+    ) -> None:
+        """Take the message and what a response said."""
         super().__init__(message)
         self.status = status
         self.code = code
@@ -114,6 +126,7 @@ class RetriesExhausted(AsyncReportError):
     """
 
     def __init__(self, message: str, *, reason: Reason = "busy") -> None:
+        """Take the message and what may help."""
         super().__init__(message)
         self.reason = reason
 
@@ -131,6 +144,7 @@ class DamagedPartError(StoreError):
     """
 
     def __init__(self, fact: str, *, number: int) -> None:
+        """Take the fact and the part's number; the next step is added."""
         super().__init__(f"{fact}; delete this file and run again: it is fetched again")
         self.fact = fact
         self.number = number

@@ -21,10 +21,13 @@ class Finding(Struct, frozen=True):
     @property
     def exit_code(self) -> int:
         """Give the exit code of a command that has no other finding."""
-        return self.failure_code if self.level == "FAIL" else 0
+        if self.level == "FAIL":
+            return self.failure_code
+        return 0
 
     def __str__(self) -> str:
+        """Write the line and its details, each on a line of its own."""
         lines = [f"{self.level:<4}  {self.text}"]
-        lines += [f"      {line}" for line in self.details]
+        lines += [f"      {detail}" for detail in self.details]
         # Names and messages of a server are in these lines.
         return "\n".join(map(printable, lines))

@@ -32,15 +32,19 @@ class Secret:
     __slots__ = ("_text",)
 
     def __init__(self, text: str) -> None:
+        """Hide a text."""
         self._text = text
 
     def __repr__(self) -> str:
+        """Say only what it is."""
         return "Secret(***)"
 
     def __eq__(self, other: object) -> bool:
+        """Compare the texts."""
         return isinstance(other, Secret) and other._text == self._text
 
     def __hash__(self) -> int:
+        """Hash the text, as `==` needs it."""
         return hash(self._text)
 
     def reveal(self) -> str:
@@ -106,6 +110,7 @@ class Selector(Struct, frozen=True, kw_only=True):
     value: str
 
     def __str__(self) -> str:
+        """Write it as in messages: `group Night Shift`."""
         return f"{self.kind} {self.value}"
 
 

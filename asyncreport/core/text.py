@@ -64,6 +64,7 @@ def first_items(items: Sequence[str], noun: str = "", *, limit: int = MAX_SHOWN)
 
 
 def _more(number: int, noun: str) -> str:
+    """Say how many lines or items are not shown."""
     if not noun:
         return f"and {number:,} more"
     return f"and {counted(number, f'more {noun}')}"
@@ -75,7 +76,12 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     if seconds < _MINUTE:
         return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
+    return _minutes(round(seconds))
+
+
+def _minutes(seconds: int) -> str:
+    """Write a length of time of a minute or more."""
+    minutes, rest = divmod(seconds, 60)
     if minutes < 60:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)

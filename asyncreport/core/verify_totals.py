@@ -64,20 +64,28 @@ def totals_query(query: Query, interval: Interval, *, several: Iterable[str]) ->
     Records stay split by a dimension only if it is in `several`: one interaction may have several
     values of it, so that its records do not add up.
     """
-    metrics = query.metrics
-    if query.contract != "entities":
-        metrics = tuple(dict.fromkeys((*metrics, *_OTHER_COMPONENTS)))
     kept = set(several)
+    split_by = [dimension for dimension in query.split_by if dimension in kept]
     return replace(
         query,
         grid=Grid(Granularity.NONE, "UTC", interval),
-        split_by=tuple(dimension for dimension in query.split_by if dimension in kept),
-        metrics=metrics,
+        split_by=tuple(split_by),
+        metrics=_with_components(query),
     )
 
 
+def _with_components(query: Query) -> tuple[str, ...]:
+    """List the added metrics with all components of handle time that the contract has."""
+    if query.contract == "entities":
+        return query.metrics
+    return tuple(dict.fromkeys((*query.metrics, *_OTHER_COMPONENTS)))
+
+
 def add(
-    totals: Totals, user: str | None, rows: Iterable[Mapping[str, object]], columns: Sequence[str]
+    totals: Totals,
+    user: str | None,
+    rows: Iterable[Mapping[str, object]],
+    columns: Sequence[str],
 ) -> None:
     """Add one user's rows in whole counts and ms.
 
@@ -90,6 +98,7 @@ def add(
 
 
 def _whole(name: str, value: object) -> int:
+    """Turn a column's value into a whole count or ms; null counts as 0."""
     if not isinstance(value, (int, float)):
         return 0
     if name.endswith("_sec"):
@@ -112,22 +121,32 @@ def differences(
     found = []
     for user in sorted(ours.keys() | theirs.keys(), key=null_first):
         pairs = _pairs(ours.get(user, {}), theirs.get(user, {}), columns)
-        allowed = tolerance.get(user, 0)
-        differing = tuple(pair for pair in pairs if _differs(pair, allowed))
+        differing = _differing(pairs, tolerance.get(user, 0))
         if differing:
             found.append(Difference(user, differing))
     return found
 
 
 def _pairs(
-    ours: Mapping[str, int], theirs: Mapping[str, int], columns: Sequence[str]
+    ours: Mapping[str, int],
+    theirs: Mapping[str, int],
+    columns: Sequence[str],
 ) -> Iterator[tuple[str, int, int]]:
+    """Walk the columns of one user: name, our value, the other value."""
     for name in columns:
         yield name, ours.get(name, 0), theirs.get(name, 0)
 
 
-def _differs(pair: tuple[str, int, int], allowed: int) -> bool:
-    name, ours, theirs = pair
+def _differing(
+    pairs: Iterable[tuple[str, int, int]],
+    allowed: int,
+) -> tuple[tuple[str, int, int], ...]:
+    """Keep the columns that differ by more than is allowed."""
+    return tuple(pair for pair in pairs if _differs(*pair, allowed))
+
+
+def _differs(name: str, ours: int, theirs: int, allowed: int) -> bool:
+    """Tell whether two values differ; only times may differ a little."""
     if not name.endswith("_sec"):
         return ours != theirs
     return abs(ours - theirs) > allowed
@@ -144,12 +163,13 @@ def merge(into: Totals, other: Totals) -> None:
 def uneven_handle_times(totals: Totals) -> list[tuple[str | None, int, int]]:
     """List users whose handle time is not the sum of its components, with both in ms."""
     found = []
-    for user, sums in totals.items():
+    for user in sorted(totals, key=null_first):
+        sums = totals[user]
         handle = sums["total_handle_time_sec"]
         components = sum(sums[name] for name in _COMPONENTS)
         if abs(handle - components) > _allowance(handle, sums["handled_count"]):
             found.append((user, handle, components))
-    return sorted(found, key=lambda each: null_first(each[0]))
+    return found
 
 
 def _allowance(handle: int, count: int) -> int:

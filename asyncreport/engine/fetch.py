@@ -24,6 +24,7 @@ from asyncreport.core.errors import (
     RetriesExhausted,
 )
 from asyncreport.core.job import Chunk, Query
+from asyncreport.core.piece_errors import next_step, with_piece
 from asyncreport.core.records import Accumulator, Block
 from asyncreport.core.splitting import SplitReason
 
@@ -169,7 +170,7 @@ class _ChunkFetch:
             raise error
         halves = splitting.halves(piece, self.query.grid, reason)
         if not halves:
-            raise splitting.with_piece(error, piece, splitting.next_step(piece, reason)) from error
+            raise with_piece(error, piece, next_step(piece, reason)) from error
         if reason == "late":
             self._count_late(piece, error)
             await self._check_server(piece, error)
@@ -181,7 +182,7 @@ class _ChunkFetch:
         self.late += 1
         if self.late == _MAX_LATE:
             fact = f"one of {_MAX_LATE} pieces of its chunk: set a shorter range.chunk"
-            raise splitting.with_piece(error, piece, fact) from error
+            raise with_piece(error, piece, fact) from error
 
     async def _check_server(self, piece: Chunk, error: _PieceError) -> None:
         """Fetch the smallest piece; raise the error if the server does not answer that either.

@@ -18,18 +18,17 @@ from asyncreport.core.errors import (
     RetriesExhausted,
 )
 from asyncreport.core.job import Chunk
+from asyncreport.core.piece_errors import next_step, with_piece
 from asyncreport.core.records import Block
 from asyncreport.core.splitting import (
     Bound,
     SplitReason,
     halves,
     join,
-    next_step,
     size,
     smallest_piece,
     split_reason,
     tile,
-    with_piece,
 )
 from asyncreport.core.timeline import Granularity, Grid, Interval
 
