@@ -5,7 +5,7 @@ https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/conv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -14,23 +14,17 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from asyncreport.api.groups import KeyReader, key_reader
+from asyncreport.api.queries import query_request
 from asyncreport.api.wire import Request, Wait, check_empty, follow, read
 from asyncreport.core.columns import metrics_of
 from asyncreport.core.errors import OFF_GRID, RejectedError
 from asyncreport.core.job import Chunk, Query
-from asyncreport.core.records import MAX_VALUE, Accumulator, Datum, Split
+from asyncreport.core.records import MAX_VALUE, Accumulator, Datum
 from asyncreport.core.splitting import Bound
-from asyncreport.core.text import shorten
 from asyncreport.core.timeline import Granularity, Grid, Interval
 
 PATH = "/api/v2/analytics/conversations/aggregates/query"
-
-#: the platform's `request.bytes.max`:
-#: https://developer.genesys.cloud/organization/organization/limits
-MAX_REQUEST_BYTES = 512_000
-
-#: characters of a server's value in a message
-_MAX_VALUE_TEXT = 80
 
 
 @dataclass(slots=True)
@@ -69,6 +63,8 @@ class Page:
 #: decodes a body; raises TransientError if the body is something else, RejectedError if it breaks
 #: the contract
 Reader = Callable[[bytes], Page]
+#: decodes one group of a response and adds it
+Adder = Callable[[Accumulator, msgspec.Raw], None]
 #: the requests of one query; returns what all pages report
 Steps = Generator[Request | Wait, Any, Accumulator]
 #: queries an interval; True: as one bucket
@@ -93,84 +89,16 @@ def read_pages(first: Request, with_cursor: Callable[[str], Request]) -> Steps:
 
     def next_request(page: Page) -> Request | None:
         nonlocal total
+        # The first page is the total, because most responses have only one.
         if total is None:
             total = page.facts
         else:
             total.absorb(page.facts)
-        if page.cursor:
-            return with_cursor(page.cursor)
-        return None
+        return with_cursor(page.cursor) if page.cursor else None
 
     yield from follow(first, next_request)
     assert total is not None
     return total
-
-
-def query_request(
-    path: str,
-    body: dict[str, object],
-    decode: Callable[[bytes], Any],
-    *,
-    asynchronous: bool = False,
-) -> Request:
-    """Make the request of a query; raise RejectedError if it is longer than the platform allows."""
-    encoded = msgspec.json.encode(body)
-    if len(encoded) > MAX_REQUEST_BYTES:
-        raise RejectedError(
-            f"the query is {len(encoded):,} bytes long, but the vendor allows "
-            f"{MAX_REQUEST_BYTES:,}; use fewer queues in the filter"
-        )
-    return Request(
-        method="POST",
-        path=path,
-        body=encoded,
-        headers={"Content-Type": "application/json"},
-        decode=decode,
-        asynchronous=asynchronous,
-    )
-
-
-def conversation_query(
-    query: Query, chunk: Chunk, interval: Interval, one_bucket: bool
-) -> dict[str, object]:
-    """Write the body of a query; `one_bucket` makes the whole interval one bucket."""
-    body = query_base(query.grid, interval, one_bucket)
-    # The vendor groups by media type in any case; named here, the response always has one shape.
-    body["groupBy"] = list(dict.fromkeys(("userId", "mediaType", *query.split_by)))
-    body["metrics"] = list(metrics_of(query))
-    clauses = [
-        matches_any(dimension, values)
-        for dimension, values in (
-            ("userId", chunk.users or ()),
-            ("mediaType", query.filter.media_types),
-            ("queueId", query.filter.queues),
-            ("divisionId", query.filter.divisions),
-        )
-        if values
-    ]
-    if clauses:
-        body["filter"] = {"type": "and", "clauses": clauses}
-    return body
-
-
-def query_base(grid: Grid, interval: Interval, one_bucket: bool) -> dict[str, object]:
-    """Write the interval of a query, and how it is cut into buckets."""
-    body: dict[str, object] = {"interval": str(interval)}
-    if one_bucket:
-        return body
-    body["granularity"] = grid.granularity.value
-    if grid.granularity is Granularity.P1D:
-        body["timeZone"] = grid.zone
-    return body
-
-
-def matches_any(dimension: str, values: Iterable[str]) -> dict[str, object]:
-    """Write a clause that any of the values fulfils: an `or`, because a predicate has one value."""
-    predicates = [
-        {"type": "dimension", "dimension": dimension, "operator": "matches", "value": value}
-        for value in values
-    ]
-    return {"type": "or", "predicates": predicates}
 
 
 # One chunk ---------------------------------------------------------------------------------------
@@ -184,21 +112,24 @@ def fetch_interval(
     query_interval: QueryInterval,
 ) -> Generator[Request | Wait, Any, None]:
     """Fetch an interval with as few queries as its granularity allows; add it to `facts`."""
-    if one_bucket_per_query(grid, state):
-        for start, end in pairwise(grid.edges(interval)):
-            add_response(facts, (yield from query_interval(Interval(start, end), True)))
-        return
-    off_grid = yield from _add_interval(grid, interval, facts, query_interval)
-    # One odd response may be an accident of a gateway. Only the same query shows that it is not.
-    if off_grid:
+    if not one_bucket_per_query(grid, state):
         off_grid = yield from _add_interval(grid, interval, facts, query_interval)
-    if off_grid:
+        # One odd response may be an accident of a gateway. Only the same query shows that it is
+        # not.
+        if off_grid:
+            off_grid = yield from _add_interval(grid, interval, facts, query_interval)
+        if not off_grid:
+            return
         state.separate_the_days(off_grid)
-        yield from fetch_interval(grid, interval, state, facts, query_interval)
+    for start, end in pairwise(grid.edges(interval)):
+        add_response(facts, (yield from query_interval(Interval(start, end), True)))
 
 
 def _add_interval(
-    grid: Grid, interval: Interval, facts: Accumulator, query_interval: QueryInterval
+    grid: Grid,
+    interval: Interval,
+    facts: Accumulator,
+    query_interval: QueryInterval,
 ) -> Generator[Request | Wait, Any, RejectedError | None]:
     """Fetch an interval with one query; give the error if its days are off the grid.
 
@@ -263,7 +194,7 @@ _RESPONSE = msgspec.json.Decoder(AggregatesResponse | None)
 _CONTAINER = msgspec.json.Decoder(Container)
 
 
-def page_reader(facts: Accumulator, add: Callable[[Accumulator, msgspec.Raw], None]) -> Reader:
+def page_reader(facts: Accumulator, add: Adder) -> Reader:
     """Make a reader of pages; `add` decodes one container and adds it.
 
     So only one container of a large response is in memory at a time. Each page gets an
@@ -271,15 +202,21 @@ def page_reader(facts: Accumulator, add: Callable[[Accumulator, msgspec.Raw], No
     """
 
     def decode(body: bytes) -> Page:
-        response = read(_RESPONSE, body, _WHAT) or AggregatesResponse()
-        if response.results is None:
-            check_empty(body, "results", _WHAT)
+        response = _decode_response(body)
         page = facts.empty_copy()
         for raw in response.results or ():
             add(page, raw)
         return Page(page, response.cursor)
 
     return decode
+
+
+def _decode_response(body: bytes) -> AggregatesResponse:
+    """Decode a page without its containers; raise TransientError if it is something else."""
+    response = read(_RESPONSE, body, _WHAT) or AggregatesResponse()
+    if response.results is None:
+        check_empty(body, "results", _WHAT)
+    return response
 
 
 def decode_container(raw: msgspec.Raw) -> Container:
@@ -322,95 +259,36 @@ def _valid_decoder(metrics: tuple[str, ...]) -> msgspec.json.Decoder[_ValidConta
     return msgspec.json.Decoder(_ValidContainer[Literal[metrics]])  # type: ignore[valid-type]  # known only at run time
 
 
-def container_adder(query: Query, chunk: Chunk) -> Callable[[Accumulator, msgspec.Raw], None]:
+def container_adder(query: Query, chunk: Chunk) -> Adder:
     """Make a function that decodes a group and adds it.
 
     That function raises RejectedError for a user or a bucket that was not asked for.
     """
     decode_valid = _valid_decoder(metrics_of(query)).decode
-    read_key = _key_reader(query, chunk)
+    read_key = key_reader(query, chunk)
 
     # Called once for each group of a response: a part of the hot path.
     def add(facts: Accumulator, raw: msgspec.Raw) -> None:
-        found: _ValidContainer[str] | Container
         try:
             found = decode_valid(raw)
-            fill = facts.add_validated
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            found = decode_container(raw)
-            fill = facts.add
-        key = read_key(found.group or {})
+            _add_odd(facts, raw, read_key)
+            return
+        key = read_key(found.group)
         if key is None:
-            facts.skip_ungrouped(found.data or ())
+            facts.skip_ungrouped(found.data)
         else:
-            fill(*key, found.data or ())
+            facts.add_validated(*key, found.data)
 
     return add
 
 
-def _key_reader(
-    query: Query, chunk: Chunk
-) -> Callable[[dict[str, Any]], tuple[str | None, Split] | None]:
-    """Make a function that reads the user and the split values of a group and checks them.
-
-    It returns None for a group without a user, if certain users were asked for.
-    """
-    users = requested_users(chunk)
-    split_by = query.split_by
-    filters = _filters(query)
-
-    def read_key(group: dict[str, Any]) -> tuple[str | None, Split] | None:
-        user = dimension_value(group, "userId")
-        if user is None and users is not None:
-            return None
-        check_user(user, users)
-        for dimension, values in filters:
-            _check_filter(dimension, dimension_value(group, dimension), values)
-        return user, tuple([dimension_value(group, dimension) for dimension in split_by])
-
-    return read_key
-
-
-def requested_users(chunk: Chunk) -> frozenset[str] | None:
-    """Return the users of a chunk; None: everyone."""
-    if chunk.users is None:
-        return None
-    return frozenset(chunk.users)
-
-
-def _filters(query: Query) -> list[tuple[str, frozenset[str]]]:
-    """List the parts of the job's filter that each group shows.
-
-    No group shows its division, because an interaction has several.
-    """
-    filters = [("mediaType", frozenset(query.filter.media_types))]
-    if "queueId" in query.split_by:
-        filters.append(("queueId", frozenset(query.filter.queues)))
-    return [(dimension, values) for dimension, values in filters if values]
-
-
-def _check_filter(dimension: str, value: str | None, values: frozenset[str]) -> None:
-    # A group without the dimension is accepted: a gateway may leave out a dimension.
-    if value is not None and value not in values:
-        raise RejectedError(
-            f"the response has a {dimension} {shorten(value, _MAX_VALUE_TEXT)!r} "
-            "that was not asked for; the server did not apply the filter"
-        )
-
-
-def check_user(user: str | None, users: frozenset[str] | None) -> None:
-    """Raise RejectedError for a user who was not asked for: the server does not filter."""
-    if users is not None and user not in users:
-        raise RejectedError(
-            f"the response has a user {shorten(str(user), _MAX_VALUE_TEXT)!r} "
-            "who was not asked for; the server did not apply the filter"
-        )
-
-
-def dimension_value(group: dict[str, Any], dimension: str) -> str | None:
-    """Read a value of a group; raise RejectedError if it is not a text."""
-    value = group.get(dimension)
-    if value is not None and not isinstance(value, str):
-        shown = shorten(str(value), _MAX_VALUE_TEXT)
-        raise RejectedError(f"the response groups by a {dimension} that is not a text: {shown}")
-    return value or None
+def _add_odd(facts: Accumulator, raw: msgspec.Raw, read_key: KeyReader) -> None:
+    """Add a group that is not as groups nearly always are: its numbers are checked one by one."""
+    found = decode_container(raw)
+    data = found.data or ()
+    key = read_key(found.group or {})
+    if key is None:
+        facts.skip_ungrouped(data)
+    else:
+        facts.add(*key, data)

@@ -7,6 +7,7 @@ from typing import Any
 
 from asyncreport.api import aggregates, entities, query_jobs, user_aggregates
 from asyncreport.api.aggregates import ConnectionState, Steps
+from asyncreport.api.queries import conversation_query
 from asyncreport.api.wire import Request, Wait
 from asyncreport.core.job import USERS_PER_QUERY, Chunk, Query
 from asyncreport.core.records import Accumulator
@@ -17,7 +18,11 @@ _REQUESTS_PER_QUERY_JOB = 4
 
 
 def steps(
-    query: Query, chunk: Chunk, facts: Accumulator, state: ConnectionState, closing: list[Request]
+    query: Query,
+    chunk: Chunk,
+    facts: Accumulator,
+    state: ConnectionState,
+    closing: list[Request],
 ) -> Generator[Request | Wait, Any, None]:
     """Fetch everything in a chunk and add it to `facts`.
 
@@ -47,12 +52,17 @@ def _named_users(chunk: Chunk, state: ConnectionState) -> tuple[str, ...]:
 
 
 def _conversations(
-    query: Query, chunk: Chunk, facts: Accumulator, state: ConnectionState, closing: list[Request]
+    query: Query,
+    chunk: Chunk,
+    facts: Accumulator,
+    state: ConnectionState,
+    closing: list[Request],
 ) -> Generator[Request | Wait, Any, None]:
+    """Fetch the conversations of a chunk, at once or with query jobs."""
     reader = aggregates.page_reader(facts, aggregates.container_adder(query, chunk))
 
     def query_interval(interval: Interval, one_bucket: bool) -> Steps:
-        body = aggregates.conversation_query(query, chunk, interval, one_bucket)
+        body = conversation_query(query, chunk, interval, one_bucket)
         if query.contract == "query-jobs":
             return query_jobs.send(body, reader, closing, state.query_job_timeout)
         return aggregates.send(body, reader)
@@ -75,12 +85,17 @@ def count_requests(query: Query, chunk: Chunk, population: int) -> int:
     if query.contract == "entities":
         return len(entities.query_intervals(query.grid, chunk.interval))
     queries = aggregates.count_queries(query.grid, chunk.interval)
-    requests = queries
+    requests = 1
     if query.contract == "query-jobs":
-        requests *= _REQUESTS_PER_QUERY_JOB
+        requests = _REQUESTS_PER_QUERY_JOB
     if query.occupancy:
-        users = population
-        if chunk.users is not None:
-            users = len(chunk.users)
-        requests += queries * -(-users // USERS_PER_QUERY)
-    return requests
+        requests += _count_batches(chunk, population)
+    return queries * requests
+
+
+def _count_batches(chunk: Chunk, population: int) -> int:
+    """Count the queries about users that one query about conversations needs next to it."""
+    users = population
+    if chunk.users is not None:
+        users = len(chunk.users)
+    return -(-users // USERS_PER_QUERY)

@@ -82,6 +82,7 @@ def decode_page(body: bytes) -> Page:
 
 
 def _decode_entity(body: bytes) -> Entity:
+    """Decode one entity; raise TransientError if the body is something else."""
     return read(_ENTITY, body, "group, team or queue")
 
 
@@ -114,18 +115,24 @@ def all_user_ids() -> Generator[Request, Any, tuple[str, ...]]:
 
 
 def _user_ids(state: str) -> Generator[Request, Any, list[str]]:
+    """List the ids of the users in one state."""
     try:
         users = yield from list_entities(_USERS, ("state", state), page_size=USERS_PAGE_SIZE)
     except RejectedError as error:
         if error.status != 400:
             raise
-        message = (
-            f"GET {_USERS}: the vendor lists no more than 10,000 users who are {state}; "
-            "give every team of the job its users, group, team or queue, "
-            "so that no team means everyone"
-        )
-        raise RejectedError(message, status=error.status, code=error.code) from error
+        raise _too_many_users(state, error) from error
     return [user.id for user in users]
+
+
+def _too_many_users(state: str, error: RejectedError) -> RejectedError:
+    """Say what a 400 to a later page of users means."""
+    message = (
+        f"GET {_USERS}: the vendor lists no more than 10,000 users who are {state}; "
+        "give every team of the job its users, group, team or queue, "
+        "so that no team means everyone"
+    )
+    return RejectedError(message, status=error.status, code=error.code)
 
 
 # Names -------------------------------------------------------------------------------------------
@@ -147,13 +154,19 @@ def queue_names(ids: Iterable[str]) -> Names:
 
 
 def _names(path: str, ids: Iterable[str], *query: tuple[str, str]) -> Names:
+    """Look up names a hundred at a time."""
     names: dict[str, str | None] = {}
     for batch in batches(sorted(set(ids)), IDS_PER_REQUEST):
-        named_ids = [("id", each) for each in batch]
-        entities = yield from list_entities(path, *named_ids, *query)
-        found = {entity.id: entity.name for entity in entities}
-        names.update((each, found.get(each)) for each in batch)
+        names.update((yield from _names_of(path, batch, *query)))
     return names
+
+
+def _names_of(path: str, ids: Sequence[str], *query: tuple[str, str]) -> Names:
+    """Look up the names of at most `IDS_PER_REQUEST` ids with one listing."""
+    id_query = [("id", each) for each in ids]
+    entities = yield from list_entities(path, *id_query, *query)
+    found = {entity.id: entity.name for entity in entities}
+    return {each: found.get(each) for each in ids}
 
 
 # Listings ----------------------------------------------------------------------------------------
@@ -174,17 +187,25 @@ def list_entities(path: str, *query: tuple[str, str], page_size: int = PAGE_SIZE
             return None
         if page.page_count is None and page.next_uri:
             return _with_query_of(page.next_uri, base)
-        return (*base, ("pageNumber", str(number + 1)))
+        return _with_number(base, number + 1)
 
-    return _pages(path, (*base, ("pageNumber", "1")), next_query)
+    return _pages(path, _with_number(base, 1), next_query)
+
+
+def _with_number(base: Query, number: int) -> Query:
+    """Ask for the page of this number, which counts from 1."""
+    return (*base, ("pageNumber", str(number)))
 
 
 def _is_last(page: Page, number: int, page_size: int) -> bool:
+    """Tell whether a page is the last; `number` is its own and `page_size` what was asked for."""
     if page.page_count is not None:
         return number >= page.page_count
     if not page.entities:
         return True
-    return not page.next_uri and len(page.entities) < _full_size(page, page_size)
+    if page.next_uri:
+        return False
+    return len(page.entities) < _full_size(page, page_size)
 
 
 def _list_by_cursor(path: str, *query: tuple[str, str]) -> Listing:
@@ -203,22 +224,22 @@ def _list_by_cursor(path: str, *query: tuple[str, str]) -> Listing:
 
 
 def _pages(path: str, first: Query, next_query: Callable[[Page], Query | None]) -> Listing:
+    """Read the pages of a listing; `next_query` leads from each page to the next one."""
     # By id: an entity that is on two pages, because the list changed in the meantime, counts once.
     found: dict[str, Entity] = {}
 
-    def request(query: Query) -> Request:
-        return Request(method="GET", path=path, query=query, decode=decode_page)
-
     def next_request(page: Page) -> Request | None:
-        for entity in page.entities or ():
-            found[entity.id] = entity
+        found.update((entity.id, entity) for entity in page.entities or ())
         query = next_query(page)
-        if query is None:
-            return None
-        return request(query)
+        return _page_request(path, query) if query else None
 
-    yield from follow(request(first), next_request)
+    yield from follow(_page_request(path, first), next_request)
     return list(found.values())
+
+
+def _page_request(path: str, query: Query) -> Request:
+    """Ask for one page of a listing."""
+    return Request(method="GET", path=path, query=query, decode=decode_page)
 
 
 def _full_size(page: Page, requested: int) -> int:
@@ -240,9 +261,9 @@ def _with_query_of(next_uri: str, base: Query) -> Query:
     """
     query = next_uri.partition("?")[2].partition("#")[0]
     following = parse_qsl(query, keep_blank_values=True)
-    repeated = {key for key, _ in following}
-    kept = [(key, value) for key, value in base if key not in repeated]
-    return (*kept, *following)
+    repeated = dict(following)
+    own = [(key, value) for key, value in base if key not in repeated]
+    return (*own, *following)
 
 
 # Groups, teams and queues ------------------------------------------------------------------------
@@ -263,10 +284,10 @@ def look_up(selector: Selector) -> Generator[Request, Any, Roster]:
 
 
 def _by_id(kind: Kind, entity_id: str) -> Generator[Request, Any, Entity]:
+    """Find a group, team or queue by its id; raise UnknownTeamError if there is none."""
+    path = f"{_PATHS[kind]}/{entity_id}"
     try:
-        entity: Entity = yield Request(
-            method="GET", path=f"{_PATHS[kind]}/{entity_id}", decode=_decode_entity
-        )
+        entity: Entity = yield Request(method="GET", path=path, decode=_decode_entity)
     except RejectedError as error:
         if error.status != 404:
             raise
@@ -275,8 +296,11 @@ def _by_id(kind: Kind, entity_id: str) -> Generator[Request, Any, Entity]:
 
 
 def _by_name(kind: Kind, name: str) -> Generator[Request, Any, Entity]:
-    # The vendor's filters are not exact: a team's name begins with the text, a queue's name may
-    # differ in case. Groups have no filter.
+    """Find a group, team or queue by its exact name.
+
+    The vendor's filters are not exact: a team's name begins with the text, a queue's name may
+    differ in case. Groups have no filter.
+    """
     filters = [] if kind == "group" else [("name", name)]
     listed = yield from _list_kind(kind, *filters)
     exact = [entity for entity in listed if entity.name == name]
@@ -284,12 +308,14 @@ def _by_name(kind: Kind, name: str) -> Generator[Request, Any, Entity]:
         return exact[0]
     if exact:
         raise _ambiguous(kind, name, exact)
-    if kind != "group":
+    if filters:
+        # Only the whole list has the names that are nearly right.
         listed = yield from _list_kind(kind)
     raise _unknown_name(kind, name, listed)
 
 
 def _list_kind(kind: Kind, *query: tuple[str, str], below: str = "") -> Listing:
+    """List all entities of a kind, or what is `below` one of them."""
     path = f"{_PATHS[kind]}{below}"
     if kind == "team":
         return _list_by_cursor(path, *query)
@@ -297,8 +323,10 @@ def _list_kind(kind: Kind, *query: tuple[str, str], below: str = "") -> Listing:
 
 
 def _members(kind: Kind, entity_id: str) -> Generator[Request, Any, tuple[str, ...]]:
+    """List the sorted ids of the members; raise UnknownTeamError if the entity is gone."""
+    members = f"/{quote(entity_id, safe='')}/members"
     try:
-        users = yield from _list_kind(kind, below=f"/{quote(entity_id, safe='')}/members")
+        users = yield from _list_kind(kind, below=members)
     except RejectedError as error:
         if error.status != 404:
             raise
@@ -307,6 +335,7 @@ def _members(kind: Kind, entity_id: str) -> Generator[Request, Any, tuple[str, .
 
 
 def _unknown_id(kind: str, entity_id: str) -> UnknownTeamError:
+    """Make the error for an id that the directory does not have, or does not show."""
     return UnknownTeamError(
         f"{kind} {one_line(entity_id, _MAX_TEXT)}: the directory has no {kind} with this id, "
         "or it is in a division that the OAuth client cannot see; "
@@ -315,7 +344,9 @@ def _unknown_id(kind: str, entity_id: str) -> UnknownTeamError:
 
 
 def _ambiguous(kind: str, name: str, found: Sequence[Entity]) -> UnknownTeamError:
-    ids = one_line(", ".join(sorted(entity.id for entity in found)), _MAX_TEXT)
+    """Make the error for a name that several entities have."""
+    found_ids = sorted(entity.id for entity in found)
+    ids = one_line(", ".join(found_ids), _MAX_TEXT)
     return UnknownTeamError(
         f"{kind} {name!r}: {counted(len(found), kind)} have this name ({ids}); "
         "use the id of the right one"
@@ -323,13 +354,19 @@ def _ambiguous(kind: str, name: str, found: Sequence[Entity]) -> UnknownTeamErro
 
 
 def _unknown_name(kind: str, name: str, listed: Sequence[Entity]) -> UnknownTeamError:
-    folded_names = {entity.name.casefold(): entity.name for entity in listed if entity.name}
-    close = get_close_matches(name.casefold(), folded_names)
-    hint = f"check the name, or use the id of the {kind}"
-    if close:
-        quoted = " or ".join(repr(folded_names[folded]) for folded in close)
-        hint = f"did you mean {one_line(quoted, _MAX_TEXT)}?"
+    """Make the error for a name that no listed entity has."""
+    hint = _did_you_mean(name, listed) or f"check the name, or use the id of the {kind}"
     return UnknownTeamError(
         f"{kind} {name!r}: the OAuth client sees {counted(len(listed), kind)}, "
         f"but none has exactly this name (upper and lower case count); {hint}"
     )
+
+
+def _did_you_mean(name: str, listed: Sequence[Entity]) -> str | None:
+    """Suggest names that are nearly right; None if there are none."""
+    folded_names = {entity.name.casefold(): entity.name for entity in listed if entity.name}
+    close = get_close_matches(name.casefold(), folded_names)
+    if not close:
+        return None
+    quoted = [repr(folded_names[folded]) for folded in close]
+    return f"did you mean {one_line(' or '.join(quoted), _MAX_TEXT)}?"

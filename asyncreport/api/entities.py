@@ -12,17 +12,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api.aggregates import (
-    PATH,
-    Page,
-    Reader,
-    Steps,
-    add_response,
-    check_user,
-    query_request,
-    read_pages,
-    requested_users,
-)
+from asyncreport.api.aggregates import PATH, Page, Reader, Steps, add_response, read_pages
+from asyncreport.api.groups import check_user, requested_users
+from asyncreport.api.queries import query_request
 from asyncreport.api.wire import Request, Wait, check_empty, read
 from asyncreport.core.errors import RejectedError
 from asyncreport.core.job import Chunk
@@ -58,6 +50,11 @@ class Metrics(Struct, rename="camel"):
     talk_time: Value | None = None
     wrap_up_time: Value | None = None
 
+    @property
+    def empty(self) -> bool:
+        """Tell whether a row says nothing at all."""
+        return self.handled_count is self.talk_time is self.wrap_up_time is None
+
 
 class Row(Struct):
     """One user's bucket; any part of it may be missing."""
@@ -65,6 +62,18 @@ class Row(Struct):
     user: RowUser | None = None
     interval: RowInterval | None = None
     metrics: Metrics | None = None
+
+    @property
+    def user_id(self) -> str | None:
+        """Return the id of the user; an empty id is none."""
+        user = self.user or RowUser()
+        return user.id or None
+
+    @property
+    def start(self) -> str | None:
+        """Return the first instant of the bucket, as the server writes it."""
+        interval = self.interval or RowInterval()
+        return interval.start_time
 
 
 class EntitiesPage(Struct, rename="camel"):
@@ -99,15 +108,16 @@ def steps(grid: Grid, chunk: Chunk, facts: Accumulator) -> Generator[Request | W
     for interval, one_bucket in query_intervals(grid, chunk.interval):
         body = _query(grid, chunk.users, interval, one_bucket)
         bucket = interval if one_bucket else None
-        reader = page_reader(facts, bucket, users)
-        add_response(facts, (yield from _pages(body, reader)))
+        pages = _pages(body, page_reader(facts, bucket, users))
+        add_response(facts, (yield from pages))
 
 
 def query_intervals(grid: Grid, interval: Interval) -> list[tuple[Interval, bool]]:
     """Cut an interval into queries; True: the query is one bucket."""
     if not one_bucket_per_query(grid):
         return [(interval, False)]
-    return [(Interval(start, end), True) for start, end in pairwise(grid.edges(interval))]
+    edges = grid.edges(interval)
+    return [(Interval(start, end), True) for start, end in pairwise(edges)]
 
 
 def one_bucket_per_query(grid: Grid) -> bool:
@@ -118,22 +128,41 @@ def one_bucket_per_query(grid: Grid) -> bool:
 
 
 def _query(
-    grid: Grid, users: Sequence[str] | None, interval: Interval, one_bucket: bool
+    grid: Grid,
+    users: Sequence[str] | None,
+    interval: Interval,
+    one_bucket: bool,
 ) -> dict[str, object]:
-    predicates = [_date("gte", interval.start), _date("lt", interval.end)]
-    if users is not None:
-        predicates.append({"type": "in", "path": "conversation.user.id", "value": list(users)})
+    """Write the body of a query; `one_bucket` makes the whole interval one bucket."""
     body: dict[str, object] = {
         "select": [{"name": name, "type": kind} for name, kind in _SELECT],
         "groupBy": ["user"],
-        "where": {"predicates": predicates},
+        "where": {"predicates": _predicates(users, interval)},
     }
     if not one_bucket:
         body["interval"] = grid.granularity.value
     return body
 
 
+def _predicates(users: Sequence[str] | None, interval: Interval) -> list[dict[str, object]]:
+    """Write the conditions of a query: its interval and its users, unless everyone."""
+    predicates = [_date("gte", interval.start), _date("lt", interval.end)]
+    if users is not None:
+        predicates.append(_is_one_of(users))
+    return predicates
+
+
+def _is_one_of(users: Sequence[str]) -> dict[str, object]:
+    """Write the condition that one of these users handled the conversation."""
+    return {
+        "type": "in",
+        "path": "conversation.user.id",
+        "value": list(users),
+    }
+
+
 def _date(operator: str, instant: int) -> dict[str, object]:
+    """Write the condition on the start of a conversation; the instant is in ms."""
     return {
         "type": "date",
         "path": "conversation.startTime",
@@ -155,7 +184,9 @@ def _pages(body: dict[str, object], reader: Reader) -> Steps:
 
 
 def page_reader(
-    facts: Accumulator, bucket: Interval | None, users: frozenset[str] | None
+    facts: Accumulator,
+    bucket: Interval | None,
+    users: frozenset[str] | None,
 ) -> Reader:
     """Make a reader of pages; `bucket`: the one bucket of the query, if it has only one."""
 
@@ -170,22 +201,25 @@ def page_reader(
 
 
 def _add(
-    row: Row, bucket: Interval | None, users: frozenset[str] | None, facts: Accumulator
+    row: Row,
+    bucket: Interval | None,
+    users: frozenset[str] | None,
+    facts: Accumulator,
 ) -> None:
-    # An empty id is none.
-    user = (row.user or RowUser()).id or None
+    """Add a row; raise RejectedError for a bucket or a user that was not asked for."""
+    user = row.user_id
     measures = _measures(row.metrics or Metrics())
     if user is None and users is not None:
         facts.skip_ungrouped([Datum("", measures)])
         return
     check_user(user, users)
     if measures:
-        facts.add(user, (), [Datum(_bucket(row, bucket, facts), measures)])
+        datum = Datum(_bucket(row.start, bucket, facts), measures)
+        facts.add(user, (), [datum])
 
 
-def _bucket(row: Row, bucket: Interval | None, facts: Accumulator) -> str:
+def _bucket(start: str | None, bucket: Interval | None, facts: Accumulator) -> str:
     """Return the bucket of a row; raise RejectedError if it was not asked for."""
-    start = (row.interval or RowInterval()).start_time
     if bucket is None:
         return facts.bucket_starting(start)
     # Of a query of one bucket, a row need not say its bucket.
@@ -195,6 +229,7 @@ def _bucket(row: Row, bucket: Interval | None, facts: Accumulator) -> str:
 
 
 def _within(moment: str, interval: Interval) -> bool:
+    """Tell whether a text is an instant of any offset within an interval."""
     try:
         return interval.start <= parse_iso(moment) < interval.end
     except (ValueError, OverflowError):
@@ -203,20 +238,20 @@ def _within(moment: str, interval: Interval) -> bool:
 
 def _measures(metrics: Metrics) -> list[Measure]:
     """Write the metrics as the platform does; handle time is talk and wrap-up, without hold."""
+    if metrics.empty:
+        return []
     talk = _ms(metrics.talk_time)
     wrap_up = _ms(metrics.wrap_up_time)
-    handled = metrics.handled_count
-    if handled is None and talk is None and wrap_up is None:
-        return []
     total = (talk or 0) + (wrap_up or 0)
     return [
         Measure("tTalkComplete", Stats(sum=talk)),
         Measure("tAcw", Stats(sum=wrap_up)),
-        Measure("tHandle", Stats(_count(handled), total)),
+        Measure("tHandle", Stats(_count(metrics.handled_count), total)),
     ]
 
 
 def _count(handled: Value | None) -> int | None:
+    """Return a count; raise RejectedError if it is not whole."""
     if handled is None:
         return None
     count = handled.count or 0

@@ -33,12 +33,16 @@ def budget(headers: Mapping[str, str]) -> Budget | None:
     allowed = _number(headers, "inin-ratelimit-allowed")
     if not allowed:
         return None
-    count = _number(headers, "inin-ratelimit-count")
     reset = _number(headers, "inin-ratelimit-reset")
-    return Budget(allowed, count, min(_WINDOW, reset))
+    return Budget(
+        allowed=allowed,
+        count=_number(headers, "inin-ratelimit-count"),
+        reset=min(_WINDOW, reset),
+    )
 
 
 def _number(headers: Mapping[str, str], name: str) -> int:
+    """Read a whole number; 0 if the header is absent or something else."""
     text = headers.get(name, "").strip()
     if re.fullmatch("[0-9]{1,15}", text):
         return int(text)
@@ -55,19 +59,23 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     try:
         seconds = float(text)
     except ValueError:
-        return _seconds_until(_date(text), _date(headers.get("date", "")))
+        return _seconds_until(text, headers.get("date", ""))
     if not math.isfinite(seconds):
         return None
     return max(0.0, seconds)
 
 
-def _seconds_until(then: datetime | None, now: datetime | None) -> float | None:
+def _seconds_until(text: str, now_text: str) -> float | None:
+    """Count the seconds between two dates; None if one of them is not a date."""
+    then = _date(text)
+    now = _date(now_text)
     if then is None or now is None:
         return None
     return max(0.0, (then - now).total_seconds())
 
 
 def _date(text: str) -> datetime | None:
+    """Read a date as HTTP writes it; one without a zone is in UTC."""
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError):

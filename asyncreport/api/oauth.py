@@ -35,14 +35,13 @@ def token_request(client: Client, *, in_form: bool = False) -> Request:
 
     The credentials go into HTTP Basic, as the vendor wants them, or into the form.
     """
-    secret = client.client_secret.reveal()
     form = {"grant_type": "client_credentials"}
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     if in_form:
         form["client_id"] = client.client_id
-        form["client_secret"] = secret
+        form["client_secret"] = client.client_secret.reveal()
     else:
-        headers["Authorization"] = _basic(client.client_id, secret)
+        headers["Authorization"] = _basic(client)
     # The secret may hold bytes that are not UTF-8: it comes from the environment.
     body = urlencode(form, errors="surrogateescape").encode()
     return Request(
@@ -55,9 +54,12 @@ def token_request(client: Client, *, in_form: bool = False) -> Request:
     )
 
 
-def _basic(client_id: str, secret: str) -> str:
-    pair = f"{client_id}:{secret}".encode("utf-8", "surrogateescape")
-    return f"Basic {base64.b64encode(pair).decode('ascii')}"
+def _basic(client: Client) -> str:
+    """Write the credentials for HTTP Basic."""
+    secret = client.client_secret.reveal()
+    pair = f"{client.client_id}:{secret}".encode("utf-8", "surrogateescape")
+    encoded = base64.b64encode(pair)
+    return f"Basic {encoded.decode('ascii')}"
 
 
 class _TokenResponse(Struct):
@@ -83,17 +85,23 @@ def decode_grant(body: bytes) -> Grant:
 
 
 def _fits_header(token: str) -> bool:
+    """Tell whether a token can be sent in an Authorization header."""
     return bool(token) and token.isascii() and token.isprintable() and " " not in token
 
 
 def _lifetime(reported: object) -> float:
     """Accept a valid lifetime, else take the default: a token that expires sooner is renewed."""
-    if not isinstance(reported, int | float) or isinstance(reported, bool):
-        return DEFAULT_LIFETIME
-    try:
-        seconds = float(reported)
-    except OverflowError:  # an integer of hundreds of digits
-        return DEFAULT_LIFETIME
+    seconds = _as_seconds(reported)
     if math.isfinite(seconds) and seconds > 0:
         return seconds
     return DEFAULT_LIFETIME
+
+
+def _as_seconds(reported: object) -> float:
+    """Turn a number into seconds; 0 for what is not a number."""
+    if not isinstance(reported, int | float) or isinstance(reported, bool):
+        return 0.0
+    try:
+        return float(reported)
+    except OverflowError:  # an integer of hundreds of digits
+        return 0.0

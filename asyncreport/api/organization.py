@@ -71,22 +71,29 @@ def visible_divisions(
     https://help.mypurecloud.com/?p=169702
     """
     everything = _names((yield from list_entities(_ALL_DIVISIONS)))
+    try:
+        permitted = yield from _permitted_divisions(permission)
+    except RejectedError:
+        return everything, None
+    if permitted is None:
+        return everything, everything
+    return everything, _names(permitted)
+
+
+def _permitted_divisions(permission: str) -> Generator[Request, Any, list[Entity] | None]:
+    """List the divisions in which the client has a permission; None: all of them."""
     narrowed = ("permission", permission)
-    first_page = Request(
+    page: Page = yield Request(
         method="GET",
         path=_PERMITTED_DIVISIONS,
         query=(narrowed, ("pageSize", "1")),
         decode=decode_page,
     )
-    try:
-        page: Page = yield first_page
-        if page.all_divs_permitted:
-            return everything, everything
-        permitted = yield from list_entities(_PERMITTED_DIVISIONS, narrowed)
-    except RejectedError:
-        return everything, None
-    return everything, _names(permitted)
+    if page.all_divs_permitted:
+        return None
+    return (yield from list_entities(_PERMITTED_DIVISIONS, narrowed))
 
 
 def _names(divisions: Iterable[Entity]) -> tuple[str, ...]:
+    """Return the sorted names; the id of a division without a name."""
     return tuple(sorted(division.name or division.id for division in divisions))

@@ -133,15 +133,19 @@ def problem(
     if 300 <= status < 400:
         return _redirected(fact, request, response, secrets)
     if status == 407:
-        return ConfigError(
-            f"{fact}; the proxy needs credentials: check the connection's proxy, or HTTPS_PROXY"
-        )
+        return _no_proxy_credentials(fact)
     if request.host == "login":
         return _no_token(fact, status)
     return _refused(fact, report, request, status)
 
 
-def _fact(request: Request, response: Response, report: _Report, secrets: Collection[str]) -> str:
+def _fact(
+    request: Request,
+    response: Response,
+    report: _Report,
+    secrets: Collection[str],
+) -> str:
+    """Write the first part of each message: the request, the status and the server's words."""
     correlation_id = response.correlation_id or report.correlation_id or ""
     name = subject(request, redact(correlation_id, secrets))
     if _is_success(response):
@@ -165,9 +169,17 @@ def undecodable(
     if holds_secret(response.body, secrets):
         fact = "the response is invalid (details are not shown because it contains credentials)"
     name = subject(request, redact(response.correlation_id or "", secrets))
-    message = f"{name}: {fact}"
+    return _with_message(error, f"{name}: {fact}", response.status)
+
+
+def _with_message(
+    error: TransientError | RejectedError,
+    message: str,
+    status: int,
+) -> TransientError | RejectedError:
+    """Make an error of the same kind; `status` is that of the response."""
     if isinstance(error, TransientError):
-        return TransientError(message, status=response.status)
+        return TransientError(message, status=status)
     return RejectedError(message, status=error.status, code=error.code)
 
 
@@ -175,6 +187,7 @@ def undecodable(
 
 
 def _is_transient(request: Request, response: Response, report: _Report) -> bool:
+    """Tell whether another attempt may succeed."""
     status = response.status
     if status in TRANSIENT or report.throttled or _is_success(response):
         return True
@@ -182,21 +195,43 @@ def _is_transient(request: Request, response: Response, report: _Report) -> bool
         # The cause of a conflict is not documented. A query job's status and results may be
         # requested again.
         return "/jobs" in request.path
-    if status == 400 and response.correlation_id:
-        # The platform names the cause in JSON, and the cause matters (`TOO_LARGE`). A body without
-        # JSON was damaged.
-        return not report.is_json
-    return status == 401 and request.host == "api" and report.code != "ip.not.authorized"
+    if status == 400:
+        return _was_damaged(response, report)
+    return status == 401 and _needs_another_token(request, report)
+
+
+def _was_damaged(response: Response, report: _Report) -> bool:
+    """Tell whether the body of a 400 of the platform is not JSON.
+
+    The platform names the cause in JSON, and the cause matters (`TOO_LARGE`).
+    """
+    return bool(response.correlation_id) and not report.is_json
+
+
+def _needs_another_token(request: Request, report: _Report) -> bool:
+    """Tell whether a 401 is about the token, and not about the address of this machine."""
+    return request.host == "api" and report.code != "ip.not.authorized"
 
 
 def _is_success(response: Response) -> bool:
+    """Tell whether a response has the status of a success, which its body then contradicts."""
     return 200 <= response.status < 300
 
 
+def _no_proxy_credentials(fact: str) -> ConfigError:
+    """Make the error for a proxy that does not accept us."""
+    return ConfigError(
+        f"{fact}; the proxy needs credentials: check the connection's proxy, or HTTPS_PROXY"
+    )
+
+
 def _redirected(
-    fact: str, request: Request, response: Response, secrets: Collection[str]
+    fact: str,
+    request: Request,
+    response: Response,
+    secrets: Collection[str],
 ) -> ConfigError:
-    # The query of the target may hold a secret.
+    """Make the error for a redirect; the query of its target may hold a secret."""
     url = response.headers.get("location", "").partition("?")[0]
     target = one_line(redact(url, secrets), _MAX_URL)
     if target:
@@ -207,6 +242,7 @@ def _redirected(
 
 
 def _no_token(fact: str, status: int) -> AuthError | ConfigError:
+    """Make the error of a login host that gives no token."""
     if status in {400, 401, 403}:
         return AuthError(
             f"{fact}; check the client id and the client secret "
@@ -216,6 +252,7 @@ def _no_token(fact: str, status: int) -> AuthError | ConfigError:
 
 
 def _refused(fact: str, report: _Report, request: Request, status: int) -> AuthError | ApiError:
+    """Make the error of an API host that refuses the client or the request."""
     if status == 401:
         return AuthError(
             f"{fact}; add the address of this machine to the addresses that the organisation allows"
@@ -225,7 +262,8 @@ def _refused(fact: str, report: _Report, request: Request, status: int) -> AuthE
             f"{fact}; grant {_permission(report, request)} to a role of the OAuth client, "
             "in all divisions: Admin > Integrations > OAuth > the client > Roles"
         )
-    return RejectedError(f"{fact}; {_next_step(report, status)}", status=status, code=report.code)
+    message = f"{fact}; {_next_step(report, status)}"
+    return RejectedError(message, status=status, code=report.code)
 
 
 def _permission(report: _Report, request: Request) -> str:
@@ -233,27 +271,40 @@ def _permission(report: _Report, request: Request) -> str:
     named = dict.fromkeys(_PERMISSION.findall(report.text))
     if named:
         return " or ".join(named)
-    for path, permission in _PERMISSIONS.items():
-        if path in request.path:
+    return _documented_permission(request.path)
+
+
+def _documented_permission(path: str) -> str:
+    """Name the permission that the documentation gives for a path."""
+    for part, permission in _PERMISSIONS.items():
+        if part in path:
             return permission
     return "the missing permission"
 
 
 def _next_step(report: _Report, status: int) -> str:
+    """Say what to do about a refused request."""
+    step = _NEXT_STEPS.get(status, "check the region or api_url")
     if report.code == TOO_LARGE:
         return "request less at once, or set contract: query-jobs"
     if status == 400:
-        words = f"{report.code} {report.text}"
-        for field, step in _SETTINGS:
-            if re.search(rf"\b(?:{field})\b", words, re.IGNORECASE):
-                return step
-    return _NEXT_STEPS.get(status, "check the region or api_url")
+        return _setting(f"{report.code} {report.text}") or step
+    return step
+
+
+def _setting(words: str) -> str | None:
+    """Name the setting of the job file that a 400 is about; None if its words name none."""
+    for field, step in _SETTINGS:
+        if re.search(rf"\b(?:{field})\b", words, re.IGNORECASE):
+            return step
+    return None
 
 
 # From a body to a report -------------------------------------------------------------------------
 
 
 def _report(request: Request, response: Response, secrets: Collection[str]) -> _Report:
+    """Read what a server says about an error, without secrets."""
     try:
         body = msgspec.json.decode(response.body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -273,32 +324,44 @@ def _foreign_report(request: Request, response: Response) -> _Report:
 def _token_report(status: int, body: dict[str, Any]) -> _Report:
     """Read an error of the token endpoint; its text may quote the client's secret."""
     code = _text(body, "error")
-    # It limits the rate with a 400: https://github.com/MyPureCloud/terraform-provider-genesyscloud
-    description = _text(body, "error_description") or _text(body, "description")
-    description = _text(body, "message") or description
     if code not in _OAUTH_CODES:
         code = ""
-    if status == 400 and description.lower().startswith("rate limit exceeded"):
+    if status == 400 and _limits_rate(body):
         return _Report(code=code, text="too many requests for a token", throttled=True)
     return _Report(code=code)
 
 
+def _limits_rate(body: dict[str, Any]) -> bool:
+    """Tell whether the token endpoint refuses because of too many requests.
+
+    It does that with a 400: https://github.com/MyPureCloud/terraform-provider-genesyscloud
+    """
+    description = _text(body, "error_description") or _text(body, "description")
+    description = _text(body, "message") or description
+    return description.lower().startswith("rate limit exceeded")
+
+
 def _platform_report(body: dict[str, Any], secrets: Collection[str]) -> _Report:
+    """Read an error in the platform's form; other JSON says nothing that may be shown."""
     correlation_id = as_correlation_id(_text(body, "contextId"))
     code = _shown(_text(body, "code"), secrets, _MAX_CODE)
     message = _shown(_text(body, "message"), secrets)
     if body and not (message or code):
         return _Report(text=_NOT_PLATFORM, correlation_id=correlation_id)
-    # The message itself may name the value already.
-    named = [f"{name}: {value}" for name, value in _details(body) if value not in message]
-    details = _shown(", ".join(dict.fromkeys(named)), secrets)
+    details = _shown(_named_details(body, message), secrets)
     if details:
         message = f"{message} ({details})".strip()
     return _Report(code=code, text=message, correlation_id=correlation_id)
 
 
+def _named_details(body: dict[str, Any], message: str) -> str:
+    """List the details with their names, except values that the message itself has."""
+    named = [f"{name}: {value}" for name, value in _details(body) if value not in message]
+    return ", ".join(dict.fromkeys(named))
+
+
 def _shown(text: str, secrets: Collection[str], longest: int = MAX_TEXT) -> str:
-    # In this order: a secret that is cut is not recognized.
+    """Prepare a server's text for a message: redact first, because a cut secret is not found."""
     return one_line(redact(text, secrets), longest)
 
 
@@ -313,6 +376,7 @@ def _details(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _wrong_fields(details: object) -> Iterator[str]:
+    """Walk the names of the fields that the platform complains about."""
     if not isinstance(details, list):
         return
     for detail in details:
@@ -325,12 +389,13 @@ def _shown_value(value: object) -> str:
 
     Nothing else: a `repr` spells a secret in a way that `redact` does not recognize.
     """
-    if not isinstance(value, list):
-        value = [value]
-    return ", ".join(str(each) for each in value if isinstance(each, str | int | float))
+    values = value if isinstance(value, list) else [value]
+    plain = [str(each) for each in values if isinstance(each, str | int | float)]
+    return ", ".join(plain)
 
 
 def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return an object of a body; an empty one if it is absent or something else."""
     value = body.get(key)
     if isinstance(value, dict):
         return value
@@ -338,6 +403,7 @@ def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _text(body: dict[str, Any], key: str) -> str:
+    """Return a text of a body; an empty one if it is absent or something else."""
     value = body.get(key)
     if isinstance(value, str):
         return value

@@ -14,8 +14,9 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api.aggregates import Reader, Steps, query_request, read_pages
+from asyncreport.api.aggregates import Reader, Steps, read_pages
 from asyncreport.api.problems import MAX_TEXT
+from asyncreport.api.queries import query_request
 from asyncreport.api.wire import Request, Wait, read
 from asyncreport.core.errors import TOO_LARGE, ApiError, AuthError, RejectedError, RetriesExhausted
 from asyncreport.core.records import Accumulator
@@ -33,11 +34,18 @@ MAX_SUBMISSIONS = 3
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 15.0
 
-#: states of a job that has no results any more, but may have if it is submitted again
-_GONE = frozenset({"EXPIRED", "CANCELLED"})
+#: whether a job that is over has results; without, it may have if it is submitted again
+_FINAL = {
+    "FULFILLED": True,
+    "EXPIRED": False,
+    "CANCELLED": False,
+}
 
 #: a state; other text in its place is not shown
 _STATE = re.compile("[A-Z_]{1,20}")
+
+#: words of a failure that is about the size of the result
+_SIZE = re.compile(r"too large|size limit", re.IGNORECASE)
 
 
 class Submitted(Struct, rename="camel"):
@@ -60,26 +68,40 @@ def send(body: dict[str, object], reader: Reader, closing: list[Request], timeou
     the job failed, RetriesExhausted if it takes longer than `timeout` seconds.
     """
     submission = query_request(
-        PATH, {**body, "pageSize": PAGE_SIZE}, _decode_submitted, asynchronous=True
+        PATH,
+        {**body, "pageSize": PAGE_SIZE},
+        _decode_submitted,
+        asynchronous=True,
     )
     for _ in range(MAX_SUBMISSIONS):
         submitted: Submitted = yield submission
         path = f"{PATH}/{quote(submitted.job_id, safe='')}"
-        deletion = Request(method="DELETE", path=path, asynchronous=True)
-        # Before anything else is yielded: a failure or a stop from here on must delete the job.
-        closing.append(deletion)
-        found = yield from _results(path, reader, timeout)
-        # Now and not at the end of the chunk, because the next job needs its place. Whatever
-        # happens to the DELETE, the results are complete.
-        with suppress(ApiError, AuthError, RetriesExhausted):
-            yield deletion
-        closing.remove(deletion)
+        found = yield from _read_and_delete(path, reader, closing, timeout)
         if found is not None:
             return found
     raise RetriesExhausted(
         f"POST {PATH}: {MAX_SUBMISSIONS} times the query job was gone before its results were "
         "read; run it again later"
     )
+
+
+def _read_and_delete(
+    path: str,
+    reader: Reader,
+    closing: list[Request],
+    timeout: float,
+) -> Generator[Request | Wait, Any, Accumulator | None]:
+    """Wait for a job, read its results and delete it; None if the job is gone."""
+    deletion = Request(method="DELETE", path=path, asynchronous=True)
+    # Before anything else is yielded: a failure or a stop from here on must delete the job.
+    closing.append(deletion)
+    found = yield from _results(path, reader, timeout)
+    # Now and not at the end of the chunk, because the next job needs its place. Whatever
+    # happens to the DELETE, the results are complete.
+    with suppress(ApiError, AuthError, RetriesExhausted):
+        yield deletion
+    closing.remove(deletion)
+    return found
 
 
 def _results(
@@ -104,20 +126,24 @@ def _fulfilled(path: str, timeout: float) -> Generator[Request | Wait, Any, bool
         yield Wait(pause)
         status: Status = yield poll
         state = status.state or ""
-        if state == "FULFILLED":
-            return True
-        if state in _GONE:
-            return False
+        if state in _FINAL:
+            return _FINAL[state]
         # Any other state, also one that is not documented yet, means that the job is in progress.
+    raise _too_slow(path, state, timeout)
+
+
+def _too_slow(path: str, state: str, timeout: float) -> RetriesExhausted:
+    """Make the error for a job that was in this state when its time was over."""
     if not _STATE.fullmatch(state):
         state = "in progress"
-    raise RetriesExhausted(
+    return RetriesExhausted(
         f"GET {path}: the query job is still {state} after {timeout:.0f} s; "
         "run it again later, or set a longer limits.give_up_after"
     )
 
 
 def _pauses(timeout: float) -> Iterator[float]:
+    """Walk the seconds before each poll, until their sum reaches the timeout."""
     pause = _FIRST_PAUSE
     total = 0.0
     while total < timeout:
@@ -128,18 +154,26 @@ def _pauses(timeout: float) -> Iterator[float]:
 
 def _read_results(path: str, reader: Reader) -> Steps:
     """Read the results from the first page to the last."""
+    results = f"{path}/results"
 
-    def request_page(*query: tuple[str, str]) -> Request:
-        return Request(method="GET", path=f"{path}/results", query=query, decode=reader)
+    def with_cursor(cursor: str) -> Request:
+        return Request(
+            method="GET",
+            path=results,
+            query=(("cursor", cursor),),
+            decode=reader,
+        )
 
-    return read_pages(request_page(), lambda cursor: request_page(("cursor", cursor)))
+    return read_pages(Request(method="GET", path=results, decode=reader), with_cursor)
 
 
 def _decode_submitted(body: bytes) -> Submitted:
+    """Decode the response to a submission; raise TransientError if it has no job."""
     return read(_SUBMITTED, body, "submitted query job")
 
 
 def _decode_status(body: bytes) -> Status:
+    """Decode the response to a poll; raise RejectedError if the job failed."""
     status = read(_STATUS, body, "state of a query job")
     if status.state == "FAILED":
         # Raised while decoding, because the text may repeat a secret: the client checks for that.
@@ -148,10 +182,15 @@ def _decode_status(body: bytes) -> Status:
 
 
 def _failure(reason: str) -> RejectedError:
-    # No code says why a job failed. If its text is about size, a smaller query may succeed.
-    if re.search(r"too large|size limit", reason, re.IGNORECASE):
-        return RejectedError(f"the query job failed: {reason}", code=TOO_LARGE)
-    return RejectedError(f"the query job failed: {reason or 'the server does not say why'}")
+    """Make the error for a failed job.
+
+    No code says why a job failed. If its text is about size, a smaller query may succeed.
+    """
+    code = TOO_LARGE if _SIZE.search(reason) else ""
+    return RejectedError(
+        f"the query job failed: {reason or 'the server does not say why'}",
+        code=code,
+    )
 
 
 _SUBMITTED = msgspec.json.Decoder(Submitted)

@@ -5,25 +5,23 @@ https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/user
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
 from typing import Any
 
 import msgspec
 
 from asyncreport.api.aggregates import (
+    Adder,
     ConnectionState,
     Page,
     Steps,
-    check_user,
     decode_container,
-    dimension_value,
     fetch_interval,
-    matches_any,
     page_reader,
-    query_base,
-    query_request,
 )
+from asyncreport.api.groups import check_user, dimension_value
+from asyncreport.api.queries import matches_any, query_base, query_request
 from asyncreport.api.wire import Request, Wait
 from asyncreport.core.errors import TOO_LARGE, RejectedError
 from asyncreport.core.job import Query, batches
@@ -52,13 +50,15 @@ def steps(
 
 
 def _send(
-    query: Query, users: Sequence[str], facts: Accumulator, interval: Interval, one_bucket: bool
+    query: Query,
+    users: Sequence[str],
+    facts: Accumulator,
+    interval: Interval,
+    one_bucket: bool,
 ) -> Steps:
-    body = query_base(query.grid, interval, one_bucket)
-    body["groupBy"] = ["userId"]
-    body["metrics"] = ["tAgentRoutingStatus"]
-    body["filter"] = matches_any("userId", users)
+    """Send one query; `one_bucket` makes the whole interval one bucket."""
     reader = page_reader(facts, _container_adder(frozenset(users)))
+    body = _body(query, users, interval, one_bucket)
     try:
         page: Page = yield query_request(PATH, body, reader)
     except RejectedError as error:
@@ -68,27 +68,48 @@ def _send(
     return page.facts
 
 
-def _container_adder(users: frozenset[str]) -> Callable[[Accumulator, msgspec.Raw], None]:
+def _body(
+    query: Query,
+    users: Sequence[str],
+    interval: Interval,
+    one_bucket: bool,
+) -> dict[str, object]:
+    """Write the body of a query, which names at most 100 users."""
+    body = query_base(query.grid, interval, one_bucket)
+    body["groupBy"] = ["userId"]
+    body["metrics"] = ["tAgentRoutingStatus"]
+    body["filter"] = matches_any("userId", users)
+    return body
+
+
+def _container_adder(users: frozenset[str]) -> Adder:
+    """Make a function that adds one user's statuses.
+
+    That function raises RejectedError for a user who was not asked for.
+    """
+
     def add(facts: Accumulator, raw: msgspec.Raw) -> None:
         found = decode_container(raw)
+        data = found.data or ()
         user = dimension_value(found.group or {}, "userId")
         if user is None:
-            facts.skip_ungrouped(found.data or ())
+            facts.skip_ungrouped(data)
             return
         check_user(user, users)
-        facts.add_statuses(user, found.data or ())
+        facts.add_statuses(user, data)
 
     return add
 
 
 def _refuses_quarter_hours(error: RejectedError, query: Query) -> bool:
-    # Two pages of the vendor disagree on whether quarter hours are allowed here.
+    """Tell whether the next step is PT30M: two pages of the vendor disagree on quarter hours."""
     if query.grid.granularity is not Granularity.PT15M:
         return False
     return error.status == 400 and error.code != TOO_LARGE
 
 
 def _with_half_hours(error: RejectedError) -> RejectedError:
+    """Add to a refusal what to change in the job file."""
     message = (
         f"{error}; the server may not have routing statuses by quarter hour: "
         "set range.granularity to PT30M, or occupancy to false"

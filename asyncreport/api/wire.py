@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -124,32 +124,51 @@ def check_empty(body: bytes, key: str, what: str) -> None:
     """
     for name in read(_OBJECT, body, what) or ():
         if name != key and name not in _OTHER_KEYS:
-            shown = repr(one_line(name, 40))
-            raise TransientError(
-                f"the response is not a valid {what} (it has {shown}, but no {key})"
-            )
+            raise _foreign_key(name, key, what)
+
+
+def _foreign_key(name: str, key: str, what: str) -> TransientError:
+    """Make the error for a body that has a foreign key in place of its own."""
+    shown = repr(one_line(name, 40))
+    return TransientError(f"the response is not a valid {what} (it has {shown}, but no {key})")
 
 
 def follow(
-    first: Request, next_request: Callable[[T], Request | None]
+    first: Request,
+    next_request: Callable[[T], Request | None],
 ) -> Generator[Request, Any, None]:
     """Send a request, then the request that `next_request` makes of each page, until it is None.
 
     Raise RejectedError if the pages go in a circle, or if there are more than `MAX_PAGES`.
     """
-    sent: set[tuple[object, bytes | None]] = set()
+    sent: set[_Target] = set()
     request: Request | None = first
     while request is not None:
-        page = (request.query, request.body)
-        if page in sent:
-            raise _endless(request, f"page {len(sent)} leads back to a page that was already read")
-        if len(sent) >= MAX_PAGES:
-            raise _endless(request, f"there are more than {MAX_PAGES:,} pages")
-        sent.add(page)
+        _check_new(request, sent)
+        sent.add(_target(request))
         request = next_request((yield request))
 
 
+#: what tells the pages of a listing apart
+_Target = tuple[object, bytes | None]
+
+
+def _target(request: Request) -> _Target:
+    """Return what tells a page from the others: a number or a cursor, in the query or the body."""
+    return request.query, request.body
+
+
+def _check_new(request: Request, sent: Collection[_Target]) -> None:
+    """Raise RejectedError for a page that was already read, and for too many pages."""
+    number = len(sent)
+    if _target(request) in sent:
+        raise _endless(request, f"page {number} leads back to a page that was already read")
+    if number >= MAX_PAGES:
+        raise _endless(request, f"there are more than {MAX_PAGES:,} pages")
+
+
 def _endless(request: Request, fact: str) -> RejectedError:
+    """Make the error for a listing that does not end."""
     return RejectedError(
         f"{request.method} {request.path}: {fact}; run it again later, or report it to the vendor"
     )
