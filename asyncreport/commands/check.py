@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 import msgspec
 
@@ -39,95 +41,236 @@ async def check_connections(job: Job, *, now: int) -> AsyncIterator[Finding]:
     """
     async with Connections(job) as connections:
         for connection in job.connections:
-            works = False
-            async for finding in _check_clients(job, connection, connections, now=now):
-                works = works or finding.level != "FAIL"
+            async for finding in _check_connection(job, connection, connections, now=now):
                 yield finding
-            if works:
-                async for finding in _check_users(job, connection.name, connections):
-                    yield finding
+
+
+async def _check_connection(
+    job: Job,
+    connection: Connection,
+    connections: Connections,
+    *,
+    now: int,
+) -> AsyncIterator[Finding]:
+    """Check the clients of a connection, and then its teams and users if any client works."""
+    works = False
+    async for finding in _check_clients(job, connection, connections, now=now):
+        works = works or finding.level != "FAIL"
+        yield finding
+    if works:
+        async for finding in _check_users(job, connection.name, connections):
+            yield finding
 
 
 async def _check_clients(
-    job: Job, connection: Connection, connections: Connections, *, now: int
+    job: Job,
+    connection: Connection,
+    connections: Connections,
+    *,
+    now: int,
 ) -> AsyncIterator[Finding]:
     """Check every OAuth client of a connection."""
     lanes = await connections.lanes(connection.name)
     clients = await connections.clients(connection.name)
     for lane, client in zip(lanes, clients, strict=True):
-        name = connection.name
-        if len(lanes) > 1:
-            name += f", client {client}"
-        async for finding in _check_lane(name, job, connection, lane, now=now):
+        name = _client_name(connection, client)
+        async for finding in _ClientCheck(name, job, connection, lane, now).findings():
             yield finding
 
 
-async def _check_lane(
-    name: str, job: Job, connection: Connection, lane: Lane, *, now: int
-) -> AsyncIterator[Finding]:
-    """Check what one client may do; `name` is the client's name in the findings."""
-    route = _route(connection)
-    try:
-        # Needs a token, the hosts, the proxy and the certificates, but no permission.
-        listing: organization.PlatformLimits = await lane.ask(organization.limits_request())
-    except AsyncReportError as error:
-        yield _failure(f"{name}: credentials and hosts, connecting {route}", error)
-        return
-    yield Finding("OK", f"{name}: got a token and reached {connection.identity} {route}")
-    yield _rate_limit(name, connection, listing.value(organization.TOKEN_RATE_LIMIT))
-    for text, trial in _trials(job, lane, now=now):
-        yield await _outcome(f"{name}: {text}", trial)
-    yield await _divisions(name, lane)
+def _client_name(connection: Connection, client: str) -> str:
+    """Name a client in findings: its connection, and its id if there are several."""
+    if connection.lanes > 1:
+        return f"{connection.name}, client {client}"
+    return connection.name
+
+
+@dataclass(frozen=True, slots=True)
+class _ClientCheck:
+    """The tests of what one client may do."""
+
+    #: of the client, in findings
+    name: str
+    job: Job
+    connection: Connection
+    lane: Lane
+    #: an instant
+    now: int
+
+    async def findings(self) -> AsyncIterator[Finding]:
+        """Make all tests; without a token and the hosts only the first one."""
+        route = _route(self.connection)
+        try:
+            allowed = await self._allowed_requests()
+        except AsyncReportError as error:
+            yield self._failure(f"credentials and hosts, connecting {route}", error)
+            return
+        yield self._ok(f"got a token and reached {self.connection.identity} {route}")
+        yield self._rate_limit(allowed)
+        async for finding in self._permissions():
+            yield finding
+        yield await self._divisions()
+
+    async def _permissions(self) -> AsyncIterator[Finding]:
+        """Try each kind of request that a run of the job sends."""
+        for text, trial in self._trials():
+            yield await self._outcome(text, trial)
+
+    def _ok(self, text: str) -> Finding:
+        """Report a test that passed."""
+        return Finding("OK", f"{self.name}: {text}")
+
+    def _warning(self, text: str) -> Finding:
+        """Report what a run can work with, but a person should know."""
+        return Finding("WARN", f"{self.name}: {text}")
+
+    def _failure(self, text: str, error: AsyncReportError) -> Finding:
+        """Report an error of a test."""
+        return _failure(f"{self.name}: {text}", error)
+
+    async def _allowed_requests(self) -> int | None:
+        """Ask for the rate limit, per minute; None if the server reports none.
+
+        Needs a token, the hosts, the proxy and the certificates, but no permission.
+        """
+        request = organization.limits_request()
+        listing: organization.PlatformLimits = await self.lane.ask(request)
+        return listing.value(organization.TOKEN_RATE_LIMIT)
+
+    def _rate_limit(self, allowed: int | None) -> Finding:
+        """Compare the server's rate limit with the job's, in requests per minute."""
+        configured = self.connection.requests_per_minute
+        if not allowed:
+            return self._no_rate_limit()
+        fact = f"the server allows {allowed} requests per minute"
+        if allowed < configured:
+            return self._warning(
+                f"{fact}, but the job is set to {configured}; set requests_per_minute to {allowed}"
+            )
+        return self._ok(f"{fact}; the job stays below {configured}")
+
+    def _no_rate_limit(self) -> Finding:
+        """Report which limit applies if the server reports none."""
+        configured = self.connection.requests_per_minute
+        return self._ok(
+            "the server reports no rate limit; "
+            f"the job stays below {configured} requests per minute"
+        )
+
+    def _trials(self) -> Iterator[tuple[str, Awaitable[object]]]:
+        """Send the kinds of requests that a run of the job sends, each with a small response."""
+        trial = _Trial.of(self.job, self.lane, now=self.now)
+        yield "permission analytics:conversationAggregate:view, for records", trial.records()
+        if self.job.query.occupancy:
+            yield "permission analytics:userAggregate:view, for occupancy", trial.statuses()
+        yield "directory, for names of users", self.lane.ask(directory.user_count_request())
+
+    async def _outcome(self, text: str, trial: Awaitable[object]) -> Finding:
+        """Await a trial and report whether it failed."""
+        try:
+            await trial
+        except AsyncReportError as error:
+            return self._failure(text, error)
+        return self._ok(text)
+
+    async def _divisions(self) -> Finding:
+        """Compare all divisions with those that the client sees.
+
+        The API leaves out the interactions of other divisions, and does not report that.
+        """
+        try:
+            existing, visible = await drive(organization.visible_divisions(), self.lane.ask)
+        except AuthError:
+            # The API answers for the current user, and not every organisation counts a client as
+            # one.
+            return self._unknown_divisions()
+        except AsyncReportError as error:
+            return self._failure("divisions that the client sees", error)
+        if visible is None:
+            return self._unknown_divisions()
+        return self._compare_divisions(existing, visible)
+
+    def _unknown_divisions(self) -> Finding:
+        """Warn that divisions may be missing, and nothing can say which."""
+        return self._warning(
+            "the server does not report which divisions the client sees; "
+            "grant its roles in all divisions, or results may be incomplete"
+        )
+
+    def _compare_divisions(self, existing: Collection[str], visible: Collection[str]) -> Finding:
+        """Warn about divisions whose interactions are missing from the results."""
+        hidden = sorted(set(existing) - set(visible))
+        if not hidden:
+            return self._ok(f"the client sees all divisions ({len(existing)})")
+        return self._warning(
+            f"the client does not see the divisions {', '.join(hidden)}: "
+            "their interactions are missing from the results, without an error; "
+            "grant its roles in all divisions: Admin > Integrations > OAuth > the client > Roles"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """Small requests for one hour that is over, and for a user who does not exist."""
+
+    query: Query
+    hour: Interval
+    lane: Lane
+    state: ConnectionState
+
+    @classmethod
+    def of(cls, job: Job, lane: Lane, *, now: int) -> Self:
+        """Make the trial for a job; `now` is an instant."""
+        hour = _recent_hour(now)
+        query = msgspec.structs.replace(
+            job.query,
+            grid=Grid(Granularity.NONE, "UTC", hour),
+            occupancy=False,
+        )
+        state = ConnectionState(query_job_timeout=job.limits.give_up_after)
+        return cls(query, hour, lane, state)
+
+    async def records(self) -> None:
+        """Fetch the records of the hour."""
+        chunk = Chunk(
+            connection="",
+            month="",
+            interval=self.hour,
+            users=_NO_USER,
+        )
+        await fetch(chunk, self.query, self.lane.ask, self.state)
+
+    async def statuses(self) -> None:
+        """Fetch the routing statuses of the hour."""
+        accumulator = Accumulator((self.hour.start, self.hour.end), self.query)
+        steps = user_aggregates.steps(
+            self.query,
+            self.hour,
+            _NO_USER,
+            accumulator,
+            self.state,
+        )
+        await drive(steps, self.lane.ask)
+
+
+def _recent_hour(now: int) -> Interval:
+    """Give the last hour but one: its data is there, and the response is small."""
+    start = now // HOUR * HOUR - 2 * HOUR
+    return Interval(start, start + HOUR)
 
 
 def _route(connection: Connection) -> str:
     """Say how requests reach the hosts, without the password of a proxy."""
     if connection.proxy is None:
         return "directly"
-    # A proxy's address may contain a user and a password.
-    scheme, _, rest = connection.proxy.reveal().partition("://")
+    return f"through {_without_password(connection.proxy.reveal())}"
+
+
+def _without_password(url: str) -> str:
+    """Remove the user and the password from an address."""
+    scheme, _, rest = url.partition("://")
     host = rest.rpartition("@")[2]
-    return f"through {scheme}://{host}"
-
-
-def _trials(job: Job, lane: Lane, *, now: int) -> Iterator[tuple[str, Awaitable[object]]]:
-    """Send the kinds of requests that a run of the job sends, each with a small response."""
-    hour_start = now // HOUR * HOUR - 2 * HOUR
-    hour = Interval(hour_start, hour_start + HOUR)
-    grid = Grid(Granularity.NONE, "UTC", hour)
-    query = msgspec.structs.replace(job.query, grid=grid, occupancy=False)
-    state = ConnectionState(query_job_timeout=job.limits.give_up_after)
-    yield (
-        "permission analytics:conversationAggregate:view, for records",
-        _fetch_records(query, hour, lane, state),
-    )
-    if job.query.occupancy:
-        yield (
-            "permission analytics:userAggregate:view, for occupancy",
-            _fetch_statuses(query, hour, lane, state),
-        )
-    yield "directory, for names of users", lane.ask(directory.user_count_request())
-
-
-async def _fetch_records(query: Query, hour: Interval, lane: Lane, state: ConnectionState) -> None:
-    """Fetch the records of one hour."""
-    chunk = Chunk(connection="", month="", interval=hour, users=_NO_USER)
-    await fetch(chunk, query, lane.ask, state)
-
-
-async def _fetch_statuses(query: Query, hour: Interval, lane: Lane, state: ConnectionState) -> None:
-    """Fetch the routing statuses of one hour."""
-    accumulator = Accumulator((hour.start, hour.end), query)
-    await drive(user_aggregates.steps(query, hour, _NO_USER, accumulator, state), lane.ask)
-
-
-async def _outcome(text: str, trial: Awaitable[object]) -> Finding:
-    """Await a trial and report whether it failed."""
-    try:
-        await trial
-    except AsyncReportError as error:
-        return _failure(text, error)
-    return Finding("OK", text)
+    return f"{scheme}://{host}"
 
 
 def _failure(text: str, error: AsyncReportError) -> Finding:
@@ -135,82 +278,36 @@ def _failure(text: str, error: AsyncReportError) -> Finding:
     return Finding("FAIL", f"{text}: {error}", failure_code=error.exit_code)
 
 
-def _rate_limit(name: str, connection: Connection, allowed: int | None) -> Finding:
-    """Compare the server's rate limit with the job's."""
-    configured = connection.requests_per_minute
-    if not allowed:
-        return Finding(
-            "OK",
-            f"{name}: the server reports no rate limit; "
-            f"the job stays below {configured} requests per minute",
-        )
-    if allowed < configured:
-        return Finding(
-            "WARN",
-            f"{name}: the server allows {allowed} requests per minute, but the job is set to "
-            f"{configured}; set requests_per_minute to {allowed}",
-        )
-    return Finding(
-        "OK",
-        f"{name}: the server allows {allowed} requests per minute; "
-        f"the job stays below {configured}",
-    )
-
-
-async def _divisions(name: str, lane: Lane) -> Finding:
-    """Compare all divisions with those that the client sees.
-
-    The API leaves out the interactions of other divisions, and does not report that.
-    """
-    try:
-        existing, visible = await drive(organization.visible_divisions(), lane.ask)
-    except AuthError:
-        # The API answers for the current user, and not every organisation counts a client as one.
-        existing, visible = (), None
-    except AsyncReportError as error:
-        return _failure(f"{name}: divisions that the client sees", error)
-    if visible is None:
-        return Finding(
-            "WARN",
-            f"{name}: the server does not report which divisions the client sees; "
-            "grant its roles in all divisions, or results may be incomplete",
-        )
-    hidden = sorted(set(existing) - set(visible))
-    if hidden:
-        return _hidden_divisions(name, hidden)
-    return Finding("OK", f"{name}: the client sees all divisions ({len(existing)})")
-
-
-def _hidden_divisions(name: str, hidden: Sequence[str]) -> Finding:
-    """Warn about divisions whose interactions are missing from the results."""
-    return Finding(
-        "WARN",
-        f"{name}: the client does not see the divisions {', '.join(hidden)}: "
-        "their interactions are missing from the results, without an error; "
-        "grant its roles in all divisions: Admin > Integrations > OAuth > the client > Roles",
-    )
-
-
 async def _check_users(job: Job, name: str, connections: Connections) -> AsyncIterator[Finding]:
     """Ask the directory for the users of the job, as a run does: with any client that works."""
-    for team in job.teams:
-        if team.connection == name and team.selector is not None:
-            yield await _team(team, connections)
-    if ids := listed_users(job, name):
+    for team in _teams_to_look_up(job, name):
+        yield await _team(team, connections)
+    ids = listed_users(job, name)
+    if ids:
         yield await _listed_users(name, ids, partial(connections.ask, name))
+
+
+def _teams_to_look_up(job: Job, name: str) -> list[Team]:
+    """List the teams of a connection whose members are in the directory."""
+    teams = [team for team in job.teams if team.selector is not None]
+    return [team for team in teams if team.connection == name]
 
 
 async def _team(team: Team, connections: Connections) -> Finding:
     """Look up the members of a team."""
-    assert team.selector is not None
     text = f"{team.connection}: team {team.name!r} ({team.selector})"
     try:
-        members = (await with_members(team, connections)).users or ()
+        team = await with_members(team, connections)
     except AsyncReportError as error:
         return _failure(text, error)
-    if not members:
+    return _member_count(text, len(team.users or ()))
+
+
+def _member_count(text: str, members: int) -> Finding:
+    """Report how many members a team has; `text` names the team."""
+    if members == 0:
         return Finding("WARN", f"{text} has no members today")
-    return Finding("OK", f"{text} has {counted(len(members), 'member')} today")
+    return Finding("OK", f"{text} has {counted(members, 'member')} today")
 
 
 async def _listed_users(name: str, ids: set[str], ask: Ask) -> Finding:
@@ -219,6 +316,13 @@ async def _listed_users(name: str, ids: set[str], ask: Ask) -> Finding:
         names = await drive(directory.user_names(ids), ask)
     except AsyncReportError as error:
         return _failure(f"{name}: listed users in the directory", error)
-    if unknown := [user for user, known_as in names.items() if known_as is None]:
-        return Finding("WARN", f"{name}: {unknown_users_message(unknown)}")
-    return Finding("OK", f"{name}: {counted(len(ids), 'listed user')} found in the directory")
+    return _compare_with_directory(name, names)
+
+
+def _compare_with_directory(connection: str, names: Mapping[str, str | None]) -> Finding:
+    """Warn about listed users without a name: the directory does not know them."""
+    unknown = [user for user, name in names.items() if name is None]
+    if unknown:
+        return Finding("WARN", f"{connection}: {unknown_users_message(unknown)}")
+    found = counted(len(names), "listed user")
+    return Finding("OK", f"{connection}: {found} found in the directory")

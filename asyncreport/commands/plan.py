@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from asyncreport.api.contracts import count_requests
 from asyncreport.core.columns import column
@@ -21,6 +22,7 @@ from asyncreport.store.manifest import Manifest
 from asyncreport.terminal.signals import run_until_signal
 from asyncreport.terminal.stdout import show_lines
 
+#: ids; None: everyone
 Users = tuple[str, ...] | None
 
 
@@ -38,35 +40,143 @@ async def plan_lines(job: Job, *, now: int) -> list[str]:
     manifest = Manifest.read(job.state_folder)
     freshness = Freshness(settle=job.output.settle, now=now)
     lines = _warnings(job, manifest)
-    async with Connections(job, lines.append) as connections:
-        known, unknown = await look_up_teams(job, connections)
-        plans = await make_plans(
-            known, manifest.current_parts, connections, freshness, say=lines.append
-        )
-    lines += [f"warning: {team}" for team in unknown]
+    plans = await _plans(job, manifest, freshness, lines)
     for connection in job.connections:
-        lines += _connection_lines(job, connection, plans[connection.name], freshness)
+        forecast = _Forecast(job, connection, plans[connection.name], freshness)
+        lines += forecast.lines()
     return lines
 
 
 def _warnings(job: Job, manifest: Manifest) -> list[str]:
     """Give the warnings that need no request."""
-    doubts = other_clients(job, manifest.current_parts).values()
-    return query_warnings(job) + [f"warning: {doubt}" for doubt in doubts]
+    doubts = other_clients(job, manifest.current_parts)
+    return query_warnings(job) + _as_warnings(doubts.values())
 
 
-def _connection_lines(
-    job: Job, connection: Connection, plan: Plan, freshness: Freshness
-) -> Iterator[str]:
-    """Describe the plan of one connection."""
-    reused, chunks = counted(len(plan.reused), "part"), counted(len(plan.chunks), "chunk")
-    yield f"{connection.name}: {reused} reused, {len(plan.stale):,} stale, {chunks} to fetch"
-    yield from _indented(_reused(plan), "reused interval")
-    if plan.chunks:
-        yield f"  {_cost(job, connection, plan)}"
-        yield f"  {_most_records(job, plan)}"
-        yield from _indented(_stale(plan, freshness), "stale part")
-        yield from _indented(_to_fetch(plan), "chunk")
+def _as_warnings(facts: Iterable[object]) -> list[str]:
+    """Write facts as a run writes them while it goes on."""
+    return [f"warning: {fact}" for fact in facts]
+
+
+async def _plans(
+    job: Job,
+    manifest: Manifest,
+    freshness: Freshness,
+    lines: list[str],
+) -> dict[str, Plan]:
+    """Look up the teams and make a plan for each connection; add warnings to the lines."""
+    async with Connections(job, lines.append) as connections:
+        known, unknown = await look_up_teams(job, connections)
+        plans = await make_plans(
+            known,
+            manifest.current_parts,
+            connections,
+            freshness,
+            say=lines.append,
+        )
+    lines += _as_warnings(unknown)
+    return plans
+
+
+@dataclass(frozen=True, slots=True)
+class _Forecast:
+    """What a run would do for one connection, and how its lines describe it."""
+
+    job: Job
+    connection: Connection
+    plan: Plan
+    freshness: Freshness
+
+    def lines(self) -> Iterator[str]:
+        """Describe the plan: what is reused, then the costs, then what is fetched."""
+        yield self._counts()
+        yield from _indented(self._reused(), "reused interval")
+        if self.plan.chunks:
+            yield from self._work()
+
+    def _counts(self) -> str:
+        """Count parts and chunks."""
+        reused = counted(len(self.plan.reused), "part")
+        chunks = counted(len(self.plan.chunks), "chunk")
+        stale = f"{len(self.plan.stale):,} stale"
+        return f"{self.connection.name}: {reused} reused, {stale}, {chunks} to fetch"
+
+    def _work(self) -> Iterator[str]:
+        """Describe what a run would fetch."""
+        yield f"  {self._cost()}"
+        yield f"  {self._most_records()}"
+        yield from _indented(self._stale(), "stale part")
+        yield from _indented(self._to_fetch(), "chunk")
+
+    def _reused(self) -> list[str]:
+        """List the intervals of parts that a run would reuse."""
+        return [
+            f"reuse: {interval}, {describe_users(users)}"
+            for interval, users in _join_intervals(self.plan.reused)
+        ]
+
+    def _stale(self) -> list[str]:
+        """List the parts that a run would replace, and why."""
+        return [
+            f"stale: {_describe_part(part)}, {self.freshness.stale_reason(part)}"
+            for part in self.plan.stale
+        ]
+
+    def _to_fetch(self) -> list[str]:
+        """List the chunks to fetch."""
+        # A chunk of everyone also replaces parts of listed users, which are not stale.
+        stale = frozenset(part.number for part in self.plan.stale)
+        return [_describe_chunk(chunk, stale) for chunk in self.plan.chunks]
+
+    def _cost(self) -> str:
+        """Estimate the requests, and the time that they take."""
+        text = f"{counted(self._requests, 'request')}, {self._time()}"
+        if self.job.query.contract == "aggregates":
+            return text
+        # It is not known how often a query job is polled, or how many pages a response has.
+        return f"at least {text}"
+
+    @property
+    def _requests(self) -> int:
+        """Count the requests of all chunks, without retries."""
+        query, population = self.job.query, self.plan.demand.population
+        return sum(count_requests(query, chunk, population) for chunk in self.plan.chunks)
+
+    def _time(self) -> str:
+        """Say how long the requests take at the rate limit of the clients."""
+        limit = self.connection.requests_per_minute
+        lanes = self.connection.lanes
+        seconds = _seconds(self._requests, limit) / lanes
+        text = f"{duration(seconds)} at {limit:,} requests per minute"
+        if lanes > 1:
+            text += f" with each of {lanes} clients"
+        return text
+
+    def _most_records(self) -> str:
+        """Give the largest possible number of records."""
+        most = sum(map(self._cells, self.plan.chunks))
+        return (
+            f"at most {most:,} records{self._splits()}: "
+            "users x buckets; a bucket without activity has no record"
+        )
+
+    def _splits(self) -> str:
+        """Say by what the records of a bucket are split; empty if they are not."""
+        split_by = self.job.query.split_by
+        if not split_by:
+            return ""
+        return f" for each combination of {', '.join(map(column, split_by))}"
+
+    def _cells(self, chunk: Chunk) -> int:
+        """Multiply the users of a chunk by its buckets."""
+        buckets = self.job.query.grid.count(chunk.interval)
+        return self._users(chunk) * buckets
+
+    def _users(self, chunk: Chunk) -> int:
+        """Count the users of a chunk."""
+        if chunk.users is None:
+            return self.plan.demand.population
+        return len(chunk.users)
 
 
 def _indented(lines: Sequence[str], noun: str) -> Iterator[str]:
@@ -75,67 +185,17 @@ def _indented(lines: Sequence[str], noun: str) -> Iterator[str]:
         yield f"  {line}"
 
 
-def _reused(plan: Plan) -> list[str]:
-    """List the intervals of parts that a run would reuse."""
-    return [
-        f"reuse: {interval}, {describe_users(users)}"
-        for interval, users in _join_intervals(plan.reused)
-    ]
+def _describe_chunk(chunk: Chunk, stale: frozenset[int]) -> str:
+    """Say what a chunk fetches; `stale` are numbers of parts."""
+    action = "fetch again"
+    if stale.isdisjoint(chunk.replaces):
+        action = "fetch"
+    return f"{action}: {chunk.interval}, {describe_users(chunk.users)}"
 
 
-def _stale(plan: Plan, freshness: Freshness) -> list[str]:
-    """List the parts that a run would replace, and why."""
-    return [
-        f"stale: part {part.number}, {part.interval}, {describe_users(part.users)}, "
-        f"{freshness.stale_reason(part)}"
-        for part in plan.stale
-    ]
-
-
-def _to_fetch(plan: Plan) -> list[str]:
-    """List the chunks to fetch."""
-    stale = {part.number for part in plan.stale}
-    lines = []
-    for chunk in plan.chunks:
-        action = "fetch" if stale.isdisjoint(chunk.replaces) else "fetch again"
-        lines.append(f"{action}: {chunk.interval}, {describe_users(chunk.users)}")
-    return lines
-
-
-def _join_intervals(parts: Sequence[Part]) -> list[tuple[Interval, Users]]:
-    """Join the intervals of the same users that follow each other; sort by time.
-
-    Parts end with their month; what people want to see is the whole interval.
-    """
-    by_users: defaultdict[Users, list[Interval]] = defaultdict(list)
-    for part in sorted(parts, key=lambda part: part.interval):
-        _append(by_users[part.users], part.interval)
-    joined: list[tuple[Interval, Users]] = []
-    for users, intervals in by_users.items():
-        joined += [(interval, users) for interval in intervals]
-    return sorted(joined, key=lambda each: (each[0], each[1] or ()))
-
-
-def _append(intervals: list[Interval], interval: Interval) -> None:
-    """Append an interval, or extend the last one to its end."""
-    if intervals and intervals[-1].end == interval.start:
-        intervals[-1] = Interval(intervals[-1].start, interval.end)
-    else:
-        intervals.append(interval)
-
-
-def _cost(job: Job, connection: Connection, plan: Plan) -> str:
-    """Estimate the requests, and the time that they take."""
-    total = sum(count_requests(job.query, chunk, plan.demand.population) for chunk in plan.chunks)
-    limit, lanes = connection.requests_per_minute, connection.lanes
-    seconds = _seconds(total, limit) / lanes
-    text = f"{counted(total, 'request')}, {duration(seconds)} at {limit:,} requests per minute"
-    if lanes > 1:
-        text += f" with each of {lanes} clients"
-    if job.query.contract != "aggregates":
-        # It is not known how often a query job is polled, or how many pages a response has.
-        text = f"at least {text}"
-    return text
+def _describe_part(part: Part) -> str:
+    """Name a part, with its interval and users."""
+    return f"part {part.number}, {part.interval}, {describe_users(part.users)}"
 
 
 def _seconds(requests: int, limit: int) -> float:
@@ -144,16 +204,35 @@ def _seconds(requests: int, limit: int) -> float:
     return max(0, requests - burst) / rate
 
 
-def _most_records(job: Job, plan: Plan) -> str:
-    """Give the largest possible number of records."""
-    most = sum(_cells(job, chunk, plan.demand.population) for chunk in plan.chunks)
-    text = f"at most {most:,} records"
-    if job.query.split_by:
-        text += f" for each combination of {', '.join(map(column, job.query.split_by))}"
-    return f"{text}: users x buckets; a bucket without activity has no record"
+def _join_intervals(parts: Sequence[Part]) -> list[tuple[Interval, Users]]:
+    """Join the intervals of the same users that follow each other; sort by time.
+
+    Parts end with their month; what people want to see is the whole interval.
+    """
+    joined: list[tuple[Interval, Users]] = []
+    for users, intervals in _intervals_by_users(parts).items():
+        joined += [(interval, users) for interval in intervals]
+    joined.sort(key=_time_then_users)
+    return joined
 
 
-def _cells(job: Job, chunk: Chunk, population: int) -> int:
-    """Multiply the users of a chunk by its buckets."""
-    users = population if chunk.users is None else len(chunk.users)
-    return users * (len(job.query.grid.edges(chunk.interval)) - 1)
+def _intervals_by_users(parts: Sequence[Part]) -> dict[Users, list[Interval]]:
+    """Collect the joined intervals of each set of users, in order of time."""
+    intervals: defaultdict[Users, list[Interval]] = defaultdict(list)
+    for part in sorted(parts, key=lambda part: part.interval):
+        _append(intervals[part.users], part.interval)
+    return intervals
+
+
+def _append(intervals: list[Interval], interval: Interval) -> None:
+    """Append an interval, or extend the last one to its end."""
+    if intervals and intervals[-1].end == interval.start:
+        last = intervals.pop()
+        interval = Interval(last.start, interval.end)
+    intervals.append(interval)
+
+
+def _time_then_users(entry: tuple[Interval, Users]) -> tuple[Interval, tuple[str, ...]]:
+    """Give the order of lines: by time, everyone before listed users."""
+    interval, users = entry
+    return interval, users or ()

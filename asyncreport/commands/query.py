@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +21,7 @@ from asyncreport.core.errors import ConfigError, RetriesExhausted, StoreError
 from asyncreport.core.job import Chunk, Job, Part
 from asyncreport.core.records import Accumulator
 from asyncreport.core.text import counted, shorten
-from asyncreport.core.timeline import iso
+from asyncreport.core.timeline import Interval, iso
 from asyncreport.export.pull import Watch, unwatched
 from asyncreport.export.run import Choices, Say, clock, run_job, silent
 from asyncreport.store.manifest import Manifest
@@ -43,6 +44,21 @@ _LABELS = {
     "contract": "--contract",
     "occupancy": "--occupancy",
 }
+
+
+_OTHER_MEMBERS = "the team had other members in the range: the directory knows only today's members"
+_WRONG_USER = (
+    "a user id is wrong, or the user was inactive in the range: compare the ids with Admin > People"
+)
+_NOTHING_HANDLED = (
+    "nothing was handled in the range: an interaction counts when its after-call work ends; "
+    "use an earlier --start or a later --end"
+)
+_NARROW_FILTER = "the filter is too narrow: add users or teams"
+_HIDDEN_DIVISION = (
+    "the roles of the OAuth client do not cover the division of the users, which the server "
+    "does not report: Admin > Integrations > OAuth > the client > Roles"
+)
 
 
 class QueryOptions(Struct, frozen=True, kw_only=True):
@@ -79,14 +95,11 @@ def execute(options: QueryOptions) -> None:
     with TemporaryDirectory(prefix="asyncreport-") as folder:
         environ = read_environ(Path(), os.environ)
         job = make_job(options, Path(folder), environ=environ, now=now)
-        screen = Screen()
-        query = run_query(job, now=now, say=say, watch=screen.watching)
-        result = run_until_signal(query, screen.stopping)
+        result = _run_on_screen(job, now=now)
     if result.records:
         _write_records(job, result.records)
     else:
-        for line in explain_no_records(job, result.requests, now=now):
-            say(line)
+        _explain(job, result, now=now)
 
 
 def _check_stdout() -> None:
@@ -97,96 +110,162 @@ def _check_stdout() -> None:
         )
 
 
-def make_job(options: QueryOptions, folder: Path, *, environ: Mapping[str, str], now: int) -> Job:
+def _run_on_screen(job: Job, *, now: int) -> QueryResult:
+    """Run a job, show its progress, and stop at a signal."""
+    screen = Screen()
+    query = run_query(job, now=now, say=say, watch=screen.watching)
+    return run_until_signal(query, screen.stopping)
+
+
+def _explain(job: Job, result: QueryResult, *, now: int) -> None:
+    """Say on stderr why nothing may have been found."""
+    for line in explain_no_records(job, result.requests, now=now):
+        say(line)
+
+
+def make_job(
+    options: QueryOptions,
+    folder: Path,
+    *,
+    environ: Mapping[str, str],
+    now: int,
+) -> Job:
     """Make a job with its output and state in a folder; `now` is an instant.
 
     The environment is used for options that are not given. Raise ConfigError with the name of the
     option or of the variable.
     """
-    start, start_label = _option_or_variable("--start", options.start, "QUERY_START_DATE", environ)
-    end, end_label = _option_or_variable("--end", options.end, "QUERY_END_DATE", environ)
-    teams, team_labels = _teams(options, environ)
-    values: dict[str, Any] = {
+    start = _choose("--start", options.start, "QUERY_START_DATE", environ)
+    end = _choose("--end", options.end, "QUERY_END_DATE", environ)
+    teams = _teams(options, environ)
+    values = {
         "name": "query",
         "contract": options.contract,
-        "range": {
-            "start": start,
-            "end": end,
-            "granularity": options.granularity,
-            "time_zone": options.time_zone,
-        },
+        "range": _range(options, start, end),
         "occupancy": options.occupancy,
-        "teams": teams,
+        "teams": [team.value for team in teams],
         "output": {"path": str(folder / "records.jsonl")},
+        **_connections(options),
     }
-    if options.emulator:
-        values["connections"] = {"default": {"emulator": True}}
-    labels = {**_LABELS, "range.start": start_label, "range.end": end_label, **team_labels}
+    labels = _labels(start, end, teams)
     return load_options(values, labels=labels, environ=environ, now=now)
 
 
-def _option_or_variable(
-    option: str, value: str, variable: str, environ: Mapping[str, str]
-) -> tuple[str | None, str]:
-    """Give the value of an option or else of a variable, and the name to use in messages."""
+def _range(options: QueryOptions, start: _Value, end: _Value) -> dict[str, Any]:
+    """Give the range of the job."""
+    return {
+        "start": start.value,
+        "end": end.value,
+        "granularity": options.granularity,
+        "time_zone": options.time_zone,
+    }
+
+
+def _connections(options: QueryOptions) -> dict[str, Any]:
+    """Give the connections of the job; without any, the environment names the organisation."""
+    if not options.emulator:
+        return {}
+    return {"connections": {"default": {"emulator": True}}}
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A value of the job, and the option or the variable that messages name."""
+
+    value: Any
+    label: str
+
+
+def _choose(
+    option: str,
+    value: str,
+    variable: str,
+    environ: Mapping[str, str],
+) -> _Value:
+    """Take an option, or else the variable that replaces it; None if there is neither."""
     if value:
-        return value, option
+        return _Value(value, option)
     if environ.get(variable):
-        return environ[variable], variable
-    return None, f"{option} or {variable}"
+        return _Value(environ[variable], variable)
+    return _Value(None, f"{option} or {variable}")
 
 
-def _teams(
-    options: QueryOptions, environ: Mapping[str, str]
-) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Give the teams of the job, and for each the option to name in messages."""
-    users, users_label = _users(options, environ)
-    teams: list[dict[str, Any]] = [
-        {"name": _NOT_IN_NAMES.sub("-", team), "team": team} for team in options.teams
-    ]
-    labels = {f"teams[{number}]": "--team" for number in range(len(teams))}
-    if users:
-        labels[f"teams[{len(teams)}]"] = users_label
-        teams.append({"name": "users", "users": users})
+def _labels(start: _Value, end: _Value, teams: Sequence[_Value]) -> dict[str, str]:
+    """Say where each key of the job came from."""
+    labels = {
+        **_LABELS,
+        "range.start": start.label,
+        "range.end": end.label,
+    }
+    for number, team in enumerate(teams):
+        labels[f"teams[{number}]"] = team.label
+    return labels
+
+
+def _teams(options: QueryOptions, environ: Mapping[str, str]) -> list[_Value]:
+    """Give the teams of the job: one for each --team, and one for all listed users."""
+    teams = [_Value(_selected_team(team), "--team") for team in options.teams]
+    users = _users(options, environ)
+    if users.value:
+        team = {"name": "users", "users": users.value}
+        teams.append(_Value(team, users.label))
     elif not teams:
-        teams.append({"name": "everyone"})
-    return teams, labels
+        teams.append(_Value({"name": "everyone"}, _LABELS[""]))
+    return teams
 
 
-def _users(options: QueryOptions, environ: Mapping[str, str]) -> tuple[list[str], str]:
-    """Give the listed users, and where they were listed; raise ConfigError if there are none."""
+def _selected_team(team: str) -> dict[str, str]:
+    """Describe a Genesys team, by id or exact name, as a team of a job."""
+    name = _NOT_IN_NAMES.sub("-", team)
+    return {"name": name, "team": team}
+
+
+def _users(options: QueryOptions, environ: Mapping[str, str]) -> _Value:
+    """Give the ids of the listed users; raise ConfigError if nobody is asked for."""
     users = _split(options.users)
     if users or options.teams or options.emulator:
-        return users, "--user"
+        return _Value(users, "--user")
     users = _split([environ.get("GENESYS_USER_ID", "")])
     if not users:
         raise ConfigError(
             "--user or GENESYS_USER_ID: no user is given; "
             "give user ids, or --team with a team's id or exact name"
         )
-    return users, "GENESYS_USER_ID"
+    return _Value(users, "GENESYS_USER_ID")
 
 
 def _split(texts: Iterable[str]) -> list[str]:
     """Split ids at commas, and drop empty ones."""
     items = ",".join(texts).split(",")
-    return [item.strip() for item in items if item.strip()]
+    stripped = [item.strip() for item in items]
+    return list(filter(None, stripped))
 
 
 async def run_query(
-    job: Job, *, now: int, say: Say = silent, watch: Watch = unwatched
+    job: Job,
+    *,
+    now: int,
+    say: Say = silent,
+    watch: Watch = unwatched,
 ) -> QueryResult:
     """Run a job and read its records.
 
     Raise ConfigError for an unknown team, RetriesExhausted if a query failed.
     """
-    summary = await run_job(job, now=now, say=say, watch=watch, choices=Choices(strict=True))
+    # A team that is not known would look like a team without work.
+    choices = Choices(strict=True)
+    summary = await run_job(job, now=now, say=say, watch=watch, choices=choices)
     for chunk in summary.missing:
         say(f"missing: {chunk.interval}: {chunk.error}")
     if summary.missing:
-        failed = counted(len(summary.missing), "query", "queries")
-        raise RetriesExhausted(f"{failed} failed, so nothing is shown; run the command again")
+        raise _failed(len(summary.missing))
     return _result(job)
+
+
+def _failed(number: int) -> RetriesExhausted:
+    """Make the error for queries that failed."""
+    queries = counted(number, "query", "queries")
+    return RetriesExhausted(f"{queries} failed, so nothing is shown; run the command again")
 
 
 def _result(job: Job) -> QueryResult:
@@ -205,64 +284,86 @@ def _sent_requests(job: Job) -> Iterator[str]:
     manifest = Manifest.read(job.state_folder)
     fingerprint = job.query.fingerprint(job.connections[0].identity)
     for part in manifest.current_parts(fingerprint):
-        yield _first_request(job, part)
+        yield _describe_request(_first_request(job, part))
 
 
-def _first_request(job: Job, part: Part) -> str:
+def _first_request(job: Job, part: Part) -> Request:
     """Make the first request for a part again."""
-    chunk = Chunk(
+    chunk = _chunk(job, part)
+    accumulator = Accumulator(job.query.grid.edges(part.interval), job.query)
+    state = ConnectionState()
+    steps = contracts.steps(job.query, chunk, accumulator, state, [])
+    request = next(steps)
+    steps.close()
+    assert isinstance(request, Request)
+    return request
+
+
+def _chunk(job: Job, part: Part) -> Chunk:
+    """Make the chunk that became a part."""
+    return Chunk(
         connection=job.connections[0].name,
         month=part.month,
         interval=part.interval,
         users=part.users,
     )
-    accumulator = Accumulator(job.query.grid.edges(part.interval), job.query)
-    steps = contracts.steps(job.query, chunk, accumulator, ConnectionState(), [])
-    request = next(steps)
-    steps.close()
-    assert isinstance(request, Request)
-    return f"{request.method} {request.path} {(request.body or b'').decode()}"
+
+
+def _describe_request(request: Request) -> str:
+    """Write a request in one line, with its JSON body."""
+    body = (request.body or b"").decode()
+    return f"{request.method} {request.path} {body}"
 
 
 def explain_no_records(job: Job, requests: tuple[str, ...], *, now: int) -> Iterator[str]:
     """Show what was sent, and the likely causes of finding nothing; `now` is an instant."""
     yield f"nothing found in {job.interval}"
-    if requests:
-        yield f"sent: {shorten(requests[0], _MAX_REQUEST)}"
-    else:
-        yield "sent: no query, because the team has no members today"
-    if len(requests) > 1:
-        yield f"  and {counted(len(requests) - 1, 'more query', 'more queries')}"
+    yield from _sent(requests)
     yield "likely causes:"
     for cause in _likely_causes(job, now):
         yield f"- {cause}"
 
 
+def _sent(requests: Sequence[str]) -> Iterator[str]:
+    """Show the first request, and count the others."""
+    if not requests:
+        yield "sent: no query, because the team has no members today"
+        return
+    first, *more = requests
+    yield f"sent: {shorten(first, _MAX_REQUEST)}"
+    if more:
+        yield f"  and {counted(len(more), 'more query', 'more queries')}"
+
+
 def _likely_causes(job: Job, now: int) -> Iterator[str]:
     """List what may be wrong, the most certain first."""
-    looked_up = any(team.selector is not None for team in job.teams)
-    listed = any(team.users is not None for team in job.teams)
-    if job.interval.start >= now:
+    yield from _future(job.interval, now)
+    if _has_selector(job):
+        yield _OTHER_MEMBERS
+    if _has_listed_users(job):
+        yield _WRONG_USER
+    yield _NOTHING_HANDLED
+    if _has_selector(job) or _has_listed_users(job):
+        yield _NARROW_FILTER
+    yield _HIDDEN_DIVISION
+
+
+def _has_selector(job: Job) -> bool:
+    """Tell whether the members of a team were looked up."""
+    return any(team.selector is not None for team in job.teams)
+
+
+def _has_listed_users(job: Job) -> bool:
+    """Tell whether a team consists of users who were given by id."""
+    return any(team.users is not None for team in job.teams)
+
+
+def _future(interval: Interval, now: int) -> Iterator[str]:
+    """Say which part of a range has not happened yet."""
+    if interval.start >= now:
         yield f"the range is in the future: now is {iso(now)}"
-    elif job.interval.end > now:
+    elif interval.end > now:
         yield f"a part of the range is in the future: now is {iso(now)}"
-    if looked_up:
-        yield "the team had other members in the range: the directory knows only today's members"
-    if listed:
-        yield (
-            "a user id is wrong, or the user was inactive in the range: "
-            "compare the ids with Admin > People"
-        )
-    yield (
-        "nothing was handled in the range: an interaction counts when its after-call work ends; "
-        "use an earlier --start or a later --end"
-    )
-    if looked_up or listed:
-        yield "the filter is too narrow: add users or teams"
-    yield (
-        "the roles of the OAuth client do not cover the division of the users, which the server "
-        "does not report: Admin > Integrations > OAuth > the client > Roles"
-    )
 
 
 def _write_records(job: Job, records: bytes) -> None:
@@ -270,20 +371,25 @@ def _write_records(job: Job, records: bytes) -> None:
     with writing():
         if sys.stdout.isatty():
             _draw_table(job, records)
-            return
-        # Not with `sys.stdout`: if it is unbuffered, one write may write only a part.
-        with open(sys.stdout.fileno(), "wb", closefd=False) as out:
-            out.write(records)
+        else:
+            _write_bytes(records)
+
+
+def _write_bytes(data: bytes) -> None:
+    """Write all bytes to stdout."""
+    # Not with `sys.stdout`: if it is unbuffered, one write may write only a part.
+    with open(sys.stdout.fileno(), "wb", closefd=False) as out:
+        out.write(data)
 
 
 def _draw_table(job: Job, records: bytes) -> None:
     """Draw the table and the total."""
-    from rich.console import Console
+    # Imported only if a table is drawn: most records go into a pipe.
+    from asyncreport.terminal.table import print_table, read
 
-    from asyncreport.terminal.table import read, table, total
-
-    rows = read(records)
-    console = Console(emoji=False)
-    zone, routing = job.query.grid.zone, job.query.occupancy
-    console.print(table(rows, zone=zone, teams=len(job.teams) > 1, routing=routing))
-    console.print(total(rows, routing=routing), markup=False, highlight=False)
+    print_table(
+        read(records),
+        zone=job.query.grid.zone,
+        teams=len(job.teams) > 1,
+        routing=job.query.occupancy,
+    )

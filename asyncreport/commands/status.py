@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from asyncreport.core.job import Job, Part
+from asyncreport.core.job import Chunk, Job, Part
 from asyncreport.core.text import age, counted, describe_users, first_lines
 from asyncreport.core.timeline import iso
 from asyncreport.export.snapshot import LastSummary, Snapshot
@@ -26,14 +28,18 @@ def status_lines(job: Job, *, now: int) -> Iterator[str]:
     `now` is an instant. Raise StoreError.
     """
     holder = lock_holder(job.state_folder)
-    fetched = (job.state_folder / "manifest.jsonl").exists()
     if holder is not None:
         yield f"{job.name}: a run is in progress, {job.state_folder} is in use {holder}"
-    elif fetched:
-        yield f"{job.name}: no run is in progress"
-    if not fetched:
+    if (job.state_folder / "manifest.jsonl").exists():
+        yield from _after_first_run(job, holder, now=now)
+    else:
         yield f"{job.name}: nothing fetched yet; `asyncreport run` fetches {job.interval}"
-        return
+
+
+def _after_first_run(job: Job, holder: str | None, *, now: int) -> Iterator[str]:
+    """Describe a state folder with a manifest; `holder` is the process of a run in progress."""
+    if holder is None:
+        yield f"{job.name}: no run is in progress"
     snapshot = Snapshot.read(job, now=now)
     yield from _on_disk(snapshot, now=now)
     yield from _last_run(snapshot.last_summary)
@@ -44,49 +50,76 @@ def status_lines(job: Job, *, now: int) -> Iterator[str]:
 def _on_disk(snapshot: Snapshot, *, now: int) -> Iterator[str]:
     """Describe parts, teams, output files and changes."""
     for connection in snapshot.job.connections:
-        yield from _connection(snapshot, connection.name, now=now)
+        yield from _ConnectionStatus(snapshot, connection.name, now).lines()
     yield from _teams(snapshot)
     yield from first_lines(_outputs(snapshot), "file")
-    changes = _count_changes(snapshot.job.state_folder)
-    if changes is not None:
-        yield f"changes.jsonl: {counted(changes, 'changed value')}"
+    yield from _changes(snapshot.job.state_folder)
 
 
-def _connection(snapshot: Snapshot, name: str, *, now: int) -> Iterator[str]:
-    """Describe the parts of a connection."""
-    parts = snapshot.wanted_parts(name)
+@dataclass(frozen=True, slots=True)
+class _ConnectionStatus:
+    """What exists of one connection, and how its lines describe it."""
+
+    snapshot: Snapshot
+    name: str
+    #: an instant
+    now: int
+
+    def lines(self) -> Iterator[str]:
+        """Describe the parts, then what is missing, then when the parts were fetched."""
+        parts = self.snapshot.wanted_parts(self.name)
+        yield f"{self.name}: {_describe_parts(parts)}, {self._stale:,} stale"
+        yield from self._coverage()
+        if parts:
+            yield f"  {_fetch_times(parts, now=self.now)}"
+
+    @property
+    def _stale(self) -> int:
+        """Count the parts that the next run fetches again."""
+        return len(self.snapshot.plans[self.name].stale)
+
+    def _coverage(self) -> Iterator[str]:
+        """List what is missing, or say what the parts cover."""
+        missing = self.snapshot.missing_chunks(self.name)
+        if missing:
+            yield from _missing(missing)
+        else:
+            yield from self._covered()
+
+    def _covered(self) -> Iterator[str]:
+        """Say what the parts cover, if the job wants any user of this connection."""
+        users = self.snapshot.plans[self.name].demand.users
+        if users != ():
+            yield f"  covers {self.snapshot.job.interval}, {describe_users(users)}"
+
+
+def _describe_parts(parts: Sequence[Part]) -> str:
+    """Count parts, with their records and bytes."""
     records = sum(part.count for part in parts)
     size = sum(part.size for part in parts)
-    stale = len(snapshot.plans[name].stale)
-    yield (
-        f"{name}: {counted(len(parts), 'part')}, {counted(records, 'record')}, {size:,} bytes, "
-        f"{stale:,} stale"
-    )
-    yield from _coverage(snapshot, name)
-    if parts:
-        yield f"  {_fetched(parts, now=now)}"
+    return f"{counted(len(parts), 'part')}, {counted(records, 'record')}, {size:,} bytes"
 
 
-def _coverage(snapshot: Snapshot, name: str) -> Iterator[str]:
-    """List what is missing, or say what the parts cover."""
-    missing = snapshot.missing_chunks(name)
-    users = snapshot.plans[name].demand.users
-    if missing:
-        chunks = [f"missing: {chunk.interval}, {describe_users(chunk.users)}" for chunk in missing]
-        for line in first_lines(chunks, "chunk"):
-            yield f"  {line}"
-    elif users != ():
-        yield f"  covers {snapshot.job.interval}, {describe_users(users)}"
+def _missing(chunks: Sequence[Chunk]) -> Iterator[str]:
+    """List the first chunks that no part covers."""
+    lines = [f"missing: {chunk.interval}, {describe_users(chunk.users)}" for chunk in chunks]
+    for line in first_lines(lines, "chunk"):
+        yield f"  {line}"
 
 
-def _fetched(parts: list[Part], *, now: int) -> str:
-    """Say when parts were fetched."""
+def _fetch_times(parts: Sequence[Part], *, now: int) -> str:
+    """Say when parts were fetched: the first and the last time, if they differ."""
     times = [part.fetched_at for part in parts]
-    oldest, newest = min(times), max(times)
-    first = f"{iso(oldest)} ({age(oldest, now=now)})"
+    oldest = _with_age(min(times), now=now)
+    newest = _with_age(max(times), now=now)
     if oldest == newest:
-        return f"fetched {first}"
-    return f"fetched from {first} to {iso(newest)} ({age(newest, now=now)})"
+        return f"fetched {oldest}"
+    return f"fetched from {oldest} to {newest}"
+
+
+def _with_age(instant: int, *, now: int) -> str:
+    """Write an instant, and how long ago it was."""
+    return f"{iso(instant)} ({age(instant, now=now)})"
 
 
 def _teams(snapshot: Snapshot) -> Iterator[str]:
@@ -103,27 +136,41 @@ def _teams(snapshot: Snapshot) -> Iterator[str]:
 def _outputs(snapshot: Snapshot) -> list[str]:
     """Describe each output file."""
     outputs = Outputs(snapshot.job.state_folder)
-    return [f"{target.path}: {_output(target.path, outputs)}" for target in snapshot.targets()]
+    paths = [target.path for target in snapshot.targets()]
+    return [f"{path}: {_output(path, outputs.get(path))}" for path in paths]
 
 
-def _output(path: Path, outputs: Outputs) -> str:
-    """Compare an output file with what was remembered when it was written."""
-    written = outputs.get(path)
-    with oserror_as_store_error(path, "read"):
-        try:
-            on_disk = path.stat()
-        except FileNotFoundError:
-            return "not written yet" if written is None else "deleted since it was written"
+def _output(path: Path, written: WrittenFile | None) -> str:
+    """Compare an output file with what was remembered when it was written; None: nothing."""
+    on_disk = _stat(path)
+    if on_disk is None:
+        return _absent(written)
     if written is None:
         return "not written by this job"
-    text = _written(written, on_disk.st_size)
-    if (on_disk.st_size, on_disk.st_mtime_ns) != (written.size, written.mtime_ns):
+    text = _describe_file(written, on_disk.st_size)
+    if not written.matches(path):
         text += ", changed since then"
     return text
 
 
-def _written(written: WrittenFile, size: int) -> str:
-    """Describe a file as it was written; `size` is its size today."""
+def _stat(path: Path) -> os.stat_result | None:
+    """Look up size and time of a file; None if it does not exist."""
+    with oserror_as_store_error(path, "read"):
+        try:
+            return path.stat()
+        except FileNotFoundError:
+            return None
+
+
+def _absent(written: WrittenFile | None) -> str:
+    """Say whether a file that does not exist was ever written."""
+    if written is None:
+        return "not written yet"
+    return "deleted since it was written"
+
+
+def _describe_file(written: WrittenFile, size: int) -> str:
+    """Describe a file as it was written; `size` is its size today, in bytes."""
     records = counted(sum(written.records.values()), "record")
     when = iso(written.mtime_ns // 1_000_000)
     text = f"{records}, {size:,} bytes, written {when}"
@@ -132,15 +179,18 @@ def _written(written: WrittenFile, size: int) -> str:
     return text
 
 
-def _count_changes(folder: Path) -> int | None:
-    """Count the lines of `changes.jsonl`; None if no value has ever changed."""
+def _changes(folder: Path) -> Iterator[str]:
+    """Count the lines of `changes.jsonl`, if any value has ever changed."""
     path = folder / "changes.jsonl"
     with oserror_as_store_error(path, "read"):
-        try:
-            with path.open("rb") as file:
-                return sum(1 for _ in file)
-        except FileNotFoundError:
-            return None
+        if path.exists():
+            yield f"changes.jsonl: {counted(_count_lines(path), 'changed value')}"
+
+
+def _count_lines(path: Path) -> int:
+    """Count lines one by one: the file may be larger than memory."""
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
 
 
 def _last_run(summary: LastSummary | None) -> Iterator[str]:
@@ -148,22 +198,30 @@ def _last_run(summary: LastSummary | None) -> Iterator[str]:
     if summary is None:
         yield "no run has finished yet; run again: existing parts are reused"
         return
-    if summary.complete:
-        yield f"last finished run: {summary.started}, complete"
-    else:
-        yield (
-            f"last finished run: {summary.started}, {_gaps(summary)}; run again to fetch only these"
-        )
+    yield f"last finished run: {summary.started}, {_outcome(summary)}"
     if summary.outputs:
-        for team, count in summary.records.items():
-            yield f"  {team}: {counted(count, 'record')}"
+        yield from _records(summary)
+
+
+def _outcome(summary: LastSummary) -> str:
+    """Say whether a run fetched everything, and what to do if not."""
+    if summary.complete:
+        return "complete"
+    return f"{_gaps(summary)}; run again to fetch only these"
+
+
+def _records(summary: LastSummary) -> Iterator[str]:
+    """Count the records of each team."""
+    for team, count in summary.records.items():
+        yield f"  {team}: {counted(count, 'record')}"
 
 
 def _gaps(summary: LastSummary) -> str:
     """Count what the last run could not fetch."""
     stale = sum(chunk.stale for chunk in summary.missing)
-    missing = len(summary.missing) - stale
-    text = f"{counted(missing, 'chunk')} and {counted(len(summary.unknown), 'team')} missing"
+    chunks = counted(len(summary.missing) - stale, "chunk")
+    teams = counted(len(summary.unknown), "team")
+    text = f"{chunks} and {teams} missing"
     if stale:
         text += f", {counted(stale, 'chunk')} not fetched again"
     return text
@@ -175,8 +233,12 @@ def _unfinished_run(folder: Path) -> Iterator[str]:
     Each run changes the manifest when it starts and when it saves a part, and writes the summary
     at its end.
     """
-    with oserror_as_store_error(folder, "read"):
-        saved = (folder / "manifest.jsonl").stat().st_mtime_ns
-        finished = (folder / "summary.json").stat().st_mtime_ns
-    if saved > finished:
+    saved = _time_of(folder / "manifest.jsonl")
+    if saved > _time_of(folder / "summary.json"):
         yield f"a later run did not finish; it last saved at {iso(saved // 1_000_000)}"
+
+
+def _time_of(path: Path) -> int:
+    """Give the time at which a file was last changed, in ns; raise StoreError."""
+    with oserror_as_store_error(path, "read"):
+        return path.stat().st_mtime_ns

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 
 from asyncreport.core.finding import Finding
@@ -13,6 +14,7 @@ from asyncreport.export.lanes import Connections
 from asyncreport.export.names import unknown_users, unknown_users_message
 from asyncreport.export.preflight import other_clients
 from asyncreport.export.snapshot import Snapshot
+from asyncreport.export.teams import UnknownTeam
 from asyncreport.export.verify_outputs import check_outputs
 from asyncreport.export.verify_parts import check_parts
 from asyncreport.export.verify_server import compare_with_server
@@ -27,11 +29,7 @@ async def verify(job: Job, *, now: int) -> AsyncIterator[Finding]:
     """
     folder = job.state_folder
     if not (folder / "manifest.jsonl").exists():
-        yield Finding(
-            "FAIL",
-            f"{job.name}: nothing fetched yet",
-            (f"run the job first: no parts in {folder}",),
-        )
+        yield _nothing_fetched(job)
         return
     writable = os.access(folder, os.W_OK)
     if not writable:
@@ -39,6 +37,15 @@ async def verify(job: Job, *, now: int) -> AsyncIterator[Finding]:
     with locked(folder) if writable else nullcontext():
         async for finding in _check(job, now=now):
             yield finding
+
+
+def _nothing_fetched(job: Job) -> Finding:
+    """Report that there is nothing to verify."""
+    return Finding(
+        "FAIL",
+        f"{job.name}: nothing fetched yet",
+        (f"run the job first: no parts in {job.state_folder}",),
+    )
 
 
 def _not_locked(folder: Path) -> Finding:
@@ -56,9 +63,7 @@ def _not_locked(folder: Path) -> Finding:
 async def _check(job: Job, *, now: int) -> AsyncIterator[Finding]:
     """Make all checks, with the lock held."""
     snapshot = Snapshot.read(job, now=now)
-    for finding in _other_clients(job, snapshot):
-        yield finding
-    for finding in _unknown_teams(snapshot):
+    for finding in chain(_other_clients(job, snapshot), _unknown_teams(snapshot)):
         yield finding
     with PartReader(job.state_folder) as reader:
         parts_ok = True
@@ -67,13 +72,26 @@ async def _check(job: Job, *, now: int) -> AsyncIterator[Finding]:
             yield finding
         async for finding in check_outputs(snapshot, reader):
             yield finding
+        # The totals of damaged parts would differ from the server's, and the advice to fetch the
+        # interval again would be the wrong one.
         if not parts_ok:
             yield Finding("WARN", "not compared with the server: fix the parts first")
             return
-        for finding in _unknown_users(snapshot):
+        async for finding in _compare(snapshot, reader, now=now):
             yield finding
-        async for finding in _check_server(snapshot, reader, now=now):
-            yield finding
+
+
+async def _compare(
+    snapshot: Snapshot,
+    reader: PartReader,
+    *,
+    now: int,
+) -> AsyncIterator[Finding]:
+    """Compare with what the directory and the server know."""
+    for finding in _unknown_users(snapshot):
+        yield finding
+    async for finding in _check_server(snapshot, reader, now=now):
+        yield finding
 
 
 def _other_clients(job: Job, snapshot: Snapshot) -> Iterator[Finding]:
@@ -89,33 +107,52 @@ def _other_clients(job: Job, snapshot: Snapshot) -> Iterator[Finding]:
 def _unknown_teams(snapshot: Snapshot) -> Iterator[Finding]:
     """Report teams whose present members are not known: nothing says which records they need."""
     for name in snapshot.unknown_teams:
-        yield Finding(
-            "FAIL",
-            f"team {name!r}: no run has looked it up yet",
-            ("run again: the run reports the reason",),
-        )
+        yield _never_looked_up(name)
     for team in snapshot.teams_not_looked_up():
-        yield Finding(
-            "FAIL",
-            f"team {team.team!r} ({team.selector}): the last run could not look it up",
-            (team.error, "run again"),
-        )
+        yield _not_looked_up(team)
+
+
+def _never_looked_up(name: str) -> Finding:
+    """Report a team that no run has looked up."""
+    return Finding(
+        "FAIL",
+        f"team {name!r}: no run has looked it up yet",
+        ("run again: the run reports the reason",),
+    )
+
+
+def _not_looked_up(team: UnknownTeam) -> Finding:
+    """Report a team whose members may have changed since they were looked up."""
+    return Finding(
+        "FAIL",
+        f"team {team.team!r} ({team.selector}): the last run could not look it up",
+        (team.error, "run again"),
+    )
 
 
 def _unknown_users(snapshot: Snapshot) -> Iterator[Finding]:
     """Warn about listed users whom the directory does not know."""
     for connection in snapshot.job.connections:
         parts = snapshot.wanted_parts(connection.name)
-        if unknown := unknown_users(snapshot.job, connection, parts):
-            yield Finding(
-                "WARN",
-                f"{connection.name}: {unknown_users_message(unknown)}",
-                ("none of them has records in the range",),
-            )
+        unknown = unknown_users(snapshot.job, connection, parts)
+        if unknown:
+            yield _without_records(connection.name, unknown)
+
+
+def _without_records(connection: str, users: Sequence[str]) -> Finding:
+    """Warn about users of a connection: their ids may be mistyped."""
+    return Finding(
+        "WARN",
+        f"{connection}: {unknown_users_message(users)}",
+        ("none of them has records in the range",),
+    )
 
 
 async def _check_server(
-    snapshot: Snapshot, reader: PartReader, *, now: int
+    snapshot: Snapshot,
+    reader: PartReader,
+    *,
+    now: int,
 ) -> AsyncIterator[Finding]:
     """Compare with the server; add the warnings about clients that were refused."""
     warnings: list[str] = []

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
-from functools import partial
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
@@ -23,46 +23,57 @@ _MAX_PATHS = 3
 
 
 async def check_outputs(snapshot: Snapshot, reader: PartReader) -> AsyncIterator[Finding]:
-    """Check every output file."""
+    """Check every output file, each in a thread: files may have gigabytes."""
     outputs = Outputs(snapshot.job.state_folder)
-    names = [connection.name for connection in snapshot.job.connections]
-    gaps = any(snapshot.missing_chunks(name) for name in names)
+    gaps = _has_gaps(snapshot)
     for target in snapshot.targets():
-        yield await run_in_thread(partial(_check_output, target, reader, outputs, gaps=gaps))
+        check = _OutputCheck(target, reader, outputs, gaps)
+        yield await run_in_thread(check.finding)
 
 
-def _check_output(
-    target: Target, reader: PartReader, outputs: Outputs, stopped: Event, *, gaps: bool
-) -> Finding:
-    """Compare a file with what was written and, without gaps, with the parts."""
-    path = target.path
-    written = outputs.get(path)
-    try:
-        size, sha256 = _digest(path)
-    except FileNotFoundError:
-        return Finding("FAIL", f"{path}: does not exist", ("run again to write it",))
-    if written is None:
-        return _not_written(path, outputs)
-    if (size, sha256) != (written.size, written.sha256):
-        return _changed(path, size, written)
-    if gaps:
-        return Finding(
-            "WARN",
-            f"{path}: unchanged since it was written; "
-            "not compared with the parts because some are missing",
-        )
-    return _check_content(target, reader, written, stopped)
+def _has_gaps(snapshot: Snapshot) -> bool:
+    """Tell whether the parts of any connection do not cover the range."""
+    names = [connection.name for connection in snapshot.job.connections]
+    return any(snapshot.missing_chunks(name) for name in names)
 
 
-def _check_content(
-    target: Target, reader: PartReader, written: WrittenFile, stopped: Event
-) -> Finding:
-    """Merge the parts again, without writing a file, and compare the bytes."""
-    try:
-        merged = dry_run(target, reader, stopped)
-    except StoreError as error:
-        return Finding("FAIL", f"{target.path}: cannot be compared with the parts", (str(error),))
-    return _compare(target.path, written, merged)
+@dataclass(frozen=True, slots=True)
+class _OutputCheck:
+    """The check of one output file."""
+
+    target: Target
+    reader: PartReader
+    outputs: Outputs
+    #: the parts do not cover the range
+    gaps: bool
+
+    @property
+    def path(self) -> Path:
+        """Give the path of the file."""
+        return self.target.path
+
+    def finding(self, stopped: Event) -> Finding:
+        """Compare the file with what was written and, without gaps, with the parts."""
+        try:
+            size, sha256 = _digest(self.path)
+        except FileNotFoundError:
+            return _absent(self.path)
+        written = self.outputs.get(self.path)
+        if written is None:
+            return _not_written(self.path, self.outputs.paths())
+        if (size, sha256) != (written.size, written.sha256):
+            return _changed(self.path, size, written)
+        if self.gaps:
+            return _not_compared(self.path)
+        return self._compare_with_parts(written, stopped)
+
+    def _compare_with_parts(self, written: WrittenFile, stopped: Event) -> Finding:
+        """Merge the parts again, without writing a file, and compare the bytes."""
+        try:
+            merged = dry_run(self.target, self.reader, stopped)
+        except StoreError as error:
+            return _not_comparable(self.path, error)
+        return _compare(self.path, written, merged)
 
 
 def _digest(path: Path) -> tuple[int, str]:
@@ -70,39 +81,75 @@ def _digest(path: Path) -> tuple[int, str]:
     if not path.exists():
         raise FileNotFoundError(path)
     with oserror_as_store_error(path, "read"), path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return file.tell(), digest
+        digest = hashlib.file_digest(file, "sha256")
+        return file.tell(), digest.hexdigest()
 
 
-def _not_written(path: Path, outputs: Outputs) -> Finding:
-    """Report a file that this job did not write: perhaps it wrote it before the folder moved."""
+def _absent(path: Path) -> Finding:
+    """Report a file that does not exist."""
+    return Finding("FAIL", f"{path}: does not exist", ("run again to write it",))
+
+
+def _not_written(path: Path, written: Sequence[str]) -> Finding:
+    """Report a file that this job did not write: perhaps it wrote it before the folder moved.
+
+    `written` are the paths that the job did write.
+    """
     details = ["run again to write it"]
-    if paths := outputs.paths():
-        shown = first_items(paths, limit=_MAX_PATHS)
+    if written:
+        shown = first_items(written, limit=_MAX_PATHS)
         details.insert(0, f"this job wrote other paths (was the folder moved?): {shown}")
     return Finding("FAIL", f"{path}: not written by this job", tuple(details))
 
 
 def _changed(path: Path, size: int, written: WrittenFile) -> Finding:
-    """Report a file that somebody else changed."""
-    change = "its size is the same, but its SHA-256 differs"
-    if size != written.size:
-        change = f"it has {size:,} bytes, but had {written.size:,} bytes"
+    """Report a file that somebody else changed; `size` is its size today, in bytes."""
     return Finding(
         "FAIL",
         f"{path}: changed since it was written",
-        (change, "move it away and run again to write it from the parts"),
+        (
+            _describe_change(size, written.size),
+            "move it away and run again to write it from the parts",
+        ),
     )
+
+
+def _describe_change(size: int, old_size: int) -> str:
+    """Say how a file changed; sizes are in bytes."""
+    if size == old_size:
+        return "its size is the same, but its SHA-256 differs"
+    return f"it has {size:,} bytes, but had {old_size:,} bytes"
+
+
+def _not_compared(path: Path) -> Finding:
+    """Warn that only the hash of a file was checked."""
+    return Finding(
+        "WARN",
+        f"{path}: unchanged since it was written; "
+        "not compared with the parts because some are missing",
+    )
+
+
+def _not_comparable(path: Path, error: StoreError) -> Finding:
+    """Report that the parts could not be merged again."""
+    return Finding("FAIL", f"{path}: cannot be compared with the parts", (str(error),))
 
 
 def _compare(path: Path, written: WrittenFile, merged: Merged) -> Finding:
     """Compare a file with a merge of the parts."""
-    if (written.sha256, written.records) == (merged.sha256, merged.records):
+    if _is_equal(written, merged):
         records = counted(sum(merged.records.values()), "record")
         return Finding("OK", f"{path}: {records}, {merged.size:,} bytes, equal to the parts")
-    details = first_lines(_differences(written, merged), "team")
-    details.append("run again to write it from the parts")
+    details = [
+        *first_lines(_differences(written, merged), "team"),
+        "run again to write it from the parts",
+    ]
     return Finding("FAIL", f"{path}: differs from the parts", tuple(details))
+
+
+def _is_equal(written: WrittenFile, merged: Merged) -> bool:
+    """Compare the bytes, and the numbers of records that the summary reported."""
+    return (written.sha256, written.records) == (merged.sha256, merged.records)
 
 
 def _differences(written: WrittenFile, merged: Merged) -> list[str]:
@@ -112,6 +159,4 @@ def _differences(written: WrittenFile, merged: Merged) -> list[str]:
         in_file = written.records.get(team, 0)
         if in_file != in_parts:
             lines.append(f"{team}: {in_file:,} records in the file, {in_parts:,} in the parts")
-    if not lines:
-        lines.append("each team has as many records as in the parts, but the bytes differ")
-    return lines
+    return lines or ["each team has as many records as in the parts, but the bytes differ"]

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from threading import Event
 
+from asyncreport.core.columns import null_first
 from asyncreport.core.errors import DamagedPartError, StoreError
 from asyncreport.core.finding import Finding
 from asyncreport.core.job import Chunk, Part, Query
+from asyncreport.core.plan import Plan
 from asyncreport.core.text import counted, describe_users, first_lines, plural
 from asyncreport.core.timeline import iso
-from asyncreport.core.verify_rows import row_checker
+from asyncreport.core.verify_rows import RowCheck, row_checker
 from asyncreport.export.snapshot import Snapshot
 from asyncreport.store.parts import Entry, PartReader, part_name
 from asyncreport.store.threads import run_in_thread
@@ -23,112 +25,216 @@ from asyncreport.store.threads import run_in_thread
 async def check_parts(snapshot: Snapshot, reader: PartReader) -> AsyncIterator[Finding]:
     """Check the parts of every connection."""
     for connection in snapshot.job.connections:
-        name = connection.name
-        parts = snapshot.parts[name]
-        yield await _damage(snapshot.job.query, name, parts, reader)
-        yield _coverage(snapshot, name)
-        for finding in _stale_parts(snapshot, name):
-            yield finding
-        for finding in _overlaps(name, parts):
+        check = _ConnectionCheck(snapshot, connection.name, reader)
+        async for finding in check.findings():
             yield finding
 
 
-async def _damage(query: Query, name: str, parts: Sequence[Part], reader: PartReader) -> Finding:
-    """Read every part and compare it with its hash; check each of its records."""
-    damaged = await _damaged_parts(query, parts, reader)
-    count = counted(len(parts), "part")
-    if damaged:
-        verb = plural(len(damaged), "is", "are")
-        return Finding(
-            "FAIL",
-            f"{name}: {len(damaged):,} of {count} {verb} damaged",
-            tuple(first_lines(damaged, "part")),
-        )
-    records = counted(sum(part.count for part in parts), "record")
-    return Finding("OK", f"{name}: {count} with {records}, unchanged since they were saved")
+@dataclass(frozen=True, slots=True)
+class _ConnectionCheck:
+    """The checks of one connection's parts."""
 
+    snapshot: Snapshot
+    #: of the connection
+    name: str
+    reader: PartReader
 
-async def _damaged_parts(query: Query, parts: Sequence[Part], reader: PartReader) -> list[str]:
-    """List the damaged parts, each with its problem and the next step."""
-    damaged = []
-    for part in parts:
-        try:
-            await run_in_thread(partial(_check_part, query, part, reader))
-        except StoreError as error:
-            damaged.append(str(error))
-    return damaged
+    @property
+    def parts(self) -> list[Part]:
+        """Give the parts whose files exist, in any range."""
+        return self.snapshot.parts[self.name]
 
+    @property
+    def plan(self) -> Plan:
+        """Give what the next run would do."""
+        return self.snapshot.plans[self.name]
 
-def _check_part(query: Query, part: Part, reader: PartReader, stopped: Event) -> None:
-    """Check one part, user by user; raise StoreError if it is damaged or was saved wrong."""
-    try:
-        check = row_checker(query, part.interval)
-    except ValueError as error:
-        raise _damaged(part, reader, str(error)) from error
-    entries = reader.checked_index(part)
-    _check_order(part, entries, reader)
-    for entry in entries:
-        if stopped.is_set():
-            return
-        problem = check(reader.block(part, entry))
-        if problem is not None:
-            raise _damaged(part, reader, f"user {entry.user}: {problem}")
+    async def findings(self) -> AsyncIterator[Finding]:
+        """Make the checks, each with one finding or more."""
+        yield await self._damage()
+        yield self._coverage()
+        for finding in self._stale_parts():
+            yield finding
+        for finding in self._overlaps():
+            yield finding
 
+    def _ok(self, text: str) -> Finding:
+        """Report a check that passed."""
+        return Finding("OK", f"{self.name}: {text}")
 
-def _check_order(part: Part, entries: Sequence[Entry], reader: PartReader) -> None:
-    """Check that the records of no user come first, then the users in order of their ids."""
-    for entry, following in pairwise(entries):
-        if (following.user or "") <= (entry.user or ""):
-            raise _damaged(part, reader, f"user {following.user}: not in the order of ids")
+    def _failure(self, text: str, details: Iterable[str]) -> Finding:
+        """Report a problem that a run does not fix without being told."""
+        return Finding("FAIL", f"{self.name}: {text}", tuple(details))
 
+    async def _damage(self) -> Finding:
+        """Read every part and compare it with its hash; check each of its records."""
+        damaged = await self._damaged_parts()
+        count = counted(len(self.parts), "part")
+        if damaged:
+            verb = plural(len(damaged), "is", "are")
+            return self._failure(
+                f"{len(damaged):,} of {count} {verb} damaged",
+                first_lines(damaged, "part"),
+            )
+        records = counted(sum(part.count for part in self.parts), "record")
+        return self._ok(f"{count} with {records}, unchanged since they were saved")
 
-def _damaged(part: Part, reader: PartReader, problem: str) -> DamagedPartError:
-    """Make the error for a part, with the interval that it covers."""
-    path = reader.folder / part_name(part.number)
-    return DamagedPartError(f"{path} ({part.interval}), {problem}", number=part.number)
+    async def _damaged_parts(self) -> list[str]:
+        """List the damaged parts, each with its problem and the next step."""
+        query = self.snapshot.job.query
+        damaged = []
+        for part in self.parts:
+            check = _PartCheck(part, query, self.reader)
+            try:
+                # In a thread: a part may be large, and a signal must still be handled.
+                await run_in_thread(check.run)
+            except StoreError as error:
+                damaged.append(str(error))
+        return damaged
 
+    def _coverage(self) -> Finding:
+        """Check that the parts cover the range for all users."""
+        missing = self.snapshot.missing_chunks(self.name)
+        if missing:
+            return self._gaps(missing)
+        interval = self.snapshot.job.interval
+        return self._ok(f"the parts cover {interval}, {_describe(self.plan.demand.users)}")
 
-def _coverage(snapshot: Snapshot, name: str) -> Finding:
-    """Check that the parts cover the range for all users."""
-    missing = snapshot.missing_chunks(name)
-    if not missing:
-        users = snapshot.plans[name].demand.users
-        who = "no users" if users == () else describe_users(users)
-        return Finding("OK", f"{name}: the parts cover {snapshot.job.interval}, {who}")
-    gaps = [f"missing: {chunk.interval}, {describe_users(chunk.users)}" for chunk in missing]
-    details = first_lines(gaps, "chunk")
-    details += first_lines(_lost_parts(snapshot, name, missing), "part")
-    details.append("run again to fetch what is missing")
-    return Finding("FAIL", f"{name}: the parts do not cover the range", tuple(details))
+    def _gaps(self, missing: Sequence[Chunk]) -> Finding:
+        """List what no part covers, and why if a part was lost."""
+        details = [
+            *first_lines(_missing(missing), "chunk"),
+            *first_lines(self._lost_parts(missing), "part"),
+            "run again to fetch what is missing",
+        ]
+        return self._failure("the parts do not cover the range", details)
 
+    def _lost_parts(self, missing: Sequence[Chunk]) -> list[str]:
+        """List the parts in the manifest whose loss explains the gaps."""
+        return [
+            f"{_path(part, self.reader)} ({part.interval}) was deleted or truncated"
+            for part in self.snapshot.lost_parts[self.name]
+            if _overlaps_any(part, missing)
+        ]
 
-def _lost_parts(snapshot: Snapshot, name: str, missing: Sequence[Chunk]) -> list[str]:
-    """List the parts in the manifest whose loss explains the gaps."""
-    lines = []
-    for part in snapshot.lost_parts[name]:
-        if any(part.interval.overlaps(chunk.interval) for chunk in missing):
-            path = snapshot.job.state_folder / part_name(part.number)
-            lines.append(f"{path} ({part.interval}) was deleted or truncated")
-    return lines
+    def _stale_parts(self) -> Iterator[Finding]:
+        """Warn about parts that the next run fetches again, by reason."""
+        by_reason: defaultdict[str | None, list[Part]] = defaultdict(list)
+        for part in self.plan.stale:
+            reason = self.snapshot.freshness.stale_reason(part)
+            by_reason[reason].append(part)
+        for reason, parts in by_reason.items():
+            yield self._stale(f"{reason}", parts)
 
-
-def _stale_parts(snapshot: Snapshot, name: str) -> Iterator[Finding]:
-    """Warn about parts that the next run fetches again, by reason."""
-    by_reason: defaultdict[str | None, list[Part]] = defaultdict(list)
-    for part in snapshot.plans[name].stale:
-        by_reason[snapshot.freshness.stale_reason(part)].append(part)
-    for reason, parts in by_reason.items():
+    def _stale(self, reason: str, parts: Sequence[Part]) -> Finding:
+        """Warn about parts that are stale for one reason, to be read after "was"."""
         verb = plural(len(parts), "was", "were")
-        yield Finding(
+        lines = [_fetch_time(part) for part in parts]
+        return Finding(
             "WARN",
-            f"{name}: {counted(len(parts), 'part')} {verb} {reason}; "
+            f"{self.name}: {counted(len(parts), 'part')} {verb} {reason}; "
             "the next run fetches the data again",
-            tuple(first_lines([_fetch_time(part) for part in parts], "part")),
+            tuple(first_lines(lines, "part")),
         )
+
+    def _overlaps(self) -> Iterator[Finding]:
+        """Report parts with the same time of the same user: its records would count twice."""
+        overlaps = _find_overlaps(self.parts)
+        if overlaps:
+            details = [
+                *first_lines([str(overlap) for overlap in overlaps]),
+                "delete these files from the state folder and run again to fetch them again",
+            ]
+            yield self._failure(
+                "parts overlap: they have the same time of the same user",
+                details,
+            )
+
+
+def _describe(users: Sequence[str] | None) -> str:
+    """Say whose data the job wants: `no users` if a team has no members."""
+    if users == ():
+        return "no users"
+    return describe_users(users)
+
+
+def _missing(chunks: Sequence[Chunk]) -> list[str]:
+    """Describe each chunk that is missing."""
+    return [f"missing: {chunk.interval}, {describe_users(chunk.users)}" for chunk in chunks]
+
+
+def _overlaps_any(part: Part, chunks: Sequence[Chunk]) -> bool:
+    """Tell whether a part has time in common with any of the chunks."""
+    return any(part.interval.overlaps(chunk.interval) for chunk in chunks)
 
 
 def _fetch_time(part: Part) -> str:
+    """Name a part, with its interval and when it was fetched."""
     return f"{part_name(part.number)}: {part.interval}, fetched {iso(part.fetched_at)}"
+
+
+def _path(part: Part, reader: PartReader) -> Path:
+    """Give the path of a part's file."""
+    return reader.folder / part_name(part.number)
+
+
+@dataclass(frozen=True, slots=True)
+class _PartCheck:
+    """The check of one part: its hash, the order of its users, and each of its rows."""
+
+    part: Part
+    query: Query
+    reader: PartReader
+
+    def run(self, stopped: Event) -> None:
+        """Check user by user; raise StoreError if the part is damaged or was saved wrong."""
+        check = self._row_checker()
+        entries = self.reader.checked_index(self.part)
+        self._check_order(entries)
+        for entry in entries:
+            if stopped.is_set():
+                return
+            self._check_rows(entry, check)
+
+    def _row_checker(self) -> RowCheck:
+        """Make the check for rows; raise StoreError if the part's interval is wrong."""
+        try:
+            return row_checker(self.query, self.part.interval)
+        except ValueError as error:
+            raise self._damaged(str(error)) from error
+
+    def _check_order(self, entries: Sequence[Entry]) -> None:
+        """Check that the records of no user come first, then the users in order of their ids."""
+        for entry, following in pairwise(entries):
+            # Not only out of order: a user must not be there twice.
+            if null_first(following.user) <= null_first(entry.user):
+                raise self._damaged(f"user {following.user}: not in the order of ids")
+
+    def _check_rows(self, entry: Entry, check: RowCheck) -> None:
+        """Check the rows of one user; raise StoreError."""
+        problem = check(self.reader.block(self.part, entry))
+        if problem is not None:
+            raise self._damaged(f"user {entry.user}: {problem}")
+
+    def _damaged(self, problem: str) -> DamagedPartError:
+        """Make the error for the part, with the interval that it covers."""
+        fact = f"{_path(self.part, self.reader)} ({self.part.interval}), {problem}"
+        return DamagedPartError(fact, number=self.part.number)
+
+
+@dataclass(frozen=True, slots=True)
+class _Overlap:
+    """Two parts with the same time of the same user."""
+
+    #: numbers of the parts
+    earlier: int
+    later: int
+    #: where the later one starts, an instant
+    start: int
+
+    def __str__(self) -> str:
+        names = f"{part_name(self.earlier)} and {part_name(self.later)}"
+        return f"{names} at {iso(self.start)}"
 
 
 @dataclass(slots=True)
@@ -139,6 +245,7 @@ class _Reach:
     number: int = 0
 
     def add(self, part: Part) -> None:
+        """Take a part into account."""
         if part.interval.end > self.end:
             self.end = part.interval.end
             self.number = part.number
@@ -161,7 +268,15 @@ class _Reaches:
             return [self.any_part]
         return [self.all_users, *(self.by_user[user] for user in part.users)]
 
+    def overlaps(self, part: Part) -> Iterator[_Overlap]:
+        """Find the earlier parts that have time and a user in common with this one."""
+        start = part.interval.start
+        for reach in self.of_same_users(part):
+            if reach.end > start:
+                yield _Overlap(reach.number, part.number, start)
+
     def add(self, part: Part) -> None:
+        """Take a part into account, for each of its users."""
         self.any_part.add(part)
         if part.users is None:
             self.all_users.add(part)
@@ -169,30 +284,12 @@ class _Reaches:
             self.by_user[user].add(part)
 
 
-def _overlaps(name: str, parts: Iterable[Part]) -> Iterator[Finding]:
-    """Report parts with the same time of the same user: its records would count twice."""
-    overlaps = _find_overlaps(parts)
-    if overlaps:
-        details = [
-            f"{part_name(earlier)} and {part_name(later)} at {iso(start)}"
-            for (earlier, later), start in overlaps.items()
-        ]
-        details = first_lines(details)
-        details.append("delete these files from the state folder and run again to fetch them again")
-        yield Finding(
-            "FAIL",
-            f"{name}: parts overlap: they have the same time of the same user",
-            tuple(details),
-        )
-
-
-def _find_overlaps(parts: Iterable[Part]) -> dict[tuple[int, int], int]:
-    """Find overlaps: the numbers of the two parts, and where the later one starts."""
+def _find_overlaps(parts: Iterable[Part]) -> list[_Overlap]:
+    """Find pairs of parts that overlap, each pair once, in order of time."""
     reaches = _Reaches()
-    overlaps: dict[tuple[int, int], int] = {}
+    # By itself: two parts may have many users in common. A dict, because it keeps the order.
+    overlaps: dict[_Overlap, None] = {}
     for part in sorted(parts, key=lambda part: (part.interval, part.number)):
-        for reach in reaches.of_same_users(part):
-            if reach.end > part.interval.start:
-                overlaps.setdefault((reach.number, part.number), part.interval.start)
+        overlaps.update(dict.fromkeys(reaches.overlaps(part)))
         reaches.add(part)
-    return overlaps
+    return list(overlaps)

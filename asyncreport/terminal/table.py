@@ -1,13 +1,17 @@
-"""Draw records as a table for a terminal, with their total in a line. Pure."""
+"""Draw records as a table for a terminal, with their total in a line. Owns nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -42,40 +46,83 @@ def read(records: bytes) -> list[Row]:
     return msgspec.json.Decoder(Row).decode_lines(records)
 
 
+def print_table(rows: Sequence[Row], *, zone: str, teams: bool, routing: bool) -> None:
+    """Print a table of rows and their total; the options are those of `table`. Raise OSError."""
+    console = Console(emoji=False)
+    console.print(table(rows, zone=zone, teams=teams, routing=routing))
+    console.print(total(rows, routing=routing), markup=False, highlight=False)
+
+
 def table(rows: Sequence[Row], *, zone: str, teams: bool, routing: bool) -> Table:
     """Make a table of rows, with intervals in local time.
 
     `zone` is an IANA name; `teams` and `routing` add the columns team and occupancy. On a narrow
     terminal the cells fold, the widest first: nothing is cut off.
     """
+    columns = _columns(ZoneInfo(zone), teams=teams, routing=routing)
     drawn = Table()
-    if teams:
-        drawn.add_column("team", overflow="fold")
-    drawn.add_column("user", overflow="fold")
-    drawn.add_column(f"interval ({zone})", overflow="fold")
-    drawn.add_column("handled", justify="right", overflow="fold")
-    drawn.add_column("AHT (s)", justify="right", overflow="fold")
-    if routing:
-        drawn.add_column("occupancy", justify="right", overflow="fold")
-
-    time_zone = ZoneInfo(zone)
+    for column in columns:
+        drawn.add_column(column.title, justify=column.justify, overflow="fold")
     for row in rows:
-        cells = _cells(row, time_zone, teams=teams, routing=routing)
         # Text, not str: rich would read [brackets] in a name as markup.
-        drawn.add_row(*map(Text, cells))
+        cells = [Text(column.cell(row)) for column in columns]
+        drawn.add_row(*cells)
     return drawn
 
 
-def _cells(row: Row, zone: ZoneInfo, *, teams: bool, routing: bool) -> Iterator[str]:
-    """Give the texts of a row."""
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One column of the table."""
+
+    title: str
+    #: write the column's value of a row
+    cell: Callable[[Row], str]
+    justify: Literal["left", "right"] = "right"
+
+
+def _columns(zone: ZoneInfo, *, teams: bool, routing: bool) -> list[_Column]:
+    """List the columns, from left to right."""
+    columns = [
+        _Column("user", _user, "left"),
+        _Column(f"interval ({zone.key})", partial(_local_interval, zone), "left"),
+        _Column("handled", _handled),
+        _Column("AHT (s)", _aht),
+    ]
     if teams:
-        yield printable(row.team)
-    yield printable(row.user_name or row.user_id or "no user")
-    yield interval(row.interval_start, row.interval_end, zone)
-    yield f"{row.handled_count:,}"
-    yield _seconds(row.avg_handle_time_sec)
+        columns.insert(0, _Column("team", _team, "left"))
     if routing:
-        yield _share(row.occupancy)
+        columns.append(_Column("occupancy", _occupancy))
+    return columns
+
+
+def _team(row: Row) -> str:
+    """Write a team's name."""
+    return printable(row.team)
+
+
+def _user(row: Row) -> str:
+    """Write the name or else the id of a user."""
+    return printable(row.user_name or row.user_id or "no user")
+
+
+def _local_interval(zone: ZoneInfo, row: Row) -> str:
+    """Write the interval of a row."""
+    return interval(row.interval_start, row.interval_end, zone)
+
+
+def _handled(row: Row) -> str:
+    """Write the number of interactions."""
+    return f"{row.handled_count:,}"
+
+
+def _aht(row: Row) -> str:
+    """Write the average handle time in seconds."""
+    return _seconds(row.avg_handle_time_sec)
+
+
+def _occupancy(row: Row) -> str:
+    """Write the occupancy in percent."""
+    return _share(row.occupancy)
 
 
 def interval(start: str, end: str, zone: ZoneInfo) -> str:
@@ -83,8 +130,8 @@ def interval(start: str, end: str, zone: ZoneInfo) -> str:
 
     The end has a date only if it is on another day. Whole days have no clock times.
     """
-    first = from_instant(parse_iso(start)).astimezone(zone)
-    last = from_instant(parse_iso(end)).astimezone(zone)
+    first = _local(start, zone)
+    last = _local(end, zone)
     if _is_midnight(first) and _is_midnight(last):
         return f"{first:%Y-%m-%d} – {last:%Y-%m-%d}"
     if first.date() == last.date():
@@ -92,17 +139,25 @@ def interval(start: str, end: str, zone: ZoneInfo) -> str:
     return f"{first:%Y-%m-%d %H:%M} – {last:%Y-%m-%d %H:%M}"
 
 
+def _local(instant: str, zone: ZoneInfo) -> datetime:
+    """Read an instant of a record, and give its local time."""
+    return from_instant(parse_iso(instant)).astimezone(zone)
+
+
 def _is_midnight(moment: datetime) -> bool:
+    """Tell whether a local time is the start of a day."""
     return (moment.hour, moment.minute) == (0, 0)
 
 
 def _seconds(value: float | None) -> str:
+    """Write seconds with two places; a dash for None."""
     if value is None:
         return _NO_VALUE
     return f"{value:,.2f}"
 
 
 def _share(value: float | None) -> str:
+    """Write a share in percent; a dash for None."""
     if value is None:
         return _NO_VALUE
     return f"{value:.2%}"
@@ -112,14 +167,20 @@ def total(rows: Iterable[Row], *, routing: bool) -> str:
     """Add rows up in one line. A user who is in several teams counts once in each interval."""
     by_bucket = {(row.user_id, row.interval_start): row for row in rows}
     unique = list(by_bucket.values())
-    users = {row.user_id for row in unique if row.user_id is not None}
-    line = f"{counted(len(users), 'user')}, {_handled(unique)}"
+    line = f"{_count_users(unique)}, {_total_handled(unique)}"
     if routing:
         line += f", occupancy {_share(_total_occupancy(unique))}"
     return line
 
 
-def _handled(rows: Iterable[Row]) -> str:
+def _count_users(rows: Iterable[Row]) -> str:
+    """Count the users of rows; interactions without a user have none."""
+    users = {row.user_id for row in rows}
+    users.discard(None)
+    return counted(len(users), "user")
+
+
+def _total_handled(rows: Iterable[Row]) -> str:
     """Count interactions and average their handle time."""
     count = handle_time = 0
     for row in rows:
@@ -139,4 +200,5 @@ def _total_occupancy(rows: Iterable[Row]) -> float | None:
 
 
 def _ms(seconds: float | None) -> int:
+    """Give whole ms: seconds of a record have three places, so rounding is exact."""
     return round((seconds or 0) * 1000)
