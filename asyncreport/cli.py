@@ -54,13 +54,17 @@ def _run_command() -> int:
         say(f"stopped by {signal.Signals(stop.number).name}")
         return 128 + stop.number
     except AsyncReportError as error:
-        _say_traceback(error)
-        say(f"error: {error}")
+        _say_error(error, str(error))
         return error.exit_code
     except OSError as error:
-        _say_traceback(error)
-        say(f"error: {_os_error(error)}; run again with -v to see the traceback")
+        _say_error(error, f"{_os_error(error)}; run again with -v to see the traceback")
         return _DISK_ERROR
+
+
+def _say_error(error: Exception, text: str) -> None:
+    """Report an error in one line, after its traceback if -v was given."""
+    _say_traceback(error)
+    say(f"error: {text}")
 
 
 def _os_error(error: OSError) -> str:

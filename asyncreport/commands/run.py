@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from asyncreport.config import refresh_interval
 from asyncreport.core.job import Job
+from asyncreport.core.timeline import Interval
 from asyncreport.export.run import Choices, run_job
+from asyncreport.export.summary import Summary
 from asyncreport.terminal.progress import Screen
 from asyncreport.terminal.signals import Stopped, run_until_signal
 from asyncreport.terminal.stderr import say
@@ -18,22 +20,34 @@ def execute(job: Job, *, now: int, refresh: str | None, **choices: bool) -> int:
     `refresh` is an interval to fetch again, as the option gives it; `choices` are the other fields
     of Choices.
     """
-    interval = None
-    if refresh is not None:
-        interval = refresh_interval(refresh, job, now)
+    chosen = Choices(refresh=_refresh_interval(refresh, job, now), **choices)
+    summary = _run_on_screen(job, chosen, now=now)
+    for line in summary.lines():
+        say(line)
+    if not summary.complete:
+        return _INCOMPLETE
+    return 0
+
+
+def _refresh_interval(refresh: str | None, job: Job, now: int) -> Interval | None:
+    """Read the interval to fetch again; raise ConfigError. None: no interval is given."""
+    if refresh is None:
+        return None
+    return refresh_interval(refresh, job, now)
+
+
+def _run_on_screen(job: Job, choices: Choices, *, now: int) -> Summary:
+    """Run a job and show its progress; raise Stopped at a signal."""
     screen = Screen()
     export = run_job(
         job,
         now=now,
         say=say,
         watch=screen.watching,
-        choices=Choices(refresh=interval, **choices),
+        choices=choices,
     )
     try:
-        summary = run_until_signal(export, screen.stopping)
+        return run_until_signal(export, screen.stopping)
     except Stopped:
         say("finished chunks are kept; run again to continue")
         raise
-    for line in summary.lines():
-        say(line)
-    return 0 if summary.complete else _INCOMPLETE

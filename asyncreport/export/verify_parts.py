@@ -69,15 +69,23 @@ class _ConnectionCheck:
     async def _damage(self) -> Finding:
         """Read every part and compare it with its hash; check each of its records."""
         damaged = await self._damaged_parts()
-        count = counted(len(self.parts), "part")
         if damaged:
-            verb = plural(len(damaged), "is", "are")
-            return self._failure(
-                f"{len(damaged):,} of {count} {verb} damaged",
-                first_lines(damaged, "part"),
-            )
+            return self._damaged(damaged)
         records = counted(sum(part.count for part in self.parts), "record")
-        return self._ok(f"{count} with {records}, unchanged since they were saved")
+        return self._ok(f"{self._number} with {records}, unchanged since they were saved")
+
+    @property
+    def _number(self) -> str:
+        """Count the parts."""
+        return counted(len(self.parts), "part")
+
+    def _damaged(self, parts: Sequence[str]) -> Finding:
+        """List the damaged parts."""
+        verb = plural(len(parts), "is", "are")
+        return self._failure(
+            f"{len(parts):,} of {self._number} {verb} damaged",
+            first_lines(parts, "part"),
+        )
 
     async def _damaged_parts(self) -> list[str]:
         """List the damaged parts, each with its problem and the next step."""
@@ -119,12 +127,16 @@ class _ConnectionCheck:
 
     def _stale_parts(self) -> Iterator[Finding]:
         """Warn about parts that the next run fetches again, by reason."""
-        by_reason: defaultdict[str | None, list[Part]] = defaultdict(list)
+        for reason, parts in self._stale_by_reason().items():
+            yield self._stale(reason, parts)
+
+    def _stale_by_reason(self) -> dict[str, list[Part]]:
+        """Collect the stale parts by the reason why they are stale."""
+        by_reason: defaultdict[str, list[Part]] = defaultdict(list)
         for part in self.plan.stale:
             reason = self.snapshot.freshness.stale_reason(part)
-            by_reason[reason].append(part)
-        for reason, parts in by_reason.items():
-            yield self._stale(f"{reason}", parts)
+            by_reason[str(reason)].append(part)
+        return by_reason
 
     def _stale(self, reason: str, parts: Sequence[Part]) -> Finding:
         """Warn about parts that are stale for one reason, to be read after "was"."""

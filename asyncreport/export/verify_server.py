@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,57 +24,24 @@ from asyncreport.api.aggregates import ConnectionState
 from asyncreport.config import MULTI_VALUED
 from asyncreport.core import verify_totals
 from asyncreport.core.finding import Finding
-from asyncreport.core.job import Chunk, Connection, Job, Part, Query, batches
-from asyncreport.core.text import counted, first_lines
-from asyncreport.core.timeline import DAY, Interval, iso
-from asyncreport.core.verify_totals import Difference, Totals
+from asyncreport.core.job import Chunk, Part, Query, batches
+from asyncreport.core.timeline import Interval, Slot, iso
+from asyncreport.core.verify_totals import Totals
 from asyncreport.engine.fetch import drive, fetch
 from asyncreport.engine.lane_pool import LanePool
 from asyncreport.export.lanes import Connections
 from asyncreport.export.snapshot import Snapshot
+from asyncreport.export.verify_differences import Comparison, Users, handle_time, may_have, totals
 from asyncreport.net import Lane
-from asyncreport.store.lookups import Names
 from asyncreport.store.parts import Entry, PartReader
-
-#: the vendor processes older data again: https://help.mypurecloud.com/faqs/why-can-my-data-change/
-_VENDOR_SETTLE = 2 * DAY
-
-_SUM_OF_HANDLE_TIME = "the sum of talk, hold, wrap-up, contacting and dialing"
-
-
-@dataclass(slots=True)
-class _Comparison:
-    """The comparison of one connection."""
-
-    snapshot: Snapshot
-    reader: PartReader
-    connection: Connection
-    #: with the part of the range that was compared
-    differences: list[tuple[Interval, Difference]] = field(default_factory=list)
-    #: the server's, of the whole range
-    server_totals: Totals = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.connection.name
-
-    @property
-    def job(self) -> Job:
-        return self.snapshot.job
-
-    @property
-    def users(self) -> tuple[str, ...] | None:
-        """The users whom the job wants; None: all."""
-        return self.snapshot.plans[self.name].demand.users
-
-    def user_names(self) -> dict[str, str | None]:
-        """Read the names of users that the last run looked up."""
-        path = self.job.state_folder / "names.json"
-        return Names(path).of(self.connection.identity)
 
 
 async def compare_with_server(
-    snapshot: Snapshot, reader: PartReader, connections: Connections, *, now: int
+    snapshot: Snapshot,
+    reader: PartReader,
+    connections: Connections,
+    *,
+    now: int,
 ) -> AsyncIterator[Finding]:
     """Request totals by user and month from each connection, and report differences.
 
@@ -74,31 +49,39 @@ async def compare_with_server(
     says what to fetch again. Raise the errors of a run if the server refuses.
     """
     for connection in snapshot.job.connections:
-        comparison = _Comparison(snapshot, reader, connection)
+        comparison = Comparison.of(snapshot, connection)
         if comparison.users == ():
             continue
-        await _compare(comparison, connections)
-        yield _totals(comparison, now=now)
+        await _compare(comparison, reader, connections)
+        yield totals(comparison, now=now)
         # With `entities` the handle time is not the server's: it is made from talk and wrap-up.
         if snapshot.job.query.contract != "entities":
-            yield _handle_time(comparison)
+            yield handle_time(comparison)
 
 
-async def _compare(comparison: _Comparison, connections: Connections) -> None:
+async def _compare(
+    comparison: Comparison,
+    reader: PartReader,
+    connections: Connections,
+) -> None:
     """Fetch and compare chunk by chunk, with as many workers as a run would use."""
     lanes = await connections.lanes(comparison.name)
-    pool = LanePool(range(len(lanes)), partial(connections.lost, comparison.name))
-    state = await _connection_state(comparison, connections)
-    workers = _Workers(comparison, state, lanes, pool, _chunks(comparison))
+    workers = _Workers(
+        _PartTotals(comparison, reader),
+        await _connection_state(comparison, connections),
+        lanes,
+        LanePool(range(len(lanes)), partial(connections.lost, comparison.name)),
+        _chunks(comparison),
+    )
     await _run_workers(workers.work, len(lanes), _concurrency(comparison))
-    comparison.differences.sort(key=lambda each: (each[0], each[1].user or ""))
+    comparison.sort()
 
 
 @dataclass(frozen=True, slots=True)
 class _Workers:
     """What the workers of a connection share."""
 
-    comparison: _Comparison
+    parts: _PartTotals
     state: ConnectionState
     lanes: Sequence[Lane]
     pool: LanePool
@@ -109,29 +92,34 @@ class _Workers:
         """Compare chunks with lane `own`, until none is left or the lane is lost."""
         # The lane is checked first: a chunk that is taken from the iterator must be compared.
         while not self.pool.lost(own) and (chunk := next(self.chunks, None)) is not None:
-            totals = await self.pool.ask(partial(self._fetch_totals, chunk), own=own)
-            _compare_chunk(self.comparison, chunk, totals)
+            on_server = await self.pool.ask(partial(self._fetch_totals, chunk), own=own)
+            self.parts.compare(chunk, on_server)
 
     async def _fetch_totals(self, chunk: Chunk, lane: int) -> Totals:
         """Request a chunk in one bucket, and add up its records by user."""
-        query = verify_totals.totals_query(
-            self.comparison.job.query, chunk.interval, several=MULTI_VALUED
-        )
+        query = self._query(chunk)
         columns = verify_totals.compared_columns(query)
-        totals: Totals = {}
+        sums: Totals = {}
         for block in await fetch(chunk, query, self.lanes[lane].ask, self.state):
-            verify_totals.add(totals, block.user, _records(block.lines), columns)
-        return totals
+            verify_totals.add(sums, block.user, _records(block.lines), columns)
+        return sums
+
+    def _query(self, chunk: Chunk) -> Query:
+        """Make the query for the totals of a chunk."""
+        query = self.parts.comparison.job.query
+        return verify_totals.totals_query(query, chunk.interval, several=MULTI_VALUED)
 
 
-def _concurrency(comparison: _Comparison) -> int:
+def _concurrency(comparison: Comparison) -> int:
     """Give the workers of one lane."""
     # More workers than the requests of a minute would only wait for the rate limit.
     return min(comparison.job.limits.concurrency, comparison.connection.requests_per_minute)
 
 
 async def _run_workers(
-    work: Callable[[int], Coroutine[Any, Any, None]], lanes: int, concurrency: int
+    work: Callable[[int], Coroutine[Any, Any, None]],
+    lanes: int,
+    concurrency: int,
 ) -> None:
     """Run workers for each lane; raise the first error of one."""
     try:
@@ -144,7 +132,7 @@ async def _run_workers(
         raise error from error.__cause__
 
 
-async def _connection_state(comparison: _Comparison, connections: Connections) -> ConnectionState:
+async def _connection_state(comparison: Comparison, connections: Connections) -> ConnectionState:
     """Make what the requests of a connection share."""
     job = comparison.job
     state = ConnectionState(
@@ -158,19 +146,31 @@ async def _connection_state(comparison: _Comparison, connections: Connections) -
     return state
 
 
-def _chunks(comparison: _Comparison) -> Iterator[Chunk]:
+def _chunks(comparison: Comparison) -> Iterator[Chunk]:
     """Split the range by month, and the users into batches of a query."""
-    job, users = comparison.job, comparison.users
+    job = comparison.job
     for slot in job.query.grid.slots(job.interval):
-        start = max(slot.interval.start, job.interval.start)
-        end = min(slot.interval.end, job.interval.end)
-        for batch in [None] if users is None else batches(users):
+        for batch in _batches(comparison.users):
             yield Chunk(
                 connection=comparison.name,
                 month=slot.month,
-                interval=Interval(start, end),
+                interval=_common(slot, job.interval),
                 users=batch,
             )
+
+
+def _batches(users: tuple[str, ...] | None) -> Iterable[tuple[str, ...] | None]:
+    """Split users into batches of a query; everyone (None) is one batch."""
+    if users is None:
+        return [None]
+    return batches(users)
+
+
+def _common(slot: Slot, interval: Interval) -> Interval:
+    """Give the part of a range that lies in a month."""
+    start = max(slot.interval.start, interval.start)
+    end = min(slot.interval.end, interval.end)
+    return Interval(start, end)
 
 
 def _records(lines: bytes) -> list[dict[str, Any]]:
@@ -178,15 +178,63 @@ def _records(lines: bytes) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in lines.splitlines()]
 
 
-def _compare_chunk(comparison: _Comparison, chunk: Chunk, server_totals: Totals) -> None:
-    """Compare a chunk's totals in the parts with the server's."""
-    columns = verify_totals.compared_columns(comparison.job.query)
-    # Not in a thread: the reader serves one caller, and a month of 100 users is read fast.
-    totals, record_counts = _part_totals(comparison, chunk, columns)
-    tolerance = _tolerance(comparison.job.query, record_counts)
-    found = verify_totals.differences(totals, server_totals, columns, tolerance=tolerance)
-    comparison.differences += [(chunk.interval, difference) for difference in found]
-    verify_totals.merge(comparison.server_totals, server_totals)
+@dataclass(frozen=True, slots=True)
+class _PartTotals:
+    """The totals of the parts, and their comparison with those of the server."""
+
+    comparison: Comparison
+    reader: PartReader
+
+    def compare(self, chunk: Chunk, on_server: Totals) -> None:
+        """Compare a chunk's totals in the parts with the server's."""
+        query = self.comparison.job.query
+        columns = verify_totals.compared_columns(query)
+        # Not in a thread: the reader serves one caller, and a month of 100 users is read fast.
+        in_parts, record_counts = self._add_up(chunk, columns)
+        found = verify_totals.differences(
+            in_parts,
+            on_server,
+            columns,
+            tolerance=_tolerance(query, record_counts),
+        )
+        self.comparison.add(chunk.interval, found, on_server)
+
+    def _add_up(
+        self,
+        chunk: Chunk,
+        columns: Sequence[str],
+    ) -> tuple[Totals, Counter[str | None]]:
+        """Add up the records of a chunk in the parts; count them by user."""
+        sums: Totals = {}
+        counts: Counter[str | None] = Counter()
+        for part, entry in self._entries(chunk):
+            records = _records(self.reader.block(part, entry))
+            records = _starting_within(records, chunk.interval)
+            verify_totals.add(sums, entry.user, records, columns)
+            counts[entry.user] += len(records)
+        return sums, counts
+
+    def _entries(self, chunk: Chunk) -> Iterator[tuple[Part, Entry]]:
+        """Find the blocks of a chunk's users in its parts."""
+        # A set: there are as many look-ups as blocks.
+        users = _as_set(chunk.users)
+        for part in self.comparison.snapshot.wanted_parts(chunk.connection):
+            # Known from the manifest, before the index is read from the part's file.
+            if part.interval.overlaps(chunk.interval) and may_have(part, users):
+                yield from self._blocks(part, users)
+
+    def _blocks(self, part: Part, users: Users) -> Iterator[tuple[Part, Entry]]:
+        """Find the blocks of users in a part."""
+        for entry in self.reader.index(part):
+            if users is None or entry.user in users:
+                yield part, entry
+
+
+def _as_set(users: Iterable[str] | None) -> Users:
+    """Make a set of users; None stays everyone."""
+    if users is None:
+        return None
+    return set(users)
 
 
 def _tolerance(query: Query, record_counts: Mapping[str | None, int]) -> dict[str | None, int]:
@@ -198,167 +246,8 @@ def _tolerance(query: Query, record_counts: Mapping[str | None, int]) -> dict[st
     return {user: count + 1 for user, count in record_counts.items()}
 
 
-def _part_totals(
-    comparison: _Comparison, chunk: Chunk, columns: tuple[str, ...]
-) -> tuple[Totals, Counter[str | None]]:
-    """Add up the records of a chunk in the parts; count them by user."""
-    totals: Totals = {}
-    counts: Counter[str | None] = Counter()
-    for part, entry in _entries(comparison, chunk):
-        records = _records(comparison.reader.block(part, entry))
-        records = _starting_within(records, chunk.interval)
-        verify_totals.add(totals, entry.user, records, columns)
-        counts[entry.user] += len(records)
-    return totals, counts
-
-
-def _entries(comparison: _Comparison, chunk: Chunk) -> Iterator[tuple[Part, Entry]]:
-    """Find the blocks of a chunk's users in the parts of its month."""
-    users = None if chunk.users is None else frozenset(chunk.users)
-    for part in comparison.snapshot.wanted_parts(chunk.connection):
-        if part.month != chunk.month or not part.interval.overlaps(chunk.interval):
-            continue
-        # Before the index is read from the part's file.
-        if not _may_have(part, users):
-            continue
-        for entry in comparison.reader.index(part):
-            if users is None or entry.user in users:
-                yield part, entry
-
-
-def _may_have(part: Part, users: frozenset[str] | None) -> bool:
-    """Tell whether a part may have records of any of the users; None: all users."""
-    return users is None or part.users is None or not users.isdisjoint(part.users)
-
-
 def _starting_within(records: list[dict[str, Any]], interval: Interval) -> list[dict[str, Any]]:
     """Keep the records whose bucket starts in an interval."""
     # Instants in UTC sort like their texts.
     start, end = iso(interval.start), iso(interval.end)
     return [record for record in records if start <= record["interval_start"] < end]
-
-
-def _totals(comparison: _Comparison, *, now: int) -> Finding:
-    """Report the differences, what may explain them, and what to fetch again."""
-    if not comparison.differences:
-        return _equal_totals(comparison)
-    details = first_lines(_differences(comparison), "difference")
-    details += first_lines(_unsettled(comparison, now=now), "part")
-    details.append(f"fetch it again: run --refresh {_different_interval(comparison)}")
-    users = {difference.user for _, difference in comparison.differences}
-    return Finding(
-        "FAIL",
-        f"{comparison.name}: the totals of {counted(len(users), 'user')} "
-        "differ from those of the server",
-        tuple(details),
-    )
-
-
-def _different_interval(comparison: _Comparison) -> Interval:
-    """Give the shortest interval with all differences."""
-    intervals = [interval for interval, _ in comparison.differences]
-    return Interval(min(intervals).start, max(intervals).end)
-
-
-def _differences(comparison: _Comparison) -> list[str]:
-    """Describe each difference."""
-    names = comparison.user_names()
-    return [
-        f"{_user(difference.user, names)}, {interval}: {_columns(difference)}"
-        for interval, difference in comparison.differences
-    ]
-
-
-def _equal_totals(comparison: _Comparison) -> Finding:
-    """Report that no total differs."""
-    totals = comparison.server_totals
-    users = counted(len(totals), "user")
-    handled = sum(sums["handled_count"] for sums in totals.values())
-    return Finding(
-        "OK",
-        f"{comparison.name}: the totals are equal to those of the server: "
-        f"{users}, {handled:,} handled, {comparison.job.interval}",
-    )
-
-
-def _unsettled(comparison: _Comparison, *, now: int) -> list[str]:
-    """List the parts whose values the vendor may have changed since they were fetched."""
-    settle = max(_VENDOR_SETTLE, comparison.job.output.settle)
-    different = _different_users(comparison)
-    lines = []
-    for part in comparison.snapshot.wanted_parts(comparison.name):
-        settled_at = part.interval.end + settle
-        if part.fetched_at < settled_at and _has_any(part, different):
-            line = f"not settled: {part.interval}, fetched {iso(part.fetched_at)}"
-            if now < settled_at:
-                line += ", and may change again"
-            lines.append(line)
-    return lines
-
-
-def _different_users(comparison: _Comparison) -> dict[Interval, set[str | None]]:
-    """Collect the users with differences by interval: parts are many, and intervals few."""
-    users: defaultdict[Interval, set[str | None]] = defaultdict(set)
-    for interval, difference in comparison.differences:
-        users[interval].add(difference.user)
-    return users
-
-
-def _has_any(part: Part, users_by_interval: Mapping[Interval, set[str | None]]) -> bool:
-    """Tell whether a part has records of any of the users in their interval."""
-    return any(
-        part.interval.overlaps(interval)
-        and (part.users is None or not users.isdisjoint(part.users))
-        for interval, users in users_by_interval.items()
-    )
-
-
-def _columns(difference: Difference) -> str:
-    """Describe the columns that differ."""
-    texts = []
-    for column, in_parts, on_server in difference.columns:
-        parts, server = _value(column, in_parts), _value(column, on_server)
-        texts.append(f"{column} is {parts} in the parts, {server} on the server")
-    return "; ".join(texts)
-
-
-def _value(column: str, value: int) -> str:
-    """Write a count, or ms as the seconds of a record."""
-    if column.endswith("_sec"):
-        return _seconds(value)
-    return str(value)
-
-
-def _seconds(ms: int) -> str:
-    """Write ms as seconds with three places."""
-    return f"{ms // 1000}.{ms % 1000:03}"
-
-
-def _user(user: str | None, names: Mapping[str, str | None]) -> str:
-    """Write the name and the id of a user."""
-    if user is None:
-        return "no user"
-    name = names.get(user)
-    return f"{name} ({user})" if name else user
-
-
-def _handle_time(comparison: _Comparison) -> Finding:
-    """Check that the server's handle time is the sum of its components."""
-    uneven = verify_totals.uneven_handle_times(comparison.server_totals)
-    if not uneven:
-        return Finding(
-            "OK",
-            f"{comparison.name}: handle time is {_SUM_OF_HANDLE_TIME}, "
-            "except for interactions at the ends of the range",
-        )
-    names = comparison.user_names()
-    lines = [
-        f"{_user(user, names)}: handle time {_seconds(handle)} s, sum {_seconds(total)} s"
-        for user, handle, total in uneven
-    ]
-    return Finding(
-        "WARN",
-        f"{comparison.name}: handle time of {counted(len(uneven), 'user')} is not "
-        f"{_SUM_OF_HANDLE_TIME}; it is exported as the server reports it",
-        tuple(first_lines(lines, "user")),
-    )

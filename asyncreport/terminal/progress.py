@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 from rich.console import Console
@@ -44,25 +44,25 @@ class Screen:
     async def watching(self, progress: Progress, wire: Wire) -> AsyncIterator[None]:
         """Show progress while the body runs."""
         show = self._draw if self._console.is_terminal else self._print
-        task = asyncio.create_task(show(progress, wire))
+        task = asyncio.create_task(show(_Figures(progress, wire)))
         try:
             yield
         finally:
             task.cancel()
             await asyncio.wait([task])
 
-    async def _draw(self, progress: Progress, wire: Wire) -> None:
+    async def _draw(self, figures: _Figures) -> None:
         """Update the bar until the task is cancelled."""
-        clock = asyncio.get_running_loop().time
-        start = clock()
         with self._make_bar() as bar:
             self._bar = bar
             task = bar.add_task("starting", total=None)
             while True:
                 await asyncio.sleep(_BAR_PERIOD)
-                text = describe(progress, *wire(), clock() - start)
                 bar.update(
-                    task, total=progress.chunks, completed=progress.finished, description=text
+                    task,
+                    total=figures.progress.chunks,
+                    completed=figures.progress.finished,
+                    description=str(figures),
                 )
 
     def _make_bar(self) -> Bar:
@@ -72,33 +72,55 @@ class Screen:
             columns.insert(0, BarColumn())
         return Bar(*columns, console=self._console, transient=True)
 
-    async def _print(self, progress: Progress, wire: Wire) -> None:
+    async def _print(self, figures: _Figures) -> None:
         """Write lines until the task is cancelled."""
-        clock = asyncio.get_running_loop().time
-        start = clock()
         while True:
             await asyncio.sleep(_LINE_PERIOD)
-            say(describe(progress, *wire(), clock() - start))
+            say(str(figures))
+
+
+class _Figures:
+    """The figures of a run, read again each time they are shown."""
+
+    def __init__(self, progress: Progress, wire: Wire) -> None:
+        """Start the clock; call it inside the event loop."""
+        self.progress = progress
+        self._wire = wire
+        self._clock = asyncio.get_running_loop().time
+        self._start = self._clock()
+
+    def __str__(self) -> str:
+        requests, waited = self._wire()
+        elapsed = self._clock() - self._start
+        return describe(self.progress, requests, waited, elapsed)
 
 
 def describe(progress: Progress, requests: int, waited: float, elapsed: float) -> str:
     """Describe the state of a run in one line; `waited` and `elapsed` are in seconds."""
     # A narrow terminal cuts the end, so the most important figures come first.
-    figures = _chunk_figures(progress, elapsed)
-    rate = requests / elapsed if elapsed else 0.0
-    figures.append(f"{progress.records:,} records")
-    figures.append(f"{rate:.1f} requests/s")
-    figures.append(f"waited {waited:,.0f} s")
+    figures = [
+        *_chunk_figures(progress, elapsed),
+        f"{progress.records:,} records",
+        f"{_rate(requests, elapsed):.1f} requests/s",
+        f"waited {waited:,.0f} s",
+    ]
     return ", ".join(figures)
 
 
-def _chunk_figures(progress: Progress, elapsed: float) -> list[str]:
+def _rate(number: int, seconds: float) -> float:
+    """Divide; at the start nothing has happened yet."""
+    if not seconds:
+        return 0.0
+    return number / seconds
+
+
+def _chunk_figures(progress: Progress, elapsed: float) -> Iterator[str]:
     """Count chunks that are done and failed; estimate the time left."""
-    done = progress.finished + len(progress.gaps)
-    figures = [f"{done:,}/{progress.chunks:,} chunks"]
-    if progress.gaps:
-        figures.append(f"{len(progress.gaps):,} failed")
+    failed = len(progress.gaps)
+    done = progress.finished + failed
+    yield f"{done:,}/{progress.chunks:,} chunks"
+    if failed:
+        yield f"{failed:,} failed"
     if done:
-        left = elapsed / done * (progress.chunks - done)
-        figures.append(f"{duration(left)} left")
-    return figures
+        seconds_per_chunk = elapsed / done
+        yield f"{duration(seconds_per_chunk * (progress.chunks - done))} left"

@@ -22,47 +22,55 @@ class Stopped(Exception):
 
 
 def run_until_signal(
-    command: Coroutine[Any, Any, T], on_stop: Callable[[], None] = lambda: None
+    command: Coroutine[Any, Any, T],
+    on_stop: Callable[[], None] = lambda: None,
 ) -> T:
     """Run a coroutine. The first SIGINT or SIGTERM cancels it, the second kills the process.
 
     `on_stop` is called at the first signal. Raise Stopped if a signal ended the coroutine.
     """
-    received: list[int] = []
+    stop = _Stop(on_stop)
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
-        return asyncio.run(_guarded(command, on_stop, received))
+        return asyncio.run(stop.guard(command))
     except asyncio.CancelledError:
-        raise Stopped(received[0]) from None
+        raise Stopped(stop.received[0]) from None
     finally:
         # After a signal the default handlers stay: the next signal kills, whatever runs then.
-        if not received:
+        if not stop.received:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
 
-async def _guarded(
-    command: Coroutine[Any, Any, T], on_stop: Callable[[], None], received: list[int]
-) -> T:
-    """Await a coroutine; the first signal cancels this task, and its number is `received`."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    assert task is not None
+class _Stop:
+    """What the first signal does to a task."""
 
-    def cancel() -> None:
-        task.cancel()
-        on_stop()
+    def __init__(self, on_stop: Callable[[], None]) -> None:
+        #: the number of the first signal; empty until it comes
+        self.received: list[int] = []
+        self._on_stop = on_stop
 
-    def stop(number: int, _: FrameType | None) -> None:
+    async def guard(self, command: Coroutine[Any, Any, T]) -> T:
+        """Await a coroutine in a task that the first signal cancels."""
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        for number in _SIGNALS:
+            signal.signal(number, self._handle)
+        return await command
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        """Handle the first signal."""
         # In the signal handler, not in the event loop: a write that hangs may block the loop, and
         # the second signal must kill the process even then.
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
-        received.append(number)
-        if not loop.is_closed():
+        self.received.append(number)
+        if not self._loop.is_closed():
             # From a signal handler only this call wakes a loop that sleeps.
-            loop.call_soon_threadsafe(cancel)
+            self._loop.call_soon_threadsafe(self._cancel)
 
-    for each in _SIGNALS:
-        signal.signal(each, stop)
-    return await command
+    def _cancel(self) -> None:
+        """Cancel the task, then report it."""
+        assert self._task is not None
+        self._task.cancel()
+        self._on_stop()
