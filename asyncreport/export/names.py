@@ -1,4 +1,4 @@
-"""Names of users and queues that have records, and listed users that nobody knows. Owns nothing.
+"""Names of users and queues that have records, and listed users that are unknown. Owns nothing.
 
 A name is looked up if it is new or 30 days old.
 """
