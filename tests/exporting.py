@@ -13,10 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from asyncreport.api import query_jobs
 from asyncreport.config import load_job
 from asyncreport.core.timeline import parse_iso
+from asyncreport.export import lanes
 from asyncreport.export.run import Choices, run_job
 from asyncreport.export.summary import Summary
 from tests.emulator_process import Handle
@@ -58,6 +63,12 @@ def run_here(path: Path, *overrides: str, now: int = NOW, **choices: bool) -> Su
     """Run a job file in this process."""
     job = load_job(path, environ={}, overrides=overrides, now=now)
     return asyncio.run(run_job(job, now=now, choices=Choices(**choices)))
+
+
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the waits between attempts and polls in this process; unit tests check them."""
+    monkeypatch.setattr(lanes, "random", SimpleNamespace(random=lambda: 0.0))
+    monkeypatch.setattr(query_jobs, "_FIRST_PAUSE", 0.01)
 
 
 def restate(state: Path, start: str) -> None:

@@ -16,7 +16,7 @@ import pytest
 from asyncreport.core.timeline import DAY, parse_iso
 from asyncreport.emulator import World
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import call, rows, run_here, start, write_job
+from tests.exporting import call, no_waits, rows, run_here, start, write_job
 from tests.truth import bucket, canonical, ms, records, text
 
 WORLD = World(agents=16, seed=11)
@@ -31,6 +31,11 @@ QUICK = {"job_polls": 0}
 def emulator() -> Iterator[Handle]:
     with emulator_process(agents=16, seed=11, requests_per_minute=0, **QUICK) as handle:
         yield handle
+
+
+@pytest.fixture(autouse=True)
+def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_waits(monkeypatch)
 
 
 def export(folder: Path, emulator: Handle, **sections: Any) -> list[dict[str, Any]]:

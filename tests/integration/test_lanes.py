@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from asyncreport.emulator import World
 from asyncreport.emulator.limits import credentials
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import call, connection, run_here, write_job
+from tests.exporting import call, connection, no_waits, run_here, write_job
 
 CLIENTS = [
     {"client_id": client_id, "client_secret": secret} for client_id, secret in credentials(3)
@@ -36,6 +35,11 @@ def module_emulator() -> Iterator[Handle]:
 def emulator(module_emulator: Handle) -> Iterator[Handle]:
     yield module_emulator
     module_emulator.faults([])
+
+
+@pytest.fixture(autouse=True)
+def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_waits(monkeypatch)
 
 
 def job(folder: Path, emulator: Handle, clients: list[dict[str, str]], **sections: Any) -> Path:
@@ -148,11 +152,8 @@ def test_other_contracts_go_on_without_a_refused_client(
     )
 
 
-def test_a_client_without_a_token_loses_no_record(
-    emulator: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_client_without_a_token_loses_no_record(emulator: Handle, tmp_path: Path) -> None:
     """Neither in look-ups nor in chunks; it is not reported as refused."""
-    monkeypatch.setattr("asyncreport.export.lanes.random", SimpleNamespace(random=lambda: 0.0))
     # Only this contract names the client in the body of the token request.
     sections = {"contract": "entities", "teams": [{"name": "everyone"}]}
     run_here(job(tmp_path / "one", emulator, CLIENTS[:1], **sections))

@@ -24,11 +24,26 @@ from asyncreport.core.errors import AuthError, RetriesExhausted
 from asyncreport.core.job import Job, Limits
 from asyncreport.emulator import World
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import NOW, Call, call, connection, environ, rows, run_here, write_job
+from tests.exporting import (
+    NOW,
+    Call,
+    call,
+    connection,
+    environ,
+    no_waits,
+    rows,
+    run_here,
+    write_job,
+)
 
 WORLD = World(agents=40, seed=1)
 USERS = [person.id for person in WORLD.people[:3]]
 RANGE = ("--start", "2024-01-01", "--end", "2024-01-02")
+
+
+@pytest.fixture(autouse=True)
+def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_waits(monkeypatch)
 
 
 def query(*options: str, cwd: Path, **extra: str) -> Call:

@@ -9,16 +9,14 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from asyncreport.api import query_jobs
 from asyncreport.emulator import World
 from asyncreport.export.summary import Summary
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import call, run_here, write_job
+from tests.exporting import call, no_waits, run_here, write_job
 
 SIZE = {"agents": 12, "seed": 5, "requests_per_minute": 0, "job_polls": 0}
 USERS = [person.id for person in World(agents=12, seed=5).people]
@@ -32,9 +30,7 @@ QUERY = "aggregates/query"
 
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the waits between attempts and polls; unit tests check them."""
-    monkeypatch.setattr("asyncreport.export.lanes.random", SimpleNamespace(random=lambda: 0.0))
-    monkeypatch.setattr(query_jobs, "_FIRST_PAUSE", 0.01)
+    no_waits(monkeypatch)
 
 
 @pytest.fixture(scope="module")

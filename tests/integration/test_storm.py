@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from asyncreport.api import query_jobs
 from asyncreport.emulator.limits import credentials
 from asyncreport.export.summary import Summary
 from asyncreport.net import attempts
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import connection, run_here, write_job
+from tests.exporting import connection, no_waits, run_here, write_job
 
 SIZE = {"agents": 10, "seed": 8, "requests_per_minute": 0, "tokens_per_minute": 0, "job_polls": 0}
 RANGE = {"start": "2024-01-01", "end": "2024-01-29", "granularity": "PT1H", "chunk": "PT6H"}
@@ -149,10 +147,8 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the waits between attempts and polls; unit tests check them."""
+    no_waits(monkeypatch)
     monkeypatch.setattr(attempts, "_MINUTE", 0.0)
-    monkeypatch.setattr("asyncreport.export.lanes.random", SimpleNamespace(random=lambda: 0.0))
-    monkeypatch.setattr(query_jobs, "_FIRST_PAUSE", 0.01)
 
 
 def export(folder: Path, emulator: Handle, sections: dict[str, Any]) -> Summary:
