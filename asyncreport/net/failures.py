@@ -16,6 +16,7 @@ from asyncreport.core.errors import (
     RejectedError,
     TransientError,
 )
+from asyncreport.core.text import one_line
 
 #: errors of an address, or of a proxy that answered instead of the server
 ADDRESS_ERRORS = (
@@ -43,6 +44,20 @@ def too_long(request: Request, headers: Mapping[str, str], most: int) -> Rejecte
     )
 
 
+#: characters of a Content-Encoding that a message shows
+_MAX_ENCODING = 40
+
+
+def encoded(request: Request, encoding: str) -> RejectedError:
+    """Report a response that is compressed in a way that no request accepts."""
+    # Not transient: whatever compressed it will do so again.
+    return RejectedError(
+        f"{subject(request, None)}: the response has the Content-Encoding "
+        f"{one_line(encoding, _MAX_ENCODING)!r}, but only gzip was accepted; check the proxy or "
+        "gateway before the server"
+    )
+
+
 def unreachable(request: Request, error: Exception) -> AsyncReportError:
     """Report one of `ADDRESS_ERRORS`."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
@@ -65,12 +80,34 @@ def _proxy_refused(request: Request, status: int) -> AsyncReportError:
 
 def failed(request: Request, error: Exception) -> AsyncReportError:
     """Report any other error of a request that got no complete response."""
-    # Before the connection errors: it is one of them.
+    # Before the connection errors: these two are such errors.
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return _misconfigured(request, _untrusted(error))
+    if isinstance(error, aiohttp.ClientConnectorSSLError) and _is_plain(error.os_error):
+        return _misconfigured(
+            request,
+            f"the server does not speak TLS on port {error.port}; check {request.host}_url",
+        )
+    if encoding := _undecodable(error):
+        return encoded(request, encoding)
     if isinstance(error, aiohttp.ClientConnectorError):
         return _transient(request, _not_connected(error))
     return _transient(request, _broken(error))
+
+
+def _is_plain(error: OSError) -> bool:
+    """Tell whether what came instead of a TLS handshake has no form of TLS, as plain HTTP."""
+    return getattr(error, "reason", None) in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST"}
+
+
+def _undecodable(error: Exception) -> str:
+    """Name the encoding that aiohttp refused, as in `brotli (br)`; empty for another error."""
+    # `Can not decode content-encoding: brotli (br). ...` is aiohttp's own text, without anything of
+    # the response.
+    before, _, rest = str(getattr(error, "message", "")).partition("content-encoding: ")
+    if before != "Can not decode ":
+        return ""
+    return rest.partition(".")[0]
 
 
 def _untrusted(error: aiohttp.ClientConnectorCertificateError) -> str:

@@ -33,6 +33,16 @@ _READERS = 2
 #: its size in memory.
 MOST_BYTES = 64 * 2**20
 
+#: most bytes of a response's header, and most headers: proxies and gateways add long ones
+_MAX_HEADER = 2**16
+_MAX_HEADERS = 1_000
+
+#: values of Content-Encoding that aiohttp undoes
+_ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})
+
+#: some gateways put it before JSON
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 
 async def at_once() -> None:
     """Wait for nothing."""
@@ -97,6 +107,9 @@ class Transport:
             proxy=self._proxy,
             allow_redirects=False,
         ) as response:
+            encoding = response.headers.get("Content-Encoding", "")
+            if response.ok and encoding.strip().lower() not in _ENCODINGS:
+                raise failures.encoded(request, encoding)
             body = await self._read(request, response, timeout)
             headers = {name.lower(): value for name, value in response.headers.items()}
             return Response(status=response.status, headers=headers, body=body)
@@ -120,7 +133,7 @@ class Transport:
                 body.pieces.clear()
                 raise failures.too_long(request, response.headers, MOST_BYTES)
             # Joined before the turn ends: for a moment the body is in memory twice.
-            return b"".join(body.pieces)
+            return b"".join(body.pieces).removeprefix(_BYTE_ORDER_MARK)
 
     @asynccontextmanager
     async def _turn_to_read(self, timeout: asyncio.Timeout) -> AsyncIterator[None]:
@@ -184,6 +197,9 @@ def _session(connections: int) -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         middlewares=(_send_once,),
         read_bufsize=_BUFFER,
+        max_line_size=_MAX_HEADER,
+        max_field_size=_MAX_HEADER,
+        max_headers=_MAX_HEADERS,
         trust_env=False,
     )
 

@@ -211,6 +211,59 @@ def test_a_response_longer_than_the_bound_is_rejected_as_too_large(
     asyncio.run(main())
 
 
+def test_long_and_many_headers_are_read() -> None:
+    headers = "".join(f"X-{number}: a\r\n" for number in range(500))
+    headers += f"Content-Security-Policy: {'a' * 9_000}\r\n"
+    assert sent(saying(http(b"{}", headers=headers))).body == b"{}"
+
+
+def test_a_byte_order_mark_before_json_is_skipped() -> None:
+    assert sent(saying(http(b"\xef\xbb\xbf{}"))).body == b"{}"
+    packed = gzip.compress(b"\xef\xbb\xbf{}")
+    assert sent(saying(http(packed, headers="Content-Encoding: gzip\r\n"))).body == b"{}"
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "x-gzip", "gzip, br"])
+def test_an_encoding_that_no_request_accepts_is_named_and_rejected(encoding: str) -> None:
+    error = failed(saying(http(b"oops", headers=f"Content-Encoding: {encoding}\r\n")))
+    assert isinstance(error, RejectedError)
+    assert encoding in str(error)
+    assert "Content-Encoding" in str(error)
+    assert "check the proxy or gateway" in str(error)
+
+
+@pytest.mark.parametrize("encoding", ["GZIP", "identity", ""])
+def test_an_encoding_that_requests_accept_is_undone(encoding: str) -> None:
+    body = gzip.compress(b"{}") if encoding == "GZIP" else b"{}"
+    headers = f"Content-Encoding: {encoding}\r\n"
+    assert sent(saying(http(body, headers=headers))).body == b"{}"
+
+
+def test_an_error_with_an_unknown_encoding_keeps_its_status() -> None:
+    answer = http(b"oops", status="503 x", headers="Content-Encoding: compress\r\n")
+    assert sent(saying(answer)).status == 503
+
+
+def test_tls_onto_a_port_that_speaks_plain_http_is_an_error_of_the_configuration() -> None:
+    async def main() -> None:
+        async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(100)
+            writer.write(http(status="400 Bad Request"))
+            writer.close()
+
+        async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            here = f"https://127.0.0.1:{port}"
+            async with Transport(connection(port, api_url=here), Limits()) as transport:
+                with pytest.raises(ConfigError) as caught:
+                    await transport.send(GET)
+        assert str(caught.value) == (
+            f"GET /api/v2/users: the server does not speak TLS on port {port}; check api_url"
+        )
+
+    asyncio.run(main())
+
+
 def test_a_response_as_long_as_the_bound_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "MOST_BYTES", 50_000)
     assert sent(saying(packed(50_000))).body == b"x" * 50_000
