@@ -17,6 +17,8 @@ from asyncreport.net.counts import RequestCounts
 
 #: seconds in which requests must leave that may arrive within one minute
 _WINDOW = 61.0
+#: seconds for which a limit of the server holds after the last response that named it
+_MEMORY = 120.0
 
 
 class Throttle:
@@ -26,6 +28,8 @@ class Throttle:
         self._configured = requests_per_minute
         #: the limit in use: the configured one, or a lower one of the server
         self._limit = requests_per_minute
+        #: when the server's limit ends if no response names it again, by the event loop's clock
+        self._limit_ends = 0.0
         #: None: to be made for a new limit
         self._bucket: AsyncLimiter | None = _new_bucket(requests_per_minute)
         self._counts = counts
@@ -48,12 +52,17 @@ class Throttle:
     def observe(self, budget: Budget) -> None:
         """Follow the server's budget: pause until the next minute if this one is used up.
 
-        A limit below the configured one sets the pace from now on.
+        A limit below the configured one sets the pace, until two minutes after the last response
+        that names it: otherwise one odd header would slow down the rest of a run.
         https://developer.genesys.cloud/organization/organization/limits
         """
         if budget.count >= budget.allowed:
             self.pause(budget.reset)
-        limit = min(budget.allowed, self._configured)
+        self._limit_ends = asyncio.get_running_loop().time() + _MEMORY
+        self._set_limit(min(budget.allowed, self._configured))
+
+    def _set_limit(self, limit: int) -> None:
+        """Let requests pass at the pace of a limit from now on."""
         if limit != self._limit:
             self._limit = limit
             # Made by the next request that passes: filling a bucket takes an await.
@@ -75,6 +84,8 @@ class Throttle:
 
     async def _pass(self) -> None:
         while True:
+            if asyncio.get_running_loop().time() >= self._limit_ends:
+                self._set_limit(self._configured)
             bucket = self._bucket
             if bucket is None:
                 bucket = self._bucket = _new_bucket(self._limit)

@@ -189,10 +189,12 @@ def test_a_used_up_budget_waits_for_the_next_minute() -> None:
     assert not [time for time in times if 20.01 < time < 45]
 
 
-def test_a_lower_limit_of_the_server_is_kept_from_then_on() -> None:
+def test_a_lower_limit_of_the_server_holds_while_responses_name_it() -> None:
     async def tell(throttle: Throttle) -> None:
         await asyncio.sleep(120)
-        throttle.observe(Budget(allowed=60, count=10, reset=30))
+        for _ in range(5):
+            throttle.observe(Budget(allowed=60, count=10, reset=30))
+            await asyncio.sleep(100)
 
     times = passing(tell, until=600)
     after = [time for time in times if time > 120]
@@ -201,6 +203,22 @@ def test_a_lower_limit_of_the_server_is_kept_from_then_on() -> None:
     assert len([time for time in after if time < 122]) <= 3, (
         "the new bucket starts full, and one at most was in the old one"
     )
+
+
+@pytest.mark.parametrize("allowed", [1, 60])
+def test_a_lower_limit_ends_two_minutes_after_the_last_response_that_named_it(
+    allowed: int,
+) -> None:
+    """One odd header must not slow down the rest of a run."""
+
+    async def tell(throttle: Throttle) -> None:
+        throttle.observe(Budget(allowed=allowed, count=0, reset=0))
+
+    times = passing(tell, until=600)
+    assert most_within([time for time in times if time < 120], 60 + JITTER) <= allowed + 1
+    assert most_within(times, 60 + JITTER) <= 300
+    # The request at the front may still wait at the old pace.
+    assert len([time for time in times if time > 200]) / 400 * 60 >= 0.96 * 300
 
 
 def test_a_higher_limit_of_the_server_raises_the_pace_only_up_to_the_configured_one() -> None:
