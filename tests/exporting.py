@@ -51,7 +51,7 @@ def write_job(folder: Path, emulator: Handle, **sections: Any) -> Path:
         "name": "job",
         "connections": {"default": connection(emulator)},
         "output": {"path": str(folder / "out.jsonl")},
-        "teams": [{"name": "all"}],
+        "teams": [{"name": "all", "everyone": True}],
         **sections,
     }
     path = folder / "job.yaml"

@@ -280,34 +280,34 @@ def _failure(text: str, error: AsyncReportError) -> Finding:
 
 async def _check_users(job: Job, name: str, connections: Connections) -> AsyncIterator[Finding]:
     """Ask the directory for the users of the job, as a run does: with any client that works."""
-    for team in _teams_to_look_up(job, name):
-        yield await _team(team, connections)
+    for team in job.teams:
+        if team.connection == name:
+            yield await _team(team, connections)
     ids = listed_users(job, name)
     if ids:
         yield await _listed_users(name, ids, partial(connections.ask, name))
 
 
-def _teams_to_look_up(job: Job, name: str) -> list[Team]:
-    """List the teams of a connection whose members are in the directory."""
-    teams = [team for team in job.teams if team.selector is not None]
-    return [team for team in teams if team.connection == name]
-
-
 async def _team(team: Team, connections: Connections) -> Finding:
-    """Look up the members of a team."""
-    text = f"{team.connection}: team {team.name!r} ({team.selector})"
+    """Say how a team is selected and how many users that is; look up its members."""
+    text = f"{team.connection}: team {team.name!r} ({team.selection})"
     try:
-        team = await with_members(team, connections)
+        count = await _count_users(team, connections)
     except AsyncReportError as error:
         return _failure(text, error)
-    return _member_count(text, len(team.users or ()))
+    if count == 0:
+        return Finding("WARN", f"{text} has no users today")
+    return Finding("OK", f"{text} has {counted(count, 'user')} today")
 
 
-def _member_count(text: str, members: int) -> Finding:
-    """Report how many members a team has; `text` names the team."""
-    if members == 0:
-        return Finding("WARN", f"{text} has no members today")
-    return Finding("OK", f"{text} has {counted(members, 'member')} today")
+async def _count_users(team: Team, connections: Connections) -> int:
+    """Count the users of a team today; raise AsyncReportError."""
+    if team.everyone:
+        request = directory.user_count_request()
+        page: directory.Page = await connections.ask(team.connection, request)
+        return page.total or 0
+    team = await with_members(team, connections)
+    return len(team.users)
 
 
 async def _listed_users(name: str, ids: set[str], ask: Ask) -> Finding:

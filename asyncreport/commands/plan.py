@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from asyncreport.api.contracts import count_requests
 from asyncreport.core.columns import column
 from asyncreport.core.freshness import Freshness
-from asyncreport.core.job import Chunk, Connection, Job, Part
+from asyncreport.core.job import Chunk, Connection, Job, Part, Team
 from asyncreport.core.plan import Plan
 from asyncreport.core.text import counted, describe_users, duration, first_lines
 from asyncreport.core.timeline import Interval
 from asyncreport.export.lanes import Connections
-from asyncreport.export.plans import make_plans
+from asyncreport.export.plans import count_users, make_plans
 from asyncreport.export.preflight import other_clients, query_warnings
 from asyncreport.export.teams import look_up_teams
 from asyncreport.net.throttle import pace
@@ -64,7 +64,7 @@ async def _plans(
     freshness: Freshness,
     lines: list[str],
 ) -> dict[str, Plan]:
-    """Look up the teams and make a plan for each connection; add warnings to the lines."""
+    """Make a plan for each connection; add warnings and the sizes of teams to the lines."""
     async with Connections(job, lines.append) as connections:
         known, unknown = await look_up_teams(job, connections)
         plans = await make_plans(
@@ -74,8 +74,20 @@ async def _plans(
             freshness,
             say=lines.append,
         )
-    lines += _as_warnings(unknown)
+        teams = [await _describe_team(team, connections) for team in known.teams]
+    lines += _as_warnings(unknown) + teams
     return plans
+
+
+async def _describe_team(team: Team, connections: Connections) -> str:
+    """Say how a team is selected, and how many users that is today."""
+    count: int | None = len(team.users)
+    if team.everyone:
+        count = await count_users(team.connection, connections)
+    text = "the directory did not say how many users"
+    if count is not None:
+        text = counted(count, "user")
+    return f"{team.connection}: team {team.name!r} ({team.selection}): {text}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,7 +210,7 @@ def _teams(options: QueryOptions, environ: Mapping[str, str]) -> list[_Value]:
         team = {"name": "users", "users": users.value}
         teams.append(_Value(team, users.label))
     elif not teams:
-        teams.append(_Value({"name": "everyone"}, _LABELS[""]))
+        teams.append(_Value({"name": "everyone", "everyone": True}, _LABELS[""]))
     return teams
 
 
@@ -355,7 +355,7 @@ def _has_selector(job: Job) -> bool:
 
 def _has_listed_users(job: Job) -> bool:
     """Tell whether a team consists of users who were given by id."""
-    return any(team.users is not None for team in job.teams)
+    return any(team.users or team.emails for team in job.teams)
 
 
 def _future(interval: Interval, now: int) -> Iterator[str]:

@@ -54,6 +54,23 @@ def parse_ids(place: Place, values: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(ids)
 
 
+def parse_users(
+    place: Place,
+    values: Sequence[str] | None,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Read listed users: their ids, and the e-mail addresses, which no id looks like."""
+    given = parse_ids(place, values)
+    # Upper case does not matter in an e-mail address, and one user must not count twice.
+    check_distinct(place, [text.lower() if _is_email(text) else text for text in given])
+    ids = tuple(text for text in given if not _is_email(text))
+    emails = tuple(filter(_is_email, given))
+    return ids, emails
+
+
+def _is_email(text: str) -> bool:
+    return "@" in text
+
+
 def check_words(place: Place, values: Sequence[str], known: Collection[str], called: str) -> None:
     """Check a list of different words that are all known; `called` says what they are."""
     for number, value in enumerate(values):

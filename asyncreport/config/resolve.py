@@ -18,6 +18,7 @@ from asyncreport.config.names import (
     first_repeat,
     parse_id,
     parse_ids,
+    parse_users,
 )
 from asyncreport.config.outputs import check_output_files, resolve_output
 from asyncreport.config.schema import (
@@ -29,7 +30,7 @@ from asyncreport.config.schema import (
     TeamFile,
     unset_to_none,
 )
-from asyncreport.config.validate import Place, did_you_mean
+from asyncreport.config.validate import Place, check_one_line, did_you_mean
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.job import (
     ChunkLength,
@@ -63,6 +64,7 @@ def resolve(root: Place, given: JobFile, *, environ: Mapping[str, str], now: int
     )
     _check_connections(root.at("connections"), job)
     check_output_files(root, job)
+    check_one_line(root)
     return job
 
 
@@ -206,8 +208,7 @@ def _check_team_names(place: Place, teams: Sequence[Team]) -> None:
 
 def _check_everyone(place: Place, teams: Sequence[Team]) -> None:
     """Refuse two teams of everyone on one connection: each record would only be written twice."""
-    connections = [team.connection if _is_everyone(team) else None for team in teams]
-    repeat = first_repeat(connections)
+    repeat = first_repeat(_connection_of_everyone(team) for team in teams)
     if repeat:
         number, earlier = repeat
         raise place.at(number).error(
@@ -216,41 +217,61 @@ def _check_everyone(place: Place, teams: Sequence[Team]) -> None:
         )
 
 
-def _is_everyone(team: Team) -> bool:
-    return team.users is None and team.selector is None
+def _connection_of_everyone(team: Team) -> str | None:
+    """Give the connection of a team of everyone; None for any other team."""
+    if team.everyone:
+        return team.connection
+    return None
 
 
 def _team(place: Place, given: TeamFile, connections: Sequence[str]) -> Team:
     """Read one team; `connections` are the names that it may use."""
+    # First: a team without a selector often has a name that is not what was meant either.
+    _check_selection(place, given)
     check_name(place.at("name"), given.name)
+    users, emails = parse_users(place.at("users"), unset_to_none(given.users))
     return Team(
         name=given.name,
         connection=_connection_of(place.at("connection"), given, connections),
-        users=_users(place.at("users"), given),
+        everyone=given.everyone,
+        users=users,
+        emails=emails,
         selector=_selector(place, given),
     )
 
 
-def _users(place: Place, given: TeamFile) -> tuple[str, ...] | None:
-    """Read the listed users; None if the team is selected in another way."""
-    users = unset_to_none(given.users)
-    if users is None:
-        return None
-    return parse_ids(place, users)
-
-
 _KINDS: tuple[Literal["group", "team", "queue"], ...] = ("group", "team", "queue")
+_NEEDS = "a team needs users, group, team, queue or everyone: true"
+
+
+def _check_selection(place: Place, given: TeamFile) -> None:
+    """Refuse a team that is selected in no way, or in two: nobody is exported by mistake."""
+    keys = [key for key in ("users", *_KINDS) if getattr(given, key) is not UNSET]
+    if given.everyone:
+        keys.append("everyone")
+    if not keys:
+        raise _no_selection(place)
+    if len(keys) > 1:
+        raise place.at(keys[1]).not_with(keys[0])
+
+
+def _no_selection(place: Place) -> ConfigError:
+    """Report a team that selects nobody; a forgotten key lets YAML take a list into the name."""
+    name = place.at("name").node
+    if name is not None and name.is_continued:
+        return place.error(
+            "selects no users, and its name continues on the next line; "
+            f"write the missing key, such as users:, before that line; {_NEEDS}"
+        )
+    return place.error(f"selects no users; {_NEEDS}")
 
 
 def _selector(place: Place, given: TeamFile) -> Selector | None:
     """Read whose members a team has; None for listed users and for everyone."""
-    keys = [key for key in ("users", *_KINDS) if getattr(given, key) is not UNSET]
-    if len(keys) > 1:
-        raise place.at(keys[1]).not_with(keys[0])
     for kind in _KINDS:
-        if kind in keys:
-            value = parse_id(place.at(kind), getattr(given, kind))
-            return Selector(kind=kind, value=value)
+        value = unset_to_none(getattr(given, kind))
+        if value is not None:
+            return Selector(kind=kind, value=parse_id(place.at(kind), value))
     return None
 
 

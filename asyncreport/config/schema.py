@@ -215,16 +215,14 @@ class FilterFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class TeamFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A set of users: `users`, the members of a `group`, `team` or `queue`, or everyone."""
+    """A set of users: `users`, the members of a `group`, `team` or `queue`, or `everyone`."""
 
     name: Annotated[str, _key("the team's name in the records", "billing")]
-    users: (
-        Annotated[list[str], _list("user ids; without users, group, team or queue: everyone")]
-        | UnsetType
-    ) = UNSET
+    users: Annotated[list[str], _list("user ids or e-mail addresses of users")] | UnsetType = UNSET
     group: Annotated[str | UnsetType, _key("a group's id or exact name", "Night Shift")] = UNSET
     team: Annotated[str | UnsetType, _key("a team's id or exact name", "Billing East")] = UNSET
     queue: Annotated[str | UnsetType, _key("a queue's id or exact name", "Billing")] = UNSET
+    everyone: Annotated[bool, _key("true: all users of the connection")] = False
     connection: Annotated[
         str | UnsetType,
         _key(

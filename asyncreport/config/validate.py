@@ -156,6 +156,22 @@ def _shown_key(key: str) -> str:
     return repr(shown)
 
 
+def check_one_line(place: Place) -> None:
+    """Refuse a text without quotes that goes on in the next line, anywhere in a tree.
+
+    YAML joins the lines, so what follows a forgotten key becomes a part of the value before it.
+    """
+    node = place.node
+    assert node is not None
+    if node.is_continued:
+        raise place.error(
+            "continues on the next line; write it on one line, or in quotes, "
+            "or write the missing key before that line"
+        )
+    for key in node.keys:
+        check_one_line(place.at(key))
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Suggest the nearest known word: ` (did you mean 'end'?)`, or nothing."""
     close = difflib.get_close_matches(word, list(known), n=1)

@@ -45,6 +45,8 @@ class Node:
     value: Value = field(repr=False)
     #: a scalar as the file spells it, `${...}` not expanded
     text: str = field(default="", repr=False)
+    #: a text without quotes that goes on in the next line; YAML joins the lines
+    is_continued: bool = False
 
     @property
     def is_scalar(self) -> bool:
@@ -58,6 +60,15 @@ class Node:
             return self.value.values()
         if isinstance(self.value, list):
             return self.value
+        return ()
+
+    @property
+    def keys(self) -> Iterable[str | int]:
+        """Give the keys of a mapping or the positions of a list."""
+        if isinstance(self.value, dict):
+            return self.value
+        if isinstance(self.value, list):
+            return range(len(self.value))
         return ()
 
     def member(self, key: str) -> Node | None:
@@ -154,8 +165,8 @@ def _compose(source: _Source) -> RawNode | None:
         raise _marked_error(error, source) from None
     except ReaderError as error:
         raise _reader_error(error, source) from None
-    # "\UFFFFFFFF" raises ValueError or OverflowError, %YAML 1.3 AssertionError.
-    except (YAMLError, ValueError, OverflowError, AssertionError):
+    # "\UFFFFFFFF" raises ValueError or OverflowError, %YAML 1.3 AssertionError, %YAML 0.0 KeyError.
+    except (YAMLError, ValueError, OverflowError, AssertionError, KeyError):
         raise _not_allowed(source) from None
     return root
 
@@ -263,7 +274,7 @@ class _Builder:
         if isinstance(raw, SequenceNode):
             return Node(where, self._sequence(raw, depth + 1))
         assert isinstance(raw, ScalarNode)
-        return Node(where, _scalar(raw), raw.value)
+        return Node(where, _scalar(raw), raw.value, _is_continued(raw))
 
     def _sequence(self, raw: SequenceNode, depth: int) -> list[Node]:
         """Build the items of a list; `depth` is the level of the items."""
@@ -330,6 +341,11 @@ def _repeated_key(key: str, where: str, first: Node) -> ConfigError:
 def _is_plain(raw: ScalarNode) -> bool:
     """Tell whether a scalar has neither quotes nor a block style."""
     return not raw.style
+
+
+def _is_continued(raw: ScalarNode) -> bool:
+    """Tell whether a scalar without quotes or block style has several lines."""
+    return _is_plain(raw) and raw.end_mark.line > raw.start_mark.line
 
 
 def _scalar(raw: ScalarNode) -> Scalar:

@@ -120,11 +120,23 @@ class Team(Struct, frozen=True, kw_only=True):
     name: str
     #: the connection's name
     connection: str
-    #: user ids from the job file or the directory; None: everyone, or `selector` is not looked up
-    #: yet
-    users: tuple[str, ...] | None = None
+    #: all users of the connection, and what no user handled; then `users` is empty
+    everyone: bool = False
+    #: user ids from the job file or the directory; empty until `selector` is looked up
+    users: tuple[str, ...] = ()
+    #: e-mail addresses from the job file, as given; empty once they are looked up
+    emails: tuple[str, ...] = ()
     #: None: the users are listed, or everyone
     selector: Selector | None = None
+
+    @property
+    def selection(self) -> str:
+        """Say how the users are selected: `everyone`, `listed users`, `group Night Shift`."""
+        if self.everyone:
+            return "everyone"
+        if self.selector is None:
+            return "listed users"
+        return str(self.selector)
 
 
 class Filter(Struct, frozen=True, kw_only=True):

@@ -115,7 +115,7 @@ def listed_users(job: Job, connection: str) -> set[str]:
     listed: set[str] = set()
     for team in job.teams:
         if team.connection == connection and team.selector is None:
-            listed.update(team.users or ())
+            listed.update(team.users)
     return listed
 
 

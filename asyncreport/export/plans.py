@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from asyncreport.api import directory
 from asyncreport.core.errors import AuthError, RejectedError, RetriesExhausted
 from asyncreport.core.freshness import Freshness
 from asyncreport.core.job import ChunkLength, Connection, Job, Part
 from asyncreport.core.plan import Demand, Plan, plan
-from asyncreport.engine.fetch import Ask
 from asyncreport.export.lanes import Connections
 
 #: users of an organisation, if the directory does not say how many it has
@@ -60,7 +58,7 @@ def wanted_users(job: Job, connection: str) -> tuple[str, ...] | None:
     for team in job.teams:
         if team.connection != connection:
             continue
-        if team.users is None:
+        if team.everyone:
             return None
         wanted.update(team.users)
     return tuple(sorted(wanted))
@@ -69,7 +67,7 @@ def wanted_users(job: Job, connection: str) -> tuple[str, ...] | None:
 async def _population(
     connection: Connection, connections: Connections, say: Callable[[str], None]
 ) -> int:
-    number = await _count_users(partial(connections.ask, connection.name))
+    number = await count_users(connection.name, connections)
     if number is None:
         say(
             f"warning: {connection.name}: the directory did not say how many users exist; "
@@ -78,13 +76,14 @@ async def _population(
     return number or _ASSUMED_USERS
 
 
-async def _count_users(ask: Ask) -> int | None:
+async def count_users(connection: str, connections: Connections) -> int | None:
     """Ask how many users exist; None if a gateway has no directory.
 
     The number decides only how long chunks are, so a run does not fail without it.
     """
+    request = directory.user_count_request()
     try:
-        page: directory.Page = await ask(directory.user_count_request())
+        page: directory.Page = await connections.ask(connection, request)
     except (AuthError, RejectedError, RetriesExhausted):
         return None
     return page.total or None

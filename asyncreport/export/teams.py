@@ -13,6 +13,7 @@ from msgspec import Struct
 from asyncreport.api import directory
 from asyncreport.core.errors import RejectedError, RetriesExhausted, UnknownTeamError
 from asyncreport.core.job import Job, Team
+from asyncreport.core.text import first_items
 from asyncreport.engine.fetch import drive
 from asyncreport.export.lanes import Connections
 
@@ -40,8 +41,7 @@ async def look_up_teams(job: Job, connections: Connections) -> tuple[Job, list[U
         try:
             teams.append(await with_members(team, connections))
         except (UnknownTeamError, RejectedError, RetriesExhausted) as error:
-            selector = str(team.selector)
-            unknown.append(UnknownTeam(team=team.name, selector=selector, error=str(error)))
+            unknown.append(UnknownTeam(team=team.name, selector=team.selection, error=str(error)))
     return msgspec.structs.replace(job, teams=tuple(teams)), unknown
 
 
@@ -50,6 +50,11 @@ async def with_members(team: Team, connections: Connections) -> Team:
 
     Raise UnknownTeamError, AuthError, RejectedError or RetriesExhausted.
     """
+    if team.emails:
+        raise UnknownTeamError(
+            f"e-mail addresses are not looked up yet; list the user's id instead of "
+            f"{first_items(team.emails)}"
+        )
     if team.selector is None:
         return team
     ask = partial(connections.ask, team.connection)

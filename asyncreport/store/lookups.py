@@ -132,7 +132,7 @@ class Members:
         if row is None or row.reported is None:
             return None
         before = set(row.reported)
-        now = set(team.users or ())
+        now = set(team.users)
         return MemberChanges(joined=_sorted(now - before), left=_sorted(before - now))
 
     def save(self, teams: Iterable[Team], *, reported: bool = False) -> None:
@@ -147,7 +147,7 @@ class Members:
         self._table.update(rows)
 
     def _new_row(self, team: Team, selector: Selector, *, reported: bool) -> _TeamRow:
-        users = sorted(set(team.users or ()))
+        users = sorted(set(team.users))
         before = self._row(team)
         row = _TeamRow(connection=team.connection, selector=selector, users=users)
         if reported:

@@ -111,7 +111,7 @@ class Target:
 
 
 def _may_hold(part: Part, team: Team) -> bool:
-    if part.users is None or team.users is None:
+    if part.users is None or team.everyone:
         return True
     return not set(part.users).isdisjoint(team.users)
 
@@ -288,7 +288,7 @@ def _overlap(one: Part, other: Part, user: str | None) -> StoreError:
 
 def _members(team: Team, index: Mapping[str | None, object]) -> list[str | None]:
     """List the members of a team who have records; for everyone, the rows without a user first."""
-    if team.users is None:
+    if team.everyone:
         return sorted(index, key=null_first)
     return [user for user in sorted(set(team.users)) if user in index]
 

@@ -15,7 +15,7 @@ import orjson
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from asyncreport.core.job import LAYOUT
+from asyncreport.core.job import LAYOUT, Team
 from asyncreport.store.atomic import oserror_as_store_error, read_json, write_json
 from asyncreport.store.merge import Target, merge
 from asyncreport.store.parts import PartReader
@@ -149,6 +149,13 @@ def _mtime(path: Path) -> int:
         return path.stat().st_mtime_ns
 
 
+def _shape_of(team: Team) -> tuple[str, str, tuple[str, ...] | None]:
+    """Give what a team adds to a digest: its name, connection and users; None: everyone."""
+    if team.everyone:
+        return team.name, team.connection, None
+    return team.name, team.connection, team.users
+
+
 def _digest(target: Target) -> str:
     """Hash all that can shape a file: teams, names, and which parts overlap its months and range.
 
@@ -157,7 +164,7 @@ def _digest(target: Target) -> str:
     teams = []
     names = {}
     for team in target.teams:
-        teams.append((team.name, team.connection, team.users))
+        teams.append(_shape_of(team))
         names[team.connection] = target.sources[team.connection].names_digest
     parts = []
     for month in target.months:

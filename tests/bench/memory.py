@@ -115,7 +115,9 @@ def _server(hours: int) -> Iterator[str]:
 
 def _job(folder: Path, url: str, *, days: int, users: Sequence[str] | None, limit: int) -> Path:
     team: dict[str, Any] = (
-        {"name": "all"} if users is None else {"name": "all", "users": list(users)}
+        {"name": "all", "everyone": True}
+        if users is None
+        else {"name": "all", "users": list(users)}
     )
     place = {
         "api_url": url,

@@ -99,7 +99,9 @@ def test_a_plan_sends_no_request_for_listed_users(
 def test_a_plan_of_everyone_asks_how_many_users_exist(
     emulator: Handle, tmp_path: Path, snapshot: SnapshotAssertion
 ) -> None:
-    path = job(tmp_path, emulator, teams=[{"name": "all"}], split_by=["media_type"])
+    path = job(
+        tmp_path, emulator, teams=[{"name": "all", "everyone": True}], split_by=["media_type"]
+    )
     result = call("plan", str(path), "--set", "range.chunk=P1D", cwd=tmp_path)
     assert result.out == snapshot
 
@@ -116,7 +118,9 @@ def test_a_plan_shows_a_minimum_of_requests_if_polls_or_pages_are_unknown(
 
 def test_a_plan_warns_if_the_number_of_users_is_unknown(script: Handle, tmp_path: Path) -> None:
     script.faults([{"match": {"path": "/api/v2/users"}, "do": {"status": 403}}])
-    result = call("plan", str(job(tmp_path, script, teams=[{"name": "all"}])), cwd=tmp_path)
+    result = call(
+        "plan", str(job(tmp_path, script, teams=[{"name": "all", "everyone": True}])), cwd=tmp_path
+    )
     assert result.code == 0
     assert result.out.startswith(
         "warning: default: the directory did not say how many users exist; assuming 1,000\n"
@@ -151,7 +155,7 @@ def test_a_bad_job_file_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(
         "name: x\n"
         "range: {start: 2024-01-01, end: 2023-01-01}\n"
-        "teams: [{name: a}]\n"
+        "teams: [{name: a, everyone: true}]\n"
         "output: {path: x.jsonl}\n"
     )
     result = call(
@@ -166,7 +170,7 @@ def test_missing_credentials_are_named(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(
         "name: x\n"
         "range: {start: 2024-01-01, end: 2024-01-02}\n"
-        "teams: [{name: a}]\n"
+        "teams: [{name: a, everyone: true}]\n"
         "output: {path: x.jsonl}\n"
     )
     result = call("plan", "job.yaml", cwd=tmp_path)
@@ -279,7 +283,11 @@ def test_a_check_has_one_line_for_each_test(
 
 def test_a_check_warns_about_divisions_that_the_client_does_not_see(tmp_path: Path) -> None:
     with emulator_process(agents=2, seed=5, divisions=["Home"], requests_per_minute=0) as partial:
-        result = call("check", str(job(tmp_path, partial, teams=[{"name": "all"}])), cwd=tmp_path)
+        result = call(
+            "check",
+            str(job(tmp_path, partial, teams=[{"name": "all", "everyone": True}])),
+            cwd=tmp_path,
+        )
     assert result.code == 0
     (warning,) = (line for line in result.out.splitlines() if line.startswith("WARN"))
     assert warning == (
@@ -366,7 +374,7 @@ def test_an_emulator_prints_its_address_and_serves_until_it_is_stopped(tmp_path:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
         assert set(told) == {"url", "client_id", "client_secret"}
-        job(tmp_path, Handle(**told), teams=[{"name": "all"}])
+        job(tmp_path, Handle(**told), teams=[{"name": "all", "everyone": True}])
         assert call("run", "job.yaml", cwd=tmp_path).code == 0
         process.send_signal(signal.SIGTERM)
         assert process.communicate(timeout=30) == ("", "")

@@ -344,15 +344,16 @@ def test_check_looks_up_each_team_as_run_does(emulator: Handle, tmp_path: Path) 
     ]
     path = write_job(tmp_path, emulator, range=DAY, teams=teams)
     result = call("check", str(path), cwd=tmp_path)
-    *_, found, lost, known = result.out.splitlines()
+    *_, found, lost, listed_team, known = result.out.splitlines()
     assert (
         found
-        == f"OK    default: team 'care' (team Customer Care) has {len(listed(care))} members today"
+        == f"OK    default: team 'care' (team Customer Care) has {len(listed(care))} users today"
     )
     assert lost.startswith(
         "FAIL  default: team 'lost' (group Everybody): group 'Everybody': the OAuth client sees "
     )
     assert "did you mean 'Everyone'?" in lost
+    assert listed_team == "OK    default: team 'listed' (listed users) has 1 user today"
     assert known == "OK    default: 1 listed user found in the directory"
     assert result.code == 2 == call("run", "--strict", str(path), cwd=tmp_path).code
 

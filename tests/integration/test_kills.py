@@ -122,7 +122,7 @@ def job(folder: Path, emulator: Handle, shape: str) -> Path:
         "per_team": str(folder / "teams" / "out-{team}-{month}.jsonl"),
     }
     few = {"queue": QUEUE} if shape == "settling" else {"users": ["0" * 8, *workers(emulator)]}
-    teams = [{"name": "all"}, {"name": "few", **few}]
+    teams = [{"name": "all", "everyone": True}, {"name": "few", **few}]
     # One worker: the moments of a run come in the same order each time.
     return write_job(
         folder,

@@ -155,7 +155,7 @@ def test_other_contracts_go_on_without_a_refused_client(
 def test_a_client_without_a_token_loses_no_record(emulator: Handle, tmp_path: Path) -> None:
     """Neither in look-ups nor in chunks; it is not reported as refused."""
     # Only this contract names the client in the body of the token request.
-    sections = {"contract": "entities", "teams": [{"name": "everyone"}]}
+    sections = {"contract": "entities", "teams": [{"name": "everyone", "everyone": True}]}
     run_here(job(tmp_path / "one", emulator, CLIENTS[:1], **sections))
     emulator.faults([{"match": {"path": "/oauth/token", "body": IDS[0]}, "do": {"status": 503}}])
     before = len(emulator.log())
@@ -190,7 +190,9 @@ def test_without_any_token_all_chunks_are_missing_for_one_reason(
 
 def test_look_ups_use_a_client_that_is_accepted(emulator: Handle, tmp_path: Path) -> None:
     """The first one is unknown; the second one gets members, the number of users and names."""
-    path = job(tmp_path, emulator, [CLIENTS[2], CLIENTS[1]], teams=[{"name": "everyone"}])
+    path = job(
+        tmp_path, emulator, [CLIENTS[2], CLIENTS[1]], teams=[{"name": "everyone", "everyone": True}]
+    )
     planned = call("plan", str(path), cwd=tmp_path)
     assert planned.code == 0
     assert planned.out.startswith(f"warning: default: client {IDS[2]} was refused")
@@ -208,10 +210,13 @@ def test_a_check_reports_each_client(emulator: Handle, tmp_path: Path) -> None:
     result = call("check", str(job(tmp_path, emulator, [CLIENTS[1], CLIENTS[2]])), cwd=tmp_path)
     lines = result.out.splitlines()
     assert result.code == 3
-    assert [line for line in lines if line.startswith("FAIL")] == [lines[-2]]
+    assert [line for line in lines if line.startswith("FAIL")] == [lines[-3]]
     assert lines[0].startswith(f"OK    default, client {IDS[1]}: got a token")
-    assert lines[-2].startswith(f"FAIL  default, client {IDS[2]}: credentials and hosts")
-    assert lines[-1] == "OK    default: 6 listed users found in the directory"
+    assert lines[-3].startswith(f"FAIL  default, client {IDS[2]}: credentials and hosts")
+    assert lines[-2:] == [
+        "OK    default: team 'sales' (listed users) has 6 users today",
+        "OK    default: 6 listed users found in the directory",
+    ]
 
 
 def test_the_emulator_of_a_job_offers_several_clients(tmp_path: Path) -> None:
@@ -233,7 +238,7 @@ def test_the_emulator_of_a_job_offers_several_clients(tmp_path: Path) -> None:
                     "name": "job",
                     "connections": emulated,
                     "range": RANGE,
-                    "teams": [{"name": "all"}],
+                    "teams": [{"name": "all", "everyone": True}],
                     "output": output,
                 }
             )

@@ -73,7 +73,7 @@ def test_a_file_that_two_jobs_wrote_belongs_to_the_last_one(
     emulator: Handle, tmp_path: Path
 ) -> None:
     first = job(tmp_path, emulator, "a").rename(tmp_path / "a.yaml")
-    second = job(tmp_path, emulator, "b", teams=[{"name": "other"}])
+    second = job(tmp_path, emulator, "b", teams=[{"name": "other", "everyone": True}])
     run_here(first)
     (tmp_path / "out.jsonl").unlink()
     run_here(second)
@@ -100,8 +100,8 @@ def test_the_file_of_a_renamed_team_is_reported_once_and_another_job_may_write_i
     emulator: Handle, tmp_path: Path
 ) -> None:
     output = {"path": str(tmp_path / "all.jsonl"), "per_team": str(tmp_path / "{team}.jsonl")}
-    run_here(job(tmp_path, emulator, "a", output=output, teams=[{"name": "old"}]))
-    path = job(tmp_path, emulator, "a", output=output, teams=[{"name": "new"}])
+    run_here(job(tmp_path, emulator, "a", output=output, teams=[{"name": "old", "everyone": True}]))
+    path = job(tmp_path, emulator, "a", output=output, teams=[{"name": "new", "everyone": True}])
     first, second = (call("run", str(path), cwd=tmp_path).err for _ in range(2))
     assert (
         f"{tmp_path}/old.jsonl: an earlier run wrote it; this job does not write it any more"

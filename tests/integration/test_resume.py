@@ -499,7 +499,7 @@ def test_recent_parts_are_fetched_again_until_they_settle(emulator: Handle, tmp_
     run_here(path, now=parse_iso("2024-01-17T06:00Z"))
     seen, first = len(emulator.log()), (tmp_path / "out.jsonl").read_bytes()
     stale = call("plan", str(path), cwd=tmp_path).out.splitlines()
-    assert stale[0] == "default: 14 parts reused, 2 stale, 2 chunks to fetch"
+    assert stale[1] == "default: 14 parts reused, 2 stale, 2 chunks to fetch"
     summary = run_here(path, now=parse_iso("2024-01-20T06:00Z"))
     assert (summary.chunks_fetched, summary.parts_reused) == (2, 14)
     assert asked(emulator, seen) == [

@@ -232,7 +232,7 @@ def settling(folder: Path, emulator: Handle) -> Path:
         folder,
         emulator,
         split_by=["queue_id"],
-        teams=[{"name": "all"}, {"name": "few", "queue": QUEUE}],
+        teams=[{"name": "all", "everyone": True}, {"name": "few", "queue": QUEUE}],
     )
     state = folder / ".asyncreport" / "job"
     run_here(path, now=parse_iso("2024-01-05T06:00Z"))

@@ -252,7 +252,7 @@ def test_a_job_that_changes_to_everyone_and_back_stays_exact(
             tmp_path,
             emulator,
             range=span("2024-01-10", "2024-01-18", "PT1H", chunk="P3D"),
-            teams=[{"name": "all"}],
+            teams=[{"name": "all", "everyone": True}],
         )
     )
     expected = records(

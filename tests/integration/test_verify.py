@@ -68,7 +68,7 @@ DUBLIN = {"start": "2023-10-20", "end": "2023-11-06", "time_zone": "Europe/Dubli
     "sections",
     [
         {"range": {**DUBLIN, "granularity": "PT15M", "chunk": "P2D"}},
-        {"range": {**DUBLIN, "granularity": "P1D"}, "teams": [{"name": "all"}]},
+        {"range": {**DUBLIN, "granularity": "P1D"}, "teams": [{"name": "all", "everyone": True}]},
         {
             "range": {"start": "2024-01-01", "end": "2024-02-05", "granularity": "P1W"},
             "split_by": ["media_type", "queue_id"],
@@ -76,16 +76,16 @@ DUBLIN = {"start": "2023-10-20", "end": "2023-11-06", "time_zone": "Europe/Dubli
         {
             "range": {**DUBLIN, "granularity": "none"},
             "split_by": ["division_id"],
-            "teams": [{"name": "all"}],
+            "teams": [{"name": "all", "everyone": True}],
         },
         {
             "filter": {"media_types": ["voice"], "queues": [WORLD.queues[0].id]},
-            "teams": [{"name": "all"}, *TEAMS],
+            "teams": [{"name": "all", "everyone": True}, *TEAMS],
         },
-        {"occupancy": True, "teams": [{"name": "all"}]},
+        {"occupancy": True, "teams": [{"name": "all", "everyone": True}]},
         {"metrics": ["tAnswered", "tDialing", "nTransferred"]},
         {"contract": "query-jobs", "split_by": ["media_type"]},
-        {"contract": "entities", "teams": [{"name": "all"}]},
+        {"contract": "entities", "teams": [{"name": "all", "everyone": True}]},
     ],
 )
 def test_a_correct_export_passes_and_nothing_is_changed(

@@ -92,7 +92,7 @@ def test_the_emulator_is_queried_for_everyone_unless_users_are_given() -> None:
     everyone = job({"GENESYS_USER_ID": "of another organisation"}, **RANGE, emulator=True)
     assert everyone.connections[0].emulator is not None
     assert [(team.name, team.users, team.selector) for team in everyone.teams] == [
-        ("everyone", None, None)
+        ("everyone", (), None)
     ]
     assert job({}, **RANGE, emulator=True, users=("a",)).teams[0].users == ("a",)
 

@@ -198,9 +198,26 @@ def test_uuids_are_lower_cased_and_other_ids_are_not(folder: Path) -> None:
     assert job.teams[0].users == (UUID, "Ada")
 
 
-def test_a_team_without_selector_is_everyone(folder: Path) -> None:
-    team = load(folder, GOOD.replace("    users: [ada, bob]\n", "")).teams[0]
-    assert (team.users, team.selector) == (None, None)
+def test_a_team_of_everyone_says_so(folder: Path) -> None:
+    team = load(folder, GOOD.replace("users: [ada, bob]", "everyone: true")).teams[0]
+    assert (team.everyone, team.users, team.selector) == (True, (), None)
+    assert team.selection == "everyone"
+
+
+def test_a_forgotten_line_of_users_does_not_export_the_whole_organisation(folder: Path) -> None:
+    """YAML joins the list to the team's name; the message names the line and the five ways."""
+    text = GOOD.replace("    users: [ada, bob]\n", f"      - {UUID}\n      - ada\n")
+    with pytest.raises(ConfigError) as caught:
+        load(folder, text)
+    message = str(caught.value)
+    assert message.startswith("job.yaml:13: teams[0]: selects no users")
+    assert message.endswith("a team needs users, group, team, queue or everyone: true")
+
+
+def test_email_addresses_are_listed_users_whose_ids_nobody_knows_yet(folder: Path) -> None:
+    team = load(folder, GOOD.replace("[ada, bob]", f"[ada, Anna@example.com, {UUID}]")).teams[0]
+    assert (team.users, team.emails) == (("ada", UUID), ("Anna@example.com",))
+    assert (team.everyone, team.selection) == (False, "listed users")
 
 
 @pytest.mark.parametrize("kind", ["group", "team", "queue"])
@@ -216,11 +233,15 @@ def test_a_team_is_looked_up_by_id_or_by_exact_name(
     folder: Path, kind: str, text: str, value: str
 ) -> None:
     team = load(folder, GOOD.replace("users: [ada, bob]", f'{kind}: "{text}"')).teams[0]
-    assert (team.users, team.selector) == (None, Selector(kind=kind, value=value))  # type: ignore[arg-type]
+    assert (team.users, team.selector) == ((), Selector(kind=kind, value=value))  # type: ignore[arg-type]
+    assert team.selection == f"{kind} {value}"
 
 
 def test_two_teams_may_have_one_selector_and_a_third_may_be_everyone(folder: Path) -> None:
-    job = load(folder, overrides=["teams=[{name: a, group: x}, {name: b, group: x}, {name: c}]"])
+    job = load(
+        folder,
+        overrides=["teams=[{name: a, group: x}, {name: b, group: x}, {name: c, everyone: true}]"],
+    )
     assert [team.selector and team.selector.value for team in job.teams] == ["x", "x", None]
 
 

@@ -65,7 +65,7 @@ def test_options_are_of_every_type_that_a_job_file_has() -> None:
         options(
             occupancy=True,
             limits={"concurrency": 3},
-            teams=[{"name": "a", "team": "Sales"}, {"name": "b"}],
+            teams=[{"name": "a", "team": "Sales"}, {"name": "b", "everyone": True}],
         )
     )
     assert (job.query.occupancy, job.limits.concurrency) == (True, 3)

@@ -95,7 +95,7 @@ def _reference(
 ) -> list[dict[str, Any]]:
     found = []
     for team in teams:
-        of_team = [key for key in keys if team.users is None or key[0] in team.users]
+        of_team = [key for key in keys if team.everyone or key[0] in team.users]
         for user, hour, queue, code in sorted(
             of_team, key=lambda key: [(value is not None, value or 0) for value in key]
         ):
@@ -188,7 +188,7 @@ def test_the_output_is_that_of_a_plain_merge_of_the_same_values(
     users = tuple(sorted({user for user, *_ in keys if user is not None}))[:3]
     teams = [
         Team(name=listed, connection="c", users=users),
-        Team(name=f"all {listed}", connection="c"),
+        Team(name=f"all {listed}", connection="c", everyone=True),
     ]
     with tempfile.TemporaryDirectory() as folder:
         output = _merged(Path(folder), keys, teams, names, queues, *span, cut)

@@ -45,7 +45,12 @@ HOURS = 12
 
 
 def _team(name: str, users: Sequence[str] | None, connection: str = "default") -> Team:
-    return Team(name=name, connection=connection, users=None if users is None else tuple(users))
+    return Team(
+        name=name,
+        connection=connection,
+        everyone=users is None,
+        users=tuple(users or ()),
+    )
 
 
 def _merge(
@@ -142,7 +147,7 @@ def _expected(
     """Build the output without bytes of parts: row by row with the JSON writer."""
     lines = []
     for team in teams:
-        users = sorted(facts, key=_by_user) if team.users is None else sorted(set(team.users))
+        users = sorted(facts, key=_by_user) if team.everyone else sorted(set(team.users))
         for user, rows in _slice(facts, users, range_):
             head = {
                 "team": team.name,

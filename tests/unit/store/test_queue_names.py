@@ -75,7 +75,7 @@ def test_a_file_is_written_again_only_if_a_queue_in_it_has_a_new_name(tmp_path: 
 
     def target(**names: str) -> Target:
         source = Source.of([part], {}, names)
-        teams = (Team(name="all", connection="c"),)
+        teams = (Team(name="all", connection="c", everyone=True),)
         return Target(
             path=tmp_path / "out.jsonl",
             interval=hours(0, 4),

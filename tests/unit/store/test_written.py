@@ -22,7 +22,7 @@ from asyncreport.store.written import Outputs
 from tests.unit.store.facts import blocks, chunk, hours, written
 
 JANUARY, FEBRUARY = hours(0, 2), hours(800, 802)
-EVERYONE = (Team(name="all", connection="default"),)
+EVERYONE = (Team(name="all", connection="default", everyone=True),)
 
 
 def _parts(folder: Path, users: Sequence[str] = ("a",)) -> list[Part]:
@@ -120,7 +120,7 @@ def test_a_renamed_agent_changes_the_months_he_is_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "teams",
     [
-        (Team(name="renamed", connection="default"),),
+        (Team(name="renamed", connection="default", everyone=True),),
         (*EVERYONE, Team(name="a", connection="default", users=("a",))),
         (Team(name="all", connection="default", users=("a", "b")),),
     ],
