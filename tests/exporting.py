@@ -22,7 +22,8 @@ from asyncreport.api import query_jobs
 from asyncreport.config import load_job
 from asyncreport.core.timeline import parse_iso
 from asyncreport.export import lanes
-from asyncreport.export.run import Choices, run_job
+from asyncreport.export.run import run_job
+from asyncreport.export.run_context import Choices
 from asyncreport.export.summary import Summary
 from tests.emulator_process import Handle
 

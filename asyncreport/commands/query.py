@@ -23,7 +23,8 @@ from asyncreport.core.records import Accumulator
 from asyncreport.core.text import counted, shorten
 from asyncreport.core.timeline import Interval, iso
 from asyncreport.export.pull import Watch, unwatched
-from asyncreport.export.run import Choices, Say, clock, run_job, silent
+from asyncreport.export.run import clock, run_job
+from asyncreport.export.run_context import Choices, Say, silent
 from asyncreport.store.manifest import Manifest
 from asyncreport.terminal.progress import Screen
 from asyncreport.terminal.signals import run_until_signal

@@ -5,7 +5,8 @@ from __future__ import annotations
 from asyncreport.config import refresh_interval
 from asyncreport.core.job import Job
 from asyncreport.core.timeline import Interval
-from asyncreport.export.run import Choices, run_job
+from asyncreport.export.run import run_job
+from asyncreport.export.run_context import Choices
 from asyncreport.export.summary import Summary
 from asyncreport.terminal.progress import Screen
 from asyncreport.terminal.signals import Stopped, run_until_signal

@@ -2,74 +2,141 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
 from pathlib import Path
 from threading import Event
 
-from asyncreport.core.job import Connection, Job, Part
+from asyncreport.core.text import first_items, plural
 from asyncreport.export.names import NameLookup
-from asyncreport.export.targets import targets
+from asyncreport.export.run_context import RunContext
+from asyncreport.export.targets import all_files, targets
 from asyncreport.store.merge import Target
 from asyncreport.store.parts import PartReader
-from asyncreport.store.state import State
 from asyncreport.store.written import Outputs, WrittenFile
 
-#: give the current parts of a connection
-PartsOf = Callable[[Connection], Sequence[Part]]
+#: output files that a warning lists
+_MAX_FILES = 5
 
 
-@dataclass(frozen=True, slots=True)
 class OutputUpdate:
-    """What one update of the output files needs."""
+    """One update of the output files.
 
-    job: Job
-    state: State
-    parts_of: PartsOf
-    names: NameLookup
-    outputs: Outputs
-    #: the run has gaps
-    gaps: bool
+    `partial`: records are missing. `gaps`: a chunk could not be fetched.
+    """
 
-    async def run(self, *, refresh_names: bool) -> dict[Path, WrittenFile]:
+    def __init__(self, context: RunContext, *, partial: bool, gaps: bool) -> None:
+        self._context = context
+        self._partial = partial
+        self._gaps = gaps
+        self._outputs = Outputs(context.state.folder, partial=partial)
+        self._names = NameLookup(
+            context.state.folder,
+            context.connections,
+            context.say,
+            now=context.now,
+        )
+
+    @property
+    def files_changed(self) -> int:
+        """Count the files whose content changed."""
+        return len(self._outputs.changed)
+
+    async def run(self) -> dict[Path, WrittenFile]:
         """Write the files that changed; list all files that are up to date.
 
         Raise StoreError, and DamagedPartError for a part that is not what was saved.
         """
-        unchanged = self._unchanged()
-        if unchanged is not None and not refresh_names and not self.names.is_due(self.job):
-            return unchanged
-        with PartReader(self.state.folder) as reader:
-            complete = await self._update_names(reader, refresh=refresh_names)
+        files = self._unchanged()
+        if files is None or self._names_are_due:
+            files = await self._write()
+        if not self._partial:
+            self._forget_other_files(files)
+        self._warn_of_files_without_data(files)
+        return files
 
-            def write(stopped: Event) -> dict[Path, WrittenFile]:
-                return self.outputs.write(self._targets(), reader, stopped, names_complete=complete)
-
-            # In the writing thread: the event loop must still handle a signal while gigabytes are
-            # hashed and copied, and nothing else may write to the state folder meanwhile.
-            return await self.state.run_in_writer(write)
+    @property
+    def _names_are_due(self) -> bool:
+        """Tell whether a name is to be looked up again."""
+        if self._context.choices.refresh_names:
+            return True
+        return self._names.is_due(self._context.job)
 
     def _unchanged(self) -> dict[Path, WrittenFile] | None:
         """List all files if no file needs an update; None if one does."""
         files = {}
         for target in self._targets():
-            file = self.outputs.unchanged(target)
+            file = self._outputs.unchanged(target)
             if file is None:
                 return None
             files[target.path] = file
         return files
 
-    async def _update_names(self, reader: PartReader, *, refresh: bool) -> bool:
+    async def _write(self) -> dict[Path, WrittenFile]:
+        """Look up names, then merge."""
+        state = self._context.state
+        with PartReader(state.folder) as reader:
+            complete = await self._update_names(reader)
+
+            def write(stopped: Event) -> dict[Path, WrittenFile]:
+                targets = self._targets()
+                return self._outputs.write(targets, reader, stopped, names_complete=complete)
+
+            # In the writing thread: the event loop must still handle a signal while gigabytes are
+            # hashed and copied, and nothing else may write to the state folder meanwhile.
+            return await state.run_in_writer(write)
+
+    async def _update_names(self, reader: PartReader) -> bool:
+        """Look up the names of each connection; False if some could not be looked up."""
         complete = True
-        for connection in self.job.connections:
-            parts = self.parts_of(connection)
-            found = await self.names.update(self.job, connection, parts, reader, refresh=refresh)
+        for connection in self._context.job.connections:
+            found = await self._names.update(
+                self._context.job,
+                connection,
+                self._context.parts(connection),
+                reader,
+                refresh=self._context.choices.refresh_names,
+            )
             complete = complete and found
         return complete
 
     def _targets(self) -> list[Target]:
-        found = targets(self.job, self.parts_of, self.names.users, self.names.queues)
-        if not self.gaps:
+        """List the files to write, with what belongs in each."""
+        found = targets(
+            self._context.job,
+            self._context.parts,
+            self._names.users,
+            self._names.queues,
+        )
+        if not self._gaps:
             return found
         # An empty file would look like a range without work, and could replace a good file.
         return [target for target in found if target.has_data]
+
+    def _forget_other_files(self, files: Container[Path]) -> None:
+        """Forget the files that the job does not write any more, and say so."""
+        others = [str(path) for path in self._outputs.forget_others(files)]
+        if others:
+            self._context.say(_not_written_any_more(others))
+
+    def _warn_of_files_without_data(self, files: Container[Path]) -> None:
+        """Warn about files of the job that are not among those up to date."""
+        paths = [file.path for file in all_files(self._context.job)]
+        left = [str(path) for path in paths if path not in files]
+        if left:
+            self._context.warn(_without_data(left))
+
+
+def _not_written_any_more(paths: Sequence[str]) -> str:
+    """Say that files are left as they are."""
+    it = plural(len(paths), "it", "them")
+    return (
+        f"{first_items(paths, 'file', limit=1)}: an earlier run wrote {it}; "
+        f"this job does not write {it} any more and leaves {it} unchanged"
+    )
+
+
+def _without_data(paths: Sequence[str]) -> str:
+    """Say that files were not written because all their chunks failed."""
+    it = plural(len(paths), "it", "them")
+    files = first_items(paths, "file", limit=_MAX_FILES)
+    return f"not written because no data was fetched for {it}: {files}"

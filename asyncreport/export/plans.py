@@ -33,7 +33,7 @@ async def make_plans(
         parts = parts_of(job.query.fingerprint(connection.identity))
         demand = demand_of(job, connection, job.chunk)
         found = plan(demand, parts, freshness)
-        if demand.users is None and found.chunks:
+        if _needs_population(found):
             population = await _population(connection, connections, say)
             demand = dataclasses.replace(demand, population=population)
             found = plan(demand, parts, freshness)
@@ -64,16 +64,25 @@ def wanted_users(job: Job, connection: str) -> tuple[str, ...] | None:
     return tuple(sorted(wanted))
 
 
+def _needs_population(found: Plan) -> bool:
+    """Tell whether the length of a chunk depends on the number of all users."""
+    return found.demand.users is None and bool(found.chunks)
+
+
 async def _population(
-    connection: Connection, connections: Connections, say: Callable[[str], None]
+    connection: Connection,
+    connections: Connections,
+    say: Callable[[str], None],
 ) -> int:
+    """Ask how many users exist; if nobody says it, warn and assume a number."""
     number = await count_users(connection.name, connections)
-    if number is None:
-        say(
-            f"warning: {connection.name}: the directory did not say how many users exist; "
-            f"assuming {_ASSUMED_USERS:,}"
-        )
-    return number or _ASSUMED_USERS
+    if number is not None:
+        return number
+    say(
+        f"warning: {connection.name}: the directory did not say how many users exist; "
+        f"assuming {_ASSUMED_USERS:,}"
+    )
+    return _ASSUMED_USERS
 
 
 async def count_users(connection: str, connections: Connections) -> int | None:

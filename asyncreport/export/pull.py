@@ -10,13 +10,12 @@ from functools import partial
 
 from asyncreport.api import directory
 from asyncreport.api.aggregates import ConnectionState
-from asyncreport.core.job import Chunk, Job, Part
+from asyncreport.core.job import Chunk, Part
 from asyncreport.core.plan import Plan
 from asyncreport.core.records import Block
 from asyncreport.engine.fetch import drive, fetch
-from asyncreport.engine.scheduler import Gap, Progress, Work, run
-from asyncreport.export.lanes import Connections
-from asyncreport.store.state import State
+from asyncreport.engine.scheduler import Fetch, Gap, Progress, Work, run
+from asyncreport.export.run_context import RunContext
 
 #: requests sent so far, and the seconds that all workers have waited at the throttle
 RequestStats = Callable[[], tuple[int, float]]
@@ -33,11 +32,7 @@ def unwatched(_: Progress, __: RequestStats) -> AbstractAsyncContextManager[None
 class Pull:
     """What the pulls of one run need, and what they have done so far."""
 
-    job: Job
-    state: State
-    connections: Connections
-    #: the instant at which the run began
-    now: int
+    context: RunContext
     watch: Watch
     progress: Progress = field(default_factory=Progress)
     #: of each connection that something was pulled from
@@ -63,43 +58,71 @@ class Pull:
         if not works:
             return
         # Parts prove that the server accepts this query: a refusal is then only a gap.
-        has_parts = any(plan.reused or plan.stale for plan in plans.values())
-        self.progress.proven = has_parts or self.progress.finished > 0
+        self.progress.proven = _has_parts(plans) or self.progress.finished > 0
         async with self.watch(self.progress, self._request_stats):
             await run(works, self._save, self.progress)
 
     async def _work(self, name: str, plan: Plan) -> Work:
-        """Open the lanes of a connection, and make a fetch function for each."""
-        limits = self.job.limits
-        state = await self._new_state(name, plan)
-        lanes = await self.connections.lanes(name)
+        """Make the work of a connection for the scheduler."""
+        limits = self.context.job.limits
         # More workers than requests in a minute would wait at the throttle for longer than
         # `give_up_after`.
-        per_minute = self.job.connection(name).requests_per_minute
+        per_minute = self.context.job.connection(name).requests_per_minute
         return Work(
             plan.chunks,
-            [partial(fetch, query=self.job.query, ask=lane.ask, state=state) for lane in lanes],
+            await self._fetchers(name, plan),
             min(limits.concurrency, per_minute),
-            partial(self.connections.lost, name),
+            partial(self.context.connections.lost, name),
             limits.give_up_after,
         )
 
+    async def _fetchers(self, name: str, plan: Plan) -> list[Fetch]:
+        """Open the lanes of a connection, and make a fetch function for each."""
+        query = self.context.job.query
+        state = await self._new_state(name, plan)
+        lanes = await self.context.connections.lanes(name)
+        return [partial(fetch, query=query, ask=lane.ask, state=state) for lane in lanes]
+
     async def _new_state(self, name: str, plan: Plan) -> ConnectionState:
+        """Make what the requests of a connection share."""
+        connections = self.context.connections
         state = ConnectionState(
-            query_job_timeout=self.job.limits.give_up_after,
-            say=partial(self.connections.warn, name),
+            query_job_timeout=self.context.job.limits.give_up_after,
+            say=partial(connections.warn, name),
         )
         self.connection_states.append(state)
-        if self.job.query.occupancy and any(chunk.users is None for chunk in plan.chunks):
-            # The query for routing statuses cannot ask for everyone without their ids.
-            ask = partial(self.connections.ask, name)
+        if self._needs_all_users(plan):
+            ask = partial(connections.ask, name)
             state.all_users = await drive(directory.all_user_ids(), ask)
         return state
 
+    def _needs_all_users(self, plan: Plan) -> bool:
+        """Tell whether a chunk is of everyone and asks for routing statuses.
+
+        That query cannot ask for everyone without their ids.
+        """
+        if not self.context.job.query.occupancy:
+            return False
+        return any(chunk.users is None for chunk in plan.chunks)
+
     async def _save(self, chunk: Chunk, blocks: list[Block]) -> Part:
-        fingerprint = self.job.query.fingerprint(self.job.connection(chunk.connection).identity)
-        return await self.state.save(chunk, blocks, fingerprint=fingerprint, fetched_at=self.now)
+        """Save a fetched chunk; raise StoreError."""
+        job = self.context.job
+        connection = job.connection(chunk.connection)
+        return await self.context.state.save(
+            chunk,
+            blocks,
+            fingerprint=job.query.fingerprint(connection.identity),
+            fetched_at=self.context.now,
+        )
 
     def _request_stats(self) -> tuple[int, float]:
-        counts = self.connections.counts
-        return counts.requests, counts.waited(asyncio.get_running_loop().time())
+        """Count requests, and the seconds that workers waited, until now."""
+        counts = self.context.connections.counts
+        now = asyncio.get_running_loop().time()
+        return counts.requests, counts.waited(now)
+
+
+def _has_parts(plans: Mapping[str, Plan]) -> bool:
+    """Tell whether a part of the same query exists."""
+    return any(plan.reused or plan.stale for plan in plans.values())

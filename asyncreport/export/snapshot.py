@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from asyncreport.core.freshness import Freshness
 from asyncreport.core.job import Chunk, ChunkLength, Job, Part, Team
 from asyncreport.core.plan import Plan, plan
+from asyncreport.export.missing import MissingChunk
 from asyncreport.export.plans import demand_of
-from asyncreport.export.summary import MissingChunk
 from asyncreport.export.targets import targets
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.atomic import read_json
@@ -33,6 +33,10 @@ class LastSummary(Struct, frozen=True):
     outputs: list[str] = []
 
 
+#: parts by the connection's name
+_Parts = dict[str, list[Part]]
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A job's state folder at the moment when it was read."""
@@ -47,9 +51,9 @@ class Snapshot:
     #: by the connection's name
     plans: dict[str, Plan]
     #: parts whose files exist, in any range; by the connection's name
-    parts: dict[str, list[Part]]
+    parts: _Parts
     #: parts whose files are gone or were cut; by the connection's name
-    lost_parts: dict[str, list[Part]]
+    lost_parts: _Parts
 
     @classmethod
     def read(cls, job: Job, *, now: int) -> Self:
@@ -59,17 +63,16 @@ class Snapshot:
         """
         freshness = Freshness(settle=job.output.settle, now=now)
         job, unknown_teams = _with_last_members(job)
-        manifest = Manifest.read(job.state_folder)
-        last_summary = read_json(job.state_folder / "summary.json", LastSummary)
-        plans, parts, lost_parts = {}, {}, {}
-        for connection in job.connections:
-            name = connection.name
-            fingerprint = job.query.fingerprint(connection.identity)
-            parts[name] = manifest.current_parts(fingerprint)
-            lost_parts[name] = _without(manifest.committed(fingerprint), parts[name])
-            # Chunks of a whole month: these plans are shown to people, not fetched.
-            plans[name] = plan(demand_of(job, connection, ChunkLength()), parts[name], freshness)
-        return cls(freshness, job, unknown_teams, last_summary, plans, parts, lost_parts)
+        parts, lost_parts = _read_parts(job)
+        return cls(
+            freshness=freshness,
+            job=job,
+            unknown_teams=tuple(unknown_teams),
+            last_summary=read_json(job.state_folder / "summary.json", LastSummary),
+            plans=_plans(job, parts, freshness),
+            parts=parts,
+            lost_parts=lost_parts,
+        )
 
     def teams_not_looked_up(self) -> list[UnknownTeam]:
         """List the teams with known members that the last run could not look up again."""
@@ -93,28 +96,64 @@ class Snapshot:
 
     def targets(self) -> list[Target]:
         """List the output files with what belongs in each."""
-        users = Names(self.job.state_folder / "names.json")
-        queues = Names(self.job.state_folder / "queues.json")
-        return targets(self.job, lambda connection: self.parts[connection.name], users, queues)
+        folder = self.job.state_folder
+        return targets(
+            self.job,
+            lambda connection: self.parts[connection.name],
+            Names(folder / "names.json"),
+            Names(folder / "queues.json"),
+        )
+
+
+def _read_parts(job: Job) -> tuple[_Parts, _Parts]:
+    """Read the parts whose files exist, and those whose files are gone or were cut."""
+    manifest = Manifest.read(job.state_folder)
+    parts = {}
+    lost_parts = {}
+    for connection in job.connections:
+        name = connection.name
+        fingerprint = job.query.fingerprint(connection.identity)
+        parts[name] = manifest.current_parts(fingerprint)
+        lost_parts[name] = _without(manifest.committed(fingerprint), parts[name])
+    return parts, lost_parts
+
+
+def _plans(job: Job, parts: _Parts, freshness: Freshness) -> dict[str, Plan]:
+    """Plan each connection in chunks of a whole month: they are shown to people, not fetched."""
+    month = ChunkLength()
+    plans = {}
+    for connection in job.connections:
+        name = connection.name
+        demand = demand_of(job, connection, month)
+        plans[name] = plan(demand, parts[name], freshness)
+    return plans
 
 
 def _without(parts: Sequence[Part], others: Sequence[Part]) -> list[Part]:
+    """Keep the parts that are not among others."""
     numbers = {part.number for part in others}
     return [part for part in parts if part.number not in numbers]
 
 
-def _with_last_members(job: Job) -> tuple[Job, tuple[str, ...]]:
+def _with_last_members(job: Job) -> tuple[Job, list[str]]:
     """Fill in the members that were last looked up; list the teams that never were."""
     members = Members(job.state_folder)
     teams: list[Team] = []
     unknown: list[str] = []
     for team in job.teams:
-        if team.selector is None:
-            teams.append(team)
-            continue
-        users = members.of(team)
-        if users is None:
+        found = _with_members(team, members)
+        if found is None:
             unknown.append(team.name)
         else:
-            teams.append(msgspec.structs.replace(team, users=users))
-    return msgspec.structs.replace(job, teams=tuple(teams)), tuple(unknown)
+            teams.append(found)
+    return replace(job, teams=tuple(teams)), unknown
+
+
+def _with_members(team: Team, members: Members) -> Team | None:
+    """Fill in the members that were last looked up; None: they never were."""
+    if team.selector is None:
+        return team
+    users = members.of(team)
+    if users is None:
+        return None
+    return replace(team, users=users)

@@ -2,63 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
 
-from asyncreport.core.text import MAX_SHOWN, counted, describe_users, first_lines, plural
-from asyncreport.engine.scheduler import Gap
+from asyncreport.core.text import MAX_SHOWN, counted, first_lines, plural
+from asyncreport.export.missing import MissingChunk, list_missing
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.restatements import Restatements
 
 #: output files that the summary lists for people
 _MAX_FILES = 5
 
-
-class MissingChunk(Struct, frozen=True, kw_only=True):
-    """A chunk that could not be fetched."""
-
-    connection: str
-    #: `start/end`, UTC
-    interval: str
-    #: ids; None: everyone
-    users: tuple[str, ...] | None
-    error: str
-    #: the vendor's support asks for it; None if no response came, or a response without an id
-    correlation_id: str | None = None
-    #: it should have been fetched again, and the part of an earlier run still exists
-    stale: bool = msgspec.field(default=False, name="stands")
-
-    @classmethod
-    def of(cls, gap: Gap, *, stale: bool = False) -> MissingChunk:
-        """Describe a gap."""
-        return cls(
-            connection=gap.chunk.connection,
-            interval=str(gap.chunk.interval),
-            users=gap.chunk.users,
-            error=str(gap.error),
-            correlation_id=gap.error.correlation_id,
-            stale=stale,
-        )
-
-    @classmethod
-    def of_all(
-        cls, gaps: Iterable[Gap], *, stale: AbstractSet[int] = frozenset()
-    ) -> list[MissingChunk]:
-        """Describe gaps in order of time; `stale` has the numbers of stale parts."""
-        # The scheduler lists gaps in the order in which they failed, which is different each time.
-        in_order = sorted(gaps, key=_by_time)
-        return [cls.of(gap, stale=not stale.isdisjoint(gap.chunk.replaces)) for gap in in_order]
-
-    @property
-    def title(self) -> str:
-        """Say what is missing, without the error."""
-        fact = "missing"
-        if self.stale:
-            fact = "not fetched again"
-        return f"{fact}: {self.connection} {self.interval}, {_describe_users(self.users)}"
+_NO_RECORDS = (
+    "no records found: check the ids, the range and the filter; "
+    "`asyncreport check` shows what the client can see"
+)
 
 
 class MemberChange(Struct, frozen=True, kw_only=True):
@@ -71,7 +31,12 @@ class MemberChange(Struct, frozen=True, kw_only=True):
     left: list[str]
 
     def __str__(self) -> str:
+        """Count who joined and who left."""
         return f"{len(self.joined):,} joined, {len(self.left):,} left since the last run"
+
+    def __bool__(self) -> bool:
+        """Tell whether anyone joined or left."""
+        return bool(self.joined or self.left)
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -118,29 +83,39 @@ class Summary(Struct, frozen=True, kw_only=True):
     def lines(self) -> Iterator[str]:
         """Describe the run for people, line by line."""
         yield f"{self.job}: {self._work()}"
-        if self.chunks_split:
-            yield f"  {self._split_chunks()}"
-        if self.outputs:
-            yield from self._records()
-        yield f"  {self._requests()}"
-        if self.changed.values:
-            yield f"  {self.changed}"
-        if self._is_empty:
-            yield f"  {_NO_RECORDS}"
+        for fact in self._facts():
+            yield f"  {fact}"
         yield from self._files()
         yield from self._gaps()
         yield from self._next_steps()
 
     def _work(self) -> str:
+        """Say how much was fetched and how much reused."""
         reused = counted(self.parts_reused, "part")
+        return f"{self._fetched()}, {reused} reused"
+
+    def _fetched(self) -> str:
+        """Count the chunks that were fetched, or say that there was nothing to do."""
         if self.chunks_fetched or self.missing:
-            fetched = counted(self.chunks_fetched, "chunk")
-            return f"{fetched} fetched, {reused} reused"
+            return f"{counted(self.chunks_fetched, 'chunk')} fetched"
         if self.complete and not self.outputs_written:
-            return f"nothing to do, {reused} reused"
-        return f"nothing to fetch, {reused} reused"
+            return "nothing to do"
+        return "nothing to fetch"
+
+    def _facts(self) -> Iterator[str]:
+        """Describe the work and its results."""
+        if self.chunks_split:
+            yield self._split_chunks()
+        if self.outputs:
+            yield from self._records()
+        yield ", ".join(self._requests())
+        if self.changed.values:
+            yield str(self.changed)
+        if self._is_empty:
+            yield _NO_RECORDS
 
     def _split_chunks(self) -> str:
+        """Say that chunks were split, and how to avoid it."""
         chunks = _subject(self.chunks_split, "chunk", "was", "were")
         return (
             f"{chunks} split because responses were too large or too late; "
@@ -148,27 +123,32 @@ class Summary(Struct, frozen=True, kw_only=True):
         )
 
     def _records(self) -> Iterator[str]:
+        """Count the records of each team, and who joined or left it."""
         for team, count in self.records.items():
-            line = f"  {team}: {counted(count, 'record')}"
+            line = f"{team}: {counted(count, 'record')}"
             change = self.members.get(team)
-            if change is not None and (change.joined or change.left):
+            if change:
                 line += f" ({change})"
             yield line
 
-    def _requests(self) -> str:
-        facts = [counted(self.requests, "request")]
+    def _requests(self) -> Iterator[str]:
+        """Count the requests and the seconds."""
+        yield counted(self.requests, "request")
         if self.retries:
-            facts.append(counted(self.retries, "retry", "retries"))
-        facts.append(f"{self.throttled:,} rate limited (429)")
-        facts.append(f"{self.waiting_sec:,.1f} s waiting for the rate limit")
-        facts.append(f"{self.elapsed_sec:,.1f} s in total")
-        return ", ".join(facts)
+            yield counted(self.retries, "retry", "retries")
+        yield f"{self.throttled:,} rate limited (429)"
+        yield f"{self.waiting_sec:,.1f} s waiting for the rate limit"
+        yield f"{self.elapsed_sec:,.1f} s in total"
 
     @property
     def _is_empty(self) -> bool:
-        return bool(self.outputs) and self.complete and not any(self.records.values())
+        """Tell whether output files were written and no record is in them."""
+        if not self.outputs or not self.complete:
+            return False
+        return not any(self.records.values())
 
     def _files(self) -> Iterator[str]:
+        """List the first output files."""
         mark = ""
         if self.partial:
             mark = " (partial)"
@@ -176,13 +156,15 @@ class Summary(Struct, frozen=True, kw_only=True):
         yield from _list_files(self.still_partial, " (partial, written by an earlier run)")
 
     def _gaps(self) -> Iterator[str]:
+        """List the teams and the first chunks that are missing."""
         for team in self.unknown:
             yield f"missing: {team}"
-        yield from first_lines(_list_gaps(self.missing), "chunk")
+        yield from first_lines(list_missing(self.missing), "chunk")
         if len(self.missing) > MAX_SHOWN:
             yield "summary.json in the state folder lists every chunk that failed"
 
     def _next_steps(self) -> Iterator[str]:
+        """Say what the gaps mean for the output, and what to do."""
         if self.unknown:
             teams = _subject(len(self.unknown), "team", "is", "are")
             yield (
@@ -195,54 +177,29 @@ class Summary(Struct, frozen=True, kw_only=True):
         yield from facts
 
     def _failed_chunks(self) -> Iterator[str]:
+        """Say what failed chunks mean for the output."""
         stale = sum(chunk.stale for chunk in self.missing)
         missing = len(self.missing) - stale
         if missing:
             chunks = _subject(missing, "chunk", "is", "are")
-            yield f"{chunks} missing; the output files {self._effect('contain the rest')}"
+            yield f"{chunks} missing; {self._effect('contain the rest')}"
         if stale:
             chunks = _subject(stale, "chunk", "was", "were")
-            effect = self._effect("contain the previous values")
-            yield f"{chunks} not fetched again; the output files {effect}"
+            yield f"{chunks} not fetched again; {self._effect('contain the previous values')}"
 
     def _effect(self, effect: str) -> str:
-        if self.outputs:
-            return effect
-        return "were not changed"
-
-
-_NO_RECORDS = (
-    "no records found: check the ids, the range and the filter; "
-    "`asyncreport check` shows what the client can see"
-)
-
-
-def _by_time(gap: Gap) -> tuple[object, ...]:
-    return (gap.chunk.interval, gap.chunk.connection, gap.chunk.users or ())
+        """Say what happened to the output files; `effect` is for files that were written."""
+        if not self.outputs:
+            effect = "were not changed"
+        return f"the output files {effect}"
 
 
 def _subject(number: int, noun: str, one: str, many: str) -> str:
+    """Write a counted noun with its verb: `one` for a single thing, `many` for others."""
     return f"{counted(number, noun)} {plural(number, one, many)}"
 
 
-def _describe_users(users: Sequence[str] | None) -> str:
-    if users is None or len(users) < 2:
-        return describe_users(users)
-    return f"{describe_users(users)} ({users[0]} to {users[-1]})"
-
-
-def _list_gaps(chunks: Iterable[MissingChunk]) -> list[str]:
-    lines = []
-    previous = ""
-    for chunk in chunks:
-        error = chunk.error
-        if error == previous:
-            error = "the same error"
-        lines.append(f"{chunk.title}: {error}")
-        previous = chunk.error
-    return lines
-
-
 def _list_files(paths: Sequence[str], mark: str) -> list[str]:
+    """List the first files, each with a mark at its end."""
     lines = [f"{path}{mark}" for path in paths]
     return [f"  {line}" for line in first_lines(lines, "file", limit=_MAX_FILES)]

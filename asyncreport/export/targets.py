@@ -29,44 +29,63 @@ def main_files(job: Job) -> list[OutputFile]:
 
 def all_files(job: Job) -> list[OutputFile]:
     """List every file: first those of all teams together, then those of each team."""
-    files = main_files(job)
-    per_team = job.output.per_team
-    if per_team is not None:
-        for team in job.teams:
-            files += _files(job, per_team.replace("{team}", team.name), (team,))
-    return files
+    return main_files(job) + _team_files(job)
 
 
 def targets(
-    job: Job, parts_of: Callable[[Connection], Sequence[Part]], users: Names, queues: Names
+    job: Job,
+    parts_of: Callable[[Connection], Sequence[Part]],
+    users: Names,
+    queues: Names,
 ) -> list[Target]:
     """List the output files with what belongs in each; `parts_of` gives the current parts."""
     sources = {}
     for connection in job.connections:
-        queue_names = None
-        if "queueId" in job.query.split_by:
-            queue_names = queues.of(connection.identity)
         sources[connection.name] = Source.of(
-            parts_of(connection), users.of(connection.identity), queue_names
+            parts_of(connection),
+            users.of(connection.identity),
+            _queue_names(job, connection, queues),
         )
-    return [
-        Target(
-            path=file.path,
-            interval=job.interval,
-            months=file.months,
-            teams=file.teams,
-            sources=sources,
-        )
-        for file in all_files(job)
-    ]
+    return [_target(job, file, sources) for file in all_files(job)]
+
+
+def _target(job: Job, file: OutputFile, sources: dict[str, Source]) -> Target:
+    """Say what belongs in a file; `sources` is by the connection's name."""
+    return Target(
+        path=file.path,
+        interval=job.interval,
+        months=file.months,
+        teams=file.teams,
+        sources=sources,
+    )
+
+
+def _queue_names(job: Job, connection: Connection, queues: Names) -> dict[str, str | None] | None:
+    """Give the names of queues; None: the records have no queues."""
+    if "queueId" not in job.query.split_by:
+        return None
+    return queues.of(connection.identity)
+
+
+def _team_files(job: Job) -> list[OutputFile]:
+    """List the files of each team."""
+    template = job.output.per_team
+    if template is None:
+        return []
+    files = []
+    for team in job.teams:
+        files += _files(job, template.replace("{team}", team.name), (team,))
+    return files
 
 
 def _files(job: Job, template: str, teams: tuple[Team, ...]) -> list[OutputFile]:
-    months = tuple(slot.month for slot in job.query.grid.slots(job.interval))
+    """List the files of a template: one for each month, or one for the whole range."""
+    months = [slot.month for slot in job.query.grid.slots(job.interval)]
     if "{month}" not in template:
-        return [OutputFile(Path(template).absolute(), months, teams)]
-    files = []
-    for month in months:
-        path = Path(template.replace("{month}", month)).absolute()
-        files.append(OutputFile(path, (month,), teams))
-    return files
+        return [_file(template, months, teams)]
+    return [_file(template.replace("{month}", month), [month], teams) for month in months]
+
+
+def _file(path: str, months: Sequence[str], teams: tuple[Team, ...]) -> OutputFile:
+    """Describe a file by its absolute path."""
+    return OutputFile(Path(path).absolute(), tuple(months), teams)

@@ -11,7 +11,8 @@ from asyncreport.core.errors import RejectedError, RetriesExhausted
 from asyncreport.core.job import Chunk
 from asyncreport.core.timeline import HOUR, Interval
 from asyncreport.engine.scheduler import Gap
-from asyncreport.export.summary import MemberChange, MissingChunk, Summary
+from asyncreport.export.missing import MissingChunk
+from asyncreport.export.summary import MemberChange, Summary
 from asyncreport.export.teams import UnknownTeam
 
 UNKNOWN = UnknownTeam(team="lost", selector="group Lost", error="no such group")

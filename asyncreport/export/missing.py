@@ -1,0 +1,91 @@
+"""The chunks that a run could not fetch, for people and for `summary.json`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+
+import msgspec
+from msgspec import Struct
+
+from asyncreport.core.job import Chunk
+from asyncreport.core.text import describe_users
+from asyncreport.engine.scheduler import Gap
+
+
+class MissingChunk(Struct, frozen=True, kw_only=True):
+    """A chunk that could not be fetched."""
+
+    connection: str
+    #: `start/end`, UTC
+    interval: str
+    #: ids; None: everyone
+    users: tuple[str, ...] | None
+    error: str
+    #: the vendor's support asks for it; None if no response came, or a response without an id
+    correlation_id: str | None = None
+    #: it should have been fetched again, and the part of an earlier run still exists
+    stale: bool = msgspec.field(default=False, name="stands")
+
+    @classmethod
+    def of(cls, gap: Gap, *, stale: bool = False) -> MissingChunk:
+        """Describe a gap."""
+        return cls(
+            connection=gap.chunk.connection,
+            interval=str(gap.chunk.interval),
+            users=gap.chunk.users,
+            error=str(gap.error),
+            correlation_id=gap.error.correlation_id,
+            stale=stale,
+        )
+
+    @classmethod
+    def of_all(
+        cls,
+        gaps: Iterable[Gap],
+        *,
+        stale: AbstractSet[int] = frozenset(),
+    ) -> list[MissingChunk]:
+        """Describe gaps in order of time; `stale` has the numbers of stale parts."""
+        # The scheduler lists gaps in the order in which they failed, which is different each time.
+        in_order = sorted(gaps, key=_by_time)
+        return [cls.of(gap, stale=_replaces_any(gap.chunk, stale)) for gap in in_order]
+
+    @property
+    def title(self) -> str:
+        """Say what is missing, without the error."""
+        fact = "missing"
+        if self.stale:
+            fact = "not fetched again"
+        return f"{fact}: {self.connection} {self.interval}, {_describe_users(self.users)}"
+
+
+def list_missing(chunks: Iterable[MissingChunk]) -> list[str]:
+    """Describe each chunk; an error that is the same as in the line before is not repeated."""
+    lines = []
+    previous = ""
+    for chunk in chunks:
+        error = chunk.error
+        if error == previous:
+            error = "the same error"
+        lines.append(f"{chunk.title}: {error}")
+        previous = chunk.error
+    return lines
+
+
+def _by_time(gap: Gap) -> tuple[object, ...]:
+    """Give the sort key of a gap."""
+    return (gap.chunk.interval, gap.chunk.connection, gap.chunk.users or ())
+
+
+def _replaces_any(chunk: Chunk, stale: AbstractSet[int]) -> bool:
+    """Tell whether a chunk was to replace a stale part."""
+    return not stale.isdisjoint(chunk.replaces)
+
+
+def _describe_users(users: Sequence[str] | None) -> str:
+    """Count users, and give the first and the last id of several."""
+    text = describe_users(users)
+    if users is None or len(users) < 2:
+        return text
+    return f"{text} ({users[0]} to {users[-1]})"

@@ -1,0 +1,72 @@
+"""What the steps of one run share. Owns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from asyncreport.core.freshness import Freshness
+from asyncreport.core.job import Connection, Job, Part
+from asyncreport.core.timeline import Interval
+from asyncreport.export.lanes import Connections
+from asyncreport.store.state import State
+
+#: print one line for the person who runs the job
+Say = Callable[[str], None]
+
+
+def silent(_: str) -> None:
+    """Print nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What the person who runs a job decides."""
+
+    #: write the output files even if something is missing
+    allow_partial: bool = False
+    #: look up every name again
+    refresh_names: bool = False
+    #: send no query if a team cannot be looked up
+    strict: bool = False
+    #: fetch the parts again that overlap it
+    refresh: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """What the steps of one run share."""
+
+    #: with the members of its teams, and without the teams that could not be looked up
+    job: Job
+    state: State
+    connections: Connections
+    #: start of the run, an instant
+    now: int
+    say: Say
+    choices: Choices
+
+    @property
+    def freshness(self) -> Freshness:
+        """Give the rule for which parts to fetch again."""
+        return Freshness(
+            settle=self.job.output.settle,
+            refresh=self.choices.refresh,
+            now=self.now,
+        )
+
+    def warn(self, message: str) -> None:
+        """Print a warning."""
+        self.say(f"warning: {message}")
+
+    def parts(self, connection: Connection) -> list[Part]:
+        """List the current parts of a connection; raise StoreError."""
+        fingerprint = self.job.query.fingerprint(connection.identity)
+        return self.state.current_parts(fingerprint)
+
+    def all_parts(self) -> list[Part]:
+        """List the current parts of all connections; raise StoreError."""
+        parts = []
+        for connection in self.job.connections:
+            parts += self.parts(connection)
+        return parts

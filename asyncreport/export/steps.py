@@ -1,0 +1,174 @@
+"""The steps of a run: plan, pull, clean up, merge; again if the merge finds damaged parts.
+
+Owns what the steps have done so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from asyncreport.core.errors import DamagedPartError
+from asyncreport.core.job import Part
+from asyncreport.core.plan import Plan
+from asyncreport.core.text import counted, plural
+from asyncreport.core.timeline import iso
+from asyncreport.export.damage import delete_damaged
+from asyncreport.export.missing import MissingChunk
+from asyncreport.export.names import unknown_users, unknown_users_message
+from asyncreport.export.outputs import OutputUpdate
+from asyncreport.export.plans import make_plans
+from asyncreport.export.pull import Pull, Watch
+from asyncreport.export.run_context import RunContext
+from asyncreport.export.teams import UnknownTeam
+from asyncreport.store.restatements import Restatements
+from asyncreport.store.written import WrittenFile
+
+#: output files that are up to date, by path
+Files = dict[Path, WrittenFile]
+
+
+@dataclass(slots=True)
+class Steps:
+    """What the steps of one run share, and what they have done so far."""
+
+    context: RunContext
+    watch: Watch
+    #: teams that are not in the job because they could not be looked up
+    unknown_teams: list[UnknownTeam]
+    pull: Pull = field(init=False)
+    #: parts of earlier runs that are used as they are
+    parts_reused: int = 0
+    #: numbers of the parts that this run should replace
+    stale: frozenset[int] = frozenset()
+    #: output files whose content changed
+    files_changed: int = 0
+    restatements: Restatements = field(default_factory=Restatements)
+
+    def __post_init__(self) -> None:
+        """Prepare the pull: it counts over all rounds."""
+        self.pull = Pull(self.context, self.watch)
+
+    async def bring_up_to_date(self) -> Files:
+        """Fetch what is missing, then write the output files; list the files that are up to date.
+
+        If a team is unknown or a chunk failed, no file is written unless the choices allow it. If
+        the merge finds damaged parts, they are fetched again.
+        """
+        while True:
+            try:
+                return await self._update()
+            except DamagedPartError as error:
+                await delete_damaged(self.context, error)
+
+    async def _update(self) -> Files:
+        """Do each step once; raise DamagedPartError if the merge finds a damaged part."""
+        plans = await self._plan()
+        await self.pull.run(plans)
+        await self._delete_replaced()
+        if not self._may_write:
+            return {}
+        files = await self._write_outputs()
+        self._warn_of_unknown_users()
+        return files
+
+    async def _plan(self) -> dict[str, Plan]:
+        """Plan what to fetch, by the connection's name."""
+        context = self.context
+        plans = await make_plans(
+            context.job,
+            context.state.current_parts,
+            context.connections,
+            context.freshness,
+            say=context.say,
+        )
+        self.parts_reused = self._count_reused(plans)
+        await self._prepare_refresh(plans)
+        return plans
+
+    def _count_reused(self, plans: Mapping[str, Plan]) -> int:
+        """Count the parts of earlier runs that are used as they are."""
+        reused = chain.from_iterable(plan.reused for plan in plans.values())
+        # A second plan reuses parts that this run fetched itself; these were counted as fetched.
+        return sum(part.fetched_at != self.context.now for part in reused)
+
+    async def _prepare_refresh(self, plans: Mapping[str, Plan]) -> None:
+        """Note which parts are to be replaced; warn about parts from the future."""
+        stale = list(chain.from_iterable(plan.stale for plan in plans.values()))
+        self.stale = frozenset(part.number for part in stale)
+        await self._mark_for_refresh(stale)
+        number = sum(part.fetched_at > self.context.now for part in stale)
+        if number:
+            self.context.warn(_future_parts(number, self.context.now))
+
+    async def _mark_for_refresh(self, stale: Sequence[Part]) -> None:
+        """Note on disk which parts the person asked to fetch again."""
+        refreshes = self.context.freshness.refreshes
+        # Before the first response: if the refresh is interrupted, the next run finishes it.
+        numbers = [part.number for part in stale if refreshes(part)]
+        await self.context.state.mark_for_refresh(numbers)
+
+    async def _delete_replaced(self) -> None:
+        """List what changed in replaced parts, and delete them."""
+        state, now = self.context.state, self.context.now
+        # Before the merge, and also if no file is written: while a gap lasts, perhaps for weeks,
+        # each run would leave more replaced parts on disk.
+        self.restatements += await state.run_in_writer(
+            lambda stopped: state.delete_replaced(stopped, at=now)
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether every team and every chunk is there, and no part is stale."""
+        return not self.unknown_teams and not self.pull.gaps
+
+    @property
+    def missing(self) -> list[MissingChunk]:
+        """Describe the gaps, in order of time."""
+        return MissingChunk.of_all(self.pull.gaps, stale=self.stale)
+
+    @property
+    def partial(self) -> bool:
+        """Tell whether records are missing; with only stale parts the files have all records."""
+        if self.unknown_teams:
+            return True
+        return not all(chunk.stale for chunk in self.missing)
+
+    @property
+    def _may_write(self) -> bool:
+        """Tell whether to write output files."""
+        if self.complete:
+            return True
+        # Without any team the files would be empty.
+        return self.context.choices.allow_partial and bool(self.context.job.teams)
+
+    async def _write_outputs(self) -> Files:
+        """Write the output files that changed."""
+        update = OutputUpdate(
+            self.context,
+            partial=self.partial,
+            gaps=bool(self.pull.gaps),
+        )
+        files = await update.run()
+        self.files_changed = update.files_changed
+        return files
+
+    def _warn_of_unknown_users(self) -> None:
+        """Warn about listed users that the directory does not know."""
+        for connection in self.context.job.connections:
+            parts = self.context.parts(connection)
+            unknown = unknown_users(self.context.job, connection, parts)
+            if unknown:
+                message = unknown_users_message(unknown)
+                self.context.warn(f"{connection.name}: {message}; none has records in the range")
+
+
+def _future_parts(number: int, now: int) -> str:
+    """Say that parts were fetched after `now`, an instant."""
+    return (
+        f"{counted(number, 'part')} {plural(number, 'has', 'have')} a fetch time "
+        f"in the future: now is {iso(now)}, so the clock was or is wrong; "
+        f"{plural(number, 'this part is', 'these parts are')} fetched again"
+    )
