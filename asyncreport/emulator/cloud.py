@@ -31,7 +31,7 @@ from asyncreport.emulator.messages import (
 )
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.people import Division, Queue
-from asyncreport.emulator.query import parse_query
+from asyncreport.emulator.query import parse_query, until
 from asyncreport.emulator.query_jobs import QueryJobs
 from asyncreport.emulator.rosters import Rosters
 from asyncreport.emulator.user_aggregates import (
@@ -54,6 +54,23 @@ _QUEUE_MEMBERS = (
     "routing:queue:edit",
     "routing:queue:readonly",
     "routing:queueMember:manage",
+)
+
+#: the code and text of a 403 that names one permission, and of one that names several
+_MISSING_ONE = (
+    "missing.permissions",
+    "Unable to perform the requested action. "
+    "You are missing the following permission(s): {permissions}",
+)
+_MISSING_ANY = (
+    "missing.any.permissions",
+    "Unable to perform the requested action. "
+    "You must have at least one of the following permissions assigned: {permissions}",
+)
+#: GET /api/v2/users/me of a client that logged in with client credentials
+_NO_USER = (
+    "This request requires a user context. "
+    "Client credentials cannot be used for requests that require a user context."
 )
 
 #: what a handler gets: the request, its token, and the time
@@ -80,8 +97,12 @@ class Route:
 class Cloud:
     """One emulated organisation's API and its state: tokens, rate limits, query jobs, members."""
 
-    def __init__(self, world: World, options: Options | None = None, *, epoch: float = 0.0) -> None:
+    def __init__(
+        self, world: World, options: Options | None = None, *, epoch: float | None = None
+    ) -> None:
         """Start without tokens and jobs; the time 0 is `epoch` in seconds since 1970.
+
+        Nothing is reported after the time of a request; with None for the epoch, everything is.
 
         Raise ValueError for names in the options that the world does not know.
         """
@@ -89,6 +110,7 @@ class Cloud:
         self.options = options or Options()
         _check_names("division", self.options.divisions, world.divisions)
         _check_names("queue", self.options.deleted_queues, world.queues)
+        self._epoch = epoch
         self.tokens = Tokens(self.options)
         self.rosters = Rosters(world, deleted_queues=self.options.deleted_queues)
         directory = Directory(world, self.options)
@@ -145,11 +167,7 @@ class Cloud:
     def _check_permission(self, any_of: tuple[str, ...]) -> None:
         if not any_of or not set(any_of) <= set(self.options.denied):
             return
-        code = "missing.permissions" if len(any_of) == 1 else "missing.any.permissions"
-        template = (
-            "Unable to perform the requested action. "
-            "You are missing the following permission(s): {permissions}"
-        )
+        code, template = _MISSING_ONE if len(any_of) == 1 else _MISSING_ANY
         raise ApiError(403, code, template, {"permissions": ", ".join(any_of)})
 
     def _own_routes(self) -> Iterator[Route]:
@@ -165,22 +183,28 @@ class Cloud:
         yield Route("DELETE", job, _CONVERSATIONS, self._delete_job)
         yield Route("GET", limits, (), self._limits)
         yield Route("GET", re.compile("/api/v2/tokens/me"), (), self._token)
+        yield Route("GET", re.compile("/api/v2/users/me"), (), _refuse_user)
 
-    def _aggregates(self, request: Request, _: Token, __: float) -> Response:
+    def _horizon(self, now: float) -> int | None:
+        """Return the instant (ms) after which nothing has happened yet."""
+        return None if self._epoch is None else int((self._epoch + now) * 1000)
+
+    def _aggregates(self, request: Request, _: Token, now: float) -> Response:
         body = _json_body(request)
         if is_entities(body):
-            return json_response(self._entities.respond(body))
+            return json_response(self._entities.respond(body, self._horizon(now)))
         query = parse_query(body)
         refuse_slow(self.options.slow_above, query, len(self.world.people))
-        groups = count(query, self.world, self._divisions)
+        groups = count(until(query, self._horizon(now)), self.world, self._divisions)
         refuse_large(self.options.max_rows, groups)
         return json_response(write(query, groups))
 
-    def _user_aggregates(self, request: Request, _: Token, __: float) -> Response:
+    def _user_aggregates(self, request: Request, _: Token, now: float) -> Response:
         half_hours_only = self.options.half_hours_only
         query = parse_user_query(_json_body(request), half_hours_only=half_hours_only)
         refuse_slow(self.options.slow_above, query, len(self.world.people))
-        groups = count_statuses(query, self.world, self._divisions)
+        known = until(query, self._horizon(now))
+        groups = count_statuses(known, self.world, self._divisions)
         refuse_large(self.options.max_rows, groups)
         return json_response(write_statuses(query, self.world, groups))
 
@@ -248,6 +272,10 @@ def _directory_routes(directory: Directory, listings: Listings) -> Iterator[Rout
         yield Route("GET", re.compile(f"/api/v2/{path}"), permissions, partial(_looked_up, look_up))
 
 
+def _refuse_user(_: Request, __: Token, ___: float) -> Response:
+    raise ApiError(400, "bad.request", _NO_USER)
+
+
 def _looked_up(look_up: LookUp, request: Request, _: Token, __: float) -> Response:
     return json_response(look_up(request))
 
@@ -255,7 +283,7 @@ def _looked_up(look_up: LookUp, request: Request, _: Token, __: float) -> Respon
 def _json_body(request: Request) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise ApiError(415, "unsupported.media.type", "HTTP 415 Unsupported Media Type")
+        raise ApiError(415, "unsupported.media.type", f"Unsupported Media Type - {kind or 'none'}")
     return json_object(request.body)
 
 

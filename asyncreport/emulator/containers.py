@@ -25,7 +25,8 @@ def refuse_large(max_rows: int, groups: Mapping[Key, Mapping[int, Any]]) -> None
         raise ApiError(
             400,
             "response.entity.too.large",
-            "The response is over the size limit, reduce pageSize or the interval",
+            "The response is over the size limit. Reduce pageSize or expand list to reduce "
+            "response size if applicable",
         )
 
 

@@ -95,7 +95,12 @@ class Directory:
     def _division_page(self, request: Request, found: Sequence[Division]) -> dict[str, Any]:
         home = self._world.divisions[0]
         entities = [
-            {**division_entity(division), "homeDivision": division == home} for division in found
+            {
+                **division_entity(division),
+                "description": f"The division {division.name}",
+                "homeDivision": division == home,
+            }
+            for division in found
         ]
         return numbered_page(request, entities, *self.place(request))
 

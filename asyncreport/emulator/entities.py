@@ -24,7 +24,7 @@ from asyncreport.emulator.messages import ApiError, bad_request
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.paging import page_of, pages_of, token_after
 from asyncreport.emulator.periods import parse_interval, parse_period, split, utc_text
-from asyncreport.emulator.query import Filter, Query
+from asyncreport.emulator.query import Filter, Query, until
 from asyncreport.emulator.world import World
 
 #: entities on one page
@@ -65,12 +65,16 @@ class Entities:
         self._divisions = divisions
         self._pages = lru_cache(maxsize=_CACHED)(self._make_pages)
 
-    def respond(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Respond with one page; raise ApiError for an invalid request or an unknown pageToken."""
+    def respond(self, body: dict[str, Any], horizon: int | None = None) -> dict[str, Any]:
+        """Respond with one page; nothing is reported after `horizon` (ms; None: everything is).
+
+        Raise ApiError for an invalid request or an unknown pageToken.
+        """
         fields = known_fields(body, "request", _FIELDS)
         token = str(fields.pop("pageToken", ""))
         text = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
-        pages = self._pages(text)
+        end = until(_query(fields), horizon).end
+        pages = self._pages(text, end)
         subject = hashlib.sha256(text).hexdigest()
         number = page_of(token, subject, "pageToken") if token else 0
         page: dict[str, Any] = {"entities": pages[number]}
@@ -80,12 +84,12 @@ class Entities:
             page["nextPage"] = next_page
         return page
 
-    def _make_pages(self, text: bytes) -> list[Sequence[dict[str, Any]]]:
-        """List all pages; the order of their rows is fixed and has no meaning."""
+    def _make_pages(self, text: bytes, end: int) -> list[Sequence[dict[str, Any]]]:
+        """List all pages of what happened before `end`; the order of rows has no meaning."""
         fields = orjson.loads(text)
         query = _query(fields)
         refuse_slow(self._options.slow_above, query, len(self._world.people))
-        groups = count(query, self._world, self._divisions)
+        groups = count(until(query, end), self._world, self._divisions)
         refuse_large(self._options.max_rows, groups)
         placed: list[Placed] = []
         for (user,), cells in groups.items():

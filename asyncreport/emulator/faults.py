@@ -32,7 +32,9 @@ _CODES = {
     403: "missing.permissions",
     404: "not.found",
     408: "client.timeout",
+    409: "conflict",
     413: "request.entity.too.large",
+    415: "unsupported.media.type",
     429: "too.many.requests.retry.after",
     500: "internal.server.error",
     503: "service.unavailable",
@@ -223,7 +225,8 @@ def _error(fault: Fault, correlation_id: str) -> bytes:
     status = fault.status or 500
     if status == 204:
         return b""
-    code = fault.code or _CODES.get(status, "internal.server.error")
+    other = "internal.server.error" if status >= 500 else "bad.request"
+    code = fault.code or _CODES.get(status, other)
     message = fault.message or "A fault by script"
     return orjson.dumps(error_body(ApiError(status, code, message), correlation_id))
 

@@ -13,17 +13,20 @@ from asyncreport.emulator.messages import ApiError, bad_request
 #: bytes of one request, at most: `request.bytes.max` of
 #: https://developer.genesys.cloud/organization/organization/limits
 MAX_BYTES = 512_000
+#: the 400 that names nothing
+MALFORMED = "The request could not be understood by the server due to malformed syntax."
 
 
 def json_object(body: bytes) -> dict[str, Any]:
     """Read a request's body, which must be a JSON object."""
     if len(body) > MAX_BYTES:
         params = {"limit": str(MAX_BYTES)}
-        raise ApiError(413, "request.entity.too.large", "Maximum bytes: {limit}", params)
+        template = "The request is over the size limit. Maximum bytes: {limit}"
+        raise ApiError(413, "request.entity.too.large", template, params)
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise bad_request("The request body is not valid JSON") from error
+        raise bad_request(MALFORMED) from error
     if not isinstance(value, dict):
         raise bad_request("The request body is not a JSON object")
     return value

@@ -19,7 +19,13 @@ _PATHS: dict[Kind, str] = {
     "team": "/api/v2/teams",
     "queue": "/api/v2/routing/queues",
 }
-_GROUP_FIELDS = {"state": "active", "version": 3, "type": "official", "visibility": "public"}
+_GROUP_FIELDS = {
+    "state": "active",
+    "version": 3,
+    "type": "official",
+    "visibility": "public",
+    "rulesVisible": True,
+}
 
 
 class Listings:

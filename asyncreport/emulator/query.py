@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from asyncreport.emulator.fields import (
@@ -67,6 +68,16 @@ class Query(Struct, frozen=True, kw_only=True):
     group_by: tuple[str, ...]
     metrics: tuple[str, ...]
     filter: Filter
+
+
+def until(query: Query, horizon: int | None) -> Query:
+    """Leave out what a query asks about the time after `horizon` (ms; None: the end of time).
+
+    The buckets stay: nothing has happened yet in those that lie in the future.
+    """
+    if horizon is None or query.end <= horizon:
+        return query
+    return msgspec.structs.replace(query, end=max(query.start, horizon))
 
 
 def parse_query(body: dict[str, Any]) -> Query:

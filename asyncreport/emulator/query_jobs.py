@@ -19,7 +19,7 @@ from asyncreport.emulator.aggregates import count, write
 from asyncreport.emulator.messages import ApiError, bad_request, not_found
 from asyncreport.emulator.options import Options, Outcome
 from asyncreport.emulator.paging import page_of, pages_of, token_after
-from asyncreport.emulator.query import Query, parse_query
+from asyncreport.emulator.query import Query, parse_query, until
 from asyncreport.emulator.world import World
 
 #: buckets on a page: the default and the maximum
@@ -78,9 +78,12 @@ class QueryJobs:
         options: Options,
         *,
         divisions: frozenset[str] | None = None,
-        epoch: float = 0.0,
+        epoch: float | None = None,
     ) -> None:
-        """Start without jobs; the time 0 is `epoch` in seconds since 1970."""
+        """Start without jobs; the time 0 is `epoch` in seconds since 1970.
+
+        Nothing is reported after the time of a submission; with None, everything is.
+        """
         self._world = world
         self._options = options
         self._divisions = divisions
@@ -92,7 +95,8 @@ class QueryJobs:
     def submit(self, body: dict[str, Any], now: float) -> dict[str, Any]:
         """Respond to `POST .../jobs`; the body is a query with a `pageSize`."""
         size = _page_size(body.get("pageSize"))
-        query = parse_query({name: value for name, value in body.items() if name != "pageSize"})
+        fields = {name: value for name, value in body.items() if name != "pageSize"}
+        query = until(parse_query(fields), self._horizon(now))
         job = Job(
             id=str(uuid.UUID(int=self._ids.getrandbits(128), version=4)),
             query=query,
@@ -122,7 +126,7 @@ class QueryJobs:
         job = self._find(job_id)
         self._finish_if_due(job, now)
         if job.finished is None:
-            raise _conflict(job)
+            raise _conflict()
         if job.state != "FULFILLED":
             raise not_found()
         job.pages = job.pages or self._pages(job)
@@ -160,7 +164,7 @@ class QueryJobs:
             raise not_found()
         if job.conflicts:
             job.conflicts -= 1
-            raise _conflict(job)
+            raise _conflict()
         return job
 
     def _finish_if_due(self, job: Job, now: float) -> None:
@@ -189,8 +193,11 @@ class QueryJobs:
             page["cursor"] = cursor
         return page
 
+    def _horizon(self, now: float) -> int | None:
+        return None if self._epoch is None else int((self._epoch + now) * 1000)
+
     def _date(self, at: float) -> str:
-        moment = datetime.fromtimestamp(int(self._epoch + at), UTC)
+        moment = datetime.fromtimestamp(int((self._epoch or 0.0) + at), UTC)
         return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -215,5 +222,6 @@ def _page_size(value: object) -> int:
     raise bad_request(template, field="pageSize", value=str(value), max=str(MAX_PAGE_SIZE))
 
 
-def _conflict(job: Job) -> ApiError:
-    return ApiError(409, "conflict", "The query job {job} is not ready yet", {"job": job.id})
+def _conflict() -> ApiError:
+    text = "The request conflicts with the current state of the target resource."
+    return ApiError(409, "conflict", text)

@@ -149,7 +149,7 @@ def test_a_body_over_the_platforms_limit_is_a_413() -> None:
     predicates = [_is("userId", f"{n:036}") for n in range(5000)]
     refused = _refusal(filter={"type": "or", "predicates": predicates})
     assert (refused.status, refused.code) == (413, "request.entity.too.large")
-    assert refused.message == f"Maximum bytes: {MAX_BYTES}"
+    assert refused.message == f"The request is over the size limit. Maximum bytes: {MAX_BYTES}"
 
 
 def test_null_is_the_same_as_a_missing_field() -> None:
