@@ -265,7 +265,7 @@ def test_occupancy_equals_the_truth_to_4_places(
         "granularity": granularity,
         "time_zone": zone,
     }
-    teams = [{"name": "all", **({"users": users} if users else {})}]
+    teams = [{"name": "all", **({"users": users} if users else {"everyone": True})}]
     found = export(tmp_path, emulator, range=when, teams=teams, occupancy=True)
     begin, end = (
         datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
