@@ -67,9 +67,10 @@ def records(
     for emission in world.truth(ms(start), ms(end)):
         if emission.metric in _COLUMNS:
             at = datetime.fromtimestamp(emission.at / 1000, UTC)
+            span = (start, end) if granularity == "none" else bucket(at, granularity, zone)
             key = (
                 emission.user_id,
-                *bucket(at, granularity, zone),
+                *span,
                 *(getattr(emission, name) for name in split_by),
             )
             cells[key][_COLUMNS[emission.metric]] += emission.value or 0

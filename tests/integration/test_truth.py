@@ -104,15 +104,9 @@ def test_one_bucket_for_the_whole_range_is_exact(emulator: Handle, tmp_path: Pat
         write_job(tmp_path, emulator, range=span("2024-01-01T09:17", "2024-01-20T17:41", "none"))
     )
     start, end = local("2024-01-01T09:17", "UTC"), local("2024-01-20T17:41", "UTC")
-    by_minute = records(WORLD, start, end, granularity="PT15M", teams=[("all", None)])
-    found = rows(tmp_path / "out.jsonl")
-    assert {row["user_id"] for row in found} == {row["user_id"] for row in by_minute}
-    assert {(row["interval_start"], row["interval_end"]) for row in found} == {
-        ("2024-01-01T09:17:00.000Z", "2024-01-20T17:41:00.000Z")
-    }
-    assert sum(row["handled_count"] for row in found) == sum(
-        row["handled_count"] for row in by_minute
-    )
+    expected = records(WORLD, start, end, granularity="none", teams=[("all", None)])
+    assert canonical(rows(tmp_path / "out.jsonl")) == canonical(expected)
+    assert len(expected) > 1
 
 
 def test_splits_and_filters_are_exact(emulator: Handle, tmp_path: Path) -> None:

@@ -51,6 +51,13 @@ def test_one_line_is_short_and_printable_without_repeated_blanks(text: str, long
     assert line.isprintable()
     assert len(line) <= longest
     assert "  " not in line
+    words = " ".join(printable(text).split())
+    if len(words) <= longest:
+        assert line == words
+    else:
+        assert len(line) == longest
+        assert line.endswith("…")
+        assert words.startswith(line.removesuffix("…"))
 
 
 @pytest.mark.parametrize(
