@@ -215,7 +215,7 @@ def test_a_user_who_is_twice_in_a_part_is_found(emulator: Handle, tmp_path: Path
 def test_a_part_of_everyone_and_one_of_listed_users_overlap(
     emulator: Handle, tmp_path: Path, users: tuple[str, ...] | None
 ) -> None:
-    path = exported(tmp_path, emulator, teams=[{"name": "all"}])
+    path = exported(tmp_path, emulator, teams=[{"name": "all", "everyone": True}])
     (old,) = parts(path)
     found = blocks(loaded(path).state_folder, old)
     if users is not None:
@@ -264,9 +264,9 @@ def test_the_users_are_listed_only_if_a_query_needs_their_ids(
     emulator: Handle, tmp_path: Path, occupancy: bool, everyone: bool, listed: bool
 ) -> None:
     """Listing them needs a permission of its own."""
-    team: dict[str, Any] = {"name": "team"}
-    if not everyone:
-        team["users"] = USERS[:3]
+    team: dict[str, Any] = {"name": "team", "users": USERS[:3]}
+    if everyone:
+        team = {"name": "team", "everyone": True}
     path = exported(tmp_path, emulator, occupancy=occupancy, teams=[team])
     before = len(emulator.log())
     assert failures(path) == ""
