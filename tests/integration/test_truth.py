@@ -151,7 +151,10 @@ def test_teams_that_overlap_and_everyone_are_each_complete(
         tmp_path,
         emulator,
         range=span("2024-01-29", "2024-02-05", "PT30M", chunk="P2D"),
-        teams=[{"name": name, **({"users": users} if users else {})} for name, users in teams],
+        teams=[
+            {"name": name, **({"users": users} if users else {"everyone": True})}
+            for name, users in teams
+        ],
         output={
             "path": str(tmp_path / "out.jsonl"),
             "per_team": str(tmp_path / "by" / "{team}-{month}.jsonl"),
