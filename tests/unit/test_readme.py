@@ -1,4 +1,4 @@
-"""The README is true: its job file loads, its record has the columns of a record, its exit codes are the errors'."""
+"""The README is true: its job file loads, its record and its exit codes are the code's."""
 
 from __future__ import annotations
 
