@@ -283,8 +283,8 @@ def _sent_requests(job: Job) -> Iterator[str]:
     From the parts, because only they have the members of a team that was looked up.
     """
     manifest = Manifest.read(job.state_folder)
-    fingerprint = job.query.fingerprint(job.connections[0].identity)
-    for part in manifest.current_parts(fingerprint):
+    fingerprints = job.query.fingerprints(job.connections[0].identity)
+    for part in manifest.current_parts(*fingerprints):
         yield _describe_request(_first_request(job, part))
 
 

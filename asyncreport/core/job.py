@@ -5,21 +5,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
+from asyncreport.core.fingerprint import digest, digest_of_format_1
 from asyncreport.core.timeline import DAY, HOUR, Grid, Interval
 
 #: output formats by file suffix
 FORMATS = {".jsonl": "JSON lines"}
-
-#: increase it if the bytes of a part change their meaning: parts of another layout are not reused
-LAYOUT = 1
 
 #: the most users that one query may name:
 #: https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/user-query
@@ -191,7 +187,7 @@ class Output(Struct, frozen=True, kw_only=True):
 class Query(Struct, frozen=True, kw_only=True):
     """What to ask for every chunk: all that a part's bytes depend on except interval and users.
 
-    The field names are part of the fingerprint.
+    Names and values are part of the fingerprint; a default must never change.
     """
 
     contract: Literal["aggregates", "query-jobs", "entities"] = "aggregates"
@@ -207,8 +203,11 @@ class Query(Struct, frozen=True, kw_only=True):
 
     def fingerprint(self, identity: str) -> str:
         """Digest what a part's bytes depend on, with the organisation (32 hex digits)."""
-        shape = msgspec.json.encode([LAYOUT, identity, self])
-        return hashlib.sha256(shape).hexdigest()[:32]
+        return digest(self, identity)
+
+    def fingerprints(self, identity: str) -> tuple[str, ...]:
+        """Give the fingerprints of parts that this query may use: today's, then format 1's."""
+        return digest(self, identity), digest_of_format_1(self, identity)
 
 
 class Job(Struct, frozen=True, kw_only=True):

@@ -18,19 +18,19 @@ _ASSUMED_USERS = 1000
 
 async def make_plans(
     job: Job,
-    parts_of: Callable[[str], Sequence[Part]],
+    parts_of: Callable[..., Sequence[Part]],
     connections: Connections,
     freshness: Freshness,
     *,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Plan]:
-    """Plan each connection, by its name; `parts_of` gives the current parts of a fingerprint.
+    """Plan each connection, by its name; `parts_of` gives the current parts of fingerprints.
 
     If chunks of everyone are missing, one request asks the directory how many users exist.
     """
     plans = {}
     for connection in job.connections:
-        parts = parts_of(job.query.fingerprint(connection.identity))
+        parts = parts_of(*job.query.fingerprints(connection.identity))
         demand = demand_of(job, connection, job.chunk)
         found = plan(demand, parts, freshness)
         if _needs_population(found):

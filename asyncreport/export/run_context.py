@@ -61,8 +61,8 @@ class RunContext:
 
     def parts(self, connection: Connection) -> list[Part]:
         """List the current parts of a connection; raise StoreError."""
-        fingerprint = self.job.query.fingerprint(connection.identity)
-        return self.state.current_parts(fingerprint)
+        fingerprints = self.job.query.fingerprints(connection.identity)
+        return self.state.current_parts(*fingerprints)
 
     def all_parts(self) -> list[Part]:
         """List the current parts of all connections; raise StoreError."""

@@ -112,9 +112,9 @@ def _read_parts(job: Job) -> tuple[_Parts, _Parts]:
     lost_parts = {}
     for connection in job.connections:
         name = connection.name
-        fingerprint = job.query.fingerprint(connection.identity)
-        parts[name] = manifest.current_parts(fingerprint)
-        lost_parts[name] = _without(manifest.committed(fingerprint), parts[name])
+        fingerprints = job.query.fingerprints(connection.identity)
+        parts[name] = manifest.current_parts(*fingerprints)
+        lost_parts[name] = _without(manifest.committed(*fingerprints), parts[name])
     return parts, lost_parts
 
 

@@ -97,10 +97,10 @@ async def _compare(
 def _other_clients(job: Job, snapshot: Snapshot) -> Iterator[Finding]:
     """Warn about parts that other OAuth clients fetched."""
     parts = {
-        job.query.fingerprint(connection.identity): snapshot.parts[connection.name]
+        job.query.fingerprints(connection.identity): snapshot.parts[connection.name]
         for connection in job.connections
     }
-    for doubt in other_clients(job, parts.__getitem__).values():
+    for doubt in other_clients(job, lambda *fingerprints: parts[fingerprints]).values():
         yield Finding("WARN", doubt)
 
 

@@ -96,17 +96,17 @@ class Manifest:
         """Give the number of the next part."""
         return self._last_number + 1
 
-    def current_parts(self, fingerprint: str) -> list[Part]:
-        """List the parts that were not replaced and whose files have the right size.
+    def current_parts(self, *fingerprints: str) -> list[Part]:
+        """List the parts of some fingerprints that were not replaced, with files of the right size.
 
         A file that is missing, or was cut short, is fetched again. Raise StoreError.
         """
-        found = _with_files(self.committed(fingerprint), self.folder)
+        found = _with_files(self.committed(*fingerprints), self.folder)
         return [self._with_refresh_pending(part) for part in found]
 
-    def committed(self, fingerprint: str) -> list[Part]:
+    def committed(self, *fingerprints: str) -> list[Part]:
         """List the parts that were not replaced, whether their files exist or not."""
-        return [part for part in self._not_replaced() if part.fingerprint == fingerprint]
+        return [part for part in self._not_replaced() if part.fingerprint in fingerprints]
 
     def files(self) -> set[str]:
         """Name the files of the parts that were not replaced, of any fingerprint."""

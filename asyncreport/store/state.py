@@ -89,9 +89,9 @@ class State:
         self._writer.shutdown()
         self._lock.release()
 
-    def current_parts(self, fingerprint: str) -> list[Part]:
+    def current_parts(self, *fingerprints: str) -> list[Part]:
         """List the parts that were not replaced and whose files exist; raise StoreError."""
-        return self._manifest.current_parts(fingerprint)
+        return self._manifest.current_parts(*fingerprints)
 
     async def save(
         self, chunk: Chunk, blocks: Sequence[Block], *, fingerprint: str, fetched_at: int

@@ -15,7 +15,8 @@ import orjson
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from asyncreport.core.job import LAYOUT, Team
+from asyncreport.core.fingerprint import LAYOUT
+from asyncreport.core.job import Team
 from asyncreport.store.atomic import oserror_as_store_error, read_json, write_json
 from asyncreport.store.merge import Target, merge
 from asyncreport.store.parts import PartReader
