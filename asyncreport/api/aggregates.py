@@ -5,7 +5,7 @@ https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/conv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -16,11 +16,12 @@ from msgspec import Meta, Struct
 
 from asyncreport.api.groups import KeyReader, key_reader
 from asyncreport.api.queries import query_request
-from asyncreport.api.wire import Request, Wait, check_empty, follow, read
+from asyncreport.api.wire import Request, Wait, check_empty, follow, read, read_nested
 from asyncreport.core.columns import metrics_of
-from asyncreport.core.errors import OFF_GRID, RejectedError
+from asyncreport.core.errors import OFF_GRID, RejectedError, TransientError
 from asyncreport.core.job import Chunk, Query
-from asyncreport.core.records import MAX_VALUE, Accumulator, Datum
+from asyncreport.core.measures import MAX_VALUE, Datum
+from asyncreport.core.records import Accumulator
 from asyncreport.core.splitting import Bound
 from asyncreport.core.timeline import Granularity, Grid, Interval
 
@@ -174,7 +175,7 @@ def add_response(facts: Accumulator, response: Accumulator) -> None:
 
 
 class AggregatesResponse(Struct):
-    """A response or one page of it. No results may arrive as `{}`, `null` or an empty list."""
+    """A response or one page of it. No results may arrive as `{}`, or as `null` or `[]` in it."""
 
     #: the containers, not decoded
     results: list[msgspec.Raw] | None = None
@@ -186,12 +187,14 @@ class Container(Struct, gc=False):
     """One group of a response; a dimension that its interactions lack is absent."""
 
     group: dict[str, Any] | None = None
-    data: list[Datum] | None = None
+    #: not decoded: of a group that nobody asked for it may have any shape
+    data: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _WHAT = "aggregates result"
-_RESPONSE = msgspec.json.Decoder(AggregatesResponse | None)
+_RESPONSE = msgspec.json.Decoder(AggregatesResponse)
 _CONTAINER = msgspec.json.Decoder(Container)
+_DATA = msgspec.json.Decoder(list[Datum] | None)
 
 
 def page_reader(facts: Accumulator, add: Adder) -> Reader:
@@ -213,15 +216,36 @@ def page_reader(facts: Accumulator, add: Adder) -> Reader:
 
 def _decode_response(body: bytes) -> AggregatesResponse:
     """Decode a page without its containers; raise TransientError if it is something else."""
-    response = read(_RESPONSE, body, _WHAT) or AggregatesResponse()
+    response = read(_RESPONSE, body, _WHAT)
     if response.results is None:
         check_empty(body, "results", _WHAT)
     return response
 
 
 def decode_container(raw: msgspec.Raw) -> Container:
-    """Decode one group; raise TransientError if it is something else."""
-    return read(_CONTAINER, raw, _WHAT)
+    """Decode one group without its data; raise RejectedError if it is something else."""
+    return read_nested(_CONTAINER, raw, "group")
+
+
+def decode_data(raw: msgspec.Raw, user: str | None) -> Sequence[Datum]:
+    """Decode the data of one group; raise RejectedError if they are something else."""
+    return read_nested(_DATA, raw, f"group of user {user}") or ()
+
+
+def may_have_metrics(raw: msgspec.Raw) -> bool:
+    """Tell whether a group that is skipped may have had metrics; it is not rejected for its shape.
+
+    Data that cannot be decoded count as metrics.
+    """
+    try:
+        return has_metrics(decode_data(raw, None))
+    except (RejectedError, TransientError):
+        return True
+
+
+def has_metrics(data: Iterable[Any]) -> bool:
+    """Tell whether one of a group's buckets has metrics."""
+    return any(datum.metrics for datum in data)
 
 
 M = TypeVar("M")
@@ -276,7 +300,7 @@ def container_adder(query: Query, chunk: Chunk) -> Adder:
             return
         key = read_key(found.group)
         if key is None:
-            facts.skip_ungrouped(found.data)
+            facts.skip_ungrouped(has_metrics=has_metrics(found.data))
         else:
             facts.add_validated(*key, found.data)
 
@@ -286,9 +310,8 @@ def container_adder(query: Query, chunk: Chunk) -> Adder:
 def _add_odd(facts: Accumulator, raw: msgspec.Raw, read_key: KeyReader) -> None:
     """Add a group that is not as groups nearly always are: its numbers are checked one by one."""
     found = decode_container(raw)
-    data = found.data or ()
     key = read_key(found.group or {})
     if key is None:
-        facts.skip_ungrouped(data)
+        facts.skip_ungrouped(has_metrics=may_have_metrics(found.data))
     else:
-        facts.add(*key, data)
+        facts.add(*key, decode_data(found.data, key[0]))

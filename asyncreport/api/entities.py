@@ -16,9 +16,9 @@ from asyncreport.api.aggregates import PATH, Page, Reader, Steps, add_response, 
 from asyncreport.api.groups import check_user, requested_users
 from asyncreport.api.queries import query_request
 from asyncreport.api.wire import Request, Wait, check_empty, read
-from asyncreport.core.errors import RejectedError
 from asyncreport.core.job import Chunk
-from asyncreport.core.records import MAX_VALUE, Accumulator, Datum, Measure, Stats
+from asyncreport.core.measures import Datum, Measure, Stats, checked_stats
+from asyncreport.core.records import Accumulator
 from asyncreport.core.timeline import Granularity, Grid, Interval, iso, parse_iso
 
 _SELECT = (("handledCount", "count"), ("wrapUpTime", "sum"), ("talkTime", "sum"))
@@ -36,19 +36,15 @@ class RowInterval(Struct, rename="camel"):
     start_time: str | None = None
 
 
-class Value(Struct):
-    """A number of one metric; a sum is in seconds."""
-
-    count: int | float | None = None
-    sum: int | float | None = None
-
-
 class Metrics(Struct, rename="camel"):
-    """The three metrics of this contract."""
+    """The three metrics of this contract, not checked yet: `{"count": 2}` or `{"sum": 90.5}`, in s.
 
-    handled_count: Value | None = None
-    talk_time: Value | None = None
-    wrap_up_time: Value | None = None
+    Of a row without a user, which nobody asked for, they may have any shape.
+    """
+
+    handled_count: Any = None
+    talk_time: Any = None
+    wrap_up_time: Any = None
 
     @property
     def empty(self) -> bool:
@@ -85,14 +81,14 @@ class EntitiesPage(Struct, rename="camel"):
 
 def decode_page(body: bytes) -> EntitiesPage:
     """Decode a page; raise TransientError if the body is something else."""
-    page = read(_PAGE, body, _WHAT) or EntitiesPage()
+    page = read(_PAGE, body, _WHAT)
     if page.entities is None:
         check_empty(body, "entities", _WHAT)
     return page
 
 
 _WHAT = "page of entities"
-_PAGE = msgspec.json.Decoder(EntitiesPage | None)
+_PAGE = msgspec.json.Decoder(EntitiesPage)
 
 
 # Requests ----------------------------------------------------------------------------------------
@@ -208,13 +204,14 @@ def _add(
 ) -> None:
     """Add a row; raise RejectedError for a bucket or a user that was not asked for."""
     user = row.user_id
-    measures = _measures(row.metrics or Metrics())
+    metrics = row.metrics or Metrics()
     if user is None and users is not None:
-        facts.skip_ungrouped([Datum("", measures)])
+        facts.skip_ungrouped(has_metrics=not metrics.empty)
         return
     check_user(user, users)
-    if measures:
-        datum = Datum(_bucket(row.start, bucket, facts), measures)
+    if not metrics.empty:
+        interval = _bucket(row.start, bucket, facts)
+        datum = Datum(interval, _measures(metrics, user, interval))
         facts.add(user, (), [datum])
 
 
@@ -236,33 +233,25 @@ def _within(moment: str, interval: Interval) -> bool:
         return False
 
 
-def _measures(metrics: Metrics) -> list[Measure]:
-    """Write the metrics as the platform does; handle time is talk and wrap-up, without hold."""
-    if metrics.empty:
-        return []
-    talk = _ms(metrics.talk_time)
-    wrap_up = _ms(metrics.wrap_up_time)
-    total = (talk or 0) + (wrap_up or 0)
+def _measures(metrics: Metrics, user: str | None, bucket: str) -> list[Measure]:
+    """Write the metrics as the platform does; handle time is talk and wrap-up, without hold.
+
+    Raise RejectedError for a wrong type or an impossible number.
+    """
+
+    def stats(name: str, value: object) -> Stats:
+        return checked_stats(Measure(name, value), user, bucket)
+
+    talk = _ms(stats("talkTime", metrics.talk_time))
+    wrap_up = _ms(stats("wrapUpTime", metrics.wrap_up_time))
+    handled = stats("handledCount", metrics.handled_count).count
     return [
-        Measure("tTalkComplete", Stats(sum=talk)),
-        Measure("tAcw", Stats(sum=wrap_up)),
-        Measure("tHandle", Stats(_count(metrics.handled_count), total)),
+        Measure("tTalkComplete", {"sum": talk}),
+        Measure("tAcw", {"sum": wrap_up}),
+        Measure("tHandle", {"count": handled, "sum": talk + wrap_up}),
     ]
 
 
-def _count(handled: Value | None) -> int | None:
-    """Return a count; raise RejectedError if it is not whole."""
-    if handled is None:
-        return None
-    count = handled.count or 0
-    if count % 1:
-        raise RejectedError("the response has a handledCount that is not a whole number")
-    return int(count)
-
-
-def _ms(value: Value | None) -> int | None:
-    """Turn seconds into ms; a number beyond all limits stays so, and the accumulator refuses it."""
-    if value is None:
-        return None
-    seconds = max(-MAX_VALUE, min(value.sum or 0, MAX_VALUE))
-    return round(seconds * 1000)
+def _ms(stats: Stats) -> int:
+    """Turn seconds into whole ms."""
+    return round(stats.sum * 1000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from asyncreport.core.errors import RejectedError
+from asyncreport.core.errors import FOREIGN, RejectedError
 from asyncreport.core.job import Chunk, Query
 from asyncreport.core.records import Split
 from asyncreport.core.text import shorten
@@ -83,7 +83,8 @@ def _not_requested(what: str, value: str, pronoun: str) -> RejectedError:
     shown = shorten(value, _MAX_VALUE_TEXT)
     return RejectedError(
         f"the response has {what} {shown!r} {pronoun} was not asked for; "
-        "the server did not apply the filter"
+        "the server did not apply the filter",
+        code=FOREIGN,
     )
 
 

@@ -17,12 +17,15 @@ from asyncreport.api.aggregates import (
     Page,
     Steps,
     decode_container,
+    decode_data,
     fetch_interval,
+    may_have_metrics,
     page_reader,
 )
 from asyncreport.api.groups import check_user, dimension_value
 from asyncreport.api.queries import matches_any, query_base, query_request
 from asyncreport.api.wire import Request, Wait
+from asyncreport.core.columns import STATUS_METRIC
 from asyncreport.core.errors import TOO_LARGE, RejectedError
 from asyncreport.core.job import Query, batches
 from asyncreport.core.records import Accumulator
@@ -77,7 +80,7 @@ def _body(
     """Write the body of a query, which names at most 100 users."""
     body = query_base(query.grid, interval, one_bucket)
     body["groupBy"] = ["userId"]
-    body["metrics"] = ["tAgentRoutingStatus"]
+    body["metrics"] = [STATUS_METRIC]
     body["filter"] = matches_any("userId", users)
     return body
 
@@ -90,13 +93,12 @@ def _container_adder(users: frozenset[str]) -> Adder:
 
     def add(facts: Accumulator, raw: msgspec.Raw) -> None:
         found = decode_container(raw)
-        data = found.data or ()
         user = dimension_value(found.group or {}, "userId")
         if user is None:
-            facts.skip_ungrouped(data)
+            facts.skip_ungrouped(has_metrics=may_have_metrics(found.data))
             return
         check_user(user, users)
-        facts.add_statuses(user, data)
+        facts.add_statuses(user, decode_data(found.data, user))
 
     return add
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from asyncreport.core.errors import RejectedError, TransientError
+from asyncreport.core.errors import FOREIGN, RejectedError, TransientError
 from asyncreport.core.text import one_line
 
 T = TypeVar("T")
@@ -26,7 +26,8 @@ class Request:
     """One request: where it goes, what it carries and how its response is decoded.
 
     `decode` turns the body of a success into what the contract needs. It raises TransientError if
-    the body is something else: after a cut or foreign body another attempt is worth it.
+    the body is cut or not JSON: another attempt is worth it. It raises RejectedError if a value is
+    wrong in itself, with the code OFF_GRID or FOREIGN if the response is to another question.
     """
 
     method: str
@@ -87,10 +88,33 @@ def as_correlation_id(text: str) -> str | None:
     return None
 
 
+#: in msgspec's message, before the path of a value that is inside the body: ` - at `$.total``
+_NESTED = " - at `$"
+
+
 def read(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:
-    """Decode a body; raise TransientError if it is cut short or from another server."""
+    """Decode a body; raise TransientError if it is cut short or not JSON.
+
+    Raise RejectedError for a value of a wrong type. If the body as a whole is something else, such
+    as `null`, it is the response to another question.
+    """
     try:
         return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        code = ""
+        if _NESTED not in str(error):
+            code = FOREIGN
+        raise RejectedError(f"the response is not a valid {what} ({error})", code=code) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise TransientError(f"the response is not a valid {what} ({error})") from error
+
+
+def read_nested(decoder: msgspec.json.Decoder[T], raw: bytes, what: str) -> T:
+    """Decode a part of a body that is JSON; raise RejectedError for a value of a wrong type."""
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise RejectedError(f"the response has an invalid {what} ({error})") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TransientError(f"the response is not a valid {what} ({error})") from error
 

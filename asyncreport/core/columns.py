@@ -22,6 +22,9 @@ _COLUMNS = (
     "avg_handle_time_sec",
 )
 
+#: the metric of routing-status times
+STATUS_METRIC = "tAgentRoutingStatus"
+
 #: routing statuses, in the order of their columns:
 #: https://help.mypurecloud.com/glossary/agent-status/
 STATUSES = ("INTERACTING", "COMMUNICATING", "IDLE", "NOT_RESPONDING", "OFF_QUEUE")

@@ -26,6 +26,9 @@ TOO_LARGE = "response.entity.too.large"
 #: our code for a response with a bucket that was not asked for
 OFF_GRID = "off.grid"
 
+#: our code for a response to another question: to other users, or not what was asked for at all
+FOREIGN = "foreign.response"
+
 #: why a request was given up; see RetriesExhausted
 Reason = Literal["lane", "late", "silent", "busy"]
 
@@ -109,6 +112,11 @@ class RejectedError(ApiError):
         super().__init__(message)
         self.status = status
         self.code = code
+
+    @property
+    def is_odd(self) -> bool:
+        """Tell whether the response was to another question; the next one may be right."""
+        return self.code in {OFF_GRID, FOREIGN}
 
 
 class RetriesExhausted(AsyncReportError):

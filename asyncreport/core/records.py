@@ -20,6 +20,7 @@ from msgspec import Struct
 from asyncreport.core.columns import (
     METRICS,
     STATUS_COLUMNS,
+    STATUS_METRIC,
     STATUSES,
     average,
     columns,
@@ -29,6 +30,7 @@ from asyncreport.core.columns import (
 )
 from asyncreport.core.errors import OFF_GRID, RejectedError
 from asyncreport.core.job import Query
+from asyncreport.core.measures import Datum, Measure, Stats, checked_stats
 from asyncreport.core.text import shorten
 from asyncreport.core.timeline import iso, parse_iso
 
@@ -48,35 +50,6 @@ class Block(Struct, frozen=True, gc=False):
     #: ids in the rows' `queue_id`
     queues: frozenset[str] = frozenset()
 
-
-class Stats(Struct, gc=False):
-    """The numbers of one metric; either may be absent."""
-
-    count: int | None = None
-    #: ms; a whole number, although the vendor's type is a float
-    sum: int | float | None = None
-
-
-class Measure(Struct, gc=False):
-    """One metric of one bucket."""
-
-    metric: str
-    stats: Stats | None = None
-    #: the status, if the metric is a routing-status time
-    qualifier: str | None = None
-
-
-class Datum(Struct, gc=False):
-    """One bucket of one group."""
-
-    #: `start/end`, any offset
-    interval: str
-    metrics: list[Measure] | None = None
-
-
-#: the largest count, or sum in ms, of one measure: 278 years; a float still adds a thousand of
-#: them exactly
-MAX_VALUE = 2**43
 
 _HANDLE = METRICS[-1]
 
@@ -120,9 +93,9 @@ class Accumulator:
             _add_cells(self._statuses.setdefault(user, {}), times)
         self._skipped_metrics |= other._skipped_metrics
 
-    def skip_ungrouped(self, data: Iterable[Any]) -> None:
+    def skip_ungrouped(self, *, has_metrics: bool) -> None:
         """Skip a group without a user if listed users were asked for; note if it had metrics."""
-        self._skipped_metrics |= any(datum.metrics for datum in data)
+        self._skipped_metrics |= has_metrics
 
     @property
     def only_ungrouped(self) -> bool:
@@ -139,7 +112,7 @@ class Accumulator:
 
     def add(self, user: str | None, split: Split, data: Iterable[Datum]) -> None:
         """Add the buckets of a group; raise RejectedError if one is off the grid or impossible."""
-        self.add_validated(user, split, [self._validated(datum) for datum in data])
+        self.add_validated(user, split, [self._validated(user, datum) for datum in data])
 
     def add_validated(self, user: str | None, split: Split, data: Iterable[Any]) -> None:
         """Add the buckets of one group that are known to be valid.
@@ -170,13 +143,14 @@ class Accumulator:
     def _cells_of(self, user: str | None, split: Split) -> dict[int, _Cell]:
         return self._cells.setdefault(user, {}).setdefault(split, {})
 
-    def _validated(self, datum: Datum) -> Datum:
+    def _validated(self, user: str | None, datum: Datum) -> Datum:
         """Drop metrics that were not asked for and round to whole ms; raise RejectedError."""
         measures = []
         for measure in datum.metrics or ():
-            if measure.metric in self._layout.places:
-                stats = _rounded(measure.stats or Stats(), datum.interval)
-                measures.append(Measure(measure.metric, stats))
+            name = str(measure.metric)
+            if name in self._layout.places:
+                stats = checked_stats(measure, user, datum.interval)
+                measures.append(Measure(name, _in_whole_ms(stats)))
         return Datum(datum.interval, measures)
 
     def add_statuses(self, user: str, data: Iterable[Datum]) -> None:
@@ -185,11 +159,10 @@ class Accumulator:
         for datum in data:
             bucket = self._buckets.number(datum.interval)
             for measure in datum.metrics or ():
-                if measure.stats is None or measure.qualifier not in STATUSES:
-                    continue
-                stats = _rounded(Stats(sum=measure.stats.sum), datum.interval)
-                times = by_bucket.setdefault(bucket, [0] * len(STATUSES))
-                times[STATUSES.index(measure.qualifier)] += int(stats.sum or 0)
+                if _is_status_time(measure):
+                    stats = checked_stats(measure, user, datum.interval)
+                    times = by_bucket.setdefault(bucket, [0] * len(STATUSES))
+                    times[STATUSES.index(measure.qualifier)] += round(stats.sum)
 
     def blocks(self) -> Iterator[Block]:
         """Walk the users, null first, each with its rows."""
@@ -258,16 +231,17 @@ def _layout(query: Query) -> _Layout:
     return _Layout(places, len(uncounted), empty)
 
 
-def _rounded(stats: Stats, interval: str) -> Stats:
-    """Round to whole ms; raise RejectedError for a number that is impossible."""
-    total = stats.sum or 0
-    count = stats.count or 0
-    if not (0 <= total <= MAX_VALUE and 0 <= count <= MAX_VALUE):
-        raise RejectedError(
-            "the response has a negative or an impossibly large number "
-            f"in the bucket {shorten(interval, 80)!r}"
-        )
-    return Stats(count, float(round(total)))
+def _in_whole_ms(stats: Stats) -> Stats:
+    """Round a sum; a float, because the hot loop adds floats."""
+    return Stats(stats.count, float(round(stats.sum)))
+
+
+def _is_status_time(measure: Measure) -> bool:
+    """Tell whether a measure has the time of a status that has a column."""
+    # Other metrics have qualifiers too: IDLE is also a presence.
+    if measure.metric != STATUS_METRIC or measure.stats is None:
+        return False
+    return measure.qualifier in STATUSES
 
 
 def _add_cells(into: dict[int, list[Any]], other: dict[int, list[Any]]) -> None:

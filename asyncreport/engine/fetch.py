@@ -36,6 +36,12 @@ Ask = Callable[[Request], Awaitable[Any]]
 #: an error after which smaller pieces may succeed
 _PieceError = RejectedError | RetriesExhausted
 
+#: responses to another question after which the same request is sent again
+_ODD_RESPONSES = 2
+
+#: seconds before that
+_ODD_PAUSE = 1.0
+
 #: seconds for the requests that clean up after a chunk
 _CLEANUP_SECONDS = 5.0
 
@@ -72,9 +78,22 @@ async def _result(step: Request | Wait, ask: Ask) -> Any:
         return None
     # Other errors, as of the configuration or the disk, pass by the contract.
     try:
-        return await ask(step)
+        return await _ask_again_if_odd(step, ask)
     except (ApiError, AuthError, RetriesExhausted) as error:
         return error
+
+
+async def _ask_again_if_odd(request: Request, ask: Ask) -> Any:
+    """Give the response; ask again, twice, while it is a response to another question."""
+    for _ in range(_ODD_RESPONSES):
+        try:
+            return await ask(request)
+        except RejectedError as error:
+            if not error.is_odd:
+                raise
+        # A gateway that mixed up two responses may need a moment.
+        await asyncio.sleep(_ODD_PAUSE)
+    return await ask(request)
 
 
 def _resume(steps: Generator[Request | Wait, Any, Any], result: Any) -> Request | Wait:

@@ -23,7 +23,8 @@ from asyncreport.api.wire import Request
 from asyncreport.core.columns import METRICS, average
 from asyncreport.core.errors import RejectedError
 from asyncreport.core.job import Chunk, Query
-from asyncreport.core.records import MAX_VALUE, Accumulator
+from asyncreport.core.measures import MAX_VALUE
+from asyncreport.core.records import Accumulator
 from asyncreport.core.timeline import MINUTE, Granularity, Grid, Interval, iso, parse_iso
 from asyncreport.engine.fetch import fetch
 from tests.bench.table import Line

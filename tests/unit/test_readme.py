@@ -9,7 +9,8 @@ from pathlib import Path
 from asyncreport.config import load_job
 from asyncreport.core import errors
 from asyncreport.core.job import Query
-from asyncreport.core.records import Accumulator, Datum, Measure
+from asyncreport.core.measures import Datum, Measure
+from asyncreport.core.records import Accumulator
 from asyncreport.core.timeline import HOUR, Granularity, Grid, iso, parse_iso
 from tests.rows import rows
 

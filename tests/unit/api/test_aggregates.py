@@ -136,7 +136,6 @@ def test_a_query_for_everyone_has_no_filter() -> None:
     "body",
     [
         b"{}",
-        b"null",
         b'{"results": null}',
         b'{"results": []}',
         b'{"results": [{}]}',
@@ -283,24 +282,72 @@ def test_a_measure_may_lack_values_and_other_measures_are_skipped(
 
 
 @pytest.mark.parametrize(
-    "stats", [{"count": -1}, {"sum": -0.5}, {"count": 2**60}, {"sum": 1e300}, {"sum": -1e300}]
+    ("stats", "wrong"),
+    [
+        ({"count": -1}, " count: -1"),
+        ({"count": 2**60}, f" count: {2**60}"),
+        ({"count": 1.5}, " count: 1.5"),
+        ({"count": "2"}, " count: '2'"),
+        ({"count": True}, " count: True"),
+        ({"count": [2]}, " count: [2]"),
+        ({"sum": -0.5}, " sum: -0.5"),
+        ({"sum": 1e300}, " sum: 1e+300"),
+        ({"sum": -1e300}, " sum: -1e+300"),
+        ({"sum": "x" * 500}, f" sum: '{'x' * 78}…"),
+        ("n/a", ": 'n/a'"),
+    ],
 )
-def test_an_impossible_number_is_an_error(stats: dict[str, float]) -> None:
+def test_a_wrong_number_is_rejected_with_metric_value_user_and_bucket(
+    stats: object, wrong: str
+) -> None:
+    """The same request would get the same number again: it is not the response to another one."""
     bucket = "2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z"
     group = {
         "group": {"userId": ANNA},
         "data": [{"interval": bucket, "metrics": [{"metric": "tAcw", "stats": stats}]}],
     }
-    with pytest.raises(
-        RejectedError,
-        match=f"has a negative or an impossibly large number in the bucket '{bucket}'",
-    ):
+    with pytest.raises(RejectedError) as caught:
         ask(
             Query(grid=Grid(Granularity.PT1H, "UTC")),
             DAY,
             (ANNA,),
             lambda _: json.dumps({"results": [group]}).encode(),
         )
+    assert f"an invalid tAcw{wrong} for user {ANNA} in the bucket {bucket}; expected" in str(
+        caught.value
+    )
+    assert not caught.value.is_odd
+
+
+@pytest.mark.parametrize(
+    "sum_and_shape", [(70000.0, "n/a"), (70000, 5), (69999.7, [{}]), (70000.4, None)]
+)
+@pytest.mark.parametrize("count", [2, 2.0])
+def test_whole_floats_are_counts_and_what_nobody_asked_for_may_have_any_shape(
+    sum_and_shape: tuple[float, object], count: float
+) -> None:
+    """Other metrics, numbers and dimensions, and groups without a user if users were asked for."""
+    total, odd = sum_and_shape
+    measures = [
+        {"metric": "nBrandNew", "stats": odd},
+        {"metric": ["tHandle"], "stats": {"count": odd}},
+        {"metric": "tHandle", "stats": {"count": count, "sum": total, "max": odd}, "new": odd},
+    ]
+    datum = {"interval": TEN_TO_ELEVEN, "metrics": measures, "views": odd}
+    group = {"group": {"userId": ANNA, "mediaType": "voice", "brandNew": odd}, "data": [datum]}
+    nobody = {"group": {"mediaType": odd}, "data": odd}
+    body = json.dumps({"results": [nobody, group], "aggregations": odd}).encode()
+    _, found = ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, (ANNA,), lambda _: body)
+    assert [(row["handled_count"], row["total_handle_time_sec"]) for row in found[ANNA]] == [
+        (2, 70.0)
+    ]
+
+
+def test_an_unreadable_group_without_a_user_is_not_a_day_without_activity() -> None:
+    """Nothing else came, so the server may not have grouped by user."""
+    body = b'{"results": [{"group": {"mediaType": "voice"}, "data": "n/a"}]}'
+    with pytest.raises(RejectedError, match="the server did not group by user"):
+        ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, (ANNA,), lambda _: body)
 
 
 def test_a_group_without_a_user_counts_only_if_everyone_was_asked_for() -> None:
@@ -453,8 +500,6 @@ def test_a_query_for_a_hundred_users_is_short() -> None:
         b"",
         b"<html>",
         b'{"results": [',
-        b'{"results": {}}',
-        b'{"results": [{"data": [{"interval": 5}]}]}',
         b'{"a":' * 100_000,
         b"\xff",
         b'{"results": [{"group": {"userId": "\xe9"}}]}',
@@ -462,8 +507,49 @@ def test_a_query_for_a_hundred_users_is_short() -> None:
     ],
 )
 def test_a_cut_or_foreign_body_is_transient(body: bytes) -> None:
-    with pytest.raises(TransientError, match="the response is not a valid aggregates result"):
+    with pytest.raises(
+        TransientError, match=r"the response is not a valid (aggregates result|group)"
+    ):
         ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)
+
+
+@pytest.mark.parametrize(
+    ("body", "odd"),
+    [
+        (b"null", True),
+        (b"[]", True),
+        (b'"busy"', True),
+        (b'{"results": {}}', False),
+        (b'{"results": [5]}', False),
+        (b'{"results": [{"group": 5}]}', False),
+        (b'{"results": [{"data": [{"interval": 5}]}]}', False),
+        (b'{"results": [{"data": [{"interval": "x", "metrics": [5]}]}]}', False),
+    ],
+)
+def test_a_body_of_a_wrong_type_is_rejected(body: bytes, odd: bool) -> None:
+    """Only a body that is something else as a whole may be the response to another question."""
+    with pytest.raises(
+        RejectedError, match=r"the response (is not a valid|has an invalid)"
+    ) as error:
+        ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)
+    assert error.value.is_odd is odd
+
+
+@pytest.mark.parametrize(
+    ("group", "interval"),
+    [
+        ({"userId": BERT}, TEN_TO_ELEVEN),
+        ({"userId": ANNA, "mediaType": "chat"}, TEN_TO_ELEVEN),
+        ({"userId": ANNA}, "2026-03-03T10:00:00.000Z/2026-03-03T11:00:00.000Z"),
+    ],
+)
+def test_a_foreign_user_filter_value_or_bucket_is_the_response_to_another_question(
+    group: dict[str, str], interval: str
+) -> None:
+    query = Query(grid=Grid(Granularity.PT1H, "UTC"), filter=Filter(media_types=("voice",)))
+    with pytest.raises(RejectedError, match=r"(that|who) was not asked for") as error:
+        ask(query, DAY, (ANNA,), lambda _: results((group, [(interval, 1)])))
+    assert error.value.is_odd
 
 
 @given(st.binary(max_size=200))

@@ -439,14 +439,32 @@ def test_another_refusal_to_list_all_users_is_not_changed() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>", b"{}", b'{"entities": 5}', b'{"entities": [{"name": "no id"}]}', b"[" * 5000],
+    [b"", b"<html>", b'{"entities": ['],
 )
-def test_a_body_that_is_not_a_page_is_transient(body: bytes) -> None:
+def test_a_body_that_is_not_json_is_transient(body: bytes) -> None:
     with pytest.raises(TransientError, match="the response is not a valid page of a listing"):
         decode_page(body)
 
 
-def test_a_body_that_is_not_a_group_is_transient() -> None:
+@pytest.mark.parametrize(
+    ("body", "odd"),
+    [
+        (b"null", True),
+        (b"[" * 5000, True),
+        (b"{}", True),
+        (b'{"entities": 5}', False),
+        (b'{"entities": [{"name": "no id"}]}', False),
+    ],
+)
+def test_a_page_of_a_wrong_type_is_rejected(body: bytes, odd: bool) -> None:
+    """Only a body that is no page at all may be the response to another question."""
+    with pytest.raises(RejectedError, match="not a valid page of a listing") as caught:
+        decode_page(body)
+    assert caught.value.is_odd is odd
+
+
+def test_a_body_that_is_not_a_group_is_the_response_to_another_question() -> None:
     request = next(look_up(Selector(kind="group", value=GROUP)))
-    with pytest.raises(TransientError, match="the response is not a valid group, team or queue"):
+    with pytest.raises(RejectedError, match="not a valid group, team or queue") as caught:
         request.decode(b'{"entities": []}')
+    assert caught.value.is_odd

@@ -173,7 +173,11 @@ def test_a_response_in_which_no_row_has_a_user_is_rejected_if_users_were_asked_f
 
 @pytest.mark.parametrize("count", [2.5, 1e-300, -0.5])
 def test_a_count_that_is_not_a_whole_number_is_an_error(count: float) -> None:
-    with pytest.raises(RejectedError, match="has a handledCount that is not a whole number"):
+    with pytest.raises(
+        RejectedError,
+        match=rf"invalid handledCount count: {count} for user anna in the bucket 2023-10-01T10:.*; "
+        "expected a whole number",
+    ):
         ask(lambda _: page(entity(handledCount={"count": count})))
     assert (
         ask(lambda _: page(entity(handledCount={"count": 2.0})))[1]["anna"][0]["handled_count"] == 2
@@ -271,10 +275,8 @@ def test_each_local_day_is_one_request_because_the_contract_has_no_time_zone(
     [
         b"",
         b"<html>",
-        b'{"entities": 5}',
         b'{"error": "busy"}',
         b'{"nextPage": "t", "results": []}',
-        b'{"entities": [{"metrics": {"talkTime": {"sum": "1"}}}]}',
     ],
 )
 def test_a_foreign_body_is_transient(body: bytes) -> None:
@@ -282,10 +284,40 @@ def test_a_foreign_body_is_transient(body: bytes) -> None:
         decode_page(body)
 
 
+@pytest.mark.parametrize(("body", "odd"), [(b"null", True), (b'{"entities": 5}', False)])
+def test_a_page_of_a_wrong_type_is_rejected(body: bytes, odd: bool) -> None:
+    """Only a body that is no page at all may be the response to another question."""
+    with pytest.raises(RejectedError, match="not a valid page of entities") as caught:
+        decode_page(body)
+    assert caught.value.is_odd is odd
+
+
+@pytest.mark.parametrize(
+    ("metrics", "wrong"),
+    [
+        ({"talkTime": {"sum": "1"}}, "talkTime sum: '1'"),
+        ({"wrapUpTime": {"sum": -1}}, "wrapUpTime sum: -1"),
+        ({"talkTime": "n/a"}, "talkTime: 'n/a'"),
+    ],
+)
+def test_a_wrong_number_is_rejected_with_metric_value_user_and_bucket(
+    metrics: dict[str, Any], wrong: str
+) -> None:
+    """In a row without a user, if users were asked for, it does not matter."""
+    with pytest.raises(RejectedError) as caught:
+        ask(lambda _: page(entity(**metrics)))
+    assert f"has an invalid {wrong} for user anna in the bucket 2023-10-01T10:00" in str(
+        caught.value
+    )
+    assert not caught.value.is_odd
+    good = entity(handledCount={"count": 2})
+    assert len(ask(lambda _: page(good, entity(None, **metrics)))[1]["anna"]) == 1
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_give_a_page_or_an_error_of_ours(body: bytes) -> None:
     try:
         found = decode_page(body)
-    except TransientError:
+    except (TransientError, RejectedError):
         return
     assert isinstance(found, EntitiesPage)

@@ -12,7 +12,8 @@ from asyncreport.api.query_jobs import MAX_SUBMISSIONS, PAGE_SIZE, PATH, send
 from asyncreport.api.wire import Request, Wait
 from asyncreport.core.errors import TOO_LARGE, RejectedError, RetriesExhausted, TransientError
 from asyncreport.core.job import Query
-from asyncreport.core.records import Accumulator, Datum, Measure, Stats
+from asyncreport.core.measures import Datum, Measure
+from asyncreport.core.records import Accumulator
 from asyncreport.core.timeline import HOUR, Granularity, Grid, iso
 from tests.rows import rows
 
@@ -25,7 +26,11 @@ def reader() -> aggregates.Reader:
 
     def add(facts: Accumulator, raw: msgspec.Raw) -> None:
         user = (aggregates.decode_container(raw).group or {})["userId"]
-        facts.add(user, (), [Datum(f"{iso(0)}/{iso(HOUR)}", [Measure("tHandle", Stats(1, 1000))])])
+        facts.add(
+            user,
+            (),
+            [Datum(f"{iso(0)}/{iso(HOUR)}", [Measure("tHandle", {"count": 1, "sum": 1000})])],
+        )
 
     return aggregates.page_reader(
         Accumulator((0, HOUR), Query(grid=Grid(Granularity.PT1H, "UTC"))), add
@@ -222,14 +227,25 @@ def test_a_cursor_that_leads_back_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("answers", "what"),
     [
-        ([b"{}"], "submitted query job"),
         ([b"<html>"], "submitted query job"),
-        ([ACCEPTED, b"[]"], "state of a query job"),
+        ([ACCEPTED, b""], "state of a query job"),
     ],
 )
-def test_a_foreign_body_is_transient(answers: list[bytes], what: str) -> None:
+def test_a_body_that_is_not_json_is_transient(answers: list[bytes], what: str) -> None:
     with pytest.raises(TransientError, match=f"the response is not a valid {what}"):
         play(list(answers))
+
+
+@pytest.mark.parametrize(
+    ("answers", "what"),
+    [([b"{}"], "submitted query job"), ([ACCEPTED, b"[]"], "state of a query job")],
+)
+def test_a_body_of_another_kind_is_the_response_to_another_question(
+    answers: list[bytes], what: str
+) -> None:
+    with pytest.raises(RejectedError, match=f"the response is not a valid {what}") as caught:
+        play(list(answers))
+    assert caught.value.is_odd
 
 
 @pytest.mark.parametrize(

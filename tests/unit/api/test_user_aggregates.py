@@ -249,6 +249,28 @@ def test_too_large_a_response_by_quarter_hour_does_not_name_the_half_hour() -> N
     assert caught.value.code == TOO_LARGE
 
 
+def test_a_wrong_time_is_rejected_with_metric_value_user_and_bucket() -> None:
+    body = reported(("anna", TEN, {"IDLE": -7})).replace(b"-7", b'"-7"')
+    with pytest.raises(
+        RejectedError,
+        match="invalid tAgentRoutingStatus sum: '-7' for user anna in the bucket 2023-10-01T10:00",
+    ):
+        ask(lambda _: body)
+
+
+def test_metrics_and_statuses_that_nobody_asked_for_may_have_any_shape() -> None:
+    """Also another metric with a qualifier of the same name: IDLE is a presence too."""
+    (group,) = json.loads(reported(("anna", TEN, {"IDLE": 1000})))["results"]
+    group["data"][0]["metrics"] += [
+        {"metric": "tSystemPresence", "qualifier": "IDLE", "stats": "n/a"},
+        {"metric": "tAgentRoutingStatus", "qualifier": ["IDLE"], "stats": "n/a"},
+        {"metric": None, "qualifier": 5},
+    ]
+    nobody = {"group": {}, "data": "n/a"}
+    (row,) = ask(lambda _: json.dumps({"results": [nobody, group]}).encode())[1]["anna"]
+    assert row["idle_sec"] == 1.0
+
+
 def test_a_user_who_was_not_asked_for_is_an_error() -> None:
     with pytest.raises(RejectedError, match="has a user 'zoe' who was not asked for"):
         ask(lambda _: reported(("zoe", TEN, {"IDLE": 1})))

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncreport.core.columns import STATUSES
+from asyncreport.core.columns import STATUS_METRIC, STATUSES
 from asyncreport.core.job import Query
-from asyncreport.core.records import Accumulator, Datum, Measure, Stats
+from asyncreport.core.measures import Datum, Measure
+from asyncreport.core.records import Accumulator
 from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval, iso
 from asyncreport.core.verify_rows import row_checker
 
@@ -36,11 +37,12 @@ def made(query: Query, cells: list[tuple[int, str | None, int, int]]) -> bytes:
         facts.add(
             "ann",
             (value,) * len(query.split_by),
-            [Datum(interval, [Measure("tHandle", Stats(handled, ms))])],
+            [Datum(interval, [Measure("tHandle", {"count": handled, "sum": ms})])],
         )
         if query.occupancy:
             times = [
-                Measure("", Stats(None, ms // (1 + n)), status) for n, status in enumerate(STATUSES)
+                Measure(STATUS_METRIC, {"count": None, "sum": ms // (1 + n)}, status)
+                for n, status in enumerate(STATUSES)
             ]
             facts.add_statuses("ann", [Datum(interval, times)])
     return b"".join(block.lines for block in facts.blocks())

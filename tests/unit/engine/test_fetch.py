@@ -13,6 +13,8 @@ from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.query_jobs import PATH
 from asyncreport.api.wire import Request, Wait
 from asyncreport.core.errors import (
+    FOREIGN,
+    OFF_GRID,
     TOO_LARGE,
     AuthError,
     ConfigError,
@@ -80,6 +82,31 @@ def test_answers_errors_and_time_reach_the_contract() -> None:
     result, elapsed = clock.run(main())
     assert (result, heard) == ("made", [1, "no", 3])
     assert elapsed == pytest.approx(90, abs=0.01)
+
+
+@pytest.mark.parametrize("code", [FOREIGN, OFF_GRID])
+@pytest.mark.parametrize(("odd", "requests", "heard"), [(1, 2, 3), (2, 3, 3), (3, 3, "odd 2")])
+def test_a_response_to_another_question_is_asked_for_again_twice(
+    code: str, odd: int, requests: int, heard: object
+) -> None:
+    """Only the third one reaches the contract, as a rejection."""
+    asked: list[Request] = []
+
+    def contract() -> Generator[Request | Wait, Any, object]:
+        try:
+            return (yield GET)
+        except RejectedError as error:
+            return str(error)
+
+    async def ask(request: Request) -> Any:
+        asked.append(request)
+        number = len(asked) - 1
+        if number < odd:
+            raise RejectedError(f"odd {number}", code=code)
+        return 3
+
+    assert clock.run(drive(contract(), ask)) == heard
+    assert asked == [GET] * requests
 
 
 def test_an_error_that_no_contract_handles_does_not_reach_it() -> None:
