@@ -6,11 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
-from asyncreport.core.job import Part, batches
+from asyncreport.core.job import Chunk, Part, batches
 from asyncreport.core.timeline import Interval
 
 #: sorted ids; None: everyone
 Users = tuple[str, ...] | None
+
+#: what covers an interval of users
+Covering = Part | Chunk
 
 #: disjoint, in order of time
 Intervals = tuple[Interval, ...]
@@ -19,7 +22,7 @@ Intervals = tuple[Interval, ...]
 def missing_by_batch(
     users: Users,
     demanded: Interval,
-    parts: Iterable[Part],
+    parts: Iterable[Covering],
 ) -> Iterator[tuple[Intervals, Users]]:
     """Walk batches of users who lack the same intervals."""
     covered = _intervals_by_users(parts)
@@ -40,7 +43,7 @@ def _in_batches(lacking: Mapping[Intervals, list[str]]) -> Iterator[tuple[Interv
             yield missing, batch
 
 
-def _intervals_by_users(parts: Iterable[Part]) -> dict[Users, list[Interval]]:
+def _intervals_by_users(parts: Iterable[Covering]) -> dict[Users, list[Interval]]:
     """Collect the intervals that the parts of each set of users cover."""
     covered: defaultdict[Users, list[Interval]] = defaultdict(list)
     for part in parts:

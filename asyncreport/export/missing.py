@@ -49,7 +49,7 @@ class MissingChunk(Struct, frozen=True, kw_only=True):
         """Describe gaps in order of time; `stale` has the numbers of stale parts."""
         # The scheduler lists gaps in the order in which they failed, which is different each time.
         in_order = sorted(gaps, key=_by_time)
-        return [cls.of(gap, stale=_replaces_any(gap.chunk, stale)) for gap in in_order]
+        return [cls.of(gap, stale=_replaces_only(gap.chunk, stale)) for gap in in_order]
 
     @property
     def title(self) -> str:
@@ -78,9 +78,9 @@ def _by_time(gap: Gap) -> tuple[object, ...]:
     return (gap.chunk.interval, gap.chunk.connection, gap.chunk.users or ())
 
 
-def _replaces_any(chunk: Chunk, stale: AbstractSet[int]) -> bool:
-    """Tell whether a chunk was to replace a stale part."""
-    return not stale.isdisjoint(chunk.replaces)
+def _replaces_only(chunk: Chunk, stale: AbstractSet[int]) -> bool:
+    """Tell whether a chunk was to replace parts, and all of them still exist and are stale."""
+    return bool(chunk.replaces) and stale >= set(chunk.replaces)
 
 
 def _describe_users(users: Sequence[str] | None) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 
+from asyncreport.core.job import Part
 from asyncreport.core.text import first_items, plural
 from asyncreport.export.names import NameLookup
 from asyncreport.export.run_context import RunContext
@@ -19,13 +20,21 @@ _MAX_FILES = 5
 
 
 class OutputUpdate:
-    """One update of the output files.
+    """One update of the output files, from exactly these parts, by the connection's name.
 
     `partial`: records are missing. `gaps`: a chunk could not be fetched.
     """
 
-    def __init__(self, context: RunContext, *, partial: bool, gaps: bool) -> None:
+    def __init__(
+        self,
+        context: RunContext,
+        parts: Mapping[str, Sequence[Part]],
+        *,
+        partial: bool,
+        gaps: bool,
+    ) -> None:
         self._context = context
+        self._parts = parts
         self._partial = partial
         self._gaps = gaps
         self._outputs = Outputs(context.state.folder, partial=partial)
@@ -92,7 +101,7 @@ class OutputUpdate:
             found = await self._names.update(
                 self._context.job,
                 connection,
-                self._context.parts(connection),
+                self._parts[connection.name],
                 reader,
                 refresh=self._context.choices.refresh_names,
             )
@@ -103,7 +112,7 @@ class OutputUpdate:
         """List the files to write, with what belongs in each."""
         found = targets(
             self._context.job,
-            self._context.parts,
+            self._parts,
             self._names.users,
             self._names.queues,
         )

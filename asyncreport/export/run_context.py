@@ -64,9 +64,6 @@ class RunContext:
         fingerprints = self.job.query.fingerprints(connection.identity)
         return self.state.current_parts(*fingerprints)
 
-    def all_parts(self) -> list[Part]:
-        """List the current parts of all connections; raise StoreError."""
-        parts = []
-        for connection in self.job.connections:
-            parts += self.parts(connection)
-        return parts
+    def all_parts(self) -> dict[str, list[Part]]:
+        """List the current parts of each connection, by its name; raise StoreError."""
+        return {connection.name: self.parts(connection) for connection in self.job.connections}

@@ -99,7 +99,7 @@ class Snapshot:
         folder = self.job.state_folder
         return targets(
             self.job,
-            lambda connection: self.parts[connection.name],
+            self.parts,
             Names(folder / "names.json"),
             Names(folder / "queues.json"),
         )

@@ -1,21 +1,22 @@
-"""The steps of a run: plan, pull, clean up, merge; again if the merge finds damaged parts.
+"""The steps of a run: plan, pull, clean up, merge; once more if parts were lost or damaged.
 
 Owns what the steps have done so far.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from asyncreport.core.errors import DamagedPartError
+from asyncreport.core.errors import DamagedPartError, StoreError
 from asyncreport.core.job import Part
 from asyncreport.core.plan import Plan
 from asyncreport.core.text import counted, plural
 from asyncreport.core.timeline import iso
 from asyncreport.export.damage import delete_damaged
+from asyncreport.export.lost import LostPartsError, plan_again, unexplained
 from asyncreport.export.missing import MissingChunk
 from asyncreport.export.names import unknown_users, unknown_users_message
 from asyncreport.export.outputs import OutputUpdate
@@ -26,6 +27,8 @@ from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.restatements import Restatements
 from asyncreport.store.written import WrittenFile
 
+#: the parts that the merge uses, by the connection's name
+_Parts = Mapping[str, Sequence[Part]]
 #: output files that are up to date, by path
 Files = dict[Path, WrittenFile]
 
@@ -41,7 +44,7 @@ class Steps:
     pull: Pull = field(init=False)
     #: parts of earlier runs that are used as they are
     parts_reused: int = 0
-    #: numbers of the parts that this run should replace
+    #: numbers of the parts that this run should have replaced and that still exist
     stale: frozenset[int] = frozenset()
     #: output files whose content changed
     files_changed: int = 0
@@ -54,24 +57,39 @@ class Steps:
     async def bring_up_to_date(self) -> Files:
         """Fetch what is missing, then write the output files; list the files that are up to date.
 
-        If a team is unknown or a chunk failed, no file is written unless the choices allow it. If
-        the merge finds damaged parts, they are fetched again.
+        If a team is unknown or a chunk failed, no file is written unless the choices allow it.
+        Parts that are damaged, or that disappear while the run is under way, are fetched once more.
+        Raise StoreError if that does not help.
         """
-        while True:
-            try:
-                return await self._update()
-            except DamagedPartError as error:
-                await delete_damaged(self.context, error)
+        try:
+            return await self._update()
+        except DamagedPartError as error:
+            await delete_damaged(self.context, error)
+        except LostPartsError as error:
+            self.context.warn(f"{error.fact}; they are fetched again")
+        return await self._last_update()
+
+    async def _last_update(self) -> Files:
+        """Do each step once more; a second loss ends the run."""
+        try:
+            return await self._update()
+        except (DamagedPartError, LostPartsError) as error:
+            raise StoreError(
+                f"{error.fact}; this happened twice, so check the disk, and what else changes "
+                f"{self.context.state.folder}; then run again: existing parts are reused"
+            ) from error
 
     async def _update(self) -> Files:
-        """Do each step once; raise DamagedPartError if the merge finds a damaged part."""
+        """Do each step once; raise DamagedPartError or LostPartsError."""
         plans = await self._plan()
         await self.pull.run(plans)
         await self._delete_replaced()
+        parts = self.context.all_parts()
+        self._check_coverage(plans, parts)
         if not self._may_write:
             return {}
-        files = await self._write_outputs()
-        self._warn_of_unknown_users()
+        files = await self._write_outputs(parts)
+        self._warn_of_unknown_users(parts)
         return files
 
     async def _plan(self) -> dict[str, Plan]:
@@ -96,8 +114,7 @@ class Steps:
 
     async def _prepare_refresh(self, plans: Mapping[str, Plan]) -> None:
         """Note which parts are to be replaced; warn about parts from the future."""
-        stale = list(chain.from_iterable(plan.stale for plan in plans.values()))
-        self.stale = frozenset(part.number for part in stale)
+        stale = _stale_parts(plans)
         await self._mark_for_refresh(stale)
         number = sum(part.fetched_at > self.context.now for part in stale)
         if number:
@@ -109,6 +126,19 @@ class Steps:
         # Before the first response: if the refresh is interrupted, the next run finishes it.
         numbers = [part.number for part in stale if refreshes(part)]
         await self.context.state.mark_for_refresh(numbers)
+
+    def _check_coverage(self, plans: Mapping[str, Plan], parts: _Parts) -> None:
+        """Check that the parts are all that the plans wanted, except the gaps.
+
+        A part may disappear at any time, also one that this run saved: what counts is the list
+        that the merge uses. Raise LostPartsError.
+        """
+        found = plan_again(plans, parts, self.context.freshness)
+        # A part that should have been replaced, and is lost, leaves a gap in the output.
+        self.stale = _numbers(_stale_parts(found))
+        lost = unexplained(found.values(), [gap.chunk for gap in self.pull.gaps])
+        if lost:
+            raise LostPartsError(lost)
 
     async def _delete_replaced(self) -> None:
         """List what changed in replaced parts, and delete them."""
@@ -144,10 +174,11 @@ class Steps:
         # Without any team the files would be empty.
         return self.context.choices.allow_partial and bool(self.context.job.teams)
 
-    async def _write_outputs(self) -> Files:
+    async def _write_outputs(self, parts: _Parts) -> Files:
         """Write the output files that changed."""
         update = OutputUpdate(
             self.context,
+            parts,
             partial=self.partial,
             gaps=bool(self.pull.gaps),
         )
@@ -155,14 +186,24 @@ class Steps:
         self.files_changed = update.files_changed
         return files
 
-    def _warn_of_unknown_users(self) -> None:
+    def _warn_of_unknown_users(self, parts: _Parts) -> None:
         """Warn about listed users that the directory does not know."""
-        for connection in self.context.job.connections:
-            parts = self.context.parts(connection)
-            unknown = unknown_users(self.context.job, connection, parts)
+        job = self.context.job
+        for connection in job.connections:
+            unknown = unknown_users(job, connection, parts[connection.name])
             if unknown:
                 message = unknown_users_message(unknown)
                 self.context.warn(f"{connection.name}: {message}; none has records in the range")
+
+
+def _stale_parts(plans: Mapping[str, Plan]) -> list[Part]:
+    """List the parts that a run should replace."""
+    return list(chain.from_iterable(plan.stale for plan in plans.values()))
+
+
+def _numbers(parts: Iterable[Part]) -> frozenset[int]:
+    """Give the numbers of parts."""
+    return frozenset(part.number for part in parts)
 
 
 def _future_parts(number: int, now: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,15 +34,15 @@ def all_files(job: Job) -> list[OutputFile]:
 
 def targets(
     job: Job,
-    parts_of: Callable[[Connection], Sequence[Part]],
+    parts: Mapping[str, Sequence[Part]],
     users: Names,
     queues: Names,
 ) -> list[Target]:
-    """List the output files with what belongs in each; `parts_of` gives the current parts."""
+    """List the output files with what belongs in each; `parts` are by the connection's name."""
     sources = {}
     for connection in job.connections:
         sources[connection.name] = Source.of(
-            parts_of(connection),
+            parts[connection.name],
             users.of(connection.identity),
             _queue_names(job, connection, queues),
         )

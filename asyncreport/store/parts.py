@@ -199,10 +199,17 @@ class PartReader:
         descriptor = self._open.pop(part.number, None)
         if descriptor is None:
             self._make_room()
-            descriptor = os.open(self._path(part), os.O_RDONLY)
+            descriptor = self._open_file(part)
         # Put in again, so that it is the last one in the order of use.
         self._open[part.number] = descriptor
         return descriptor
+
+    def _open_file(self, part: Part) -> int:
+        try:
+            return os.open(self._path(part), os.O_RDONLY)
+        except FileNotFoundError as error:
+            # It existed when it was listed.
+            raise self._damaged(part, "it has disappeared") from error
 
     def _make_room(self) -> None:
         if len(self._open) >= OPEN_FILES:

@@ -192,7 +192,7 @@ def test_a_disk_that_damages_a_new_part_ends_the_run(
         return part
 
     monkeypatch.setattr(State, "save", spoil)
-    with pytest.raises(StoreError, match=r"is damaged: .* this run saved it, so check the disk"):
+    with pytest.raises(StoreError, match=r"is damaged: .* this happened twice, so check the disk"):
         run_here(path)
 
 
