@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -12,7 +12,7 @@ import msgspec
 from asyncreport.api import directory, organization, user_aggregates
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.core.errors import AsyncReportError, AuthError
-from asyncreport.core.finding import Finding
+from asyncreport.core.finding import Finding, Report
 from asyncreport.core.job import Chunk, Connection, Job, Query, Team
 from asyncreport.core.records import Accumulator
 from asyncreport.core.text import counted
@@ -23,7 +23,7 @@ from asyncreport.export.names import listed_users, unknown_users_message
 from asyncreport.export.teams import with_members
 from asyncreport.net import Lane
 from asyncreport.terminal.signals import run_until_signal
-from asyncreport.terminal.stdout import show_findings
+from asyncreport.terminal.stdout import Findings
 
 #: the id of a user who does not exist, so that the responses are small
 _NO_USER = ("00000000-0000-4000-8000-000000000000",)
@@ -31,51 +31,39 @@ _NO_USER = ("00000000-0000-4000-8000-000000000000",)
 
 def execute(job: Job, *, now: int) -> int:
     """Print a finding for each test; give the highest exit code of the failures."""
-    return run_until_signal(show_findings(check_connections(job, now=now)))
+    findings = Findings()
+    run_until_signal(check_connections(job, findings.show, now=now))
+    return findings.exit_code
 
 
-async def check_connections(job: Job, *, now: int) -> AsyncIterator[Finding]:
+async def check_connections(job: Job, report: Report, *, now: int) -> None:
     """Check the clients of each connection, then its teams and listed users.
 
     The directory is not asked if no client of the connection works. `now` is an instant.
     """
     async with Connections(job) as connections:
         for connection in job.connections:
-            async for finding in _check_connection(job, connection, connections, now=now):
-                yield finding
-
-
-async def _check_connection(
-    job: Job,
-    connection: Connection,
-    connections: Connections,
-    *,
-    now: int,
-) -> AsyncIterator[Finding]:
-    """Check the clients of a connection, and then its teams and users if any client works."""
-    works = False
-    async for finding in _check_clients(job, connection, connections, now=now):
-        works = works or finding.level != "FAIL"
-        yield finding
-    if works:
-        async for finding in _check_users(job, connection.name, connections):
-            yield finding
+            if await _check_clients(job, connection, connections, report, now=now):
+                await _check_users(job, connection.name, connections, report)
 
 
 async def _check_clients(
     job: Job,
     connection: Connection,
     connections: Connections,
+    report: Report,
     *,
     now: int,
-) -> AsyncIterator[Finding]:
-    """Check every OAuth client of a connection."""
+) -> bool:
+    """Check every OAuth client of a connection; tell whether one of them works."""
     lanes = await connections.lanes(connection.name)
     clients = await connections.clients(connection.name)
+    works = []
     for lane, client in zip(lanes, clients, strict=True):
         name = _client_name(connection, client)
-        async for finding in _ClientCheck(name, job, connection, lane, now).findings():
-            yield finding
+        check = _ClientCheck(name, job, connection, lane, now, report)
+        works.append(await check.run())
+    return any(works)
 
 
 def _client_name(connection: Connection, client: str) -> str:
@@ -96,25 +84,26 @@ class _ClientCheck:
     lane: Lane
     #: an instant
     now: int
+    report: Report
 
-    async def findings(self) -> AsyncIterator[Finding]:
-        """Make all tests; without a token and the hosts only the first one."""
+    async def run(self) -> bool:
+        """Make all tests; tell whether the client works: without a token no test can pass."""
         route = _route(self.connection)
         try:
             allowed = await self._allowed_requests()
         except AsyncReportError as error:
-            yield self._failure(f"credentials and hosts, connecting {route}", error)
-            return
-        yield self._ok(f"got a token and reached {self.connection.identity} {route}")
-        yield self._rate_limit(allowed)
-        async for finding in self._permissions():
-            yield finding
-        yield await self._divisions()
+            self.report(self._failure(f"credentials and hosts, connecting {route}", error))
+            return False
+        self.report(self._ok(f"got a token and reached {self.connection.identity} {route}"))
+        self.report(self._rate_limit(allowed))
+        await self._try_requests()
+        self.report(await self._divisions())
+        return True
 
-    async def _permissions(self) -> AsyncIterator[Finding]:
+    async def _try_requests(self) -> None:
         """Try each kind of request that a run of the job sends."""
         for text, trial in self._trials():
-            yield await self._outcome(text, trial)
+            self.report(await self._outcome(text, trial))
 
     def _ok(self, text: str) -> Finding:
         """Report a test that passed."""
@@ -278,14 +267,19 @@ def _failure(text: str, error: AsyncReportError) -> Finding:
     return Finding("FAIL", f"{text}: {error}", failure_code=error.exit_code)
 
 
-async def _check_users(job: Job, name: str, connections: Connections) -> AsyncIterator[Finding]:
+async def _check_users(
+    job: Job,
+    name: str,
+    connections: Connections,
+    report: Report,
+) -> None:
     """Ask the directory for the users of the job, as a run does: with any client that works."""
     for team in job.teams:
         if team.connection == name:
-            yield await _team(team, connections)
+            report(await _team(team, connections))
     ids = listed_users(job, name)
     if ids:
-        yield await _listed_users(name, ids, partial(connections.ask, name))
+        report(await _listed_users(name, ids, partial(connections.ask, name)))
 
 
 async def _team(team: Team, connections: Connections) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
@@ -25,9 +26,18 @@ class Finding(Struct, frozen=True):
             return self.failure_code
         return 0
 
+    @property
+    def failed(self) -> bool:
+        """Tell whether the test failed; a warning is not a failure."""
+        return self.level == "FAIL"
+
     def __str__(self) -> str:
         """Write the line and its details, each on a line of its own."""
         lines = [f"{self.level:<4}  {self.text}"]
         lines += [f"      {detail}" for detail in self.details]
         # Names and messages of a server are in these lines.
         return "\n".join(map(printable, lines))
+
+
+#: take a finding when it comes; an error that it raises ends the tests
+Report = Callable[[Finding], None]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from itertools import chain
 from pathlib import Path
 
-from asyncreport.core.finding import Finding
+from asyncreport.core.finding import Finding, Report
 from asyncreport.core.job import Job
 from asyncreport.export.lanes import Connections
 from asyncreport.export.names import unknown_users, unknown_users_message
@@ -22,21 +21,21 @@ from asyncreport.store.lock import in_use, lock_holder, locked
 from asyncreport.store.parts import PartReader
 
 
-async def verify(job: Job, *, now: int) -> AsyncIterator[Finding]:
+async def verify(job: Job, report: Report, *, now: int) -> None:
     """Check the parts and output files, then compare them with the server; `now` is an instant.
 
-    Raise StoreError if a run holds the state folder: what it is writing would look like damage.
+    Each finding is reported when it is known. Raise StoreError if a run holds the state folder:
+    what it is writing would look like damage.
     """
     folder = job.state_folder
     if not (folder / "manifest.jsonl").exists():
-        yield _nothing_fetched(job)
+        report(_nothing_fetched(job))
         return
     writable = os.access(folder, os.W_OK)
     if not writable:
-        yield _not_locked(folder)
+        report(_not_locked(folder))
     with locked(folder) if writable else nullcontext():
-        async for finding in _check(job, now=now):
-            yield finding
+        await _check(job, report, now=now)
 
 
 def _nothing_fetched(job: Job) -> Finding:
@@ -60,38 +59,42 @@ def _not_locked(folder: Path) -> Finding:
     )
 
 
-async def _check(job: Job, *, now: int) -> AsyncIterator[Finding]:
+async def _check(job: Job, report: Report, *, now: int) -> None:
     """Make all checks, with the lock held."""
     snapshot = Snapshot.read(job, now=now)
-    for finding in chain(_other_clients(job, snapshot), _unknown_teams(snapshot)):
-        yield finding
+    _report_all(_other_clients(job, snapshot), report)
+    _report_all(_unknown_teams(snapshot), report)
     with PartReader(job.state_folder) as reader:
-        parts_ok = True
-        async for finding in check_parts(snapshot, reader):
-            parts_ok = parts_ok and finding.level != "FAIL"
-            yield finding
-        async for finding in check_outputs(snapshot, reader):
-            yield finding
-        # The totals of damaged parts would differ from the server's, and the advice to fetch the
-        # interval again would be the wrong one.
-        if not parts_ok:
-            yield Finding("WARN", "not compared with the server: fix the parts first")
-            return
-        async for finding in _compare(snapshot, reader, now=now):
-            yield finding
+        passed = await check_parts(snapshot, reader, report)
+        await check_outputs(snapshot, reader, report)
+        if passed:
+            await _compare(snapshot, reader, report, now=now)
+        else:
+            # The totals of damaged parts would differ from the server's, and the advice to fetch
+            # the interval again would be the wrong one.
+            report(Finding("WARN", "not compared with the server: fix the parts first"))
+
+
+def _report_all(findings: Iterable[Finding], report: Report) -> None:
+    """Report findings one by one."""
+    for finding in findings:
+        report(finding)
 
 
 async def _compare(
     snapshot: Snapshot,
     reader: PartReader,
+    report: Report,
     *,
     now: int,
-) -> AsyncIterator[Finding]:
-    """Compare with what the directory and the server know."""
-    for finding in _unknown_users(snapshot):
-        yield finding
-    async for finding in _check_server(snapshot, reader, now=now):
-        yield finding
+) -> None:
+    """Compare with the directory and the server; add warnings about clients that were refused."""
+    _report_all(_unknown_users(snapshot), report)
+    warnings: list[str] = []
+    async with Connections(snapshot.job, warnings.append) as connections:
+        await compare_with_server(snapshot, reader, connections, report, now=now)
+    for warning in warnings:
+        report(Finding("WARN", warning.removeprefix("warning: ")))
 
 
 def _other_clients(job: Job, snapshot: Snapshot) -> Iterator[Finding]:
@@ -146,18 +149,3 @@ def _without_records(connection: str, users: Sequence[str]) -> Finding:
         f"{connection}: {unknown_users_message(users)}",
         ("none of them has records in the range",),
     )
-
-
-async def _check_server(
-    snapshot: Snapshot,
-    reader: PartReader,
-    *,
-    now: int,
-) -> AsyncIterator[Finding]:
-    """Compare with the server; add the warnings about clients that were refused."""
-    warnings: list[str] = []
-    async with Connections(snapshot.job, warnings.append) as connections:
-        async for finding in compare_with_server(snapshot, reader, connections, now=now):
-            yield finding
-    for warning in warnings:
-        yield Finding("WARN", warning.removeprefix("warning: "))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 from asyncreport.core.errors import StoreError
-from asyncreport.core.finding import Finding
+from asyncreport.core.finding import Finding, Report
 from asyncreport.core.text import counted, first_items, first_lines
 from asyncreport.export.snapshot import Snapshot
 from asyncreport.store.atomic import oserror_as_store_error
@@ -22,13 +22,13 @@ from asyncreport.store.written import Outputs, WrittenFile
 _MAX_PATHS = 3
 
 
-async def check_outputs(snapshot: Snapshot, reader: PartReader) -> AsyncIterator[Finding]:
+async def check_outputs(snapshot: Snapshot, reader: PartReader, report: Report) -> None:
     """Check every output file, each in a thread: files may have gigabytes."""
     outputs = Outputs(snapshot.job.state_folder)
     gaps = _has_gaps(snapshot)
     for target in snapshot.targets():
         check = _OutputCheck(target, reader, outputs, gaps)
-        yield await run_in_thread(check.finding)
+        report(await run_in_thread(check.finding))
 
 
 def _has_gaps(snapshot: Snapshot) -> bool:

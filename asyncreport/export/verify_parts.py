@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +11,7 @@ from threading import Event
 
 from asyncreport.core.columns import null_first
 from asyncreport.core.errors import DamagedPartError, StoreError
-from asyncreport.core.finding import Finding
+from asyncreport.core.finding import Finding, Report
 from asyncreport.core.job import Chunk, Part, Query
 from asyncreport.core.plan import Plan
 from asyncreport.core.text import counted, describe_users, first_lines, plural
@@ -22,12 +22,15 @@ from asyncreport.store.parts import Entry, PartReader, part_name
 from asyncreport.store.threads import run_in_thread
 
 
-async def check_parts(snapshot: Snapshot, reader: PartReader) -> AsyncIterator[Finding]:
-    """Check the parts of every connection."""
+async def check_parts(snapshot: Snapshot, reader: PartReader, report: Report) -> bool:
+    """Check the parts of every connection; tell whether no check failed."""
+    passed = True
     for connection in snapshot.job.connections:
         check = _ConnectionCheck(snapshot, connection.name, reader)
-        async for finding in check.findings():
-            yield finding
+        for finding in await check.findings():
+            report(finding)
+            passed = passed and not finding.failed
+    return passed
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +52,14 @@ class _ConnectionCheck:
         """Give what the next run would do."""
         return self.snapshot.plans[self.name]
 
-    async def findings(self) -> AsyncIterator[Finding]:
-        """Make the checks, each with one finding or more."""
-        yield await self._damage()
-        yield self._coverage()
-        for finding in self._stale_parts():
-            yield finding
-        for finding in self._overlaps():
-            yield finding
+    async def findings(self) -> list[Finding]:
+        """Make the checks, some with several findings or none."""
+        return [
+            await self._damage(),
+            self._coverage(),
+            *self._stale_parts(),
+            *self._overlaps(),
+        ]
 
     def _ok(self, text: str) -> Finding:
         """Report a check that passed."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import (
-    AsyncIterator,
     Callable,
     Coroutine,
     Iterable,
@@ -23,7 +22,7 @@ from asyncreport.api import directory
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.config import MULTI_VALUED
 from asyncreport.core import verify_totals
-from asyncreport.core.finding import Finding
+from asyncreport.core.finding import Report
 from asyncreport.core.job import Chunk, Part, Query, batches
 from asyncreport.core.timeline import Interval, Slot, iso
 from asyncreport.core.verify_totals import Totals
@@ -40,9 +39,10 @@ async def compare_with_server(
     snapshot: Snapshot,
     reader: PartReader,
     connections: Connections,
+    report: Report,
     *,
     now: int,
-) -> AsyncIterator[Finding]:
+) -> None:
     """Request totals by user and month from each connection, and report differences.
 
     Month by month, because the vendor states no longest interval, and because a difference then
@@ -53,10 +53,10 @@ async def compare_with_server(
         if comparison.users == ():
             continue
         await _compare(comparison, reader, connections)
-        yield totals(comparison, now=now)
+        report(totals(comparison, now=now))
         # With `entities` the handle time is not the server's: it is made from talk and wrap-up.
         if snapshot.job.query.contract != "entities":
-            yield handle_time(comparison)
+            report(handle_time(comparison))
 
 
 async def _compare(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -34,13 +34,16 @@ def show(text: str) -> None:
         click.echo(text)
 
 
-async def show_findings(findings: AsyncIterator[Finding]) -> int:
-    """Write each finding when it comes; give the highest exit code."""
-    exit_code = 0
-    async for finding in findings:
+class Findings:
+    """Write each finding when it comes, and remember the highest exit code."""
+
+    def __init__(self) -> None:
+        self.exit_code = 0
+
+    def show(self, finding: Finding) -> None:
+        """Write a finding; raise StoreError."""
         show(str(finding))
-        exit_code = max(exit_code, finding.exit_code)
-    return exit_code
+        self.exit_code = max(self.exit_code, finding.exit_code)
 
 
 def show_lines(lines: Iterable[str]) -> None:

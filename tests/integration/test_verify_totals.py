@@ -69,11 +69,9 @@ def loaded(path: Path, now: int = NOW) -> Job:
 
 def findings(path: Path, now: int = NOW) -> list[Finding]:
     """Verify an export in this process."""
-
-    async def collect() -> list[Finding]:
-        return [finding async for finding in verify(loaded(path, now), now=now)]
-
-    return asyncio.run(collect())
+    found: list[Finding] = []
+    asyncio.run(verify(loaded(path, now), found.append, now=now))
+    return found
 
 
 def failures(path: Path, now: int = NOW) -> str:
