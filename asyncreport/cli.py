@@ -10,7 +10,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from asyncio import CancelledError
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,8 +20,9 @@ import click
 
 from asyncreport import __version__
 from asyncreport.core.errors import AsyncReportError
+from asyncreport.terminal.discard import discard
 from asyncreport.terminal.signals import Stopped
-from asyncreport.terminal.stderr import LogHandler, say
+from asyncreport.terminal.stderr import LogHandler, flush, lost_stderr_ignored, say
 
 if TYPE_CHECKING:
     from asyncreport.core.job import Job
@@ -30,13 +33,23 @@ _LOG = logging.getLogger("asyncreport")
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
-#: the exit code if a file cannot be read or written
-_DISK_ERROR = 5
+#: the exit code if the system cannot read or write a file, or has no memory
+_SYSTEM_ERROR = 5
+
+#: the exit code of a fault of ours: EX_SOFTWARE of sysexits.h
+_INTERNAL_ERROR = 70
+
+_OUT_OF_MEMORY = (
+    "not enough memory, or too many threads; give the process more, or set range.chunk to a "
+    "shorter time, and run again: finished work is kept"
+)
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    sys.exit(_run_command())
+    exit_code = _run_command()
+    flush()
+    sys.exit(exit_code)
 
 
 def _run_command() -> int:
@@ -47,21 +60,35 @@ def _run_command() -> int:
         return end.exit_code
     except click.exceptions.Abort:
         return 128 + signal.SIGINT
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
     except Stopped as stop:
         say(f"stopped by {signal.Signals(stop.number).name}")
         return 128 + stop.number
+    except click.ClickException as error:
+        with lost_stderr_ignored():
+            error.show()
+        return error.exit_code
     except AsyncReportError as error:
         _say_error(error, str(error))
         return error.exit_code
-    except OSError as error:
+    # A coroutine that is cancelled without a signal is an error too, and its class is not an
+    # Exception.
+    except (Exception, CancelledError) as error:  # noqa: BLE001 - the one place that catches all
+        return _report(error)
+
+
+def _report(error: BaseException) -> int:
+    """Report an error that is not one of ours, and give the exit code."""
+    if isinstance(error, OSError):
         _say_error(error, f"{_os_error(error)}; run again with -v to see the traceback")
-        return _DISK_ERROR
+        return _SYSTEM_ERROR
+    if _is_out_of_memory(error):
+        _say_error(error, _OUT_OF_MEMORY)
+        return _SYSTEM_ERROR
+    _say_error(error, _internal_error(error))
+    return _INTERNAL_ERROR
 
 
-def _say_error(error: Exception, text: str) -> None:
+def _say_error(error: BaseException, text: str) -> None:
     """Report an error in one line, after its traceback if -v was given."""
     _say_traceback(error)
     say(f"error: {text}")
@@ -73,7 +100,23 @@ def _os_error(error: OSError) -> str:
     return f"{place}: {error.strerror or error}"
 
 
-def _say_traceback(error: Exception) -> None:
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether there was no memory, or no memory for one more thread."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+
+
+def _internal_error(error: BaseException) -> str:
+    """Ask for a report of an error that nobody expected."""
+    kind = type(error).__name__
+    return (
+        f"internal error, {kind}: {error}; this is a fault of asyncreport: please report it with "
+        "the output of the same command with -v; finished work is kept"
+    )
+
+
+def _say_traceback(error: BaseException) -> None:
     """Write an error's traceback if -v was given."""
     if _LOG.isEnabledFor(logging.INFO):
         for line in "".join(traceback.format_exception(error)).splitlines():
@@ -122,26 +165,31 @@ def _load(path: Path, overrides: tuple[str, ...]) -> tuple[Job, int]:
     return load_job(path, environ=environ, overrides=overrides, now=now), now
 
 
+@contextmanager
+def _closed_pipe_ends_quietly() -> Iterator[None]:
+    """End with 141, as if SIGPIPE had killed the process, if the reader of stdout closes the pipe.
+
+    Click would end with 1, the exit code of an incomplete run.
+    """
+    try:
+        yield
+    except BrokenPipeError as error:
+        discard(sys.stdout)
+        raise click.exceptions.Exit(128 + signal.SIGPIPE) from error
+
+
 class _Commands(click.Group):
     """The commands; they end quietly if the reader of stdout closes the pipe."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the options of the group; `--help` and `--version` are shown here."""
+        with _closed_pipe_ends_quietly():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; end with 141, as if SIGPIPE had killed it, if the pipe is closed.
-
-        Click would end with 1, the exit code of an incomplete run.
-        """
-        try:
+        """Run a command."""
+        with _closed_pipe_ends_quietly():
             return super().invoke(ctx)
-        except BrokenPipeError as error:
-            _discard_stdout()
-            raise click.exceptions.Exit(128 + signal.SIGPIPE) from error
-
-
-def _discard_stdout() -> None:
-    """Send to /dev/null what the interpreter flushes when it ends: the pipe would fail again."""
-    if sys.stdout is not None:
-        with Path(os.devnull).open("wb") as null:
-            os.dup2(null.fileno(), sys.stdout.fileno())
 
 
 @click.group(

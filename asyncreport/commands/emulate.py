@@ -32,6 +32,9 @@ def execute(
     except Stopped:
         # A signal is the usual end of this command.
         return
+    except BrokenPipeError:
+        # Of stdout, not of the port: nobody reads the address.
+        raise
     except OSError as error:
         raise _unusable(port, error) from error
 

@@ -12,7 +12,7 @@ from rich.progress import Progress as Bar
 
 from asyncreport.core.text import duration
 from asyncreport.engine.scheduler import Progress
-from asyncreport.terminal.stderr import say
+from asyncreport.terminal.stderr import lost_stderr_ignored, say
 
 #: give the requests sent so far, and the seconds that all workers waited for the rate limit
 Wire = Callable[[], tuple[int, float]]
@@ -37,7 +37,8 @@ class Screen:
         # Now, not at the end of the run: a second signal kills the process, and the bar hides
         # the terminal's cursor.
         if self._bar is not None:
-            self._bar.stop()
+            with lost_stderr_ignored():
+                self._bar.stop()
         say("stopping: work in progress is finished first; press Ctrl-C again to stop at once")
 
     @asynccontextmanager
@@ -50,6 +51,7 @@ class Screen:
         finally:
             task.cancel()
             await asyncio.wait([task])
+            _ignore_lost_terminal(task)
 
     async def _draw(self, figures: _Figures) -> None:
         """Update the bar until the task is cancelled."""
@@ -77,6 +79,13 @@ class Screen:
         while True:
             await asyncio.sleep(_LINE_PERIOD)
             say(str(figures))
+
+
+def _ignore_lost_terminal(task: asyncio.Task[None]) -> None:
+    """Raise what ended a display, except for a terminal that cannot be written."""
+    if not task.cancelled():
+        with lost_stderr_ignored():
+            task.result()
 
 
 class _Figures:

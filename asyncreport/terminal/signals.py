@@ -27,13 +27,16 @@ def run_until_signal(
 ) -> T:
     """Run a coroutine. The first SIGINT or SIGTERM cancels it, the second kills the process.
 
-    `on_stop` is called at the first signal. Raise Stopped if a signal ended the coroutine.
+    `on_stop` is called at the first signal. Raise Stopped if a signal ended the coroutine, and
+    CancelledError if something else cancelled it.
     """
     stop = _Stop(on_stop)
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         return asyncio.run(stop.guard(command))
     except asyncio.CancelledError:
+        if not stop.received:
+            raise
         raise Stopped(stop.received[0]) from None
     finally:
         # After a signal the default handlers stay: the next signal kills, whatever runs then.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from asyncreport.core.text import printable
+from asyncreport.terminal.discard import discard
 
 
 def say(text: str) -> None:
@@ -15,8 +18,28 @@ def say(text: str) -> None:
     """
     # Not a stream that was kept: while the progress bar is shown, `sys.stderr` writes above it.
     if sys.stderr is not None:
-        sys.stderr.write(f"{printable(text)}\n")
-        sys.stderr.flush()
+        with lost_stderr_ignored():
+            sys.stderr.write(f"{printable(text)}\n")
+            sys.stderr.flush()
+
+
+@contextmanager
+def lost_stderr_ignored() -> Iterator[None]:
+    """Go on without standard error if it cannot be written: a full disk, a terminal that is gone.
+
+    An export must not fail because nobody can read its messages.
+    """
+    try:
+        yield
+    except OSError:
+        discard(sys.stderr)
+
+
+def flush() -> None:
+    """Write what the progress bar left, before the interpreter ends."""
+    if sys.stderr is not None:
+        with lost_stderr_ignored():
+            sys.stderr.flush()
 
 
 class LogHandler(logging.Handler):

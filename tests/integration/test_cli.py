@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
+import os
 import re
 import signal
 import socket
@@ -16,6 +19,7 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from asyncreport.cli import main
 from asyncreport.emulator import World
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import call, connection, environ, run_here, start, write_job
@@ -337,17 +341,147 @@ def test_a_check_warns_about_a_limit_below_the_configured_one(tmp_path: Path) ->
 def test_a_command_ends_with_141_if_the_reader_closes_the_pipe(
     emulator: Handle, tmp_path: Path
 ) -> None:
-    path = job(tmp_path, emulator)
+    path = str(job(tmp_path, emulator))
+    assert call("run", path, cwd=tmp_path).code == 0
     for arguments in (
-        ("plan", str(path)),
+        ("plan", path),
+        ("check", path),
+        ("verify", path),
+        ("status", path),
         ("query", "--emulator", "--start", "2024-01-01", "--end", "2024-01-03"),
+        ("schema",),
+        ("emulate",),
+        ("--help",),
+        ("--version",),
+        ("run", "--help"),
     ):
         with start(*arguments, cwd=tmp_path) as process:
             assert process.stdout is not None
             process.stdout.close()
+            assert process.wait(timeout=60) == 141, arguments
+            assert process.stderr is not None
+            assert process.stderr.read() == "", arguments
+
+
+def test_verify_ends_cleanly_if_the_reader_closes_the_pipe_after_some_lines(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    path = job(tmp_path, emulator)
+    assert call("run", str(path), cwd=tmp_path).code == 0
+    # The lines after the first wait for the server, so that the pipe is closed by then.
+    wait = {"status": 429, "retry_after": 1}
+    emulator.faults([{"match": {"path": "aggregates", "nth": [1]}, "do": wait}])
+    try:
+        with start("verify", str(path), cwd=tmp_path) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("OK")
+            process.stdout.close()
             assert process.wait(timeout=60) == 141
             assert process.stderr is not None
             assert process.stderr.read() == ""
+    finally:
+        emulator.faults([])
+
+
+def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command line of the shell; `$ASYNCREPORT` is the program."""
+    return subprocess.run(
+        ["sh", "-c", command],
+        cwd=folder,
+        env=environ(ASYNCREPORT=f"{sys.executable} -m asyncreport"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_an_export_is_complete_if_its_messages_cannot_be_written(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    """A full disk behind stderr, a reader of stderr that is gone, no stderr at all."""
+    for number, end in enumerate(("2>/dev/full", "2>&1 | true", "2>&-")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        path = job(folder, emulator)
+        done = shell(f"$ASYNCREPORT run -v {path} {end}", folder)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), end
+        assert (folder / "out.jsonl").stat().st_size > 0, end
+
+
+def test_an_export_is_complete_if_its_terminal_is_gone(emulator: Handle, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator)
+    main, terminal = os.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "asyncreport", "run", "-v", str(path)],
+            cwd=tmp_path,
+            env=environ(TERM="xterm"),
+            stderr=terminal,
+        )
+    finally:
+        os.close(terminal)
+        os.close(main)
+    assert process.wait(timeout=60) == 0
+    assert (tmp_path / "out.jsonl").stat().st_size > 0
+
+
+def test_a_usage_error_keeps_its_exit_code_without_stderr(tmp_path: Path) -> None:
+    assert shell("$ASYNCREPORT fetch 2>/dev/full", tmp_path).returncode == 2
+    assert shell("$ASYNCREPORT run no.yaml 2>/dev/full", tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (
+            IndexError("list index out of range"),
+            70,
+            "error: internal error, IndexError: list index out of range; this is a fault of "
+            "asyncreport: please report it with the output of the same command with -v; "
+            "finished work is kept",
+        ),
+        (asyncio.CancelledError(), 70, "error: internal error, CancelledError: ; this is"),
+        (MemoryError(), 5, "error: not enough memory, or too many threads; "),
+        (RuntimeError("can't start new thread"), 5, "error: not enough memory, or too many thr"),
+        (OSError(24, "Too many open files"), 5, "error: operating system: Too many open files; "),
+    ],
+)
+@pytest.mark.parametrize("verbose", [False, True])
+def test_an_unexpected_error_is_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+    message: str,
+    verbose: bool,
+) -> None:
+    """Its traceback is shown with -v only."""
+
+    async def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("asyncreport.commands.verify.verify", fail)
+    monkeypatch.setattr(logging.getLogger("asyncreport"), "level", logging.NOTSET)
+    options = ["-v"] if verbose else []
+    job_file = tmp_path / "job.yaml"
+    job_file.write_text(
+        "name: x\n"
+        "connections: {default: {emulator: true}}\n"
+        "range: {start: 2024-01-01, end: 2024-01-02}\n"
+        "teams: [{name: a, everyone: true}]\n"
+        "output: {path: x.jsonl}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["asyncreport", "verify", *options, str(job_file)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == code
+    *before, last = capsys.readouterr().err.splitlines()
+    assert last.startswith(message)
+    assert (before != []) is verbose
+    assert ("Traceback (most recent call last):" in before) is verbose
 
 
 def test_a_closed_standard_output_is_an_error_of_one_line(tmp_path: Path) -> None:
