@@ -6,27 +6,21 @@ Membership is today's: the vendor keeps no history of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from difflib import get_close_matches
-from itertools import count
 from typing import Any, Literal
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api.wire import Request, follow, read
+from asyncreport.api.listings import Entity, Listing, decode_page, list_by_cursor, list_entities
+from asyncreport.api.wire import Request, read
 from asyncreport.core.errors import RejectedError, UnknownTeamError
 from asyncreport.core.job import Selector, batches
 from asyncreport.core.text import counted, one_line
 
 Kind = Literal["group", "team", "queue"]
-Query = tuple[tuple[str, str], ...]
-
-#: entities on a page; the vendor allows no more for members of teams and queues:
-#: https://developer.genesys.cloud/routing/routing/
-PAGE_SIZE = 100
-
 #: users on a page, as the vendor's own exporter asks for them:
 #: https://github.com/MyPureCloud/terraform-provider-genesyscloud
 USERS_PAGE_SIZE = 500
@@ -52,41 +46,11 @@ class Roster(Struct, frozen=True, kw_only=True):
     users: tuple[str, ...]
 
 
-class Entity(Struct):
-    """One user, group, team, queue or division of a listing."""
-
-    id: str
-    name: str | None = None
-
-
-class Page(Struct, rename="camel"):
-    """One page of a listing. Which field leads to the next page depends on the listing."""
-
-    #: has no default: a body without it is not an empty page
-    entities: list[Entity] | None
-    total: int | None = None
-    page_count: int | None = None
-    #: of any type, because little depends on it
-    page_size: Any = None
-    next_uri: str | None = None
-    #: only in a listing of divisions
-    all_divs_permitted: bool = False
-
-
-Listing = Generator[Request, Any, list[Entity]]
-
-
-def decode_page(body: bytes) -> Page:
-    """Decode a page of a listing; raise TransientError if the body is something else."""
-    return read(_PAGE, body, "page of a listing")
-
-
 def _decode_entity(body: bytes) -> Entity:
     """Decode one entity; raise TransientError if the body is something else."""
     return read(_ENTITY, body, "group, team or queue")
 
 
-_PAGE = msgspec.json.Decoder(Page)
 _ENTITY = msgspec.json.Decoder(Entity)
 
 
@@ -94,9 +58,14 @@ _ENTITY = msgspec.json.Decoder(Entity)
 
 
 def user_count_request() -> Request:
-    """Ask for a page whose `total` is the number of users, in any state."""
+    """Ask for the number of users in any state; None if the server does not say."""
     query = (("pageSize", "1"), ("state", "any"))
-    return Request(method="GET", path=_USERS, query=query, decode=decode_page)
+    return Request(method="GET", path=_USERS, query=query, decode=_decode_total)
+
+
+def _decode_total(body: bytes) -> int | None:
+    """Decode a page of a listing for its total only."""
+    return decode_page(body).reported_total
 
 
 def all_user_ids() -> Generator[Request, Any, tuple[str, ...]]:
@@ -169,103 +138,6 @@ def _names_of(path: str, ids: Sequence[str], *query: tuple[str, str]) -> Names:
     return {each: found.get(each) for each in ids}
 
 
-# Listings ----------------------------------------------------------------------------------------
-
-
-def list_entities(path: str, *query: tuple[str, str], page_size: int = PAGE_SIZE) -> Listing:
-    """Read a listing whose pages have numbers, from page 1 to its `pageCount`.
-
-    Without a `pageCount`, the last page is an empty one, or one that is not full and has no
-    `nextUri`. Raise RejectedError if the pages go in a circle.
-    """
-    base = (*query, ("pageSize", str(page_size)))
-    numbers = count(1)
-
-    def next_query(page: Page) -> Query | None:
-        number = next(numbers)
-        if _is_last(page, number, page_size):
-            return None
-        if page.page_count is None and page.next_uri:
-            return _with_query_of(page.next_uri, base)
-        return _with_number(base, number + 1)
-
-    return _pages(path, _with_number(base, 1), next_query)
-
-
-def _with_number(base: Query, number: int) -> Query:
-    """Ask for the page of this number, which counts from 1."""
-    return (*base, ("pageNumber", str(number)))
-
-
-def _is_last(page: Page, number: int, page_size: int) -> bool:
-    """Tell whether a page is the last; `number` is its own and `page_size` what was asked for."""
-    if page.page_count is not None:
-        return number >= page.page_count
-    if not page.entities:
-        return True
-    if page.next_uri:
-        return False
-    return len(page.entities) < _full_size(page, page_size)
-
-
-def _list_by_cursor(path: str, *query: tuple[str, str]) -> Listing:
-    """Read a listing whose pages have a `nextUri` and no numbers. An empty page does not end it.
-
-    Raise RejectedError if the pages go in a circle.
-    """
-    base = (*query, ("pageSize", str(PAGE_SIZE)))
-
-    def next_query(page: Page) -> Query | None:
-        if not page.next_uri:
-            return None
-        return _with_query_of(page.next_uri, base)
-
-    return _pages(path, base, next_query)
-
-
-def _pages(path: str, first: Query, next_query: Callable[[Page], Query | None]) -> Listing:
-    """Read the pages of a listing; `next_query` leads from each page to the next one."""
-    # By id: an entity that is on two pages, because the list changed in the meantime, counts once.
-    found: dict[str, Entity] = {}
-
-    def next_request(page: Page) -> Request | None:
-        found.update((entity.id, entity) for entity in page.entities or ())
-        query = next_query(page)
-        return _page_request(path, query) if query else None
-
-    yield from follow(_page_request(path, first), next_request)
-    return list(found.values())
-
-
-def _page_request(path: str, query: Query) -> Request:
-    """Ask for one page of a listing."""
-    return Request(method="GET", path=path, query=query, decode=decode_page)
-
-
-def _full_size(page: Page, requested: int) -> int:
-    """Return how many entities a full page has: a server may use a smaller size than requested.
-
-    The vendor's default is 25.
-    """
-    reported = page.page_size
-    if isinstance(reported, int) and reported > 0:
-        return min(reported, requested)
-    return requested
-
-
-def _with_query_of(next_uri: str, base: Query) -> Query:
-    """Take the query of a `nextUri` and nothing else.
-
-    So no response sends our token to another host or path. What the `nextUri` does not repeat of
-    our own query is kept: it may leave out the filter.
-    """
-    query = next_uri.partition("?")[2].partition("#")[0]
-    following = parse_qsl(query, keep_blank_values=True)
-    repeated = dict(following)
-    own = [(key, value) for key, value in base if key not in repeated]
-    return (*own, *following)
-
-
 # Groups, teams and queues ------------------------------------------------------------------------
 
 
@@ -318,7 +190,7 @@ def _list_kind(kind: Kind, *query: tuple[str, str], below: str = "") -> Listing:
     """List all entities of a kind, or what is `below` one of them."""
     path = f"{_PATHS[kind]}{below}"
     if kind == "team":
-        return _list_by_cursor(path, *query)
+        return list_by_cursor(path, *query)
     return list_entities(path, *query)
 
 

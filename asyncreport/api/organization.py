@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api.directory import Entity, Page, decode_page, list_entities
+from asyncreport.api.listings import Entity, Page, decode_page, list_entities
 from asyncreport.api.wire import Request, read
 from asyncreport.core.errors import RejectedError
 

@@ -124,6 +124,7 @@ def read_nested(decoder: msgspec.json.Decoder[T], raw: bytes, what: str) -> T:
 _OTHER_KEYS = frozenset(
     {
         "systemToOrganizationMappings",
+        "allDivsPermitted",
         "dataAvailabilityDate",
         "cursor",
         "nextPage",

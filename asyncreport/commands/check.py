@@ -298,8 +298,8 @@ async def _count_users(team: Team, connections: Connections) -> int:
     """Count the users of a team today; raise AsyncReportError."""
     if team.everyone:
         request = directory.user_count_request()
-        page: directory.Page = await connections.ask(team.connection, request)
-        return page.total or 0
+        total: int | None = await connections.ask(team.connection, request)
+        return total or 0
     team = await with_members(team, connections)
     return len(team.users)
 

@@ -113,13 +113,13 @@ class Cloud:
         self._epoch = epoch
         self.tokens = Tokens(self.options)
         self.rosters = Rosters(world, deleted_queues=self.options.deleted_queues)
-        directory = Directory(world, self.options)
-        self._divisions = directory.visible_ids
+        self.directory = Directory(world, self.options)
+        self._divisions = self.directory.visible_ids
         self.jobs = QueryJobs(world, self.options, divisions=self._divisions, epoch=epoch)
-        self._entities = Entities(world, self.options, directory, divisions=self._divisions)
+        self._entities = Entities(world, self.options, self.directory, divisions=self._divisions)
         self._ids = random.Random(world.seed)
-        listings = Listings(directory, self.rosters)
-        self._routes = [*self._own_routes(), *_directory_routes(directory, listings)]
+        listings = Listings(self.directory, self.rosters)
+        self._routes = [*self._own_routes(), *_directory_routes(self.directory, listings)]
 
     def respond(self, request: Request, now: float) -> Response:
         """Respond to one request."""

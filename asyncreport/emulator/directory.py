@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from asyncreport.emulator.messages import Request, bad_request
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.paging import MAX_PAGE_SIZE, numbered_page, page_number, page_size
-from asyncreport.emulator.people import Division, Person
+from asyncreport.emulator.people import Division, Person, State
 from asyncreport.emulator.world import World
 
 #: `id` parameters in one request, at most
@@ -42,6 +44,10 @@ class Directory:
     def person(self, user_id: str) -> Person | None:
         """Find a user by id, in any state."""
         return self._by_id.get(user_id)
+
+    def set_state(self, user_id: str, state: State) -> None:
+        """Change the state of a user; raise KeyError if there is no such user."""
+        self._by_id[user_id] = replace(self._by_id[user_id], state=state)
 
     def users(self, request: Request) -> dict[str, Any]:
         """Respond to `GET /api/v2/users`: state (active), id (repeated), pageSize, pageNumber."""

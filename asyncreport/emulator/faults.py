@@ -21,6 +21,7 @@ import orjson
 from msgspec import Struct
 
 from asyncreport.emulator.messages import ApiError, Response, error_body
+from asyncreport.emulator.people import State
 
 _HTML = (
     b"<html><head><title>Service</title></head>"
@@ -98,6 +99,11 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     #: before the request is checked, the OAuth client with this id loses its tokens and gets no
     #: other
     deactivate: str | None = None
+    #: before the request is answered, one group, team or queue gets these members, in the form of
+    #: `PUT /emulator/members`
+    members: dict[str, str | list[str]] | None = None
+    #: before the request is answered, these users get these states
+    states: dict[str, State] = {}
 
 
 class _Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -138,6 +138,7 @@ class Emulator:
             return self.cloud.respond(request, entry.time)
         entry.fault = msgspec.to_builtins(fault)
         self._end_tokens(fault, entry.time)
+        self._change_people(fault)
         return change_response(fault, self.cloud.respond(request, entry.time))
 
     def _log(self, request: Request, query: str) -> LogEntry:
@@ -166,6 +167,13 @@ class Emulator:
             self.cloud.tokens.revoke()
         if fault.deactivate is not None:
             self.cloud.tokens.deactivate(fault.deactivate)
+
+    def _change_people(self, fault: Fault) -> None:
+        """Apply the faults that change who exists, and who belongs where."""
+        if fault.members is not None:
+            self.cloud.rosters.change(fault.members)
+        for user_id, state in fault.states.items():
+            self.cloud.directory.set_state(user_id, state)
 
     async def _announce(self, request: Request) -> None:
         """Wake the tests that wait for a number of requests."""

@@ -92,7 +92,7 @@ async def count_users(connection: str, connections: Connections) -> int | None:
     """
     request = directory.user_count_request()
     try:
-        page: directory.Page = await connections.ask(connection, request)
+        total: int | None = await connections.ask(connection, request)
     except (AuthError, RejectedError, RetriesExhausted):
         return None
-    return page.total or None
+    return total or None

@@ -114,6 +114,53 @@ def test_teams_of_hundreds_by_every_kind_of_lookup_are_complete(tmp_path: Path, 
     assert summary.members == {}
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [("group", "Everyone"), ("team", "Customer Care"), ("queue", "Billing")]
+)
+def test_a_member_who_leaves_between_two_pages_costs_nobody_else_a_row(
+    moved: Handle, tmp_path: Path, kind: Kind, name: str
+) -> None:
+    """Without the first member, the 101st moves from page 2 to page 1, which was already read."""
+    roster = named(kind, name)
+    _, *stayed = listed(roster)
+    assert len(stayed) > 100
+    change = {"members": {kind: roster.id, "members": stayed}}
+    moved.faults([{"match": {"path": f"{roster.id}/members", "nth": [2]}, "do": change}])
+    job = write_job(tmp_path, moved, range=DAY, teams=[{"name": "them", kind: roster.id}])
+    since = len(moved.log())
+    run_here(job)
+    moved.faults([])
+    assert {user for _, user in queried(moved, since)} == set(stayed)
+    expected = records(WORLD, BEGIN, END, granularity="P1D", teams=[("them", stayed)])
+    assert canonical(rows(tmp_path / "out.jsonl")) == canonical(expected)
+
+
+def test_a_user_who_is_deactivated_between_two_pages_costs_nobody_else_a_row(
+    tmp_path: Path,
+) -> None:
+    """Occupancy needs the ids of everyone, who are listed."""
+    by_name = sorted(WORLD.people, key=lambda person: (person.name, person.id))
+    first = next(person for person in by_name if person.state == "active")
+    with emulator_process(agents=480, seed=4, requests_per_minute=0, most_per_page=100) as emulator:
+        emulator.faults(
+            [
+                {
+                    "match": {"path": "/api/v2/users", "nth": [3]},
+                    "do": {"states": {first.id: "inactive"}},
+                }
+            ]
+        )
+        job = write_job(tmp_path, emulator, range=DAY, occupancy=True)
+        run_here(job)
+        asked = {
+            user
+            for entry in emulator.log()
+            if "users/aggregates" in entry["path"]
+            for user in entry["users"]
+        }
+    assert asked == {person.id for person in WORLD.people}
+
+
 def test_after_a_change_of_members_only_new_members_are_fetched(
     moved: Handle, tmp_path: Path
 ) -> None:
