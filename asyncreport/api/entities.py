@@ -119,7 +119,7 @@ def query_intervals(grid: Grid, interval: Interval) -> list[tuple[Interval, bool
 def one_bucket_per_query(grid: Grid) -> bool:
     """Tell whether each bucket is a query of its own: the contract has no time zone or calendar."""
     if grid.granularity is Granularity.P1D:
-        return grid.zone != "UTC"
+        return grid.zone.key != "UTC"
     return grid.granularity.step is None
 
 

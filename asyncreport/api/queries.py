@@ -86,7 +86,7 @@ def query_base(grid: Grid, interval: Interval, one_bucket: bool) -> dict[str, ob
         return body
     body["granularity"] = grid.granularity.value
     if grid.granularity is Granularity.P1D:
-        body["timeZone"] = grid.zone
+        body["timeZone"] = grid.zone.key
     return body
 
 

@@ -213,7 +213,7 @@ class _Trial:
         hour = _recent_hour(now)
         query = msgspec.structs.replace(
             job.query,
-            grid=Grid(Granularity.NONE, "UTC", hour),
+            grid=Grid(Granularity.NONE, job.query.grid.zone, hour),
             occupancy=False,
         )
         state = ConnectionState(query_job_timeout=job.limits.give_up_after)

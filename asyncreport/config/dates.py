@@ -1,22 +1,27 @@
 """The range of a job: its bounds in its time zone, its buckets, the length of its chunks.
 
-Pure, except that it reads the time zones of the package tzdata.
+Pure, except that it loads time zones.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta
-from functools import lru_cache
-from importlib import resources
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from asyncreport.config.schema import GRANULARITIES, RangeFile
 from asyncreport.config.validate import Place, did_you_mean
 from asyncreport.config.yaml import Node
+from asyncreport.config.zones import load_zone, zone_names
 from asyncreport.core.durations import parse_duration
 from asyncreport.core.job import ChunkLength, Job
-from asyncreport.core.local_time import day_start, from_instant, local_instant, to_instant
+from asyncreport.core.local_time import (
+    day_start,
+    from_instant,
+    local_date,
+    local_instant,
+    to_instant,
+)
 from asyncreport.core.timeline import MINUTE, Granularity, Grid, Interval
 
 #: years that a range may touch: earlier UTC offsets were not always whole minutes
@@ -72,15 +77,15 @@ def _interval(place: Place, start: str, end: str, grid: Grid, now: int) -> Inter
     return Interval(first, last)
 
 
-def _zone(place: Place, name: str) -> str:
-    """Check the name of a time zone, which is case-sensitive."""
-    if name not in _zones():
+def _zone(place: Place, name: str) -> ZoneInfo:
+    """Load a time zone; its name is case-sensitive."""
+    if name not in zone_names():
         raise place.must(
             "be an IANA time zone",
             did_you_mean(name, _similar_zones(name)),
             accepted="UTC, or names such as Europe/Dublin",
         )
-    return name
+    return load_zone(name)
 
 
 def _similar_zones(name: str) -> list[str]:
@@ -89,18 +94,11 @@ def _similar_zones(name: str) -> list[str]:
     if _has_digit(name):
         return []
     letter = name[:1].upper()
-    return [zone for zone in _zones() if zone[:1] == letter and not _has_digit(zone)]
+    return [zone for zone in zone_names() if zone[:1] == letter and not _has_digit(zone)]
 
 
 def _has_digit(text: str) -> bool:
     return re.search(r"\d", text) is not None
-
-
-@lru_cache(maxsize=1)
-def _zones() -> frozenset[str]:
-    """Give the names of all time zones."""
-    # The system's own list also has `localtime`, and differs between machines.
-    return frozenset((resources.files("tzdata") / "zones").read_text("utf-8").split())
 
 
 def _granularity(place: Place, text: str) -> Granularity:
@@ -143,7 +141,8 @@ def _bound(place: Place, text: str, grid: Grid, now: int) -> int:
     if text == "now":
         return _last_edge(place, grid, now)
     if text in _DAYS_AGO:
-        return day_start(_today(grid, now) - _DAYS_AGO[text], grid.zone)
+        today = local_date(now, grid.zone)
+        return day_start(today - _DAYS_AGO[text], grid.zone)
     moment = _moment(place, text)
     if _DATE.fullmatch(text):
         return day_start(moment.date(), grid.zone)
@@ -156,12 +155,7 @@ _DAYS_AGO = {
 }
 
 
-def _today(grid: Grid, now: int) -> date:
-    """Give the local date of the job's time zone."""
-    return from_instant(now).astimezone(ZoneInfo(grid.zone)).date()
-
-
-def _instant(place: Place, moment: datetime, zone: str) -> int:
+def _instant(place: Place, moment: datetime, zone: ZoneInfo) -> int:
     """Convert a date-time; without an offset it is a local time of the zone."""
     if moment.tzinfo is not None:
         return to_instant(moment)
@@ -233,7 +227,7 @@ def _check_edge(place: Place, grid: Grid, at: int) -> None:
 
 def _local(at: int, grid: Grid) -> str:
     """Write an instant in local time with its offset: `2023-01-01T09:30+01:00`."""
-    local = from_instant(at).astimezone(ZoneInfo(grid.zone))
+    local = from_instant(at).astimezone(grid.zone)
     return local.isoformat(timespec="minutes")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
@@ -64,6 +65,9 @@ def _plain(value: object) -> object:
     """Give a value as JSON can write it."""
     if isinstance(value, Struct):
         return _given(value)
+    if isinstance(value, ZoneInfo):
+        # Its rules are not a part of the query: the edges of the buckets of a part tell them.
+        return value.key
     return value
 
 

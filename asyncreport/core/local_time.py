@@ -28,50 +28,48 @@ def from_instant(at: int) -> datetime:
     return _EPOCH + at * _MILLISECOND
 
 
-def local_date(at: int, zone: str) -> date:
+def local_date(at: int, zone: ZoneInfo) -> date:
     """Give the calendar day that a zone has at an instant."""
-    return _local(at, ZoneInfo(zone)).date()
+    return _local(at, zone).date()
 
 
-def day_start(day: date, zone: str) -> int:
+def day_start(day: date, zone: ZoneInfo) -> int:
     """Give the first instant of a local day: midnight, or later if the clocks skip midnight."""
-    info = ZoneInfo(zone)
-    midnight = datetime(day.year, day.month, day.day, tzinfo=info)
-    start = _read(midnight, info)
-    if _shows(start, midnight, info):
+    midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
+    start = _read(midnight, zone)
+    if _shows(start, midnight, zone):
         return start
     # The clocks jumped over midnight: the day begins at the jump, which lies between the two
     # instants that the skipped time may mean.
-    return _jump(_read(midnight, info, fold=1), start, info)
+    return _jump(_read(midnight, zone, fold=1), start, zone)
 
 
-def _shows(at: int, moment: datetime, info: ZoneInfo) -> bool:
+def _shows(at: int, moment: datetime, zone: ZoneInfo) -> bool:
     """Tell whether the local clocks show a time at an instant."""
-    return _local(at, info).replace(tzinfo=None) == moment.replace(tzinfo=None)
+    return _local(at, zone).replace(tzinfo=None) == moment.replace(tzinfo=None)
 
 
-def _jump(low: int, high: int, info: ZoneInfo) -> int:
+def _jump(low: int, high: int, zone: ZoneInfo) -> int:
     """Find the clock change between two instants: the first instant with the new offset."""
-    before = _offset(low, info)
+    before = _offset(low, zone)
     while high - low > 1:
         middle = (low + high) // 2
-        if _offset(middle, info) == before:
+        if _offset(middle, zone) == before:
             low = middle
         else:
             high = middle
     return high
 
 
-def _offset(at: int, info: ZoneInfo) -> timedelta | None:
+def _offset(at: int, zone: ZoneInfo) -> timedelta | None:
     """Give the offset of a zone at an instant."""
-    return _local(at, info).utcoffset()
+    return _local(at, zone).utcoffset()
 
 
-def local_instant(moment: datetime, zone: str) -> int:
+def local_instant(moment: datetime, zone: ZoneInfo) -> int:
     """Convert a naive local time; raise ValueError if a clock change skips or repeats it."""
-    info = ZoneInfo(zone)
-    first = _read(moment, info)
-    second = _read(moment, info, fold=1)
+    first = _read(moment, zone)
+    second = _read(moment, zone, fold=1)
     if first == second:
         return first
     verb = "repeats"
@@ -79,21 +77,21 @@ def local_instant(moment: datetime, zone: str) -> int:
         verb = "skips"
     raise ValueError(
         f"a clock change in {zone} {verb} it; write it with an offset: "
-        f"{_readings(first, second, info)}"
+        f"{_readings(first, second, zone)}"
     )
 
 
-def _readings(first: int, second: int, info: ZoneInfo) -> str:
+def _readings(first: int, second: int, zone: ZoneInfo) -> str:
     """Write the two instants that a local time may mean, each with its offset."""
     earlier, later = sorted((first, second))
-    return f"{_local(earlier, info).isoformat()} or {_local(later, info).isoformat()}"
+    return f"{_local(earlier, zone).isoformat()} or {_local(later, zone).isoformat()}"
 
 
-def _read(moment: datetime, info: ZoneInfo, *, fold: int = 0) -> int:
+def _read(moment: datetime, zone: ZoneInfo, *, fold: int = 0) -> int:
     """Read a local time; `fold` 1 is the second reading of a time that a clock change repeats."""
-    return to_instant(moment.replace(tzinfo=info, fold=fold))
+    return to_instant(moment.replace(tzinfo=zone, fold=fold))
 
 
-def _local(at: int, info: ZoneInfo) -> datetime:
+def _local(at: int, zone: ZoneInfo) -> datetime:
     """Convert an instant to an aware local time."""
-    return from_instant(at).astimezone(info)
+    return from_instant(at).astimezone(zone)

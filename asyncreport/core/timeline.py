@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
@@ -98,8 +99,8 @@ class Grid(Struct, frozen=True):
     """The buckets of a job: a granularity on the calendar of a zone."""
 
     granularity: Granularity
-    #: IANA name
-    zone: str
+    #: with its rules, so that nothing depends on the machine; `str` of it is the IANA name
+    zone: ZoneInfo
     #: the only bucket if the granularity is `none`, otherwise None
     whole: Interval | None = None
 
@@ -174,12 +175,12 @@ class Grid(Struct, frozen=True):
 
 
 @lru_cache(maxsize=1024)
-def _slot(granularity: Granularity, zone: str, first: date) -> Slot:
+def _slot(granularity: Granularity, zone: ZoneInfo, first: date) -> Slot:
     """Give the slot of the month that begins on a local day."""
     return Slot(_month(first), _edges(granularity, zone, first))
 
 
-def _edges(granularity: Granularity, zone: str, first: date) -> Sequence[int]:
+def _edges(granularity: Granularity, zone: ZoneInfo, first: date) -> Sequence[int]:
     """List the edges of the buckets that begin in the month of a first day."""
     following = _month_after(first)
     if granularity is Granularity.P1D:
@@ -196,7 +197,7 @@ def _edges(granularity: Granularity, zone: str, first: date) -> Sequence[int]:
     return range(start, end + 1, step)
 
 
-def _uneven_month(month: str, zone: str, granularity: Granularity) -> ValueError:
+def _uneven_month(month: str, zone: ZoneInfo, granularity: Granularity) -> ValueError:
     """Make the error for a zone whose clocks change by less than a bucket, such as Lord Howe."""
     return ValueError(
         f"{month} in {zone} is not a whole number of {granularity.value} buckets, "
@@ -204,7 +205,7 @@ def _uneven_month(month: str, zone: str, granularity: Granularity) -> ValueError
     )
 
 
-def _day_edges(first: date, following: date, zone: str) -> list[int]:
+def _day_edges(first: date, following: date, zone: ZoneInfo) -> list[int]:
     """List the starts of the days of a month, and of the day after it."""
     # A dict drops days without length: Samoa had no 30 December 2011.
     edges: dict[int, None] = {}
@@ -215,7 +216,7 @@ def _day_edges(first: date, following: date, zone: str) -> list[int]:
     return list(edges)
 
 
-def _week_edges(first: date, following: date, zone: str) -> list[int]:
+def _week_edges(first: date, following: date, zone: ZoneInfo) -> list[int]:
     """List the starts of the weeks whose Monday lies in the month, and the end of the last one."""
     edges = []
     monday = _next_monday(first)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from asyncreport.core.columns import STATUS_COLUMNS, column, metric_columns, null_first
 from asyncreport.core.job import Query
-from asyncreport.core.timeline import Granularity, Grid, Interval
+from asyncreport.core.timeline import Granularity, Interval
 
 #: by user (None: what no user handled), then by column; counts, and ms
 Totals = dict[str | None, dict[str, int]]
@@ -68,7 +68,7 @@ def totals_query(query: Query, interval: Interval, *, several: Iterable[str]) ->
     split_by = [dimension for dimension in query.split_by if dimension in kept]
     return replace(
         query,
-        grid=Grid(Granularity.NONE, "UTC", interval),
+        grid=replace(query.grid, granularity=Granularity.NONE, whole=interval),
         split_by=tuple(split_by),
         metrics=_with_components(query),
     )

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 from zlib import crc32
-from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -26,6 +25,7 @@ from asyncreport.emulator.paging import page_of, pages_of, token_after
 from asyncreport.emulator.periods import parse_interval, parse_period, split, utc_text
 from asyncreport.emulator.query import Filter, Query, until
 from asyncreport.emulator.world import World
+from asyncreport.emulator.zones import load_zone
 
 #: entities on one page
 PAGE_SIZE = 1000
@@ -124,7 +124,7 @@ def _query(fields: dict[str, Any]) -> Query:
     return Query(
         start=start,
         end=end,
-        buckets=split(start, end, period, ZoneInfo("UTC")),
+        buckets=split(start, end, period, load_zone("UTC")),
         group_by=("userId",),
         metrics=tuple(_SELECT[name][1] for name in selected),
         filter=Filter(users),

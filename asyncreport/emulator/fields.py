@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import orjson
 
 from asyncreport.emulator.messages import ApiError, bad_request
+from asyncreport.emulator.zones import load_zone
 
 #: bytes of one request, at most: `request.bytes.max` of
 #: https://developer.genesys.cloud/organization/organization/limits
@@ -70,8 +71,8 @@ def required_names(fields: dict[str, Any], name: str, known: AbstractSet[str]) -
 def time_zone(name: object) -> ZoneInfo:
     """Find an IANA time zone."""
     try:
-        return ZoneInfo(str(name))
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        return load_zone(str(name))
+    except ValueError as error:
         template = "The value [{value}] of {field} is not an IANA time zone"
         raise bad_request(template, field="timeZone", value=str(name)) from error
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from asyncreport.emulator import people
 from asyncreport.emulator.people import Person, Queue
 from asyncreport.emulator.sessions import Session, abandoned_session, agent_session
+from asyncreport.emulator.zones import load_zone
 
 _MINUTE = 60_000
 _HOUR = 60 * _MINUTE
@@ -114,5 +114,5 @@ def abandoned(seed: int, queue: Queue, day: int) -> tuple[Session, ...]:
 def _local(day: int, hour: int) -> int:
     """Return the instant of a full hour of a day in the organisation's time zone."""
     on = _EPOCH + timedelta(days=day)
-    moment = datetime(on.year, on.month, on.day, hour, tzinfo=ZoneInfo(people.ZONE))
+    moment = datetime(on.year, on.month, on.day, hour, tzinfo=load_zone(people.ZONE))
     return int(moment.astimezone(UTC).timestamp()) * 1000

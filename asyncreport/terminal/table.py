@@ -46,20 +46,20 @@ def read(records: bytes) -> list[Row]:
     return msgspec.json.Decoder(Row).decode_lines(records)
 
 
-def print_table(rows: Sequence[Row], *, zone: str, teams: bool, routing: bool) -> None:
+def print_table(rows: Sequence[Row], *, zone: ZoneInfo, teams: bool, routing: bool) -> None:
     """Print a table of rows and their total; the options are those of `table`. Raise OSError."""
     console = Console(emoji=False)
     console.print(table(rows, zone=zone, teams=teams, routing=routing))
     console.print(total(rows, routing=routing), markup=False, highlight=False)
 
 
-def table(rows: Sequence[Row], *, zone: str, teams: bool, routing: bool) -> Table:
+def table(rows: Sequence[Row], *, zone: ZoneInfo, teams: bool, routing: bool) -> Table:
     """Make a table of rows, with intervals in local time.
 
-    `zone` is an IANA name; `teams` and `routing` add the columns team and occupancy. On a narrow
+    `teams` and `routing` add the columns team and occupancy. On a narrow
     terminal the cells fold, the widest first: nothing is cut off.
     """
-    columns = _columns(ZoneInfo(zone), teams=teams, routing=routing)
+    columns = _columns(zone, teams=teams, routing=routing)
     drawn = Table()
     for column in columns:
         drawn.add_column(column.title, justify=column.justify, overflow="fold")

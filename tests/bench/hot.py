@@ -20,6 +20,7 @@ import orjson
 from asyncreport.api import aggregates
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.wire import Request
+from asyncreport.config.zones import load_zone
 from asyncreport.core.columns import METRICS, average
 from asyncreport.core.errors import RejectedError
 from asyncreport.core.job import Chunk, Query
@@ -32,7 +33,7 @@ from tests.bench.table import Line
 RUNS = 9
 STEP = 30 * MINUTE
 START = parse_iso("2023-10-02T08:00:00Z")
-QUERY = Query(grid=Grid(Granularity.PT30M, "UTC"))
+QUERY = Query(grid=Grid(Granularity.PT30M, load_zone("UTC")))
 
 
 class Response(msgspec.Struct):

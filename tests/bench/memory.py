@@ -20,6 +20,7 @@ from typing import Any
 from aiohttp import web
 
 from asyncreport.cli import cli
+from asyncreport.config.zones import load_zone
 from asyncreport.core import plan
 from asyncreport.core.columns import METRICS
 from asyncreport.core.timeline import DAY, HOUR, Granularity, Grid, Interval, iso, parse_iso
@@ -29,7 +30,7 @@ from tests.exporting import environ
 
 USERS = tuple(f"{n:08x}-0000-4000-8000-{n:012x}" for n in range(1_000))
 START = parse_iso("2014-01-01T00:00:00Z")
-GRID = Grid(Granularity.PT30M, "UTC")
+GRID = Grid(Granularity.PT30M, load_zone("UTC"))
 HOURS = web.AppKey("hours", int)
 #: requests a minute if the server has no limit
 UNLIMITED = 30_000

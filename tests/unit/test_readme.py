@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from asyncreport.config import load_job
+from asyncreport.config.zones import load_zone
 from asyncreport.core import errors
 from asyncreport.core.job import Query
 from asyncreport.core.measures import Datum, Measure
@@ -34,7 +35,7 @@ def test_the_job_file_loads(tmp_path: Path) -> None:
 
 
 def test_the_record_has_the_columns_of_a_record() -> None:
-    facts = Accumulator((0, HOUR), Query(grid=Grid(Granularity.PT1H, "UTC")))
+    facts = Accumulator((0, HOUR), Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))))
     facts.add("anna", (), [Datum(f"{iso(0)}/{iso(HOUR)}", [Measure("tHandle")])])
     ((row,),) = rows(facts).values()
     assert list(json.loads(block("json"))) == ["team", "user_id", "user_name", *row]

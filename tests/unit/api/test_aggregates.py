@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from asyncreport.api.aggregates import ConnectionState, Page
 from asyncreport.api.contracts import count_requests, steps
 from asyncreport.api.wire import Request
+from asyncreport.config.zones import load_zone
 from asyncreport.core.errors import RejectedError, TransientError
 from asyncreport.core.job import Chunk, Filter, Query
 from asyncreport.core.records import Accumulator
@@ -85,7 +86,7 @@ def results(*groups: tuple[dict[str, str], list[tuple[str, int]]]) -> bytes:
 
 def test_the_request_is_written_as_the_vendor_documents_it() -> None:
     query = Query(
-        grid=Grid(Granularity.PT30M, "Europe/Dublin"),
+        grid=Grid(Granularity.PT30M, load_zone("Europe/Dublin")),
         split_by=("queueId",),
         filter=Filter(media_types=("voice", "message"), queues=("q1",)),
     )
@@ -123,7 +124,7 @@ def test_the_request_is_written_as_the_vendor_documents_it() -> None:
 
 def test_a_query_for_everyone_has_no_filter() -> None:
     asked, _ = ask(
-        Query(grid=Grid(Granularity.PT1H, "UTC"), split_by=("mediaType",)),
+        Query(grid=Grid(Granularity.PT1H, load_zone("UTC")), split_by=("mediaType",)),
         DAY,
         None,
         lambda _: b"{}",
@@ -145,7 +146,10 @@ def test_a_query_for_everyone_has_no_filter() -> None:
     ],
 )
 def test_a_response_without_results_comes_in_many_shapes(body: bytes) -> None:
-    assert ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)[1] == {}
+    assert (
+        ask(Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))), DAY, None, lambda _: body)[1]
+        == {}
+    )
 
 
 #: what a server says with the status of a success though it has no answer
@@ -163,8 +167,8 @@ NO_ANSWERS = [
 @pytest.mark.parametrize(
     "query",
     [
-        Query(grid=Grid(Granularity.PT1H, "UTC")),
-        Query(grid=Grid(Granularity.PT1H, "UTC"), occupancy=True),
+        Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))),
+        Query(grid=Grid(Granularity.PT1H, load_zone("UTC")), occupancy=True),
     ],
 )
 def test_a_body_with_something_else_instead_of_results_is_transient(
@@ -192,7 +196,7 @@ def test_a_body_with_something_else_instead_of_results_is_transient(
 def test_a_group_outside_the_jobs_filter_is_an_error(group: dict[str, str], sound: bool) -> None:
     """A group always shows its media type, and its queue if the records are split by it."""
     kept = Filter(media_types=("voice", "message"), queues=("q1", "q2"))
-    query = Query(grid=Grid(Granularity.PT1H, "UTC"), split_by=("queueId",), filter=kept)
+    query = Query(grid=Grid(Granularity.PT1H, load_zone("UTC")), split_by=("queueId",), filter=kept)
     reply = results((group, [("2026-03-02T10:00:00.000Z/2026-03-02T11:00:00.000Z", 1)]))
     if sound:
         assert [
@@ -217,11 +221,11 @@ def test_a_response_in_which_no_group_has_a_user_is_rejected_if_users_were_asked
         ({"mediaType": "voice"}, [(TEN_TO_ELEVEN, 4)]),
         ({"userId": ANNA, "mediaType": "voice"}, [(TEN_TO_ELEVEN, 1)]),
     )
-    query = Query(grid=Grid(Granularity.PT1H, "UTC"), occupancy=occupancy)
+    query = Query(grid=Grid(Granularity.PT1H, load_zone("UTC")), occupancy=occupancy)
     turns = iter([results(named), results(nobody)] if occupancy else [results(nobody)])
     with pytest.raises(RejectedError, match="the server did not group by user"):
         ask(query, DAY, (ANNA,), lambda _: next(turns))
-    plain = Query(grid=Grid(Granularity.PT1H, "UTC"))
+    plain = Query(grid=Grid(Granularity.PT1H, load_zone("UTC")))
     assert [
         row["handled_count"]
         for row in ask(plain, DAY, (ANNA,), lambda _: results(nobody, named))[1][ANNA]
@@ -242,7 +246,9 @@ def test_media_types_containers_and_entries_of_one_key_are_added_up() -> None:
         ({"userId": ANNA, "mediaType": "chat"}, [(first, 8)]),
         ({"userId": ANNA, "mediaType": "voice"}, [(first, 16)]),
     )
-    _, rows = ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, (ANNA,), lambda _: body)
+    _, rows = ask(
+        Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))), DAY, (ANNA,), lambda _: body
+    )
     assert [row["handled_count"] for row in rows[ANNA]] == [29, 2]
 
 
@@ -271,7 +277,7 @@ def test_a_measure_may_lack_values_and_other_measures_are_skipped(
         ],
     }
     _, found = ask(
-        Query(grid=Grid(Granularity.PT1H, "UTC")),
+        Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))),
         DAY,
         (ANNA,),
         lambda _: json.dumps({"results": [group]}).encode(),
@@ -308,7 +314,7 @@ def test_a_wrong_number_is_rejected_with_metric_value_user_and_bucket(
     }
     with pytest.raises(RejectedError) as caught:
         ask(
-            Query(grid=Grid(Granularity.PT1H, "UTC")),
+            Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))),
             DAY,
             (ANNA,),
             lambda _: json.dumps({"results": [group]}).encode(),
@@ -337,7 +343,9 @@ def test_whole_floats_are_counts_and_what_nobody_asked_for_may_have_any_shape(
     group = {"group": {"userId": ANNA, "mediaType": "voice", "brandNew": odd}, "data": [datum]}
     nobody = {"group": {"mediaType": odd}, "data": odd}
     body = json.dumps({"results": [nobody, group], "aggregations": odd}).encode()
-    _, found = ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, (ANNA,), lambda _: body)
+    _, found = ask(
+        Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))), DAY, (ANNA,), lambda _: body
+    )
     assert [(row["handled_count"], row["total_handle_time_sec"]) for row in found[ANNA]] == [
         (2, 70.0)
     ]
@@ -347,7 +355,7 @@ def test_an_unreadable_group_without_a_user_is_not_a_day_without_activity() -> N
     """Nothing else came, so the server may not have grouped by user."""
     body = b'{"results": [{"group": {"mediaType": "voice"}, "data": "n/a"}]}'
     with pytest.raises(RejectedError, match="the server did not group by user"):
-        ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, (ANNA,), lambda _: body)
+        ask(Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))), DAY, (ANNA,), lambda _: body)
 
 
 def test_a_group_without_a_user_counts_only_if_everyone_was_asked_for() -> None:
@@ -356,13 +364,15 @@ def test_a_group_without_a_user_counts_only_if_everyone_was_asked_for() -> None:
         ({"mediaType": "voice"}, [(bucket, 1)]),
         ({"mediaType": "voice", "userId": ANNA}, [(bucket, 2)]),
     )
-    assert set(ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)[1]) == {
+    assert set(
+        ask(Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))), DAY, None, lambda _: body)[1]
+    ) == {
         None,
         ANNA,
     }
-    assert set(ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, (ANNA,), lambda _: body)[1]) == {
-        ANNA
-    }
+    assert set(
+        ask(Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))), DAY, (ANNA,), lambda _: body)[1]
+    ) == {ANNA}
 
 
 def test_a_user_who_was_not_asked_for_is_an_error() -> None:
@@ -372,7 +382,7 @@ def test_a_user_who_was_not_asked_for_is_an_error() -> None:
         match=f"has a user '{BERT}' who was not asked for; the server did not apply the filter",
     ):
         ask(
-            Query(grid=Grid(Granularity.PT1H, "UTC")),
+            Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))),
             DAY,
             (ANNA,),
             lambda _: results(({"userId": BERT}, [(bucket, 1)])),
@@ -382,7 +392,7 @@ def test_a_user_who_was_not_asked_for_is_an_error() -> None:
 def test_a_group_whose_user_is_not_a_text_is_an_error() -> None:
     with pytest.raises(RejectedError, match="groups by a userId that is not a text: 5"):
         ask(
-            Query(grid=Grid(Granularity.PT1H, "UTC")),
+            Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))),
             DAY,
             None,
             lambda _: b'{"results": [{"group": {"userId": 5}}]}',
@@ -390,7 +400,7 @@ def test_a_group_whose_user_is_not_a_text_is_an_error() -> None:
 
 
 def test_days_are_one_query_as_long_as_the_server_cuts_them_at_local_midnight() -> None:
-    query = Query(grid=Grid(Granularity.P1D, "Europe/Dublin"))
+    query = Query(grid=Grid(Granularity.P1D, load_zone("Europe/Dublin")))
     interval = span("2026-03-28T00:00Z", "2026-03-30T23:00Z")  # over the clock change of the 29th
     body = results(
         ({"userId": ANNA}, [("2026-03-29T00:00:00.000+00:00/2026-03-30T00:00:00.000+01:00", 3)])
@@ -404,7 +414,7 @@ def test_days_are_one_query_as_long_as_the_server_cuts_them_at_local_midnight() 
     ]
 
 
-DUBLIN = Query(grid=Grid(Granularity.P1D, "Europe/Dublin"))
+DUBLIN = Query(grid=Grid(Granularity.P1D, load_zone("Europe/Dublin")))
 CLOCK_CHANGE = span("2026-03-28T00:00Z", "2026-03-30T23:00Z")
 OFF_GRID = results(
     (
@@ -466,7 +476,7 @@ def test_after_two_mismatches_of_one_query_each_day_is_a_query_of_its_own() -> N
 def test_each_week_and_each_month_is_one_request(
     granularity: Granularity, interval: Interval, expected: int
 ) -> None:
-    grid = Grid(granularity, "UTC")
+    grid = Grid(granularity, load_zone("UTC"))
     asked, _ = ask(Query(grid=grid), interval, (ANNA,), lambda _: b"{}")
     chunk = Chunk(connection="c", month="2026-03", interval=interval, users=(ANNA,))
     assert len(asked) == count_requests(Query(grid=grid), chunk, 1) == expected
@@ -478,7 +488,7 @@ def test_each_week_and_each_month_is_one_request(
 
 def test_a_query_that_is_too_long_is_not_sent() -> None:
     query = Query(
-        grid=Grid(Granularity.PT1H, "UTC"),
+        grid=Grid(Granularity.PT1H, load_zone("UTC")),
         filter=Filter(queues=tuple(f"queue-{n:036}" for n in range(6000))),
     )
     with pytest.raises(
@@ -490,7 +500,9 @@ def test_a_query_that_is_too_long_is_not_sent() -> None:
 
 def test_a_query_for_a_hundred_users_is_short() -> None:
     users = tuple(f"{n:08x}-0000-4000-8000-000000000000" for n in range(100))
-    asked, _ = ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, users, lambda _: b"{}")
+    asked, _ = ask(
+        Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))), DAY, users, lambda _: b"{}"
+    )
     assert len(json.dumps(asked[0])) < 20_000
 
 
@@ -510,7 +522,7 @@ def test_a_cut_or_foreign_body_is_transient(body: bytes) -> None:
     with pytest.raises(
         TransientError, match=r"the response is not a valid (aggregates result|group)"
     ):
-        ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)
+        ask(Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))), DAY, None, lambda _: body)
 
 
 @pytest.mark.parametrize(
@@ -531,7 +543,7 @@ def test_a_body_of_a_wrong_type_is_rejected(body: bytes, odd: bool) -> None:
     with pytest.raises(
         RejectedError, match=r"the response (is not a valid|has an invalid)"
     ) as error:
-        ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)
+        ask(Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))), DAY, None, lambda _: body)
     assert error.value.is_odd is odd
 
 
@@ -546,7 +558,9 @@ def test_a_body_of_a_wrong_type_is_rejected(body: bytes, odd: bool) -> None:
 def test_a_foreign_user_filter_value_or_bucket_is_the_response_to_another_question(
     group: dict[str, str], interval: str
 ) -> None:
-    query = Query(grid=Grid(Granularity.PT1H, "UTC"), filter=Filter(media_types=("voice",)))
+    query = Query(
+        grid=Grid(Granularity.PT1H, load_zone("UTC")), filter=Filter(media_types=("voice",))
+    )
     with pytest.raises(RejectedError, match=r"(that|who) was not asked for") as error:
         ask(query, DAY, (ANNA,), lambda _: results((group, [(interval, 1)])))
     assert error.value.is_odd
@@ -555,7 +569,9 @@ def test_a_foreign_user_filter_value_or_bucket_is_the_response_to_another_questi
 @given(st.binary(max_size=200))
 def test_any_bytes_give_rows_or_an_error_of_ours(body: bytes) -> None:
     try:
-        _, found = ask(Query(grid=Grid(Granularity.PT1H, "UTC")), DAY, None, lambda _: body)
+        _, found = ask(
+            Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))), DAY, None, lambda _: body
+        )
     except (TransientError, RejectedError):
         return
     assert isinstance(found, dict)

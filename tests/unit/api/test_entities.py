@@ -14,6 +14,7 @@ from asyncreport.api.aggregates import PATH, ConnectionState, Page
 from asyncreport.api.contracts import steps
 from asyncreport.api.entities import EntitiesPage, decode_page
 from asyncreport.api.wire import Request
+from asyncreport.config.zones import load_zone
 from asyncreport.core.errors import RejectedError, TransientError
 from asyncreport.core.job import Chunk, Query
 from asyncreport.core.records import Accumulator
@@ -21,7 +22,7 @@ from asyncreport.core.timeline import Granularity, Grid, Interval, parse_iso
 from tests.rows import rows
 
 DAY = Interval(parse_iso("2023-10-01T00:00Z"), parse_iso("2023-10-02T00:00Z"))
-HOURS = Grid(Granularity.PT1H, "UTC")
+HOURS = Grid(Granularity.PT1H, load_zone("UTC"))
 TEN = "2023-10-01T10:00:00.000Z"
 
 
@@ -203,7 +204,9 @@ def test_in_a_query_of_one_bucket_a_row_may_name_only_that_bucket(
     granularity: Granularity, start: str | None, sound: bool
 ) -> None:
     week = Interval(parse_iso("2023-10-01T23:00Z"), parse_iso("2023-10-08T23:00Z"))
-    grid = Grid(granularity, "Europe/Dublin", week if granularity is Granularity.NONE else None)
+    grid = Grid(
+        granularity, load_zone("Europe/Dublin"), week if granularity is Granularity.NONE else None
+    )
     day = Interval(week.start, parse_iso("2023-10-02T23:00Z"))
     interval = day if granularity is Granularity.P1D else week
     reply = page(entity(start=start, handledCount={"count": 1}))
@@ -253,7 +256,7 @@ def test_each_local_day_is_one_request_because_the_contract_has_no_time_zone(
     granularity: Granularity, zone: str, expected: list[str | None]
 ) -> None:
     """A row then need not name its bucket, because there is only one."""
-    grid = Grid(granularity, zone)
+    grid = Grid(granularity, load_zone(zone))
     start = grid.edges_around(parse_iso("2023-10-04T00:00Z"))[0]
     second = grid.edges_around(start + 1)[1]
     interval = Interval(start, grid.edges_around(second + 1)[1])

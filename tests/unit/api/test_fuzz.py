@@ -24,6 +24,7 @@ from asyncreport.api import contracts, directory, oauth, organization, wire
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.problems import problem
 from asyncreport.api.wire import Request, Response
+from asyncreport.config.zones import load_zone
 from asyncreport.core.errors import AsyncReportError, RetriesExhausted, TransientError
 from asyncreport.core.job import Chunk, Client, Query, Secret, Selector
 from asyncreport.core.records import Accumulator, Block
@@ -60,7 +61,10 @@ DAY = Interval(parse_iso("2024-01-15T00:00Z"), parse_iso("2024-01-16T00:00Z"))
 #: a clock change is in it
 WEEK = Interval(parse_iso("2024-03-28T00:00Z"), parse_iso("2024-04-02T23:00Z") - 86_400_000)
 
-HOURS, DAYS = Grid(Granularity.PT1H, "UTC"), Grid(Granularity.P1D, "Europe/Dublin")
+HOURS, DAYS = (
+    Grid(Granularity.PT1H, load_zone("UTC")),
+    Grid(Granularity.P1D, load_zone("Europe/Dublin")),
+)
 CHUNKS: dict[str, tuple[Query, Chunk]] = {
     "split": (
         Query(grid=HOURS, split_by=("queueId", "mediaType"), metrics=("tAnswered",)),

@@ -10,6 +10,7 @@ import pytest
 from asyncreport.api import aggregates
 from asyncreport.api.query_jobs import MAX_SUBMISSIONS, PAGE_SIZE, PATH, send
 from asyncreport.api.wire import Request, Wait
+from asyncreport.config.zones import load_zone
 from asyncreport.core.errors import TOO_LARGE, RejectedError, RetriesExhausted, TransientError
 from asyncreport.core.job import Query
 from asyncreport.core.measures import Datum, Measure
@@ -33,7 +34,7 @@ def reader() -> aggregates.Reader:
         )
 
     return aggregates.page_reader(
-        Accumulator((0, HOUR), Query(grid=Grid(Granularity.PT1H, "UTC"))), add
+        Accumulator((0, HOUR), Query(grid=Grid(Granularity.PT1H, load_zone("UTC")))), add
     )
 
 

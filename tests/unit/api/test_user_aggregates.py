@@ -15,6 +15,7 @@ from asyncreport.api import aggregates, user_aggregates
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.contracts import count_requests, steps
 from asyncreport.api.wire import Request, Wait
+from asyncreport.config.zones import load_zone
 from asyncreport.core.columns import occupancy
 from asyncreport.core.errors import TOO_LARGE, RejectedError
 from asyncreport.core.job import Chunk, Query
@@ -36,7 +37,7 @@ def ask(
     everyone: tuple[str, ...] | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str | None, list[dict[str, object]]]]:
     """Run a chunk with occupancy; return the bodies of the user queries and the rows."""
-    query = Query(grid=Grid(granularity, "UTC"), occupancy=True)
+    query = Query(grid=Grid(granularity, load_zone("UTC")), occupancy=True)
     facts = Accumulator(query.grid.edges(DAY), query)
     running = steps(
         query,
@@ -222,7 +223,10 @@ def test_one_query_names_a_hundred_users_if_everyone_is_asked_for() -> None:
     assert [len(body["filter"]["predicates"]) for body in asked] == [100, 100, 30]
     chunk = Chunk(connection="c", month="2023-10", interval=DAY, users=None)
     assert (
-        count_requests(Query(grid=Grid(Granularity.PT30M, "UTC"), occupancy=True), chunk, 230) == 4
+        count_requests(
+            Query(grid=Grid(Granularity.PT30M, load_zone("UTC")), occupancy=True), chunk, 230
+        )
+        == 4
     )
 
 

@@ -41,7 +41,10 @@ def test_options_become_a_job_in_the_folder() -> None:
         contract="query-jobs",
     )
     assert made.interval == Interval(INSTANT, parse_iso("2024-01-02T00:00Z"))
-    assert (made.query.grid.granularity, made.query.grid.zone) == (Granularity.P1D, "Europe/Dublin")
+    assert (made.query.grid.granularity, made.query.grid.zone.key) == (
+        Granularity.P1D,
+        "Europe/Dublin",
+    )
     assert (made.query.contract, made.query.occupancy) == ("query-jobs", True)
     assert [(team.name, team.users) for team in made.teams] == [("users", ("a", "b"))]
     assert made.output.path == "/folder/records.jsonl"

@@ -56,7 +56,7 @@ def test_the_good_job_has_the_values_of_its_file(folder: Path) -> None:
         ),
     )
     assert job.interval == Interval(at("2023-01-01T00:00Z"), at("2023-02-01T00:00Z"))
-    assert (job.query.grid.granularity, job.query.grid.zone, job.query.grid.whole) == (
+    assert (job.query.grid.granularity, job.query.grid.zone.key, job.query.grid.whole) == (
         Granularity.PT30M,
         "Europe/Dublin",
         None,
@@ -190,7 +190,7 @@ def test_the_default_zone_is_utc_and_the_default_granularity_an_hour(folder: Pat
     grid = load(
         folder, GOOD.replace("  time_zone: Europe/Dublin\n  granularity: PT30M\n", "")
     ).query.grid
-    assert (grid.zone, grid.granularity) == ("UTC", Granularity.PT1H)
+    assert (grid.zone.key, grid.granularity) == ("UTC", Granularity.PT1H)
 
 
 def test_uuids_are_lower_cased_and_other_ids_are_not(folder: Path) -> None:

@@ -6,15 +6,18 @@ import pytest
 from msgspec import defstruct
 from msgspec.structs import replace
 
+from asyncreport.config.zones import load_zone
 from asyncreport.core.fingerprint import digest, digest_of_format_1
 from asyncreport.core.job import Filter, Query
 from asyncreport.core.timeline import DAY, Granularity, Grid, Interval
 
 IRELAND = "https://api.mypurecloud.ie"
 EMULATOR = "emulator:agents=40,seed=1"
-HOURS = Grid(Granularity.PT1H, "UTC")
-DAYS = Grid(Granularity.P1D, "Europe/Dublin")
-WHOLE = Grid(Granularity.NONE, "America/Mexico_City", Interval(19_000 * DAY, 19_031 * DAY))
+HOURS = Grid(Granularity.PT1H, load_zone("UTC"))
+DAYS = Grid(Granularity.P1D, load_zone("Europe/Dublin"))
+WHOLE = Grid(
+    Granularity.NONE, load_zone("America/Mexico_City"), Interval(19_000 * DAY, 19_031 * DAY)
+)
 
 QUERIES = {
     "plain": (Query(grid=HOURS), EMULATOR),
@@ -65,7 +68,7 @@ def test_every_difference_is_another_digest() -> None:
     query, identity = QUERIES["everything"]
     others = [
         replace(query, grid=HOURS),
-        replace(query, grid=Grid(Granularity.P1D, "UTC")),
+        replace(query, grid=Grid(Granularity.P1D, load_zone("UTC"))),
         replace(query, contract="aggregates"),
         replace(query, split_by=("mediaType", "queueId")),
         replace(query, filter=Filter()),

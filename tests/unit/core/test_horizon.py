@@ -2,6 +2,7 @@
 
 import pytest
 
+from asyncreport.config.zones import load_zone
 from asyncreport.core.horizon import describe_unsettled, future_from, settled_until
 from asyncreport.core.job import Job, Output, Query
 from asyncreport.core.timeline import DAY, HOUR, Granularity, Grid, Interval, iso, parse_iso
@@ -17,7 +18,7 @@ def _job(granularity: Granularity, zone: str = "UTC") -> Job:
         name="report",
         connections=(),
         interval=interval,
-        query=Query(grid=Grid(granularity, zone, whole)),
+        query=Query(grid=Grid(granularity, load_zone(zone), whole)),
         teams=(),
         output=Output(path="report.jsonl", settle=2 * DAY),
     )

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asyncreport.config.zones import load_zone
 from asyncreport.core.freshness import Freshness
 from asyncreport.core.job import Chunk, ChunkLength, Part
 from asyncreport.core.local_time import local_instant
@@ -25,8 +27,8 @@ SETTLED = Freshness(settle=0, now=LATER)
 
 def span(start: str, end: str, zone: str = "UTC") -> Interval:
     return Interval(
-        local_instant(datetime.fromisoformat(start), zone),
-        local_instant(datetime.fromisoformat(end), zone),
+        local_instant(datetime.fromisoformat(start), load_zone(zone)),
+        local_instant(datetime.fromisoformat(end), load_zone(zone)),
     )
 
 
@@ -43,7 +45,11 @@ def demand(
     **rest: object,
 ) -> Demand:
     return Demand(
-        connection="c", grid=Grid(granularity, zone), interval=interval, users=users, **rest
+        connection="c",
+        grid=Grid(granularity, load_zone(zone)),
+        interval=interval,
+        users=users,
+        **rest,
     )  # type: ignore[arg-type]
 
 
@@ -111,14 +117,17 @@ calendars = st.tuples(
     ),
     st.sampled_from(
         [zone for zone in ZONES if zone not in {"Australia/Lord_Howe", "Antarctica/Troll"}]
-    ),
+    ).map(load_zone),
 )
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.data(), calendars, lengths, st.integers(0, 3))
 def test_chunks_tile_exactly_what_no_current_part_covers(
-    data: st.DataObject, calendar: tuple[Granularity, str], length: ChunkLength | None, users: int
+    data: st.DataObject,
+    calendar: tuple[Granularity, ZoneInfo],
+    length: ChunkLength | None,
+    users: int,
 ) -> None:
     """Parts may come from any ranges, users and lengths; each bucket of a user is covered once."""
     grid = Grid(*calendar)
@@ -154,7 +163,7 @@ def test_chunks_tile_exactly_what_no_current_part_covers(
 @settings(max_examples=40, deadline=None)
 @given(st.data(), calendars, lengths)
 def test_chunks_of_everyone_tile_the_range_and_replace_parts_of_listed_users(
-    data: st.DataObject, calendar: tuple[Granularity, str], length: ChunkLength | None
+    data: st.DataObject, calendar: tuple[Granularity, ZoneInfo], length: ChunkLength | None
 ) -> None:
     grid = Grid(*calendar)
     interval = data.draw(ranges(grid, data.draw(years)))
@@ -212,7 +221,8 @@ def test_batches_hold_at_most_a_hundred_sorted_users() -> None:
 def test_the_default_length_fills_a_response_and_stays_in_the_month() -> None:
     hundred = plan(demand(span("2024-01-01", "2024-02-01"), ids(100)), [], SETTLED).chunks
     assert {
-        len(Grid(Granularity.PT30M, "UTC").edges(chunk.interval)) - 1 for chunk in hundred[:-1]
+        len(Grid(Granularity.PT30M, load_zone("UTC")).edges(chunk.interval)) - 1
+        for chunk in hundred[:-1]
     } == {MAX_CELLS // 100}
     few = plan(demand(span("2024-01-01", "2024-03-01"), ids(3)), [], SETTLED).chunks
     assert [chunk.interval for chunk in few] == [

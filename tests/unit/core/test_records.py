@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncreport.config.zones import load_zone
 from asyncreport.core.columns import METRICS, average, column
 from asyncreport.core.errors import RejectedError
 from asyncreport.core.job import Query
@@ -22,7 +23,9 @@ SPANS = [f"{iso(start)}/{iso(start + HOUR)}" for start in EDGES[:-1]]
 
 
 def accumulator(*split_by: str, **rest: Any) -> Accumulator:
-    return Accumulator(EDGES, Query(grid=Grid(Granularity.PT1H, "UTC"), split_by=split_by, **rest))
+    return Accumulator(
+        EDGES, Query(grid=Grid(Granularity.PT1H, load_zone("UTC")), split_by=split_by, **rest)
+    )
 
 
 def datum(bucket: int, **metrics: tuple[int | None, float | None]) -> Datum:

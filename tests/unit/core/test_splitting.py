@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncreport.config.zones import load_zone
 from asyncreport.core.errors import (
     TOO_LARGE,
     AsyncReportError,
@@ -32,9 +33,9 @@ from asyncreport.core.splitting import (
 )
 from asyncreport.core.timeline import Granularity, Grid, Interval
 
-HOURS = Grid(Granularity.PT1H, "UTC")
+HOURS = Grid(Granularity.PT1H, load_zone("UTC"))
 #: days of 23, 24 and 25 hours
-DAYS = Grid(Granularity.P1D, "Europe/Dublin")
+DAYS = Grid(Granularity.P1D, load_zone("Europe/Dublin"))
 
 Cell = tuple[tuple[int, int], str | None]
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncreport.config.zones import load_zone
 from asyncreport.core.columns import STATUS_METRIC, STATUSES
 from asyncreport.core.job import Query
 from asyncreport.core.measures import Datum, Measure
@@ -17,7 +18,7 @@ from asyncreport.core.records import Accumulator
 from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval, iso
 from asyncreport.core.verify_rows import row_checker
 
-GRID = Grid(Granularity.PT1H, "UTC")
+GRID = Grid(Granularity.PT1H, load_zone("UTC"))
 SPAN = Interval(0, 6 * HOUR)
 QUERIES = [
     Query(grid=GRID),

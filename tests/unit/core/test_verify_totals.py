@@ -7,6 +7,7 @@ from copy import deepcopy
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncreport.config.zones import load_zone
 from asyncreport.core.job import Query
 from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval
 from asyncreport.core.verify_totals import (
@@ -19,7 +20,7 @@ from asyncreport.core.verify_totals import (
     uneven_handle_times,
 )
 
-GRID = Grid(Granularity.PT1H, "UTC")
+GRID = Grid(Granularity.PT1H, load_zone("UTC"))
 QUERY = Query(grid=GRID, metrics=("tAnswered",))
 COLUMNS = compared_columns(QUERY)
 

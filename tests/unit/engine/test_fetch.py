@@ -12,6 +12,7 @@ import pytest
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.query_jobs import PATH
 from asyncreport.api.wire import Request, Wait
+from asyncreport.config.zones import load_zone
 from asyncreport.core.errors import (
     FOREIGN,
     OFF_GRID,
@@ -29,7 +30,7 @@ from asyncreport.engine.fetch import drive, fetch
 from tests import clock
 
 CHUNK = Chunk(connection="c", month="1970-01", interval=Interval(0, HOUR), users=("anna",))
-JOBS = Query(grid=Grid(Granularity.PT1H, "UTC"), contract="query-jobs")
+JOBS = Query(grid=Grid(Granularity.PT1H, load_zone("UTC")), contract="query-jobs")
 GET = Request(method="GET", path="/x")
 
 
@@ -156,7 +157,7 @@ def test_a_query_job_is_deleted_when_its_run_is_cancelled(slow: bool) -> None:
     assert server.asked[-1] == "DELETE /j1"
 
 
-HOURS = Query(grid=Grid(Granularity.PT1H, "UTC"))
+HOURS = Query(grid=Grid(Granularity.PT1H, load_zone("UTC")))
 TWO_DAYS = Chunk(
     connection="c",
     month="1970-01",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import json
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from rich.console import Console
 
+from asyncreport.config.zones import load_zone
 from asyncreport.terminal.table import interval, read, table, total
 
 
@@ -37,7 +37,7 @@ def drawn(
 ) -> list[str]:
     """Draw a table; give its rows, the heading first, with `|` between the cells."""
     console = Console(file=io.StringIO(), width=200)
-    console.print(table(read(lines(*records)), zone=zone, teams=teams, routing=routing))
+    console.print(table(read(lines(*records)), zone=load_zone(zone), teams=teams, routing=routing))
     assert isinstance(console.file, io.StringIO)
     rows = [line.strip("┃│ ") for line in console.file.getvalue().splitlines() if line[0] in "┃│"]
     return ["|".join(cell.strip() for cell in row.replace("┃", "│").split("│")) for row in rows]
@@ -95,7 +95,7 @@ def test_a_name_is_shown_as_it_is_and_cannot_move_the_cursor() -> None:
     ],
 )
 def test_an_interval_is_in_local_time(start: str, end: str, zone: str, text: str) -> None:
-    assert interval(start, end, ZoneInfo(zone)) == text
+    assert interval(start, end, load_zone(zone)) == text
 
 
 def test_the_total_aht_is_the_ratio_of_sums() -> None:
