@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Collection, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Self
 
 import msgspec
 
 from asyncreport.api import directory, organization, user_aggregates
 from asyncreport.api.aggregates import ConnectionState
+from asyncreport.commands.check_users import check_users, failure
 from asyncreport.core.errors import AsyncReportError, AuthError
 from asyncreport.core.finding import Finding, Report
-from asyncreport.core.job import Chunk, Connection, Job, Query, Team
+from asyncreport.core.job import Chunk, Connection, Job, Query
 from asyncreport.core.records import Accumulator
-from asyncreport.core.text import counted
 from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval
-from asyncreport.engine.fetch import Ask, drive, fetch
+from asyncreport.engine.fetch import drive, fetch
 from asyncreport.export.lanes import Connections
-from asyncreport.export.names import listed_users, unknown_users_message
-from asyncreport.export.teams import with_members
 from asyncreport.net import Lane
 from asyncreport.terminal.signals import run_until_signal
 from asyncreport.terminal.stdout import Findings
@@ -44,7 +41,7 @@ async def check_connections(job: Job, report: Report, *, now: int) -> None:
     async with Connections(job) as connections:
         for connection in job.connections:
             if await _check_clients(job, connection, connections, report, now=now):
-                await _check_users(job, connection.name, connections, report)
+                await check_users(job, connection.name, connections, report)
 
 
 async def _check_clients(
@@ -115,7 +112,7 @@ class _ClientCheck:
 
     def _failure(self, text: str, error: AsyncReportError) -> Finding:
         """Report an error of a test."""
-        return _failure(f"{self.name}: {text}", error)
+        return failure(f"{self.name}: {text}", error)
 
     async def _allowed_requests(self) -> int | None:
         """Ask for the rate limit, per minute; None if the server reports none.
@@ -260,63 +257,3 @@ def _without_password(url: str) -> str:
     scheme, _, rest = url.partition("://")
     host = rest.rpartition("@")[2]
     return f"{scheme}://{host}"
-
-
-def _failure(text: str, error: AsyncReportError) -> Finding:
-    """Report an error; the command ends with its exit code."""
-    return Finding("FAIL", f"{text}: {error}", failure_code=error.exit_code)
-
-
-async def _check_users(
-    job: Job,
-    name: str,
-    connections: Connections,
-    report: Report,
-) -> None:
-    """Ask the directory for the users of the job, as a run does: with any client that works."""
-    for team in job.teams:
-        if team.connection == name:
-            report(await _team(team, connections))
-    ids = listed_users(job, name)
-    if ids:
-        report(await _listed_users(name, ids, partial(connections.ask, name)))
-
-
-async def _team(team: Team, connections: Connections) -> Finding:
-    """Say how a team is selected and how many users that is; look up its members."""
-    text = f"{team.connection}: team {team.name!r} ({team.selection})"
-    try:
-        count = await _count_users(team, connections)
-    except AsyncReportError as error:
-        return _failure(text, error)
-    if count == 0:
-        return Finding("WARN", f"{text} has no users today")
-    return Finding("OK", f"{text} has {counted(count, 'user')} today")
-
-
-async def _count_users(team: Team, connections: Connections) -> int:
-    """Count the users of a team today; raise AsyncReportError."""
-    if team.everyone:
-        request = directory.user_count_request()
-        total: int | None = await connections.ask(team.connection, request)
-        return total or 0
-    team = await with_members(team, connections)
-    return len(team.users)
-
-
-async def _listed_users(name: str, ids: set[str], ask: Ask) -> Finding:
-    """Look up the users whom the job lists by id."""
-    try:
-        names = await drive(directory.user_names(ids), ask)
-    except AsyncReportError as error:
-        return _failure(f"{name}: listed users in the directory", error)
-    return _compare_with_directory(name, names)
-
-
-def _compare_with_directory(connection: str, names: Mapping[str, str | None]) -> Finding:
-    """Warn about listed users without a name: the directory does not know them."""
-    unknown = [user for user, name in names.items() if name is None]
-    if unknown:
-        return Finding("WARN", f"{connection}: {unknown_users_message(unknown)}")
-    found = counted(len(names), "listed user")
-    return Finding("OK", f"{connection}: {found} found in the directory")

@@ -66,16 +66,16 @@ async def _plans(
 ) -> dict[str, Plan]:
     """Make a plan for each connection; add warnings and the sizes of teams to the lines."""
     async with Connections(job, lines.append) as connections:
-        known, unknown = await look_up_teams(job, connections)
+        found = await look_up_teams(job, connections)
         plans = await make_plans(
-            known,
+            found.job,
             manifest.current_parts,
             connections,
             freshness,
             say=lines.append,
         )
-        teams = [await _describe_team(team, connections) for team in known.teams]
-    lines += _as_warnings(unknown) + teams
+        teams = [await _describe_team(team, connections) for team in found.job.teams]
+    lines += _as_warnings(found.unknown) + teams
     return plans
 
 

@@ -12,8 +12,6 @@ from asyncreport.terminal.progress import Screen
 from asyncreport.terminal.signals import Stopped, run_until_signal
 from asyncreport.terminal.stderr import say
 
-_INCOMPLETE = 1
-
 
 def execute(job: Job, *, now: int, refresh: str | None, **choices: bool) -> int:
     """Run a job and print its summary; give the exit code.
@@ -25,9 +23,7 @@ def execute(job: Job, *, now: int, refresh: str | None, **choices: bool) -> int:
     summary = _run_on_screen(job, chosen, now=now)
     for line in summary.lines():
         say(line)
-    if not summary.complete:
-        return _INCOMPLETE
-    return 0
+    return summary.exit_code
 
 
 def _refresh_interval(refresh: str | None, job: Job, now: int) -> Interval | None:

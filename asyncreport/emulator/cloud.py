@@ -39,6 +39,7 @@ from asyncreport.emulator.user_aggregates import (
     parse_user_query,
     write_statuses,
 )
+from asyncreport.emulator.user_search import search
 from asyncreport.emulator.world import World
 
 AGGREGATES = "/api/v2/analytics/conversations/aggregates/query"
@@ -47,6 +48,7 @@ USER_AGGREGATES = "/api/v2/analytics/users/aggregates/query"
 
 _CONVERSATIONS = ("analytics:conversationAggregate:view",)
 _USERS = ("analytics:userAggregate:view",)
+_SEARCH = ("directory:user:view",)
 _TEAMS = ("groups:team:view",)
 _QUEUES = ("routing:queue:view",)
 _QUEUE_MEMBERS = (
@@ -182,6 +184,7 @@ class Cloud:
         yield Route("GET", results, _CONVERSATIONS, self._job_results)
         yield Route("DELETE", job, _CONVERSATIONS, self._delete_job)
         yield Route("GET", limits, (), self._limits)
+        yield Route("POST", re.compile("/api/v2/users/search"), _SEARCH, self._search_users)
         yield Route("GET", re.compile("/api/v2/tokens/me"), (), self._token)
         yield Route("GET", re.compile("/api/v2/users/me"), (), _refuse_user)
 
@@ -224,6 +227,9 @@ class Cloud:
     def _delete_job(self, request: Request, _: Token, __: float) -> Response:
         self.jobs.delete(_last(request.path))
         return Response(status=204)
+
+    def _search_users(self, request: Request, _: Token, __: float) -> Response:
+        return json_response(search(_json_body(request), self.directory.people))
 
     def _limits(self, _: Request, __: Token, ___: float) -> Response:
         """List the organisation's limits in the form that the vendor's SDK reads."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -40,6 +40,11 @@ class Directory:
 
     def _forgot(self, person: Person) -> bool:
         return self._options.purged and person.state == "deleted"
+
+    @property
+    def people(self) -> Collection[Person]:
+        """List the users that the directory knows, in any state."""
+        return self._by_id.values()
 
     def person(self, user_id: str) -> Person | None:
         """Find a user by id, in any state."""

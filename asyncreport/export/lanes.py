@@ -86,6 +86,15 @@ class Connections:
         pool = LanePool(opened.order, partial(self.lost, name))
         return await pool.ask(lambda lane: opened.lanes[lane].ask(request))
 
+    async def try_to_ask(self, name: str, request: Request) -> Any:
+        """Send a request that the run can do without: no client is reported as lost.
+
+        Raise the error of the last client.
+        """
+        opened = await self._opened(name)
+        pool = LanePool(opened.order, lambda *_: None)
+        return await pool.ask(lambda lane: opened.lanes[lane].ask(request))
+
     def lost(self, name: str, lane: int, error: LaneError) -> None:
         """Warn about a client that is lost while others remain; later look-ups ask it last."""
         opened = self._open[name]

@@ -85,6 +85,21 @@ class NameLookup:
         )
         return complete and queues_complete
 
+    async def look_up_listed(self, job: Job) -> None:
+        """Look up the listed users that were never looked up, or too long ago.
+
+        Nothing is said if the directory refuses: `update` asks again, and reports it.
+        """
+        for connection in job.connections:
+            listed = listed_users(job, connection.name)
+            wanted = self.users.missing(connection.identity, listed, now=self._now)
+            ask = partial(self._connections.try_to_ask, connection.name)
+            try:
+                found = await drive(directory.user_names(wanted), ask)
+            except (AuthError, RejectedError, RetriesExhausted):
+                continue
+            self.users.save(connection.identity, found, now=self._now)
+
     async def _update(
         self,
         connection: Connection,

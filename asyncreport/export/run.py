@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 
-from asyncreport.core.errors import ConfigError
 from asyncreport.core.job import Job
+from asyncreport.export.find_teams import find_teams
 from asyncreport.export.lanes import Connections
 from asyncreport.export.preflight import (
     check_owners,
@@ -20,7 +19,6 @@ from asyncreport.export.run_context import Choices, RunContext, Say, silent
 from asyncreport.export.steps import Steps
 from asyncreport.export.summary import Summary
 from asyncreport.export.targets import all_files
-from asyncreport.export.teams import UnknownTeam, look_up_teams
 from asyncreport.store.atomic import write_json
 from asyncreport.store.lookups import Members
 from asyncreport.store.merge import check_targets
@@ -69,7 +67,7 @@ async def run_job(
 async def _run(context: RunContext, watch: Watch, started: float) -> Summary:
     """Find the teams, do the steps and describe them; `started` is a monotonic time."""
     members = Members(context.state.folder)
-    context, unknown_teams = await _find_teams(context, members)
+    context, unknown_teams = await find_teams(context, members)
     steps = Steps(context, watch, unknown_teams)
     files = await steps.bring_up_to_date()
     elapsed = time.monotonic() - started
@@ -93,21 +91,6 @@ def _check_clients(job: Job, state: State, say: Say) -> None:
         say(f"warning: {warning}")
     # The clients behind a warning only after a complete run, so that each run before it warns.
     remember_clients(job, except_for=warnings)
-
-
-async def _find_teams(
-    context: RunContext,
-    members: Members,
-) -> tuple[RunContext, list[UnknownTeam]]:
-    """Look up the members of the teams; raise ConfigError for unknown teams if `strict`."""
-    job, unknown = await look_up_teams(context.job, context.connections)
-    # Before the pull: if it is interrupted, `status` and `verify` know whose parts it was fetching.
-    members.save(job.teams)
-    if unknown and context.choices.strict:
-        raise ConfigError("; ".join(map(str, unknown)))
-    for team in unknown:
-        context.warn(str(team))
-    return dataclasses.replace(context, job=job), unknown
 
 
 def _remember(job: Job, members: Members, summary: Summary) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,9 +15,9 @@ from asyncreport.core.plan import Plan, plan
 from asyncreport.export.missing import MissingChunk
 from asyncreport.export.plans import demand_of
 from asyncreport.export.targets import targets
-from asyncreport.export.teams import UnknownTeam
+from asyncreport.export.teams import UnknownTeam, with_emails
 from asyncreport.store.atomic import read_json
-from asyncreport.store.lookups import Members, Names
+from asyncreport.store.lookups import Emails, Members, Names
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.merge import Target
 
@@ -79,7 +79,7 @@ class Snapshot:
         if self.last_summary is None:
             return []
         # Under another selector the same name is another team.
-        selectors = {(team.name, str(team.selector)) for team in self.job.teams}
+        selectors = {(team.name, team.selection) for team in self.job.teams}
         unknown = self.last_summary.unknown
         return [team for team in unknown if (team.team, team.selector) in selectors]
 
@@ -138,10 +138,11 @@ def _without(parts: Sequence[Part], others: Sequence[Part]) -> list[Part]:
 def _with_last_members(job: Job) -> tuple[Job, list[str]]:
     """Fill in the members that were last looked up; list the teams that never were."""
     members = Members(job.state_folder)
+    emails = Emails(job.state_folder)
     teams: list[Team] = []
     unknown: list[str] = []
     for team in job.teams:
-        found = _with_members(team, members)
+        found = _with_members(team, members, emails.of(job.connection(team.connection)))
         if found is None:
             unknown.append(team.name)
         else:
@@ -149,11 +150,23 @@ def _with_last_members(job: Job) -> tuple[Job, list[str]]:
     return replace(job, teams=tuple(teams)), unknown
 
 
-def _with_members(team: Team, members: Members) -> Team | None:
-    """Fill in the members that were last looked up; None: they never were."""
+def _with_members(team: Team, members: Members, ids: Mapping[str, str]) -> Team | None:
+    """Fill in the users that were last looked up; None: they never were.
+
+    `ids` are those of e-mail addresses.
+    """
+    if team.emails:
+        return _with_emails(team, ids)
     if team.selector is None:
         return team
     users = members.of(team)
     if users is None:
         return None
     return replace(team, users=users)
+
+
+def _with_emails(team: Team, ids: Mapping[str, str]) -> Team | None:
+    """Fill in the users of e-mail addresses; None if one of them was never looked up."""
+    if ids.keys() >= set(team.emails):
+        return with_emails(team, ids)
+    return None

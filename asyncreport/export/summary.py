@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec import Struct
 
+from asyncreport.core.errors import ConfigError
 from asyncreport.core.text import MAX_SHOWN, counted, first_lines, plural
 from asyncreport.export.missing import MissingChunk, list_missing
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.restatements import Restatements
 
+#: the exit code of a run with gaps
+_INCOMPLETE = 1
 #: output files that the summary lists for people
 _MAX_FILES = 5
 
@@ -79,6 +82,15 @@ class Summary(Struct, frozen=True, kw_only=True):
     changed: Restatements = Restatements()
     #: teams that could not be looked up and are not in the output
     unknown: list[UnknownTeam] = []
+
+    @property
+    def exit_code(self) -> int:
+        """Give the exit code of a run: 2 if the job file lists users that do not exist."""
+        if self.complete:
+            return 0
+        if any(team.unknown_users for team in self.unknown):
+            return ConfigError.exit_code
+        return _INCOMPLETE
 
     def lines(self) -> Iterator[str]:
         """Describe the run for people, line by line."""

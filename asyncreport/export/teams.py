@@ -1,62 +1,95 @@
-"""The members of a job's teams today. Owns nothing.
+"""The members of a job's teams today, and the users of e-mail addresses. Owns nothing.
 
 Each run looks them up again because the directory has no history.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import msgspec
 from msgspec import Struct
 
 from asyncreport.api import directory
+from asyncreport.api.user_search import users_by_email
 from asyncreport.core.errors import RejectedError, RetriesExhausted, UnknownTeamError
 from asyncreport.core.job import Job, Team
-from asyncreport.core.text import first_items
 from asyncreport.engine.fetch import drive
 from asyncreport.export.lanes import Connections
+
+#: user ids by e-mail address, by the connection's name
+EmailIds = dict[str, dict[str, str]]
 
 
 class UnknownTeam(Struct, frozen=True, kw_only=True):
     """A team that could not be looked up."""
 
     team: str
-    #: `group Billing`
+    #: `group Billing`, `listed users`
     selector: str
     error: str
+    #: the job file lists users that do not exist: its author must act
+    unknown_users: bool = False
 
     def __str__(self) -> str:
         return f"team {self.team!r} ({self.selector}) cannot be looked up: {self.error}"
 
+    @classmethod
+    def of(cls, team: Team, error: Exception) -> UnknownTeam:
+        """Describe why a team could not be looked up."""
+        listed = team.selector is None
+        return cls(
+            team=team.name,
+            selector=team.selection,
+            error=str(error),
+            unknown_users=listed and isinstance(error, UnknownTeamError),
+        )
 
-async def look_up_teams(job: Job, connections: Connections) -> tuple[Job, list[UnknownTeam]]:
-    """Fill in the members of teams; the job that is returned has no unknown teams.
 
-    Raise AuthError if the directory refuses every client.
-    """
+@dataclass(frozen=True, slots=True)
+class LookedUpTeams:
+    """What the directory said about a job's teams."""
+
+    #: with the members of teams, without the unknown teams
+    job: Job
+    unknown: list[UnknownTeam]
+    emails: EmailIds
+
+
+async def look_up_teams(job: Job, connections: Connections) -> LookedUpTeams:
+    """Fill in the members of teams; raise AuthError if the directory refuses every client."""
     teams: list[Team] = []
     unknown: list[UnknownTeam] = []
+    emails: EmailIds = {}
     for team in job.teams:
         try:
-            teams.append(await with_members(team, connections))
+            teams.append(await with_members(team, connections, emails))
         except (UnknownTeamError, RejectedError, RetriesExhausted) as error:
-            unknown.append(UnknownTeam(team=team.name, selector=team.selection, error=str(error)))
-    return msgspec.structs.replace(job, teams=tuple(teams)), unknown
+            unknown.append(UnknownTeam.of(team, error))
+    job = msgspec.structs.replace(job, teams=tuple(teams))
+    return LookedUpTeams(job, unknown, emails)
 
 
-async def with_members(team: Team, connections: Connections) -> Team:
-    """Fill in the members of a team with a selector.
+async def with_members(team: Team, connections: Connections, emails: EmailIds) -> Team:
+    """Fill in the members of a team; add the ids of its e-mail addresses to `emails`.
 
     Raise UnknownTeamError, AuthError, RejectedError or RetriesExhausted.
     """
+    ask = partial(connections.ask, team.connection)
     if team.emails:
-        raise UnknownTeamError(
-            f"e-mail addresses are not looked up yet; list the user's id instead of "
-            f"{first_items(team.emails)}"
-        )
+        found = await drive(users_by_email(team.emails), ask)
+        emails.setdefault(team.connection, {}).update(found)
+        return with_emails(team, found)
     if team.selector is None:
         return team
-    ask = partial(connections.ask, team.connection)
     roster = await drive(directory.look_up(team.selector), ask)
     return msgspec.structs.replace(team, users=tuple(roster.users))
+
+
+def with_emails(team: Team, ids: Mapping[str, str]) -> Team:
+    """Add the users of a team's e-mail addresses to its users; each user counts once."""
+    added = [ids[email] for email in team.emails]
+    users = tuple(dict.fromkeys([*team.users, *added]))
+    return msgspec.structs.replace(team, users=users, emails=())

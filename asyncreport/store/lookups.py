@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from asyncreport.core.job import Connection, Selector, Team
+from asyncreport.core.job import Connection, Job, Selector, Team
 from asyncreport.core.timeline import DAY, iso
 from asyncreport.store.atomic import read_json, write_json
 
@@ -162,6 +162,26 @@ class Members:
         if row is None or row.connection != team.connection or row.selector != team.selector:
             return None
         return row
+
+
+class Emails:
+    """The user ids of the e-mail addresses that a job lists, by the connection's identity."""
+
+    def __init__(self, folder: Path) -> None:
+        self._table = _JsonTable(folder / "emails.json", dict[str, dict[str, str]])
+
+    def of(self, connection: Connection) -> dict[str, str]:
+        """Give the ids that were last looked up, by address."""
+        return self._table.rows.get(connection.identity, {})
+
+    def save(self, job: Job, ids: Mapping[str, Mapping[str, str]]) -> None:
+        """Add what was looked up, by the connection's name; raise StoreError."""
+        rows = {}
+        for name, found in ids.items():
+            connection = job.connection(name)
+            # Kept: the addresses of a team that could not be looked up this time.
+            rows[connection.identity] = {**self.of(connection), **found}
+        self._table.update(rows)
 
 
 class Clients:

@@ -1,0 +1,89 @@
+"""Check a job's teams and listed users before a run. Owns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from asyncreport.api import directory
+from asyncreport.core.errors import AsyncReportError, UnknownTeamError
+from asyncreport.core.finding import Finding, Report
+from asyncreport.core.job import Job, Team
+from asyncreport.core.text import counted
+from asyncreport.engine.fetch import drive
+from asyncreport.export.lanes import Connections
+from asyncreport.export.names import listed_users, unknown_users_message
+from asyncreport.export.nobody import knows_nobody, nobody_message
+from asyncreport.export.teams import with_members
+
+#: names by user id; None for a user that the directory does not know
+_Names = Mapping[str, str | None]
+
+
+async def check_users(
+    job: Job,
+    name: str,
+    connections: Connections,
+    report: Report,
+) -> None:
+    """Ask the directory for the users of the job, as a run does: with any client that works."""
+    teams = [team for team in job.teams if team.connection == name]
+    ids = listed_users(job, name)
+    try:
+        names = await drive(directory.user_names(ids), partial(connections.ask, name))
+    except AsyncReportError as error:
+        report(failure(f"{name}: listed users in the directory", error))
+        names = {}
+    for team in teams:
+        report(await _team(team, connections, names))
+    _report_listed_users(name, _names_of_others(teams, names), report)
+
+
+def failure(text: str, error: AsyncReportError) -> Finding:
+    """Report an error; the command ends with its exit code."""
+    return Finding("FAIL", f"{text}: {error}", failure_code=error.exit_code)
+
+
+async def _team(team: Team, connections: Connections, names: _Names) -> Finding:
+    """Say how a team is selected and how many users that is; look up its members."""
+    text = f"{team.connection}: team {team.name!r} ({team.selection})"
+    if knows_nobody(team, names):
+        # Its file would be empty, and nothing would say why.
+        return failure(text, UnknownTeamError(nobody_message(team)))
+    try:
+        count = await _count_users(team, connections)
+    except AsyncReportError as error:
+        return failure(text, error)
+    if count == 0:
+        return Finding("WARN", f"{text} has no users today")
+    return Finding("OK", f"{text} has {counted(count, 'user')} today")
+
+
+async def _count_users(team: Team, connections: Connections) -> int:
+    """Count the users of a team today; raise AsyncReportError."""
+    if team.everyone:
+        request = directory.user_count_request()
+        total: int | None = await connections.ask(team.connection, request)
+        return total or 0
+    team = await with_members(team, connections, {})
+    return len(team.users)
+
+
+def _names_of_others(teams: list[Team], names: _Names) -> dict[str, str | None]:
+    """Leave out the users whom the finding of their team has named."""
+    others = dict(names)
+    for team in teams:
+        if knows_nobody(team, names):
+            for user in team.users:
+                others.pop(user, None)
+    return others
+
+
+def _report_listed_users(connection: str, names: _Names, report: Report) -> None:
+    """Warn about listed users without a name: the directory does not know them."""
+    unknown = [user for user, name in names.items() if name is None]
+    if unknown:
+        report(Finding("WARN", f"{connection}: {unknown_users_message(unknown)}"))
+    elif names:
+        found = counted(len(names), "listed user")
+        report(Finding("OK", f"{connection}: {found} found in the directory"))
