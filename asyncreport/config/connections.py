@@ -38,7 +38,14 @@ def resolve_connections(
         raise _no_connection(place)
     connections = []
     for name, connection in given.items():
-        connections.append(_connection(place.at(name), name, connection, environ))
+        connections.append(
+            _connection(
+                place.at(name),
+                name,
+                connection,
+                environ,
+            )
+        )
     return tuple(connections)
 
 
@@ -64,12 +71,26 @@ def _from_environment(place: Place, environ: Mapping[str, str]) -> Connection:
 
 def _environment_client(place: Place, environ: Mapping[str, str]) -> Client:
     return Client(
-        client_id=_variable(place, "GENESYS_CLIENT_ID", environ),
-        client_secret=Secret(_variable(place, "GENESYS_CLIENT_SECRET", environ)),
+        client_id=_variable(
+            place,
+            "GENESYS_CLIENT_ID",
+            environ,
+        ),
+        client_secret=Secret(
+            _variable(
+                place,
+                "GENESYS_CLIENT_SECRET",
+                environ,
+            )
+        ),
     )
 
 
-def _variable(place: Place, name: str, environ: Mapping[str, str]) -> str:
+def _variable(
+    place: Place,
+    name: str,
+    environ: Mapping[str, str],
+) -> str:
     """Give a variable that must be set; the error does not show the value of any."""
     value = environ.get(name)
     if not value:
@@ -143,9 +164,18 @@ _NOT_WITH_EMULATOR = (
 )
 
 
-def _emulator(place: Place, name: str, given: ConnectionFile) -> Connection:
+def _emulator(
+    place: Place,
+    name: str,
+    given: ConnectionFile,
+) -> Connection:
     """Resolve a connection to an emulator that a run starts."""
-    _check_absent(place, given, _NOT_WITH_EMULATOR, other="emulator")
+    _check_absent(
+        place,
+        given,
+        _NOT_WITH_EMULATOR,
+        other="emulator",
+    )
     return Connection(
         name=name,
         emulator=_emulator_size(given.emulator),
@@ -182,7 +212,12 @@ def _clients(place: Place, given: ConnectionFile) -> tuple[Client, ...]:
     several = unset_to_none(given.clients)
     if several is None:
         return (_client(place, given),)
-    _check_absent(place, given, ("client_id", "client_secret"), other="clients")
+    _check_absent(
+        place,
+        given,
+        ("client_id", "client_secret"),
+        other="clients",
+    )
     return _several_clients(place.at("clients"), several)
 
 
@@ -214,7 +249,11 @@ def _client_id(place: Place, given: ConnectionFile | ClientFile) -> str:
     """Read the id of an OAuth client; an empty variable makes an empty text."""
     client_id = unset_to_none(given.client_id)
     if client_id is None or not client_id.strip():
-        raise _no_credential(place, "id", "${GENESYS_CLIENT_ID}")
+        raise _no_credential(
+            place,
+            "id",
+            "${GENESYS_CLIENT_ID}",
+        )
     return client_id
 
 
@@ -222,11 +261,19 @@ def _client_secret(place: Place, given: ConnectionFile | ClientFile) -> Secret:
     """Read the secret of an OAuth client; an empty variable makes an empty text."""
     secret = unset_to_none(given.client_secret)
     if secret is None or not secret.reveal().strip():
-        raise _no_credential(place, "secret", "${GENESYS_CLIENT_SECRET}")
+        raise _no_credential(
+            place,
+            "secret",
+            "${GENESYS_CLIENT_SECRET}",
+        )
     return secret
 
 
-def _no_credential(place: Place, noun: str, variable: str) -> ConfigError:
+def _no_credential(
+    place: Place,
+    noun: str,
+    variable: str,
+) -> ConfigError:
     return place.error(
         f"is missing or empty; write the OAuth client's {noun}, or {variable} and set this variable"
     )
@@ -253,8 +300,16 @@ def _gateway_hosts(place: Place, given: ConnectionFile) -> tuple[str, str]:
         raise place.at("region").error(f"is missing; {_HOSTS}")
     allow_http = given.allow_http
     return (
-        _gateway(place.at("api_url"), given.api_url, allow_http=allow_http),
-        _gateway(place.at("login_url"), given.login_url, allow_http=allow_http),
+        _gateway(
+            place.at("api_url"),
+            given.api_url,
+            allow_http=allow_http,
+        ),
+        _gateway(
+            place.at("login_url"),
+            given.login_url,
+            allow_http=allow_http,
+        ),
     )
 
 
@@ -269,7 +324,12 @@ def _region_hosts(place: Place, name: str) -> tuple[str, str]:
     return urls
 
 
-def _gateway(place: Place, text: str | UnsetType, *, allow_http: bool) -> str:
+def _gateway(
+    place: Place,
+    text: str | UnsetType,
+    *,
+    allow_http: bool,
+) -> str:
     """Check the URL of a gateway; give it without a slash at its end."""
     if isinstance(text, UnsetType):
         raise place.error(f"is missing; {_HOSTS}")

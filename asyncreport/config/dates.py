@@ -31,19 +31,33 @@ BOUNDS = "2023-01-01, 2023-01-01T09:30, 2023-01-01T09:30+01:00, today, yesterday
 _EXCLUSIVE = "; the end is not part of the range"
 
 
-def resolve_range(place: Place, given: RangeFile, now: int) -> tuple[Interval, Grid]:
+def resolve_range(
+    place: Place,
+    given: RangeFile,
+    now: int,
+) -> tuple[Interval, Grid]:
     """Resolve the section `range` to an interval on the edges of a grid; `now` is an instant."""
     zone = _zone(place.at("time_zone"), given.time_zone)
     granularity = _granularity(place.at("granularity"), given.granularity)
     grid = Grid(granularity, zone)
-    interval = _interval(place, given.start, given.end, grid, now)
+    interval = _interval(
+        place,
+        given.start,
+        given.end,
+        grid,
+        now,
+    )
     if granularity is Granularity.NONE:
         return interval, Grid(Granularity.NONE, zone, interval)
     _check_buckets(place, grid, interval)
     return interval, grid
 
 
-def refresh_interval(text: str, job: Job, now: int) -> Interval:
+def refresh_interval(
+    text: str,
+    job: Job,
+    now: int,
+) -> Interval:
     """Read `--refresh START/END` and cut it to the job's range; raise ConfigError."""
     whole = Place.of(_option(text))
     start, slash, end = text.partition("/")
@@ -51,7 +65,13 @@ def refresh_interval(text: str, job: Job, now: int) -> Interval:
         accepted = "2024-01-01/2024-01-08, yesterday/today"
         raise whole.must("be START/END", accepted=accepted)
     bounds = _refresh_bounds(start, end)
-    interval = _interval(bounds, start, end, job.query.grid, now)
+    interval = _interval(
+        bounds,
+        start,
+        end,
+        job.query.grid,
+        now,
+    )
     if not interval.overlaps(job.interval):
         raise whole.must("overlap the range of the job", f"; the range is {job.interval}")
     return interval.intersection(job.interval)
@@ -67,7 +87,13 @@ def _option(text: str) -> Node:
     return Node("--refresh", text, text)
 
 
-def _interval(place: Place, start: str, end: str, grid: Grid, now: int) -> Interval:
+def _interval(
+    place: Place,
+    start: str,
+    end: str,
+    grid: Grid,
+    now: int,
+) -> Interval:
     """Read the keys `start` and `end` of a place."""
     first = _bound(place.at("start"), start, grid, now)
     last = _bound(place.at("end"), end, grid, now)
@@ -104,7 +130,11 @@ def _has_digit(text: str) -> bool:
 def _granularity(place: Place, text: str) -> Granularity:
     if text not in GRANULARITIES:
         accepted = ", ".join(GRANULARITIES)
-        raise place.must("be a granularity", _similar_granularity(text), accepted=accepted)
+        raise place.must(
+            "be a granularity",
+            _similar_granularity(text),
+            accepted=accepted,
+        )
     return Granularity(text)
 
 
@@ -136,7 +166,12 @@ _DATE_TIME = re.compile(
 )
 
 
-def _bound(place: Place, text: str, grid: Grid, now: int) -> int:
+def _bound(
+    place: Place,
+    text: str,
+    grid: Grid,
+    now: int,
+) -> int:
     """Read the start or the end of a range as an instant."""
     if text == "now":
         return _last_edge(place, grid, now)
@@ -155,7 +190,11 @@ _DAYS_AGO = {
 }
 
 
-def _instant(place: Place, moment: datetime, zone: ZoneInfo) -> int:
+def _instant(
+    place: Place,
+    moment: datetime,
+    zone: ZoneInfo,
+) -> int:
     """Convert a date-time; without an offset it is a local time of the zone."""
     if moment.tzinfo is not None:
         return to_instant(moment)
@@ -187,7 +226,11 @@ def _check_year(place: Place, year: int) -> None:
         raise place.must(f"be in the years {YEARS[0]} to {YEARS[-1]}")
 
 
-def _last_edge(place: Place, grid: Grid, now: int) -> int:
+def _last_edge(
+    place: Place,
+    grid: Grid,
+    now: int,
+) -> int:
     """Give the last bucket edge at or before now; the minute, if there is only one bucket."""
     if grid.granularity is Granularity.NONE:
         return now - now % MINUTE
@@ -198,14 +241,22 @@ def _last_edge(place: Place, grid: Grid, now: int) -> int:
     return before
 
 
-def _check_buckets(place: Place, grid: Grid, interval: Interval) -> None:
+def _check_buckets(
+    place: Place,
+    grid: Grid,
+    interval: Interval,
+) -> None:
     """Refuse an interval that is not made of whole buckets."""
     _check_months(place.at("granularity"), grid, interval)
     _check_edge(place.at("start"), grid, interval.start)
     _check_edge(place.at("end"), grid, interval.end)
 
 
-def _check_months(place: Place, grid: Grid, interval: Interval) -> None:
+def _check_months(
+    place: Place,
+    grid: Grid,
+    interval: Interval,
+) -> None:
     """Refuse a range with a month that is not a whole number of buckets."""
     try:
         for _ in grid.slots(interval):
@@ -214,7 +265,11 @@ def _check_months(place: Place, grid: Grid, interval: Interval) -> None:
         raise place.must("divide each month", f"; {error}") from error
 
 
-def _check_edge(place: Place, grid: Grid, at: int) -> None:
+def _check_edge(
+    place: Place,
+    grid: Grid,
+    at: int,
+) -> None:
     """Refuse an instant inside a bucket; name the edges around it."""
     before, after = grid.edges_around(at)
     if before == after:

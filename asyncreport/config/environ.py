@@ -84,10 +84,21 @@ def expand(place: Place, environ: Mapping[str, str]) -> Node:
     """
     node = place.node
     assert node is not None
-    return replace(node, value=_expanded(place, node.value, environ))
+    return replace(
+        node,
+        value=_expanded(
+            place,
+            node.value,
+            environ,
+        ),
+    )
 
 
-def _expanded(place: Place, value: Value, environ: Mapping[str, str]) -> Value:
+def _expanded(
+    place: Place,
+    value: Value,
+    environ: Mapping[str, str],
+) -> Value:
     """Copy a value and what is inside it; numbers, booleans and null have no variables."""
     if isinstance(value, dict):
         return {key: expand(place.at(key), environ) for key in value}
@@ -98,15 +109,34 @@ def _expanded(place: Place, value: Value, environ: Mapping[str, str]) -> Value:
     return value
 
 
-def _expanded_items(place: Place, count: int, environ: Mapping[str, str]) -> list[Node]:
+def _expanded_items(
+    place: Place,
+    count: int,
+    environ: Mapping[str, str],
+) -> list[Node]:
     return [expand(place.at(number), environ) for number in range(count)]
 
 
-def _expanded_text(place: Place, text: str, environ: Mapping[str, str]) -> str:
-    return _REFERENCE.sub(lambda match: _value_of(place, match, environ), text)
+def _expanded_text(
+    place: Place,
+    text: str,
+    environ: Mapping[str, str],
+) -> str:
+    return _REFERENCE.sub(
+        lambda match: _value_of(
+            place,
+            match,
+            environ,
+        ),
+        text,
+    )
 
 
-def _value_of(place: Place, match: re.Match[str], environ: Mapping[str, str]) -> str:
+def _value_of(
+    place: Place,
+    match: re.Match[str],
+    environ: Mapping[str, str],
+) -> str:
     """Give the text that replaces one reference."""
     if match[0] == "$${":
         return "${"

@@ -52,9 +52,19 @@ def _read_job(path: Path) -> Node:
     return root
 
 
-def _resolve(root: Node, *, environ: Mapping[str, str], now: int) -> Job:
+def _resolve(
+    root: Node,
+    *,
+    environ: Mapping[str, str],
+    now: int,
+) -> Job:
     given = convert(root)
-    return resolve(Place.of(root), given, environ=environ, now=now)
+    return resolve(
+        Place.of(root),
+        given,
+        environ=environ,
+        now=now,
+    )
 
 
 def load_options(
@@ -168,7 +178,11 @@ def _steps(key: str) -> list[str | int]:
     return steps
 
 
-def _replaced(node: Node, steps: Sequence[str | int], new: Node) -> Node:
+def _replaced(
+    node: Node,
+    steps: Sequence[str | int],
+    new: Node,
+) -> Node:
     """Copy a tree with another value at a key; create missing mappings on the way."""
     if not steps:
         return new
@@ -178,7 +192,12 @@ def _replaced(node: Node, steps: Sequence[str | int], new: Node) -> Node:
     return _with_item(node, step, rest, new)
 
 
-def _with_member(node: Node, key: str, rest: Sequence[str | int], new: Node) -> Node:
+def _with_member(
+    node: Node,
+    key: str,
+    rest: Sequence[str | int],
+    new: Node,
+) -> Node:
     """Copy a mapping with another value at a key, or below it."""
     if not isinstance(node.value, dict):
         raise _no_such_key(node, f"key {key}", new)
@@ -187,7 +206,12 @@ def _with_member(node: Node, key: str, rest: Sequence[str | int], new: Node) -> 
     return replace(node, value=members)
 
 
-def _with_item(node: Node, number: int, rest: Sequence[str | int], new: Node) -> Node:
+def _with_item(
+    node: Node,
+    number: int,
+    rest: Sequence[str | int],
+    new: Node,
+) -> Node:
     """Copy a list with another value at a position, or below it."""
     item = node.item(number)
     if item is None:
@@ -197,6 +221,10 @@ def _with_item(node: Node, number: int, rest: Sequence[str | int], new: Node) ->
     return replace(node, value=items)
 
 
-def _no_such_key(node: Node, missing: str, new: Node) -> ConfigError:
+def _no_such_key(
+    node: Node,
+    missing: str,
+    new: Node,
+) -> ConfigError:
     """Report a KEY that the job file has no place for."""
     return ConfigError(f"{new.where}: the value at {node.where} has no {missing}; check KEY")

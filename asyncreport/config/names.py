@@ -71,11 +71,21 @@ def _is_email(text: str) -> bool:
     return "@" in text
 
 
-def check_words(place: Place, values: Sequence[str], known: Collection[str], called: str) -> None:
+def check_words(
+    place: Place,
+    values: Sequence[str],
+    known: Collection[str],
+    called: str,
+) -> None:
     """Check a list of different words that are all known; `called` says what they are."""
     for number, value in enumerate(values):
         if value not in known:
-            raise _unknown_word(place.at(number), value, known, called)
+            raise _unknown_word(
+                place.at(number),
+                value,
+                known,
+                called,
+            )
     check_distinct(place, values)
 
 

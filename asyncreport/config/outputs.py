@@ -38,7 +38,11 @@ def _check_per_team(place: Place, template: str) -> None:
         raise place.must("contain {team}", "; without it all teams would write to the same file")
 
 
-def _check_template(place: Place, template: str, placeholders: Sequence[str]) -> None:
+def _check_template(
+    place: Place,
+    template: str,
+    placeholders: Sequence[str],
+) -> None:
     """Check a path with placeholders."""
     filled = _filled(template, placeholders)
     if "{" in filled or "}" in filled:

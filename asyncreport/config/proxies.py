@@ -22,7 +22,11 @@ def parse_proxy(place: Place, proxy: Secret) -> Secret:
     return Secret(text.rstrip("/"))
 
 
-def environment_proxy(place: Place, api_url: str, environ: Mapping[str, str]) -> Secret | None:
+def environment_proxy(
+    place: Place,
+    api_url: str,
+    environ: Mapping[str, str],
+) -> Secret | None:
     """Find the proxy of the environment for a host, as curl does; None for this machine."""
     url = urlsplit(api_url)
     variable = _proxy_variable(url.scheme, environ)

@@ -45,11 +45,25 @@ from asyncreport.core.job import (
 from asyncreport.core.timeline import Grid
 
 
-def resolve(root: Place, given: JobFile, *, environ: Mapping[str, str], now: int) -> Job:
+def resolve(
+    root: Place,
+    given: JobFile,
+    *,
+    environ: Mapping[str, str],
+    now: int,
+) -> Job:
     """Build the Job of a file; `root` is its root, `now` an instant; raise ConfigError."""
     check_name(root.at("name"), given.name)
-    connections = _connections(root.at("connections"), given, environ)
-    interval, grid = resolve_range(root.at("range"), given.range, now)
+    connections = _connections(
+        root.at("connections"),
+        given,
+        environ,
+    )
+    interval, grid = resolve_range(
+        root.at("range"),
+        given.range,
+        now,
+    )
     output = resolve_output(root.at("output"), given.output)
     teams = _teams(root.at("teams"), given.teams, connections)
     job = Job(
@@ -62,10 +76,15 @@ def resolve(root: Place, given: JobFile, *, environ: Mapping[str, str], now: int
         limits=_limits(root.at("limits"), given.limits),
         output=output,
     )
+    _check(root, job)
+    return job
+
+
+def _check(root: Place, job: Job) -> None:
+    """Refuse what is wrong only together with another key of the job."""
     _check_connections(root.at("connections"), job)
     check_output_files(root, job)
     check_one_line(root)
-    return job
 
 
 def _chunk(place: Place, given: JobFile) -> ChunkLength | None:
@@ -82,7 +101,11 @@ def _connections(
     environ: Mapping[str, str],
 ) -> tuple[Connection, ...]:
     """Resolve the connections; only the contract entities sends credentials as form fields."""
-    connections = resolve_connections(place, unset_to_none(given.connections), environ)
+    connections = resolve_connections(
+        place,
+        unset_to_none(given.connections),
+        environ,
+    )
     in_form = given.contract == "entities"
     return tuple(
         msgspec.structs.replace(connection, credentials_in_form=in_form)
@@ -94,11 +117,19 @@ def _check_connections(place: Place, job: Job) -> None:
     """Refuse connections that no team uses, and two of one organisation."""
     used = {team.connection for team in job.teams}
     for connection in job.connections:
-        _check_connection(place.at(connection.name), connection.name, used)
+        _check_connection(
+            place.at(connection.name),
+            connection.name,
+            used,
+        )
     _check_organisations(place, job.connections)
 
 
-def _check_connection(place: Place, name: str, used: Collection[str]) -> None:
+def _check_connection(
+    place: Place,
+    name: str,
+    used: Collection[str],
+) -> None:
     """Check the name of a connection; `used` are the names that teams use."""
     check_name(place, name)
     if name not in used:
@@ -120,9 +151,18 @@ def _same_organisation(place: Place, other: str) -> ConfigError:
     )
 
 
-def _query(root: Place, given: JobFile, grid: Grid) -> Query:
+def _query(
+    root: Place,
+    given: JobFile,
+    grid: Grid,
+) -> Query:
     """Build what each chunk asks for; refuse keys that exclude each other."""
-    check_words(root.at("split_by"), given.split_by, DIMENSIONS, "a dimension")
+    check_words(
+        root.at("split_by"),
+        given.split_by,
+        DIMENSIONS,
+        "a dimension",
+    )
     _check_metrics(root.at("metrics"), given.metrics)
     query = Query(
         contract=given.contract,
@@ -181,7 +221,12 @@ def _filter(place: Place, given: FilterFile) -> Filter:
 
 def _media_types(place: Place, given: FilterFile) -> tuple[str, ...]:
     media_types = unset_to_none(given.media_types) or []
-    check_words(place, media_types, MEDIA_TYPES, "a media type")
+    check_words(
+        place,
+        media_types,
+        MEDIA_TYPES,
+        "a media type",
+    )
     return tuple(media_types)
 
 
@@ -192,7 +237,14 @@ def _teams(
 ) -> tuple[Team, ...]:
     """Read the teams; their names differ, and each has one selector."""
     names = [connection.name for connection in connections]
-    teams = tuple(_team(place.at(n), team, names) for n, team in enumerate(given))
+    teams = tuple(
+        _team(
+            place.at(n),
+            team,
+            names,
+        )
+        for n, team in enumerate(given)
+    )
     _check_team_names(place, teams)
     _check_everyone(place, teams)
     return teams
@@ -224,7 +276,11 @@ def _connection_of_everyone(team: Team) -> str | None:
     return None
 
 
-def _team(place: Place, given: TeamFile, connections: Sequence[str]) -> Team:
+def _team(
+    place: Place,
+    given: TeamFile,
+    connections: Sequence[str],
+) -> Team:
     """Read one team; `connections` are the names that it may use."""
     # First: a team without a selector often has a name that is not what was meant either.
     _check_selection(place, given)
@@ -232,7 +288,11 @@ def _team(place: Place, given: TeamFile, connections: Sequence[str]) -> Team:
     users, emails = parse_users(place.at("users"), unset_to_none(given.users))
     return Team(
         name=given.name,
-        connection=_connection_of(place.at("connection"), given, connections),
+        connection=_connection_of(
+            place.at("connection"),
+            given,
+            connections,
+        ),
         everyone=given.everyone,
         users=users,
         emails=emails,
@@ -275,7 +335,11 @@ def _selector(place: Place, given: TeamFile) -> Selector | None:
     return None
 
 
-def _connection_of(place: Place, given: TeamFile, names: Sequence[str]) -> str:
+def _connection_of(
+    place: Place,
+    given: TeamFile,
+    names: Sequence[str],
+) -> str:
     """Choose the connection of a team."""
     name = unset_to_none(given.connection)
     if name is None:
@@ -285,7 +349,11 @@ def _connection_of(place: Place, given: TeamFile, names: Sequence[str]) -> str:
     return name
 
 
-def _unknown_connection(place: Place, name: str, names: Sequence[str]) -> ConfigError:
+def _unknown_connection(
+    place: Place,
+    name: str,
+    names: Sequence[str],
+) -> ConfigError:
     return place.must(
         "be a connection",
         did_you_mean(name, names),
@@ -310,7 +378,11 @@ def _limits(place: Place, given: LimitsFile) -> Limits:
     give_up_after = _seconds(place.at("give_up_after"), given.give_up_after)
     request_timeout = _seconds(place.at("request_timeout"), given.request_timeout)
     if request_timeout >= give_up_after:
-        raise _no_second_attempt(place, give_up_after, request_timeout)
+        raise _no_second_attempt(
+            place,
+            give_up_after,
+            request_timeout,
+        )
     return Limits(
         concurrency=given.concurrency,
         max_attempts=given.max_attempts,
@@ -319,7 +391,11 @@ def _limits(place: Place, given: LimitsFile) -> Limits:
     )
 
 
-def _no_second_attempt(place: Place, give_up_after: float, request_timeout: float) -> ConfigError:
+def _no_second_attempt(
+    place: Place,
+    give_up_after: float,
+    request_timeout: float,
+) -> ConfigError:
     """Report a time for one request that is too short for two attempts."""
     then = "; otherwise there is no time for a second attempt"
     if place.at("request_timeout").node is None:

@@ -71,7 +71,11 @@ def _key(description: str, *examples: str) -> Meta:
     return Meta(description=description, examples=list(examples) or None)
 
 
-def _number(low: int, high: int, description: str) -> Meta:
+def _number(
+    low: int,
+    high: int,
+    description: str,
+) -> Meta:
     """Describe an integer and its limits, both of which are allowed."""
     return Meta(ge=low, le=high, description=description)
 
@@ -92,11 +96,29 @@ def _one_of(names: Iterable[str]) -> Meta:
 class EmulatorFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The size and seed of an emulator."""
 
-    agents: Annotated[int, _number(1, 100_000, "users of the emulated organisation")] = 40
-    seed: Annotated[int, _number(0, 2**31 - 1, "another seed gives another organisation")] = 1
+    agents: Annotated[
+        int,
+        _number(
+            1,
+            100_000,
+            "users of the emulated organisation",
+        ),
+    ] = 40
+    seed: Annotated[
+        int,
+        _number(
+            0,
+            2**31 - 1,
+            "another seed gives another organisation",
+        ),
+    ] = 1
     clients: Annotated[
         int,
-        _number(1, 10, "OAuth clients that work in parallel, each with its own rate limit"),
+        _number(
+            1,
+            10,
+            "OAuth clients that work in parallel, each with its own rate limit",
+        ),
     ] = 1
 
 
@@ -112,7 +134,11 @@ class ConnectionFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     region: Annotated[
         str | UnsetType,
-        _key("a domain or an AWS region", "mypurecloud.ie", "eu-west-1"),
+        _key(
+            "a domain or an AWS region",
+            "mypurecloud.ie",
+            "eu-west-1",
+        ),
         _one_of(NAMES),
     ] = UNSET
     api_url: Annotated[
@@ -145,7 +171,11 @@ class ConnectionFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ) = UNSET
     requests_per_minute: Annotated[
         int,
-        _number(1, 30_000, "the server's rate limit for one OAuth client; requests stay below it"),
+        _number(
+            1,
+            30_000,
+            "the server's rate limit for one OAuth client; requests stay below it",
+        ),
     ] = 300
     proxy: Annotated[
         Secret | UnsetType,
@@ -181,12 +211,21 @@ class RangeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "now",
         ),
     ]
-    time_zone: Annotated[str, _key("an IANA time zone", "Europe/Dublin", "America/New_York")] = (
-        "UTC"
-    )
+    time_zone: Annotated[
+        str,
+        _key(
+            "an IANA time zone",
+            "Europe/Dublin",
+            "America/New_York",
+        ),
+    ] = "UTC"
     granularity: Annotated[
         str,
-        _key("the length of a bucket; none: one bucket for the whole range", "PT30M", "P1D"),
+        _key(
+            "the length of a bucket; none: one bucket for the whole range",
+            "PT30M",
+            "P1D",
+        ),
         _one_of(GRANULARITIES),
     ] = "PT1H"
     chunk: Annotated[
@@ -235,8 +274,22 @@ class TeamFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class LimitsFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many requests at once, and how long to retry them."""
 
-    concurrency: Annotated[int, _number(1, 64, "requests in flight at once")] = 16
-    max_attempts: Annotated[int, _number(1, 20, "attempts of one request")] = 8
+    concurrency: Annotated[
+        int,
+        _number(
+            1,
+            64,
+            "requests in flight at once",
+        ),
+    ] = 16
+    max_attempts: Annotated[
+        int,
+        _number(
+            1,
+            20,
+            "attempts of one request",
+        ),
+    ] = 8
     give_up_after: Annotated[
         str, _key("time for one request, waits included, as an ISO 8601 duration", "PT15M")
     ] = "PT15M"
@@ -308,7 +361,11 @@ class JobFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def convert(root: Node) -> JobFile:
     """Convert a tree of nodes; raise ConfigError for an unknown key or a wrong type."""
     check_types(Place.of(root), inspect.type_info(JobFile))
-    return msgspec.convert(_plain(root), JobFile, dec_hook=_secret)
+    return msgspec.convert(
+        _plain(root),
+        JobFile,
+        dec_hook=_secret,
+    )
 
 
 def _secret(_: type, text: str) -> Secret:

@@ -87,7 +87,13 @@ class Place:
         """Report a key that excludes another one."""
         return self.error(f"cannot be combined with {other}{why}; remove one of the two")
 
-    def must(self, rule: str, then: str = "", *, accepted: str = "") -> ConfigError:
+    def must(
+        self,
+        rule: str,
+        then: str = "",
+        *,
+        accepted: str = "",
+    ) -> ConfigError:
         """Report a value that breaks a rule: `must be a date, but is 'x'`, then more words."""
         return self.error(
             f"must {rule}{self._but_is()}{then}",
@@ -230,7 +236,11 @@ def _is_empty(value: Value, kind: inspect.Type) -> bool:
     return value is None
 
 
-def _wrong_type(place: Place, rule: str, then: str = "") -> ConfigError:
+def _wrong_type(
+    place: Place,
+    rule: str,
+    then: str = "",
+) -> ConfigError:
     """Report a value of another type: the value if it may be shown, else what kind it is."""
     shown = place.shown_value() or _kind_name(place)
     return place.error(f"must be {rule}, but is {shown}{then}")
@@ -278,14 +288,22 @@ def _check_key(place: Place, key: inspect.Field) -> None:
         raise place.error(f"is missing; expected: {_description(key.type)}")
 
 
-def _check_keys(place: Place, keys: Iterable[str], known: Sequence[str]) -> None:
+def _check_keys(
+    place: Place,
+    keys: Iterable[str],
+    known: Sequence[str],
+) -> None:
     """Refuse the first key that is not known."""
     for key in keys:
         if key not in known:
             raise _unknown_key(place.at(key), key, known)
 
 
-def _unknown_key(place: Place, key: str, known: Sequence[str]) -> ConfigError:
+def _unknown_key(
+    place: Place,
+    key: str,
+    known: Sequence[str],
+) -> ConfigError:
     fact = f"is not a known key{did_you_mean(key, known)}"
     return place.error(fact, accepted=", ".join(known))
 
@@ -339,7 +357,11 @@ def _check_literal(place: Place, kind: inspect.LiteralType) -> None:
     if not isinstance(value, str):
         raise _wrong_type(place, rule)
     if value not in known:
-        raise _wrong_type(place, rule, did_you_mean(value, known))
+        raise _wrong_type(
+            place,
+            rule,
+            did_you_mean(value, known),
+        )
 
 
 def _check_text(place: Place, *, example: str) -> None:

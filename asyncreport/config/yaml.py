@@ -15,6 +15,15 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as RawNode
 from ruamel.yaml.reader import ReaderError
 
+from asyncreport.config.yaml_errors import (
+    ALIAS,
+    TAG,
+    RefusedError,
+    Source,
+    marked_error,
+    not_allowed,
+    reader_error,
+)
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.text import shorten
 
@@ -28,9 +37,6 @@ KEY_SHOWN = 60
 Scalar = None | bool | int | float | str
 Value = Scalar | list["Node"] | dict[str, "Node"]
 
-_TAG = "tags are not allowed; to write text that starts with !, put it in quotes"
-_ALIAS = "the alias has no complete anchor above it; to write text that starts with *, quote it"
-_DOCUMENT = "a second document starts here; a job file must be one document"
 _TOO_DEEP = f"more than {DEPTH} levels of nesting are not allowed"
 _TOO_MANY = f"aliases may not expand to more than {ALIASED:,} values; use fewer aliases"
 _MERGE = "merge keys (<<) are not supported; write out the keys, or use an alias for a whole value"
@@ -84,46 +90,22 @@ class Node:
         return self.value[number]
 
 
-def read(text: str, label: str, *, numbered: bool = True) -> Node:
+def read(
+    text: str,
+    label: str,
+    *,
+    numbered: bool = True,
+) -> Node:
     """Read one document of strict YAML 1.2; `numbered` adds the line to the label.
 
     Dates, `yes`, `010` and `12:30` stay text. Raise ConfigError for invalid YAML, tags, merge
     keys, duplicate keys, keys that are not text, deep nesting and large expansions of aliases.
     """
-    source = _Source(text, label, numbered=numbered)
+    source = Source(text, label, numbered=numbered)
     raw = _compose(source)
     if raw is None:
         return Node(label, None)
     return _Builder(source).build(raw, 0, around=label)
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """The text that is read, and how messages name its lines."""
-
-    #: not in the repr: it may contain a secret
-    text: str = field(repr=False)
-    #: `job.yaml`, or `--set range.end`
-    label: str
-    #: whether messages add the number of the line
-    numbered: bool
-
-    def where(self, line: int) -> str:
-        """Name a line, counted from 0 as ruamel's marks do."""
-        if self.numbered:
-            return f"{self.label}:{line + 1}"
-        return self.label
-
-    def line(self, number: int) -> str:
-        """Give the text of a line, counted from 0; empty at the end of the file."""
-        lines = self.text.splitlines()
-        if number >= len(lines):
-            return ""
-        return lines[number]
-
-
-class _RefusedError(MarkedYAMLError):
-    """Report valid YAML that a job file must not contain."""
 
 
 class _StrictComposer(Composer):
@@ -149,25 +131,25 @@ def _check_tag(event: Any) -> None:
     if isinstance(event, AliasEvent):
         return
     if event.tag is not None:
-        raise _refused(_TAG, event)
+        raise _refused(TAG, event)
 
 
-def _refused(problem: str, event: Any) -> _RefusedError:
-    return _RefusedError(problem=problem, problem_mark=event.start_mark)
+def _refused(problem: str, event: Any) -> RefusedError:
+    return RefusedError(problem=problem, problem_mark=event.start_mark)
 
 
-def _compose(source: _Source) -> RawNode | None:
+def _compose(source: Source) -> RawNode | None:
     """Read the text into ruamel's nodes; None for an empty document."""
     # Raised without a cause: ruamel's errors quote lines of the file, which may contain a secret.
     try:
         root: RawNode | None = _parser().compose(source.text)
     except MarkedYAMLError as error:
-        raise _marked_error(error, source) from None
+        raise marked_error(error, source) from None
     except ReaderError as error:
-        raise _reader_error(error, source) from None
+        raise reader_error(error, source) from None
     # "\UFFFFFFFF" raises ValueError or OverflowError, %YAML 1.3 AssertionError, %YAML 0.0 KeyError.
     except (YAMLError, ValueError, OverflowError, AssertionError, KeyError):
-        raise _not_allowed(source) from None
+        raise not_allowed(source) from None
     return root
 
 
@@ -179,88 +161,30 @@ def _parser() -> YAML:
     return yaml
 
 
-def _not_allowed(source: _Source) -> ConfigError:
-    """Report an error for which ruamel gives no line."""
-    return ConfigError(
-        f"{source.label}: is not valid YAML: an escape or a directive is not allowed"
-    )
-
-
-def _reader_error(error: ReaderError, source: _Source) -> ConfigError:
-    """Report a character that YAML does not allow anywhere."""
-    line = source.text.count("\n", 0, error.position)
-    where = source.where(line)
-    character = source.text[error.position]
-    return ConfigError(f"{where}: is not valid YAML: control character {character!r}")
-
-
-def _marked_error(error: MarkedYAMLError, source: _Source) -> ConfigError:
-    """Report an error of ruamel that has a line."""
-    mark = _helpful_mark(error)
-    where = source.label
-    if mark is not None:
-        where = source.where(mark.line)
-    return ConfigError(f"{where}: {_fact(error, source)}")
-
-
-def _helpful_mark(error: MarkedYAMLError) -> Any:
-    """Choose the position that a message names; None if ruamel gives none."""
-    # What is never closed ends with the file: the line that opened it says more.
-    if "end of stream" in str(error.problem):
-        return error.context_mark
-    return error.problem_mark
-
-
-def _fact(error: MarkedYAMLError, source: _Source) -> str:
-    """Describe a problem; in our own words if ruamel's are unclear or quote the file."""
-    problem = str(error.problem)
-    if isinstance(error, _RefusedError):
-        return problem
-    for words, fact in _OUR_WORDS.items():
-        if words in problem:
-            return fact
-    problem = re.sub(r"\('(.*)',\)", r"'\1'", problem)
-    return f"is not valid YAML: {problem}{_hint(error, source)}"
-
-
-#: words in ruamel's message -> ours
-_OUR_WORDS = {
-    "tag handle": _TAG,
-    "undefined alias": _ALIAS,
-    "another document": _DOCUMENT,
-}
-
-
-def _hint(error: MarkedYAMLError, source: _Source) -> str:
-    """Say what to do about two common mistakes."""
-    if r"'\t'" in str(error.problem):
-        return "; use spaces instead of the tab"
-    if re.search(r"\{\w+\}", _line(error, source)):
-        return "; put a value that contains { and } in quotes"
-    return ""
-
-
-def _line(error: MarkedYAMLError, source: _Source) -> str:
-    """Give the text of the line of a problem; empty if ruamel gives no line."""
-    if error.problem_mark is None:
-        return ""
-    return source.line(error.problem_mark.line)
-
-
 class _Builder:
     """Turns ruamel's nodes into ours. Aliases share a node; only their size is counted."""
 
-    def __init__(self, source: _Source) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
         #: by id of ruamel's node; None while the node is not complete
         self._built: dict[int, Node | None] = {}
         self._aliased = 0
 
-    def build(self, raw: RawNode, depth: int, *, around: str) -> Node:
+    def build(
+        self,
+        raw: RawNode,
+        depth: int,
+        *,
+        around: str,
+    ) -> Node:
         """Build a node; `around` is the position for errors about an alias."""
         identity = id(raw)
         if identity in self._built:
-            return self._alias(self._built[identity], depth, around)
+            return self._alias(
+                self._built[identity],
+                depth,
+                around,
+            )
         self._built[identity] = None
         node = self._new(raw, depth)
         self._built[identity] = node
@@ -274,12 +198,24 @@ class _Builder:
         if isinstance(raw, SequenceNode):
             return Node(where, self._sequence(raw, depth + 1))
         assert isinstance(raw, ScalarNode)
-        return Node(where, _scalar(raw), raw.value, _is_continued(raw))
+        return Node(
+            where,
+            _scalar(raw),
+            raw.value,
+            _is_continued(raw),
+        )
 
     def _sequence(self, raw: SequenceNode, depth: int) -> list[Node]:
         """Build the items of a list; `depth` is the level of the items."""
         where = self._where(raw)
-        return [self.build(item, depth, around=where) for item in raw.value]
+        return [
+            self.build(
+                item,
+                depth,
+                around=where,
+            )
+            for item in raw.value
+        ]
 
     def _mapping(self, raw: MappingNode, depth: int) -> dict[str, Node]:
         """Build the members of a mapping; `depth` is the level of the values."""
@@ -289,7 +225,11 @@ class _Builder:
             key = self._key(raw_key, where)
             if key in members:
                 raise _repeated_key(key, where, members[key])
-            member = self.build(raw_member, depth, around=where)
+            member = self.build(
+                raw_member,
+                depth,
+                around=where,
+            )
             # People look at the key's line, even if the value starts below or at an anchor.
             members[key] = replace(member, where=where)
         return members
@@ -305,10 +245,15 @@ class _Builder:
             raise _key_is_not_text(raw.value, where)
         return key
 
-    def _alias(self, node: Node | None, depth: int, around: str) -> Node:
+    def _alias(
+        self,
+        node: Node | None,
+        depth: int,
+        around: str,
+    ) -> Node:
         """Give the node of an anchor; None is an anchor that is not complete yet."""
         if node is None:
-            raise ConfigError(f"{around}: {_ALIAS}")
+            raise ConfigError(f"{around}: {ALIAS}")
         self._check_size(node, around)
         if depth + _height(node) > DEPTH:
             raise ConfigError(f"{around}: {_TOO_DEEP}")
@@ -331,7 +276,11 @@ def _key_is_not_text(text: str, where: str) -> ConfigError:
     return ConfigError(f"{where}: the key {shown!r} is not text; put it in quotes")
 
 
-def _repeated_key(key: str, where: str, first: Node) -> ConfigError:
+def _repeated_key(
+    key: str,
+    where: str,
+    first: Node,
+) -> ConfigError:
     """Report a key of a mapping for the second time; `first` is its first value."""
     # `{client_secret:abc}` lacks a space, so all of it is a key: the rest may be a secret.
     shown = shorten(key.partition(":")[0], KEY_SHOWN)
