@@ -30,6 +30,7 @@ from asyncreport.core.columns import (
 )
 from asyncreport.core.errors import OFF_GRID, RejectedError
 from asyncreport.core.job import Query
+from asyncreport.core.json_lines import escape_separators
 from asyncreport.core.measures import Datum, Measure, Stats, checked_stats
 from asyncreport.core.text import shorten
 from asyncreport.core.timeline import iso, parse_iso
@@ -285,7 +286,8 @@ class _RowMaker:
         """Make a user's rows, in order of time and split values."""
         cells = self._in_order(by_split, statuses)
         rows = self._plain_rows(cells) if self._plain else self._full_rows(cells, statuses or {})
-        return Block(user, _ENCODER.encode_lines(rows), len(rows), self._queues(by_split))
+        lines = escape_separators(_ENCODER.encode_lines(rows))
+        return Block(user, lines, len(rows), self._queues(by_split))
 
     def _in_order(self, by_split: _BySplit, statuses: dict[int, list[int]] | None) -> list[_Entry]:
         """List cells by bucket and split values, each with what makes its row."""

@@ -17,6 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from asyncreport.core.errors import StoreError
+from asyncreport.core.json_lines import escape_separators
 
 T = TypeVar("T")
 
@@ -245,7 +246,7 @@ def remove_temporaries(folder: Path) -> None:
 def write_json(path: Path, value: object) -> None:
     """Replace a JSON file that only this user can read; raise StoreError."""
     encoded = msgspec.json.encode(value)
-    data = msgspec.json.format(encoded, indent=2) + b"\n"
+    data = escape_separators(msgspec.json.format(encoded, indent=2)) + b"\n"
     with atomic_write(path, owner=path.parent, mode=PRIVATE, needs=lambda: len(data)) as sink:
         sink.write(data)
 

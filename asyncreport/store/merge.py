@@ -17,6 +17,7 @@ import orjson
 from asyncreport.core.columns import null_first
 from asyncreport.core.errors import ConfigError, StoreError
 from asyncreport.core.job import Part, Team
+from asyncreport.core.json_lines import escape_separators
 from asyncreport.core.timeline import Interval, iso
 from asyncreport.store.atomic import Sink, atomic_write, make_folder, oserror_as_store_error
 from asyncreport.store.parts import Entry, PartReader, part_name
@@ -297,7 +298,7 @@ def _prefix(team: str, user: str | None, names: Mapping[str, str | None]) -> byt
     """Write how every line of a user begins: an open JSON object."""
     name = None if user is None else names.get(user)
     fields = orjson.dumps({"team": team, "user_id": user, "user_name": name})
-    return fields.removesuffix(b"}") + b","
+    return escape_separators(fields).removesuffix(b"}") + b","
 
 
 def _copy(run: UserRun, interval: Interval, reader: PartReader, sink: Sink) -> int:
@@ -311,7 +312,8 @@ def _copy(run: UserRun, interval: Interval, reader: PartReader, sink: Sink) -> i
         if not _covers(interval, part):
             block, count = _within(block, interval)
         if count:
-            lines = run.source.with_queue_names(block)
+            # Parts of earlier versions may hold separators as they are.
+            lines = escape_separators(run.source.with_queue_names(block))
             sink.write(run.prefix)
             sink.write(between.join(lines[1:].split(b"\n{")))
         copied += count

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from asyncreport.core.errors import DamagedPartError
 from asyncreport.core.job import Part
+from asyncreport.core.json_lines import escape_separators
 from asyncreport.core.records import Block
 from asyncreport.store.atomic import (
     PRIVATE,
@@ -79,7 +80,7 @@ def write_part(folder: Path, number: int, blocks: Sequence[Block]) -> PartStats:
     with atomic_write(path, owner=folder, mode=PRIVATE, needs=lambda: _size(blocks)) as sink:
         index = _write_rows(blocks, sink)
         index_at = sink.size
-        sink.write(msgspec.json.encode(index) + b"\n")
+        sink.write(escape_separators(msgspec.json.encode(index)) + b"\n")
     return PartStats(
         count=index.count,
         size=sink.size,

@@ -18,6 +18,7 @@ from msgspec import Struct
 from asyncreport.core.columns import null_first
 from asyncreport.core.errors import DamagedPartError
 from asyncreport.core.job import Part
+from asyncreport.core.json_lines import escape_separators
 from asyncreport.core.text import counted
 from asyncreport.core.timeline import Interval, iso
 from asyncreport.store.atomic import PRIVATE, Sink, atomic_write, oserror_as_store_error
@@ -228,7 +229,7 @@ def _changes_of_row(
         was, now = before.get(name), after.get(name)
         if was != now:
             change = {**shared, "field": name, "before": was, "after": now}
-            yield orjson.dumps(change, option=orjson.OPT_APPEND_NEWLINE)
+            yield escape_separators(orjson.dumps(change, option=orjson.OPT_APPEND_NEWLINE))
 
 
 def _by_key(rows: Iterable[bytes]) -> dict[tuple[tuple[str, Any], ...], dict[str, Any]]:

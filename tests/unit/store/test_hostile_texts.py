@@ -194,6 +194,8 @@ def test_the_output_is_that_of_a_plain_merge_of_the_same_values(
         output = _merged(Path(folder), keys, teams, names, queues, *span, cut)
     lines = output.split(b"\n")
     assert lines.pop() == b""
+    # Also for readers that know the line separators of Unicode.
+    assert len(output.decode().splitlines()) == len(lines)
     found = [json.loads(line) for line in lines]
     expected = _reference(keys, teams, names, queues, *span)
     assert found == expected

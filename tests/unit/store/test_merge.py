@@ -155,7 +155,10 @@ def _expected(
                 "user_name": None if user is None else names.get(user),
             }
             lines += [orjson.dumps({**head, **one}) + b"\n" for one in rows]
-    return b"".join(lines)
+    text = b"".join(lines).decode()
+    for separator in "\x85\u2028\u2029":
+        text = text.replace(separator, f"\\u{ord(separator):04x}")
+    return text.encode()
 
 
 @settings(max_examples=150, deadline=None)
