@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from asyncreport.api.groups import KeyReader, key_reader
 from asyncreport.api.queries import query_request
+from asyncreport.api.unicode import check_id
 from asyncreport.api.wire import Request, Wait, check_empty, follow, read, read_nested
 from asyncreport.core.columns import metrics_of
 from asyncreport.core.errors import OFF_GRID, RejectedError, TransientError
@@ -219,6 +220,7 @@ def _decode_response(body: bytes) -> AggregatesResponse:
     response = read(_RESPONSE, body, _WHAT)
     if response.results is None:
         check_empty(body, "results", _WHAT)
+    check_id(response.cursor)
     return response
 
 

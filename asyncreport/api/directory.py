@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.api.listings import Entity, Listing, decode_page, list_by_cursor, list_entities
+from asyncreport.api.unicode import check_id
 from asyncreport.api.wire import Request, read
 from asyncreport.core.errors import RejectedError, UnknownTeamError
 from asyncreport.core.job import Selector, batches
@@ -48,7 +49,9 @@ class Roster(Struct, frozen=True, kw_only=True):
 
 def _decode_entity(body: bytes) -> Entity:
     """Decode one entity; raise TransientError if the body is something else."""
-    return read(_ENTITY, body, "group, team or queue")
+    entity = read(_ENTITY, body, "group, team or queue")
+    check_id(entity.id)
+    return entity
 
 
 _ENTITY = msgspec.json.Decoder(Entity)

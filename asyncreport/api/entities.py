@@ -15,6 +15,7 @@ from msgspec import Struct
 from asyncreport.api.aggregates import PATH, Page, Reader, Steps, add_response, read_pages
 from asyncreport.api.groups import check_user, requested_users
 from asyncreport.api.queries import query_request
+from asyncreport.api.unicode import check_id
 from asyncreport.api.wire import Request, Wait, check_empty, read
 from asyncreport.core.job import Chunk
 from asyncreport.core.measures import Datum, Measure, Stats, checked_stats
@@ -84,6 +85,7 @@ def decode_page(body: bytes) -> EntitiesPage:
     page = read(_PAGE, body, _WHAT)
     if page.entities is None:
         check_empty(body, "entities", _WHAT)
+    check_id(page.next_page)
     return page
 
 
@@ -204,6 +206,7 @@ def _add(
 ) -> None:
     """Add a row; raise RejectedError for a bucket or a user that was not asked for."""
     user = row.user_id
+    check_id(user)
     metrics = row.metrics or Metrics()
     if user is None and users is not None:
         facts.skip_ungrouped(has_metrics=not metrics.empty)

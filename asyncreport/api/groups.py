@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from asyncreport.api.unicode import check_id
 from asyncreport.core.errors import FOREIGN, RejectedError
 from asyncreport.core.job import Chunk, Query
 from asyncreport.core.records import Split
@@ -91,11 +92,12 @@ def _not_requested(what: str, value: str, pronoun: str) -> RejectedError:
 def dimension_value(group: Group, dimension: str) -> str | None:
     """Read a value of a group; None if it is absent or empty.
 
-    Raise RejectedError if it is not a text.
+    Raise RejectedError if it is not a text, or not valid Unicode.
     """
     value = group.get(dimension)
     if value is not None and not isinstance(value, str):
         raise _not_a_text(dimension, value)
+    check_id(value)
     return value or None
 
 

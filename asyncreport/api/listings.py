@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from asyncreport.api.unicode import check_id
 from asyncreport.api.wire import Request, check_empty, follow, read
 from asyncreport.core.errors import FOREIGN, RejectedError, RetriesExhausted
 
@@ -79,6 +80,9 @@ def decode_page(body: bytes) -> Page:
             raise RejectedError(
                 f"the response is not a valid {_WHAT} (it has no entities)", code=FOREIGN
             )
+    check_id(page.next_uri)
+    for entity in page.entities or ():
+        check_id(entity.id)
     return page
 
 

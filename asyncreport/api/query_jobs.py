@@ -17,6 +17,7 @@ from msgspec import Struct
 from asyncreport.api.aggregates import Reader, Steps, read_pages
 from asyncreport.api.problems import MAX_TEXT
 from asyncreport.api.queries import query_request
+from asyncreport.api.unicode import check_id
 from asyncreport.api.wire import Request, Wait, read
 from asyncreport.core.errors import TOO_LARGE, ApiError, AuthError, RejectedError, RetriesExhausted
 from asyncreport.core.records import Accumulator
@@ -169,7 +170,9 @@ def _read_results(path: str, reader: Reader) -> Steps:
 
 def _decode_submitted(body: bytes) -> Submitted:
     """Decode the response to a submission; raise TransientError if it has no job."""
-    return read(_SUBMITTED, body, "submitted query job")
+    submitted = read(_SUBMITTED, body, "submitted query job")
+    check_id(submitted.job_id)
+    return submitted
 
 
 def _decode_status(body: bytes) -> Status:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from asyncreport.api.unicode import with_valid_unicode
 from asyncreport.core.errors import FOREIGN, RejectedError, TransientError
 from asyncreport.core.text import one_line
 
@@ -99,7 +100,7 @@ def read(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:
     as `null`, it is the response to another question.
     """
     try:
-        return decoder.decode(body)
+        return _decode(decoder, body)
     except msgspec.ValidationError as error:
         code = ""
         if _NESTED not in str(error):
@@ -112,11 +113,25 @@ def read(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:
 def read_nested(decoder: msgspec.json.Decoder[T], raw: bytes, what: str) -> T:
     """Decode a part of a body that is JSON; raise RejectedError for a value of a wrong type."""
     try:
-        return decoder.decode(raw)
+        return _decode(decoder, raw)
     except msgspec.ValidationError as error:
         raise RejectedError(f"the response has an invalid {what} ({error})") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TransientError(f"the response is not a valid {what} ({error})") from error
+
+
+def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Decode a body; text that is not valid Unicode does not spoil what is next to it."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # Of a `msgspec.Raw` too, which is not bytes.
+        repaired = with_valid_unicode(bytes(body))
+        if repaired == body:
+            raise
+    return decoder.decode(repaired)
 
 
 #: keys of a response that are not its data:

@@ -514,7 +514,6 @@ def test_a_query_for_a_hundred_users_is_short() -> None:
         b'{"results": [',
         b'{"a":' * 100_000,
         b"\xff",
-        b'{"results": [{"group": {"userId": "\xe9"}}]}',
         b'{"results": [NaN]}',
     ],
 )
@@ -567,11 +566,52 @@ def test_a_foreign_user_filter_value_or_bucket_is_the_response_to_another_questi
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_give_rows_or_an_error_of_ours(body: bytes) -> None:
+def test_random_bytes_are_an_error_of_ours(body: bytes) -> None:
+    with pytest.raises((TransientError, RejectedError)):
+        ask(Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))), DAY, None, lambda _: body)
+
+
+GOOD = results(({"userId": ANNA}, [("2026-03-02T09:00:00.000Z/2026-03-02T10:00:00.000Z", 3)]))
+
+
+@given(
+    st.integers(0, len(GOOD)),
+    st.integers(0, 3),
+    st.sampled_from([b"", b'"', b"\xff", b"0", b"-", b"\\ud83d", b"[", b"null", b"x"]),
+)
+def test_a_spoiled_response_gives_rows_that_hold_or_an_error_of_ours(
+    at: int, removed: int, added: bytes
+) -> None:
+    body = GOOD[:at] + added + GOOD[at + removed :]
     try:
         _, found = ask(
             Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))), DAY, None, lambda _: body
         )
     except (TransientError, RejectedError):
         return
-    assert isinstance(found, dict)
+    for user, records in found.items():
+        assert user is None or "\ufffd" not in user
+        for record in records:
+            handled, seconds = record["handled_count"], record["total_handle_time_sec"]
+            assert isinstance(handled, int)
+            assert handled >= 0
+            assert isinstance(seconds, float)
+            assert seconds >= 0
+
+
+@pytest.mark.parametrize("bad", [b"\xe9", rb"\ud83d"])
+def test_text_that_is_not_unicode_costs_an_id_but_not_what_is_not_read(bad: bytes) -> None:
+    query = Query(grid=Grid(Granularity.PT1H, load_zone("UTC")))
+    spoiled = GOOD.replace(ANNA.encode(), b"anna" + bad)
+    with pytest.raises(RejectedError, match="has an id that is not valid Unicode") as error:
+        ask(query, DAY, None, lambda _: spoiled)
+    assert not error.value.is_odd
+    good = GOOD.replace(b'"group": {', b'"group": {"note": "%s", ' % bad)
+    assert good != GOOD
+    assert ask(query, DAY, None, lambda _: good)[1] == ask(query, DAY, None, lambda _: GOOD)[1]
+
+
+def test_a_cursor_that_is_not_unicode_is_rejected() -> None:
+    query = Query(grid=Grid(Granularity.PT1H, load_zone("UTC")))
+    with pytest.raises(RejectedError, match="has an id that is not valid Unicode"):
+        ask(query, DAY, None, lambda _: rb'{"results": [], "cursor": "\ud83d"}')

@@ -665,6 +665,65 @@ def test_a_page_of_a_wrong_type_is_rejected(body: bytes, odd: bool) -> None:
     assert caught.value.is_odd is odd
 
 
+HALF = rb"\ud83d"
+NAMES_PAGE = (
+    b'{"entities": ['
+    b'{"id": "1", "name": "Ann %s"}, {"id": "2", "name": "Ben", "email": "b%s@x", "k%s": 1}, '
+    b'{"id": "3", "name": "Cl\xc3\xa9o \\ud83d\\ude00 \\\\ud83d"}], '
+    b'"pageCount": 1, "total": 3}'
+)
+
+
+@pytest.mark.parametrize(
+    ("bad", "replaced"),
+    [
+        (HALF, "\ufffd"),
+        (HALF.upper().replace(b"U", b"u"), "\ufffd"),
+        (rb"\ude00", "\ufffd"),
+        (rb"\ud83d\ud83d", "\ufffd\ufffd"),
+        (rb"\ud83d\n", "\ufffd\n"),
+        (b"\xff", "\ufffd"),
+        (b"\xf0\x9f\x98", "\ufffd"),
+        (b"\xed\xa0\xbd", "\ufffd\ufffd\ufffd"),
+    ],
+)
+def test_text_that_is_not_unicode_is_replaced_and_everything_else_is_kept(
+    bad: bytes, replaced: str
+) -> None:
+    """Also in fields and keys that are not read."""
+    page = decode_page(NAMES_PAGE.replace(b"%s", bad))
+    assert [(each.id, each.name) for each in page.entities or ()] == [
+        ("1", f"Ann {replaced}"),
+        ("2", "Ben"),
+        ("3", "Cl\u00e9o \U0001f600 \\ud83d"),
+    ]
+
+
+@pytest.mark.parametrize("bad", [HALF, b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"entities": [{"id": "1"}, {"id": "2%s"}]}',
+        b'{"entities": [{"id": "1"}], "nextUri": "/api/v2/teams?after=%s"}',
+    ],
+)
+def test_an_id_or_a_cursor_that_is_not_unicode_is_rejected(bad: bytes, body: bytes) -> None:
+    with pytest.raises(RejectedError, match="has an id that is not valid Unicode") as caught:
+        decode_page(body.replace(b"%s", bad))
+    assert not caught.value.is_odd
+
+
+def test_a_group_whose_id_is_not_unicode_is_rejected() -> None:
+    request = next(look_up(Selector(kind="group", value=GROUP)))
+    with pytest.raises(RejectedError, match="not valid Unicode"):
+        request.decode(b'{"id": "%s", "name": "Night"}'.replace(b"%s", HALF))
+
+
+def test_a_body_that_is_cut_within_a_character_is_not_repaired() -> None:
+    with pytest.raises(TransientError):
+        decode_page(b'{"entities": [{"id": "1", "name": "Cl\xc3')
+
+
 def test_a_body_that_is_not_a_group_is_the_response_to_another_question() -> None:
     request = next(look_up(Selector(kind="group", value=GROUP)))
     with pytest.raises(RejectedError, match="not a valid group, team or queue") as caught:
