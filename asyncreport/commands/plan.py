@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from asyncreport.api.contracts import count_requests
 from asyncreport.core.columns import column
 from asyncreport.core.freshness import Freshness
+from asyncreport.core.horizon import describe_unsettled
 from asyncreport.core.job import Chunk, Connection, Job, Part, Team
 from asyncreport.core.plan import Plan
 from asyncreport.core.text import counted, describe_users, duration, first_lines
@@ -44,7 +45,7 @@ async def plan_lines(job: Job, *, now: int) -> list[str]:
     for connection in job.connections:
         forecast = _Forecast(job, connection, plans[connection.name], freshness)
         lines += forecast.lines()
-    return lines
+    return lines + describe_unsettled(job, now)
 
 
 def _warnings(job: Job, manifest: Manifest) -> list[str]:

@@ -256,10 +256,10 @@ async def run_query(
     # A team that is not known would look like a team without work.
     choices = Choices(strict=True)
     summary = await run_job(job, now=now, say=say, watch=watch, choices=choices)
-    for chunk in summary.missing:
+    for chunk in summary.gaps:
         say(f"missing: {chunk.interval}: {chunk.error}")
-    if summary.missing:
-        raise _failed(len(summary.missing))
+    if summary.gaps:
+        raise _failed(len(summary.gaps))
     return _result(job)
 
 

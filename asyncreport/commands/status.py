@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from asyncreport.core.horizon import describe_unsettled
 from asyncreport.core.job import Chunk, Job, Part
 from asyncreport.core.text import age, counted, describe_users, first_lines
 from asyncreport.core.timeline import iso
-from asyncreport.export.snapshot import LastSummary, Snapshot
+from asyncreport.export.last_summary import LastSummary
+from asyncreport.export.snapshot import Snapshot
 from asyncreport.store.atomic import oserror_as_store_error
 from asyncreport.store.lock import lock_holder
 from asyncreport.store.written import Outputs, WrittenFile
@@ -53,6 +55,7 @@ def _on_disk(snapshot: Snapshot, *, now: int) -> Iterator[str]:
         yield from _ConnectionStatus(snapshot, connection.name, now).lines()
     yield from _teams(snapshot)
     yield from first_lines(_outputs(snapshot), "file")
+    yield from describe_unsettled(snapshot.job, now)
     yield from _changes(snapshot.job.state_folder)
 
 
@@ -199,7 +202,7 @@ def _last_run(summary: LastSummary | None) -> Iterator[str]:
         yield "no run has finished yet; run again: existing parts are reused"
         return
     yield f"last finished run: {summary.started}, {_outcome(summary)}"
-    if summary.outputs:
+    if summary.has_outputs:
         yield from _records(summary)
 
 
@@ -218,12 +221,11 @@ def _records(summary: LastSummary) -> Iterator[str]:
 
 def _gaps(summary: LastSummary) -> str:
     """Count what the last run could not fetch."""
-    stale = sum(chunk.stale for chunk in summary.missing)
-    chunks = counted(len(summary.missing) - stale, "chunk")
-    teams = counted(len(summary.unknown), "team")
+    chunks = counted(summary.missing, "chunk")
+    teams = counted(len(summary.unknown_teams), "team")
     text = f"{chunks} and {teams} missing"
-    if stale:
-        text += f", {counted(stale, 'chunk')} not fetched again"
+    if summary.stale:
+        text += f", {counted(summary.stale, 'chunk')} not fetched again"
     return text
 
 

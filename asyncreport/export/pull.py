@@ -44,6 +44,16 @@ class Pull:
         return self.progress.gaps
 
     @property
+    def chunks_fetched(self) -> int:
+        """Count the chunks that were saved."""
+        return self.progress.finished
+
+    @property
+    def records_fetched(self) -> int:
+        """Count the records in these chunks."""
+        return self.progress.records
+
+    @property
     def chunks_split(self) -> int:
         """Count the chunks that were fetched in pieces."""
         return sum(state.chunks_split for state in self.connection_states)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from asyncreport.core.horizon import describe_unsettled, future_from, settled_until
 from asyncreport.core.job import Job, Team
 from asyncreport.core.timeline import iso
+from asyncreport.export.output_files import list_files
+from asyncreport.export.run_context import RunContext
 from asyncreport.export.steps import Steps
 from asyncreport.export.summary import MemberChange, Summary
 from asyncreport.export.targets import all_files, main_files
@@ -22,32 +26,57 @@ def summarize(
     elapsed: float,
 ) -> Summary:
     """Describe what a run did; `files` are up to date, `elapsed` is in seconds."""
-    job, pull = steps.context.job, steps.pull
-    counts = steps.context.connections.counts
+    context, job = steps.context, steps.context.job
     return Summary(
         job=job.name,
         range=str(job.interval),
-        started=iso(steps.context.now),
+        started=iso(context.now),
         elapsed_sec=_seconds(elapsed),
         complete=steps.complete,
-        partial=bool(files) and steps.partial,
-        records=_count_records(job, files),
-        members=_member_changes(members, job.teams),
-        chunks_fetched=pull.progress.finished,
-        chunks_split=pull.chunks_split,
-        parts_reused=steps.parts_reused,
-        changed=steps.restatements,
-        records_fetched=pull.progress.records,
-        requests=counts.requests,
-        retries=counts.retries,
-        throttled=counts.throttled,
-        waiting_sec=_seconds(counts.waiting),
-        outputs=_paths(files),
+        partial=_is_partial(steps, files),
+        settled_until=iso(settled_until(job, context.now)),
+        empty_from=_empty_from(context),
+        unsettled=describe_unsettled(job, context.now),
+        outputs=list_files(job, files),
         outputs_written=steps.files_changed,
         still_partial=_still_partial(steps, files),
-        missing=steps.missing,
-        unknown=steps.unknown_teams,
+        records=_count_records(job, files),
+        gaps=steps.gaps,
+        unknown_teams=steps.unknown_teams,
+        warnings=context.warnings.texts,
+        members=_member_changes(members, job.teams),
+        changed=steps.restatements,
+        **_figures(steps),
     )
+
+
+def _figures(steps: Steps) -> dict[str, Any]:
+    """Count what the run fetched and sent, by the summary's keys."""
+    pull, counts = steps.pull, steps.context.connections.counts
+    return {
+        "chunks_fetched": pull.chunks_fetched,
+        "chunks_split": pull.chunks_split,
+        "parts_reused": steps.parts_reused,
+        "records_fetched": pull.records_fetched,
+        "requests": counts.requests,
+        "retries": counts.retries,
+        "throttled": counts.throttled,
+        "waiting_sec": _seconds(counts.waiting),
+    }
+
+
+def _is_partial(steps: Steps, files: Mapping[Path, WrittenFile]) -> bool:
+    """Tell whether files were written without records that are missing."""
+    return bool(files) and steps.partial
+
+
+def _empty_from(context: RunContext) -> str | None:
+    """Give the instant from which on the range is in the future; None: nothing of it is."""
+    job = context.job
+    start = future_from(job, context.now)
+    if start >= job.interval.end:
+        return None
+    return iso(start)
 
 
 def _seconds(seconds: float) -> float:
@@ -62,11 +91,6 @@ def _count_records(job: Job, files: Mapping[Path, WrittenFile]) -> dict[str, int
     for team in job.teams:
         records[team.name] = sum(file.records.get(team.name, 0) for file in written)
     return records
-
-
-def _paths(files: Iterable[Path]) -> list[str]:
-    """Write paths as texts."""
-    return list(map(str, files))
 
 
 def _still_partial(steps: Steps, files: Container[Path]) -> list[str]:

@@ -19,6 +19,7 @@ from asyncreport.export.run_context import Choices, RunContext, Say, silent
 from asyncreport.export.steps import Steps
 from asyncreport.export.summary import Summary
 from asyncreport.export.targets import all_files
+from asyncreport.export.warning_list import WarningList
 from asyncreport.store.atomic import write_json
 from asyncreport.store.lookups import Members
 from asyncreport.store.merge import check_targets
@@ -47,16 +48,17 @@ async def run_job(
     run cannot go on.
     """
     started = time.monotonic()
-    _check(job, say)
+    warnings = WarningList(say)
+    _check(job, warnings.say)
     with State.open(job.state_folder) as state:
-        _check_clients(job, state, say)
-        async with Connections(job, say, room=state.wait_for_writer) as connections:
+        _check_clients(job, state, warnings.say)
+        async with Connections(job, warnings.say, room=state.wait_for_writer) as connections:
             context = RunContext(
                 job=job,
                 state=state,
                 connections=connections,
                 now=now,
-                say=say,
+                warnings=warnings,
                 choices=choices,
             )
             summary = await _run(context, watch, started)

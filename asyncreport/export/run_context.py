@@ -9,6 +9,7 @@ from asyncreport.core.freshness import Freshness
 from asyncreport.core.job import Connection, Job, Part
 from asyncreport.core.timeline import Interval
 from asyncreport.export.lanes import Connections
+from asyncreport.export.warning_list import WarningList
 from asyncreport.store.state import State
 
 #: print one line for the person who runs the job
@@ -43,7 +44,7 @@ class RunContext:
     connections: Connections
     #: start of the run, an instant
     now: int
-    say: Say
+    warnings: WarningList
     choices: Choices
 
     @property
@@ -54,6 +55,10 @@ class RunContext:
             refresh=self.choices.refresh,
             now=self.now,
         )
+
+    def say(self, line: str) -> None:
+        """Print a line; if it is a warning, the summary lists it too."""
+        self.warnings.say(line)
 
     def warn(self, message: str) -> None:
         """Print a warning."""

@@ -6,32 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from asyncreport.core.freshness import Freshness
 from asyncreport.core.job import Chunk, ChunkLength, Job, Part, Team
 from asyncreport.core.plan import Plan, plan
-from asyncreport.export.missing import MissingChunk
+from asyncreport.export.last_summary import LastSummary, read_last_summary
 from asyncreport.export.plans import demand_of
 from asyncreport.export.targets import targets
 from asyncreport.export.teams import UnknownTeam, with_emails
-from asyncreport.store.atomic import read_json
 from asyncreport.store.lookups import Emails, Members, Names
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.merge import Target
-
-
-class LastSummary(Struct, frozen=True):
-    """The fields of `summary.json` that are shown; other versions may store more."""
-
-    started: str
-    complete: bool
-    records: dict[str, int]
-    missing: list[MissingChunk] = []
-    unknown: list[UnknownTeam] = []
-    outputs: list[str] = []
-
 
 #: parts by the connection's name
 _Parts = dict[str, list[Part]]
@@ -68,7 +54,7 @@ class Snapshot:
             freshness=freshness,
             job=job,
             unknown_teams=tuple(unknown_teams),
-            last_summary=read_json(job.state_folder / "summary.json", LastSummary),
+            last_summary=read_last_summary(job.state_folder),
             plans=_plans(job, parts, freshness),
             parts=parts,
             lost_parts=lost_parts,
@@ -80,7 +66,7 @@ class Snapshot:
             return []
         # Under another selector the same name is another team.
         selectors = {(team.name, team.selection) for team in self.job.teams}
-        unknown = self.last_summary.unknown
+        unknown = self.last_summary.unknown_teams
         return [team for team in unknown if (team.team, team.selector) in selectors]
 
     def missing_chunks(self, connection: str) -> list[Chunk]:

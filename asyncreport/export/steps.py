@@ -16,8 +16,8 @@ from asyncreport.core.plan import Plan
 from asyncreport.core.text import counted, plural
 from asyncreport.core.timeline import iso
 from asyncreport.export.damage import delete_damaged
+from asyncreport.export.gaps import MissingChunk
 from asyncreport.export.lost import LostPartsError, plan_again, unexplained
-from asyncreport.export.missing import MissingChunk
 from asyncreport.export.names import unknown_users, unknown_users_message
 from asyncreport.export.outputs import OutputUpdate
 from asyncreport.export.plans import make_plans
@@ -155,7 +155,7 @@ class Steps:
         return not self.unknown_teams and not self.pull.gaps
 
     @property
-    def missing(self) -> list[MissingChunk]:
+    def gaps(self) -> list[MissingChunk]:
         """Describe the gaps, in order of time."""
         return MissingChunk.of_all(self.pull.gaps, stale=self.stale)
 
@@ -164,7 +164,7 @@ class Steps:
         """Tell whether records are missing; with only stale parts the files have all records."""
         if self.unknown_teams:
             return True
-        return not all(chunk.stale for chunk in self.missing)
+        return not all(chunk.stale for chunk in self.gaps)
 
     @property
     def _may_write(self) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
-import msgspec
 from msgspec import Struct
 
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.text import MAX_SHOWN, counted, first_lines, plural
-from asyncreport.export.missing import MissingChunk, list_missing
+from asyncreport.export.gaps import MissingChunk, list_gaps
+from asyncreport.export.output_files import SummaryFile, key
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.restatements import Restatements
 
@@ -30,8 +31,8 @@ class MemberChange(Struct, frozen=True, kw_only=True):
     Records of the past stay with the user who did the work.
     """
 
-    joined: list[str]
-    left: list[str]
+    joined: Annotated[list[str], key("user ids")]
+    left: Annotated[list[str], key("user ids")]
 
     def __str__(self) -> str:
         """Count who joined and who left."""
@@ -45,50 +46,63 @@ class MemberChange(Struct, frozen=True, kw_only=True):
 class Summary(Struct, frozen=True, kw_only=True):
     """One run of a job."""
 
-    job: str
-    #: `start/end`
-    range: str
-    #: UTC
-    started: str
-    elapsed_sec: float
-    #: nothing is missing
-    complete: bool
-    #: something is missing, and output files were written without it
-    partial: bool = False
-    #: in the output files, by team
-    records: dict[str, int]
-    chunks_fetched: int
-    #: of these, chunks that were split because the server did not answer for the whole chunk
-    chunks_split: int = msgspec.field(default=0, name="chunks_cut")
-    #: parts that earlier runs fetched
-    parts_reused: int = msgspec.field(name="chunks_standing")
-    records_fetched: int
-    requests: int
-    retries: int
-    #: responses with status 429
-    throttled: int
-    #: seconds for which requests waited at the throttle
-    waiting_sec: float
-    #: the current files; empty if the run has gaps, unless partial files were allowed
-    outputs: list[str]
-    #: how many of these changed
-    outputs_written: int = 0
-    #: files that this run did not write and that an earlier run wrote with gaps
-    still_partial: list[str] = []
-    missing: list[MissingChunk]
-    #: by team, of teams that the directory lists; it knows only the members of today
-    members: dict[str, MemberChange] = {}
-    #: values that differ in parts that were fetched again
-    changed: Restatements = Restatements()
-    #: teams that could not be looked up and are not in the output
-    unknown: list[UnknownTeam] = []
+    job: Annotated[str, key("name of the job")]
+    range: Annotated[str, key("start/end, UTC")]
+    started: Annotated[str, key("start of the run, UTC")]
+    elapsed_sec: Annotated[float, key("length of the run in seconds")]
+    complete: Annotated[bool, key("every team is known and every chunk is up to date")]
+    partial: Annotated[bool, key("records are missing, and output files were written without them")]
+    settled_until: Annotated[
+        str,
+        key("UTC; later numbers of the range may still change; gaps do not count here"),
+    ]
+    empty_from: Annotated[
+        str | None,
+        key("UTC; from here on the range was in the future; null: nothing of it was"),
+    ]
+    unsettled: Annotated[list[str], key("what the two keys above mean, as sentences")]
+    outputs: Annotated[
+        list[SummaryFile],
+        key("files that are up to date; empty if there are gaps and partial files are not allowed"),
+    ]
+    outputs_written: Annotated[int, key("number of these files whose content changed")]
+    still_partial: Annotated[
+        list[str],
+        key("paths of files that an earlier run wrote with gaps and this run did not write"),
+    ]
+    records: Annotated[
+        dict[str, int],
+        key("number of records in the files of kind output, by team"),
+    ]
+    gaps: Annotated[list[MissingChunk], key("chunks that could not be fetched, by time")]
+    unknown_teams: Annotated[
+        list[UnknownTeam],
+        key("teams that could not be looked up and are not in the output"),
+    ]
+    warnings: Annotated[list[str], key("warnings of the run, each once")]
+    members: Annotated[
+        dict[str, MemberChange],
+        key("who joined and left, by team, of teams that are looked up in the directory"),
+    ]
+    changed: Annotated[Restatements, key("values that differ in parts that were fetched again")]
+    chunks_fetched: Annotated[int, key("number of chunks that were fetched and saved")]
+    chunks_split: Annotated[
+        int,
+        key("of these, chunks that were split because responses were too large or too late"),
+    ]
+    parts_reused: Annotated[int, key("number of parts of earlier runs that are used")]
+    records_fetched: Annotated[int, key("number of records in the chunks that were fetched")]
+    requests: Annotated[int, key("number of requests, retries included")]
+    retries: Annotated[int, key("number of attempts after the first of each request")]
+    throttled: Annotated[int, key("number of responses with status 429")]
+    waiting_sec: Annotated[float, key("seconds for which requests waited for the rate limit")]
 
     @property
     def exit_code(self) -> int:
         """Give the exit code of a run: 2 if the job file lists users that do not exist."""
         if self.complete:
             return 0
-        if any(team.unknown_users for team in self.unknown):
+        if any(team.unknown_users for team in self.unknown_teams):
             return ConfigError.exit_code
         return _INCOMPLETE
 
@@ -108,7 +122,7 @@ class Summary(Struct, frozen=True, kw_only=True):
 
     def _fetched(self) -> str:
         """Count the chunks that were fetched, or say that there was nothing to do."""
-        if self.chunks_fetched or self.missing:
+        if self.chunks_fetched or self.gaps:
             return f"{counted(self.chunks_fetched, 'chunk')} fetched"
         if self.complete and not self.outputs_written:
             return "nothing to do"
@@ -125,6 +139,7 @@ class Summary(Struct, frozen=True, kw_only=True):
             yield str(self.changed)
         if self._is_empty:
             yield _NO_RECORDS
+        yield from self.unsettled
 
     def _split_chunks(self) -> str:
         """Say that chunks were split, and how to avoid it."""
@@ -164,21 +179,21 @@ class Summary(Struct, frozen=True, kw_only=True):
         mark = ""
         if self.partial:
             mark = " (partial)"
-        yield from _list_files(self.outputs, mark)
+        yield from _list_files([file.path for file in self.outputs], mark)
         yield from _list_files(self.still_partial, " (partial, written by an earlier run)")
 
     def _gaps(self) -> Iterator[str]:
         """List the teams and the first chunks that are missing."""
-        for team in self.unknown:
+        for team in self.unknown_teams:
             yield f"missing: {team}"
-        yield from first_lines(list_missing(self.missing), "chunk")
-        if len(self.missing) > MAX_SHOWN:
+        yield from first_lines(list_gaps(self.gaps), "chunk")
+        if len(self.gaps) > MAX_SHOWN:
             yield "summary.json in the state folder lists every chunk that failed"
 
     def _next_steps(self) -> Iterator[str]:
         """Say what the gaps mean for the output, and what to do."""
-        if self.unknown:
-            teams = _subject(len(self.unknown), "team", "is", "are")
+        if self.unknown_teams:
+            teams = _subject(len(self.unknown_teams), "team", "is", "are")
             yield (
                 f"{teams} missing from the output; "
                 "fix the job file or the directory, then run again"
@@ -190,8 +205,8 @@ class Summary(Struct, frozen=True, kw_only=True):
 
     def _failed_chunks(self) -> Iterator[str]:
         """Say what failed chunks mean for the output."""
-        stale = sum(chunk.stale for chunk in self.missing)
-        missing = len(self.missing) - stale
+        stale = sum(chunk.stale for chunk in self.gaps)
+        missing = len(self.gaps) - stale
         if missing:
             chunks = _subject(missing, "chunk", "is", "are")
             yield f"{chunks} missing; {self._effect('contain the rest')}"

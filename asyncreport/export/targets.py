@@ -20,6 +20,8 @@ class OutputFile:
     months: tuple[str, ...]
     #: in the order of the job
     teams: tuple[Team, ...]
+    #: `YYYY-MM` if it is a file of one month; None: it is of the whole range
+    month: str | None = None
 
 
 def main_files(job: Job) -> list[OutputFile]:
@@ -29,7 +31,18 @@ def main_files(job: Job) -> list[OutputFile]:
 
 def all_files(job: Job) -> list[OutputFile]:
     """List every file: first those of all teams together, then those of each team."""
-    return main_files(job) + _team_files(job)
+    return main_files(job) + team_files(job)
+
+
+def team_files(job: Job) -> list[OutputFile]:
+    """List the files of each team."""
+    template = job.output.per_team
+    if template is None:
+        return []
+    files = []
+    for team in job.teams:
+        files += _files(job, template.replace("{team}", team.name), (team,))
+    return files
 
 
 def targets(
@@ -67,25 +80,15 @@ def _queue_names(job: Job, connection: Connection, queues: Names) -> dict[str, s
     return queues.of(connection.identity)
 
 
-def _team_files(job: Job) -> list[OutputFile]:
-    """List the files of each team."""
-    template = job.output.per_team
-    if template is None:
-        return []
-    files = []
-    for team in job.teams:
-        files += _files(job, template.replace("{team}", team.name), (team,))
-    return files
-
-
 def _files(job: Job, template: str, teams: tuple[Team, ...]) -> list[OutputFile]:
     """List the files of a template: one for each month, or one for the whole range."""
     months = [slot.month for slot in job.query.grid.slots(job.interval)]
     if "{month}" not in template:
-        return [_file(template, months, teams)]
-    return [_file(template.replace("{month}", month), [month], teams) for month in months]
+        return [OutputFile(Path(template).absolute(), tuple(months), teams)]
+    return [_month_file(template, month, teams) for month in months]
 
 
-def _file(path: str, months: Sequence[str], teams: tuple[Team, ...]) -> OutputFile:
-    """Describe a file by its absolute path."""
-    return OutputFile(Path(path).absolute(), tuple(months), teams)
+def _month_file(template: str, month: str, teams: tuple[Team, ...]) -> OutputFile:
+    """Describe the file of a month."""
+    path = template.replace("{month}", month)
+    return OutputFile(Path(path).absolute(), (month,), teams, month)

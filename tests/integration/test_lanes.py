@@ -98,7 +98,7 @@ def test_a_client_deactivated_during_a_run_causes_a_warning_and_loses_no_record(
     assert (tmp_path / "one/out.jsonl").read_bytes() == (tmp_path / "two/out.jsonl").read_bytes()
     assert sum(shares.values()) == 30, "each chunk was answered once"
     assert shares[IDS[1]] > shares[IDS[0]] >= 1
-    assert json.loads((tmp_path / "two/.asyncreport/job/summary.json").read_text())["missing"] == []
+    assert json.loads((tmp_path / "two/.asyncreport/job/summary.json").read_text())["gaps"] == []
 
 
 def test_the_refusal_of_the_last_client_ends_the_run(emulator: Handle, tmp_path: Path) -> None:

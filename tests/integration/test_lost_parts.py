@@ -160,7 +160,7 @@ def test_a_gap_explains_only_its_own_chunk(
     path = job(tmp_path, emulator, limits={"concurrency": 1, "max_attempts": 1})
     with failing(emulator, "2024-01-03"):
         summary = run_here(path, allow_partial=True)
-    assert [gap.interval[:10] for gap in summary.missing] == ["2024-01-03"]
+    assert [gap.interval[:10] for gap in summary.gaps] == ["2024-01-03"]
     assert days(tmp_path / "out.jsonl") == {"2024-01-01", "2024-01-02", "2024-01-04"}
 
 
@@ -174,6 +174,6 @@ def test_a_part_that_is_lost_after_its_refresh_failed_is_missing(
     harm_at_save(monkeypatch, tmp_path, delete, {5: 4})
     with failing(emulator, "2024-01-04"):
         summary = run_here(path, allow_partial=True)
-    assert [(gap.interval[:10], gap.stale) for gap in summary.missing] == [("2024-01-04", False)]
+    assert [(gap.interval[:10], gap.stale) for gap in summary.gaps] == [("2024-01-04", False)]
     assert summary.partial
     assert days(tmp_path / "out.jsonl") == {"2024-01-01", "2024-01-02", "2024-01-03"}

@@ -363,7 +363,7 @@ def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(
         summary = json.loads((tmp_path / ".asyncreport" / "job" / "summary.json").read_text())
         assert (summary["complete"], summary["partial"]) == (False, True)
         assert f"  {tmp_path / 'out.jsonl'} (partial)" in partial.err.splitlines()
-        gap = summary["missing"][0]
+        gap = summary["gaps"][0]
         assert (gap["interval"], gap["users"]) == (
             "2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z",
             None,
@@ -413,7 +413,7 @@ def test_a_gap_is_reported_once_and_not_at_all_if_the_second_round_fills_it(
             summary = run_here(path, now=NOW + times, allow_partial=True)
         finally:
             emulator.faults([])
-        assert (len(summary.missing), summary.complete) == (gaps, not gaps)
+        assert (len(summary.gaps), summary.complete) == (gaps, not gaps)
     assert (tmp_path / "out.jsonl").read_bytes() == calm
 
 
@@ -572,8 +572,8 @@ def test_a_chunk_that_is_always_refused_is_a_gap_and_delays_nothing_else(
         first, second = run_here(path), run_here(path)
     finally:
         emulator.faults([])
-    assert (first.chunks_fetched, len(first.missing)) == (CHUNKS - 1, 1)
-    assert (second.chunks_fetched, len(second.missing)) == (0, 1)
+    assert (first.chunks_fetched, len(first.gaps)) == (CHUNKS - 1, 1)
+    assert (second.chunks_fetched, len(second.gaps)) == (0, 1)
 
 
 def test_a_link_stays_a_link(emulator: Handle, calm: bytes, tmp_path: Path) -> None:

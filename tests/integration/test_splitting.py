@@ -140,7 +140,7 @@ def test_a_server_that_is_down_is_not_asked_for_every_piece(tmp_path: Path) -> N
         emulator.faults([{"match": {"path": QUERY}, "do": {"status": 504}}])
         summary = export(tmp_path, emulator, **LISTED, limits={"max_attempts": 4})
         assert len(queries(emulator)) == 2 * (4 + 3)
-    assert [gap.error.count("gave up after 4 attempts") for gap in summary.missing] == [1, 1]
+    assert [gap.error.count("gave up after 4 attempts") for gap in summary.gaps] == [1, 1]
     assert summary.chunks_split == 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,11 +13,27 @@ from asyncreport.core.errors import RejectedError, RetriesExhausted
 from asyncreport.core.job import Chunk
 from asyncreport.core.timeline import HOUR, Interval
 from asyncreport.engine.scheduler import Gap
-from asyncreport.export.missing import MissingChunk
+from asyncreport.export.gaps import MissingChunk
+from asyncreport.export.output_files import SummaryFile
 from asyncreport.export.summary import MemberChange, Summary
+from asyncreport.export.summary_schema import summary_schema
 from asyncreport.export.teams import UnknownTeam
+from asyncreport.store.restatements import Restatements
 
 UNKNOWN = UnknownTeam(team="lost", selector="group Lost", error="no such group")
+
+
+def file(path: str = "exports/aht.jsonl", **rest: Any) -> SummaryFile:
+    fields: dict[str, Any] = {
+        "kind": "output",
+        "team": None,
+        "month": None,
+        "format": "jsonl",
+        "records": 1234,
+        "sha256": "5f",
+        "complete": True,
+    }
+    return SummaryFile(path=path, **{**fields, **rest})
 
 
 def summary(**rest: Any) -> Summary:
@@ -25,16 +43,27 @@ def summary(**rest: Any) -> Summary:
         "started": "2024-01-01T00:00:00.000Z",
         "elapsed_sec": 61.25,
         "complete": True,
+        "partial": False,
+        "settled_until": "2024-01-01T00:00:00.000Z",
+        "empty_from": None,
+        "unsettled": [],
+        "outputs": [file()],
+        "outputs_written": 0,
+        "still_partial": [],
         "records": {"sales": 1234, "billing": 0},
+        "gaps": [],
+        "unknown_teams": [],
+        "warnings": [],
+        "members": {},
+        "changed": Restatements(),
         "chunks_fetched": 1200,
+        "chunks_split": 0,
         "parts_reused": 3,
         "records_fetched": 1234,
         "requests": 1210,
         "retries": 0,
         "throttled": 0,
         "waiting_sec": 55.0,
-        "outputs": ["exports/aht.jsonl"],
-        "missing": [],
     }
     return Summary(**{**fields, **rest})
 
@@ -58,13 +87,13 @@ def test_nothing_to_do() -> None:
 
 def test_nothing_to_fetch_is_not_nothing_to_do() -> None:
     """If files were written anyway, or a team is unknown."""
-    for rest in ({"outputs_written": 1}, {"complete": False, "unknown": [UNKNOWN]}):
+    for rest in ({"outputs_written": 1}, {"complete": False, "unknown_teams": [UNKNOWN]}):
         first = next(summary(chunks_fetched=0, **rest).lines())
         assert first == "aht: nothing to fetch, 3 parts reused"
 
 
 def test_files_that_an_earlier_run_wrote_with_gaps_are_still_called_partial() -> None:
-    lines = text(complete=False, missing=[missing()], outputs=[], still_partial=["a.jsonl"])
+    lines = text(complete=False, gaps=[missing()], outputs=[], still_partial=["a.jsonl"])
     assert "  a.jsonl (partial, written by an earlier run)" in lines.splitlines()
 
 
@@ -73,7 +102,7 @@ def test_a_run_with_gaps_lists_each_gap(snapshot: SnapshotAssertion) -> None:
         missing("east", "c/d", users=("anna", "bert"), error="[id] POST /x: 504"),
         missing("west", "e/f"),
     ]
-    assert text(complete=False, missing=gaps, outputs=[], retries=7, throttled=2) == snapshot
+    assert text(complete=False, gaps=gaps, outputs=[], retries=7, throttled=2) == snapshot
 
 
 def test_a_chunk_that_was_not_fetched_again_is_not_called_missing(
@@ -81,21 +110,21 @@ def test_a_chunk_that_was_not_fetched_again_is_not_called_missing(
 ) -> None:
     """The part of an earlier run is reused, and the output is complete."""
     old = missing("east", "c/d", stale=True)
-    assert text(complete=False, missing=[old], outputs=[]) == snapshot(name="only stale chunks")
-    both = text(complete=False, missing=[old, missing(), old])
+    assert text(complete=False, gaps=[old], outputs=[]) == snapshot(name="only stale chunks")
+    both = text(complete=False, gaps=[old, missing(), old])
     assert both == snapshot(name="stale and missing chunks")
 
 
 def test_many_files_are_counted() -> None:
-    lines = list(summary(outputs=[f"{n}.jsonl" for n in range(12)]).lines())
+    lines = list(summary(outputs=[file(f"{n}.jsonl") for n in range(12)]).lines())
     assert lines[-2:] == ["  4.jsonl", "  and 7 more files"]
 
 
 def test_one_of_a_kind_is_not_a_plural(snapshot: SnapshotAssertion) -> None:
     one = text(
         complete=False,
-        missing=[missing(users=("anna",))],
-        unknown=[UNKNOWN],
+        gaps=[missing(users=("anna",))],
+        unknown_teams=[UNKNOWN],
         chunks_fetched=1,
         chunks_split=1,
         requests=1,
@@ -119,7 +148,7 @@ def test_changed_members_are_counted() -> None:
 
 def test_the_first_of_many_gaps_are_listed() -> None:
     gaps = [missing("c", f"{n}") for n in range(30)]
-    lines = list(summary(complete=False, missing=gaps, outputs=[]).lines())
+    lines = list(summary(complete=False, gaps=gaps, outputs=[]).lines())
     assert sum(line.startswith("missing: ") for line in lines) == 20
     assert lines[-3:-1] == [
         "and 10 more chunks",
@@ -146,7 +175,7 @@ def test_a_gap_has_the_correlation_id_that_support_asks_for() -> None:
 
 
 def test_a_partial_output_is_marked() -> None:
-    lines = text(complete=False, partial=True, missing=[missing()])
+    lines = text(complete=False, partial=True, gaps=[missing()])
     assert "  exports/aht.jsonl (partial)" in lines.splitlines()
 
 
@@ -178,7 +207,49 @@ def test_gaps_are_listed_in_order_of_time() -> None:
     ]
 
 
-def test_the_keys_of_the_stored_summary_do_not_change() -> None:
-    stored = msgspec.to_builtins(summary(chunks_split=2, missing=[missing(stale=True)]))
-    assert (stored["chunks_cut"], stored["chunks_standing"]) == (2, 3)
-    assert stored["missing"][0]["stands"] is True
+def test_what_is_not_settled_is_said_after_the_figures() -> None:
+    lines = list(summary(unsettled=["not settled from x on", "empty from y on"]).lines())
+    assert lines[-3:] == [
+        "  not settled from x on",
+        "  empty from y on",
+        "  exports/aht.jsonl",
+    ]
+
+
+def test_the_schema_in_the_documentation_is_that_of_the_code() -> None:
+    """To write it again: save `summary_schema()` as JSON with an indent of 2."""
+    path = Path(__file__).parents[3] / "docs" / "summary.schema.json"
+    assert json.loads(path.read_text()) == summary_schema()
+
+
+def test_every_key_of_the_summary_is_described() -> None:
+    definitions = summary_schema()["$defs"]
+    for name in ("Summary", "SummaryFile", "MissingChunk", "MemberChange"):
+        for key, value in definitions[name]["properties"].items():
+            assert value.get("description"), f"{name}.{key}"
+
+
+def test_a_stored_summary_has_exactly_the_keys_of_its_schema() -> None:
+    stored = msgspec.to_builtins(
+        summary(
+            outputs=[file(kind="per_team", team="sales", month="2024-01")],
+            gaps=[missing(users=("anna",), correlation_id="c-1", stale=True)],
+            unknown_teams=[UNKNOWN],
+            members={"sales": MemberChange(joined=["anna"], left=[])},
+        )
+    )
+    written = {
+        "Summary": stored,
+        "SummaryFile": stored["outputs"][0],
+        "MissingChunk": stored["gaps"][0],
+        "UnknownTeam": stored["unknown_teams"][0],
+        "MemberChange": stored["members"]["sales"],
+        "Restatements": stored["changed"],
+    }
+    definitions = summary_schema()["$defs"]
+    assert definitions.keys() == written.keys()
+    for name, value in written.items():
+        assert definitions[name]["required"] == list(value)
+        assert definitions[name]["properties"].keys() == value.keys()
+        # Later versions may add keys.
+        assert definitions[name].get("additionalProperties", True) is True

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Annotated
 
-import msgspec
 from msgspec import Struct
 
 from asyncreport.core.job import Chunk
 from asyncreport.core.text import describe_users
 from asyncreport.engine.scheduler import Gap
+from asyncreport.export.output_files import key
 
 
 class MissingChunk(Struct, frozen=True, kw_only=True):
     """A chunk that could not be fetched."""
 
-    connection: str
-    #: `start/end`, UTC
-    interval: str
-    #: ids; None: everyone
-    users: tuple[str, ...] | None
-    error: str
-    #: the vendor's support asks for it; None if no response came, or a response without an id
-    correlation_id: str | None = None
-    #: it should have been fetched again, and the part of an earlier run still exists
-    stale: bool = msgspec.field(default=False, name="stands")
+    connection: Annotated[str, key("name of the connection")]
+    interval: Annotated[str, key("start/end, UTC")]
+    users: Annotated[tuple[str, ...] | None, key("user ids; null: everyone")]
+    error: Annotated[str, key("of the last attempt")]
+    correlation_id: Annotated[
+        str | None,
+        key(
+            "the vendor's support asks for it; null: no response came, or a response without an id"
+        ),
+    ] = None
+    stale: Annotated[
+        bool,
+        key("true: it should have been fetched again, and the values of an earlier run are used"),
+    ] = False
 
     @classmethod
     def of(cls, gap: Gap, *, stale: bool = False) -> MissingChunk:
@@ -60,7 +65,7 @@ class MissingChunk(Struct, frozen=True, kw_only=True):
         return f"{fact}: {self.connection} {self.interval}, {_describe_users(self.users)}"
 
 
-def list_missing(chunks: Iterable[MissingChunk]) -> list[str]:
+def list_gaps(chunks: Iterable[MissingChunk]) -> list[str]:
     """Describe each chunk; an error that is the same as in the line before is not repeated."""
     lines = []
     previous = ""

@@ -1,0 +1,77 @@
+"""What is shown of the last run's `summary.json`, also of one that the version before wrote.
+
+Reads the state folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec import Struct
+
+from asyncreport.export.teams import UnknownTeam
+from asyncreport.store.atomic import read_json
+
+
+class _Gap(Struct, frozen=True):
+    """A chunk that could not be fetched; `stands` is what the version before called stale."""
+
+    stale: bool = False
+    stands: bool = False
+
+
+class _Stored(Struct, frozen=True):
+    """The keys of this version and of the one before; later versions may store more."""
+
+    started: str
+    complete: bool
+    records: dict[str, int]
+    #: paths in the version before, objects now
+    outputs: list[object] = []
+    gaps: list[_Gap] = []
+    unknown_teams: list[UnknownTeam] = []
+    #: gaps, in the version before
+    missing: list[_Gap] = []
+    #: unknown teams, in the version before
+    unknown: list[UnknownTeam] = []
+
+    @property
+    def all_gaps(self) -> list[_Gap]:
+        """Give the gaps, whatever their key."""
+        return [*self.gaps, *self.missing]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastSummary:
+    """What is shown of the last run that finished."""
+
+    #: an instant in UTC, as text
+    started: str
+    complete: bool
+    #: output files were written, or were up to date
+    has_outputs: bool
+    #: in the output files, by team
+    records: dict[str, int]
+    #: number of chunks without any part
+    missing: int
+    #: number of chunks that should have been fetched again
+    stale: int
+    unknown_teams: list[UnknownTeam]
+
+
+def read_last_summary(folder: Path) -> LastSummary | None:
+    """Read the summary in a state folder; None: no run has finished. Raise StoreError."""
+    stored = read_json(folder / "summary.json", _Stored)
+    if stored is None:
+        return None
+    stale = sum(gap.stale or gap.stands for gap in stored.all_gaps)
+    return LastSummary(
+        started=stored.started,
+        complete=stored.complete,
+        has_outputs=bool(stored.outputs),
+        records=stored.records,
+        missing=len(stored.all_gaps) - stale,
+        stale=stale,
+        unknown_teams=[*stored.unknown_teams, *stored.unknown],
+    )

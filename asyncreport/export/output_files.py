@@ -1,0 +1,71 @@
+"""The output files that a summary lists. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from asyncreport.core.job import Job
+from asyncreport.export.targets import OutputFile, main_files, team_files
+from asyncreport.store.written import WrittenFile
+
+#: "output": of all teams together; "per_team": of one team
+Kind = Literal["output", "per_team"]
+
+
+def key(description: str) -> Meta:
+    """Describe a key of the summary."""
+    return Meta(description=description)
+
+
+class SummaryFile(Struct, frozen=True, kw_only=True):
+    """An output file."""
+
+    path: Annotated[str, key("absolute path")]
+    kind: Annotated[
+        Kind,
+        key(
+            "output: a file of all teams together; per_team: a file of one team, "
+            "whose records are in a file of all teams too"
+        ),
+    ]
+    team: Annotated[str | None, key("name of the team; null: all teams")]
+    month: Annotated[str | None, key("YYYY-MM in the job's time zone; null: the whole range")]
+    format: Annotated[Literal["jsonl"], key("jsonl: one JSON object a line")]
+    records: Annotated[int, key("number of records")]
+    sha256: Annotated[str, key("of the whole file, in hex")]
+    complete: Annotated[bool, key("false: records are missing in this file")]
+
+
+def list_files(job: Job, written: Mapping[Path, WrittenFile]) -> list[SummaryFile]:
+    """List the files of a job that are up to date, in the order of the job."""
+    files = [_describe(file, "output", written) for file in main_files(job)]
+    files += [_describe(file, "per_team", written) for file in team_files(job)]
+    return [file for file in files if file is not None]
+
+
+def _describe(
+    file: OutputFile,
+    kind: Kind,
+    written: Mapping[Path, WrittenFile],
+) -> SummaryFile | None:
+    """Describe a file; None: it is not up to date."""
+    found = written.get(file.path)
+    if found is None:
+        return None
+    team = None
+    if kind == "per_team":
+        team = file.teams[0].name
+    return SummaryFile(
+        path=str(file.path),
+        kind=kind,
+        team=team,
+        month=file.month,
+        format="jsonl",
+        records=sum(found.records.values()),
+        sha256=found.sha256,
+        complete=not found.partial,
+    )

@@ -1,0 +1,29 @@
+"""The JSON Schema of `summary.json`. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from asyncreport.export.summary import Summary
+
+
+def summary_schema() -> dict[str, Any]:
+    """Give the JSON Schema (draft 2020-12); later versions only add keys."""
+    schema = msgspec.json.schema(Summary)
+    for definition in schema["$defs"].values():
+        _require_all(definition)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "summary.json of an asyncreport job",
+        **schema,
+    }
+
+
+def _require_all(definition: dict[str, Any]) -> None:
+    """Say that every key is there: defaults are written too."""
+    properties = definition["properties"]
+    definition["required"] = list(properties)
+    for each in properties.values():
+        each.pop("default", None)
