@@ -19,7 +19,7 @@ from asyncreport.export.plans import count_users, make_plans
 from asyncreport.export.preflight import other_clients, query_warnings
 from asyncreport.export.teams import look_up_teams
 from asyncreport.net.throttle import pace
-from asyncreport.store.manifest import Manifest
+from asyncreport.store.job_parts import JobParts
 from asyncreport.terminal.signals import run_until_signal
 from asyncreport.terminal.stdout import show_lines
 
@@ -38,19 +38,19 @@ async def plan_lines(job: Job, *, now: int) -> list[str]:
     Requests are sent only for the members of teams that are looked up and, if all users are wanted,
     for their number.
     """
-    manifest = Manifest.read(job.state_folder)
+    parts = JobParts.read(job)
     freshness = Freshness(settle=job.output.settle, now=now)
-    lines = _warnings(job, manifest)
-    plans = await _plans(job, manifest, freshness, lines)
+    lines = _warnings(job, parts)
+    plans = await _plans(job, parts, freshness, lines)
     for connection in job.connections:
         forecast = _Forecast(job, connection, plans[connection.name], freshness)
         lines += forecast.lines()
     return lines + describe_unsettled(job, now)
 
 
-def _warnings(job: Job, manifest: Manifest) -> list[str]:
+def _warnings(job: Job, parts: JobParts) -> list[str]:
     """Give the warnings that need no request."""
-    doubts = other_clients(job, manifest.current_parts)
+    doubts = other_clients(job, parts.current)
     return query_warnings(job) + _as_warnings(doubts.values())
 
 
@@ -61,7 +61,7 @@ def _as_warnings(facts: Iterable[object]) -> list[str]:
 
 async def _plans(
     job: Job,
-    manifest: Manifest,
+    parts: JobParts,
     freshness: Freshness,
     lines: list[str],
 ) -> dict[str, Plan]:
@@ -70,7 +70,7 @@ async def _plans(
         found = await look_up_teams(job, connections)
         plans = await make_plans(
             found.job,
-            manifest.current_parts,
+            parts.current,
             connections,
             freshness,
             say=lines.append,

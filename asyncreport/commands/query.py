@@ -25,7 +25,7 @@ from asyncreport.core.timeline import Interval, iso
 from asyncreport.export.pull import Watch, unwatched
 from asyncreport.export.run import clock, run_job
 from asyncreport.export.run_context import Choices, Say, silent
-from asyncreport.store.manifest import Manifest
+from asyncreport.store.job_parts import JobParts
 from asyncreport.terminal.progress import Screen
 from asyncreport.terminal.signals import run_until_signal
 from asyncreport.terminal.stderr import say
@@ -282,9 +282,7 @@ def _sent_requests(job: Job) -> Iterator[str]:
 
     From the parts, because only they have the members of a team that was looked up.
     """
-    manifest = Manifest.read(job.state_folder)
-    fingerprints = job.query.fingerprints(job.connections[0].identity)
-    for part in manifest.current_parts(*fingerprints):
+    for part in JobParts.read(job).current(job.connections[0]):
         yield _describe_request(_first_request(job, part))
 
 

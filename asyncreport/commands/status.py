@@ -14,7 +14,9 @@ from asyncreport.core.timeline import iso
 from asyncreport.export.last_summary import LastSummary
 from asyncreport.export.snapshot import Snapshot
 from asyncreport.store.atomic import oserror_as_store_error
-from asyncreport.store.lock import lock_holder
+from asyncreport.store.job_parts import last_saved
+from asyncreport.store.lock import lock_holder, merge_lock
+from asyncreport.store.restatements import NAME as CHANGES
 from asyncreport.store.written import Outputs, WrittenFile
 from asyncreport.terminal.stdout import show_lines
 
@@ -29,10 +31,10 @@ def status_lines(job: Job, *, now: int) -> Iterator[str]:
 
     `now` is an instant. Raise StoreError.
     """
-    holder = lock_holder(job.state_folder)
+    holder = lock_holder(merge_lock(job.state_folder))
     if holder is not None:
         yield f"{job.name}: a run is in progress, {job.state_folder} is in use {holder}"
-    if (job.state_folder / "manifest.jsonl").exists():
+    if last_saved(job) is not None:
         yield from _after_first_run(job, holder, now=now)
     else:
         yield f"{job.name}: nothing fetched yet; `asyncreport run` fetches {job.interval}"
@@ -46,7 +48,7 @@ def _after_first_run(job: Job, holder: str | None, *, now: int) -> Iterator[str]
     yield from _on_disk(snapshot, now=now)
     yield from _last_run(snapshot.last_summary)
     if snapshot.last_summary is not None and holder is None:
-        yield from _unfinished_run(job.state_folder)
+        yield from _unfinished_run(job)
 
 
 def _on_disk(snapshot: Snapshot, *, now: int) -> Iterator[str]:
@@ -56,7 +58,7 @@ def _on_disk(snapshot: Snapshot, *, now: int) -> Iterator[str]:
     yield from _teams(snapshot)
     yield from first_lines(_outputs(snapshot), "file")
     yield from describe_unsettled(snapshot.job, now)
-    yield from _changes(snapshot.job.state_folder)
+    yield from _changes(snapshot.job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +184,14 @@ def _describe_file(written: WrittenFile, size: int) -> str:
     return text
 
 
-def _changes(folder: Path) -> Iterator[str]:
-    """Count the lines of `changes.jsonl`, if any value has ever changed."""
-    path = folder / "changes.jsonl"
-    with oserror_as_store_error(path, "read"):
-        if path.exists():
-            yield f"changes.jsonl: {counted(_count_lines(path), 'changed value')}"
+def _changes(job: Job) -> Iterator[str]:
+    """Count the lines of each `changes.jsonl`, if any value has ever changed."""
+    for connection in job.connections:
+        path = job.state_folder / connection.name / CHANGES
+        with oserror_as_store_error(path, "read"):
+            if path.exists():
+                values = counted(_count_lines(path), "changed value")
+                yield f"{connection.name}/{CHANGES}: {values}"
 
 
 def _count_lines(path: Path) -> int:
@@ -229,14 +233,14 @@ def _gaps(summary: LastSummary) -> str:
     return text
 
 
-def _unfinished_run(folder: Path) -> Iterator[str]:
+def _unfinished_run(job: Job) -> Iterator[str]:
     """Report a run that started after the last finished one, and did not finish.
 
     Each run changes the manifest when it starts and when it saves a part, and writes the summary
     at its end.
     """
-    saved = _time_of(folder / "manifest.jsonl")
-    if saved > _time_of(folder / "summary.json"):
+    saved = last_saved(job)
+    if saved is not None and saved > _time_of(job.state_folder / "summary.json"):
         yield f"a later run did not finish; it last saved at {iso(saved // 1_000_000)}"
 
 

@@ -148,11 +148,12 @@ class StoreError(AsyncReportError):
 class DamagedPartError(StoreError):
     """Report a part whose file is not what was saved.
 
-    `number` is the number of the part; `fact` is the message without the next step.
+    `part` has the connection and the number of the part; `fact` is the message without the next
+    step.
     """
 
-    def __init__(self, fact: str, *, number: int) -> None:
+    def __init__(self, fact: str, *, part: tuple[str, int]) -> None:
         """Take the fact and the part's number; the next step is added."""
         super().__init__(f"{fact}; delete this file and run again: it is fetched again")
         self.fact = fact
-        self.number = number
+        self.part = part

@@ -240,6 +240,10 @@ class Job(Struct, frozen=True, kw_only=True):
         raise KeyError(name)
 
 
+#: a connection's name and the number of one of its parts
+PartKey = tuple[str, int]
+
+
 class Chunk(Struct, frozen=True, kw_only=True):
     """The unit of work: consecutive buckets x a batch of users x a connection."""
 
@@ -253,11 +257,18 @@ class Chunk(Struct, frozen=True, kw_only=True):
     #: numbers of the current parts that the part of this chunk replaces
     replaces: tuple[int, ...] = ()
 
+    @property
+    def replaced_keys(self) -> frozenset[PartKey]:
+        """Identify in the job the parts that the part of this chunk replaces."""
+        return frozenset((self.connection, number) for number in self.replaces)
+
 
 class Part(Struct, frozen=True, kw_only=True):
     """The durable file of a finished chunk, as its manifest line describes it."""
 
-    #: ascending in the manifest; names the file
+    #: the connection's name; its folder has the file
+    connection: str
+    #: ascending in the connection's manifest; names the file
     number: int
     #: `Query.fingerprint` for its connection
     fingerprint: str
@@ -277,6 +288,11 @@ class Part(Struct, frozen=True, kw_only=True):
     sha256: str
     #: a refresh was requested and has not replaced it yet
     refresh_pending: bool = False
+
+    @property
+    def key(self) -> PartKey:
+        """Identify the part in its job."""
+        return self.connection, self.number
 
 
 def batches(ids: Sequence[str], size: int = USERS_PER_QUERY) -> Iterator[tuple[str, ...]]:

@@ -12,12 +12,12 @@ from asyncreport.store.parts import PartReader
 
 async def delete_damaged(context: RunContext, error: DamagedPartError) -> None:
     """Delete every damaged part, so that the next plan fetches it again; `error` is the first."""
-    damaged = {error.number: error}
+    damaged = {error.part: error}
     for other in await _find_damaged(context):
-        damaged[other.number] = other
-    for number, damage in damaged.items():
+        damaged[other.part] = other
+    for key, damage in damaged.items():
         context.warn(f"{damage.fact}; it is fetched again")
-        context.state.delete_part(number)
+        context.state.delete_part(key)
 
 
 async def _find_damaged(context: RunContext) -> list[DamagedPartError]:

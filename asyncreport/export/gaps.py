@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from asyncreport.core.job import Chunk
+from asyncreport.core.job import Chunk, PartKey
 from asyncreport.core.text import describe_users
 from asyncreport.engine.scheduler import Gap
 from asyncreport.export.output_files import key
@@ -49,9 +49,9 @@ class MissingChunk(Struct, frozen=True, kw_only=True):
         cls,
         gaps: Iterable[Gap],
         *,
-        stale: AbstractSet[int] = frozenset(),
+        stale: AbstractSet[PartKey] = frozenset(),
     ) -> list[MissingChunk]:
-        """Describe gaps in order of time; `stale` has the numbers of stale parts."""
+        """Describe gaps in order of time; `stale` has the keys of stale parts."""
         # The scheduler lists gaps in the order in which they failed, which is different each time.
         in_order = sorted(gaps, key=_by_time)
         return [cls.of(gap, stale=_replaces_only(gap.chunk, stale)) for gap in in_order]
@@ -83,9 +83,9 @@ def _by_time(gap: Gap) -> tuple[object, ...]:
     return (gap.chunk.interval, gap.chunk.connection, gap.chunk.users or ())
 
 
-def _replaces_only(chunk: Chunk, stale: AbstractSet[int]) -> bool:
+def _replaces_only(chunk: Chunk, stale: AbstractSet[PartKey]) -> bool:
     """Tell whether a chunk was to replace parts, and all of them still exist and are stale."""
-    return bool(chunk.replaces) and stale >= set(chunk.replaces)
+    return bool(chunk.replaces) and stale >= chunk.replaced_keys
 
 
 def _describe_users(users: Sequence[str] | None) -> str:

@@ -12,25 +12,28 @@ from asyncreport.core.job import ChunkLength, Connection, Job, Part
 from asyncreport.core.plan import Demand, Plan, plan
 from asyncreport.export.lanes import Connections
 
+#: give the current parts of a connection
+PartsOf = Callable[[Connection], Sequence[Part]]
+
 #: users of an organisation, if the directory does not say how many it has
 _ASSUMED_USERS = 1000
 
 
 async def make_plans(
     job: Job,
-    parts_of: Callable[..., Sequence[Part]],
+    parts_of: PartsOf,
     connections: Connections,
     freshness: Freshness,
     *,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Plan]:
-    """Plan each connection, by its name; `parts_of` gives the current parts of fingerprints.
+    """Plan each connection, by its name; `parts_of` gives its current parts.
 
     If chunks of everyone are missing, one request asks the directory how many users exist.
     """
     plans = {}
     for connection in job.connections:
-        parts = parts_of(*job.query.fingerprints(connection.identity))
+        parts = parts_of(connection)
         demand = demand_of(job, connection, job.chunk)
         found = plan(demand, parts, freshness)
         if _needs_population(found):

@@ -9,7 +9,7 @@ from pathlib import Path
 from asyncreport.config import MULTI_VALUED
 from asyncreport.core.columns import column
 from asyncreport.core.errors import ConfigError, StoreError
-from asyncreport.core.job import Job, Part
+from asyncreport.core.job import Connection, Job, Part
 from asyncreport.export.targets import all_files
 from asyncreport.store.lookups import Clients
 from asyncreport.store.written import Outputs, WrittenFile
@@ -79,10 +79,10 @@ def _describe_conflict(job: Job, path: Path, folder: Path) -> str:
     )
 
 
-def other_clients(job: Job, parts_of: Callable[..., Sequence[Part]]) -> dict[str, str]:
+def other_clients(job: Job, parts_of: Callable[[Connection], Sequence[Part]]) -> dict[str, str]:
     """Warn, by connection, about parts that none of its OAuth clients fetched; raise StoreError.
 
-    `parts_of` gives the parts of fingerprints. It is a warning because clients are replaced from
+    `parts_of` gives the parts of a connection. It is a warning because clients are replaced from
     time to time; but one host can serve several organisations.
     """
     clients = Clients(job.state_folder)
@@ -90,7 +90,7 @@ def other_clients(job: Job, parts_of: Callable[..., Sequence[Part]]) -> dict[str
     for connection in job.connections:
         if not clients.fetched_by_others(connection):
             continue
-        if parts_of(*job.query.fingerprints(connection.identity)):
+        if parts_of(connection):
             warnings[connection.name] = (
                 f"{connection.name}: other OAuth clients fetched the parts of "
                 f"{connection.identity}; if they belong to another organisation, "

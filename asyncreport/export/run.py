@@ -23,6 +23,7 @@ from asyncreport.export.warning_list import WarningList
 from asyncreport.store.atomic import write_json
 from asyncreport.store.lookups import Members
 from asyncreport.store.merge import check_targets
+from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.state import State
 
 _DEFAULTS = Choices()
@@ -50,7 +51,7 @@ async def run_job(
     started = time.monotonic()
     warnings = WarningList(say)
     _check(job, warnings.say)
-    with State.open(job.state_folder) as state:
+    with State.open(job.state_folder, PartFilter.of(job)) as state:
         _check_clients(job, state, warnings.say)
         async with Connections(job, warnings.say, room=state.wait_for_writer) as connections:
             context = RunContext(

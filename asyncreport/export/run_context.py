@@ -66,8 +66,7 @@ class RunContext:
 
     def parts(self, connection: Connection) -> list[Part]:
         """List the current parts of a connection; raise StoreError."""
-        fingerprints = self.job.query.fingerprints(connection.identity)
-        return self.state.current_parts(*fingerprints)
+        return self.state.current_parts(connection)
 
     def all_parts(self) -> dict[str, list[Part]]:
         """List the current parts of each connection, by its name; raise StoreError."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,8 +15,8 @@ from asyncreport.export.last_summary import LastSummary, read_last_summary
 from asyncreport.export.plans import demand_of
 from asyncreport.export.targets import targets
 from asyncreport.export.teams import UnknownTeam, with_emails
+from asyncreport.store.job_parts import JobParts
 from asyncreport.store.lookups import Emails, Members, Names
-from asyncreport.store.manifest import Manifest
 from asyncreport.store.merge import Target
 
 #: parts by the connection's name
@@ -45,7 +45,7 @@ class Snapshot:
     def read(cls, job: Job, *, now: int) -> Self:
         """Read a state folder; `now` is an instant. Raise StoreError.
 
-        No lock is needed: a run only appends whole lines to a manifest.
+        No lock is needed.
         """
         freshness = Freshness(settle=job.output.settle, now=now)
         job, unknown_teams = _with_last_members(job)
@@ -93,14 +93,13 @@ class Snapshot:
 
 def _read_parts(job: Job) -> tuple[_Parts, _Parts]:
     """Read the parts whose files exist, and those whose files are gone or were cut."""
-    manifest = Manifest.read(job.state_folder)
+    on_disk = JobParts.read(job)
     parts = {}
     lost_parts = {}
     for connection in job.connections:
         name = connection.name
-        fingerprints = job.query.fingerprints(connection.identity)
-        parts[name] = manifest.current_parts(*fingerprints)
-        lost_parts[name] = _without(manifest.committed(*fingerprints), parts[name])
+        parts[name] = on_disk.current(connection)
+        lost_parts[name] = on_disk.lost(connection)
     return parts, lost_parts
 
 
@@ -113,12 +112,6 @@ def _plans(job: Job, parts: _Parts, freshness: Freshness) -> dict[str, Plan]:
         demand = demand_of(job, connection, month)
         plans[name] = plan(demand, parts[name], freshness)
     return plans
-
-
-def _without(parts: Sequence[Part], others: Sequence[Part]) -> list[Part]:
-    """Keep the parts that are not among others."""
-    numbers = {part.number for part in others}
-    return [part for part in parts if part.number not in numbers]
 
 
 def _with_last_members(job: Job) -> tuple[Job, list[str]]:

@@ -5,13 +5,13 @@ Owns what the steps have done so far.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
 from asyncreport.core.errors import DamagedPartError, StoreError
-from asyncreport.core.job import Part
+from asyncreport.core.job import Part, PartKey
 from asyncreport.core.plan import Plan
 from asyncreport.core.text import counted, plural
 from asyncreport.core.timeline import iso
@@ -44,8 +44,8 @@ class Steps:
     pull: Pull = field(init=False)
     #: parts of earlier runs that are used as they are
     parts_reused: int = 0
-    #: numbers of the parts that this run should have replaced and that still exist
-    stale: frozenset[int] = frozenset()
+    #: the parts that this run should have replaced and that still exist
+    stale: frozenset[PartKey] = frozenset()
     #: output files whose content changed
     files_changed: int = 0
     restatements: Restatements = field(default_factory=Restatements)
@@ -124,8 +124,8 @@ class Steps:
         """Note on disk which parts the person asked to fetch again."""
         refreshes = self.context.freshness.refreshes
         # Before the first response: if the refresh is interrupted, the next run finishes it.
-        numbers = [part.number for part in stale if refreshes(part)]
-        await self.context.state.mark_for_refresh(numbers)
+        parts = [part for part in stale if refreshes(part)]
+        await self.context.state.mark_for_refresh(parts)
 
     def _check_coverage(self, plans: Mapping[str, Plan], parts: _Parts) -> None:
         """Check that the parts are all that the plans wanted, except the gaps.
@@ -135,7 +135,7 @@ class Steps:
         """
         found = plan_again(plans, parts, self.context.freshness)
         # A part that should have been replaced, and is lost, leaves a gap in the output.
-        self.stale = _numbers(_stale_parts(found))
+        self.stale = frozenset(part.key for part in _stale_parts(found))
         lost = unexplained(found.values(), [gap.chunk for gap in self.pull.gaps])
         if lost:
             raise LostPartsError(lost)
@@ -199,11 +199,6 @@ class Steps:
 def _stale_parts(plans: Mapping[str, Plan]) -> list[Part]:
     """List the parts that a run should replace."""
     return list(chain.from_iterable(plan.stale for plan in plans.values()))
-
-
-def _numbers(parts: Iterable[Part]) -> frozenset[int]:
-    """Give the numbers of parts."""
-    return frozenset(part.number for part in parts)
 
 
 def _future_parts(number: int, now: int) -> str:

@@ -17,7 +17,8 @@ from asyncreport.export.teams import UnknownTeam
 from asyncreport.export.verify_outputs import check_outputs
 from asyncreport.export.verify_parts import check_parts
 from asyncreport.export.verify_server import compare_with_server
-from asyncreport.store.lock import in_use, lock_holder, locked
+from asyncreport.store.job_parts import last_saved
+from asyncreport.store.lock import in_use, lock_holder, locked, merge_lock
 from asyncreport.store.parts import PartReader
 
 
@@ -28,13 +29,13 @@ async def verify(job: Job, report: Report, *, now: int) -> None:
     what it is writing would look like damage.
     """
     folder = job.state_folder
-    if not (folder / "manifest.jsonl").exists():
+    if last_saved(job) is None:
         report(_nothing_fetched(job))
         return
     writable = os.access(folder, os.W_OK)
     if not writable:
         report(_not_locked(folder))
-    with locked(folder) if writable else nullcontext():
+    with locked(merge_lock(folder)) if writable else nullcontext():
         await _check(job, report, now=now)
 
 
@@ -49,7 +50,7 @@ def _nothing_fetched(job: Job) -> Finding:
 
 def _not_locked(folder: Path) -> Finding:
     """Warn about a folder that cannot be locked; raise StoreError if a run holds it."""
-    holder = lock_holder(folder)
+    holder = lock_holder(merge_lock(folder))
     if holder is not None:
         raise in_use(folder, holder)
     return Finding(
@@ -99,11 +100,8 @@ async def _compare(
 
 def _other_clients(job: Job, snapshot: Snapshot) -> Iterator[Finding]:
     """Warn about parts that other OAuth clients fetched."""
-    parts = {
-        job.query.fingerprints(connection.identity): snapshot.parts[connection.name]
-        for connection in job.connections
-    }
-    for doubt in other_clients(job, lambda *fingerprints: parts[fingerprints]).values():
+    doubts = other_clients(job, lambda connection: snapshot.parts[connection.name])
+    for doubt in doubts.values():
         yield Finding("WARN", doubt)
 
 

@@ -18,7 +18,7 @@ from asyncreport.core.text import counted, describe_users, first_lines, plural
 from asyncreport.core.timeline import iso
 from asyncreport.core.verify_rows import RowCheck, row_checker
 from asyncreport.export.snapshot import Snapshot
-from asyncreport.store.parts import Entry, PartReader, part_name
+from asyncreport.store.parts import Entry, PartReader, part_name, part_path
 from asyncreport.store.threads import run_in_thread
 
 
@@ -190,7 +190,7 @@ def _fetch_time(part: Part) -> str:
 
 def _path(part: Part, reader: PartReader) -> Path:
     """Give the path of a part's file."""
-    return reader.folder / part_name(part.number)
+    return part_path(reader.folder, part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,7 @@ class _PartCheck:
     def _damaged(self, problem: str) -> DamagedPartError:
         """Make the error for the part, with the interval that it covers."""
         fact = f"{_path(self.part, self.reader)} ({self.part.interval}), {problem}"
-        return DamagedPartError(fact, number=self.part.number)
+        return DamagedPartError(fact, part=self.part.key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,6 +221,13 @@ def make_folder(folder: Path, *, mode: int = 0o777) -> None:
         _create_folder(folder, mode=mode)
 
 
+def make_private_folder(folder: Path) -> None:
+    """Create a folder that only this user can enter, whatever the umask; raise StoreError."""
+    make_folder(folder, mode=0o700)
+    with oserror_as_store_error(folder, "made private"):
+        folder.chmod(0o700)
+
+
 def _create_folder(folder: Path, *, mode: int) -> None:
     if not folder.is_dir():
         folder.mkdir(mode, exist_ok=True)

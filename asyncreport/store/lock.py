@@ -1,4 +1,4 @@
-"""The lock of a state folder: one writing process at a time. Owns `lock` and `lock.json`."""
+"""The lock of a state folder: one writing process at a time. Owns the lock files."""
 
 from __future__ import annotations
 
@@ -24,43 +24,52 @@ class _Holder(Struct, frozen=True, kw_only=True):
     host: str
 
 
-def take_lock(folder: Path) -> FileLock:
-    """Take a folder's lock, and write who holds it; raise StoreError if another process does."""
+def merge_lock(folder: Path) -> Path:
+    """Give the path of the lock of a job's state folder."""
+    return folder / "merge.lock"
+
+
+def take_lock(path: Path) -> FileLock:
+    """Take a lock, and write who holds it; raise StoreError if another process does."""
     # Not bound to the thread: the thread that closes the state releases it.
-    lock = FileLock(folder / "lock", mode=PRIVATE, thread_local=False)
-    with oserror_as_store_error(folder / "lock", "taken"):
+    lock = FileLock(path, mode=PRIVATE, thread_local=False)
+    with oserror_as_store_error(path, "taken"):
         try:
             lock.acquire(blocking=False)
         except Timeout as error:
-            raise in_use(folder, _describe(folder / "lock.json")) from error
+            raise in_use(path.parent, _describe(_holder_path(path))) from error
     # After the lock: only its holder writes this file. It is a file of its own, because on some
     # systems no other process can read a locked file.
     holder = _Holder(pid=os.getpid(), host=socket.gethostname())
     try:
-        write_json(folder / "lock.json", holder)
+        write_json(_holder_path(path), holder)
     except BaseException:
         lock.release()
         raise
     return lock
 
 
+def _holder_path(path: Path) -> Path:
+    """Give the path of the file that says who holds a lock."""
+    return path.with_name(f"{path.name}.json")
+
+
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock and change nothing else in it; raise StoreError if it is taken."""
-    lock = take_lock(folder)
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock and change nothing else in its folder; raise StoreError if it is taken."""
+    lock = take_lock(path)
     try:
         yield
     finally:
         lock.release()
 
 
-def lock_holder(folder: Path) -> str | None:
-    """Describe the process that holds a folder's lock, without taking it; None if none does."""
-    path = folder / "lock.json"
-    holder = read_json(path, _Holder)
+def lock_holder(path: Path) -> str | None:
+    """Describe the process that holds a lock, without taking it; None if none does."""
+    holder = read_json(_holder_path(path), _Holder)
     if holder is None or not _may_run(holder):
         return None
-    return _describe(path) if _is_locked(folder / "lock") else None
+    return _describe(_holder_path(path)) if _is_locked(path) else None
 
 
 def _is_locked(path: Path) -> bool:

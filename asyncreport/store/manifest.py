@@ -19,10 +19,10 @@ from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part
 from asyncreport.core.timeline import Interval, iso, parse_iso
 from asyncreport.store.atomic import append, oserror_as_store_error
+from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.parts import part_name
 from asyncreport.store.restatements import Replaced
 
-_NAME = "manifest.jsonl"
 _USERS = b'{"users":'
 _AGAIN = b'{"again":'
 
@@ -56,12 +56,17 @@ class _AgainLine(Struct, frozen=True, kw_only=True):
     again: tuple[int, ...]
 
 
+def manifest_path(folder: Path) -> Path:
+    """Give the path of the manifest in a connection's folder."""
+    return folder / "manifest.jsonl"
+
+
 class Manifest:
-    """What the manifest in a folder says; a missing file is an empty one."""
+    """What the manifest in a connection's folder says; a missing file is an empty one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._path = folder / _NAME
+        self._path = manifest_path(folder)
         self._parts: list[Part] = []
         self._last_number = 0
         # By the number of the replaced part; several parts may replace one, if the chunks of
@@ -96,17 +101,17 @@ class Manifest:
         """Give the number of the next part."""
         return self._last_number + 1
 
-    def current_parts(self, *fingerprints: str) -> list[Part]:
-        """List the parts of some fingerprints that were not replaced, with files of the right size.
+    def current_parts(self, part_filter: PartFilter) -> list[Part]:
+        """List the usable parts that were not replaced and whose files have the right size.
 
         A file that is missing, or was cut short, is fetched again. Raise StoreError.
         """
-        found = _with_files(self.committed(*fingerprints), self.folder)
+        found = _with_files(self.committed(part_filter), self.folder)
         return [self._with_refresh_pending(part) for part in found]
 
-    def committed(self, *fingerprints: str) -> list[Part]:
-        """List the parts that were not replaced, whether their files exist or not."""
-        return [part for part in self._not_replaced() if part.fingerprint in fingerprints]
+    def committed(self, part_filter: PartFilter) -> list[Part]:
+        """List the usable parts that were not replaced, whether their files exist or not."""
+        return [part for part in self._not_replaced() if part_filter.is_of_query(part)]
 
     def files(self) -> set[str]:
         """Name the files of the parts that were not replaced, of any fingerprint."""
@@ -186,7 +191,7 @@ class Manifest:
         self._user_sets[line.users] = line.ids
 
     def _apply_part(self, line: _PartLine) -> None:
-        part = _part(line, self._users(line.users))
+        part = _part(self.folder.name, line, self._users(line.users))
         self._parts.append(part)
         self._last_number = max(self._last_number, part.number)
         for number in line.replaces:
@@ -223,9 +228,10 @@ def _part_line(part: Part, users: str | None, replaces: tuple[int, ...]) -> _Par
     )
 
 
-def _part(line: _PartLine, users: tuple[str, ...] | None) -> Part:
+def _part(connection: str, line: _PartLine, users: tuple[str, ...] | None) -> Part:
     start, _, end = line.interval.partition("/")
     return Part(
+        connection=connection,
         number=line.part,
         fingerprint=line.fingerprint,
         month=line.month,

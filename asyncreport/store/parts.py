@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.core.errors import DamagedPartError
-from asyncreport.core.job import Part
+from asyncreport.core.job import Part, PartKey
 from asyncreport.core.json_lines import escape_separators
 from asyncreport.core.records import Block
 from asyncreport.store.atomic import (
@@ -71,6 +71,11 @@ def part_name(number: int) -> str:
     return f"part-{number:08}.jsonl"
 
 
+def part_path(folder: Path, part: Part) -> Path:
+    """Give the path of a part's file; `folder` is the job's."""
+    return folder / part.connection / part_name(part.number)
+
+
 def write_part(folder: Path, number: int, blocks: Sequence[Block]) -> PartStats:
     """Write a part's file; it is durable when this returns.
 
@@ -106,14 +111,14 @@ def _size(blocks: Sequence[Block]) -> int:
 
 
 class PartReader:
-    """Read part files. Owns their descriptors, few at a time."""
+    """Read part files of a job, whose folder is given. Owns their descriptors, few at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # Descriptors by part number, the one that was not used for longest first.
-        self._open: dict[int, int] = {}
-        # Numbers of the parts whose hash is right: each is hashed once.
-        self._checked: set[int] = set()
+        # Descriptors by part, the one that was not used for longest first.
+        self._open: dict[PartKey, int] = {}
+        # The parts whose hash is right: each is hashed once.
+        self._checked: set[PartKey] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -135,10 +140,10 @@ class PartReader:
 
     def checked_index(self, part: Part) -> list[Entry]:
         """Read which users have rows in a part, and hash it before; raise StoreError."""
-        if part.number not in self._checked:
+        if part.key not in self._checked:
             if self._hash(part) != part.sha256:
                 raise self._damaged(part, "its SHA-256 is wrong")
-            self._checked.add(part.number)
+            self._checked.add(part.key)
         return self.index(part)
 
     def block(self, part: Part, entry: Entry) -> bytes:
@@ -197,12 +202,12 @@ class PartReader:
         return data
 
     def _descriptor(self, part: Part) -> int:
-        descriptor = self._open.pop(part.number, None)
+        descriptor = self._open.pop(part.key, None)
         if descriptor is None:
             self._make_room()
             descriptor = self._open_file(part)
         # Put in again, so that it is the last one in the order of use.
-        self._open[part.number] = descriptor
+        self._open[part.key] = descriptor
         return descriptor
 
     def _open_file(self, part: Part) -> int:
@@ -218,9 +223,9 @@ class PartReader:
             os.close(self._open.pop(oldest))
 
     def _path(self, part: Part) -> Path:
-        return self.folder / part_name(part.number)
+        return part_path(self.folder, part)
 
     def _damaged(self, part: Part, fact: str) -> DamagedPartError:
         return DamagedPartError(
-            f"{self._path(part)} ({part.interval}) is damaged: {fact}", number=part.number
+            f"{self._path(part)} ({part.interval}) is damaged: {fact}", part=part.key
         )

@@ -85,7 +85,7 @@ def write_restatements(
     path = folder / NAME
     for numbers in _listed(path, pairs.keys(), stopped):
         del pairs[numbers]
-    with PartReader(folder) as reader:
+    with PartReader(folder.parent) as reader:
         lines = _all_differences(pairs, reader, stopped, at)
         first = next(lines, None)
         if first is None:

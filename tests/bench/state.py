@@ -22,6 +22,7 @@ from asyncreport.core.records import Block
 from asyncreport.core.timeline import DAY, HOUR, Interval, iso, parse_iso
 from asyncreport.export.run import clock
 from asyncreport.export.snapshot import Snapshot
+from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.state import State
 from tests.bench.table import Line, markdown
 from tests.exporting import environ
@@ -65,7 +66,7 @@ async def _fill(path: Path, chunks: int) -> None:
     """Save a part of one row for each hour, and the user's name."""
     job = load_job(path, environ={}, now=clock())
     fingerprint = job.query.fingerprint(job.connections[0].identity)
-    with State.open(job.state_folder) as state:
+    with State.open(job.state_folder, PartFilter.of(job)) as state:
         for n in range(chunks):
             span = Interval(START + n * HOUR, START + (n + 1) * HOUR)
             row = b'{"interval_start":"%b","interval_end":"%b","handled_count":1}\n' % (

@@ -152,7 +152,7 @@ def begun(folder: Path, emulator: Handle, shape: str) -> Path:
     if shape == "settling":
         emulator.members("queue", QUEUE, workers(emulator)[:1])
         run_here(path, now=EARLY)
-        restate(folder / ".asyncreport" / "job", "2024-01-31T00:00:00.000Z")
+        restate(folder / ".asyncreport" / "job" / "default", "2024-01-31T00:00:00.000Z")
         (folder / "out-2024-02.jsonl").unlink()
         emulator.members("queue", QUEUE, workers(emulator))
     return path
@@ -160,7 +160,7 @@ def begun(folder: Path, emulator: Handle, shape: str) -> Path:
 
 def changes(folder: Path) -> list[dict[str, Any]]:
     """Give the listed changes, without the instant and the number of the new part."""
-    path = folder / ".asyncreport" / "job" / "changes.jsonl"
+    path = folder / ".asyncreport" / "job" / "default" / "changes.jsonl"
     lines = map(json.loads, path.read_text().splitlines()) if path.exists() else []
     return [
         {key: value for key, value in line.items() if key not in ("at", "part")} for line in lines
@@ -195,7 +195,7 @@ def outputs(folder: Path) -> dict[str, bytes]:
 
 def committed(folder: Path, since: int) -> list[QueryOptions]:
     """List the chunks of the current parts after a number."""
-    parts = Manifest.read(folder / ".asyncreport" / "job")._not_replaced()
+    parts = Manifest.read(folder / ".asyncreport" / "job" / "default")._not_replaced()
     return [(str(part.interval), part.users or ()) for part in parts if part.number > since]
 
 
@@ -280,8 +280,8 @@ def test_a_run_killed_in_any_phase_is_finished_by_the_next(
     assert outputs(tmp_path) == files
     assert changes(tmp_path) == changed
     assert not [*tmp_path.rglob("*.tmp"), *tmp_path.rglob(".asyncreport-*")]
-    kept = {path.name for path in (tmp_path / ".asyncreport" / "job").glob("part-*")}
-    assert kept == Manifest.read(tmp_path / ".asyncreport" / "job").files()
+    kept = {path.name for path in (tmp_path / ".asyncreport" / "job" / "default").glob("part-*")}
+    assert kept == Manifest.read(tmp_path / ".asyncreport" / "job" / "default").files()
     seen = len(emulator.log())
     assert run_here(path, now=clock()).chunks_fetched == 0
     assert all(

@@ -5,8 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from asyncreport.core.timeline import parse_iso
 from tests.exporting import run_here
+
+pytestmark = pytest.mark.xfail(reason="the conversion of format 1 follows", strict=True)
 
 OLD = Path(__file__).parents[1] / "data" / "state-format-1"
 #: a day after the old state was written

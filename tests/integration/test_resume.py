@@ -17,6 +17,7 @@ import pytest
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part
 from asyncreport.core.timeline import DAY, parse_iso
+from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.state import State
 from asyncreport.store.threads import Interrupted
 from tests.emulator_process import Handle, emulator_process
@@ -83,7 +84,7 @@ def test_a_run_killed_at_any_moment_is_finished_by_the_next_one_one(
         emulator.wait(requests=before + rng.randrange(1, CHUNKS + 3))
         process.kill()
         process.communicate()
-    done, seen = committed(tmp_path / ".asyncreport" / "job"), len(emulator.log())
+    done, seen = committed(tmp_path / ".asyncreport" / "job" / "default"), len(emulator.log())
     result = call("run", str(path), cwd=tmp_path)
     assert (result.code, result.out) == (0, "")
     assert (tmp_path / "out.jsonl").read_bytes() == calm
@@ -115,7 +116,7 @@ def test_a_signal_ends_a_run_cleanly_and_keeps_what_is_finished(
         "finished chunks are kept; run again to continue",
         f"stopped by {name}",
     ]
-    assert len(committed(tmp_path / ".asyncreport" / "job")) == 5
+    assert len(committed(tmp_path / ".asyncreport" / "job" / "default")) == 5
     assert not list(tmp_path.rglob("*.tmp"))
     assert not (tmp_path / "out.jsonl").exists()
     assert call("run", str(path), cwd=tmp_path).code == 0
@@ -159,7 +160,7 @@ def test_damaged_parts_are_reported_and_fetched_again(
     """One with other rows, one with another index, one cut short; only these are fetched."""
     path = job(tmp_path, emulator)
     run_here(path)
-    state = tmp_path / ".asyncreport" / "job"
+    state = tmp_path / ".asyncreport" / "job" / "default"
     for number, old, new in (
         (3, b'"handled_count":1', b'"handled_count":2'),
         (5, b'{"users":', b'{"losers"'),
@@ -187,7 +188,7 @@ def test_a_disk_that_damages_a_new_part_ends_the_run(
 
     async def spoil(state: State, *given: Any, **named: Any) -> Part:
         part = await save(state, *given, **named)
-        file = state.folder / f"part-{part.number:08}.jsonl"
+        file = state.folder / "default" / f"part-{part.number:08}.jsonl"
         file.write_bytes(file.read_bytes().replace(b"0", b"1"))
         return part
 
@@ -199,7 +200,7 @@ def test_a_disk_that_damages_a_new_part_ends_the_run(
 def test_a_refresh_fetches_an_interval_again_and_lists_the_changes(
     emulator: Handle, calm: bytes, tmp_path: Path
 ) -> None:
-    path, state = job(tmp_path, emulator), tmp_path / ".asyncreport" / "job"
+    path, state = job(tmp_path, emulator), tmp_path / ".asyncreport" / "job" / "default"
     early = NOW - DAY
     run_here(path, now=early)
     restate(state, "2024-01-05T00:00:00.000Z")
@@ -230,7 +231,7 @@ def test_a_refresh_that_is_killed_half_way_leaves_parts_that_do_not_overlap(
     emulator: Handle, calm: bytes, tmp_path: Path, kill_at: int
 ) -> None:
     """The next run fetches the other parts again, because they are marked for a refresh."""
-    path, state = job(tmp_path, emulator), tmp_path / ".asyncreport" / "job"
+    path, state = job(tmp_path, emulator), tmp_path / ".asyncreport" / "job" / "default"
     early = NOW - DAY
     run_here(path, now=early)
     for day in range(3, 9):
@@ -247,7 +248,7 @@ def test_a_refresh_that_is_killed_half_way_leaves_parts_that_do_not_overlap(
     seen = len(emulator.log())
     assert call("run", str(path), cwd=tmp_path).code == 0
     assert not asked(emulator, seen)
-    assert len(list((tmp_path / ".asyncreport" / "job").glob("part-*"))) == CHUNKS
+    assert len(list((tmp_path / ".asyncreport" / "job" / "default").glob("part-*"))) == CHUNKS
 
 
 @pytest.mark.parametrize(
@@ -283,7 +284,7 @@ def test_a_refresh_with_a_failed_chunk_keeps_old_values_and_the_next_run_fetches
 ) -> None:
     path, state = (
         job(tmp_path, emulator, limits={"concurrency": 2, "max_attempts": 1}),
-        tmp_path / ".asyncreport" / "job",
+        tmp_path / ".asyncreport" / "job" / "default",
     )
     early = NOW - DAY
     run_here(path, now=early)
@@ -395,7 +396,7 @@ def test_a_gap_is_reported_once_and_not_at_all_if_the_second_round_fills_it(
     """The merge finds the damage; the gap is fetched again together with the part."""
     path, state = (
         job(tmp_path, emulator, limits={"concurrency": 2, "max_attempts": 1}),
-        tmp_path / ".asyncreport" / "job",
+        tmp_path / ".asyncreport" / "job" / "default",
     )
     lost = {"path": QUERY, "body": "2024-01-05T00:00:00.000Z/"}
     run_here(path)
@@ -421,7 +422,7 @@ def test_replaced_parts_do_not_pile_up_while_a_gap_lasts(emulator: Handle, tmp_p
     """They are deleted once the new parts are committed, though no output is written."""
     path, state = (
         job(tmp_path, emulator, limits={"concurrency": 2, "max_attempts": 1}),
-        tmp_path / ".asyncreport" / "job",
+        tmp_path / ".asyncreport" / "job" / "default",
     )
     emulator.faults(
         [{"match": {"path": QUERY, "body": "2024-01-05T00:00:00.000Z/"}, "do": {"status": 504}}]
@@ -508,7 +509,7 @@ def test_recent_parts_are_fetched_again_until_they_settle(emulator: Handle, tmp_
     ]
     assert run_here(path, now=parse_iso("2024-01-20T07:00Z")).chunks_fetched == 0
     assert (tmp_path / "out.jsonl").read_bytes() == first
-    assert len(list((tmp_path / ".asyncreport" / "job").glob("part-*"))) == CHUNKS
+    assert len(list((tmp_path / ".asyncreport" / "job" / "default").glob("part-*"))) == CHUNKS
 
 
 def test_names_are_looked_up_once_a_month_or_on_request(emulator: Handle, tmp_path: Path) -> None:
@@ -593,7 +594,7 @@ def test_a_cancelled_merge_ends_before_the_lock_is_released(tmp_path: Path) -> N
         raise Interrupted
 
     async def main() -> None:
-        with State.open(tmp_path / "state") as state:
+        with State.open(tmp_path / "state", PartFilter({})) as state:
             task = asyncio.create_task(state.run_in_writer(write))
             await asyncio.to_thread(began.wait)
             task.cancel()

@@ -218,7 +218,7 @@ def test_a_full_disk_is_reported_and_the_next_run_works(
     assert_full(err, tmp_path, of)
     seen, standing = (
         len(emulator.log()),
-        len(list((tmp_path / ".asyncreport" / "job").glob("part-*"))),
+        len(list((tmp_path / ".asyncreport" / "job" / "default").glob("part-*"))),
     )
     assert run_here(path, now=clock()).complete
     assert queries(emulator, seen) == CHUNKS - (standing if of != "manifest" else 0)
@@ -236,7 +236,7 @@ def settling(folder: Path, emulator: Handle) -> Path:
     )
     state = folder / ".asyncreport" / "job"
     run_here(path, now=parse_iso("2024-01-05T06:00Z"))
-    restate(state, "2024-01-02T00:00:00.000Z")
+    restate(state / "default", "2024-01-02T00:00:00.000Z")
     (state / "queues.json").unlink()
     emulator.members("queue", QUEUE, USERS[:2])
     return path
@@ -259,7 +259,7 @@ def test_a_disk_that_is_full_at_a_look_up_file_loses_nothing(
     emulator: Handle, settled: tuple[bytes, list[list[str]]], tmp_path: Path, of: str
 ) -> None:
     output, trace = settled
-    path, state = settling(tmp_path, emulator), tmp_path / ".asyncreport" / "job"
+    path, state = settling(tmp_path, emulator), tmp_path / ".asyncreport" / "job" / "default"
     with cut(path, at=moment(trace, "write", of), action="full") as process:
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 5
@@ -402,7 +402,15 @@ def test_a_copy_that_cannot_be_written_is_verified_without_its_lock(
 
 
 @pytest.mark.parametrize(
-    "taken", ["out", "out/.asyncreport", "out/.asyncreport/job", "out/.asyncreport/job/lock"]
+    "taken",
+    [
+        "out",
+        "out/.asyncreport",
+        "out/.asyncreport/job",
+        "out/.asyncreport/job/default",
+        "out/.asyncreport/job/merge.lock",
+        "out/.asyncreport/job/default/lock",
+    ],
 )
 def test_a_file_in_place_of_a_folder_or_the_reverse_is_reported(
     emulator: Handle, tmp_path: Path, taken: str
@@ -426,7 +434,7 @@ def test_a_damaged_line_in_the_manifest_is_reported_with_its_number(
 ) -> None:
     path = job(tmp_path, emulator)
     run_here(path)
-    state = tmp_path / ".asyncreport" / "job"
+    state = tmp_path / ".asyncreport" / "job" / "default"
     manifest = state / "manifest.jsonl"
     lines = manifest.read_bytes().splitlines(keepends=True)
     manifest.write_bytes(b"".join([*lines[:2], b"\x00\xff garbage\n", *lines[3:]]))
@@ -445,7 +453,7 @@ def test_a_torn_last_line_loses_only_its_own_part(
 ) -> None:
     path = job(tmp_path, emulator)
     run_here(path)
-    manifest = tmp_path / ".asyncreport" / "job" / "manifest.jsonl"
+    manifest = tmp_path / ".asyncreport" / "job" / "default" / "manifest.jsonl"
     manifest.write_bytes(b"".join(manifest.read_bytes().splitlines(keepends=True)[:-1]) + left)
     seen = len(emulator.log())
     assert run_here(path).chunks_fetched == 1
@@ -454,14 +462,14 @@ def test_a_torn_last_line_loses_only_its_own_part(
 
 
 def test_a_stale_lock_is_ignored(emulator: Handle, tmp_path: Path) -> None:
-    """Nor does `lock.json`, whatever it says."""
+    """So is `merge.lock.json`, whatever it says."""
     path = job(tmp_path, emulator)
     state = tmp_path / ".asyncreport" / "job"
     state.mkdir(parents=True)
-    (state / "lock").write_text("")
-    (state / "lock.json").write_text('{"pid": 1, "host": "another"}')
+    (state / "merge.lock").write_text("")
+    (state / "merge.lock.json").write_text('{"pid": 1, "host": "another"}')
     assert call("run", str(path), cwd=tmp_path).code == 0
-    (state / "lock.json").write_text("garbage")
+    (state / "merge.lock.json").write_text("garbage")
     assert call("run", str(path), cwd=tmp_path).code == 0
 
 
@@ -513,9 +521,10 @@ def test_state_is_private_and_the_output_has_the_mode_that_the_umask_gives(
     state = tmp_path / ".asyncreport" / "job"
     modes = {
         each.relative_to(tmp_path): stat.S_IMODE(each.stat().st_mode)
-        for each in (state, *state.iterdir())
+        for each in (state, *state.rglob("*"))
     }
-    assert modes.pop(state.relative_to(tmp_path)) == 0o700
+    for folder in (state, state / "default"):
+        assert modes.pop(folder.relative_to(tmp_path)) == 0o700
     assert len(modes) > CHUNKS
     assert set(modes.values()) == {0o600}
     assert stat.S_IMODE((tmp_path / "out.jsonl").stat().st_mode) == output

@@ -49,11 +49,11 @@ def state(folder: Path) -> Path:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Read all files except those of the lock."""
+    """Read all files except those of the locks."""
     return {
         str(path): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith("lock")
+        if path.is_file() and "lock" not in path.name
     }
 
 
@@ -164,7 +164,7 @@ def test_seconds_finer_than_a_ms_are_rounded_by_bucket_and_pass(
 
 
 def first_part(folder: Path) -> Path:
-    return state(folder) / "part-00000001.jsonl"
+    return state(folder) / "default" / "part-00000001.jsonl"
 
 
 def edit_a_part(folder: Path) -> None:
@@ -196,11 +196,11 @@ def lose_the_output(folder: Path) -> None:
 
 def repeat_a_part(folder: Path) -> None:
     """Commit the first part once more under another number."""
-    manifest = state(folder) / "manifest.jsonl"
+    manifest = state(folder) / "default" / "manifest.jsonl"
     line = next(
         json.loads(line) for line in manifest.read_text().splitlines() if '"part":1,' in line
     )
-    (state(folder) / "part-00000009.jsonl").write_bytes(first_part(folder).read_bytes())
+    (state(folder) / "default" / "part-00000009.jsonl").write_bytes(first_part(folder).read_bytes())
     with manifest.open("a") as file:
         file.write(json.dumps({**line, "part": 9}) + "\n")
 
@@ -246,7 +246,7 @@ def sign(folder: Path, lines: list[bytes]) -> None:
     """Put these lines into the first part, with its hash in the manifest to match."""
     old, new = first_part(folder).read_bytes(), b"".join(lines)
     first_part(folder).write_bytes(new)
-    manifest = state(folder) / "manifest.jsonl"
+    manifest = state(folder) / "default" / "manifest.jsonl"
     manifest.write_text(
         manifest.read_text().replace(
             hashlib.sha256(old).hexdigest(), hashlib.sha256(new).hexdigest()
@@ -339,7 +339,7 @@ def test_a_difference_in_unsettled_data_says_so(emulator: Handle, tmp_path: Path
     """The first part's line says that it was fetched a day after its end."""
     path = exported(tmp_path, emulator)
     forge_a_part(tmp_path)
-    manifest = state(tmp_path) / "manifest.jsonl"
+    manifest = state(tmp_path) / "default" / "manifest.jsonl"
     first, *rest = re.split(r"(?<=\n)(?=\{\"part\")", manifest.read_text())
     fetched = '"fetched_at":"2025-01-01T00:00:00.000Z"'
     assert fetched in rest[0]
@@ -506,7 +506,7 @@ def test_the_status_lists_parts_gaps_files_and_changes(
     emulator: Handle, tmp_path: Path, snapshot: SnapshotAssertion
 ) -> None:
     path = exported(tmp_path, emulator)
-    (state(tmp_path) / "changes.jsonl").write_text("{}\n{}\n")
+    (state(tmp_path) / "default" / "changes.jsonl").write_text("{}\n{}\n")
     edit_the_output(tmp_path)
     seen = len(emulator.log())
     before = content(tmp_path)

@@ -20,6 +20,7 @@ from asyncreport.core.records import Block
 from asyncreport.core.timeline import DAY, parse_iso
 from asyncreport.emulator import World
 from asyncreport.export.verify import verify
+from asyncreport.store.job_parts import JobParts
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.parts import PartReader, write_part
 from tests.emulator_process import Handle, emulator_process
@@ -96,13 +97,12 @@ def blocks(folder: Path, part: Part) -> list[Block]:
 def parts(path: Path) -> list[Part]:
     """List the current parts of a job."""
     job = loaded(path)
-    fingerprint = job.query.fingerprint(job.connections[0].identity)
-    return Manifest.read(job.state_folder).current_parts(fingerprint)
+    return JobParts.read(job).current(job.connections[0])
 
 
 def commit(path: Path, part: Part, found: list[Block], replaces: tuple[int, ...] = ()) -> None:
     """Save a part with these blocks; the manifest matches the file."""
-    folder = loaded(path).state_folder
+    folder = loaded(path).state_folder / part.connection
     stats = write_part(folder, part.number, found)
     part = msgspec.structs.replace(
         part,

@@ -57,6 +57,7 @@ def parts_of(chunks: Iterable[Chunk], *, first: int = 1, fetched_at: int = LATER
     """Pretend that chunks were fetched."""
     return [
         Part(
+            connection="default",
             number=number,
             fingerprint="f",
             month=chunk.month,

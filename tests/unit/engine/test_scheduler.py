@@ -27,6 +27,7 @@ def chunks(count: int) -> list[Chunk]:
 async def save(chunk: Chunk, blocks: list[Block]) -> Part:
     await asyncio.sleep(0.01)
     return Part(
+        connection="default",
         number=1,
         fingerprint="f",
         month=chunk.month,

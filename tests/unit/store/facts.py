@@ -7,13 +7,27 @@ from pathlib import Path
 
 import orjson
 
-from asyncreport.core.job import Chunk, Part
+from asyncreport.core.job import Chunk, Connection, Part
 from asyncreport.core.records import Block
 from asyncreport.core.timeline import HOUR, Interval, iso, parse_iso
-from asyncreport.store.parts import write_part
+from asyncreport.store.part_filter import PartFilter
+from asyncreport.store.parts import part_name, write_part
+from asyncreport.store.state import State
 
 START = parse_iso("2023-01-01T00:00:00Z")
 FINGERPRINT = "f" * 32
+CONNECTION = Connection(name="default")
+FILTER = PartFilter({"default": (FINGERPRINT,)})
+
+
+def open_state(folder: Path) -> State:
+    """Open the state folder of a job of one connection."""
+    return State.open(folder, FILTER)
+
+
+def part_file(folder: Path, number: int) -> Path:
+    """Give the path of a part's file in a job's folder."""
+    return folder / "default" / part_name(number)
 
 
 def hours(first: int, end: int) -> Interval:
@@ -65,9 +79,11 @@ def blocks(users: Sequence[str | None], interval: Interval) -> list[Block]:
 
 
 def written(folder: Path, number: int, of: Chunk, found: list[Block]) -> Part:
-    """Write a part's file, without a manifest."""
-    facts = write_part(folder, number, found)
+    """Write a part's file into a job's folder, without a manifest."""
+    (folder / "default").mkdir(parents=True, exist_ok=True)
+    facts = write_part(folder / "default", number, found)
     return Part(
+        connection="default",
         number=number,
         fingerprint=FINGERPRINT,
         month=of.month,

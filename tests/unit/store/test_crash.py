@@ -22,7 +22,17 @@ from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part
 from asyncreport.store.parts import PartReader
 from asyncreport.store.state import State
-from tests.unit.store.facts import FINGERPRINT, START, block, blocks, chunk, hours, row
+from tests.unit.store.facts import (
+    CONNECTION,
+    FINGERPRINT,
+    START,
+    block,
+    blocks,
+    chunk,
+    hours,
+    open_state,
+    row,
+)
 
 #: name of the call, name of the file, and what else it was given
 Call = tuple[str, str, Any]
@@ -127,11 +137,13 @@ def _recorded(folder: Path) -> Iterator[list[Call]]:
 
     def replaced(old: Any, new: Any) -> None:
         real["replace"](old, new)
-        calls.append(("replace", Path(old).name, Path(new).name))
+        if Path(old).parent == folder:
+            calls.append(("replace", Path(old).name, Path(new).name))
 
     def unlinked(path: Any) -> None:
         real["unlink"](path)
-        calls.append(("unlink", Path(path).name, None))
+        if Path(path).parent == folder:
+            calls.append(("unlink", Path(path).name, None))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "open", opened)
@@ -165,18 +177,19 @@ def _trace(folder: Path, tail: bytes) -> tuple[Disk, list[Call]]:
 
     Give the disk before the opening, and the calls.
     """
-    with State.open(folder) as state:
+    with open_state(folder) as state:
         _save(state, 0)
-    with (folder / "manifest.jsonl").open("ab") as file:
+    inside = folder / "default"
+    with (inside / "manifest.jsonl").open("ab") as file:
         file.write(tail)
-    (folder / ".asyncreport-0123456789abcdef.tmp").write_bytes(b"left by a killed run")
+    (inside / ".asyncreport-0123456789abcdef.tmp").write_bytes(b"left by a killed run")
     before = {
         path.name: Inode(path.read_bytes(), path.read_bytes())
-        for path in folder.iterdir()
+        for path in inside.iterdir()
         if path.name != "lock"
     }
-    with _recorded(folder) as calls, State.open(folder) as state:
-        asyncio.run(state.mark_for_refresh([1]))
+    with _recorded(inside) as calls, open_state(folder) as state:
+        asyncio.run(state.mark_for_refresh(state.current_parts(CONNECTION)))
         for number in (1, 2):
             _save(state, number)
             calls.append(("saved", "", number))
@@ -189,11 +202,12 @@ def _check(outcome: dict[str, bytes], folder: Path, saved: int) -> None:
 
     It is complete, and the next save works.
     """
-    folder.mkdir()
+    inside = folder / "default"
+    inside.mkdir(parents=True)
     for name, content in outcome.items():
-        (folder / name).write_bytes(content)
-    with State.open(folder) as state:
-        current = state.current_parts(FINGERPRINT)
+        (inside / name).write_bytes(content)
+    with open_state(folder) as state:
+        current = state.current_parts(CONNECTION)
         assert [part.number for part in current] in CURRENT[saved : saved + 2]
         with PartReader(folder) as reader:
             for part in current:
@@ -203,13 +217,13 @@ def _check(outcome: dict[str, bytes], folder: Path, saved: int) -> None:
                 assert found == [(part.interval.end - part.interval.start) // 3_600_000] * len(
                     part.users or ()
                 )
-        assert list(folder.glob("*.tmp")) == []
+        assert list(folder.rglob("*.tmp")) == []
         # A change is listed once, whether the old part still exists or not.
         state.delete_replaced(Event(), at=START)
-        path = folder / "changes.jsonl"
+        path = inside / "changes.jsonl"
         assert (path.read_bytes().count(b"\n") if path.exists() else 0) == (current[0].number == 2)
         again = _save(state, 2)
-        assert state.current_parts(FINGERPRINT) == [*current, again]
+        assert state.current_parts(CONNECTION) == [*current, again]
 
 
 def _play(disk: Disk, calls: Sequence[Call], folder: Path) -> int:

@@ -22,8 +22,8 @@ from asyncreport.core.errors import ConfigError, StoreError
 from asyncreport.core.job import Part, Team
 from asyncreport.core.timeline import Interval
 from asyncreport.store.merge import Merged, Source, Target, check_targets, merge
-from asyncreport.store.parts import PartReader, part_name
-from tests.unit.store.facts import block, blocks, chunk, hours, row, written
+from asyncreport.store.parts import PartReader
+from tests.unit.store.facts import block, blocks, chunk, hours, part_file, row, written
 
 #: texts that break code which builds JSON out of bytes
 HOSTILE = [
@@ -301,8 +301,8 @@ def test_a_part_outside_the_range_is_not_opened(tmp_path: Path) -> None:
         written(tmp_path, n + 1, chunk(hours(n, n + 1), ["a"]), blocks(["a"], hours(n, n + 1)))
         for n in range(3)
     ]
-    (tmp_path / part_name(1)).unlink()
-    (tmp_path / part_name(3)).unlink()
+    part_file(tmp_path, 1).unlink()
+    part_file(tmp_path, 3).unlink()
     output, _ = _merge(tmp_path, parts, [_team("t", ["a"])], interval=hours(1, 2))
     assert _keys(output) == [("t", "a", "2023-01-01T01")]
 
@@ -310,7 +310,7 @@ def test_a_part_outside_the_range_is_not_opened(tmp_path: Path) -> None:
 def test_an_edited_part_is_refused_and_the_old_output_stays(tmp_path: Path) -> None:
     part = written(tmp_path, 1, chunk(hours(0, 1), ["a"]), blocks(["a"], hours(0, 1)))
     output, _ = _merge(tmp_path, [part], [_team("t", ["a"])])
-    path = tmp_path / part_name(1)
+    path = part_file(tmp_path, 1)
     path.write_bytes(path.read_bytes().replace(b'"handled_count":1', b'"handled_count":2'))
     with pytest.raises(StoreError, match=r"part-00000001\.jsonl .*delete this file and run again"):
         _merge(tmp_path, [part], [_team("t", ["a"])])

@@ -12,7 +12,7 @@ from asyncreport.core.errors import DamagedPartError, StoreError
 from asyncreport.core.job import Part
 from asyncreport.core.records import Block
 from asyncreport.store.parts import OPEN_FILES, Entry, PartReader, part_name
-from tests.unit.store.facts import blocks, chunk, hours, row, written
+from tests.unit.store.facts import blocks, chunk, hours, part_file, row, written
 
 
 def _part(folder: Path, found: list[Block] | None = None, number: int = 1) -> Part:
@@ -38,7 +38,7 @@ def test_each_user_s_rows_are_where_the_index_says(tmp_path: Path) -> None:
 
 def test_the_file_is_rows_then_one_line_of_index(tmp_path: Path) -> None:
     part = _part(tmp_path)
-    lines = (tmp_path / part_name(1)).read_bytes().splitlines(keepends=True)
+    lines = part_file(tmp_path, 1).read_bytes().splitlines(keepends=True)
     assert len(b"".join(lines[:-1])) == part.index_at
     assert json.loads(lines[-1])["users"][0][:2] == [None, 0]
     assert sum(map(len, lines)) == part.size
@@ -59,7 +59,7 @@ def test_users_are_collected_without_none(tmp_path: Path) -> None:
 
 def test_every_changed_byte_is_found_before_a_row_is_used(tmp_path: Path) -> None:
     part = _part(tmp_path, blocks(["a"], hours(0, 1)))
-    path = tmp_path / part_name(1)
+    path = part_file(tmp_path, 1)
     whole = path.read_bytes()
     for at in range(len(whole)):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
@@ -78,7 +78,7 @@ def test_a_part_is_hashed_once_by_a_reader(tmp_path: Path) -> None:
     part = _part(tmp_path)
     with PartReader(tmp_path) as reader:
         entries = reader.checked_index(part)
-        path = tmp_path / part_name(1)
+        path = part_file(tmp_path, 1)
         path.write_bytes(path.read_bytes().replace(b'"handled_count":1', b'"handled_count":2'))
         assert reader.checked_index(part) == entries
 
@@ -105,13 +105,13 @@ def test_a_block_with_another_number_of_lines_is_refused(tmp_path: Path) -> None
         reader.block(part, Entry("a", 0, part.index_at, 4))
 
 
-def test_a_missing_part_is_a_store_error(tmp_path: Path) -> None:
+def test_a_missing_part_is_damaged(tmp_path: Path) -> None:
     part = _part(tmp_path)
-    (tmp_path / part_name(1)).unlink()
+    part_file(tmp_path, 1).unlink()
     with PartReader(tmp_path) as reader:
-        with pytest.raises(StoreError, match="could not be read"):
+        with pytest.raises(DamagedPartError, match="it has disappeared"):
             reader.index(part)
-        with pytest.raises(StoreError, match="could not be read"):
+        with pytest.raises(DamagedPartError, match="it has disappeared"):
             reader.checked_index(part)
 
 
@@ -126,7 +126,7 @@ def test_files_are_closed_in_the_order_of_their_last_use(tmp_path: Path) -> None
                 assert reader.checked_index(part)
                 assert len(reader._open) <= OPEN_FILES
         reader.index(parts[-3])
-        assert list(reader._open)[-1] == parts[-3].number
+        assert list(reader._open)[-1] == parts[-3].key
 
 
 def _descriptors() -> int:
@@ -147,16 +147,13 @@ def test_files_beyond_the_limit_and_all_at_the_end_are_closed(tmp_path: Path) ->
     assert _descriptors() == before
 
 
-def test_each_damaged_part_is_listed_and_a_missing_one_is_an_error_of_another_kind(
-    tmp_path: Path,
-) -> None:
+def test_each_damaged_or_missing_part_is_listed(tmp_path: Path) -> None:
     parts = [_part(tmp_path, number=number) for number in range(1, 4)]
     for number in (1, 3):
-        path = tmp_path / part_name(number)
+        path = part_file(tmp_path, number)
         path.write_bytes(path.read_bytes().replace(b'"handled_count":1', b'"handled_count":2'))
     with PartReader(tmp_path) as reader:
-        assert [error.number for error in reader.damaged(parts)] == [1, 3]
-        (tmp_path / part_name(2)).unlink()
-    with PartReader(tmp_path) as reader, pytest.raises(StoreError) as caught:
-        reader.damaged(parts)
-    assert not isinstance(caught.value, DamagedPartError)
+        assert [error.part[1] for error in reader.damaged(parts)] == [1, 3]
+        part_file(tmp_path, 2).unlink()
+    with PartReader(tmp_path) as reader:
+        assert [error.part[1] for error in reader.damaged(parts)] == [1, 2, 3]

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from asyncreport.core.records import Block
 from asyncreport.core.timeline import iso
-from asyncreport.store.parts import part_name
 from asyncreport.store.restatements import NAME, Replaced, write_restatements
 from asyncreport.store.threads import Interrupted
-from tests.unit.store.facts import START, block, chunk, hours, row, written
+from tests.unit.store.facts import START, block, chunk, hours, part_file, row, written
 
 
 def pair(folder: Path, old: list[Block], new: list[Block], users: list[str] | None) -> Replaced:
@@ -31,14 +30,16 @@ def pair(folder: Path, old: list[Block], new: list[Block], users: list[str] | No
 
 
 def listed(folder: Path) -> list[dict[str, Any]]:
-    path = folder / NAME
+    path = folder / "default" / NAME
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def test_a_value_that_differs_is_listed_with_its_key(tmp_path: Path) -> None:
     old = [block("a", [row(0, media_type="voice"), row(1, media_type="voice")])]
     new = [block("a", [row(0, media_type="voice"), row(1, media_type="voice", handled=5)])]
-    changed = write_restatements(tmp_path, [pair(tmp_path, old, new, ["a"])], Event(), at=START)
+    changed = write_restatements(
+        tmp_path / "default", [pair(tmp_path, old, new, ["a"])], Event(), at=START
+    )
     assert (changed.values, changed.parts) == (1, 1)
     hour = row(1)
     assert listed(tmp_path) == [
@@ -58,7 +59,7 @@ def test_a_value_that_differs_is_listed_with_its_key(tmp_path: Path) -> None:
 
 def test_records_that_are_new_or_gone_have_null_on_one_side(tmp_path: Path) -> None:
     changed = write_restatements(
-        tmp_path,
+        tmp_path / "default",
         [
             pair(
                 tmp_path,
@@ -88,14 +89,17 @@ def test_what_only_the_new_part_covers_is_not_a_change(tmp_path: Path) -> None:
         chunk(hours(0, 3), None),
         [block(None, [row(0)]), block("a", [row(0), row(1)]), block("b", [row(0)])],
     )
-    assert write_restatements(tmp_path, [Replaced(old, new)], Event(), at=START).values == 0
-    assert not (tmp_path / NAME).exists()
+    assert (
+        write_restatements(tmp_path / "default", [Replaced(old, new)], Event(), at=START).values
+        == 0
+    )
+    assert not (tmp_path / "default" / NAME).exists()
 
 
 def test_a_damaged_part_is_not_compared(tmp_path: Path) -> None:
     replaced = pair(tmp_path, [block("a", [row(0)])], [block("a", [row(0, handled=2)])], ["a"])
-    (tmp_path / part_name(1)).write_bytes(b"x" * replaced.old.size)
-    assert write_restatements(tmp_path, [replaced], Event(), at=START).values == 0
+    part_file(tmp_path, 1).write_bytes(b"x" * replaced.old.size)
+    assert write_restatements(tmp_path / "default", [replaced], Event(), at=START).values == 0
 
 
 @settings(max_examples=60, deadline=None)
@@ -121,8 +125,10 @@ def test_every_difference_is_listed_once_however_often_parts_are_compared(
         {(user, hour): n for user in table for hour, n in table[user].items()} for table in tables
     )
     differing = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
-    assert write_restatements(folder, [replaced], Event(), at=START).values == len(differing)
-    assert write_restatements(folder, [replaced], Event(), at=START).values == 0
+    assert write_restatements(folder / "default", [replaced], Event(), at=START).values == len(
+        differing
+    )
+    assert write_restatements(folder / "default", [replaced], Event(), at=START).values == 0
     changes = [
         (line["user_id"], line["interval_start"], line["before"], line["after"])
         for line in listed(folder)
@@ -141,23 +147,25 @@ def test_every_difference_is_listed_once_however_often_parts_are_compared(
 )
 def test_an_edited_or_cut_file_is_kept_and_continued(kept: bytes, tmp_path: Path) -> None:
     replaced = pair(tmp_path, [block("a", [row(0)])], [block("a", [row(0, handled=2)])], ["a"])
-    (tmp_path / NAME).write_bytes(kept)
-    assert write_restatements(tmp_path, [replaced], Event(), at=START).values == 1
-    *lines, last = (tmp_path / NAME).read_bytes().splitlines()
+    (tmp_path / "default" / NAME).write_bytes(kept)
+    assert write_restatements(tmp_path / "default", [replaced], Event(), at=START).values == 1
+    *lines, last = (tmp_path / "default" / NAME).read_bytes().splitlines()
     assert b"".join(lines) == kept.removesuffix(b"\n")
     assert json.loads(last)["after"] == 2
-    assert write_restatements(tmp_path, [replaced], Event(), at=START).values == 0
+    assert write_restatements(tmp_path / "default", [replaced], Event(), at=START).values == 0
 
 
 def test_a_pair_across_two_blocks_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asyncreport.store.restatements._BLOCK", 7)
     replaced = pair(tmp_path, [block("a", [row(0)])], [block("a", [row(0, handled=2)])], ["a"])
     for _ in range(9):
-        (tmp_path / NAME).write_bytes(
-            (tmp_path / NAME).read_bytes() + b"\n" if (tmp_path / NAME).exists() else b""
+        (tmp_path / "default" / NAME).write_bytes(
+            (tmp_path / "default" / NAME).read_bytes() + b"\n"
+            if (tmp_path / "default" / NAME).exists()
+            else b""
         )
-        write_restatements(tmp_path, [replaced], Event(), at=START)
-    assert (tmp_path / NAME).read_bytes().count(b"handled_count") == 1
+        write_restatements(tmp_path / "default", [replaced], Event(), at=START)
+    assert (tmp_path / "default" / NAME).read_bytes().count(b"handled_count") == 1
 
 
 def test_few_changes_are_in_memory_at_once(tmp_path: Path) -> None:
@@ -174,13 +182,13 @@ def test_few_changes_are_in_memory_at_once(tmp_path: Path) -> None:
             for handled in (1, 2)
         )
     )
-    (tmp_path / NAME).write_bytes(b"{}\n" * 4_000_000)
+    (tmp_path / "default" / NAME).write_bytes(b"{}\n" * 4_000_000)
     tracemalloc.start()
-    changed = write_restatements(tmp_path, [replaced], Event(), at=START)
+    changed = write_restatements(tmp_path / "default", [replaced], Event(), at=START)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert changed.values == 200 * 150
-    assert (tmp_path / NAME).stat().st_size > 16_000_000
+    assert (tmp_path / "default" / NAME).stat().st_size > 16_000_000
     assert peak < 5_000_000
 
 
@@ -192,8 +200,8 @@ def test_after_an_interruption_the_next_comparison_lists_all_changes(
     stopped.set()
     for kept in (None, b"{}\n"):
         if kept:
-            (tmp_path / NAME).write_bytes(kept)
+            (tmp_path / "default" / NAME).write_bytes(kept)
         with pytest.raises(Interrupted):
-            write_restatements(tmp_path, [replaced], stopped, at=START)
-        assert kept is None or (tmp_path / NAME).read_bytes() == kept
-    assert write_restatements(tmp_path, [replaced], Event(), at=START).values == 1
+            write_restatements(tmp_path / "default", [replaced], stopped, at=START)
+        assert kept is None or (tmp_path / "default" / NAME).read_bytes() == kept
+    assert write_restatements(tmp_path / "default", [replaced], Event(), at=START).values == 1

@@ -20,9 +20,20 @@ from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
 from asyncreport.store.manifest import Manifest
+from asyncreport.store.part_folder import PartFolder
 from asyncreport.store.parts import PartReader, part_name
 from asyncreport.store.state import State
-from tests.unit.store.facts import FINGERPRINT, START, blocks, chunk, hours
+from tests.unit.store.facts import (
+    CONNECTION,
+    FILTER,
+    FINGERPRINT,
+    START,
+    blocks,
+    chunk,
+    hours,
+    open_state,
+    part_file,
+)
 
 FIRST, SECOND = chunk(hours(0, 2), ["a", "b"]), chunk(hours(2, 4), ["a", "b"])
 
@@ -47,58 +58,59 @@ def _save(state: State, *chunks: Chunk) -> list[Part]:
 
 
 def test_saved_parts_are_current_when_the_folder_is_opened_again(tmp_path: Path) -> None:
-    with State.open(tmp_path / "state") as state:
+    with open_state(tmp_path / "state") as state:
         parts = _save(state, FIRST, SECOND)
-        assert state.current_parts(FINGERPRINT) == parts
-    with State.open(tmp_path / "state") as state, PartReader(state.folder) as reader:
-        assert state.current_parts(FINGERPRINT) == parts
+        assert state.current_parts(CONNECTION) == parts
+    with open_state(tmp_path / "state") as state, PartReader(state.folder) as reader:
+        assert state.current_parts(CONNECTION) == parts
         assert [reader.users([part]) for part in parts] == [{"a", "b"}, {"a", "b"}]
     assert [part.number for part in parts] == [1, 2]
     assert [part.interval for part in parts] == [FIRST.interval, SECOND.interval]
 
 
 def test_concurrent_saves_get_different_numbers(tmp_path: Path) -> None:
-    with State.open(tmp_path) as state:
+    with open_state(tmp_path) as state:
         parts = _save(state, *(chunk(hours(n, n + 1), [f"u{n % 3}"]) for n in range(30)))
         assert sorted(part.number for part in parts) == list(range(1, 31))
-        assert sorted(state.current_parts(FINGERPRINT), key=lambda part: part.interval) == parts
+        assert sorted(state.current_parts(CONNECTION), key=lambda part: part.interval) == parts
 
 
 def test_folder_and_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
         (tmp_path / "state").mkdir()
-        with State.open(tmp_path / "state") as state:
+        with open_state(tmp_path / "state") as state:
             _save(state, FIRST)
             modes = {
-                path.name: stat.S_IMODE(path.stat().st_mode) for path in state.folder.iterdir()
+                path.name: stat.S_IMODE(path.stat().st_mode) for path in state.folder.rglob("*")
             }
             assert stat.S_IMODE(state.folder.stat().st_mode) == 0o700
     finally:
         os.umask(old)
-    assert modes == dict.fromkeys(["lock", "lock.json", "manifest.jsonl", part_name(1)], 0o600)
+    files = ["lock", "lock.json", "manifest.jsonl", part_name(1), "merge.lock", "merge.lock.json"]
+    assert modes == {**dict.fromkeys(files, 0o600), "default": 0o700}
 
 
 def test_a_second_process_is_told_which_one_holds_the_folder(tmp_path: Path) -> None:
-    with State.open(tmp_path), pytest.raises(StoreError) as caught:
-        State.open(tmp_path)
+    with open_state(tmp_path), pytest.raises(StoreError) as caught:
+        open_state(tmp_path)
     assert f"{tmp_path} is in use by process {os.getpid()} on " in str(caught.value)
     assert "since 20" in str(caught.value)
-    State.open(tmp_path).close()
+    open_state(tmp_path).close()
 
 
 def test_without_lock_json_the_holder_is_another_process(tmp_path: Path) -> None:
-    with State.open(tmp_path):
-        (tmp_path / "lock.json").unlink()
+    with open_state(tmp_path):
+        (tmp_path / "merge.lock.json").unlink()
         with pytest.raises(StoreError, match="in use by another process"):
-            State.open(tmp_path)
+            open_state(tmp_path)
 
 
 _HOLD = """
 import os, sys
 from pathlib import Path
-from asyncreport.store.state import State
-state = State.open(Path(sys.argv[1]))
+from tests.unit.store.facts import open_state
+state = open_state(Path(sys.argv[1]))
 print(os.getpid(), flush=True)
 sys.stdin.read()
 os._exit(1)
@@ -126,33 +138,42 @@ def test_the_lock_of_a_living_process_blocks_and_that_of_a_dead_one_does_not(
     tmp_path: Path, holder: Callable[[], None]
 ) -> None:
     with pytest.raises(StoreError, match="is in use by process"):
-        State.open(tmp_path)
+        open_state(tmp_path)
     holder()
-    State.open(tmp_path).close()
+    open_state(tmp_path).close()
 
 
 def test_reading_needs_no_lock_and_writes_nothing(tmp_path: Path) -> None:
-    with State.open(tmp_path) as state:
+    with open_state(tmp_path) as state:
         parts = _save(state, FIRST)
         before = sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.iterdir())
-        assert Manifest.read(tmp_path).current_parts(FINGERPRINT) == parts
+        assert Manifest.read(tmp_path / "default").current_parts(FILTER) == parts
         assert sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.iterdir()) == before
 
 
 def test_an_unreadable_manifest_releases_the_lock(tmp_path: Path) -> None:
-    (tmp_path / "manifest.jsonl").write_bytes(b"{}\n{}\n")
+    (tmp_path / "default").mkdir()
+    (tmp_path / "default" / "manifest.jsonl").write_bytes(b"{}\n{}\n")
     for _ in range(2):
         with pytest.raises(StoreError, match=r"manifest\.jsonl, line 1"):
-            State.open(tmp_path)
-    (tmp_path / "manifest.jsonl").unlink()
-    State.open(tmp_path).close()
+            open_state(tmp_path)
+    (tmp_path / "default" / "manifest.jsonl").unlink()
+    open_state(tmp_path).close()
 
 
 def test_only_the_temporary_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
-    (tmp_path / ".asyncreport-0123456789abcdef.tmp").touch()
-    (tmp_path / "notes.tmp").touch()
-    State.open(tmp_path).close()
+    (tmp_path / "default").mkdir()
+    for folder in (tmp_path, tmp_path / "default"):
+        (folder / ".asyncreport-0123456789abcdef.tmp").touch()
+        (folder / "notes.tmp").touch()
+    open_state(tmp_path).close()
     assert {path.name for path in tmp_path.iterdir()} == {
+        "default",
+        "merge.lock",
+        "merge.lock.json",
+        "notes.tmp",
+    }
+    assert {path.name for path in (tmp_path / "default").iterdir()} == {
         "lock",
         "lock.json",
         "manifest.jsonl",
@@ -161,14 +182,14 @@ def test_only_the_temporary_files_of_a_killed_run_are_removed(tmp_path: Path) ->
 
 
 def test_files_of_replaced_and_of_uncommitted_parts_are_deleted(tmp_path: Path) -> None:
-    with State.open(tmp_path) as state:
+    with open_state(tmp_path) as state:
         first, second = _save(state, FIRST, SECOND)
         (third,) = _save(state, chunk(FIRST.interval, ["a", "b"], replaces=(first.number,)))
-        (tmp_path / part_name(99)).touch()
-        (tmp_path / "part-notes.jsonl").touch()
+        part_file(tmp_path, 99).touch()
+        (tmp_path / "default" / "part-notes.jsonl").touch()
         state.delete_replaced(Event(), at=START)
-        assert state.current_parts(FINGERPRINT) == [second, third]
-    assert {path.name for path in tmp_path.glob("part-*")} == {
+        assert state.current_parts(CONNECTION) == [second, third]
+    assert {path.name for path in (tmp_path / "default").glob("part-*")} == {
         part_name(2),
         part_name(3),
         "part-notes.jsonl",
@@ -195,12 +216,12 @@ def test_a_cancelled_save_is_finished(tmp_path: Path, monkeypatch: pytest.Monkey
             await task
         go_on.set()
 
-    with State.open(tmp_path) as state:
+    with open_state(tmp_path) as state:
         monkeypatch.setattr(os, "fsync", slow)
         asyncio.run(cancelled(state))
-    assert [part.interval for part in Manifest.read(tmp_path).current_parts(FINGERPRINT)] == [
-        FIRST.interval
-    ]
+    assert [
+        part.interval for part in Manifest.read(tmp_path / "default").current_parts(FILTER)
+    ] == [FIRST.interval]
     assert list(tmp_path.glob("*.tmp")) == []
 
 
@@ -236,7 +257,7 @@ def test_a_disk_that_fills_up_at_any_step_costs_one_chunk_and_no_more(tmp_path: 
     while True:
         steps += 1
         folder = tmp_path / str(steps)
-        with State.open(folder) as state:
+        with open_state(folder) as state:
             kept = _save(state, chunk(hours(9, 10), ["z"]))
             with pytest.MonkeyPatch.context() as patch:
                 failed = _fail(patch, steps)
@@ -247,10 +268,10 @@ def test_a_disk_that_fills_up_at_any_step_costs_one_chunk_and_no_more(tmp_path: 
                 if not failed():
                     break
             kept += _save(state, SECOND)
-            assert [part.interval for part in state.current_parts(FINGERPRINT)] == [
+            assert [part.interval for part in state.current_parts(CONNECTION)] == [
                 part.interval for part in kept
             ]
-        assert Manifest.read(folder).current_parts(FINGERPRINT) == kept
+        assert Manifest.read(folder / "default").current_parts(FILTER) == kept
         assert list(folder.glob("*.tmp")) == []
     assert (
         steps - 1 == 4 + 3 + 3
@@ -260,15 +281,16 @@ def test_a_disk_that_fills_up_at_any_step_costs_one_chunk_and_no_more(tmp_path: 
 def test_a_folder_that_cannot_be_created_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="could not be created"):
-        State.open(tmp_path / "file" / "state")
+        open_state(tmp_path / "file" / "state")
 
 
 def test_the_lock_is_released_if_lock_json_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "lock.json").mkdir()
-    with pytest.raises(StoreError, match=r"lock\.json could not be written"):
-        State.open(tmp_path)
-    (tmp_path / "lock.json").rmdir()
-    State.open(tmp_path).close()
+    (tmp_path / "default").mkdir()
+    (tmp_path / "default" / "lock.json").mkdir()
+    with pytest.raises(StoreError, match=r"default/lock\.json could not be written"):
+        open_state(tmp_path)
+    (tmp_path / "default" / "lock.json").rmdir()
+    open_state(tmp_path).close()
 
 
 def test_the_caller_waits_while_many_parts_wait_for_the_disk(
@@ -276,15 +298,15 @@ def test_the_caller_waits_while_many_parts_wait_for_the_disk(
 ) -> None:
     """Two may wait; with a third the caller waits until one of them is saved."""
     go = threading.Semaphore(0)
-    commit = State._commit
+    commit = PartFolder.commit
 
-    def slow(state: State, of: Chunk, found: list[Block], **rest: Any) -> Part:
+    def slow(opened: PartFolder, of: Chunk, found: list[Block], **rest: Any) -> Part:
         go.acquire()
-        return commit(state, of, found, **rest)
+        return commit(opened, of, found, **rest)
 
     async def main() -> None:
-        with State.open(tmp_path / "state") as state:
-            monkeypatch.setattr(State, "_commit", slow)
+        with open_state(tmp_path / "state") as state:
+            monkeypatch.setattr(PartFolder, "commit", slow)
             saves = [
                 asyncio.create_task(_one(state, chunk(hours(n, n + 1), ["a"]))) for n in range(3)
             ]

@@ -17,9 +17,9 @@ from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part, Team
 from asyncreport.core.timeline import Interval
 from asyncreport.store.merge import Source, Target
-from asyncreport.store.parts import PartReader, part_name
+from asyncreport.store.parts import PartReader
 from asyncreport.store.written import Outputs
-from tests.unit.store.facts import blocks, chunk, hours, written
+from tests.unit.store.facts import blocks, chunk, hours, part_file, written
 
 JANUARY, FEBRUARY = hours(0, 2), hours(800, 802)
 EVERYONE = (Team(name="all", connection="default", everyone=True),)
@@ -93,7 +93,7 @@ def test_without_changes_no_part_is_read(tmp_path: Path) -> None:
     assert _unchanged(tmp_path, targets) == [False, False]
     assert _write(tmp_path, targets) == ["2023-01", "2023-02"]
     for number in (1, 2):
-        (tmp_path / part_name(number)).unlink()
+        part_file(tmp_path, number).unlink()
     assert _unchanged(tmp_path, targets) == [True, True]
     before = (tmp_path / "outputs.json").stat().st_mtime_ns
     assert _write(tmp_path, targets) == []
@@ -273,8 +273,8 @@ def test_a_path_that_cannot_be_looked_at_is_an_error(tmp_path: Path) -> None:
 
 def test_files_made_before_a_failure_are_remembered(tmp_path: Path) -> None:
     targets = _targets(tmp_path, _parts(tmp_path))
-    (tmp_path / part_name(2)).unlink()
-    with pytest.raises(StoreError, match="could not be read"), PartReader(tmp_path) as reader:
+    part_file(tmp_path, 2).unlink()
+    with pytest.raises(StoreError, match="it has disappeared"), PartReader(tmp_path) as reader:
         Outputs(tmp_path).write(targets, reader, Event())
     assert _unchanged(tmp_path, targets) == [True, False]
 

@@ -1,0 +1,66 @@
+"""The parts of a job, read while another process may write. Owns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from asyncreport.core.job import Connection, Job, Part
+from asyncreport.store.atomic import oserror_as_store_error
+from asyncreport.store.manifest import Manifest, manifest_path
+from asyncreport.store.part_filter import PartFilter
+
+
+@dataclass(slots=True, frozen=True)
+class JobParts:
+    """The manifests of a job's connections at the moment when they were read."""
+
+    #: by the connection's name
+    manifests: Mapping[str, Manifest]
+    part_filter: PartFilter
+
+    @classmethod
+    def read(cls, job: Job) -> Self:
+        """Read the manifests; raise StoreError.
+
+        No lock is needed: a run only appends whole lines to a manifest, or replaces the file.
+        """
+        manifests = {}
+        for connection in job.connections:
+            name = connection.name
+            manifests[name] = Manifest.read(job.state_folder / name)
+        return cls(manifests, PartFilter.of(job))
+
+    def current(self, connection: Connection) -> list[Part]:
+        """List the parts that were not replaced and whose files exist; raise StoreError."""
+        return self.manifests[connection.name].current_parts(self.part_filter)
+
+    def lost(self, connection: Connection) -> list[Part]:
+        """List the parts that were not replaced and whose files are gone or have another size."""
+        numbers = {part.number for part in self.current(connection)}
+        committed = self.manifests[connection.name].committed(self.part_filter)
+        return [part for part in committed if part.number not in numbers]
+
+
+def last_saved(job: Job) -> int | None:
+    """Give the time of the last change of a manifest, in ns; None: nothing was ever fetched.
+
+    Raise StoreError.
+    """
+    times = []
+    for connection in job.connections:
+        path = manifest_path(job.state_folder / connection.name)
+        time = _time_of(path)
+        if time is not None:
+            times.append(time)
+    return max(times, default=None)
+
+
+def _time_of(path: Path) -> int | None:
+    with oserror_as_store_error(path, "read"):
+        try:
+            return path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
