@@ -17,6 +17,7 @@ from asyncreport.core.job import Connection, Job, Part
 from asyncreport.core.text import counted, first_items, plural
 from asyncreport.engine.fetch import drive
 from asyncreport.export.lanes import Connections
+from asyncreport.export.name_batches import NameBatches
 from asyncreport.store.lookups import Names
 from asyncreport.store.parts import PartReader
 
@@ -116,13 +117,14 @@ class NameLookup:
         if not wanted:
             return True
         ask = partial(self._connections.ask, connection.name)
-        try:
-            found = await drive(contract(wanted), ask)
-        except (AuthError, RejectedError, RetriesExhausted) as error:
-            self._say(f"warning: could not look up {counted(len(wanted), 'name')}: {error}")
-            return False
-        names.save(connection.identity, found, now=self._now)
-        return True
+        keep = partial(names.save, connection.identity, now=self._now)
+        looked_up = NameBatches(wanted, lambda ids: drive(contract(ids), ask), keep)
+        await looked_up.run()
+        if looked_up.error is None:
+            return True
+        missing = counted(looked_up.missing, "name")
+        self._say(f"warning: could not look up {missing}: {looked_up.error}")
+        return False
 
 
 def listed_users(job: Job, connection: str) -> set[str]:
