@@ -25,7 +25,7 @@ class Freshness:
 
     def stale_reason(self, part: Part) -> str | None:
         """Say why to fetch a part again, to be read after "was"; None: it is fresh."""
-        if part.fetched_at == self.now:
+        if self._is_own(part) or self._lies_in_future(part):
             return None
         if part.fetched_at > self.now:
             # If the clock was ahead, the run may have asked for a time that had not come yet and
@@ -36,6 +36,14 @@ class Freshness:
         if part.fetched_at < part.interval.end + self.settle:
             return "fetched before the data settled"
         return None
+
+    def _is_own(self, part: Part) -> bool:
+        """Tell whether this run fetched a part."""
+        return part.fetched_at == self.now
+
+    def _lies_in_future(self, part: Part) -> bool:
+        """Tell whether nothing of a part has happened yet: no plan has a chunk to replace it."""
+        return part.interval.start >= self.now
 
     def refreshes(self, part: Part) -> bool:
         """Tell whether the user asked to fetch a part again."""

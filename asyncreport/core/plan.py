@@ -88,7 +88,8 @@ def plan(demand: Demand, parts: Sequence[Part], freshness: Freshness) -> Plan:
 
     A stale part is fetched again as a whole, joined with its stale neighbours up to the length of
     a chunk. If everyone is demanded, only parts of everyone count. A chunk of everyone replaces
-    the parts of listed users that it overlaps, so that current parts never overlap.
+    the parts of listed users that it overlaps, so that current parts never overlap. Chunks in the
+    future are left out.
     """
     months = _by_month(demand, parts, freshness)
     chunks: list[Chunk] = []
@@ -96,7 +97,7 @@ def plan(demand: Demand, parts: Sequence[Part], freshness: Freshness) -> Plan:
     stale: list[Part] = []
     for slot in demand.grid.slots(demand.interval):
         month = months[slot.month]
-        chunks += _month_chunks(demand, slot, month)
+        chunks += _begun(_month_chunks(demand, slot, month), freshness.now)
         reused += month.fresh
         stale += month.stale
     return Plan(
@@ -112,6 +113,11 @@ def _month_chunks(demand: Demand, slot: Slot, month: _Month) -> list[Chunk]:
     missing = _missing_chunks(demand, slot, month)
     refetched = _refetch_chunks(demand, slot, month.stale)
     return sorted([*missing, *refetched], key=_chunk_order)
+
+
+def _begun(chunks: Sequence[Chunk], now: int) -> list[Chunk]:
+    """Leave out chunks that lie completely in the future: nothing has happened there yet."""
+    return [chunk for chunk in chunks if chunk.interval.start < now]
 
 
 def _chunk_order(chunk: Chunk) -> tuple[Interval, tuple[str, ...]]:

@@ -370,9 +370,33 @@ def test_adjacent_stale_parts_become_one_chunk_of_at_most_the_chunk_length() -> 
 
 def test_a_part_of_the_same_run_is_fresh() -> None:
     demanded = demand(span("2024-01-01", "2024-01-03"), ids(2))
-    done = parts_of(plan(demanded, [], SETTLED).chunks, fetched_at=7)
-    assert plan(demanded, done, Freshness(settle=DAY, now=7)).chunks == ()
-    assert len(plan(demanded, done, Freshness(settle=DAY, now=8)).chunks) == 1
+    now = demanded.interval.end
+    done = parts_of(plan(demanded, [], SETTLED).chunks, fetched_at=now)
+    assert plan(demanded, done, Freshness(settle=DAY, now=now)).chunks == ()
+    assert len(plan(demanded, done, Freshness(settle=DAY, now=now + 1)).chunks) == 1
+
+
+def test_chunks_that_lie_completely_in_the_future_are_not_requested() -> None:
+    """A chunk that has begun is requested as a whole, so that later runs keep its edges."""
+    demanded = demand(span("2024-01-01", "2024-04-01"), ids(2), length=ChunkLength(days=10))
+    everything = plan(demanded, [], SETTLED).chunks
+    for now in (everything[3].interval.start, everything[3].interval.start + 1):
+        begun = [chunk for chunk in everything if chunk.interval.start < now]
+        found = plan(demanded, [], Freshness(settle=DAY, now=now))
+        assert found.chunks == tuple(begun)
+    assert plan(demanded, [], Freshness(settle=DAY, now=demanded.interval.start)).chunks == ()
+
+
+@pytest.mark.parametrize("early", [DAY, -DAY])
+def test_a_part_that_lies_completely_in_the_future_is_kept_until_its_time_comes(early: int) -> None:
+    """An earlier version requested such chunks, or a clock was wrong; then it is fetched again."""
+    demanded = demand(span("2024-01-01", "2024-01-03"), ids(2))
+    start = demanded.interval.start
+    done = parts_of(plan(demanded, [], SETTLED).chunks, fetched_at=start - early)
+    before = plan(demanded, done, Freshness(settle=DAY, now=start - 1))
+    assert (before.chunks, before.reused, before.stale) == ((), tuple(done), ())
+    after = plan(demanded, done, Freshness(settle=DAY, now=start + 1))
+    assert (len(after.chunks), after.reused, after.stale) == (1, (), tuple(done))
 
 
 def test_a_part_fetched_in_the_future_is_stale() -> None:
