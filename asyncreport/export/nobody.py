@@ -21,6 +21,8 @@ def knows_nobody(team: Team, names: Mapping[str, str | None]) -> bool:
 
 def nobody_message(team: Team) -> str:
     """Say that none of the users that a team lists exists."""
+    if len(team.users) == 1:
+        return f"the directory does not know {team.users[0]}; compare with Admin > People"
     listed = counted(len(team.users), "listed user")
     return (
         f"the directory knows none of its {listed}: {first_items(sorted(team.users))}; "

@@ -212,9 +212,17 @@ def test_range_and_users_come_from_the_environment_and_its_file(tmp_path: Path) 
 def test_an_empty_result_is_not_a_failure_and_is_explained(
     tmp_path: Path, snapshot: SnapshotAssertion
 ) -> None:
-    result = query(*RANGE, "--user", "nobody", cwd=tmp_path)
+    """At night, this user does not work."""
+    night = ("--start", "2024-01-01T02:00", "--end", "2024-01-01T03:00")
+    result = query(*night, "--user", USERS[0], cwd=tmp_path)
     assert (result.code, result.out) == (0, "")
     assert result.err == snapshot
+
+
+def test_an_unknown_user_ends_with_2(tmp_path: Path) -> None:
+    result = query(*RANGE, "--user", "nobody", cwd=tmp_path)
+    assert (result.code, result.out) == (2, "")
+    assert "the directory does not know nobody; compare with Admin > People" in result.err
 
 
 def test_an_unknown_team_ends_with_2(tmp_path: Path) -> None:
