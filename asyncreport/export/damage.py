@@ -12,12 +12,12 @@ from asyncreport.store.parts import PartReader
 
 async def delete_damaged(context: RunContext, error: DamagedPartError) -> None:
     """Delete every damaged part, so that the next plan fetches it again; `error` is the first."""
-    damaged = {error.part: error}
-    for other in await _find_damaged(context):
-        damaged[other.part] = other
-    for key, damage in damaged.items():
+    # Hashing does not find everything, for example a wrong number of records.
+    errors = [error, *await _find_damaged(context)]
+    damaged = {each.part: each for each in errors}
+    for damage in damaged.values():
         context.warn(f"{damage.fact}; it is fetched again")
-        context.state.delete_part(key)
+        context.state.delete_part(damage.part)
 
 
 async def _find_damaged(context: RunContext) -> list[DamagedPartError]:

@@ -59,10 +59,14 @@ class MissingChunk(Struct, frozen=True, kw_only=True):
     @property
     def title(self) -> str:
         """Say what is missing, without the error."""
-        fact = "missing"
+        return f"{self._fact}: {self.connection} {self.interval}, {_describe_users(self.users)}"
+
+    @property
+    def _fact(self) -> str:
+        """Say what the output lacks: the records, or their last values."""
         if self.stale:
-            fact = "not fetched again"
-        return f"{fact}: {self.connection} {self.interval}, {_describe_users(self.users)}"
+            return "not fetched again"
+        return "missing"
 
 
 def list_gaps(chunks: Iterable[MissingChunk]) -> list[str]:
@@ -70,12 +74,16 @@ def list_gaps(chunks: Iterable[MissingChunk]) -> list[str]:
     lines = []
     previous = ""
     for chunk in chunks:
-        error = chunk.error
-        if error == previous:
-            error = "the same error"
-        lines.append(f"{chunk.title}: {error}")
+        lines.append(f"{chunk.title}: {_error(chunk, previous)}")
         previous = chunk.error
     return lines
+
+
+def _error(chunk: MissingChunk, previous: str) -> str:
+    """Give a chunk's error; `previous` is the one in the line before."""
+    if chunk.error == previous:
+        return "the same error"
+    return chunk.error
 
 
 def _by_time(gap: Gap) -> tuple[object, ...]:
@@ -90,7 +98,6 @@ def _replaces_only(chunk: Chunk, stale: AbstractSet[PartKey]) -> bool:
 
 def _describe_users(users: Sequence[str] | None) -> str:
     """Count users, and give the first and the last id of several."""
-    text = describe_users(users)
     if users is None or len(users) < 2:
-        return text
-    return f"{text} ({users[0]} to {users[-1]})"
+        return describe_users(users)
+    return f"{len(users):,} users ({users[0]} to {users[-1]})"

@@ -37,9 +37,15 @@ class _Stored(Struct, frozen=True):
     unknown: list[UnknownTeam] = []
 
     @property
-    def all_gaps(self) -> list[_Gap]:
-        """Give the gaps, whatever their key."""
-        return [*self.gaps, *self.missing]
+    def number_of_gaps(self) -> int:
+        """Count the gaps, whatever their key."""
+        return len(self.gaps) + len(self.missing)
+
+    @property
+    def number_of_stale(self) -> int:
+        """Count the gaps of stale parts, whatever their keys."""
+        stale = sum(gap.stale for gap in self.gaps)
+        return stale + sum(gap.stands for gap in self.missing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +71,12 @@ def read_last_summary(folder: Path) -> LastSummary | None:
     stored = read_json(folder / "summary.json", _Stored)
     if stored is None:
         return None
-    stale = sum(gap.stale or gap.stands for gap in stored.all_gaps)
     return LastSummary(
         started=stored.started,
         complete=stored.complete,
         has_outputs=bool(stored.outputs),
         records=stored.records,
-        missing=len(stored.all_gaps) - stale,
-        stale=stale,
+        missing=stored.number_of_gaps - stored.number_of_stale,
+        stale=stored.number_of_stale,
         unknown_teams=[*stored.unknown_teams, *stored.unknown],
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 from asyncreport.core.coverage import missing_by_batch
 from asyncreport.core.errors import StoreError
@@ -39,12 +41,11 @@ def plan_again(
 
 def unexplained(plans: Iterable[Plan], gaps: Iterable[Chunk]) -> list[Chunk]:
     """List what is still to fetch after a pull, except what its gaps explain."""
-    gaps = list(gaps)
-    chunks = []
-    for found in plans:
-        of_connection = [gap for gap in gaps if gap.connection == found.demand.connection]
-        chunks += [chunk for chunk in found.chunks if not _explained(chunk, of_connection)]
-    return chunks
+    by_connection: defaultdict[str, list[Chunk]] = defaultdict(list)
+    for gap in gaps:
+        by_connection[gap.connection].append(gap)
+    chunks = chain.from_iterable(found.chunks for found in plans)
+    return [chunk for chunk in chunks if not _explained(chunk, by_connection[chunk.connection])]
 
 
 def _explained(chunk: Chunk, gaps: Sequence[Chunk]) -> bool:

@@ -56,16 +56,20 @@ def _describe(
     found = written.get(file.path)
     if found is None:
         return None
-    team = None
-    if kind == "per_team":
-        team = file.teams[0].name
     return SummaryFile(
         path=str(file.path),
         kind=kind,
-        team=team,
+        team=_team(file, kind),
         month=file.month,
         format="jsonl",
         records=sum(found.records.values()),
         sha256=found.sha256,
         complete=not found.partial,
     )
+
+
+def _team(file: OutputFile, kind: Kind) -> str | None:
+    """Name the team of a file; None: all teams."""
+    if kind == "output":
+        return None
+    return file.teams[0].name

@@ -129,8 +129,7 @@ class OutputUpdate:
 
     def _warn_of_files_without_data(self, files: Container[Path]) -> None:
         """Warn about files of the job that are not among those up to date."""
-        paths = [file.path for file in all_files(self._context.job)]
-        left = [str(path) for path in paths if path not in files]
+        left = [file.path for file in all_files(self._context.job) if file.path not in files]
         if left:
             self._context.warn(_without_data(left))
 
@@ -144,8 +143,8 @@ def _not_written_any_more(paths: Sequence[str]) -> str:
     )
 
 
-def _without_data(paths: Sequence[str]) -> str:
+def _without_data(paths: Sequence[Path]) -> str:
     """Say that files were not written because all their chunks failed."""
     it = plural(len(paths), "it", "them")
-    files = first_items(paths, "file", limit=_MAX_FILES)
+    files = first_items(list(map(str, paths)), "file", limit=_MAX_FILES)
     return f"not written because no data was fetched for {it}: {files}"

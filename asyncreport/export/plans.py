@@ -34,11 +34,10 @@ async def make_plans(
     plans = {}
     for connection in job.connections:
         parts = parts_of(connection)
-        demand = demand_of(job, connection, job.chunk)
-        found = plan(demand, parts, freshness)
+        found = plan(demand_of(job, connection, job.chunk), parts, freshness)
         if _needs_population(found):
             population = await _population(connection, connections, say)
-            demand = dataclasses.replace(demand, population=population)
+            demand = dataclasses.replace(found.demand, population=population)
             found = plan(demand, parts, freshness)
         plans[connection.name] = found
     return plans

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -44,6 +44,11 @@ class Pull:
         return self.progress.gaps
 
     @property
+    def failed_chunks(self) -> list[Chunk]:
+        """Give the chunks of the gaps."""
+        return [gap.chunk for gap in self.gaps]
+
+    @property
     def chunks_fetched(self) -> int:
         """Count the chunks that were saved."""
         return self.progress.finished
@@ -65,33 +70,43 @@ class Pull:
         """
         self.progress.begin_again()
         works = [await self._work(name, plan) for name, plan in plans.items() if plan.chunks]
-        if not works:
-            return
-        # Parts prove that the server accepts this query: a refusal is then only a gap.
-        self.progress.proven = _has_parts(plans) or self.progress.finished > 0
+        if works:
+            # Parts prove that the server accepts this query: a refusal is then only a gap.
+            self.progress.proven = self.chunks_fetched > 0 or _has_parts(plans)
+            await self._run_watched(works)
+
+    async def _run_watched(self, works: Sequence[Work]) -> None:
+        """Run the scheduler and show its progress."""
         async with self.watch(self.progress, self._request_stats):
             await run(works, self._save, self.progress)
 
     async def _work(self, name: str, plan: Plan) -> Work:
         """Make the work of a connection for the scheduler."""
-        limits = self.context.job.limits
-        # More workers than requests in a minute would wait at the throttle for longer than
-        # `give_up_after`.
-        per_minute = self.context.job.connection(name).requests_per_minute
         return Work(
             plan.chunks,
             await self._fetchers(name, plan),
-            min(limits.concurrency, per_minute),
+            self._concurrency(name),
             partial(self.context.connections.lost, name),
-            limits.give_up_after,
+            self.context.job.limits.give_up_after,
         )
+
+    def _concurrency(self, name: str) -> int:
+        """Give the most workers of a lane.
+
+        More workers than requests in a minute would wait at the throttle for longer than
+        `give_up_after`.
+        """
+        job = self.context.job
+        per_minute = job.connection(name).requests_per_minute
+        return min(job.limits.concurrency, per_minute)
 
     async def _fetchers(self, name: str, plan: Plan) -> list[Fetch]:
         """Open the lanes of a connection, and make a fetch function for each."""
         query = self.context.job.query
         state = await self._new_state(name, plan)
+        fetch_chunk = partial(fetch, query=query, state=state)
         lanes = await self.context.connections.lanes(name)
-        return [partial(fetch, query=query, ask=lane.ask, state=state) for lane in lanes]
+        return [partial(fetch_chunk, ask=lane.ask) for lane in lanes]
 
     async def _new_state(self, name: str, plan: Plan) -> ConnectionState:
         """Make what the requests of a connection share."""

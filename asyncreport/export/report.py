@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,17 +87,25 @@ def _seconds(seconds: float) -> float:
 def _count_records(job: Job, files: Mapping[Path, WrittenFile]) -> dict[str, int]:
     """Count each team's records in the files of all teams together."""
     written = [files[file.path] for file in main_files(job) if file.path in files]
-    records = {}
-    for team in job.teams:
-        records[team.name] = sum(file.records.get(team.name, 0) for file in written)
-    return records
+    return {team.name: _count_records_of(team, written) for team in job.teams}
+
+
+def _count_records_of(team: Team, written: Iterable[WrittenFile]) -> int:
+    """Count the records of a team in files."""
+    return sum(file.records.get(team.name, 0) for file in written)
 
 
 def _still_partial(steps: Steps, files: Container[Path]) -> list[str]:
     """List the files that this run did not write and an earlier run wrote with gaps."""
+    others = _other_paths(steps.context.job, files)
     outputs = Outputs(steps.context.state.folder)
-    paths = [file.path for file in all_files(steps.context.job)]
-    return [str(path) for path in paths if path not in files and outputs.is_partial(path)]
+    return [str(path) for path in others if outputs.is_partial(path)]
+
+
+def _other_paths(job: Job, files: Container[Path]) -> list[Path]:
+    """List the paths of a job that are not among its files."""
+    paths = [file.path for file in all_files(job)]
+    return [path for path in paths if path not in files]
 
 
 def _member_changes(members: Members, teams: Sequence[Team]) -> dict[str, MemberChange]:

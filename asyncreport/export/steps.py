@@ -74,10 +74,14 @@ class Steps:
         try:
             return await self._update()
         except (DamagedPartError, LostPartsError) as error:
-            raise StoreError(
-                f"{error.fact}; this happened twice, so check the disk, and what else changes "
-                f"{self.context.state.folder}; then run again: existing parts are reused"
-            ) from error
+            raise self._lost_twice(error.fact) from error
+
+    def _lost_twice(self, fact: str) -> StoreError:
+        """Make the error for a second loss."""
+        return StoreError(
+            f"{fact}; this happened twice, so check the disk, and what else changes "
+            f"{self.context.state.folder}; then run again: existing parts are reused"
+        )
 
     async def _update(self) -> Files:
         """Do each step once; raise DamagedPartError or LostPartsError."""
@@ -109,16 +113,27 @@ class Steps:
     def _count_reused(self, plans: Mapping[str, Plan]) -> int:
         """Count the parts of earlier runs that are used as they are."""
         reused = chain.from_iterable(plan.reused for plan in plans.values())
-        # A second plan reuses parts that this run fetched itself; these were counted as fetched.
-        return sum(part.fetched_at != self.context.now for part in reused)
+        return sum(map(self._is_of_earlier_run, reused))
+
+    def _is_of_earlier_run(self, part: Part) -> bool:
+        """Tell whether another run fetched a part.
+
+        A second plan reuses parts that this run fetched itself; these are counted as fetched.
+        """
+        return part.fetched_at != self.context.now
 
     async def _prepare_refresh(self, plans: Mapping[str, Plan]) -> None:
         """Note which parts are to be replaced; warn about parts from the future."""
         stale = _stale_parts(plans)
         await self._mark_for_refresh(stale)
-        number = sum(part.fetched_at > self.context.now for part in stale)
+        self._warn_of_future_parts(stale)
+
+    def _warn_of_future_parts(self, stale: Sequence[Part]) -> None:
+        """Warn about parts that were fetched later than now."""
+        now = self.context.now
+        number = sum(part.fetched_at > now for part in stale)
         if number:
-            self.context.warn(_future_parts(number, self.context.now))
+            self.context.warn(_future_parts(number, now))
 
     async def _mark_for_refresh(self, stale: Sequence[Part]) -> None:
         """Note on disk which parts the person asked to fetch again."""
@@ -136,7 +151,7 @@ class Steps:
         found = plan_again(plans, parts, self.context.freshness)
         # A part that should have been replaced, and is lost, leaves a gap in the output.
         self.stale = frozenset(part.key for part in _stale_parts(found))
-        lost = unexplained(found.values(), [gap.chunk for gap in self.pull.gaps])
+        lost = unexplained(found.values(), self.pull.failed_chunks)
         if lost:
             raise LostPartsError(lost)
 

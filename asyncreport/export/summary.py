@@ -152,11 +152,14 @@ class Summary(Struct, frozen=True, kw_only=True):
     def _records(self) -> Iterator[str]:
         """Count the records of each team, and who joined or left it."""
         for team, count in self.records.items():
-            line = f"{team}: {counted(count, 'record')}"
-            change = self.members.get(team)
-            if change:
-                line += f" ({change})"
-            yield line
+            yield f"{team}: {counted(count, 'record')}{self._change(team)}"
+
+    def _change(self, team: str) -> str:
+        """Say in brackets who joined or left a team; empty if nobody did."""
+        change = self.members.get(team)
+        if not change:
+            return ""
+        return f" ({change})"
 
     def _requests(self) -> Iterator[str]:
         """Count the requests and the seconds."""
@@ -176,11 +179,16 @@ class Summary(Struct, frozen=True, kw_only=True):
 
     def _files(self) -> Iterator[str]:
         """List the first output files."""
-        mark = ""
-        if self.partial:
-            mark = " (partial)"
-        yield from _list_files([file.path for file in self.outputs], mark)
+        paths = [file.path for file in self.outputs]
+        yield from _list_files(paths, self._mark)
         yield from _list_files(self.still_partial, " (partial, written by an earlier run)")
+
+    @property
+    def _mark(self) -> str:
+        """Mark the output files if records are missing in them."""
+        if self.partial:
+            return " (partial)"
+        return ""
 
     def _gaps(self) -> Iterator[str]:
         """List the teams and the first chunks that are missing."""
@@ -193,25 +201,30 @@ class Summary(Struct, frozen=True, kw_only=True):
     def _next_steps(self) -> Iterator[str]:
         """Say what the gaps mean for the output, and what to do."""
         if self.unknown_teams:
-            teams = _subject(len(self.unknown_teams), "team", "is", "are")
-            yield (
-                f"{teams} missing from the output; "
-                "fix the job file or the directory, then run again"
-            )
+            yield self._missing_teams()
         facts = list(self._failed_chunks())
         if facts:
             facts[-1] += "; run again to fetch only these chunks"
         yield from facts
 
+    def _missing_teams(self) -> str:
+        """Count the unknown teams, and say what to do."""
+        teams = _subject(len(self.unknown_teams), "team", "is", "are")
+        return f"{teams} missing from the output; fix the job file or the directory, then run again"
+
+    @property
+    def _stale(self) -> int:
+        """Count the chunks that were not fetched again."""
+        return sum(chunk.stale for chunk in self.gaps)
+
     def _failed_chunks(self) -> Iterator[str]:
         """Say what failed chunks mean for the output."""
-        stale = sum(chunk.stale for chunk in self.gaps)
-        missing = len(self.gaps) - stale
+        missing = len(self.gaps) - self._stale
         if missing:
             chunks = _subject(missing, "chunk", "is", "are")
             yield f"{chunks} missing; {self._effect('contain the rest')}"
-        if stale:
-            chunks = _subject(stale, "chunk", "was", "were")
+        if self._stale:
+            chunks = _subject(self._stale, "chunk", "was", "were")
             yield f"{chunks} not fetched again; {self._effect('contain the previous values')}"
 
     def _effect(self, effect: str) -> str:

@@ -18,8 +18,7 @@ from asyncreport.core.timeline import DAY, parse_iso
 from asyncreport.emulator import World
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, call, rows, run_here, write_job
-from tests.integration.test_old_state import NOW as AFTER_OLD
-from tests.integration.test_old_state import copy_old_state
+from tests.integration.test_old_state import OLD
 
 RANGE = {"start": "2024-01-30", "end": "2024-02-03", "granularity": "PT30M", "chunk": "P1D"}
 
@@ -142,9 +141,14 @@ def test_a_settled_range_is_settled_to_its_end(emulator: Handle, tmp_path: Path)
     assert rows(tmp_path / "out.jsonl")
 
 
-def test_status_and_verify_read_the_summary_of_the_version_before(tmp_path: Path) -> None:
-    path = copy_old_state(tmp_path)
-    loaded = load_job(path, environ={}, now=AFTER_OLD)
-    lines = list(status_lines(loaded, now=AFTER_OLD))
+def test_status_and_verify_read_the_summary_of_the_version_before(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    path = job(tmp_path, emulator)
+    run_here(path)
+    old = OLD / "state" / "small" / "summary.json"
+    (tmp_path / ".asyncreport" / "job" / "summary.json").write_bytes(old.read_bytes())
+    lines = list(status_lines(load_job(path, environ={}, now=NOW), now=NOW))
     assert "last finished run: 2026-11-26T01:10:16.343Z, complete" in lines
-    assert call("verify", str(path), cwd=tmp_path).code != 5
+    assert "  pilot: 47 records" in lines
+    assert call("verify", str(path), cwd=tmp_path).code == 0
