@@ -6,6 +6,7 @@ skips what nobody asked for, accepts whole numbers in any notation, and names wh
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec import Struct
@@ -55,37 +56,46 @@ def checked_stats(measure: Measure, user: str | None, bucket: str) -> Stats:
     stats = measure.stats
     if stats is None:
         return Stats()
-    name = str(measure.metric)
+    place = _Place(str(measure.metric), user, bucket)
     if not isinstance(stats, dict):
-        raise _invalid(name, stats, "an object of numbers", user, bucket)
+        raise place.invalid("", stats, "an object of numbers")
     count = stats.get("count") or 0
-    if not _is_valid(count) or count % 1:
-        raise _invalid(f"{name} count", count, "a whole number", user, bucket)
+    if not _is_whole(count):
+        raise place.invalid(" count", count, "a whole number")
     total = stats.get("sum") or 0
-    if not _is_valid(total):
-        raise _invalid(f"{name} sum", total, "a number", user, bucket)
+    if not _is_possible(total):
+        raise place.invalid(" sum", total, "a number")
     return Stats(int(count), total)
 
 
-def _is_valid(value: object) -> bool:
+def _is_whole(value: Any) -> bool:
+    """Tell whether a value is a possible count; 2.0 is one."""
+    return _is_possible(value) and value % 1 == 0
+
+
+def _is_possible(value: object) -> bool:
     """Tell whether a value is a number in the possible range; `true` is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return 0 <= value <= MAX_VALUE
 
 
-def _invalid(
-    name: str,
-    value: object,
-    expected: str,
-    user: str | None,
-    bucket: str,
-) -> RejectedError:
-    """Make the error for a value that cannot be right."""
-    return RejectedError(
-        f"the response has an invalid {name}: {_shown(value)} for {_describe_user(user)} in the "
-        f"bucket {shorten(bucket, _MAX_SHOWN)}; expected {expected} from 0 to {MAX_VALUE:,}"
-    )
+@dataclass(slots=True, frozen=True)
+class _Place:
+    """Where a number is, for the error about it."""
+
+    metric: str
+    #: None: the interactions that no user handled
+    user: str | None
+    bucket: str
+
+    def invalid(self, field: str, value: object, expected: str) -> RejectedError:
+        """Make the error for a value that cannot be right."""
+        return RejectedError(
+            f"the response has an invalid {self.metric}{field}: {_shown(value)} "
+            f"for {_describe_user(self.user)} in the bucket {shorten(self.bucket, _MAX_SHOWN)}; "
+            f"expected {expected} from 0 to {MAX_VALUE:,}"
+        )
 
 
 def _describe_user(user: str | None) -> str:
