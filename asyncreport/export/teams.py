@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from asyncreport.api import directory
 from asyncreport.api.user_search import users_by_email
@@ -26,12 +27,16 @@ EmailIds = dict[str, dict[str, str]]
 class UnknownTeam(Struct, frozen=True, kw_only=True):
     """A team that could not be looked up."""
 
-    team: str
-    #: `group Billing`, `listed users`
-    selector: str
-    error: str
-    #: the job file lists users that do not exist: its author must act
-    unknown_users: bool = False
+    team: Annotated[str, Meta(description="name of the team")]
+    selector: Annotated[
+        str,
+        Meta(description="how its users are selected: group Billing, or listed users"),
+    ]
+    error: Annotated[str, Meta(description="why it could not be looked up")]
+    unknown_users: Annotated[
+        bool,
+        Meta(description="true: the job file lists users that do not exist"),
+    ] = False
 
     def __str__(self) -> str:
         return f"team {self.team!r} ({self.selector}) cannot be looked up: {self.error}"

@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from threading import Event
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import orjson
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from asyncreport.core.columns import null_first
 from asyncreport.core.errors import DamagedPartError
@@ -52,22 +52,23 @@ class Replaced(NamedTuple):
 class Restatements(Struct, frozen=True, kw_only=True):
     """How many values differed."""
 
-    values: int = 0
-    #: parts with a different value
-    parts: int = 0
-    #: of `changes.jsonl`; empty if nothing differed
-    path: str = ""
+    values: Annotated[int, Meta(description="number of values that differ")] = 0
+    parts: Annotated[int, Meta(description="number of parts with such a value")] = 0
+    paths: Annotated[
+        tuple[str, ...],
+        Meta(description="of each changes.jsonl that lists them, one for a connection"),
+    ] = ()
 
     def __add__(self, more: Restatements) -> Restatements:
         return Restatements(
             values=self.values + more.values,
             parts=self.parts + more.parts,
-            path=self.path or more.path,
+            paths=(*self.paths, *(path for path in more.paths if path not in self.paths)),
         )
 
     def __str__(self) -> str:
         values, parts = counted(self.values, "value"), counted(self.parts, "part")
-        return f"{values} in {parts} changed since the last fetch: {self.path}"
+        return f"{values} in {parts} changed since the last fetch: {', '.join(self.paths)}"
 
 
 def write_restatements(
@@ -105,7 +106,7 @@ def _add_lines(path: Path, lines: Iterable[tuple[_Numbers, bytes]], stopped: Eve
             sink.write(line)
             values += 1
             parts.add(numbers)
-    return Restatements(values=values, parts=len(parts), path=str(path))
+    return Restatements(values=values, parts=len(parts), paths=(str(path),))
 
 
 def _file_size(path: Path) -> int:

@@ -224,8 +224,8 @@ def test_the_schema_in_the_documentation_is_that_of_the_code() -> None:
 
 def test_every_key_of_the_summary_is_described() -> None:
     definitions = summary_schema()["$defs"]
-    for name in ("Summary", "SummaryFile", "MissingChunk", "MemberChange"):
-        for key, value in definitions[name]["properties"].items():
+    for name, definition in definitions.items():
+        for key, value in definition["properties"].items():
             assert value.get("description"), f"{name}.{key}"
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from asyncreport.core.records import Block
 from asyncreport.core.timeline import iso
-from asyncreport.store.restatements import NAME, Replaced, write_restatements
+from asyncreport.store.restatements import NAME, Replaced, Restatements, write_restatements
 from asyncreport.store.threads import Interrupted
 from tests.unit.store.facts import START, block, chunk, hours, part_file, row, written
 
@@ -205,3 +205,12 @@ def test_after_an_interruption_the_next_comparison_lists_all_changes(
             write_restatements(tmp_path / "default", [replaced], stopped, at=START)
         assert kept is None or (tmp_path / "default" / NAME).read_bytes() == kept
     assert write_restatements(tmp_path / "default", [replaced], Event(), at=START).values == 1
+
+
+def test_the_changes_of_several_connections_are_in_several_files() -> None:
+    one = Restatements(values=3, parts=1, paths=("west/changes.jsonl",))
+    other = Restatements(values=1, parts=1, paths=("east/changes.jsonl",))
+    both = Restatements() + one + other + one
+    assert str(both) == (
+        "7 values in 3 parts changed since the last fetch: west/changes.jsonl, east/changes.jsonl"
+    )
