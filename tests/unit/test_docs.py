@@ -13,6 +13,14 @@ DOCS = ROOT / "docs"
 ARCHITECTURE = (DOCS / "architecture.md").read_text()
 
 
+def test_the_road_of_one_chunk_is_short() -> None:
+    """At most 4,000 lines in at most 20 files that exist."""
+    files = re.findall(r"^\d+\. `([a-z_/]+\.py)`: .+\.$", ARCHITECTURE, re.MULTILINE)
+    lines = sum(len((ROOT / "asyncreport" / name).read_text().splitlines()) for name in files)
+    assert 12 <= len(files) == len(set(files)) <= 20
+    assert lines <= 4000
+
+
 def test_the_picture_of_the_layers_is_the_import_contract() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     (layers,) = (each for each in contracts["contracts"] if each["type"] == "layers")
