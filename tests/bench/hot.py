@@ -36,10 +36,38 @@ START = parse_iso("2023-10-02T08:00:00Z")
 QUERY = Query(grid=Grid(Granularity.PT30M, load_zone("UTC")))
 
 
+class Stats(msgspec.Struct, gc=False):
+    """The numbers of one metric."""
+
+    count: int | None = None
+    sum: int | float | None = None
+
+
+class Measure(msgspec.Struct, gc=False):
+    """One metric of one bucket."""
+
+    metric: str
+    stats: Stats | None = None
+
+
+class Datum(msgspec.Struct, gc=False):
+    """One bucket of one group."""
+
+    interval: str
+    metrics: list[Measure] | None = None
+
+
+class Group(msgspec.Struct, gc=False):
+    """One group of a response."""
+
+    group: dict[str, Any] | None = None
+    data: list[Datum] | None = None
+
+
 class Response(msgspec.Struct):
     """A complete response with types: decoding it is the least that any client must do."""
 
-    results: list[aggregates.Container]
+    results: list[Group]
 
 
 def chunk_of(users: int, buckets: int) -> Chunk:
