@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -205,20 +206,40 @@ def _labels(start: _Value, end: _Value, teams: Sequence[_Value]) -> dict[str, st
 
 def _teams(options: QueryOptions, environ: Mapping[str, str]) -> list[_Value]:
     """Give the teams of the job: one for each --team, and one for all listed users."""
-    teams = [_Value(_selected_team(team), "--team") for team in options.teams]
+    names = _Names()
+    teams = [_Value(_selected_team(team, names), "--team") for team in options.teams]
     users = _users(options, environ)
     if users.value:
-        team = {"name": "users", "users": users.value}
+        team = {"name": names.choose("users", None), "users": users.value}
         teams.append(_Value(team, users.label))
     elif not teams:
         teams.append(_Value({"name": "everyone", "everyone": True}, _LABELS[""]))
     return teams
 
 
-def _selected_team(team: str) -> dict[str, str]:
+def _selected_team(team: str, names: _Names) -> dict[str, str]:
     """Describe a Genesys team, by id or exact name, as a team of a job."""
-    name = _NOT_IN_NAMES.sub("-", team)
+    name = names.choose(_NOT_IN_NAMES.sub("-", team), team)
     return {"name": name, "team": team}
+
+
+class _Names:
+    """The names of the teams of a job: each stands for one selection."""
+
+    def __init__(self) -> None:
+        #: the option's value by name; None: the listed users
+        self._values: dict[str, str | None] = {}
+
+    def choose(self, name: str, value: str | None) -> str:
+        """Give a name for an option's value: `A-B`, or `A-B (2)` if another value has it.
+
+        The same value keeps its name, so that a team that is given twice is refused.
+        """
+        candidates = chain([name], (f"{name} ({number})" for number in count(2)))
+        free = (each for each in candidates if self._values.get(each, value) == value)
+        chosen = next(free)
+        self._values[chosen] = value
+        return chosen
 
 
 def _users(options: QueryOptions, environ: Mapping[str, str]) -> _Value:

@@ -91,6 +91,18 @@ def test_teams_and_users_can_be_given_together() -> None:
     ]
 
 
+def test_teams_and_users_whose_names_collide_get_names_of_their_own() -> None:
+    made = job(**RANGE, teams=("A/B", "users", "A-B", "A{B"), users=("a",))
+    assert [team.name for team in made.teams] == ["A-B", "users", "A-B (2)", "A-B (3)", "users (2)"]
+    assert [team.selector and team.selector.value for team in made.teams] == [
+        "A/B",
+        "users",
+        "A-B",
+        "A{B",
+        None,
+    ]
+
+
 def test_the_emulator_is_queried_for_everyone_unless_users_are_given() -> None:
     everyone = job({"GENESYS_USER_ID": "of another organisation"}, **RANGE, emulator=True)
     assert everyone.connections[0].emulator is not None
