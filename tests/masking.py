@@ -10,6 +10,7 @@ _PATTERNS = (
     (r"[\d,]+ (bytes|records?|handled)\b", r"N \1"),
     (r"[\d.,]+ s (waiting|in total)", r"N s \1"),
     (r"[\d,]+ days ago", "N days ago"),
+    (r"ended \d{4}-\S+Z", "ended WHEN"),
     (r"written \d{4}-\S+Z", "written WHEN"),
     (r"by process \d+ on \S+ since \S+Z", "by process PID on HOST since WHEN"),
 )

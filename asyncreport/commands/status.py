@@ -10,12 +10,13 @@ from pathlib import Path
 from asyncreport.core.horizon import describe_unsettled
 from asyncreport.core.job import Chunk, Job, Part
 from asyncreport.core.text import age, counted, describe_users, first_lines
-from asyncreport.core.timeline import iso
+from asyncreport.core.timeline import iso, parse_iso
 from asyncreport.export.last_summary import LastSummary
 from asyncreport.export.snapshot import Snapshot
 from asyncreport.store.atomic import oserror_as_store_error
 from asyncreport.store.job_parts import last_saved
 from asyncreport.store.lock import lock_holder, merge_lock
+from asyncreport.store.merge import Target
 from asyncreport.store.restatements import NAME as CHANGES
 from asyncreport.store.written import Outputs, WrittenFile
 from asyncreport.terminal.stdout import show_lines
@@ -46,7 +47,7 @@ def _after_first_run(job: Job, holder: str | None, *, now: int) -> Iterator[str]
         yield f"{job.name}: no run is in progress"
     snapshot = Snapshot.read(job, now=now)
     yield from _on_disk(snapshot, now=now)
-    yield from _last_run(snapshot.last_summary)
+    yield from _last_run(snapshot.last_summary, running=holder is not None)
     if snapshot.last_summary is not None and holder is None:
         yield from _unfinished_run(job)
 
@@ -130,7 +131,7 @@ def _with_age(instant: int, *, now: int) -> str:
 def _teams(snapshot: Snapshot) -> Iterator[str]:
     """List the teams whose present members are not known."""
     for name in snapshot.unknown_teams:
-        yield f"team {name!r}: no run has looked it up yet"
+        yield f"team {name!r}: its members are not known: no run has looked it up successfully"
     for team in snapshot.teams_not_looked_up():
         yield (
             f"team {team.team!r} ({team.selector}): the last run could not look it up; "
@@ -141,21 +142,28 @@ def _teams(snapshot: Snapshot) -> Iterator[str]:
 def _outputs(snapshot: Snapshot) -> list[str]:
     """Describe each output file."""
     outputs = Outputs(snapshot.job.state_folder)
-    paths = [target.path for target in snapshot.targets()]
-    return [f"{path}: {_output(path, outputs.get(path))}" for path in paths]
+    return [f"{target.path}: {_output(target, outputs)}" for target in snapshot.targets()]
 
 
-def _output(path: Path, written: WrittenFile | None) -> str:
-    """Compare an output file with what was remembered when it was written; None: nothing."""
-    on_disk = _stat(path)
+def _output(target: Target, outputs: Outputs) -> str:
+    """Compare an output file with what was remembered when it was written."""
+    written = outputs.get(target.path)
+    on_disk = _stat(target.path)
     if on_disk is None:
         return _absent(written)
     if written is None:
         return "not written by this job"
     text = _describe_file(written, on_disk.st_size)
-    if not written.matches(path):
-        text += ", changed since then"
-    return text
+    return f"{text}{_remark(target, outputs, written)}"
+
+
+def _remark(target: Target, outputs: Outputs, written: WrittenFile) -> str:
+    """Say whether somebody changed a file, or whether it is not what a run would write."""
+    if not written.matches(target.path):
+        return ", changed since then"
+    if not outputs.is_current(target):
+        return ", made from other data or for another query: the next run updates it"
+    return ""
 
 
 def _stat(path: Path) -> os.stat_result | None:
@@ -200,21 +208,35 @@ def _count_lines(path: Path) -> int:
         return sum(1 for _ in file)
 
 
-def _last_run(summary: LastSummary | None) -> Iterator[str]:
-    """Describe the last run that finished."""
+def _last_run(summary: LastSummary | None, *, running: bool) -> Iterator[str]:
+    """Describe the last run that finished; `running`: another run is in progress."""
     if summary is None:
-        yield "no run has finished yet; run again: existing parts are reused"
+        yield "no run has finished yet" + _advice("run again: existing parts are reused", running)
         return
-    yield f"last finished run: {summary.started}, {_outcome(summary)}"
+    yield f"last finished run: started {summary.started}, ended {_end(summary)}"
+    yield f"  {_outcome(summary, running=running)}"
     if summary.has_outputs:
         yield from _records(summary)
 
 
-def _outcome(summary: LastSummary) -> str:
+def _end(summary: LastSummary) -> str:
+    """Give the instant at which a run ended."""
+    started = parse_iso(summary.started)
+    return iso(started + round(summary.elapsed_sec * 1000))
+
+
+def _outcome(summary: LastSummary, *, running: bool) -> str:
     """Say whether a run fetched everything, and what to do if not."""
     if summary.complete:
         return "complete"
-    return f"{_gaps(summary)}; run again to fetch only these"
+    return _gaps(summary) + _advice("run again to fetch what is missing or stale", running)
+
+
+def _advice(text: str, running: bool) -> str:
+    """Advise another run, unless one is in progress."""
+    if running:
+        return ""
+    return f"; {text}"
 
 
 def _records(summary: LastSummary) -> Iterator[str]:

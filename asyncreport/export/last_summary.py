@@ -27,6 +27,7 @@ class _Stored(Struct, frozen=True):
     started: str
     complete: bool
     records: dict[str, int]
+    elapsed_sec: float = 0.0
     #: paths in the version before, objects now
     outputs: list[object] = []
     gaps: list[_Gap] = []
@@ -54,6 +55,8 @@ class LastSummary:
 
     #: an instant in UTC, as text
     started: str
+    #: how long the run took, in seconds
+    elapsed_sec: float
     complete: bool
     #: output files were written, or were up to date
     has_outputs: bool
@@ -73,6 +76,7 @@ def read_last_summary(folder: Path) -> LastSummary | None:
         return None
     return LastSummary(
         started=stored.started,
+        elapsed_sec=stored.elapsed_sec,
         complete=stored.complete,
         has_outputs=bool(stored.outputs),
         records=stored.records,

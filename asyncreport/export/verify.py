@@ -117,7 +117,7 @@ def _never_looked_up(name: str) -> Finding:
     """Report a team that no run has looked up."""
     return Finding(
         "FAIL",
-        f"team {name!r}: no run has looked it up yet",
+        f"team {name!r}: its members are not known: no run has looked it up successfully",
         ("run again: the run reports the reason",),
     )
 

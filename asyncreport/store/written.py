@@ -69,6 +69,10 @@ class Outputs:
         """Give what was remembered when a file was last written, even if it has changed since."""
         return self._files.get(str(path))
 
+    def is_current(self, target: Target) -> bool:
+        """Tell whether a file is what a run would write now; no part is read. Raise StoreError."""
+        return self._current(target, _digest(target)) is not None
+
     def is_partial(self, path: Path) -> bool:
         """Tell whether a file is still as a run with missing data left it; raise StoreError."""
         file = self.get(path)

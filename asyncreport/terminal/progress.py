@@ -21,6 +21,9 @@ Wire = Callable[[], tuple[int, float]]
 _BAR_PERIOD = 0.2
 _LINE_PERIOD = 10.0
 
+#: what the first signal does, and the second one
+_STOPPING = "stopping: requests are cancelled, writes finished; press Ctrl-C again to stop at once"
+
 #: columns of a terminal that has room for a bar next to the figures
 _WIDE = 80
 
@@ -39,7 +42,7 @@ class Screen:
         if self._bar is not None:
             with lost_stderr_ignored():
                 self._bar.stop()
-        say("stopping: work in progress is finished first; press Ctrl-C again to stop at once")
+        say("stopping: requests are cancelled, writes finished; press Ctrl-C again to stop at once")
 
     @asynccontextmanager
     async def watching(self, progress: Progress, wire: Wire) -> AsyncIterator[None]:

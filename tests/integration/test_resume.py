@@ -316,8 +316,8 @@ def test_a_refresh_with_a_failed_chunk_keeps_old_values_and_the_next_run_fetches
         call(command, str(path), cwd=tmp_path).out for command in ("status", "verify")
     )
     assert (
-        ", 0 chunks and 0 teams missing, 1 chunk not fetched again; run again to fetch only these"
-        in looked
+        "  0 chunks and 0 teams missing, 1 chunk not fetched again; "
+        "run again to fetch what is missing or stale\n" in looked
     )
     assert (
         "WARN  default: 1 part was marked for a refresh; the next run fetches the data again"

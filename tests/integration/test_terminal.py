@@ -256,6 +256,7 @@ def test_a_second_signal_leaves_no_hidden_cursor(script: Handle, tmp_path: Path)
     code, text = on_a_terminal("run", str(path), cwd=tmp_path, meanwhile=interrupt)
     assert code == -signal.SIGINT
     assert (
-        "stopping: work in progress is finished first; press Ctrl-C again to stop at once" in text
+        "stopping: requests are cancelled, writes finished; press Ctrl-C again to stop at once"
+        in text
     )
     assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l") >= 0

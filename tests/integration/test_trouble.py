@@ -117,7 +117,7 @@ def test_a_signal_during_the_merge_ends_it_cleanly(
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (code, "told\n")
     assert err.splitlines() == [
-        "stopping: work in progress is finished first; press Ctrl-C again to stop at once",
+        "stopping: requests are cancelled, writes finished; press Ctrl-C again to stop at once",
         "finished chunks are kept; run again to continue",
         f"stopped by {name}",
     ]

@@ -398,6 +398,7 @@ def test_during_a_run_verify_refuses_and_status_reports_it(
         rf"job: a run is in progress, {state(tmp_path)} is in use by process {running.pid} on ",
         looked.out,
     )
+    assert "run again" not in looked.out
     assert call("status", str(path), cwd=tmp_path).out.startswith("job: no run is in progress\n")
 
 
@@ -453,11 +454,19 @@ def test_an_export_that_its_last_run_left_incomplete_fails(tmp_path: Path) -> No
         )
         asked = verify(job(tmp_path, emulator, teams=[{"name": "few", "queue": other.id}]))
         assert asked.code == 1
-        assert "FAIL  team 'few': no run has looked it up yet" in asked.out
+        assert "FAIL  team 'few': its members are not known: no run has" in asked.out
         path = job(tmp_path, emulator, teams=[{"name": "few", "queue": queue.id}], limits=limits)
         assert run_here(path).complete
         assert verify(path).code == 0
         emulator.faults([{"match": {"path": "/api/v2/routing/queues"}, "do": {"status": 503}}])
+        assert not run_here(path).complete
+        renamed = job(tmp_path, emulator, teams=[{"name": "new", "queue": other.id}], limits=limits)
+        assert not run_here(renamed).complete
+        assert (
+            "team 'new': its members are not known: no run has looked it up successfully\n"
+            in call("status", str(renamed), cwd=tmp_path).out
+        )
+        path = job(tmp_path, emulator, teams=[{"name": "few", "queue": queue.id}], limits=limits)
         assert not run_here(path).complete
         emulator.faults([])
         unknown = verify(path)
@@ -493,13 +502,39 @@ def test_the_status_reports_a_later_run_that_did_not_finish(
     """A refused run is reported; `verify`, which takes the lock too, is not a run."""
     path = exported(tmp_path, emulator)
     assert verify(path).code == 0
-    assert status(path).out.splitlines()[-2].startswith("last finished run: ")
+    assert status(path).out.splitlines()[-3].startswith("last finished run: ")
     wrong = ("--set", "range.end=2024-03-01", "--set", "connections.default.client_secret=wrong")
     assert call("run", str(path), *wrong, cwd=tmp_path).code == 3
     last = status(path).out.splitlines()[-1]
     assert re.fullmatch(r"a later run did not finish; it last saved at \S+Z", last)
     assert run_here(path).complete
     assert "a later run" not in status(path).out
+
+
+def test_the_status_tells_the_end_of_the_last_run_from_its_start(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    path = exported(tmp_path, emulator)
+    summary = json.loads((state(tmp_path) / "summary.json").read_text())
+    summary["elapsed_sec"] = 3723.5
+    (state(tmp_path) / "summary.json").write_text(json.dumps(summary))
+    assert (
+        "last finished run: started 2025-01-01T00:00:00.000Z, ended 2025-01-01T01:02:03.500Z\n"
+        "  complete\n" in status(path).out
+    )
+
+
+def test_the_status_reports_a_file_that_is_not_what_a_run_would_write(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    path = exported(tmp_path, emulator)
+    remark = ", made from other data or for another query: the next run updates it\n"
+    assert remark not in status(path).out
+    for override in ("range.end=2024-02-09", "split_by=[media_type]"):
+        assert remark in status(path, override).out, override
+        assert run_here(path, override).complete
+        assert remark not in status(path, override).out, override
+        assert run_here(path).complete
 
 
 def test_the_status_lists_parts_gaps_files_and_changes(

@@ -102,7 +102,7 @@ def test_a_stop_shows_the_cursor_before_the_run_ends(capsys: pytest.CaptureFixtu
 
     clock.run(main())
     assert capsys.readouterr().err == (
-        "stopping: work in progress is finished first; press Ctrl-C again to stop at once\n"
+        "stopping: requests are cancelled, writes finished; press Ctrl-C again to stop at once\n"
     )
 
 
