@@ -16,8 +16,13 @@ async def delete_damaged(context: RunContext, error: DamagedPartError) -> None:
     errors = [error, *await _find_damaged(context)]
     damaged = {each.part: each for each in errors}
     for damage in damaged.values():
-        context.warn(f"{damage.fact}; it is fetched again")
-        context.state.delete_part(damage.part)
+        _delete(context, damage)
+
+
+def _delete(context: RunContext, damage: DamagedPartError) -> None:
+    """Delete a damaged part, and say so."""
+    context.warn(f"{damage.fact}; it is fetched again")
+    context.state.delete_part(damage.part)
 
 
 async def _find_damaged(context: RunContext) -> list[DamagedPartError]:

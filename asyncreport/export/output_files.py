@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -42,20 +42,25 @@ class SummaryFile(Struct, frozen=True, kw_only=True):
 
 def list_files(job: Job, written: Mapping[Path, WrittenFile]) -> list[SummaryFile]:
     """List the files of a job that are up to date, in the order of the job."""
-    files = [_describe(file, "output", written) for file in main_files(job)]
-    files += [_describe(file, "per_team", written) for file in team_files(job)]
-    return [file for file in files if file is not None]
+    return [
+        *_list_files(main_files(job), "output", written),
+        *_list_files(team_files(job), "per_team", written),
+    ]
 
 
-def _describe(
-    file: OutputFile,
+def _list_files(
+    files: Iterable[OutputFile],
     kind: Kind,
     written: Mapping[Path, WrittenFile],
-) -> SummaryFile | None:
-    """Describe a file; None: it is not up to date."""
-    found = written.get(file.path)
-    if found is None:
-        return None
+) -> Iterator[SummaryFile]:
+    """Describe the files that are up to date."""
+    for file in files:
+        if file.path in written:
+            yield _describe(file, kind, written[file.path])
+
+
+def _describe(file: OutputFile, kind: Kind, found: WrittenFile) -> SummaryFile:
+    """Describe a file; `found` is what was remembered when it was written."""
     return SummaryFile(
         path=str(file.path),
         kind=kind,

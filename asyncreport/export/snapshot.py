@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from msgspec.structs import replace
-
 from asyncreport.core.freshness import Freshness
-from asyncreport.core.job import Chunk, ChunkLength, Job, Part, Team
+from asyncreport.core.job import Chunk, ChunkLength, Job, Part
 from asyncreport.core.plan import Plan, plan
+from asyncreport.export.last_members import LastMembers
 from asyncreport.export.last_summary import LastSummary, read_last_summary
 from asyncreport.export.plans import demand_of
 from asyncreport.export.targets import targets
-from asyncreport.export.teams import UnknownTeam, with_emails
+from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.job_parts import JobParts
-from asyncreport.store.lookups import Emails, Members, Names
+from asyncreport.store.lookups import Names
 from asyncreport.store.merge import Target
 
 #: parts by the connection's name
@@ -48,12 +46,13 @@ class Snapshot:
         No lock is needed.
         """
         freshness = Freshness(settle=job.output.settle, now=now)
-        job, unknown_teams = _with_last_members(job)
+        last_members = LastMembers.read(job)
+        job = last_members.job_with_members()
         parts, lost_parts = _read_parts(job)
         return cls(
             freshness=freshness,
             job=job,
-            unknown_teams=tuple(unknown_teams),
+            unknown_teams=last_members.unknown_teams(),
             last_summary=read_last_summary(job.state_folder),
             plans=_plans(job, parts, freshness),
             parts=parts,
@@ -64,10 +63,13 @@ class Snapshot:
         """List the teams with known members that the last run could not look up again."""
         if self.last_summary is None:
             return []
-        # Under another selector the same name is another team.
-        selectors = {(team.name, team.selection) for team in self.job.teams}
+        selectors = self._selectors()
         unknown = self.last_summary.unknown_teams
         return [team for team in unknown if (team.team, team.selector) in selectors]
+
+    def _selectors(self) -> set[tuple[str, str]]:
+        """List the teams with their selectors: under another one, the same name is another team."""
+        return {(team.name, team.selection) for team in self.job.teams}
 
     def missing_chunks(self, connection: str) -> list[Chunk]:
         """List what no part covers, in chunks of a month and 100 users; stale parts count."""
@@ -94,12 +96,8 @@ class Snapshot:
 def _read_parts(job: Job) -> tuple[_Parts, _Parts]:
     """Read the parts whose files exist, and those whose files are gone or were cut."""
     on_disk = JobParts.read(job)
-    parts = {}
-    lost_parts = {}
-    for connection in job.connections:
-        name = connection.name
-        parts[name] = on_disk.current(connection)
-        lost_parts[name] = on_disk.lost(connection)
+    parts = {each.name: on_disk.current(each) for each in job.connections}
+    lost_parts = {each.name: on_disk.lost(each) for each in job.connections}
     return parts, lost_parts
 
 
@@ -112,40 +110,3 @@ def _plans(job: Job, parts: _Parts, freshness: Freshness) -> dict[str, Plan]:
         demand = demand_of(job, connection, month)
         plans[name] = plan(demand, parts[name], freshness)
     return plans
-
-
-def _with_last_members(job: Job) -> tuple[Job, list[str]]:
-    """Fill in the members that were last looked up; list the teams that never were."""
-    members = Members(job.state_folder)
-    emails = Emails(job.state_folder)
-    teams: list[Team] = []
-    unknown: list[str] = []
-    for team in job.teams:
-        found = _with_members(team, members, emails.of(job.connection(team.connection)))
-        if found is None:
-            unknown.append(team.name)
-        else:
-            teams.append(found)
-    return replace(job, teams=tuple(teams)), unknown
-
-
-def _with_members(team: Team, members: Members, ids: Mapping[str, str]) -> Team | None:
-    """Fill in the users that were last looked up; None: they never were.
-
-    `ids` are those of e-mail addresses.
-    """
-    if team.emails:
-        return _with_emails(team, ids)
-    if team.selector is None:
-        return team
-    users = members.of(team)
-    if users is None:
-        return None
-    return replace(team, users=users)
-
-
-def _with_emails(team: Team, ids: Mapping[str, str]) -> Team | None:
-    """Fill in the users of e-mail addresses; None if one of them was never looked up."""
-    if ids.keys() >= set(team.emails):
-        return with_emails(team, ids)
-    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from asyncreport.core.job import Connection, Job, Part, Team
@@ -59,10 +60,11 @@ def targets(
             users.of(connection.identity),
             _queue_names(job, connection, queues),
         )
-    return [_target(job, file, sources) for file in all_files(job)]
+    to_target = partial(_target, job, sources)
+    return list(map(to_target, all_files(job)))
 
 
-def _target(job: Job, file: OutputFile, sources: dict[str, Source]) -> Target:
+def _target(job: Job, sources: Mapping[str, Source], file: OutputFile) -> Target:
     """Say what belongs in a file; `sources` is by the connection's name."""
     return Target(
         path=file.path,
