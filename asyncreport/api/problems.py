@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from asyncreport.api.extras import beyond_default
 from asyncreport.api.headers import retry_after
 from asyncreport.api.redaction import credentials, holds_secret, redact
 from asyncreport.api.wire import Request, Response, as_correlation_id
@@ -262,7 +263,7 @@ def _refused(fact: str, report: _Report, request: Request, status: int) -> AuthE
             f"{fact}; grant {_permission(report, request)} to a role of the OAuth client, "
             "in all divisions: Admin > Integrations > OAuth > the client > Roles"
         )
-    message = f"{fact}; {_next_step(report, status)}"
+    message = f"{fact}; {_next_step(report, request, status)}"
     return RejectedError(message, status=status, code=report.code)
 
 
@@ -282,14 +283,25 @@ def _documented_permission(path: str) -> str:
     return "the missing permission"
 
 
-def _next_step(report: _Report, status: int) -> str:
+def _next_step(report: _Report, request: Request, status: int) -> str:
     """Say what to do about a refused request."""
     step = _NEXT_STEPS.get(status, "check the region or api_url")
     if report.code == TOO_LARGE:
         return "request less at once, or set contract: query-jobs"
     if status == 400:
-        return _setting(f"{report.code} {report.text}") or step
+        return _setting(f"{report.code} {report.text}") or _try_without(request) or step
     return step
+
+
+def _try_without(request: Request) -> str | None:
+    """Say what may be wrong with a query if the server does not; None for a default query."""
+    extras = beyond_default(request.body)
+    if not extras:
+        return None
+    return (
+        "the server does not say what is wrong; remove these from the job file, one after "
+        f"another, until it accepts the query: {', '.join(extras)}"
+    )
 
 
 def _setting(words: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import msgspec
@@ -11,13 +11,14 @@ import msgspec
 from asyncreport.api import directory, organization, user_aggregates
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.commands.check_users import check_users, failure
-from asyncreport.core.errors import AsyncReportError, AuthError
+from asyncreport.core.errors import AsyncReportError, AuthError, RejectedError
 from asyncreport.core.finding import Finding, Report
 from asyncreport.core.job import Chunk, Connection, Job, Query
 from asyncreport.core.records import Accumulator
 from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval
 from asyncreport.engine.fetch import drive, fetch
 from asyncreport.export.lanes import Connections
+from asyncreport.export.preflight import too_many_queues
 from asyncreport.net import Lane
 from asyncreport.terminal.signals import run_until_signal
 from asyncreport.terminal.stdout import Findings
@@ -38,6 +39,9 @@ async def check_connections(job: Job, report: Report, *, now: int) -> None:
 
     The directory is not asked if no client of the connection works. `now` is an instant.
     """
+    too_many = too_many_queues(job)
+    if too_many:
+        report(Finding("WARN", too_many))
     async with Connections(job) as connections:
         for connection in job.connections:
             if await _check_clients(job, connection, connections, report, now=now):
@@ -99,8 +103,24 @@ class _ClientCheck:
 
     async def _try_requests(self) -> None:
         """Try each kind of request that a run of the job sends."""
-        for text, trial in self._trials():
-            self.report(await self._outcome(text, trial))
+        trial = _Trial.of(self.job, self.lane, now=self.now)
+        await self._try_records(trial)
+        for text, outcome in self._other_trials(trial):
+            self.report(await self._outcome(text, outcome))
+
+    async def _try_records(self, trial: _Trial) -> None:
+        """Try the query of the job; if it is refused, name the metric that the server refuses."""
+        text = "permission analytics:conversationAggregate:view, for records"
+        try:
+            await trial.records()
+        except RejectedError as error:
+            self.report(self._failure(text, error))
+            for metric, refusal in await trial.refused_metrics():
+                self.report(self._failure(f"metric {metric}, alone", refusal))
+        except AsyncReportError as error:
+            self.report(self._failure(text, error))
+        else:
+            self.report(self._ok(text))
 
     def _ok(self, text: str) -> Finding:
         """Report a test that passed."""
@@ -143,10 +163,8 @@ class _ClientCheck:
             f"the job stays below {configured} requests per minute"
         )
 
-    def _trials(self) -> Iterator[tuple[str, Awaitable[object]]]:
-        """Send the kinds of requests that a run of the job sends, each with a small response."""
-        trial = _Trial.of(self.job, self.lane, now=self.now)
-        yield "permission analytics:conversationAggregate:view, for records", trial.records()
+    def _other_trials(self, trial: _Trial) -> Iterator[tuple[str, Awaitable[object]]]:
+        """Send the other requests that a run of the job sends, each with a small response."""
         if self.job.query.occupancy:
             yield "permission analytics:userAggregate:view, for occupancy", trial.statuses()
         yield "directory, for names of users", self.lane.ask(directory.user_count_request())
@@ -225,6 +243,27 @@ class _Trial:
             users=_NO_USER,
         )
         await fetch(chunk, self.query, self.lane.ask, self.state)
+
+    async def refused_metrics(self) -> list[tuple[str, AsyncReportError]]:
+        """Fetch the hour with one extra metric at a time; list those that the server refuses.
+
+        The server may refuse a query and not say which of its metrics the organisation lacks.
+        """
+        metrics = self.query.metrics
+        if not metrics or await self._refusal(()):
+            # Not because of a metric.
+            return []
+        refusals = [(metric, await self._refusal((metric,))) for metric in metrics]
+        return [(metric, error) for metric, error in refusals if error]
+
+    async def _refusal(self, metrics: tuple[str, ...]) -> AsyncReportError | None:
+        """Fetch the hour with these extra metrics; give the error, if there is one."""
+        query = msgspec.structs.replace(self.query, metrics=metrics)
+        try:
+            await replace(self, query=query).records()
+        except AsyncReportError as error:
+            return error
+        return None
 
     async def statuses(self) -> None:
         """Fetch the routing statuses of the hour."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from asyncreport.api.extras import MAX_QUEUES
 from asyncreport.config import MULTI_VALUED
 from asyncreport.core.columns import column
 from asyncreport.core.errors import ConfigError, StoreError
@@ -19,13 +20,28 @@ _Written = Mapping[str, WrittenFile]
 
 
 def query_warnings(job: Job) -> list[str]:
-    """Warn about what a reader of the records may misunderstand."""
+    """Warn about what a reader may misunderstand, and about what the server may refuse."""
     several = [column(dimension) for dimension in job.query.split_by if dimension in MULTI_VALUED]
-    return [
+    warnings = [
         f"warning: an interaction can have several values of {name}: "
         "its records do not add up to the total"
         for name in several
     ]
+    too_many = too_many_queues(job)
+    if too_many:
+        warnings.append(f"warning: {too_many}")
+    return warnings
+
+
+def too_many_queues(job: Job) -> str | None:
+    """Say that a query may have too many queues; None if it has not."""
+    queues = len(job.query.filter.queues)
+    if queues <= MAX_QUEUES:
+        return None
+    return (
+        f"filter.queues has {queues:,} queues; the server may refuse more than {MAX_QUEUES} in "
+        "one query, so use several jobs, or split_by: [queue_id] without this filter"
+    )
 
 
 def check_owners(job: Job) -> None:

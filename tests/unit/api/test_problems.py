@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -46,6 +47,68 @@ def platform(status: int, code: str, message: str, **rest: object) -> Response:
         **rest,
     }
     return answer(status, body, {"inin-correlation-id": "corr-1"})
+
+
+def query(**body: object) -> Request:
+    return replace(QUERY, body=json.dumps(body).encode())
+
+
+def some_of(dimension: str, number: int) -> dict[str, object]:
+    predicates = [
+        {"type": "dimension", "dimension": dimension, "value": str(n)} for n in range(number)
+    ]
+    return {"type": "or", "predicates": predicates}
+
+
+@pytest.mark.parametrize(
+    ("body", "listed"),
+    [
+        (
+            {
+                "metrics": ["tTalkComplete", "tHeldComplete", "tAcw", "tHandle", "nError", "tWait"],
+                "groupBy": ["userId", "mediaType", "queueId", "direction"],
+                "filter": {
+                    "type": "and",
+                    "clauses": [
+                        some_of("userId", 100),
+                        some_of("mediaType", 1),
+                        some_of("queueId", 301),
+                        some_of("divisionId", 2),
+                    ],
+                },
+            },
+            "metrics (nError, tWait), split_by (queue_id, direction), filter.queues (301), "
+            "filter.divisions (2), filter.media_types (1)",
+        ),
+        ({"metrics": ["tAcw"], "groupBy": ["userId", "queueId"]}, "split_by (queue_id)"),
+    ],
+)
+def test_a_refusal_that_names_nothing_lists_what_is_beyond_a_default_query(
+    body: dict[str, object], listed: str
+) -> None:
+    for message in ("Bad Request", "The request could not be understood: malformed syntax."):
+        error = problem(query(**body), platform(400, "bad.request", message))
+        assert str(error).endswith(
+            f"{message}; the server does not say what is wrong; remove these from the job file, "
+            f"one after another, until it accepts the query: {listed}"
+        )
+    error = problem(query(**body), platform(400, "bad.request", "The granularity is invalid"))
+    assert "one after another" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        b"grant_type=client_credentials",
+        b'{"metrics": ["tHandle"], "groupBy": ["userId", "mediaType"]}',
+        b'{"metrics": ["tAgentRoutingStatus"], "groupBy": ["userId"], "filter": {"type": "or"}}',
+        b'{"select": [], "groupBy": ["user"], "where": {"predicates": []}}',
+    ],
+)
+def test_a_refused_default_query_has_nothing_to_try_without(body: bytes | None) -> None:
+    error = problem(replace(QUERY, body=body), platform(400, "bad.request", "Bad Request"))
+    assert str(error).endswith("Bad Request; correct this in the job file")
 
 
 def test_a_message_is_correlation_id_request_status_code_words_and_next_step() -> None:
