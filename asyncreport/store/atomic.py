@@ -225,7 +225,8 @@ def make_private_folder(folder: Path) -> None:
     """Create a folder that only this user can enter, whatever the umask; raise StoreError."""
     make_folder(folder, mode=0o700)
     with oserror_as_store_error(folder, "made private"):
-        folder.chmod(0o700)
+        # Bits are only taken away: the owner may have closed the folder to writers.
+        folder.chmod(stat.S_IMODE(folder.stat().st_mode) & 0o700)
 
 
 def _create_folder(folder: Path, *, mode: int) -> None:
