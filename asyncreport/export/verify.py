@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
+from asyncreport.core.errors import AsyncReportError, StoreError
 from asyncreport.core.finding import Finding, Report
 from asyncreport.core.job import Job
 from asyncreport.export.lanes import Connections
@@ -17,25 +18,24 @@ from asyncreport.export.teams import UnknownTeam
 from asyncreport.export.verify_outputs import check_outputs
 from asyncreport.export.verify_parts import check_parts
 from asyncreport.export.verify_server import compare_with_server
+from asyncreport.store.atomic import oserror_as_store_error
 from asyncreport.store.job_parts import last_saved
-from asyncreport.store.lock import in_use, lock_holder, locked, merge_lock
+from asyncreport.store.lock import lock_holder, merge_lock
 from asyncreport.store.parts import PartReader
 
 
 async def verify(job: Job, report: Report, *, now: int) -> None:
     """Check the parts and output files, then compare them with the server; `now` is an instant.
 
-    Each finding is reported when it is known. Raise StoreError if a run holds the state folder:
-    what it is writing would look like damage.
+    Each finding is reported when it is known. No lock is taken, so that a run can start at any
+    time. Raise StoreError if a run changed the export meanwhile: what it writes may look like
+    damage.
     """
-    folder = job.state_folder
     if last_saved(job) is None:
         report(_nothing_fetched(job))
         return
-    writable = os.access(folder, os.W_OK)
-    if not writable:
-        report(_not_locked(folder))
-    with locked(merge_lock(folder)) if writable else nullcontext():
+    _report_all(_run_in_progress(job.state_folder), report)
+    with _unchanged(job.state_folder):
         await _check(job, report, now=now)
 
 
@@ -48,20 +48,55 @@ def _nothing_fetched(job: Job) -> Finding:
     )
 
 
-def _not_locked(folder: Path) -> Finding:
-    """Warn about a folder that cannot be locked; raise StoreError if a run holds it."""
+def _run_in_progress(folder: Path) -> Iterator[Finding]:
+    """Warn if a run is in progress: it may be fetching what is missing."""
     holder = lock_holder(merge_lock(folder))
     if holder is not None:
-        raise in_use(folder, holder)
-    return Finding(
-        "WARN",
-        f"{folder} is not writable, so it cannot be locked",
-        ("if a run starts now, the parts that it writes look damaged",),
+        yield Finding(
+            "WARN",
+            f"a run is in progress: {folder} is in use {holder}",
+            ("what it has not saved yet is reported as missing",),
+        )
+
+
+@contextmanager
+def _unchanged(folder: Path) -> Iterator[None]:
+    """Raise StoreError if a run changes an export while the body reads it."""
+    before = _state_of(folder)
+    try:
+        yield
+    except AsyncReportError as error:
+        # The change may be the cause: a part that was read is gone after it was replaced.
+        if _state_of(folder) != before:
+            raise _changed(folder) from error
+        raise
+    if _state_of(folder) != before:
+        raise _changed(folder)
+
+
+def _state_of(folder: Path) -> dict[Path, bytes]:
+    """Hash the files that say what an export consists of.
+
+    By content: a run without work opens the manifest, which changes its time only.
+    """
+    hashes = {}
+    for path in (*folder.rglob("manifest.jsonl"), *folder.rglob("*.json")):
+        # Every run writes a summary, and a process its lock, though nothing else may change.
+        if path.name != "summary.json" and not path.name.endswith("lock.json"):
+            with oserror_as_store_error(path, "read"):
+                hashes[path] = sha256(path.read_bytes()).digest()
+    return hashes
+
+
+def _changed(folder: Path) -> StoreError:
+    """Make the error for an export that changed while it was read."""
+    return StoreError(
+        f"{folder}: a run changed this export meanwhile; verify it again after that run"
     )
 
 
 async def _check(job: Job, report: Report, *, now: int) -> None:
-    """Make all checks, with the lock held."""
+    """Make all checks."""
     snapshot = Snapshot.read(job, now=now)
     _report_all(_other_clients(job, snapshot), report)
     _report_all(_unknown_teams(snapshot), report)

@@ -384,9 +384,7 @@ def test_a_folder_without_permissions_is_reported_before_any_query(
     assert len(emulator.log()) == seen
 
 
-def test_a_copy_that_cannot_be_written_is_verified_without_its_lock(
-    emulator: Handle, tmp_path: Path
-) -> None:
+def test_a_copy_that_cannot_be_written_is_verified(emulator: Handle, tmp_path: Path) -> None:
     path = job(tmp_path, emulator)
     assert run_here(path).complete
     folder = tmp_path / ".asyncreport" / "job"
@@ -394,11 +392,27 @@ def test_a_copy_that_cannot_be_written_is_verified_without_its_lock(
     with cut(path, command="verify", unprivileged=True) as process:
         out, err = process.communicate(timeout=PATIENCE)
     folder.chmod(0o700)
-    warning, why, *rest = out.splitlines()
     assert (process.returncode, err) == (0, "")
-    assert warning == f"WARN  {folder} is not writable, so it cannot be locked"
-    assert why.strip() == "if a run starts now, the parts that it writes look damaged"
-    assert {line[:4] for line in rest} == {"OK  "}
+    assert {line[:4] for line in out.splitlines()} == {"OK  "}
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "status", "verify"])
+def test_a_folder_of_another_user_has_one_clear_message(
+    emulator: Handle, tmp_path: Path, command: str
+) -> None:
+    path = job(tmp_path, emulator)
+    assert run_here(path).complete
+    folder = tmp_path / ".asyncreport" / "job"
+    folder.chmod(0o000)
+    with cut(path, command=command, unprivileged=True) as process:
+        out, err = process.communicate(timeout=PATIENCE)
+    folder.chmod(0o700)
+    assert (process.returncode, out) == (5, "")
+    (line,) = err.splitlines()
+    assert line.startswith(f"error: {folder}")
+    assert "Permission denied" in line
+    assert f"check {folder}" in line
+    assert "the permissions of this user there, then run again" in line
 
 
 @pytest.mark.parametrize(

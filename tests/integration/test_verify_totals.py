@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from asyncreport.config import load_job
 from asyncreport.core.columns import average
-from asyncreport.core.errors import RejectedError
+from asyncreport.core.errors import RejectedError, StoreError
 from asyncreport.core.finding import Finding
 from asyncreport.core.job import Job, Part
 from asyncreport.core.records import Block
@@ -269,3 +270,43 @@ def test_the_users_are_listed_only_if_a_query_needs_their_ids(
     before = len(emulator.log())
     assert failures(path) == ""
     assert ("/api/v2/users" in paths(emulator, before)) is listed
+
+
+def during(action: Callable[[], object]) -> Callable[[Finding], None]:
+    """Report a finding by doing something in another thread, once."""
+    left = [action]
+
+    def report(_: Finding) -> None:
+        if left:
+            thread = threading.Thread(target=left.pop())
+            thread.start()
+            thread.join()
+
+    return report
+
+
+def test_a_run_that_changes_the_export_meanwhile_ends_verify(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    path = exported(tmp_path, emulator)
+    report = during(lambda: run_here(path, "range.end=2024-01-24"))
+    with pytest.raises(StoreError, match="a run changed this export meanwhile; verify it again"):
+        asyncio.run(verify(loaded(path), report, now=NOW))
+
+
+def test_a_failure_that_a_run_caused_is_not_reported_as_one(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    path = exported(tmp_path, emulator)
+
+    def report(_: Finding) -> None:
+        (tmp_path / ".asyncreport" / "job" / "names.json").write_text("{}")
+        raise RejectedError("because of the run")
+
+    with pytest.raises(StoreError, match="a run changed this export meanwhile"):
+        asyncio.run(verify(loaded(path), report, now=NOW))
+
+
+def test_a_run_without_work_does_not_disturb_verify(emulator: Handle, tmp_path: Path) -> None:
+    path = exported(tmp_path, emulator)
+    asyncio.run(verify(loaded(path), during(lambda: run_here(path)), now=NOW))
