@@ -335,8 +335,9 @@ def query(**options: Any) -> None:
     they may be in `.env`.
     """
     from asyncreport.commands import query
+    from asyncreport.commands.query_options import QueryOptions
 
-    query.execute(query.QueryOptions(**options))
+    query.execute(QueryOptions(**options))
 
 
 @cli.command(epilog="Example: asyncreport emulate --port 8080 --agents 200")

@@ -18,7 +18,8 @@ import msgspec
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from asyncreport.commands.query import QueryOptions, QueryResult, make_job, run_query
+from asyncreport.commands.query import QueryResult, run_query
+from asyncreport.commands.query_options import QueryOptions, make_job
 from asyncreport.config import load_job
 from asyncreport.core.errors import AuthError, RetriesExhausted
 from asyncreport.core.job import Job, Limits

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from asyncreport.commands.query import QueryOptions, explain_no_records, make_job
+from asyncreport.commands.query_causes import explain_no_records
+from asyncreport.commands.query_options import QueryOptions, make_job
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.job import Job, Selector
 from asyncreport.core.timeline import Granularity, Interval, iso, parse_iso

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 
 import pytest
 from rich.console import Console
@@ -14,7 +15,7 @@ from asyncreport.core.text import duration
 from asyncreport.core.timeline import DAY, Interval
 from asyncreport.engine.scheduler import Gap, Progress
 from asyncreport.terminal.progress import Screen, describe
-from asyncreport.terminal.stderr import say
+from asyncreport.terminal.stderr import LogHandler, say
 from tests import clock
 
 GAP = Gap(
@@ -80,12 +81,15 @@ def test_on_a_terminal_a_bar_moves_and_lines_appear_above_it() -> None:
             await asyncio.sleep(0.5)
             progress.finished = 2
             say("a [warning] of one line")
+            LogHandler().emit(logging.LogRecord("x", logging.INFO, "x.py", 1, "a log", (), None))
             await asyncio.sleep(0.5)
         assert len(asyncio.all_tasks()) == 1
 
     clock.run(main())
     assert "2/4 chunks" in out.getvalue()
-    assert "a [warning] of one line\n" in out.getvalue()
+    # The bar's line is erased first, and drawn again below.
+    assert "\r\x1b[2Ka [warning] of one line\n" in out.getvalue()
+    assert "\r\x1b[2Ka log\n" in out.getvalue()
 
 
 def test_a_stop_shows_the_cursor_before_the_run_ends(capsys: pytest.CaptureFixture[str]) -> None:
