@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncreport.api.aggregates import ConnectionState, Page
-from asyncreport.api.contracts import count_requests, steps
+from asyncreport.api.contracts import count_requests, one_bucket_per_query, steps
 from asyncreport.api.wire import Request
 from asyncreport.config.zones import load_zone
 from asyncreport.core.errors import RejectedError, TransientError
@@ -566,9 +566,13 @@ def test_a_foreign_user_filter_value_or_bucket_is_the_response_to_another_questi
 
 
 @given(st.binary(max_size=200))
-def test_random_bytes_are_an_error_of_ours(body: bytes) -> None:
-    with pytest.raises((TransientError, RejectedError)):
-        ask(Query(grid=Grid(Granularity.PT1H, load_zone("UTC"))), DAY, None, lambda _: body)
+def test_random_bytes_are_an_error_of_ours_or_no_rows(body: bytes) -> None:
+    query = Query(grid=Grid(Granularity.PT1H, load_zone("UTC")))
+    try:
+        _, found = ask(query, DAY, None, lambda _: body)
+    except (TransientError, RejectedError):
+        return
+    assert found == {}
 
 
 GOOD = results(({"userId": ANNA}, [("2026-03-02T09:00:00.000Z/2026-03-02T10:00:00.000Z", 3)]))
@@ -615,3 +619,15 @@ def test_a_cursor_that_is_not_unicode_is_rejected() -> None:
     query = Query(grid=Grid(Granularity.PT1H, load_zone("UTC")))
     with pytest.raises(RejectedError, match="has an id that is not valid Unicode"):
         ask(query, DAY, None, lambda _: rb'{"results": [], "cursor": "\ud83d"}')
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_whether_a_bucket_is_a_query_of_its_own_depends_on_what_was_learned(separate: bool) -> None:
+    state = ConnectionState(separate_days=separate)
+    days, hours, month = (
+        Query(grid=Grid(granularity, load_zone("Europe/Dublin")))
+        for granularity in (Granularity.P1D, Granularity.PT1H, Granularity.P1M)
+    )
+    assert one_bucket_per_query(days, state) is separate
+    assert not one_bucket_per_query(hours, state)
+    assert one_bucket_per_query(month, state)

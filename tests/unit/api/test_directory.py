@@ -494,6 +494,24 @@ def test_an_unknown_name_is_an_error_with_similar_names(kind: Any, name: str, hi
     )
 
 
+@pytest.mark.parametrize(("kind", "listings"), [("group", 1), ("team", 2), ("queue", 2)])
+def test_an_unknown_name_is_searched_in_the_whole_list_once(kind: Any, listings: int) -> None:
+    """With a filter first; groups have none, so their first listing is already the whole one."""
+    requests: list[Request] = []
+
+    def answers(request: Request) -> object:
+        requests.append(request)
+        return directory(kind)(request)
+
+    with pytest.raises(ConfigError):
+        play(look_up(Selector(kind=kind, value="x")), answers)
+    first = [each for each in requests if not {"after", "pageNumber"} & dict(each.query).keys()]
+    numbered = [each for each in requests if dict(each.query).get("pageNumber") == "1"]
+    # A listing of several pages without a total, as of teams, is read twice.
+    walks = 1 + 2 if kind == "team" else listings
+    assert len(first) + len(numbered) == walks
+
+
 @pytest.mark.parametrize("next_uri", ["?after=one", "?pageSize=100", "/", "http://["])
 def test_a_cursor_that_leads_back_is_an_error(next_uri: str) -> None:
     def answers(request: Request) -> object:

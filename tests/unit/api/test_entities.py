@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from asyncreport.api.aggregates import PATH, ConnectionState, Page
 from asyncreport.api.contracts import steps
-from asyncreport.api.entities import EntitiesPage, decode_page
+from asyncreport.api.entities import decode_page
 from asyncreport.api.wire import Request
 from asyncreport.config.zones import load_zone
 from asyncreport.core.errors import RejectedError, TransientError
@@ -318,9 +318,28 @@ def test_a_wrong_number_is_rejected_with_metric_value_user_and_bucket(
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_give_a_page_or_an_error_of_ours(body: bytes) -> None:
+def test_random_bytes_are_an_error_of_ours_or_an_empty_page(body: bytes) -> None:
     try:
         found = decode_page(body)
     except (TransientError, RejectedError):
         return
-    assert isinstance(found, EntitiesPage)
+    assert (found.entities or [], found.next_page) == ([], None)
+
+
+GOOD = b'{"entities": [{"user": {"id": "anna"}}, {"user": {"id": "bert"}}], "nextPage": "p2"}'
+
+
+@given(
+    st.integers(0, len(GOOD)),
+    st.integers(0, 3),
+    st.sampled_from([b"", b'"', b"\xff", b"0", b"[", b"null", b"x"]),
+)
+def test_a_spoiled_page_has_no_more_rows_than_the_good_one_or_is_an_error_of_ours(
+    at: int, removed: int, added: bytes
+) -> None:
+    try:
+        found = decode_page(GOOD[:at] + added + GOOD[at + removed :])
+    except (TransientError, RejectedError):
+        return
+    assert len(found.entities or ()) <= 2
+    assert len(found.next_page or "") <= 2 + len(added)

@@ -8,14 +8,16 @@ import msgspec
 import pytest
 
 from asyncreport.api import aggregates
+from asyncreport.api.aggregates import ConnectionState
+from asyncreport.api.contracts import steps
 from asyncreport.api.query_jobs import MAX_SUBMISSIONS, PAGE_SIZE, PATH, send
 from asyncreport.api.wire import Request, Wait
 from asyncreport.config.zones import load_zone
 from asyncreport.core.errors import TOO_LARGE, RejectedError, RetriesExhausted, TransientError
-from asyncreport.core.job import Query
+from asyncreport.core.job import Chunk, Query
 from asyncreport.core.measures import Datum, Measure
 from asyncreport.core.records import Accumulator
-from asyncreport.core.timeline import HOUR, Granularity, Grid, iso
+from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval, iso
 from tests.rows import rows
 
 #: answers in order: a body, or an error that the road to the server raised
@@ -153,6 +155,41 @@ def test_a_state_is_shown_if_it_looks_like_one(state: str, shown: str) -> None:
 def test_a_failed_job_is_an_error_with_the_servers_text() -> None:
     with pytest.raises(RejectedError, match="the query job failed: too much"):
         play([ACCEPTED, b'{"state": "FAILED", "errorMessage": "too much"}'])
+
+
+def test_a_failed_job_without_a_reason_says_so() -> None:
+    with pytest.raises(RejectedError) as caught:
+        play([ACCEPTED, b'{"state": "FAILED"}'])
+    assert str(caught.value) == "the query job failed: the server does not say why"
+
+
+def test_a_job_whose_pages_name_no_user_is_rejected_although_one_page_is_empty() -> None:
+    """Otherwise the users who were asked for would have no rows, as on a quiet day."""
+    query = Query(grid=Grid(Granularity.PT1H, load_zone("UTC")), contract="query-jobs")
+    chunk = Chunk(connection="c", month="", interval=Interval(0, HOUR), users=("anna",))
+    data = f'[{{"interval": "{iso(0)}/{iso(HOUR)}", "metrics": [{{"metric": "tHandle"}}]}}]'
+    answers = iter(
+        [
+            ACCEPTED,
+            DONE,
+            b'{"results": [], "cursor": "c1"}',
+            f'{{"results": [{{"group": {{}}, "data": {data}}}]}}'.encode(),
+        ]
+    )
+    running = steps(query, chunk, Accumulator((0, HOUR), query), ConnectionState(), [])
+    step = next(running)
+
+    def run_to_the_end(step: Request | Wait) -> None:
+        while True:
+            if isinstance(step, Wait):
+                step = running.send(None)
+            elif step.method == "DELETE":
+                step = running.throw(GONE)
+            else:
+                step = running.send(step.decode(next(answers)))
+
+    with pytest.raises(RejectedError, match="has results, but none names a user"):
+        run_to_the_end(step)
 
 
 @pytest.mark.parametrize(
