@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from asyncreport.emulator import World
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import PATIENCE, call, connection, environ, write_job
 
@@ -125,12 +126,14 @@ ERRORS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("do", ERRORS)
 def test_error_messages_do_no_harm(script: Handle, tmp_path: Path, do: dict[str, Any]) -> None:
     script.faults([{"match": {"path": "aggregates/query"}, "do": do}])
+    # One of the users exists: a team of nobody would not be fetched.
+    someone = World(agents=4, seed=3).people[0].id
     path = write_job(
         tmp_path,
         script,
         range=RANGE,
         limits={"max_attempts": 2},
-        teams=[{"name": "one", "users": ["ada"]}],
+        teams=[{"name": "two", "users": ["ada", someone]}],
     )
     code, text = on_a_terminal("run", "-v", str(path), cwd=tmp_path)
     assert code in (1, 2, 3, 4)
