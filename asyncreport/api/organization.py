@@ -97,3 +97,35 @@ def _permitted_divisions(permission: str) -> Generator[Request, Any, list[Entity
 def _names(divisions: Iterable[Entity]) -> tuple[str, ...]:
     """Return the sorted names; the id of a division without a name."""
     return tuple(sorted(division.name or division.id for division in divisions))
+
+
+# The organisation of a token ----------------------------------------------------------------------
+
+_TOKEN = "/api/v2/tokens/me"  # noqa: S105  # a path, not a secret
+
+
+class _Organization(Struct):
+    id: str | None = None
+
+
+class _TokenOwner(Struct):
+    organization: _Organization | None = None
+
+
+def organization_request() -> Request:
+    """Ask for the id of the organisation that a token belongs to. This needs no permission."""
+    return Request(method="GET", path=_TOKEN, decode=decode_organization)
+
+
+def decode_organization(body: bytes) -> str | None:
+    """Decode the id; None for any other body: a gateway need not know this call."""
+    try:
+        owner = _OWNER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if owner.organization is None:
+        return None
+    return owner.organization.id or None
+
+
+_OWNER = msgspec.json.Decoder(_TokenOwner)

@@ -16,7 +16,7 @@ from asyncreport.core.text import counted, describe_users, duration, first_lines
 from asyncreport.core.timeline import Interval
 from asyncreport.export.lanes import Connections
 from asyncreport.export.plans import count_users, make_plans
-from asyncreport.export.preflight import other_clients, query_warnings
+from asyncreport.export.preflight import query_warnings
 from asyncreport.export.teams import look_up_teams
 from asyncreport.net.throttle import pace
 from asyncreport.store.job_parts import JobParts
@@ -40,18 +40,12 @@ async def plan_lines(job: Job, *, now: int) -> list[str]:
     """
     parts = JobParts.read(job)
     freshness = Freshness(settle=job.output.settle, now=now)
-    lines = _warnings(job, parts)
+    lines = query_warnings(job)
     plans = await _plans(job, parts, freshness, lines)
     for connection in job.connections:
         forecast = _Forecast(job, connection, plans[connection.name], freshness)
         lines += forecast.lines()
     return lines + describe_unsettled(job, now)
-
-
-def _warnings(job: Job, parts: JobParts) -> list[str]:
-    """Give the warnings that need no request."""
-    doubts = other_clients(job, parts.current)
-    return query_warnings(job) + _as_warnings(doubts.values())
 
 
 def _as_warnings(facts: Iterable[object]) -> list[str]:

@@ -1,18 +1,17 @@
-"""What a run checks before its first request. Reads state folders; remembers OAuth clients."""
+"""What a run checks before its first request. Reads state folders."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from asyncreport.api.extras import MAX_QUEUES
 from asyncreport.config import MULTI_VALUED
 from asyncreport.core.columns import column
 from asyncreport.core.errors import ConfigError, StoreError
-from asyncreport.core.job import Connection, Job, Part
+from asyncreport.core.job import Job
 from asyncreport.export.targets import all_files
-from asyncreport.store.lookups import Clients
 from asyncreport.store.written import Outputs, WrittenFile
 
 #: output files of one job, by the path that links lead to
@@ -93,31 +92,3 @@ def _describe_conflict(job: Job, path: Path, folder: Path) -> str:
         f"{path} is an output file of the job {folder.name!r}, "
         f"and two jobs must not write one file; {steps}; then run again"
     )
-
-
-def other_clients(job: Job, parts_of: Callable[[Connection], Sequence[Part]]) -> dict[str, str]:
-    """Warn, by connection, about parts that none of its OAuth clients fetched; raise StoreError.
-
-    `parts_of` gives the parts of a connection. It is a warning because clients are replaced from
-    time to time; but one host can serve several organisations.
-    """
-    clients = Clients(job.state_folder)
-    warnings = {}
-    for connection in job.connections:
-        if not clients.fetched_by_others(connection):
-            continue
-        if parts_of(connection):
-            warnings[connection.name] = (
-                f"{connection.name}: other OAuth clients fetched the parts of "
-                f"{connection.identity}; if they belong to another organisation, "
-                f"give the job another name or delete {job.state_folder}"
-            )
-    return warnings
-
-
-def remember_clients(job: Job, *, except_for: Container[str] = ()) -> None:
-    """Remember the OAuth clients that fetch, except for some connections; raise StoreError."""
-    clients = Clients(job.state_folder)
-    for connection in job.connections:
-        if connection.name not in except_for:
-            clients.save(connection)

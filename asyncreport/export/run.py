@@ -7,12 +7,7 @@ import time
 from asyncreport.core.job import Job
 from asyncreport.export.find_teams import find_teams
 from asyncreport.export.lanes import Connections
-from asyncreport.export.preflight import (
-    check_owners,
-    other_clients,
-    query_warnings,
-    remember_clients,
-)
+from asyncreport.export.preflight import check_owners, query_warnings
 from asyncreport.export.pull import Watch, unwatched
 from asyncreport.export.report import summarize
 from asyncreport.export.run_context import Choices, RunContext, Say, silent
@@ -52,7 +47,6 @@ async def run_job(
     warnings = WarningList(say)
     _check(job, warnings.say)
     with State.open(job.state_folder, PartFilter.of(job)) as state:
-        _check_clients(job, state, warnings.say)
         async with Connections(job, warnings.say, room=state.wait_for_writer) as connections:
             context = RunContext(
                 job=job,
@@ -87,19 +81,8 @@ def _check(job: Job, say: Say) -> None:
         say(warning)
 
 
-def _check_clients(job: Job, state: State, say: Say) -> None:
-    """Warn about parts that other OAuth clients fetched; remember the clients of this run."""
-    warnings = other_clients(job, state.current_parts)
-    for warning in warnings.values():
-        say(f"warning: {warning}")
-    # The clients behind a warning only after a complete run, so that each run before it warns.
-    remember_clients(job, except_for=warnings)
-
-
 def _remember(job: Job, members: Members, summary: Summary) -> None:
-    """Remember, after a run, its OAuth clients and the members that its summary reported."""
-    if summary.complete:
-        remember_clients(job)
+    """Remember, after a run, the members that its summary reported."""
     if summary.outputs:
         # Only with output files: a change that no summary reported with them would be lost.
         members.save(job.teams, reported=True)

@@ -19,6 +19,7 @@ from asyncreport.export.damage import delete_damaged
 from asyncreport.export.gaps import MissingChunk
 from asyncreport.export.lost import LostPartsError, plan_again, unexplained
 from asyncreport.export.names import unknown_users, unknown_users_message
+from asyncreport.export.organizations import check_organizations
 from asyncreport.export.outputs import OutputUpdate
 from asyncreport.export.plans import make_plans
 from asyncreport.export.pull import Pull, Watch
@@ -86,6 +87,8 @@ class Steps:
     async def _update(self) -> Files:
         """Do each step once; raise DamagedPartError or LostPartsError."""
         plans = await self._plan()
+        # Before the first query: nothing of another organisation may become a part.
+        await check_organizations(self.context, plans)
         await self.pull.run(plans)
         await self._delete_replaced()
         parts = self.context.all_parts()

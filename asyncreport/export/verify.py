@@ -12,7 +12,6 @@ from asyncreport.core.finding import Finding, Report
 from asyncreport.core.job import Job
 from asyncreport.export.lanes import Connections
 from asyncreport.export.names import unknown_users, unknown_users_message
-from asyncreport.export.preflight import other_clients
 from asyncreport.export.snapshot import Snapshot
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.export.verify_outputs import check_outputs
@@ -98,7 +97,6 @@ def _changed(folder: Path) -> StoreError:
 async def _check(job: Job, report: Report, *, now: int) -> None:
     """Make all checks."""
     snapshot = Snapshot.read(job, now=now)
-    _report_all(_other_clients(job, snapshot), report)
     _report_all(_unknown_teams(snapshot), report)
     with PartReader(job.state_folder) as reader:
         passed = await check_parts(snapshot, reader, report)
@@ -131,13 +129,6 @@ async def _compare(
         await compare_with_server(snapshot, reader, connections, report, now=now)
     for warning in warnings:
         report(Finding("WARN", warning.removeprefix("warning: ")))
-
-
-def _other_clients(job: Job, snapshot: Snapshot) -> Iterator[Finding]:
-    """Warn about parts that other OAuth clients fetched."""
-    doubts = other_clients(job, lambda connection: snapshot.parts[connection.name])
-    for doubt in doubts.values():
-        yield Finding("WARN", doubt)
 
 
 def _unknown_teams(snapshot: Snapshot) -> Iterator[Finding]:

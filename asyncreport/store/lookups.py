@@ -1,11 +1,10 @@
-"""What a run looked up and the next one reuses: names, team members, OAuth clients.
+"""What a run looked up and the next one reuses: names, team members, organisations.
 
-Owns `names.json`, `queues.json`, `members.json` and `clients.json`.
+Owns `names.json`, `queues.json`, `members.json`, `emails.json` and `organizations.json`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
@@ -184,35 +183,19 @@ class Emails:
         self._table.update(rows)
 
 
-class Clients:
-    """Which OAuth clients fetched the parts: digests of client ids, by connection identity."""
+class Organizations:
+    """The id of the organisation that data came from, by the connection's identity."""
 
     def __init__(self, folder: Path) -> None:
-        self._table = _JsonTable(folder / "clients.json", dict[str, list[str]])
+        self._table = _JsonTable(folder / "organizations.json", dict[str, str])
 
-    def fetched_by_others(self, connection: Connection) -> bool:
-        """Tell whether other clients fetched from this connection's hosts, and none of its own."""
-        if connection.emulator is not None:
-            return False
-        saved = self._saved(connection)
-        return bool(saved) and _digests(connection).isdisjoint(saved)
+    def of(self, connection: Connection) -> str | None:
+        """Give the id; None if no run has learned it."""
+        return self._table.rows.get(connection.identity)
 
-    def save(self, connection: Connection) -> None:
-        """Add a connection's clients; raise StoreError."""
-        if connection.emulator is None:
-            digests = _digests(connection).union(self._saved(connection))
-            self._table.update({connection.identity: sorted(digests)})
-
-    def _saved(self, connection: Connection) -> list[str]:
-        return self._table.rows.get(connection.identity, [])
-
-
-def _digests(connection: Connection) -> set[str]:
-    return {_digest(client.client_id) for client in connection.clients}
-
-
-def _digest(client_id: str) -> str:
-    return hashlib.sha256(client_id.encode()).hexdigest()[:16]
+    def save(self, connection: Connection, organization: str) -> None:
+        """Keep an id; raise StoreError."""
+        self._table.update({connection.identity: organization})
 
 
 def _sorted(users: Iterable[str]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
-"""Jobs with state folders next to each other: no job replaces a file of another job."""
+"""What a run refuses to replace: files of another job, and data of another organisation."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from asyncreport.core.errors import ConfigError
+from asyncreport.emulator import World
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import call, run_here, write_job
 
@@ -113,3 +115,66 @@ def test_the_file_of_a_renamed_team_is_reported_once_and_another_job_may_write_i
     assert run_here(
         job(tmp_path, emulator, "b", output={"path": str(tmp_path / "old.jsonl")})
     ).complete
+
+
+ELSEWHERE = "11111111-2222-4333-8444-555555555555"
+
+
+@pytest.fixture
+def faulty(emulator: Handle) -> Iterator[Handle]:
+    yield emulator
+    emulator.faults([])
+
+
+def organization_requests(emulator: Handle) -> int:
+    return sum(entry["path"] == "/api/v2/tokens/me" for entry in emulator.log())
+
+
+def another_organization(emulator: Handle) -> None:
+    """Let the emulator say that its clients belong to another organisation."""
+    body = json.dumps({"organization": {"id": ELSEWHERE}})
+    emulator.faults([{"match": {"path": "tokens/me"}, "do": {"body": body}}])
+
+
+def test_another_organisation_at_the_same_host_is_refused(faulty: Handle, tmp_path: Path) -> None:
+    """Before any query, also for another query and after parts were deleted."""
+    run_here(job(tmp_path, faulty, "a"))
+    before = (tmp_path / "out.jsonl").read_bytes()
+    another_organization(faulty)
+    path = job(tmp_path, faulty, "a", range={**RANGE, "granularity": "P1D"})
+    seen = len(faulty.log())
+    result = call("run", str(path), cwd=tmp_path)
+    assert result.code == 2
+    assert (
+        f"error: default: the OAuth client belongs to the organisation {ELSEWHERE}, but "
+        f"{tmp_path}/.asyncreport/a holds data of the organisation {World(3, 3).id} from "
+        f"{faulty.url}; use a client of that organisation" in result.err
+    )
+    assert not any("aggregates" in entry["path"] for entry in faulty.log()[seen:])
+    assert (tmp_path / "out.jsonl").read_bytes() == before
+
+
+def test_the_organisation_is_asked_only_if_something_is_fetched(
+    faulty: Handle, tmp_path: Path
+) -> None:
+    path = job(tmp_path, faulty, "a")
+    before = organization_requests(faulty)
+    run_here(path)
+    assert organization_requests(faulty) == before + 1
+    another_organization(faulty)
+    assert run_here(path).complete
+    assert organization_requests(faulty) == before + 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"status": 404}, {"status": 405}, {"html": True}, {"body": "{}"}, {"body": "[1]"}],
+)
+def test_a_gateway_that_does_not_know_the_organisation_is_accepted(
+    fault: dict[str, Any], faulty: Handle, tmp_path: Path
+) -> None:
+    faulty.faults([{"match": {"path": "tokens/me"}, "do": fault}])
+    before = organization_requests(faulty)
+    result = call("run", str(job(tmp_path, faulty, "a")), cwd=tmp_path)
+    assert (result.code, "warning" in result.err) == (0, False)
+    assert organization_requests(faulty) == before + 1

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from asyncreport.api.organization import AGGREGATE_PERMISSION, visible_divisions
+from asyncreport.api.organization import (
+    AGGREGATE_PERMISSION,
+    decode_organization,
+    visible_divisions,
+)
 from asyncreport.api.wire import Request
 from asyncreport.core.errors import RejectedError
 from tests.unit.api.test_directory import Answers, counted, entity, play
@@ -51,3 +55,19 @@ def test_a_server_that_does_not_report_it_is_not_an_error(status: int) -> None:
         )
 
     assert play(visible_divisions(), answers)[0] == (("Home", "West", "nameless"), None)
+
+
+@pytest.mark.parametrize(
+    ("body", "organization"),
+    [
+        (b'{"organization": {"id": "7"}, "authenticatedUser": null}', "7"),
+        (b'{"organization": {"id": ""}}', None),
+        (b'{"organization": null}', None),
+        (b'{"organization": "7"}', None),
+        (b"{}", None),
+        (b"<html>", None),
+        (b"\xff", None),
+    ],
+)
+def test_a_body_without_an_organisation_is_accepted(body: bytes, organization: str | None) -> None:
+    assert decode_organization(body) == organization
