@@ -9,6 +9,7 @@ from threading import Event
 from asyncreport.core.job import Part
 from asyncreport.core.text import first_items, plural
 from asyncreport.export.names import NameLookup
+from asyncreport.export.preflight import OutputOwners
 from asyncreport.export.run_context import RunContext
 from asyncreport.export.targets import all_files, targets
 from asyncreport.store.merge import Target
@@ -37,7 +38,11 @@ class OutputUpdate:
         self._parts = parts
         self._partial = partial
         self._gaps = gaps
-        self._outputs = Outputs(context.state.folder, partial=partial)
+        self._outputs = Outputs(
+            context.state.folder,
+            partial=partial,
+            check=OutputOwners(context.job).check_rename,
+        )
         self._names = NameLookup(
             context.state.folder,
             context.connections,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from asyncreport.api.extras import MAX_QUEUES
@@ -12,10 +11,9 @@ from asyncreport.core.columns import column
 from asyncreport.core.errors import ConfigError, StoreError
 from asyncreport.core.job import Job
 from asyncreport.export.targets import all_files
+from asyncreport.store.lock import lock_holder, merge_lock
+from asyncreport.store.owners import claim, owner_of
 from asyncreport.store.written import Outputs, WrittenFile
-
-#: output files of one job, by the path that links lead to
-_Written = Mapping[str, WrittenFile]
 
 
 def query_warnings(job: Job) -> list[str]:
@@ -43,48 +41,98 @@ def too_many_queues(job: Job) -> str | None:
     )
 
 
-def check_owners(job: Job) -> None:
-    """Check that no output file belongs to another job; raise ConfigError before any work."""
-    others = dict(_files_of_other_jobs(job))
-    if not others:
-        return
-    own = Outputs(job.state_folder).by_real_path()
-    for file in all_files(job):
-        if file.path.exists():
-            _check_owner(job, file.path, own, others)
+class OutputOwners:
+    """Which job each output file of a job belongs to.
+
+    A file belongs to the job that wrote its current content, or whose run is about to write it.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._paths = [file.path for file in all_files(job)]
+
+    def check(self) -> None:
+        """Check all files before any work; raise ConfigError."""
+        before = _files_without_owner(self._job.state_folder)
+        for path in self._paths:
+            owner = owner_of(path) or before.get(os.path.realpath(path))
+            if owner is not None:
+                self._check_owner(path, owner)
+
+    def claim(self) -> None:
+        """Make the job the owner of its files; its state folder is locked. Raise ConfigError.
+
+        Of two jobs that start at the same time, the second one finds the first one's claim.
+        """
+        claim(self._paths, self._job.state_folder, self._check_owner)
+
+    def check_rename(self, path: Path) -> None:
+        """Check, before a file is replaced, that no other job has claimed it; raise ConfigError."""
+        owner = owner_of(path)
+        if owner is not None and not self._is_own(owner):
+            raise ConfigError(_describe_conflict(self._job, path, owner))
+
+    def _is_own(self, folder: Path) -> bool:
+        return os.path.realpath(folder) == os.path.realpath(self._job.state_folder)
+
+    def _check_owner(self, path: Path, owner: Path) -> None:
+        """Raise ConfigError if a file belongs to the job of another state folder."""
+        if self._is_own(owner) or not owner.exists():
+            return
+        holder = lock_holder(merge_lock(owner))
+        if holder is not None:
+            raise ConfigError(_describe_running(path, owner, holder))
+        if path.exists() and self._belongs_to(path, owner):
+            raise ConfigError(_describe_conflict(self._job, path, owner))
+
+    def _belongs_to(self, path: Path, owner: Path) -> bool:
+        """Tell whether the current content of a file is that of its owner."""
+        theirs = _written(owner, path)
+        if theirs is None:
+            # The other job does not write it any more.
+            return False
+        ours = _written(self._job.state_folder, path)
+        if ours is None:
+            return True
+        return theirs.matches(path) and not ours.matches(path)
 
 
-def _check_owner(job: Job, path: Path, own: _Written, others: Mapping[Path, _Written]) -> None:
-    real = os.path.realpath(path)
-    for folder, written in others.items():
-        if real in written and _is_theirs(path, own.get(real), written[real]):
-            raise ConfigError(_describe_conflict(job, path, folder))
+def _written(folder: Path, path: Path) -> WrittenFile | None:
+    """Give what a job remembers of a file; None if it does not write it."""
+    return Outputs(folder).by_real_path().get(os.path.realpath(path))
 
 
-def _is_theirs(path: Path, ours: WrittenFile | None, theirs: WrittenFile) -> bool:
-    if ours is None:
-        return True
-    # Both jobs wrote this file: it belongs to the job that wrote its current content.
-    return theirs.matches(path) and not ours.matches(path)
+def _files_without_owner(own: Path) -> dict[str, Path]:
+    """Find the files of the jobs next to this job, by their paths without links.
 
-
-def _files_of_other_jobs(job: Job) -> Iterator[tuple[Path, _Written]]:
-    """Read the output files of the jobs whose state folders are next to this job's folder."""
-    own = job.state_folder
+    Version 0.1.0 kept no table of owners.
+    """
+    found = {}
     for path in sorted(own.parent.glob("*/outputs.json")):
         folder = path.parent
-        if os.path.realpath(folder) == os.path.realpath(own):
+        if folder.name == own.name:
             continue
         try:
-            yield folder, Outputs(folder).by_real_path()
+            files = Outputs(folder).by_real_path()
         except StoreError:
             continue  # The run of that job reports it.
+        found.update(dict.fromkeys(files, folder))
+    return found
+
+
+def _describe_running(path: Path, folder: Path, holder: str) -> str:
+    """Say that another job is about to write a file; `holder` describes its process."""
+    return (
+        f"{path} is an output file of the job {folder.name!r}, which is running {holder}, "
+        "and two jobs must not write one file; give this job another path"
+    )
 
 
 def _describe_conflict(job: Job, path: Path, folder: Path) -> str:
+    """Say that a file belongs to the job of another state folder, and what to do."""
     own = job.state_folder
     steps = "give this job another path, or move the file away"
-    if not own.exists():
+    if not own.exists() and folder.parent == Path(os.path.realpath(own.parent)):
         steps += (
             f", or, if {folder.name!r} is the old name of this job, rename {folder} to {own.name}"
         )

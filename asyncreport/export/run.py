@@ -7,7 +7,7 @@ import time
 from asyncreport.core.job import Job
 from asyncreport.export.find_teams import find_teams
 from asyncreport.export.lanes import Connections
-from asyncreport.export.preflight import check_owners, query_warnings
+from asyncreport.export.preflight import OutputOwners, query_warnings
 from asyncreport.export.pull import Watch, unwatched
 from asyncreport.export.report import summarize
 from asyncreport.export.run_context import Choices, RunContext, Say, silent
@@ -47,6 +47,8 @@ async def run_job(
     warnings = WarningList(say)
     _check(job, warnings.say)
     with State.open(job.state_folder, PartFilter.of(job)) as state:
+        # With the lock held: a job that starts at the same time finds a claim that is in use.
+        OutputOwners(job).claim()
         async with Connections(job, warnings.say, room=state.wait_for_writer) as connections:
             context = RunContext(
                 job=job,
@@ -76,7 +78,7 @@ async def _run(context: RunContext, watch: Watch, started: float) -> Summary:
 def _check(job: Job, say: Say) -> None:
     """Check the output files before any work; raise StoreError or ConfigError."""
     check_targets(file.path for file in all_files(job))
-    check_owners(job)
+    OutputOwners(job).check()
     for warning in query_warnings(job):
         say(warning)
 

@@ -171,7 +171,9 @@ class Lane:
         self._learn_token(token, response, error)
         decoded = self._read(request, response, error)
         # After decoding: an invalid response does not show that the server works.
-        self._responded = now()
+        # Nor does a look-up: the servers for queries may be down.
+        if request.body is not None:
+            self._responded = now()
         return decoded
 
     def _problem(self, request: Request, response: Response) -> AsyncReportError | None:

@@ -123,6 +123,7 @@ def atomic_write(
     mode: int = 0o666,
     needs: Callable[[], int] | None = None,
     keep_equal: bool = False,
+    before_replace: Callable[[], None] = lambda: None,
 ) -> Iterator[Sink]:
     """Give a sink for a file's new content; the file is replaced when the block ends.
 
@@ -133,6 +134,7 @@ def atomic_write(
     `mode`: unless it is PRIVATE, a file that is replaced passes its own mode on to the new one.
     `needs` counts the bytes of the whole file, for the message if the disk is full.
     `keep_equal`: if the old file has the same content, leave it untouched, its time included.
+    `before_replace` may raise an error at the last moment; then the old file stays.
     """
     # A link stays a link: the file that it points to is replaced.
     path = Path(os.path.realpath(path))
@@ -151,6 +153,7 @@ def atomic_write(
             # Before the rename: after a power cut the name may lead to the new file, so the new
             # file's bytes must already be on the disk.
             os.fsync(descriptor)
+            before_replace()
             temporary.replace(path)
         # After the rename, and before the caller goes on: what it writes next may name this file.
         sync_folder(path.parent)

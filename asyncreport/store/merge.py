@@ -192,15 +192,25 @@ def _check_folder(path: Path, folder: Path) -> None:
         )
 
 
-def merge(target: Target, reader: PartReader, stopped: Event) -> Merged:
+def merge(
+    target: Target,
+    reader: PartReader,
+    stopped: Event,
+    check: Callable[[Path], None] = lambda _: None,
+) -> Merged:
     """Write a target's file; when this returns it is complete and durable under its name.
 
-    An old file with the same content is not touched.
+    An old file with the same content is not touched. `check` is called right before another one is
+    replaced; if it raises an error, the old file stays.
     Raise StoreError, or Interrupted once `stopped` is set, and the old file stays.
     """
     make_folder(target.path.parent)
     with atomic_write(
-        target.path, owner=reader.folder, needs=lambda: _size(target, reader), keep_equal=True
+        target.path,
+        owner=reader.folder,
+        needs=lambda: _size(target, reader),
+        keep_equal=True,
+        before_replace=lambda: check(target.path),
     ) as sink:
         records = _copy_all(target, reader, stopped, sink)
     return Merged(size=sink.size, sha256=sink.sha256, records=records, changed=sink.changed)

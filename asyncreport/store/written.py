@@ -6,7 +6,7 @@ Owns `outputs.json`.
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from hashlib import sha256
 from pathlib import Path
 from threading import Event
@@ -50,13 +50,21 @@ class WrittenFile(Struct, frozen=True, kw_only=True):
 class Outputs:
     """The output files that one state folder remembers.
 
-    `partial`: something is missing in the files that are written now.
+    `partial`: something is missing in the files that are written now. `check` is called right
+    before a file is replaced, and may raise an error.
     """
 
-    def __init__(self, folder: Path, *, partial: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        partial: bool = False,
+        check: Callable[[Path], None] = lambda _: None,
+    ) -> None:
         self._path = folder / "outputs.json"
         self._files = read_json(self._path, dict[str, WrittenFile]) or {}
         self._partial = partial
+        self._check = check
         #: files whose content `write` changed
         self.changed: set[Path] = set()
 
@@ -129,7 +137,7 @@ class Outputs:
         file = self._current(target, digest)
         if file is not None:
             return replace(file, partial=self._partial)
-        merged = merge(target, reader, stopped)
+        merged = merge(target, reader, stopped, self._check)
         if merged.changed:
             self.changed.add(target.path)
         return WrittenFile(

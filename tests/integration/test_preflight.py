@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ import pytest
 
 from asyncreport.core.errors import ConfigError
 from asyncreport.emulator import World
+from asyncreport.store import merge
+from asyncreport.store.owners import claim
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import call, run_here, write_job
+from tests.exporting import call, run_here, start, write_job
 
 RANGE = {"start": "2024-01-01", "end": "2024-01-03", "granularity": "PT1H"}
 
@@ -115,6 +119,82 @@ def test_the_file_of_a_renamed_team_is_reported_once_and_another_job_may_write_i
     assert run_here(
         job(tmp_path, emulator, "b", output={"path": str(tmp_path / "old.jsonl")})
     ).complete
+
+
+def test_one_table_of_owners_exists_in_the_folder_of_the_files(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    """It names the state folder by the way that leads there from the files."""
+    output = {"path": str(tmp_path / "out.jsonl"), "per_team": str(tmp_path / "{team}.jsonl")}
+    run_here(job(tmp_path, emulator, "a", output=output))
+    table = tmp_path / ".asyncreport" / "owners.json"
+    assert json.loads(table.read_text()) == dict.fromkeys(
+        ["all.jsonl", "out.jsonl"], ".asyncreport/a"
+    )
+    before = table.stat()
+    run_here(job(tmp_path, emulator, "a", output=output))
+    assert table.stat() == before
+
+
+def test_a_link_to_a_file_of_a_job_whose_state_lies_apart_is_refused(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    run_here(job(first, emulator, "a", output={"path": str(first / "out.jsonl")}))
+    before = (first / "out.jsonl").read_bytes()
+    (second / "out.jsonl").symlink_to("../first/out.jsonl")
+    path = job(second, emulator, "a", output={"path": str(second / "out.jsonl")})
+    with pytest.raises(ConfigError, match=r"second/out.jsonl is an output file of the job 'a'"):
+        run_here(path)
+    assert (first / "out.jsonl").read_bytes() == before
+    assert not (second / ".asyncreport" / "a").exists()
+
+
+def test_two_jobs_that_start_for_the_first_time_at_once_do_not_write_one_file(
+    faulty: Handle, tmp_path: Path
+) -> None:
+    """The second one is refused while the first one is still fetching."""
+    first = job(tmp_path, faulty, "a").rename(tmp_path / "a.yaml")
+    second = job(tmp_path, faulty, "b")
+    faulty.hold()
+    try:
+        with start("run", str(first), cwd=tmp_path) as running:
+            while not (tmp_path / ".asyncreport" / "owners.json").exists():
+                assert running.poll() is None
+                time.sleep(0.05)
+            refused = call("run", str(second), cwd=tmp_path)
+            faulty.release()
+            assert running.wait(timeout=60) == 0
+    finally:
+        faulty.release()
+    assert refused.code == 2
+    assert re.search(
+        r"out.jsonl is an output file of the job 'a', which is running by process \d+ on ",
+        refused.err,
+    )
+    assert not (tmp_path / ".asyncreport" / "b").exists()
+
+
+def test_a_file_that_another_job_claimed_during_the_run_is_not_replaced(
+    faulty: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a machine may do that sees neither the process nor its state folder."""
+    path = job(tmp_path, faulty, "a")
+    (tmp_path / "out.jsonl").write_text("of another job")
+    other = tmp_path / ".asyncreport" / "b"
+    claimed = merge.make_folder
+
+    def claim_first(folder: Path) -> None:
+        claim([tmp_path / "out.jsonl"], other, lambda *_: None)
+        claimed(folder)
+
+    monkeypatch.setattr(merge, "make_folder", claim_first)
+    with pytest.raises(ConfigError, match="is an output file of the job 'b'"):
+        run_here(path)
+    assert (tmp_path / "out.jsonl").read_text() == "of another job"
+    assert list(tmp_path.glob("*.tmp")) == []
 
 
 ELSEWHERE = "11111111-2222-4333-8444-555555555555"

@@ -190,9 +190,9 @@ def test_a_second_signal_does_not_wait_until_a_query_job_is_deleted(
     emulator.faults([{"match": {"path": "/aggregates/jobs/"}, "do": {"hang": True}}])
     try:
         with start("run", str(path), cwd=tmp_path) as process:
-            emulator.wait(before + 3)  # user count, query job, and its state, which hangs
+            emulator.wait(before + 4)  # user count, organisation, query job, its state, which hangs
             process.send_signal(signal.SIGINT)
-            emulator.wait(before + 4)  # the deletion, which hangs too
+            emulator.wait(before + 5)  # the deletion, which hangs too
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=PATIENCE)
     finally:
