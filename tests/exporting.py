@@ -26,6 +26,7 @@ from asyncreport.export.run import run_job
 from asyncreport.export.run_context import Choices
 from asyncreport.export.summary import Summary
 from tests.emulator_process import Handle
+from tests.manifests import Line, edit_lines
 
 #: a run long after the ranges of the tests: everything has settled
 NOW = parse_iso("2025-01-01T00:00Z")
@@ -77,14 +78,14 @@ def restate(state: Path, start: str) -> None:
 
     The hash in the manifest changes as well.
     """
-    manifest = state / "manifest.jsonl"
-    lines = manifest.read_text().splitlines()
-    for n, line in enumerate(lines):
-        entry = json.loads(line)
-        if entry.get("interval", "").startswith(start):
-            content = _changed(state / f"part-{entry['part']:08}.jsonl")
-            lines[n] = json.dumps({**entry, "sha256": hashlib.sha256(content).hexdigest()})
-    manifest.write_text("".join(f"{line}\n" for line in lines))
+
+    def change(line: Line) -> Line:
+        if not line.get("interval", "").startswith(start):
+            return line
+        content = _changed(state / f"part-{line['part']:08}.jsonl")
+        return {**line, "sha256": hashlib.sha256(content).hexdigest()}
+
+    edit_lines(state / "manifest.jsonl", change)
 
 
 def _changed(part: Path) -> bytes:

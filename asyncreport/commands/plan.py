@@ -18,6 +18,7 @@ from asyncreport.export.lanes import Connections
 from asyncreport.export.plans import count_users, make_plans
 from asyncreport.export.preflight import query_warnings
 from asyncreport.export.teams import look_up_teams
+from asyncreport.export.zone_rules import zone_warnings
 from asyncreport.net.throttle import pace
 from asyncreport.store.job_parts import JobParts
 from asyncreport.terminal.signals import run_until_signal
@@ -40,7 +41,7 @@ async def plan_lines(job: Job, *, now: int) -> list[str]:
     """
     parts = JobParts.read(job)
     freshness = Freshness(settle=job.output.settle, now=now)
-    lines = query_warnings(job)
+    lines = query_warnings(job) + _as_warnings(zone_warnings(job, parts.outdated))
     plans = await _plans(job, parts, freshness, lines)
     for connection in job.connections:
         forecast = _Forecast(job, connection, plans[connection.name], freshness)

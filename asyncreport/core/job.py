@@ -286,6 +286,8 @@ class Part(Struct, frozen=True, kw_only=True):
     index_at: int
     #: of the file, in hex
     sha256: str
+    #: digest of its month's bucket edges when it was fetched; None: saved by an earlier version
+    edges: str | None = None
     #: a refresh was requested and has not replaced it yet
     refresh_pending: bool = False
 

@@ -132,14 +132,7 @@ class Pull:
 
     async def _save(self, chunk: Chunk, blocks: list[Block]) -> Part:
         """Save a fetched chunk; raise StoreError."""
-        job = self.context.job
-        connection = job.connection(chunk.connection)
-        return await self.context.state.save(
-            chunk,
-            blocks,
-            fingerprint=job.query.fingerprint(connection.identity),
-            fetched_at=self.context.now,
-        )
+        return await self.context.state.save(chunk, blocks, fetched_at=self.context.now)
 
     def _request_stats(self) -> tuple[int, float]:
         """Count requests, and the seconds that workers waited, until now."""

@@ -15,6 +15,7 @@ from asyncreport.export.steps import Steps
 from asyncreport.export.summary import Summary
 from asyncreport.export.targets import all_files
 from asyncreport.export.warning_list import WarningList
+from asyncreport.export.zone_rules import zone_warnings
 from asyncreport.store.atomic import write_json
 from asyncreport.store.lookups import Members
 from asyncreport.store.merge import check_targets
@@ -49,6 +50,8 @@ async def run_job(
     with State.open(job.state_folder, PartFilter.of(job)) as state:
         # With the lock held: a job that starts at the same time finds a claim that is in use.
         OutputOwners(job).claim()
+        for warning in zone_warnings(job, state.outdated_parts):
+            warnings.say(f"warning: {warning}")
         async with Connections(job, warnings.say, room=state.wait_for_writer) as connections:
             context = RunContext(
                 job=job,

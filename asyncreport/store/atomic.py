@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +20,9 @@ from asyncreport.core.errors import StoreError
 from asyncreport.core.json_lines import escape_separators
 
 T = TypeVar("T")
+
+#: device and inode of a file: another file has another identity, whatever its name
+Identity = tuple[int, int]
 
 #: mode of every file in a state folder
 PRIVATE = 0o600
@@ -201,18 +204,62 @@ def _has_content(path: Path, sink: Sink) -> bool:
 
 
 def append(path: Path, data: bytes, *, at: int) -> None:
-    """Write durably at `at`, where the file ends; raise StoreError.
+    """Write durably at `at`, where the file ends; raise StoreError, and nothing was written.
 
     What a broken append left after that place is cut off first.
     """
-    with oserror_as_store_error(path, "written", lambda: len(data)):
+    with appending(path, at=at) as sink:
+        sink.write(data)
+
+
+@contextmanager
+def appending(path: Path, *, at: int) -> Iterator[Sink]:
+    """Give a sink for what follows at `at` in a file; it is durable when the block ends.
+
+    What follows there already is cut off first, and again if the block fails. Raise StoreError.
+    """
+    with oserror_as_store_error(path, "written"):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
+    sink = Sink(descriptor)
+    with oserror_as_store_error(path, "written", lambda: sink.size):
         try:
             os.ftruncate(descriptor, at)
-            _write(descriptor, data)
+            yield sink
+            sink.flush()
             os.fsync(descriptor)
+        except BaseException:
+            with suppress(OSError):
+                os.ftruncate(descriptor, at)
+            raise
         finally:
             os.close(descriptor)
+
+
+def file_size(path: Path) -> int | None:
+    """Give the size of a file, None if there is none; raise StoreError."""
+    with oserror_as_store_error(path, "read"):
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            return None
+
+
+def identity(path: Path) -> Identity | None:
+    """Identify the file that has a name now; None if there is none; raise OSError."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def changed_under_a_run(path: Path) -> StoreError:
+    """Make the error for a file of this run that another process changed, moved or deleted."""
+    return StoreError(
+        f"{path} was deleted, replaced or changed by another process while this run used it; "
+        f"make sure that nothing else changes {path.parent}, then run again: "
+        "existing parts are reused"
+    )
 
 
 def make_folder(folder: Path, *, mode: int = 0o777) -> None:
@@ -224,9 +271,8 @@ def make_folder(folder: Path, *, mode: int = 0o777) -> None:
         _create_folder(folder, mode=mode)
 
 
-def make_private_folder(folder: Path) -> None:
-    """Create a folder that only this user can enter, whatever the umask; raise StoreError."""
-    make_folder(folder, mode=0o700)
+def make_private(folder: Path) -> None:
+    """Let only this user enter a folder; raise StoreError."""
     with oserror_as_store_error(folder, "made private"):
         # Bits are only taken away: the owner may have closed the folder to writers.
         folder.chmod(stat.S_IMODE(folder.stat().st_mode) & 0o700)

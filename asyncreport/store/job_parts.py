@@ -9,6 +9,7 @@ from typing import Self
 
 from asyncreport.core.job import Connection, Job, Part
 from asyncreport.store.atomic import oserror_as_store_error
+from asyncreport.store.conversion import check_converted
 from asyncreport.store.manifest import Manifest, manifest_path
 from asyncreport.store.part_filter import PartFilter
 
@@ -27,6 +28,7 @@ class JobParts:
 
         No lock is needed: a run only appends whole lines to a manifest, or replaces the file.
         """
+        check_converted(job.state_folder)
         manifests = {}
         for connection in job.connections:
             name = connection.name
@@ -43,12 +45,18 @@ class JobParts:
         committed = self.manifests[connection.name].committed(self.part_filter)
         return [part for part in committed if part.number not in numbers]
 
+    def outdated(self, connection: Connection) -> list[Part]:
+        """List the parts that cannot be used any more because the time zone's rules changed."""
+        manifest = self.manifests[connection.name]
+        return [part for part in manifest.live_parts() if self.part_filter.is_outdated(part)]
+
 
 def last_saved(job: Job) -> int | None:
     """Give the time of the last change of a manifest, in ns; None: nothing was ever fetched.
 
     Raise StoreError.
     """
+    check_converted(job.state_folder)
     times = []
     for connection in job.connections:
         path = manifest_path(job.state_folder / connection.name)

@@ -7,20 +7,30 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from filelock import FileLock, Timeout
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from asyncreport.core.errors import StoreError
 from asyncreport.core.timeline import iso
-from asyncreport.store.atomic import PRIVATE, oserror_as_store_error, read_json, write_json
+from asyncreport.store.atomic import (
+    PRIVATE,
+    Identity,
+    changed_under_a_run,
+    identity,
+    oserror_as_store_error,
+    read_json,
+    write_json,
+)
 
 
 class _Holder(Struct, frozen=True, kw_only=True):
     """The process that holds the lock; it took it when this was written."""
 
-    pid: int
+    pid: Annotated[int, Meta(ge=1, lt=1 << 31)]
     host: str
 
 
@@ -29,7 +39,30 @@ def merge_lock(folder: Path) -> Path:
     return folder / "merge.lock"
 
 
-def take_lock(path: Path) -> FileLock:
+@dataclass(slots=True, frozen=True)
+class HeldLock:
+    """A lock that this process holds."""
+
+    path: Path
+    _lock: FileLock
+    _identity: Identity | None
+
+    def release(self) -> None:
+        """Let another process take it."""
+        self._lock.release()
+
+    def check(self) -> None:
+        """Check that the lock's file is still there; raise StoreError.
+
+        If somebody emptied, restored or replaced the folder, another process could take the lock.
+        """
+        with oserror_as_store_error(self.path, "read"):
+            found = identity(self.path)
+        if found is None or found != self._identity:
+            raise changed_under_a_run(self.path)
+
+
+def take_lock(path: Path) -> HeldLock:
     """Take a lock, and write who holds it; raise StoreError if another process does."""
     # Not bound to the thread: the thread that closes the state releases it.
     lock = FileLock(path, mode=PRIVATE, thread_local=False)
@@ -46,7 +79,7 @@ def take_lock(path: Path) -> FileLock:
     except BaseException:
         lock.release()
         raise
-    return lock
+    return HeldLock(path, lock, identity(path))
 
 
 def _holder_path(path: Path) -> Path:

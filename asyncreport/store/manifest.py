@@ -5,55 +5,39 @@ Owns `manifest.jsonl`.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part
-from asyncreport.core.timeline import Interval, iso, parse_iso
-from asyncreport.store.atomic import append, oserror_as_store_error
+from asyncreport.store.atomic import (
+    Identity,
+    append,
+    changed_under_a_run,
+    identity,
+    oserror_as_store_error,
+)
+from asyncreport.store.manifest_lines import (
+    FORMAT,
+    AgainLine,
+    ChangesLine,
+    Header,
+    Line,
+    PartLine,
+    UsersLine,
+    digest_of_users,
+    format_of,
+    seal,
+    unseal,
+)
 from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.parts import part_name
-from asyncreport.store.restatements import Replaced
-
-_USERS = b'{"users":'
-_AGAIN = b'{"again":'
-
-
-class _PartLine(Struct, frozen=True, kw_only=True):
-    """A part as its line spells it: instants as text, the user ids by their digest."""
-
-    part: int
-    fingerprint: str
-    month: str
-    interval: str
-    users: str | None
-    fetched_at: str
-    count: int
-    size: int
-    index_at: int
-    sha256: str
-    replaces: tuple[int, ...] = ()
-
-
-class _UsersLine(Struct, frozen=True, kw_only=True):
-    """A set of user ids, stored once, before the first part that has it."""
-
-    users: str
-    ids: tuple[str, ...]
-
-
-class _AgainLine(Struct, frozen=True, kw_only=True):
-    """Numbers of parts that are stale until each is replaced."""
-
-    again: tuple[int, ...]
+from asyncreport.store.restatements import Pair, Replaced
 
 
 def manifest_path(folder: Path) -> Path:
@@ -66,7 +50,11 @@ class Manifest:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._path = manifest_path(folder)
+        self.path = manifest_path(folder)
+        #: None: no line says it yet
+        self.header: Header | None = None
+        #: bytes of `changes.jsonl` that were finished
+        self.changes_length = 0
         self._parts: list[Part] = []
         self._last_number = 0
         # By the number of the replaced part; several parts may replace one, if the chunks of
@@ -74,8 +62,11 @@ class Manifest:
         self._replaced_by: defaultdict[int, list[Part]] = defaultdict(list)
         self._user_sets: dict[str, tuple[str, ...]] = {}
         self._refresh_pending: set[int] = set()
+        self._compared: set[Pair] = set()
         # Where the last good line ends. Bytes after it were never committed.
         self._end = 0
+        # Of the file that this process writes; None: it only reads.
+        self._identity: Identity | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -84,22 +75,38 @@ class Manifest:
         The last line may be cut short, if the process that wrote it died.
         """
         manifest = cls(folder)
-        *lines, rest = _content(manifest._path).split(b"\n")
+        *lines, rest = _content(manifest.path).split(b"\n")
+        if lines:
+            manifest._check_format(lines[0])
         for number, line in enumerate(lines, 1):
             try:
-                manifest._apply(line)
+                manifest._apply(unseal(line))
             except (msgspec.DecodeError, ValueError) as error:
                 is_last = number == len(lines) and not rest
                 if is_last:
                     break
-                raise manifest._unreadable(number, error) from error
+                raise unreadable(manifest.path, number, error) from error
             manifest._end += len(line) + 1
         return manifest
+
+    def _check_format(self, first: bytes) -> None:
+        """Refuse a newer format before anything else is read: its lines may be different."""
+        found = format_of(first)
+        if found is not None and found > FORMAT:
+            raise StoreError(
+                f"{self.path} was written by a newer version of asyncreport (format {found}); "
+                "nothing was changed; install that version, or give the job another name"
+            )
 
     @property
     def next_number(self) -> int:
         """Give the number of the next part."""
         return self._last_number + 1
+
+    @property
+    def organization(self) -> str | None:
+        """Give the id of the organisation that the parts are of; None: unknown."""
+        return None if self.header is None else self.header.organization
 
     def current_parts(self, part_filter: PartFilter) -> list[Part]:
         """List the usable parts that were not replaced and whose files have the right size.
@@ -111,41 +118,48 @@ class Manifest:
 
     def committed(self, part_filter: PartFilter) -> list[Part]:
         """List the usable parts that were not replaced, whether their files exist or not."""
-        return [part for part in self._not_replaced() if part_filter.is_of_query(part)]
+        return [part for part in self.live_parts() if part_filter.accepts(part)]
+
+    def live_parts(self) -> Iterator[Part]:
+        """Walk the parts that were not replaced, of any query, in the order of their numbers."""
+        return (part for part in self._parts if part.number not in self._replaced_by)
 
     def files(self) -> set[str]:
-        """Name the files of the parts that were not replaced, of any fingerprint."""
-        return {part_name(part.number) for part in self._not_replaced()}
+        """Name the files of the parts that were not replaced, of any query."""
+        return {part_name(part.number) for part in self.live_parts()}
 
     def replaced(self) -> list[Replaced]:
-        """Pair each replaced part with every part that replaced it, if both files exist.
+        """Pair each replaced part with every part that replaced it, to be compared.
 
-        Raise StoreError.
+        Both files exist, and no line says that they were compared already. Raise StoreError.
         """
         present = {part.number: part for part in _with_files(self._parts, self.folder)}
         found = []
         for old in present.values():
-            news = self._replaced_by.get(old.number, ())
-            found += [Replaced(old, new) for new in news if new.number in present]
+            for new in self._replaced_by.get(old.number, ()):
+                pair = Replaced(old, new)
+                if new.number in present and pair.numbers not in self._compared:
+                    found.append(pair)
         return found
 
-    def cut_tail(self) -> None:
-        """Create the file if there is none, and cut off what was never committed.
-
-        Raise StoreError.
-        """
-        append(self._path, b"", at=self._end)
+    def start_writing(self) -> None:
+        """Cut off what was never committed; create the file if there is none. Raise StoreError."""
+        append(self.path, b"", at=self._end)
+        self._identity = identity(self.path)
+        if self.header is None:
+            self._append(Header())
 
     def add(self, part: Part, replaces: tuple[int, ...]) -> None:
         """Commit a part whose file is durable; raise StoreError, and it is not committed."""
         users = None
         if part.users is not None:
-            users = _digest(part.users)
+            line = UsersLine.of(part.users)
+            users = line.users
             # Before the part's line, which needs it, and an append of its own: each append is one
             # line, so that a crash can cut short the last line only.
             if users not in self._user_sets:
-                self._append(_UsersLine(users=users, ids=part.users))
-        self._append(_part_line(part, users, replaces))
+                self._append(line)
+        self._append(PartLine.of(part, users, replaces))
 
     def mark_for_refresh(self, numbers: Iterable[int]) -> None:
         """Note that these parts are stale until each is replaced; raise StoreError.
@@ -154,44 +168,86 @@ class Manifest:
         """
         new = sorted(set(numbers) - self._refresh_pending)
         if new:
-            self._append(_AgainLine(again=tuple(new)))
+            self._append(AgainLine(again=tuple(new)))
 
-    def _not_replaced(self) -> Iterable[Part]:
-        return (part for part in self._parts if part.number not in self._replaced_by)
+    def note_organization(self, organization: str) -> None:
+        """Keep the id of the organisation that the parts are of; raise StoreError."""
+        if organization != self.organization:
+            self._append(Header(organization=organization))
+
+    def note_changes(self, length: int, pairs: Iterable[Replaced]) -> None:
+        """Keep the length of `changes.jsonl`, and what was compared for it; raise StoreError."""
+        numbers = tuple(pair.numbers for pair in pairs)
+        self._append(ChangesLine(changes=length, pairs=numbers))
+
+    @property
+    def is_mostly_replaced(self) -> bool:
+        """Tell whether more parts were replaced than are left."""
+        return len(self._replaced_by) > len(self._parts) / 2
+
+    def live_lines(self) -> Iterator[Line]:
+        """Give the lines that say the same without the parts that were replaced."""
+        yield self.header or Header()
+        yield ChangesLine(changes=self.changes_length)
+        written = set()
+        for part in self.live_parts():
+            users = None
+            if part.users is not None:
+                users = digest_of_users(part.users)
+                if users not in written:
+                    yield UsersLine(users=users, ids=part.users)
+                    written.add(users)
+            yield PartLine.of(part, users, ())
+        pending = self._refresh_pending.intersection(part.number for part in self.live_parts())
+        if pending:
+            yield AgainLine(again=tuple(sorted(pending)))
+
+    def check_unchanged(self) -> None:
+        """Check that the file is still the one that this process writes, as it left it.
+
+        Raise StoreError. Somebody may have emptied, restored or replaced the folder.
+        """
+        with oserror_as_store_error(self.path, "read"):
+            found = identity(self.path)
+        if found is None or found != self._identity or self.path.stat().st_size != self._end:
+            raise changed_under_a_run(self.path)
 
     def _with_refresh_pending(self, part: Part) -> Part:
         if part.number not in self._refresh_pending:
             return part
         return replace(part, refresh_pending=True)
 
-    def _append(self, line: _PartLine | _UsersLine | _AgainLine) -> None:
-        data = msgspec.json.encode(line)
-        append(self._path, data + b"\n", at=self._end)
+    def _append(self, line: Line) -> None:
+        self.check_unchanged()
+        data = seal(line)
+        append(self.path, data, at=self._end)
         # After the append: if it fails, this manifest still says what the file says.
-        self._end += len(data) + 1
-        self._apply(data)
+        self._end += len(data)
+        self._apply(line)
 
-    def _apply(self, line: bytes) -> None:
-        """Add what one line says; raise DecodeError or ValueError if it is wrong.
-
-        Every start of every command reads all lines: their kind is told from the first bytes,
-        and each is decoded once.
-        """
-        if line.startswith(_USERS):
-            self._apply_users(msgspec.json.decode(line, type=_UsersLine))
-        elif line.startswith(_AGAIN):
-            pending = msgspec.json.decode(line, type=_AgainLine)
-            self._refresh_pending.update(pending.again)
+    def _apply(self, line: Line) -> None:
+        """Add what one line says; raise ValueError if it contradicts another."""
+        if isinstance(line, PartLine):
+            self._apply_part(line)
+        elif isinstance(line, UsersLine):
+            self._apply_users(line)
+        elif isinstance(line, AgainLine):
+            self._refresh_pending.update(line.again)
+        elif isinstance(line, ChangesLine):
+            self.changes_length = line.changes
+            self._compared.update(line.pairs)
         else:
-            self._apply_part(msgspec.json.decode(line, type=_PartLine))
+            self.header = line
+        if self.header is None:
+            raise ValueError("the header is missing")
 
-    def _apply_users(self, line: _UsersLine) -> None:
-        if _digest(line.ids) != line.users:
+    def _apply_users(self, line: UsersLine) -> None:
+        if digest_of_users(line.ids) != line.users:
             raise ValueError("its user ids were changed")
         self._user_sets[line.users] = line.ids
 
-    def _apply_part(self, line: _PartLine) -> None:
-        part = _part(self.folder.name, line, self._users(line.users))
+    def _apply_part(self, line: PartLine) -> None:
+        part = line.to_part(self.folder.name, self._users(line.users))
         self._parts.append(part)
         self._last_number = max(self._last_number, part.number)
         for number in line.replaces:
@@ -205,43 +261,12 @@ class Manifest:
             raise ValueError("the line with its user ids is missing")
         return self._user_sets[digest]
 
-    def _unreadable(self, number: int, error: Exception) -> StoreError:
-        return StoreError(
-            f"{self._path}, line {number}: cannot be read ({error}); restore the file from a "
-            f"backup, or delete the folder {self.folder} and run again: everything is fetched again"
-        )
 
-
-def _part_line(part: Part, users: str | None, replaces: tuple[int, ...]) -> _PartLine:
-    return _PartLine(
-        part=part.number,
-        fingerprint=part.fingerprint,
-        month=part.month,
-        interval=str(part.interval),
-        users=users,
-        fetched_at=iso(part.fetched_at),
-        count=part.count,
-        size=part.size,
-        index_at=part.index_at,
-        sha256=part.sha256,
-        replaces=replaces,
-    )
-
-
-def _part(connection: str, line: _PartLine, users: tuple[str, ...] | None) -> Part:
-    start, _, end = line.interval.partition("/")
-    return Part(
-        connection=connection,
-        number=line.part,
-        fingerprint=line.fingerprint,
-        month=line.month,
-        interval=Interval(parse_iso(start), parse_iso(end)),
-        users=users,
-        fetched_at=parse_iso(line.fetched_at),
-        count=line.count,
-        size=line.size,
-        index_at=line.index_at,
-        sha256=line.sha256,
+def unreadable(path: Path, number: int, error: Exception) -> StoreError:
+    """Make the error for a line of a manifest."""
+    return StoreError(
+        f"{path}, line {number}: cannot be read ({error}); restore the file from a "
+        f"backup, or delete the folder {path.parent} and run again: everything is fetched again"
     )
 
 
@@ -267,7 +292,3 @@ def _file_sizes(folder: Path) -> Mapping[str, int]:
                 return {entry.name: entry.stat().st_size for entry in entries}
         except FileNotFoundError:
             return {}
-
-
-def _digest(users: tuple[str, ...]) -> str:
-    return hashlib.sha256(msgspec.json.encode(users)).hexdigest()[:32]

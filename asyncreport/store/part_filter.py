@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Self
 
 from asyncreport.core.job import Job, Part
+from asyncreport.core.timeline import Grid, Slot
 
 
-@dataclass(slots=True, frozen=True)
 class PartFilter:
-    """The parts that a job can use, whatever their interval and their users."""
+    """What a job's query needs of a part, whatever the part's interval and users.
 
-    #: of the job's query, by the connection's name
-    fingerprints: Mapping[str, tuple[str, ...]]
+    `fingerprints` are those of the query, by the connection's name, today's first. `grid` has the
+    buckets of today's time zone rules: after a change of the rules, a part of a month whose bucket
+    edges have moved cannot be used any more.
+    """
+
+    def __init__(self, fingerprints: Mapping[str, tuple[str, ...]], grid: Grid) -> None:
+        self.fingerprints = fingerprints
+        self._grid = grid
+        # Digests of the edges by month: a job of years has ten thousand parts, and few months.
+        self._digests: dict[str, str] = {}
 
     @classmethod
     def of(cls, job: Job) -> Self:
@@ -22,8 +30,48 @@ class PartFilter:
         fingerprints = {}
         for connection in job.connections:
             fingerprints[connection.name] = job.query.fingerprints(connection.identity)
-        return cls(fingerprints)
+        return cls(fingerprints, job.query.grid)
+
+    def accepts(self, part: Part) -> bool:
+        """Tell whether a part can be used."""
+        return self.is_of_query(part) and self.is_on_grid(part)
+
+    def is_outdated(self, part: Part) -> bool:
+        """Tell whether a part could be used if its bucket edges had not moved."""
+        return self.is_of_query(part) and not self.is_on_grid(part)
 
     def is_of_query(self, part: Part) -> bool:
         """Tell whether a part has what the job's query asks for."""
         return part.fingerprint in self.fingerprints[part.connection]
+
+    def is_on_grid(self, part: Part) -> bool:
+        """Tell whether a part has whole buckets of today, of one month.
+
+        This also bounds the interval of a part by the length of a month, whatever the file says.
+        """
+        try:
+            slot = self._grid.slot(part.interval.start)
+        except (ValueError, OverflowError):
+            # Not a month of this calendar.
+            return False
+        if part.edges not in (None, self._digest(slot)):
+            return False
+        return (
+            part.month == slot.month
+            and part.interval.start in slot.edges
+            and part.interval.end in slot.edges
+        )
+
+    def edges(self, instant: int) -> str:
+        """Digest the bucket edges of the month of a bucket that holds an instant."""
+        return self._digest(self._grid.slot(instant))
+
+    def _digest(self, slot: Slot) -> str:
+        if slot.month not in self._digests:
+            self._digests[slot.month] = _digest(slot)
+        return self._digests[slot.month]
+
+
+def _digest(slot: Slot) -> str:
+    text = " ".join(map(str, slot.edges))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -18,22 +18,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 
-from filelock import FileLock
-
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
 from asyncreport.store.atomic import (
-    make_private_folder,
     oserror_as_store_error,
     remove_temporaries,
     sync_folder,
 )
-from asyncreport.store.lock import take_lock
+from asyncreport.store.compaction import compact
+from asyncreport.store.lock import HeldLock
 from asyncreport.store.manifest import Manifest
+from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.parts import part_name, write_part
-from asyncreport.store.restatements import Restatements, write_restatements
-
-_LOCK = "lock"
+from asyncreport.store.restatements import (
+    Replaced,
+    Restatements,
+    append_restatements,
+    cut_restatements,
+)
 
 _PART = re.compile(r"part-\d{8,}\.jsonl")
 
@@ -41,46 +43,45 @@ _PART = re.compile(r"part-\d{8,}\.jsonl")
 class PartFolder:
     """The folder of one connection; its name is the connection's."""
 
-    def __init__(self, folder: Path, lock: FileLock, manifest: Manifest) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        lock: HeldLock,
+        manifest: Manifest,
+        part_filter: PartFilter,
+    ) -> None:
         self._folder = folder
         self._lock = lock
+        self._filter = part_filter
         self.manifest = manifest
+        #: parts of the job's query whose bucket edges have moved
+        self.outdated = [part for part in manifest.live_parts() if part_filter.is_outdated(part)]
 
     @classmethod
-    def open(cls, folder: Path) -> PartFolder:
-        """Lock the folder and read its manifest; create the folder if it does not exist.
+    def open(cls, folder: Path, lock: HeldLock, part_filter: PartFilter) -> PartFolder:
+        """Read the manifest of a folder whose lock is held; create it if it does not exist.
 
-        Raise StoreError if another process holds the lock, or if the manifest cannot be read.
+        Clean up after a run that was killed. Raise StoreError, if the manifest cannot be read.
         """
-        make_private_folder(folder)
-        # Before anything is read or removed: another run may be writing.
-        lock = take_lock(folder / _LOCK)
-        try:
-            manifest = _prepare(folder)
-        except BaseException:
-            lock.release()
-            raise
-        return cls(folder, lock, manifest)
+        remove_temporaries(folder)
+        manifest = Manifest.read(folder)
+        # Read first: an unreadable manifest must stay as it is, for a person to look at.
+        manifest.start_writing()
+        cut_restatements(folder, manifest.changes_length)
+        # The manifest may be new, and its name must be durable before the first commit is.
+        with oserror_as_store_error(folder, "written"):
+            sync_folder(folder)
+        return cls(folder, lock, manifest, part_filter)
 
-    def close(self) -> None:
-        """Release the lock."""
-        self._lock.release()
-
-    def commit(
-        self,
-        chunk: Chunk,
-        blocks: Sequence[Block],
-        *,
-        fingerprint: str,
-        fetched_at: int,
-    ) -> Part:
+    def commit(self, chunk: Chunk, blocks: Sequence[Block], *, fetched_at: int) -> Part:
         """Save a chunk's rows durably; raise StoreError, and nothing was saved."""
+        self._lock.check()
         number = self.manifest.next_number
         stats = write_part(self._folder, number, blocks)
         part = Part(
             connection=chunk.connection,
             number=number,
-            fingerprint=fingerprint,
+            fingerprint=self._filter.fingerprints[chunk.connection][0],
             month=chunk.month,
             interval=chunk.interval,
             users=chunk.users,
@@ -89,10 +90,14 @@ class PartFolder:
             size=stats.size,
             index_at=stats.index_at,
             sha256=stats.sha256,
+            edges=self._filter.edges(chunk.interval.start),
         )
+        outdated = tuple(old for old in self.outdated if old.interval.overlaps(part.interval))
+        replaces = (*chunk.replaces, *(old.number for old in outdated))
         # After the file and its name are durable: the line is the commit, and a committed part
         # whose file a power cut took would be a hole.
-        self.manifest.add(part, chunk.replaces)
+        self.manifest.add(part, replaces)
+        self.outdated = [old for old in self.outdated if old not in outdated]
         return part
 
     def delete_part(self, number: int) -> None:
@@ -109,24 +114,35 @@ class PartFolder:
         Raise StoreError, and Interrupted once `stopped` is set.
         """
         # Before the deletion: the old values are in these files only. If the process dies between
-        # the two, the next run finds the pairs already listed.
-        changed = write_restatements(self._folder, self.manifest.replaced(), stopped, at=at)
+        # the two, the manifest says which pairs were compared.
+        changed = self._compare(stopped, at=at)
         named = self.manifest.files()
         with oserror_as_store_error(self._folder, "cleaned up"):
             for path in self._folder.iterdir():
                 if _PART.fullmatch(path.name) and path.name not in named:
                     path.unlink()
         # The folder is not synced: a file that comes back after a power cut is deleted next time.
+        if self.manifest.is_mostly_replaced:
+            self.manifest = compact(self.manifest)
         return changed
 
+    def _compare(self, stopped: Event, *, at: int) -> Restatements:
+        """List the values that differ in replaced parts."""
+        replaced = [pair for pair in self.manifest.replaced() if _is_comparable(pair)]
+        if not replaced:
+            return Restatements()
+        appended = append_restatements(
+            self._folder,
+            replaced,
+            stopped,
+            at=at,
+            length=self.manifest.changes_length,
+        )
+        # After the lines are durable: the length that counts is the one in the manifest.
+        self.manifest.note_changes(appended.length, replaced)
+        return appended.restatements
 
-def _prepare(folder: Path) -> Manifest:
-    """Clean up after a run that was killed; raise StoreError."""
-    remove_temporaries(folder)
-    manifest = Manifest.read(folder)
-    # Read first: an unreadable manifest must stay as it is, for a person to look at.
-    manifest.cut_tail()
-    # The manifest may be new, and its name must be durable before the first commit is.
-    with oserror_as_store_error(folder, "written"):
-        sync_folder(folder)
-    return manifest
+
+def _is_comparable(pair: Replaced) -> bool:
+    """Tell whether both parts have the same buckets: otherwise every row would differ."""
+    return pair.old.edges in (None, pair.new.edges)

@@ -66,6 +66,20 @@ class PartStats:
     sha256: str
 
 
+def check_entries(entries: Iterable[Entry], end: int) -> None:
+    """Check that users' rows follow one another up to `end`; raise ValueError.
+
+    Only then may an offset or a length decide what is read.
+    """
+    at = 0
+    for entry in entries:
+        if entry.offset != at or entry.length < 0:
+            raise ValueError(f"the rows of user {entry.user} are not where they should be")
+        at += entry.length
+    if at != end:
+        raise ValueError("it does not cover the rows")
+
+
 def part_name(number: int) -> str:
     """Name a part's file."""
     return f"part-{number:08}.jsonl"
@@ -181,9 +195,11 @@ class PartReader:
         length = part.size - part.index_at
         data = self._read(part, part.index_at, length)
         try:
-            return msgspec.json.decode(data, type=_Index)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            index = msgspec.json.decode(data, type=_Index)
+            check_entries(index.users, part.index_at)
+        except (msgspec.DecodeError, ValueError) as error:
             raise self._damaged(part, f"its index cannot be read ({error})") from error
+        return index
 
     def _hash(self, part: Part) -> str:
         with oserror_as_store_error(self._path(part), "read"):

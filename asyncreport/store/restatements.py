@@ -5,8 +5,8 @@ Owns `changes.jsonl`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from threading import Event
@@ -21,7 +21,13 @@ from asyncreport.core.job import Part
 from asyncreport.core.json_lines import escape_separators
 from asyncreport.core.text import counted
 from asyncreport.core.timeline import Interval, iso
-from asyncreport.store.atomic import PRIVATE, Sink, atomic_write, oserror_as_store_error
+from asyncreport.store.atomic import (
+    append,
+    appending,
+    file_size,
+    oserror_as_store_error,
+    sync_folder,
+)
 from asyncreport.store.parts import Entry, PartReader
 from asyncreport.store.threads import Interrupted
 
@@ -30,16 +36,8 @@ NAME = "changes.jsonl"
 #: the key of a row ends with this column: split values and the bucket before it, measures after it
 _LAST_OF_KEY = "interval_end"
 
-# Says which pair of parts a line belongs to. Searched, not decoded: the file may have gigabytes,
-# and lines that somebody edited.
-_PAIR = re.compile(rb'"part":(\d{1,18}),"replaced":(\d{1,18}),')
-_LONGEST_PAIR = 64
-
-#: of a replaced part and of the new one
-_Numbers = tuple[int, int]
-
-#: bytes of the old file that are in memory at once
-_BLOCK = 1 << 20
+#: numbers of a replaced part and of the part that replaced it
+Pair = tuple[int, int]
 
 
 class Replaced(NamedTuple):
@@ -47,6 +45,11 @@ class Replaced(NamedTuple):
 
     old: Part
     new: Part
+
+    @property
+    def numbers(self) -> Pair:
+        """Give the numbers of both parts."""
+        return self.old.number, self.new.number
 
 
 class Restatements(Struct, frozen=True, kw_only=True):
@@ -71,92 +74,70 @@ class Restatements(Struct, frozen=True, kw_only=True):
         return f"{values} in {parts} changed since the last fetch: {', '.join(self.paths)}"
 
 
-def write_restatements(
-    folder: Path, replaced: Iterable[Replaced], stopped: Event, *, at: int
-) -> Restatements:
+@dataclass(slots=True, frozen=True)
+class Appended:
+    """What was appended to `changes.jsonl`."""
+
+    restatements: Restatements
+    #: bytes of the file up to its end; what follows was never finished
+    length: int
+
+
+def append_restatements(
+    folder: Path,
+    replaced: Iterable[Replaced],
+    stopped: Event,
+    *,
+    at: int,
+    length: int,
+) -> Appended:
     """List, one JSON line each, the values that differ between parts; `at` is now.
 
-    A pair of parts that is listed already is not listed again: a run may be killed after this and
-    before it deletes the old files. All lines of one call are written, or none; few are in memory
-    at once. Raise StoreError, and Interrupted once `stopped` is set.
+    `folder` is the connection's; `length` is the known length of its `changes.jsonl`, and what
+    follows there is cut off. Few lines are in memory at once. The lines count once the caller has
+    noted the new length. Raise StoreError, and Interrupted once `stopped` is set.
     """
-    pairs = {(pair.old.number, pair.new.number): pair for pair in replaced}
-    if not pairs:
-        return Restatements()
     path = folder / NAME
-    for numbers in _listed(path, pairs.keys(), stopped):
-        del pairs[numbers]
     with PartReader(folder.parent) as reader:
-        lines = _all_differences(pairs, reader, stopped, at)
+        lines = _all_differences(replaced, reader, stopped, at)
         first = next(lines, None)
         if first is None:
-            # The file, which may be large, is not written again for nothing.
-            return Restatements()
-        return _add_lines(path, chain([first], lines), stopped)
+            return Appended(Restatements(), length)
+        # Somebody may have deleted the file, or what they had read of it.
+        length = min(length, file_size(path) or 0)
+        return _append_lines(path, chain([first], lines), length)
 
 
-def _add_lines(path: Path, lines: Iterable[tuple[_Numbers, bytes]], stopped: Event) -> Restatements:
+def _append_lines(path: Path, lines: Iterable[tuple[Pair, bytes]], length: int) -> Appended:
     values = 0
     parts = set()
-    size = _file_size(path)
-    with atomic_write(path, owner=path.parent, mode=PRIVATE, needs=lambda: size) as sink:
-        _copy(path, sink, stopped)
-        for numbers, line in lines:
-            size += len(line)
+    with appending(path, at=length) as sink:
+        for pair, line in lines:
             sink.write(line)
             values += 1
-            parts.add(numbers)
-    return Restatements(values=values, parts=len(parts), paths=(str(path),))
+            parts.add(pair)
+    with oserror_as_store_error(path, "written"):
+        sync_folder(path.parent)
+    found = Restatements(values=values, parts=len(parts), paths=(str(path),))
+    return Appended(found, length + sink.size)
 
 
-def _file_size(path: Path) -> int:
-    with oserror_as_store_error(path, "read"):
-        return path.stat().st_size if path.exists() else 0
-
-
-def _listed(path: Path, pairs: Collection[_Numbers], stopped: Event) -> set[_Numbers]:
-    """Find the pairs whose changes are in the file."""
-    listed: set[_Numbers] = set()
-    rest = b""
-    for block in _blocks(path, stopped):
-        # The end of the block before, in case a pair lies across both.
-        text = rest + block
-        for new, old in _PAIR.findall(text):
-            numbers = (int(old), int(new))
-            if numbers in pairs:
-                listed.add(numbers)
-        rest = text[-_LONGEST_PAIR:]
-    return listed
-
-
-def _copy(path: Path, sink: Sink, stopped: Event) -> None:
-    """Copy the old file; a last line that somebody cut stays a line of its own."""
-    last = b"\n"
-    for last in _blocks(path, stopped):
-        sink.write(last)
-    if not last.endswith(b"\n"):
-        sink.write(b"\n")
-
-
-def _blocks(path: Path, stopped: Event) -> Iterator[bytes]:
-    with oserror_as_store_error(path, "read"):
-        try:
-            file = path.open("rb", buffering=0)
-        except FileNotFoundError:
-            return
-        with file:
-            while block := file.read(_BLOCK):
-                if stopped.is_set():
-                    raise Interrupted
-                yield block
+def cut_restatements(folder: Path, length: int) -> None:
+    """Cut off what a killed run appended and nobody noted; raise StoreError."""
+    path = folder / NAME
+    if (file_size(path) or 0) > length:
+        append(path, b"", at=length)
 
 
 def _all_differences(
-    pairs: Mapping[_Numbers, Replaced], reader: PartReader, stopped: Event, at: int
-) -> Iterator[tuple[_Numbers, bytes]]:
-    for numbers, pair in pairs.items():
+    replaced: Iterable[Replaced],
+    reader: PartReader,
+    stopped: Event,
+    at: int,
+) -> Iterator[tuple[Pair, bytes]]:
+    for pair in replaced:
         for line in _differences(pair, reader, stopped, at):
-            yield numbers, line
+            yield pair.numbers, line
 
 
 def _differences(pair: Replaced, reader: PartReader, stopped: Event, at: int) -> Iterator[bytes]:

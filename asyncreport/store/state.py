@@ -18,8 +18,9 @@ from typing import Self, TypeVar
 
 from asyncreport.core.job import Chunk, Connection, Part, PartKey
 from asyncreport.core.records import Block
-from asyncreport.store.atomic import make_private_folder, remove_temporaries
-from asyncreport.store.lock import locked, merge_lock
+from asyncreport.store.atomic import make_folder, make_private, remove_temporaries
+from asyncreport.store.conversion import convert_format_1, format_1_locked
+from asyncreport.store.lock import HeldLock, merge_lock, take_lock
 from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.part_folder import PartFolder
 from asyncreport.store.restatements import Restatements
@@ -53,23 +54,33 @@ class State:
 
         Raise StoreError if another process holds a lock, or if a manifest cannot be read.
         """
-        make_private_folder(folder)
         with ExitStack() as stack:
-            # Before anything is read or removed: another run may be writing.
-            stack.enter_context(locked(merge_lock(folder)))
-            remove_temporaries(folder)
             state = cls(folder, part_filter, stack)
-            state._open_connections()
-            # Nothing failed: what was opened stays open until `close`.
+            state._open()
+            # Nothing failed: the locks are held until `close`.
             state._held = stack.pop_all()
         return state
 
-    def _open_connections(self) -> None:
+    def _open(self) -> None:
+        # The locks before anything is read or removed: another run may be writing.
+        self._lock(merge_lock(self.folder))
         # Sorted: two processes that want the same locks must take them in the same order.
-        for name in sorted(self._filter.fingerprints):
-            opened = PartFolder.open(self.folder / name)
-            self._held.callback(opened.close)
-            self._connections[name] = opened
+        names = sorted(self._filter.fingerprints)
+        locks = {name: self._lock(self.folder / name / "lock") for name in names}
+        remove_temporaries(self.folder)
+        with format_1_locked(self.folder):
+            convert_format_1(self.folder, self._filter)
+        for name, lock in locks.items():
+            self._connections[name] = PartFolder.open(self.folder / name, lock, self._filter)
+
+    def _lock(self, path: Path) -> HeldLock:
+        """Take a lock and keep it until `close`; create its folder if it does not exist."""
+        make_folder(path.parent, mode=0o700)
+        lock = take_lock(path)
+        self._held.callback(lock.release)
+        # After the lock: a folder that this user must not write to is reported, not opened.
+        make_private(path.parent)
+        return lock
 
     def __enter__(self) -> Self:
         return self
@@ -87,9 +98,20 @@ class State:
         """List the parts that were not replaced and whose files exist; raise StoreError."""
         return self._connections[connection.name].manifest.current_parts(self._filter)
 
-    async def save(
-        self, chunk: Chunk, blocks: Sequence[Block], *, fingerprint: str, fetched_at: int
-    ) -> Part:
+    def outdated_parts(self, connection: Connection) -> list[Part]:
+        """List the parts that cannot be used any more because the time zone's rules changed."""
+        return self._connections[connection.name].outdated
+
+    def organization(self, connection: Connection) -> str | None:
+        """Give the id of the organisation whose parts a connection has; None: unknown."""
+        return self._connections[connection.name].manifest.organization
+
+    async def note_organization(self, connection: Connection, organization: str) -> None:
+        """Keep the id of the organisation that a connection fetches from; raise StoreError."""
+        manifest = self._connections[connection.name].manifest
+        await self.run_in_writer(lambda _: manifest.note_organization(organization))
+
+    async def save(self, chunk: Chunk, blocks: Sequence[Block], *, fetched_at: int) -> Part:
         """Save a chunk's rows durably; raise StoreError, and nothing was saved.
 
         `blocks` are in their final order, the rows without a user first.
@@ -99,7 +121,6 @@ class State:
             self._connections[chunk.connection].commit,
             chunk,
             blocks,
-            fingerprint=fingerprint,
             fetched_at=fetched_at,
         )
         self._saving += 1

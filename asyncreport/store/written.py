@@ -91,12 +91,13 @@ class Outputs:
 
         List those that still exist. Raise StoreError.
         """
-        others = [path for path in map(Path, self._files) if path not in paths]
+        # By the names as they are stored: somebody may have edited them, as in `/a//b`.
+        others = {name: Path(name) for name in self._files if Path(name) not in paths}
         if others:
-            for path in others:
-                del self._files[str(path)]
+            for name in others:
+                del self._files[name]
             write_json(self._path, self._files)
-        return [path for path in others if path.exists()]
+        return [path for path in others.values() if path.exists()]
 
     def by_real_path(self) -> dict[str, WrittenFile]:
         """Give the remembered files by their paths without links."""

@@ -17,11 +17,11 @@ import pytest
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part
 from asyncreport.core.timeline import DAY, parse_iso
-from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.state import State
 from asyncreport.store.threads import Interrupted
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, call, connection, restate, run_here, start, write_job
+from tests.unit.store.facts import FILTER
 
 #: 16 chunks, two requests at a time
 RANGE = {"start": "2024-01-01", "end": "2024-01-17", "granularity": "PT30M", "chunk": "P1D"}
@@ -594,7 +594,7 @@ def test_a_cancelled_merge_ends_before_the_lock_is_released(tmp_path: Path) -> N
         raise Interrupted
 
     async def main() -> None:
-        with State.open(tmp_path / "state", PartFilter({})) as state:
+        with State.open(tmp_path / "state", FILTER) as state:
             task = asyncio.create_task(state.run_in_writer(write))
             await asyncio.to_thread(began.wait)
             task.cancel()

@@ -16,6 +16,7 @@ from asyncreport.core.columns import average
 from asyncreport.emulator import World
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import Call, call, run_here, start, write_job
+from tests.manifests import Line, edit_lines, read_lines, write_lines
 from tests.masking import masked
 
 RANGE = {"start": "2024-01-20", "end": "2024-02-10", "granularity": "PT1H"}
@@ -193,12 +194,9 @@ def lose_the_output(folder: Path) -> None:
 def repeat_a_part(folder: Path) -> None:
     """Commit the first part once more under another number."""
     manifest = state(folder) / "default" / "manifest.jsonl"
-    line = next(
-        json.loads(line) for line in manifest.read_text().splitlines() if '"part":1,' in line
-    )
+    line = next(line for line in read_lines(manifest) if line.get("part") == 1)
     (state(folder) / "default" / "part-00000009.jsonl").write_bytes(first_part(folder).read_bytes())
-    with manifest.open("a") as file:
-        file.write(json.dumps({**line, "part": 9}) + "\n")
+    write_lines(manifest, [*read_lines(manifest), {**line, "part": 9}])
 
 
 def forge_the_output(folder: Path) -> None:
@@ -242,12 +240,12 @@ def sign(folder: Path, lines: list[bytes]) -> None:
     """Put these lines into the first part, with its hash in the manifest to match."""
     old, new = first_part(folder).read_bytes(), b"".join(lines)
     first_part(folder).write_bytes(new)
-    manifest = state(folder) / "default" / "manifest.jsonl"
-    manifest.write_text(
-        manifest.read_text().replace(
-            hashlib.sha256(old).hexdigest(), hashlib.sha256(new).hexdigest()
-        )
-    )
+    before, after = hashlib.sha256(old).hexdigest(), hashlib.sha256(new).hexdigest()
+
+    def change(line: Line) -> Line:
+        return {**line, "sha256": after} if line.get("sha256") == before else line
+
+    edit_lines(state(folder) / "default" / "manifest.jsonl", change)
 
 
 def forge_a_part(folder: Path) -> str:
@@ -335,12 +333,14 @@ def test_a_difference_in_unsettled_data_says_so(emulator: Handle, tmp_path: Path
     """The first part's line says that it was fetched a day after its end."""
     path = exported(tmp_path, emulator)
     forge_a_part(tmp_path)
-    manifest = state(tmp_path) / "default" / "manifest.jsonl"
-    first, *rest = re.split(r"(?<=\n)(?=\{\"part\")", manifest.read_text())
-    fetched = '"fetched_at":"2025-01-01T00:00:00.000Z"'
-    assert fetched in rest[0]
-    rest[0] = rest[0].replace(fetched, '"fetched_at":"2024-02-02T00:00:00.000Z"')
-    manifest.write_text("".join((first, *rest)))
+
+    def change(line: Line) -> Line:
+        if line.get("part") != 1:
+            return line
+        assert line["fetched_at"] == "2025-01-01T00:00:00.000Z"
+        return {**line, "fetched_at": "2024-02-02T00:00:00.000Z"}
+
+    edit_lines(state(tmp_path) / "default" / "manifest.jsonl", change)
     result = verify(path)
     assert result.code == 1
     assert (

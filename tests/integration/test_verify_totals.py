@@ -112,7 +112,9 @@ def commit(path: Path, part: Part, found: list[Block], replaces: tuple[int, ...]
         index_at=stats.index_at,
         sha256=stats.sha256,
     )
-    Manifest.read(folder).add(part, replaces)
+    manifest = Manifest.read(folder)
+    manifest.start_writing()
+    manifest.add(part, replaces)
 
 
 def forge(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import orjson
 
 from asyncreport.core.job import Chunk, Connection, Part
 from asyncreport.core.records import Block
-from asyncreport.core.timeline import HOUR, Interval, iso, parse_iso
+from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval, iso, parse_iso
 from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.parts import part_name, write_part
 from asyncreport.store.state import State
@@ -17,7 +18,8 @@ from asyncreport.store.state import State
 START = parse_iso("2023-01-01T00:00:00Z")
 FINGERPRINT = "f" * 32
 CONNECTION = Connection(name="default")
-FILTER = PartFilter({"default": (FINGERPRINT,)})
+GRID = Grid(Granularity.PT1H, ZoneInfo("UTC"))
+FILTER = PartFilter({"default": (FINGERPRINT,)}, GRID)
 
 
 def open_state(folder: Path) -> State:
@@ -94,4 +96,5 @@ def written(folder: Path, number: int, of: Chunk, found: list[Block]) -> Part:
         size=facts.size,
         index_at=facts.index_at,
         sha256=facts.sha256,
+        edges=FILTER.edges(of.interval.start),
     )

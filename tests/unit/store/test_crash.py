@@ -24,7 +24,6 @@ from asyncreport.store.parts import PartReader
 from asyncreport.store.state import State
 from tests.unit.store.facts import (
     CONNECTION,
-    FINGERPRINT,
     START,
     block,
     blocks,
@@ -169,7 +168,7 @@ def _save(state: State, number: int) -> Part:
     found = blocks(of.users or (), of.interval)
     if number == 1:
         found[0] = block(found[0].user, [row(0, handled=9), row(1)])
-    return asyncio.run(state.save(of, found, fingerprint=FINGERPRINT, fetched_at=START + number))
+    return asyncio.run(state.save(of, found, fetched_at=START + number))
 
 
 def _trace(folder: Path, tail: bytes) -> tuple[Disk, list[Call]]:

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from asyncreport.core.records import Block
 from asyncreport.core.timeline import iso
-from asyncreport.store.restatements import NAME, Replaced, Restatements, write_restatements
+from asyncreport.store.restatements import (
+    NAME,
+    Appended,
+    Replaced,
+    Restatements,
+    append_restatements,
+    cut_restatements,
+)
 from asyncreport.store.threads import Interrupted
 from tests.unit.store.facts import START, block, chunk, hours, part_file, row, written
 
@@ -34,12 +41,23 @@ def listed(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def append(
+    folder: Path,
+    replaced: Replaced,
+    *,
+    length: int = 0,
+    stopped: Event | None = None,
+) -> Appended:
+    """Compare a pair of parts of a job's only connection."""
+    return append_restatements(
+        folder / "default", [replaced], stopped or Event(), at=START, length=length
+    )
+
+
 def test_a_value_that_differs_is_listed_with_its_key(tmp_path: Path) -> None:
     old = [block("a", [row(0, media_type="voice"), row(1, media_type="voice")])]
     new = [block("a", [row(0, media_type="voice"), row(1, media_type="voice", handled=5)])]
-    changed = write_restatements(
-        tmp_path / "default", [pair(tmp_path, old, new, ["a"])], Event(), at=START
-    )
+    changed = append(tmp_path, pair(tmp_path, old, new, ["a"])).restatements
     assert (changed.values, changed.parts) == (1, 1)
     hour = row(1)
     assert listed(tmp_path) == [
@@ -58,20 +76,13 @@ def test_a_value_that_differs_is_listed_with_its_key(tmp_path: Path) -> None:
 
 
 def test_records_that_are_new_or_gone_have_null_on_one_side(tmp_path: Path) -> None:
-    changed = write_restatements(
-        tmp_path / "default",
-        [
-            pair(
-                tmp_path,
-                [block("a", [row(0)])],
-                [block("a", [row(2)]), block("b", [row(0)])],
-                ["a", "b"],
-            )
-        ],
-        Event(),
-        at=START,
+    replaced = pair(
+        tmp_path,
+        [block("a", [row(0)])],
+        [block("a", [row(2)]), block("b", [row(0)])],
+        ["a", "b"],
     )
-    assert changed.values == 3
+    assert append(tmp_path, replaced).restatements.values == 3
     found = [(line["user_id"], line["before"], line["after"]) for line in listed(tmp_path)]
     assert found == [
         ("a", 1, None),
@@ -89,24 +100,19 @@ def test_what_only_the_new_part_covers_is_not_a_change(tmp_path: Path) -> None:
         chunk(hours(0, 3), None),
         [block(None, [row(0)]), block("a", [row(0), row(1)]), block("b", [row(0)])],
     )
-    assert (
-        write_restatements(tmp_path / "default", [Replaced(old, new)], Event(), at=START).values
-        == 0
-    )
+    assert append(tmp_path, Replaced(old, new)).restatements.values == 0
     assert not (tmp_path / "default" / NAME).exists()
 
 
 def test_a_damaged_part_is_not_compared(tmp_path: Path) -> None:
     replaced = pair(tmp_path, [block("a", [row(0)])], [block("a", [row(0, handled=2)])], ["a"])
     part_file(tmp_path, 1).write_bytes(b"x" * replaced.old.size)
-    assert write_restatements(tmp_path / "default", [replaced], Event(), at=START).values == 0
+    assert append(tmp_path, replaced).restatements.values == 0
 
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_every_difference_is_listed_once_however_often_parts_are_compared(
-    data: st.DataObject, tmp_path_factory: Any
-) -> None:
+def test_every_difference_is_listed_once(data: st.DataObject, tmp_path_factory: Any) -> None:
     folder = tmp_path_factory.mktemp("changes")
     rows = st.dictionaries(st.integers(0, 2), st.integers(0, 2), max_size=3)
     tables = [
@@ -125,10 +131,7 @@ def test_every_difference_is_listed_once_however_often_parts_are_compared(
         {(user, hour): n for user in table for hour, n in table[user].items()} for table in tables
     )
     differing = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
-    assert write_restatements(folder / "default", [replaced], Event(), at=START).values == len(
-        differing
-    )
-    assert write_restatements(folder / "default", [replaced], Event(), at=START).values == 0
+    assert append(folder, replaced).restatements.values == len(differing)
     changes = [
         (line["user_id"], line["interval_start"], line["before"], line["after"])
         for line in listed(folder)
@@ -142,30 +145,37 @@ def test_every_difference_is_listed_once_however_often_parts_are_compared(
     )
 
 
-@pytest.mark.parametrize(
-    "kept", [b"", b"garbage\n", b"{}\n", b'{"part":2,"repl', b"\xff\xfe\x00", b"[" * 3_000_000]
-)
-def test_an_edited_or_cut_file_is_kept_and_continued(kept: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rest", [b"", b"garbage\n", b'{"part":2,"repl', b"\xff\xfe\x00"])
+def test_what_follows_the_known_length_is_cut_off(rest: bytes, tmp_path: Path) -> None:
     replaced = pair(tmp_path, [block("a", [row(0)])], [block("a", [row(0, handled=2)])], ["a"])
-    (tmp_path / "default" / NAME).write_bytes(kept)
-    assert write_restatements(tmp_path / "default", [replaced], Event(), at=START).values == 1
-    *lines, last = (tmp_path / "default" / NAME).read_bytes().splitlines()
-    assert b"".join(lines) == kept.removesuffix(b"\n")
-    assert json.loads(last)["after"] == 2
-    assert write_restatements(tmp_path / "default", [replaced], Event(), at=START).values == 0
+    path = tmp_path / "default" / NAME
+    first = append(tmp_path, replaced)
+    whole = path.read_bytes()
+    path.write_bytes(whole + rest)
+    second = append(tmp_path, replaced, length=first.length)
+    assert (first.length, second.length) == (len(whole), 2 * len(whole))
+    assert path.read_bytes() == whole + whole
+    path.write_bytes(whole + rest)
+    cut_restatements(tmp_path / "default", first.length)
+    assert path.read_bytes() == whole
 
 
-def test_a_pair_across_two_blocks_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asyncreport.store.restatements._BLOCK", 7)
+@pytest.mark.parametrize("left", [None, 0, 10])
+def test_a_file_that_somebody_deleted_or_shortened_is_continued(
+    left: int | None, tmp_path: Path
+) -> None:
+    """No zeros take the place of what is missing."""
     replaced = pair(tmp_path, [block("a", [row(0)])], [block("a", [row(0, handled=2)])], ["a"])
-    for _ in range(9):
-        (tmp_path / "default" / NAME).write_bytes(
-            (tmp_path / "default" / NAME).read_bytes() + b"\n"
-            if (tmp_path / "default" / NAME).exists()
-            else b""
-        )
-        write_restatements(tmp_path / "default", [replaced], Event(), at=START)
-    assert (tmp_path / "default" / NAME).read_bytes().count(b"handled_count") == 1
+    path = tmp_path / "default" / NAME
+    first = append(tmp_path, replaced)
+    whole = path.read_bytes()
+    path.unlink()
+    if left is not None:
+        path.write_bytes(whole[:left])
+    cut_restatements(tmp_path / "default", first.length)
+    second = append(tmp_path, replaced, length=first.length)
+    assert path.read_bytes() == whole[: left or 0] + whole
+    assert second.length == path.stat().st_size
 
 
 def test_few_changes_are_in_memory_at_once(tmp_path: Path) -> None:
@@ -184,7 +194,7 @@ def test_few_changes_are_in_memory_at_once(tmp_path: Path) -> None:
     )
     (tmp_path / "default" / NAME).write_bytes(b"{}\n" * 4_000_000)
     tracemalloc.start()
-    changed = write_restatements(tmp_path / "default", [replaced], Event(), at=START)
+    changed = append(tmp_path, replaced, length=12_000_000).restatements
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert changed.values == 200 * 150
@@ -192,19 +202,14 @@ def test_few_changes_are_in_memory_at_once(tmp_path: Path) -> None:
     assert peak < 5_000_000
 
 
-def test_after_an_interruption_the_next_comparison_lists_all_changes(
-    tmp_path: Path,
-) -> None:
+def test_an_interrupted_comparison_changes_nothing(tmp_path: Path) -> None:
     replaced = pair(tmp_path, [block("a", [row(0)])], [block("a", [row(0, handled=2)])], ["a"])
     stopped = Event()
     stopped.set()
-    for kept in (None, b"{}\n"):
-        if kept:
-            (tmp_path / "default" / NAME).write_bytes(kept)
-        with pytest.raises(Interrupted):
-            write_restatements(tmp_path / "default", [replaced], stopped, at=START)
-        assert kept is None or (tmp_path / "default" / NAME).read_bytes() == kept
-    assert write_restatements(tmp_path / "default", [replaced], Event(), at=START).values == 1
+    with pytest.raises(Interrupted):
+        append(tmp_path, replaced, stopped=stopped)
+    assert not (tmp_path / "default" / NAME).exists()
+    assert append(tmp_path, replaced).restatements.values == 1
 
 
 def test_the_changes_of_several_connections_are_in_several_files() -> None:

@@ -26,7 +26,6 @@ from asyncreport.store.state import State
 from tests.unit.store.facts import (
     CONNECTION,
     FILTER,
-    FINGERPRINT,
     START,
     blocks,
     chunk,
@@ -47,7 +46,6 @@ def _save(state: State, *chunks: Chunk) -> list[Part]:
                 state.save(
                     one,
                     blocks(one.users or [None], one.interval),
-                    fingerprint=FINGERPRINT,
                     fetched_at=START,
                 )
                 for one in chunks
@@ -206,9 +204,7 @@ def test_a_cancelled_save_is_finished(tmp_path: Path, monkeypatch: pytest.Monkey
 
     async def cancelled(state: State) -> None:
         task = asyncio.create_task(
-            state.save(
-                FIRST, blocks(["a"], FIRST.interval), fingerprint=FINGERPRINT, fetched_at=START
-            )
+            state.save(FIRST, blocks(["a"], FIRST.interval), fetched_at=START)
         )
         await asyncio.to_thread(begun.wait)
         task.cancel()
@@ -325,6 +321,4 @@ def test_the_caller_waits_while_many_parts_wait_for_the_disk(
 
 
 async def _one(state: State, of: Chunk) -> Part:
-    return await state.save(
-        of, blocks(of.users or [None], of.interval), fingerprint=FINGERPRINT, fetched_at=START
-    )
+    return await state.save(of, blocks(of.users or [None], of.interval), fetched_at=START)
