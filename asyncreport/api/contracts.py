@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from asyncreport.api import aggregates, entities, query_jobs, user_aggregates
+from asyncreport.api import aggregates, entities, intervals, query_jobs, user_aggregates
 from asyncreport.api.aggregates import ConnectionState, Steps
 from asyncreport.api.queries import conversation_query
 from asyncreport.api.wire import Request, Wait
@@ -67,14 +67,14 @@ def _conversations(
             return query_jobs.send(body, reader, closing, state.query_job_timeout)
         return aggregates.send(body, reader)
 
-    yield from aggregates.fetch_interval(query.grid, chunk.interval, state, facts, query_interval)
+    yield from intervals.fetch_interval(query.grid, chunk.interval, state, facts, query_interval)
 
 
 def one_bucket_per_query(query: Query, state: ConnectionState) -> bool:
     """Tell whether each bucket of a chunk is a query of its own."""
     if query.contract == "entities":
         return entities.one_bucket_per_query(query.grid)
-    return aggregates.one_bucket_per_query(query.grid, state)
+    return intervals.one_bucket_per_query(query.grid, state)
 
 
 def count_requests(query: Query, chunk: Chunk, population: int) -> int:
@@ -84,7 +84,7 @@ def count_requests(query: Query, chunk: Chunk, population: int) -> int:
     """
     if query.contract == "entities":
         return len(entities.query_intervals(query.grid, chunk.interval))
-    queries = aggregates.count_queries(query.grid, chunk.interval)
+    queries = intervals.count_queries(query.grid, chunk.interval)
     requests = 1
     if query.contract == "query-jobs":
         requests = _REQUESTS_PER_QUERY_JOB

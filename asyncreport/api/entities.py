@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from asyncreport.api.aggregates import PATH, Page, Reader, Steps, add_response, read_pages
+from asyncreport.api.aggregates import PATH, Page, Reader, Steps, read_pages
 from asyncreport.api.groups import check_user, requested_users
+from asyncreport.api.intervals import add_response
 from asyncreport.api.queries import query_request
 from asyncreport.api.unicode import check_id
 from asyncreport.api.wire import Request, Wait, check_empty, read

@@ -49,6 +49,17 @@ class _Body(Struct, rename="camel"):
     filter: _Filter = field(default_factory=_Filter)
 
 
+def try_without(body: bytes | None) -> str | None:
+    """Say what may be wrong with a query if the server does not; None for a default query."""
+    extras = beyond_default(body)
+    if not extras:
+        return None
+    return (
+        "the server does not say what is wrong; remove these from the job file, one after "
+        f"another, until it accepts the query: {', '.join(extras)}"
+    )
+
+
 def beyond_default(body: bytes | None) -> list[str]:
     """List what a query has beyond a default one, in the order in which to try without.
 

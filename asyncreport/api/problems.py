@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from asyncreport.api.extras import beyond_default
+from asyncreport.api.extras import try_without
 from asyncreport.api.headers import retry_after
 from asyncreport.api.redaction import credentials, holds_secret, redact
 from asyncreport.api.wire import Request, Response, as_correlation_id
@@ -289,19 +289,8 @@ def _next_step(report: _Report, request: Request, status: int) -> str:
     if report.code == TOO_LARGE:
         return "request less at once, or set contract: query-jobs"
     if status == 400:
-        return _setting(f"{report.code} {report.text}") or _try_without(request) or step
+        return _setting(f"{report.code} {report.text}") or try_without(request.body) or step
     return step
-
-
-def _try_without(request: Request) -> str | None:
-    """Say what may be wrong with a query if the server does not; None for a default query."""
-    extras = beyond_default(request.body)
-    if not extras:
-        return None
-    return (
-        "the server does not say what is wrong; remove these from the job file, one after "
-        f"another, until it accepts the query: {', '.join(extras)}"
-    )
 
 
 def _setting(words: str) -> str | None:
