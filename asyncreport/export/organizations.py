@@ -13,7 +13,6 @@ from asyncreport.core.job import Connection
 from asyncreport.core.plan import Plan
 from asyncreport.core.text import one_line
 from asyncreport.export.run_context import RunContext
-from asyncreport.store.lookups import Organizations
 
 #: characters of an id in a message
 _MAX_ID = 80
@@ -31,10 +30,10 @@ async def _check_organization(context: RunContext, connection: Connection) -> No
     organization = await _ask(context, connection)
     if organization is None:
         return
-    saved = _saved(context, connection)
+    saved = context.state.organization(connection)
     if saved is not None and saved != organization:
         raise _another(context, connection, organization, saved)
-    _save(context, connection, organization)
+    await context.state.note_organization(connection, organization)
 
 
 async def _ask(context: RunContext, connection: Connection) -> str | None:
@@ -48,16 +47,6 @@ async def _ask(context: RunContext, connection: Connection) -> str | None:
         # A gateway need not know this call. If nothing else works either, the pull says so.
         return None
     return found
-
-
-def _saved(context: RunContext, connection: Connection) -> str | None:
-    """Give the organisation of earlier runs; None if it is not known."""
-    return Organizations(context.state.folder).of(connection)
-
-
-def _save(context: RunContext, connection: Connection, organization: str) -> None:
-    """Keep the organisation for later runs; raise StoreError."""
-    Organizations(context.state.folder).save(connection, organization)
 
 
 def _another(

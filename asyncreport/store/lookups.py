@@ -1,6 +1,6 @@
 """What a run looked up and the next one reuses: names, team members, organisations.
 
-Owns `names.json`, `queues.json`, `members.json`, `emails.json` and `organizations.json`.
+Owns `names.json`, `queues.json`, `members.json` and `emails.json`.
 """
 
 from __future__ import annotations
@@ -181,21 +181,6 @@ class Emails:
             # Kept: the addresses of a team that could not be looked up this time.
             rows[connection.identity] = {**self.of(connection), **found}
         self._table.update(rows)
-
-
-class Organizations:
-    """The id of the organisation that data came from, by the connection's identity."""
-
-    def __init__(self, folder: Path) -> None:
-        self._table = _JsonTable(folder / "organizations.json", dict[str, str])
-
-    def of(self, connection: Connection) -> str | None:
-        """Give the id; None if no run has learned it."""
-        return self._table.rows.get(connection.identity)
-
-    def save(self, connection: Connection, organization: str) -> None:
-        """Keep an id; raise StoreError."""
-        self._table.update({connection.identity: organization})
 
 
 def _sorted(users: Iterable[str]) -> tuple[str, ...]:

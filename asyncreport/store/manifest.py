@@ -104,9 +104,9 @@ class Manifest:
         return self._last_number + 1
 
     @property
-    def organization(self) -> str | None:
-        """Give the id of the organisation that the parts are of; None: unknown."""
-        return None if self.header is None else self.header.organization
+    def organizations(self) -> Mapping[str, str]:
+        """Give the ids of the organisations that the parts are of, by host."""
+        return {} if self.header is None else self.header.organizations
 
     def current_parts(self, part_filter: PartFilter) -> list[Part]:
         """List the usable parts that were not replaced and whose files have the right size.
@@ -170,10 +170,10 @@ class Manifest:
         if new:
             self._append(AgainLine(again=tuple(new)))
 
-    def note_organization(self, organization: str) -> None:
-        """Keep the id of the organisation that the parts are of; raise StoreError."""
-        if organization != self.organization:
-            self._append(Header(organization=organization))
+    def note_organization(self, host: str, organization: str) -> None:
+        """Keep the id of the organisation that the parts of a host are of; raise StoreError."""
+        if self.organizations.get(host) != organization:
+            self._append(Header(organizations={**self.organizations, host: organization}))
 
     def note_changes(self, length: int, pairs: Iterable[Replaced]) -> None:
         """Keep the length of `changes.jsonl`, and what was compared for it; raise StoreError."""

@@ -32,8 +32,8 @@ class Header(Struct, frozen=True, kw_only=True):
     """The first line; a later one replaces it."""
 
     format: int = FORMAT
-    #: id of the organisation that the parts are of; None: unknown
-    organization: str | None = None
+    #: ids of the organisations that the parts are of, by the connection's identity: its host
+    organizations: dict[str, str] = {}
 
 
 class PartLine(Struct, frozen=True, kw_only=True):

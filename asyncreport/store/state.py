@@ -104,12 +104,15 @@ class State:
 
     def organization(self, connection: Connection) -> str | None:
         """Give the id of the organisation whose parts a connection has; None: unknown."""
-        return self._connections[connection.name].manifest.organization
+        manifest = self._connections[connection.name].manifest
+        return manifest.organizations.get(connection.identity)
 
     async def note_organization(self, connection: Connection, organization: str) -> None:
         """Keep the id of the organisation that a connection fetches from; raise StoreError."""
         manifest = self._connections[connection.name].manifest
-        await self.run_in_writer(lambda _: manifest.note_organization(organization))
+        await self.run_in_writer(
+            lambda _: manifest.note_organization(connection.identity, organization)
+        )
 
     async def save(self, chunk: Chunk, blocks: Sequence[Block], *, fetched_at: int) -> Part:
         """Save a chunk's rows durably; raise StoreError, and nothing was saved.

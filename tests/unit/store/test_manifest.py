@@ -267,11 +267,11 @@ def test_without_its_header_a_manifest_is_not_read(tmp_path: Path) -> None:
 
 def test_the_organization_is_kept(tmp_path: Path) -> None:
     part = _add(tmp_path)
-    assert read(tmp_path).organization is None
+    assert read(tmp_path).organizations == {}
     for _ in range(2):
-        opened(tmp_path).note_organization("org-1")
+        opened(tmp_path).note_organization("https://api", "org-1")
     assert manifest_path(tmp_path / "default").read_bytes().count(b"org-1") == 1
-    assert read(tmp_path).organization == "org-1"
+    assert read(tmp_path).organizations == {"https://api": "org-1"}
     assert read(tmp_path).current_parts(FILTER) == [part]
 
 
@@ -282,14 +282,14 @@ def test_after_compaction_the_same_parts_are_current(tmp_path: Path) -> None:
         numbers.append(_add(tmp_path, replaces=tuple(numbers[-1:])).number)
     other = _add(tmp_path, users=("c",))
     manifest = opened(tmp_path)
-    manifest.note_organization("org-1")
+    manifest.note_organization("https://api", "org-1")
     manifest.note_changes(77, [])
     manifest.mark_for_refresh([1, other.number])
     before = manifest.current_parts(FILTER)
     shorter = compact(manifest)
     for found in (shorter, read(tmp_path)):
         assert found.current_parts(FILTER) == before
-        assert (found.organization, found.changes_length) == ("org-1", 77)
+        assert (found.organizations, found.changes_length) == ({"https://api": "org-1"}, 77)
         assert found.next_number == manifest.next_number
     lines = read_lines(manifest_path(tmp_path / "default"))
     assert [next(iter(line)) for line in lines] == [

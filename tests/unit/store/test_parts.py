@@ -99,6 +99,36 @@ def test_an_index_that_belongs_to_another_part_is_refused(
         reader.index(part)
 
 
+@pytest.mark.parametrize(
+    ("entries", "why"),
+    [
+        ([["a", 0, 10, 1], ["b", 12, 10, 1]], "user b are not where they should be"),
+        ([["a", 0, 10, 1], ["b", 8, 10, 1]], "user b are not where they should be"),
+        ([["a", 0, 1 << 60, 1]], "does not cover the rows"),
+        ([["a", -5, 10, 1]], "user a are not where they should be"),
+        ([["a", 0, -10, 1]], "user a are not where they should be"),
+        ([["a", 0, 10, 1]], "does not cover the rows"),
+        ([], "does not cover the rows"),
+        ([["a", 0, 1 << 80, 1]], "out of range|does not cover"),
+    ],
+)
+def test_an_index_that_does_not_tile_the_rows_is_refused(
+    entries: list[list[object]], why: str, tmp_path: Path
+) -> None:
+    """No offset and no length from the disk decides what is read."""
+    part = _part(tmp_path)
+    path = part_file(tmp_path, 1)
+    rows = path.read_bytes()[: part.index_at]
+    path.write_bytes(rows + _json(entries))
+    part = msgspec.structs.replace(part, size=path.stat().st_size)
+    with PartReader(tmp_path) as reader, pytest.raises(DamagedPartError, match=why):
+        reader.index(part)
+
+
+def _json(entries: list[list[object]]) -> bytes:
+    return json.dumps({"users": entries}).encode() + b"\n"
+
+
 def test_a_block_with_another_number_of_lines_is_refused(tmp_path: Path) -> None:
     part = _part(tmp_path)
     with PartReader(tmp_path) as reader, pytest.raises(StoreError, match="does not have 4 records"):

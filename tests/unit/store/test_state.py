@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import msgspec
 import pytest
 
 from asyncreport.core.errors import StoreError
@@ -22,7 +24,9 @@ from asyncreport.core.records import Block
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.part_folder import PartFolder
 from asyncreport.store.parts import PartReader, part_name
+from asyncreport.store.restatements import Restatements
 from asyncreport.store.state import State
+from tests.manifests import edit_lines
 from tests.unit.store.facts import (
     CONNECTION,
     FILTER,
@@ -322,3 +326,117 @@ def test_the_caller_waits_while_many_parts_wait_for_the_disk(
 
 async def _one(state: State, of: Chunk) -> Part:
     return await state.save(of, blocks(of.users or [None], of.interval), fetched_at=START)
+
+
+def _emptied(folder: Path) -> None:
+    for path in (folder / "default").iterdir():
+        path.unlink()
+
+
+def _restored(folder: Path) -> None:
+    """Put a copy with the same bytes in the place of the folder."""
+    shutil.copytree(folder / "default", folder / "copy")
+    shutil.rmtree(folder / "default")
+    (folder / "copy").rename(folder / "default")
+
+
+def _replaced(folder: Path) -> None:
+    shutil.rmtree(folder / "default")
+
+
+def _written_to(folder: Path) -> None:
+    with (folder / "default" / "manifest.jsonl").open("ab") as file:
+        file.write(b"\n")
+
+
+def _cut(folder: Path) -> None:
+    path = folder / "default" / "manifest.jsonl"
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def _without_lock(folder: Path) -> None:
+    (folder / "default" / "lock").unlink()
+    (folder / "default" / "lock").touch()
+
+
+@pytest.mark.parametrize("harm", [_emptied, _restored, _replaced, _written_to, _cut, _without_lock])
+def test_a_folder_that_is_changed_under_a_run_ends_it_and_loses_nothing(
+    harm: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """What is there afterwards can be opened, and has whole lines only."""
+    with open_state(tmp_path) as state:
+        (kept,) = _save(state, FIRST)
+        harm(tmp_path)
+        for _ in range(2):
+            with pytest.raises(StoreError):
+                _save(state, SECOND)
+    with open_state(tmp_path) as state:
+        assert state.current_parts(CONNECTION) in ([], [kept])
+        saved = _save(state, SECOND)
+        assert state.current_parts(CONNECTION)[-1:] == saved
+    assert b"\0" not in (tmp_path / "default" / "manifest.jsonl").read_bytes()
+
+
+def test_the_message_of_a_changed_folder_names_the_file_and_the_next_step(tmp_path: Path) -> None:
+    with open_state(tmp_path) as state:
+        _restored(tmp_path)
+        with pytest.raises(StoreError) as caught:
+            _save(state, FIRST)
+    folder = tmp_path / "default"
+    assert str(caught.value) == (
+        f"{folder}/lock was deleted, replaced or changed by another process while this run used "
+        f"it; make sure that nothing else changes {folder}, then run again: existing parts are "
+        "reused"
+    )
+
+
+def test_a_manifest_of_mostly_replaced_parts_is_shortened(tmp_path: Path) -> None:
+    """A job that runs every hour keeps a manifest of the size of its parts."""
+    replaces: tuple[int, ...] = ()
+    path = tmp_path / "default" / "manifest.jsonl"
+    sizes = []
+    for _ in range(20):
+        with open_state(tmp_path) as state:
+            (part,) = _save(state, chunk(FIRST.interval, ["a", "b"], replaces=replaces))
+            state.delete_replaced(Event(), at=START)
+            # The run goes on with the shorter file.
+            (other,) = _save(state, chunk(hours(5, 6), ["c"], replaces=replaces[1:]))
+            assert state.current_parts(CONNECTION) == [part, other]
+            replaces = (part.number, other.number)
+        sizes.append(path.stat().st_size)
+    assert max(sizes) < 2 * sizes[0]
+    assert part.number == 39
+
+
+def test_parts_whose_bucket_edges_have_moved_are_replaced_by_what_is_fetched_again(
+    tmp_path: Path,
+) -> None:
+    """A chunk of other users leaves none of them: nobody can use them any more."""
+    with open_state(tmp_path) as state:
+        moved, later = _save(state, chunk(hours(0, 2), ["a", "b"]), chunk(hours(9, 11), ["a"]))
+    manifest = tmp_path / "default" / "manifest.jsonl"
+    edit_lines(
+        manifest, lambda line: {**line, "edges": "0" * 16} if line.get("part") == 1 else line
+    )
+    with open_state(tmp_path) as state:
+        assert [part.number for part in state.outdated_parts(CONNECTION)] == [moved.number]
+        assert state.current_parts(CONNECTION) == [later]
+        (again,) = _save(state, chunk(hours(1, 3), ["a"]))
+        assert state.outdated_parts(CONNECTION) == []
+        # The rows have other buckets: they cannot be compared.
+        assert state.delete_replaced(Event(), at=START) == Restatements()
+        assert not part_file(tmp_path, moved.number).exists()
+        assert state.current_parts(CONNECTION) == [later, again]
+
+
+def test_the_organization_of_a_connection_is_kept(tmp_path: Path) -> None:
+    with open_state(tmp_path) as state:
+        assert state.organization(CONNECTION) is None
+        asyncio.run(state.note_organization(CONNECTION, "org-1"))
+        assert state.organization(CONNECTION) == "org-1"
+    with open_state(tmp_path) as state:
+        assert state.organization(CONNECTION) == "org-1"
+        other = msgspec.structs.replace(CONNECTION, api_url="https://other")
+        assert state.organization(other) is None
+        asyncio.run(state.note_organization(other, "org-2"))
+        assert state.organization(CONNECTION) == "org-1"

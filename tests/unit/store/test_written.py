@@ -302,3 +302,13 @@ def test_a_file_that_is_no_longer_written_is_reported_once_and_forgotten(tmp_pat
     assert Outputs(tmp_path).forget_others([february.path]) == []
     assert Outputs(tmp_path).get(january.path) is None
     assert january.path.exists()
+
+
+def test_a_path_that_is_not_normalised_is_forgotten_like_any_other(tmp_path: Path) -> None:
+    """Somebody may have edited the file by hand."""
+    targets = _targets(tmp_path, _parts(tmp_path))
+    _write(tmp_path, targets)
+    path = tmp_path / "outputs.json"
+    path.write_text(path.read_text().replace("/out/", "/out//"))
+    assert Outputs(tmp_path).forget_others([]) == [target.path for target in targets]
+    assert Outputs(tmp_path).paths() == []
