@@ -13,11 +13,11 @@ from asyncreport.core.text import age, counted, describe_users, first_lines
 from asyncreport.core.timeline import iso, parse_iso
 from asyncreport.export.last_summary import LastSummary
 from asyncreport.export.snapshot import Snapshot
-from asyncreport.store.atomic import oserror_as_store_error
+from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.job_parts import last_saved
 from asyncreport.store.lock import lock_holder, merge_lock
-from asyncreport.store.merge import Target
 from asyncreport.store.restatements import NAME as CHANGES
+from asyncreport.store.target import Target
 from asyncreport.store.written import Outputs, WrittenFile
 from asyncreport.terminal.stdout import show_lines
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from asyncreport.export.teams import UnknownTeam
-from asyncreport.store.atomic import read_json
+from asyncreport.store.json_files import read_json
 
 
 class _Gap(Struct, frozen=True):

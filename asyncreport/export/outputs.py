@@ -12,8 +12,8 @@ from asyncreport.export.names import NameLookup
 from asyncreport.export.preflight import OutputOwners
 from asyncreport.export.run_context import RunContext
 from asyncreport.export.targets import all_files, targets
-from asyncreport.store.merge import Target
 from asyncreport.store.parts import PartReader
+from asyncreport.store.target import Target
 from asyncreport.store.written import Outputs, WrittenFile
 
 #: output files that a warning lists

@@ -7,6 +7,7 @@ import time
 from asyncreport.core.job import Job
 from asyncreport.export.find_teams import find_teams
 from asyncreport.export.lanes import Connections
+from asyncreport.export.output_paths import check_targets
 from asyncreport.export.preflight import OutputOwners, query_warnings
 from asyncreport.export.pull import Watch, unwatched
 from asyncreport.export.report import summarize
@@ -16,9 +17,8 @@ from asyncreport.export.summary import Summary
 from asyncreport.export.targets import all_files
 from asyncreport.export.warning_list import WarningList
 from asyncreport.export.zone_rules import zone_warnings
-from asyncreport.store.atomic import write_json
+from asyncreport.store.json_files import write_json
 from asyncreport.store.lookups import Members
-from asyncreport.store.merge import check_targets
 from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.state import State
 

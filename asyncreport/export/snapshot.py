@@ -15,7 +15,7 @@ from asyncreport.export.targets import targets
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.job_parts import JobParts
 from asyncreport.store.lookups import Names
-from asyncreport.store.merge import Target
+from asyncreport.store.target import Target
 
 #: parts by the connection's name
 _Parts = dict[str, list[Part]]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asyncreport.core.job import Connection, Job, Part, Team
 from asyncreport.store.lookups import Names
-from asyncreport.store.merge import Source, Target
+from asyncreport.store.target import Source, Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from asyncreport.export.teams import UnknownTeam
 from asyncreport.export.verify_outputs import check_outputs
 from asyncreport.export.verify_parts import check_parts
 from asyncreport.export.verify_server import compare_with_server
-from asyncreport.store.atomic import oserror_as_store_error
+from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.job_parts import last_saved
 from asyncreport.store.lock import lock_holder, merge_lock
 from asyncreport.store.parts import PartReader

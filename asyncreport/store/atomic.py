@@ -5,24 +5,15 @@ Owns how bytes become durable.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
 
-import msgspec
-
-from asyncreport.core.errors import StoreError
-from asyncreport.core.json_lines import escape_separators
-
-T = TypeVar("T")
-
-#: device and inode of a file: another file has another identity, whatever its name
-Identity = tuple[int, int]
+from asyncreport.store.disk_errors import oserror_as_store_error
+from asyncreport.store.folders import sync_folder
 
 #: mode of every file in a state folder
 PRIVATE = 0o600
@@ -69,53 +60,6 @@ class Sink:
         self._pending = 0
         self._hash.update(data)
         _write(self._descriptor, data)
-
-
-@contextmanager
-def oserror_as_store_error(
-    path: Path, action: str, needs: Callable[[], int] | None = None
-) -> Iterator[None]:
-    """Turn an OSError into a StoreError; the arguments are those of `store_error`."""
-    try:
-        yield
-    except OSError as error:
-        raise store_error(path, action, error, needs) from error
-
-
-def store_error(
-    path: Path, action: str, error: OSError, needs: Callable[[], int] | None = None
-) -> StoreError:
-    """Say what could not be done to a file, why, and what to do next.
-
-    `action` is a participle such as `written`. `needs` counts the bytes of the whole file; it is
-    called only if the disk is full.
-    """
-    fact = f"{path} could not be {action}: {error.strerror or error}"
-    if needs is not None and _is_full(error):
-        free = _free_space(path.parent)
-        fact = f"{fact}; about {needs():,} bytes are needed and {free} free"
-    return StoreError(f"{fact}; {_next_step(path.parent, error)}")
-
-
-def _is_full(error: OSError) -> bool:
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def _next_step(folder: Path, error: OSError) -> str:
-    if _is_full(error):
-        return f"free some space on the disk of {folder} and run again: finished work is kept"
-    if error.errno == errno.EFBIG:
-        return "raise the file size limit (ulimit -f) and run again: finished work is kept"
-    return f"check {folder} and the permissions of this user there, then run again"
-
-
-def _free_space(folder: Path) -> str:
-    """Say how many bytes are free on a disk; a quota may leave less."""
-    try:
-        found = os.statvfs(folder)
-    except OSError:
-        return "fewer are"
-    return f"{found.f_bavail * found.f_frsize:,} are"
 
 
 @contextmanager
@@ -235,90 +179,11 @@ def appending(path: Path, *, at: int) -> Iterator[Sink]:
             os.close(descriptor)
 
 
-def file_size(path: Path) -> int | None:
-    """Give the size of a file, None if there is none; raise StoreError."""
-    with oserror_as_store_error(path, "read"):
-        try:
-            return path.stat().st_size
-        except FileNotFoundError:
-            return None
-
-
-def identity(path: Path) -> Identity | None:
-    """Identify the file that has a name now; None if there is none; raise OSError."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def changed_under_a_run(path: Path) -> StoreError:
-    """Make the error for a file of this run that another process changed, moved or deleted."""
-    return StoreError(
-        f"{path} was deleted, replaced or changed by another process while this run used it; "
-        f"make sure that nothing else changes {path.parent}, then run again: "
-        "existing parts are reused"
-    )
-
-
-def make_folder(folder: Path, *, mode: int = 0o777) -> None:
-    """Create a folder and its parents, durably; `mode` is the folder's own. Raise StoreError."""
-    with oserror_as_store_error(folder, "created"):
-        # The outermost first, each durable before the next is created in it.
-        for parent in reversed(folder.parents):
-            _create_folder(parent, mode=0o777)
-        _create_folder(folder, mode=mode)
-
-
-def make_private(folder: Path) -> None:
-    """Let only this user enter a folder; raise StoreError."""
-    with oserror_as_store_error(folder, "made private"):
-        # Bits are only taken away: the owner may have closed the folder to writers.
-        folder.chmod(stat.S_IMODE(folder.stat().st_mode) & 0o700)
-
-
-def _create_folder(folder: Path, *, mode: int) -> None:
-    if not folder.is_dir():
-        folder.mkdir(mode, exist_ok=True)
-        sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make durable what was created, renamed and removed in a folder; raise OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def remove_temporaries(folder: Path) -> None:
     """Remove the temporary files that a killed run left in a state folder; raise StoreError."""
     with oserror_as_store_error(folder, "cleaned up"):
         for path in folder.glob(_TEMPORARY.format("*")):
             path.unlink()
-
-
-def write_json(path: Path, value: object) -> None:
-    """Replace a JSON file that only this user can read; raise StoreError."""
-    encoded = msgspec.json.encode(value)
-    data = escape_separators(msgspec.json.format(encoded, indent=2)) + b"\n"
-    with atomic_write(path, owner=path.parent, mode=PRIVATE, needs=lambda: len(data)) as sink:
-        sink.write(data)
-
-
-def read_json(path: Path, kind: type[T]) -> T | None:
-    """Read a file of `write_json`, or give None if there is none; raise StoreError."""
-    with oserror_as_store_error(path, "read"):
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=kind)
-        except FileNotFoundError:
-            return None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise StoreError(
-                f"{path} is damaged: {error}; delete it and run again: it is written again"
-            ) from error
 
 
 def _write(descriptor: int, data: bytes) -> None:

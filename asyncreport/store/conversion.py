@@ -17,13 +17,10 @@ from pathlib import Path
 import msgspec
 
 from asyncreport.core.errors import StoreError
-from asyncreport.store.atomic import (
-    PRIVATE,
-    atomic_write,
-    file_size,
-    oserror_as_store_error,
-    sync_folder,
-)
+from asyncreport.store.atomic import PRIVATE, atomic_write
+from asyncreport.store.disk_errors import oserror_as_store_error
+from asyncreport.store.folders import sync_folder
+from asyncreport.store.identity import file_size
 from asyncreport.store.lock import locked
 from asyncreport.store.manifest import manifest_path, unreadable
 from asyncreport.store.manifest_lines import (
@@ -72,21 +69,26 @@ def convert_format_1(folder: Path, part_filter: PartFilter) -> None:
 
     A part of a query that no connection asks now may be of any of them: each gets it.
     """
-    manifest = manifest_path(folder)
     if _is_format_1(folder):
-        contents = _sort_lines(_read(manifest), part_filter)
-        for name, content in contents.items():
-            _fill(folder, folder / name, content.numbers)
-        # One list of changes, whatever the connection of its parts.
-        first = next(iter(contents))
-        _link(folder / CHANGES, folder / first / CHANGES)
-        contents[first].lines.append(ChangesLine(changes=file_size(folder / CHANGES) or 0))
-        for name, content in contents.items():
-            _write_manifest(folder, folder / name, content.lines)
-        with oserror_as_store_error(manifest, "deleted"):
-            manifest.unlink()
-            sync_folder(folder)
+        _convert(folder, part_filter)
     _delete_left_over(folder)
+
+
+def _convert(folder: Path, part_filter: PartFilter) -> None:
+    """Complete the folders of the connections, then remove the old manifest."""
+    manifest = manifest_path(folder)
+    contents = _sort_lines(_read(manifest), part_filter)
+    for name, content in contents.items():
+        _fill(folder, folder / name, content.numbers)
+    # One list of changes, whatever the connection of its parts.
+    first = next(iter(contents))
+    _link(folder / CHANGES, folder / first / CHANGES)
+    contents[first].lines.append(ChangesLine(changes=file_size(folder / CHANGES) or 0))
+    for name, content in contents.items():
+        _write_manifest(folder, folder / name, content.lines)
+    with oserror_as_store_error(manifest, "deleted"):
+        manifest.unlink()
+        sync_folder(folder)
 
 
 @dataclass(slots=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from asyncreport.core.job import Connection, Job, Part
-from asyncreport.store.atomic import oserror_as_store_error
 from asyncreport.store.conversion import check_converted
+from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.manifest import Manifest, manifest_path
 from asyncreport.store.part_filter import PartFilter
 

@@ -16,15 +16,10 @@ from msgspec import Meta, Struct
 
 from asyncreport.core.errors import StoreError
 from asyncreport.core.timeline import iso
-from asyncreport.store.atomic import (
-    PRIVATE,
-    Identity,
-    changed_under_a_run,
-    identity,
-    oserror_as_store_error,
-    read_json,
-    write_json,
-)
+from asyncreport.store.atomic import PRIVATE
+from asyncreport.store.disk_errors import changed_under_a_run, oserror_as_store_error
+from asyncreport.store.identity import Identity, identity
+from asyncreport.store.json_files import read_json, write_json
 
 
 class _Holder(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from asyncreport.core.job import Connection, Job, Selector, Team
 from asyncreport.core.timeline import DAY, iso
-from asyncreport.store.atomic import read_json, write_json
+from asyncreport.store.json_files import read_json, write_json
 
 T = TypeVar("T")
 

@@ -15,13 +15,9 @@ from msgspec.structs import replace
 
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part
-from asyncreport.store.atomic import (
-    Identity,
-    append,
-    changed_under_a_run,
-    identity,
-    oserror_as_store_error,
-)
+from asyncreport.store.atomic import append
+from asyncreport.store.disk_errors import changed_under_a_run, oserror_as_store_error
+from asyncreport.store.identity import Identity, identity
 from asyncreport.store.manifest_lines import (
     FORMAT,
     AgainLine,

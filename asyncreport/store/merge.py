@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
-import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from threading import Event
 
 import orjson
 
 from asyncreport.core.columns import null_first
-from asyncreport.core.errors import ConfigError, StoreError
+from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part, Team
 from asyncreport.core.json_lines import escape_separators
 from asyncreport.core.timeline import Interval, iso
-from asyncreport.store.atomic import Sink, atomic_write, make_folder, oserror_as_store_error
+from asyncreport.store.atomic import Sink, atomic_write
+from asyncreport.store.folders import make_folder
 from asyncreport.store.parts import Entry, PartReader, part_name
+from asyncreport.store.target import Source, Target
 from asyncreport.store.threads import Interrupted
 
 #: how a part's index is read
@@ -29,92 +27,7 @@ ReadIndex = Callable[[Part], Sequence[Entry]]
 # No value can contain these bytes: JSON escapes the quotes inside a value, and no value is followed
 # by a colon.
 _START = b'"interval_start":"'
-_QUEUE = re.compile(rb'"queue_id":(null|"(?:[^"\\]|\\.)*")')
 _INSTANT = len("2023-10-01T10:00:00.000Z")
-
-
-@dataclass(slots=True, frozen=True)
-class Source:
-    """One connection's parts and names; made by `Source.of`."""
-
-    #: by month, each in order of time
-    months: Mapping[str, Sequence[Part]]
-    #: by user id
-    names: Mapping[str, str | None]
-    #: of all names
-    names_digest: str
-    #: names by queue id; None: the rows have no queue
-    queues: Mapping[str, str | None] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        parts: Iterable[Part],
-        names: Mapping[str, str | None],
-        queues: Mapping[str, str | None] | None = None,
-    ) -> Source:
-        """Sort parts by month and time."""
-        months = defaultdict(list)
-        for part in sorted(parts, key=lambda part: part.interval):
-            months[part.month].append(part)
-        return cls(months, names, _names_digest(names, queues), queues)
-
-    def with_queue_names(self, block: bytes) -> bytes:
-        """Put a `queue_name` after every `queue_id`, if the rows have queues."""
-        queues = self.queues
-        if queues is None:
-            return block
-
-        def named(match: re.Match[bytes]) -> bytes:
-            name = queues.get(orjson.loads(match[1]))
-            return b'%b,"queue_name":%b' % (match[0], orjson.dumps(name))
-
-        return _QUEUE.sub(named, block)
-
-
-def _names_digest(names: Mapping[str, str | None], queues: Mapping[str, str | None] | None) -> str:
-    """Hash all names, sorted: the order in which they were looked up must not matter."""
-    hashed = [sorted(names.items()), None]
-    if queues is not None:
-        hashed[1] = sorted(queues.items())
-    return sha256(orjson.dumps(hashed)).hexdigest()
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Target:
-    """One output file: its path and what belongs in it."""
-
-    #: absolute: the file is remembered under this name
-    path: Path
-    #: the range; rows outside it are left out
-    interval: Interval
-    #: in order of time
-    months: tuple[str, ...]
-    #: in the job's order
-    teams: tuple[Team, ...]
-    #: by the connection's name
-    sources: Mapping[str, Source]
-
-    def parts(self, connection: str, month: str) -> list[Part]:
-        """List a connection's parts that overlap the range, in order of time."""
-        parts = self.sources[connection].months.get(month, ())
-        return [part for part in parts if part.interval.overlaps(self.interval)]
-
-    @property
-    def has_data(self) -> bool:
-        """Tell whether there is a part that may hold records of this file."""
-        for team in self.teams:
-            for month in self.months:
-                for part in self.parts(team.connection, month):
-                    if _may_hold(part, team):
-                        return True
-        return False
-
-
-def _may_hold(part: Part, team: Team) -> bool:
-    if part.users is None or team.everyone:
-        return True
-    return not set(part.users).isdisjoint(team.users)
 
 
 @dataclass(slots=True, frozen=True)
@@ -140,56 +53,6 @@ class Merged:
     records: dict[str, int]
     #: whether the old file had other content, or there was none; False in a dry run
     changed: bool
-
-
-def check_targets(paths: Iterable[Path]) -> None:
-    """Check that output files can be written, before any work is done; create their folders.
-
-    Raise StoreError, and ConfigError if two paths are the same file.
-    """
-    first: dict[str, Path] = {}
-    for path in paths:
-        _check_target(path)
-        real = os.path.realpath(path)
-        # Some file systems ignore case, or the way in which letters are composed.
-        key = unicodedata.normalize("NFC", real).casefold()
-        if key in first:
-            raise ConfigError(
-                f"{path} and {first[key]} are the same file, {real}; give one of them another path"
-            )
-        first[key] = path
-
-
-def _check_target(path: Path) -> None:
-    _check_encoding(path)
-    with oserror_as_store_error(path, "reached"):
-        if path.exists() and not path.is_file():
-            raise StoreError(f"{path} is a folder or a device; give the output the path of a file")
-    make_folder(path.parent)
-    # A link stays a link: the file that it points to is replaced.
-    _check_folder(path, Path(os.path.realpath(path)).parent)
-
-
-def _check_encoding(path: Path) -> None:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        raise StoreError(
-            f"{path} is not valid UTF-8 and cannot be remembered; give the output another path"
-        ) from error
-
-
-def _check_folder(path: Path, folder: Path) -> None:
-    if not folder.is_dir():
-        raise StoreError(
-            f"{path} is a link into {folder}, which is not a folder; "
-            "create that folder or fix the link, then run again"
-        )
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise StoreError(
-            f"{path} cannot be written: this user may not write to {folder}; "
-            "change its permissions or give the output another path"
-        )
 
 
 def merge(

@@ -16,13 +16,10 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from asyncreport.core.errors import StoreError
-from asyncreport.store.atomic import (
-    atomic_write,
-    make_folder,
-    oserror_as_store_error,
-    read_json,
-    remove_temporaries,
-)
+from asyncreport.store.atomic import atomic_write, remove_temporaries
+from asyncreport.store.disk_errors import oserror_as_store_error
+from asyncreport.store.folders import make_folder
+from asyncreport.store.json_files import read_json
 
 #: called with an output file and the state folder of its owner; raises if that is a conflict
 Check = Callable[[Path, Path], None]

@@ -20,12 +20,10 @@ from threading import Event
 
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
-from asyncreport.store.atomic import (
-    oserror_as_store_error,
-    remove_temporaries,
-    sync_folder,
-)
+from asyncreport.store.atomic import remove_temporaries
 from asyncreport.store.compaction import compact
+from asyncreport.store.disk_errors import oserror_as_store_error
+from asyncreport.store.folders import sync_folder
 from asyncreport.store.lock import HeldLock
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.part_filter import PartFilter
@@ -76,9 +74,20 @@ class PartFolder:
     def commit(self, chunk: Chunk, blocks: Sequence[Block], *, fetched_at: int) -> Part:
         """Save a chunk's rows durably; raise StoreError, and nothing was saved."""
         self._lock.check()
+        part = self._write(chunk, blocks, fetched_at)
+        outdated = tuple(old for old in self.outdated if old.interval.overlaps(part.interval))
+        numbers = tuple(old.number for old in outdated)
+        # After the file and its name are durable: the line is the commit, and a committed part
+        # whose file a power cut took would be a hole.
+        self.manifest.add(part, chunk.replaces + numbers)
+        self.outdated = [old for old in self.outdated if old not in outdated]
+        return part
+
+    def _write(self, chunk: Chunk, blocks: Sequence[Block], fetched_at: int) -> Part:
+        """Write the file of the next part, durably; raise StoreError."""
         number = self.manifest.next_number
         stats = write_part(self._folder, number, blocks)
-        part = Part(
+        return Part(
             connection=chunk.connection,
             number=number,
             fingerprint=self._filter.fingerprints[chunk.connection][0],
@@ -92,13 +101,6 @@ class PartFolder:
             sha256=stats.sha256,
             edges=self._filter.edges(chunk.interval.start),
         )
-        outdated = tuple(old for old in self.outdated if old.interval.overlaps(part.interval))
-        replaces = (*chunk.replaces, *(old.number for old in outdated))
-        # After the file and its name are durable: the line is the commit, and a committed part
-        # whose file a power cut took would be a hole.
-        self.manifest.add(part, replaces)
-        self.outdated = [old for old in self.outdated if old not in outdated]
-        return part
 
     def delete_part(self, number: int) -> None:
         """Delete the file of a damaged part, so that it is fetched again; raise StoreError."""

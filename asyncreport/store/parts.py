@@ -19,13 +19,8 @@ from asyncreport.core.errors import DamagedPartError
 from asyncreport.core.job import Part, PartKey
 from asyncreport.core.json_lines import escape_separators
 from asyncreport.core.records import Block
-from asyncreport.store.atomic import (
-    PRIVATE,
-    Sink,
-    atomic_write,
-    oserror_as_store_error,
-    store_error,
-)
+from asyncreport.store.atomic import PRIVATE, Sink, atomic_write
+from asyncreport.store.disk_errors import oserror_as_store_error, store_error
 
 #: descriptors that a reader keeps open, at most
 OPEN_FILES = 64

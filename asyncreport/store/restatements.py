@@ -21,13 +21,10 @@ from asyncreport.core.job import Part
 from asyncreport.core.json_lines import escape_separators
 from asyncreport.core.text import counted
 from asyncreport.core.timeline import Interval, iso
-from asyncreport.store.atomic import (
-    append,
-    appending,
-    file_size,
-    oserror_as_store_error,
-    sync_folder,
-)
+from asyncreport.store.atomic import append, appending
+from asyncreport.store.disk_errors import oserror_as_store_error
+from asyncreport.store.folders import sync_folder
+from asyncreport.store.identity import file_size
 from asyncreport.store.parts import Entry, PartReader
 from asyncreport.store.threads import Interrupted
 

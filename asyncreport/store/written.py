@@ -17,9 +17,11 @@ from msgspec.structs import replace
 
 from asyncreport.core.fingerprint import LAYOUT
 from asyncreport.core.job import Team
-from asyncreport.store.atomic import oserror_as_store_error, read_json, write_json
-from asyncreport.store.merge import Target, merge
+from asyncreport.store.disk_errors import oserror_as_store_error
+from asyncreport.store.json_files import read_json, write_json
+from asyncreport.store.merge import merge
 from asyncreport.store.parts import PartReader
+from asyncreport.store.target import Target
 
 
 class WrittenFile(Struct, frozen=True, kw_only=True):

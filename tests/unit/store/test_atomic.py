@@ -11,14 +11,9 @@ from pathlib import Path
 import pytest
 
 from asyncreport.core.errors import StoreError
-from asyncreport.store.atomic import (
-    append,
-    atomic_write,
-    make_folder,
-    read_json,
-    remove_temporaries,
-    write_json,
-)
+from asyncreport.store.atomic import append, atomic_write, remove_temporaries
+from asyncreport.store.folders import make_folder
+from asyncreport.store.json_files import read_json, write_json
 
 
 def test_a_replaced_file_holds_everything_that_was_written(tmp_path: Path) -> None:

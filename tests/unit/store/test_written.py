@@ -16,8 +16,8 @@ import pytest
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part, Team
 from asyncreport.core.timeline import Interval
-from asyncreport.store.merge import Source, Target
 from asyncreport.store.parts import PartReader
+from asyncreport.store.target import Source, Target
 from asyncreport.store.written import Outputs
 from tests.unit.store.facts import blocks, chunk, hours, part_file, written
 
@@ -222,7 +222,7 @@ def test_the_outputs_json_of_the_last_version_is_read(tmp_path: Path) -> None:
 _IN_ANOTHER_PROCESS = """
 import sys
 from pathlib import Path
-from asyncreport.store.merge import Source
+from asyncreport.store.target import Source
 names = {each: each for each in {"a", "b", "c", "d", "e", "f"}}
 print(Source.of([], names, names).names_digest)
 """

@@ -1,0 +1,40 @@
+"""Folders, durably created and private. Owns nothing."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from asyncreport.store.disk_errors import oserror_as_store_error
+
+
+def make_folder(folder: Path, *, mode: int = 0o777) -> None:
+    """Create a folder and its parents, durably; `mode` is the folder's own. Raise StoreError."""
+    with oserror_as_store_error(folder, "created"):
+        # The outermost first, each durable before the next is created in it.
+        for parent in reversed(folder.parents):
+            _create_folder(parent, mode=0o777)
+        _create_folder(folder, mode=mode)
+
+
+def make_private(folder: Path) -> None:
+    """Let only this user enter a folder; raise StoreError."""
+    with oserror_as_store_error(folder, "made private"):
+        # Bits are only taken away: the owner may have closed the folder to writers.
+        folder.chmod(stat.S_IMODE(folder.stat().st_mode) & 0o700)
+
+
+def _create_folder(folder: Path, *, mode: int) -> None:
+    if not folder.is_dir():
+        folder.mkdir(mode, exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make durable what was created, renamed and removed in a folder; raise OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
