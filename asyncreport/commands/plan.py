@@ -17,6 +17,7 @@ from asyncreport.core.timeline import Interval
 from asyncreport.export.lanes import Connections
 from asyncreport.export.plans import count_users, make_plans
 from asyncreport.export.preflight import query_warnings
+from asyncreport.export.query_change import query_changes
 from asyncreport.export.teams import look_up_teams
 from asyncreport.export.zone_rules import zone_warnings
 from asyncreport.net.throttle import pace
@@ -41,7 +42,8 @@ async def plan_lines(job: Job, *, now: int) -> list[str]:
     """
     parts = JobParts.read(job)
     freshness = Freshness(settle=job.output.settle, now=now)
-    lines = query_warnings(job) + _as_warnings(zone_warnings(job, parts.outdated))
+    lines = query_warnings(job) + query_changes(job)
+    lines += _as_warnings(zone_warnings(job, parts.outdated))
     plans = await _plans(job, parts, freshness, lines)
     for connection in job.connections:
         forecast = _Forecast(job, connection, plans[connection.name], freshness)

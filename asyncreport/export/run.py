@@ -10,6 +10,7 @@ from asyncreport.export.lanes import Connections
 from asyncreport.export.output_paths import check_targets
 from asyncreport.export.preflight import OutputOwners, query_warnings
 from asyncreport.export.pull import Watch, unwatched
+from asyncreport.export.query_change import query_changes, save_query
 from asyncreport.export.report import summarize
 from asyncreport.export.run_context import Choices, RunContext, Say, silent
 from asyncreport.export.steps import Steps
@@ -72,6 +73,8 @@ async def _run(context: RunContext, watch: Watch, started: float) -> Summary:
     context, unknown_teams = await find_teams(context, members)
     steps = Steps(context, watch, unknown_teams)
     files = await steps.bring_up_to_date()
+    if steps.complete:
+        save_query(context.job)
     elapsed = time.monotonic() - started
     summary = summarize(steps, files, members, elapsed=elapsed)
     _remember(context.job, members, summary)
@@ -82,7 +85,7 @@ def _check(job: Job, say: Say) -> None:
     """Check the output files before any work; raise StoreError or ConfigError."""
     check_targets(file.path for file in all_files(job))
     OutputOwners(job).check()
-    for warning in query_warnings(job):
+    for warning in query_warnings(job) + query_changes(job):
         say(warning)
 
 

@@ -258,3 +258,26 @@ def test_a_gateway_that_does_not_know_the_organisation_is_accepted(
     result = call("run", str(job(tmp_path, faulty, "a")), cwd=tmp_path)
     assert (result.code, "warning" in result.err) == (0, False)
     assert organization_requests(faulty) == before + 1
+
+
+def test_a_changed_query_is_reported_with_what_the_file_was_and_is_now(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    """Once, by the run that changes the file, and by a plan before it."""
+    run_here(job(tmp_path, emulator, "a"))
+    longer = {**RANGE, "end": "2024-01-04"}
+    assert run_here(job(tmp_path, emulator, "a", range=longer)).warnings == []
+    path = job(
+        tmp_path,
+        emulator,
+        "a",
+        range={**longer, "granularity": "P1D"},
+        split_by=["media_type"],
+    )
+    said = (
+        f"{tmp_path}/out.jsonl: an earlier run wrote it with granularity PT1H, split_by none; "
+        "a run now writes it with granularity P1D, split_by media_type"
+    )
+    assert f"warning: {said}\n" in call("plan", str(path), cwd=tmp_path).out
+    assert run_here(path).warnings == [said]
+    assert run_here(path).warnings == []
