@@ -17,6 +17,7 @@ from asyncreport.core.job import Chunk, Connection, Job, Query
 from asyncreport.core.records import Accumulator
 from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval
 from asyncreport.engine.fetch import drive, fetch
+from asyncreport.export.divisions import hidden_divisions_message
 from asyncreport.export.lanes import Connections
 from asyncreport.export.preflight import too_many_queues
 from asyncreport.net import Lane
@@ -206,11 +207,7 @@ class _ClientCheck:
         hidden = sorted(set(existing) - set(visible))
         if not hidden:
             return self._ok(f"the client sees all divisions ({len(existing)})")
-        return self._warning(
-            f"the client does not see the divisions {', '.join(hidden)}: "
-            "their interactions are missing from the results, without an error; "
-            "grant its roles in all divisions: Admin > Integrations > OAuth > the client > Roles"
-        )
+        return self._warning(hidden_divisions_message(hidden))
 
 
 @dataclass(frozen=True, slots=True)

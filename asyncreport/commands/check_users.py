@@ -28,15 +28,26 @@ async def check_users(
 ) -> None:
     """Ask the directory for the users of the job, as a run does: with any client that works."""
     teams = [team for team in job.teams if team.connection == name]
-    ids = listed_users(job, name)
-    try:
-        names = await drive(directory.user_names(ids), partial(connections.ask, name))
-    except AsyncReportError as error:
-        report(failure(f"{name}: listed users in the directory", error))
-        names = {}
+    names = await _look_up_listed(job, name, connections, report)
     for team in teams:
         report(await _team(team, connections, names))
     _report_listed_users(name, _names_of_others(teams, names), report)
+
+
+async def _look_up_listed(
+    job: Job,
+    name: str,
+    connections: Connections,
+    report: Report,
+) -> _Names:
+    """Look up the names of listed users; nothing if the directory refuses, which is reported."""
+    ids = listed_users(job, name)
+    ask = partial(connections.ask, name)
+    try:
+        return await drive(directory.user_names(ids), ask)
+    except AsyncReportError as error:
+        report(failure(f"{name}: listed users in the directory", error))
+        return {}
 
 
 def failure(text: str, error: AsyncReportError) -> Finding:
@@ -46,7 +57,7 @@ def failure(text: str, error: AsyncReportError) -> Finding:
 
 async def _team(team: Team, connections: Connections, names: _Names) -> Finding:
     """Say how a team is selected and how many users that is; look up its members."""
-    text = f"{team.connection}: team {team.name!r} ({team.selection})"
+    text = _describe(team)
     if knows_nobody(team, names):
         # Its file would be empty, and nothing would say why.
         return failure(text, UnknownTeamError(nobody_message(team)))
@@ -54,6 +65,16 @@ async def _team(team: Team, connections: Connections, names: _Names) -> Finding:
         count = await _count_users(team, connections)
     except AsyncReportError as error:
         return failure(text, error)
+    return _size(text, count)
+
+
+def _describe(team: Team) -> str:
+    """Name a team in findings, and how it is selected."""
+    return f"{team.connection}: team {team.name!r} ({team.selection})"
+
+
+def _size(text: str, count: int) -> Finding:
+    """Report how many users a team has; `text` names the team."""
     if count == 0:
         return Finding("WARN", f"{text} has no users today")
     return Finding("OK", f"{text} has {counted(count, 'user')} today")
@@ -71,12 +92,11 @@ async def _count_users(team: Team, connections: Connections) -> int:
 
 def _names_of_others(teams: list[Team], names: _Names) -> dict[str, str | None]:
     """Leave out the users whom the finding of their team has named."""
-    others = dict(names)
+    named: set[str] = set()
     for team in teams:
         if knows_nobody(team, names):
-            for user in team.users:
-                others.pop(user, None)
-    return others
+            named.update(team.users)
+    return {user: name for user, name in names.items() if user not in named}
 
 
 def _report_listed_users(connection: str, names: _Names, report: Report) -> None:

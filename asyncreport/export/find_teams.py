@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -23,37 +24,41 @@ async def find_teams(
     """Look up the members of the teams; raise ConfigError for unknown teams if `strict`."""
     found = await look_up_teams(context.job, context.connections)
     context = dataclasses.replace(context, job=found.job)
-    context, nobody = await _without_nobody(context)
+    nobody = await _teams_of_nobody(context)
+    context = _without(nobody, context)
     # Before the pull: if it is interrupted, `status` and `verify` know whose parts it was fetching.
     members.save(context.job.teams)
     Emails(context.state.folder).save(context.job, found.emails)
-    unknown = found.unknown + nobody
+    unknown = found.unknown + [_unknown(team) for team in nobody]
+    _report(unknown, context)
+    return context, unknown
+
+
+def _report(unknown: Sequence[UnknownTeam], context: RunContext) -> None:
+    """Warn about unknown teams; raise ConfigError if the run is `strict`."""
     if unknown and context.choices.strict:
         raise ConfigError("; ".join(map(str, unknown)))
     for team in unknown:
         context.warn(str(team))
-    return context, unknown
 
 
-async def _without_nobody(context: RunContext) -> tuple[RunContext, list[UnknownTeam]]:
-    """Take out the teams of which the directory knows no listed user."""
-    job = context.job
+async def _teams_of_nobody(context: RunContext) -> list[Team]:
+    """List the teams of which the directory knows no listed user."""
     lookup = NameLookup(
         context.state.folder,
         context.connections,
         context.say,
         now=context.now,
     )
-    await lookup.look_up_listed(job)
-    teams = []
-    nobody = []
-    for team in job.teams:
-        names = lookup.users.of(job.connection(team.connection).identity)
-        if knows_nobody(team, names) and not _has_records(team, context):
-            nobody.append(UnknownTeam.of(team, UnknownTeamError(nobody_message(team))))
-        else:
-            teams.append(team)
-    return dataclasses.replace(context, job=replace(job, teams=tuple(teams))), nobody
+    await lookup.look_up_listed(context.job)
+    return [team for team in context.job.teams if _is_nobody(team, lookup, context)]
+
+
+def _is_nobody(team: Team, lookup: NameLookup, context: RunContext) -> bool:
+    """Tell whether no listed user exists, and none has records."""
+    connection = context.job.connection(team.connection)
+    names = lookup.users.of(connection.identity)
+    return knows_nobody(team, names) and not _has_records(team, context)
 
 
 def _has_records(team: Team, context: RunContext) -> bool:
@@ -61,3 +66,15 @@ def _has_records(team: Team, context: RunContext) -> bool:
     parts = context.parts(context.job.connection(team.connection))
     with PartReader(context.state.folder) as reader:
         return not reader.users(parts).isdisjoint(team.users)
+
+
+def _without(teams: Sequence[Team], context: RunContext) -> RunContext:
+    """Take teams out of the job."""
+    left = tuple(team for team in context.job.teams if team not in teams)
+    job = replace(context.job, teams=left)
+    return dataclasses.replace(context, job=job)
+
+
+def _unknown(team: Team) -> UnknownTeam:
+    """Describe a team of nobody as one that could not be looked up."""
+    return UnknownTeam.of(team, UnknownTeamError(nobody_message(team)))

@@ -6,6 +6,7 @@ A name is looked up if it is new or 30 days old.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,22 +70,47 @@ class NameLookup:
         """
         with_records = reader.users(parts)
         listed = listed_users(job, connection.name)
-        queues = reader.queues(parts)
+        users = await self._update_users(connection, with_records, listed, refresh=refresh)
+        queues = await self._update_queues(connection, reader.queues(parts), refresh=refresh)
+        return users and queues
+
+    async def _update_users(
+        self,
+        connection: Connection,
+        with_records: AbstractSet[str],
+        listed: AbstractSet[str],
+        *,
+        refresh: bool,
+    ) -> bool:
+        """Look up names of users; False if some could not be looked up."""
         self.users.drop_unseen(connection.identity, with_records | listed, now=self._now)
-        self.queues.drop_unseen(connection.identity, queues, now=self._now)
-        look_up_users = partial(
-            self._update, connection, self.users, directory.user_names, refresh=refresh
+        look_up = partial(
+            self._update,
+            connection,
+            self.users,
+            directory.user_names,
+            refresh=refresh,
         )
         # Users with records come first, in requests of their own: for one listed id that is not
         # valid, the directory may refuse the whole request.
-        complete = await look_up_users(with_records)
-        if complete:
-            complete = await look_up_users(listed - with_records)
-        contract = directory.queue_names
-        queues_complete = await self._update(
-            connection, self.queues, contract, queues, refresh=refresh
+        return await look_up(with_records) and await look_up(listed - with_records)
+
+    async def _update_queues(
+        self,
+        connection: Connection,
+        queues: AbstractSet[str],
+        *,
+        refresh: bool,
+    ) -> bool:
+        """Look up names of queues; False if some could not be looked up."""
+        self.queues.drop_unseen(connection.identity, queues, now=self._now)
+        return await self._update(
+            connection,
+            self.queues,
+            directory.queue_names,
+            queues,
+            refresh=refresh,
         )
-        return complete and queues_complete
 
     async def look_up_listed(self, job: Job) -> None:
         """Look up the listed users that were never looked up, or too long ago.

@@ -23,22 +23,31 @@ _MAX_VALUE = 80
 
 def query_changes(job: Job) -> list[str]:
     """Warn, in one line, about files that this job wrote with another query; raise StoreError."""
-    before = read_json(_path(job), dict[str, str])
-    if before is None:
-        return []
+    before = _last_query(job)
     now = _describe(job)
-    keys = [key for key in now if before.get(key, now[key]) != now[key]]
+    keys = _different(before, now)
     files = list(_existing_files(job))
-    if not keys or not files:
-        return []
-    return [_changed(files, _values(before, keys), _values(now, keys))]
+    if keys and files:
+        return [_changed(files, _values(before, keys), _values(now, keys))]
+    return []
 
 
 def save_query(job: Job) -> None:
     """Note that all output files come from the query of this job; raise StoreError."""
     query = _describe(job)
-    if read_json(_path(job), dict[str, str]) != query:
+    if _last_query(job) != query:
         write_json(_path(job), query)
+
+
+def _last_query(job: Job) -> _Query:
+    """Read the query of the output files; empty if no run has noted it."""
+    return read_json(_path(job), dict[str, str]) or {}
+
+
+def _different(before: _Query, now: _Query) -> list[str]:
+    """List the keys whose values differ; what another version does not know is not compared."""
+    both = [key for key in now if key in before]
+    return [key for key in both if before[key] != now[key]]
 
 
 def _path(job: Job) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from asyncreport.core.job import Job
+from asyncreport.export.divisions import warn_of_hidden_divisions
 from asyncreport.export.find_teams import find_teams
 from asyncreport.export.lanes import Connections
 from asyncreport.export.output_paths import check_targets
@@ -75,6 +76,8 @@ async def _run(context: RunContext, watch: Watch, started: float) -> Summary:
     files = await steps.bring_up_to_date()
     if steps.complete:
         save_query(context.job)
+    # After the files are written: nothing waits for a server that does not know the call.
+    await warn_of_hidden_divisions(context, fetched=steps.pull.progress.finished > 0)
     elapsed = time.monotonic() - started
     summary = summarize(steps, files, members, elapsed=elapsed)
     _remember(context.job, members, summary)

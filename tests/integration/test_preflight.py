@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from asyncreport.core.errors import ConfigError
+from asyncreport.core.timeline import DAY, HOUR
 from asyncreport.emulator import World
 from asyncreport.store import merge
 from asyncreport.store.owners import claim
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import call, run_here, start, write_job
+from tests.exporting import NOW, call, run_here, start, write_job
 
 RANGE = {"start": "2024-01-01", "end": "2024-01-03", "granularity": "PT1H"}
 
@@ -281,3 +282,41 @@ def test_a_changed_query_is_reported_with_what_the_file_was_and_is_now(
     assert f"warning: {said}\n" in call("plan", str(path), cwd=tmp_path).out
     assert run_here(path).warnings == [said]
     assert run_here(path).warnings == []
+
+
+def test_a_run_warns_once_a_day_about_divisions_that_the_client_does_not_see(
+    tmp_path: Path,
+) -> None:
+    with emulator_process(agents=3, seed=3, requests_per_minute=0, divisions=["Home"]) as emulator:
+        path = job(tmp_path, emulator, "a")
+        longer = {**RANGE, "end": "2024-01-04"}
+        first = run_here(path)
+        asked = division_requests(emulator)
+        again = run_here(job(tmp_path, emulator, "a", range=longer), now=NOW + HOUR)
+        assert division_requests(emulator) == asked > 0
+        next_day = run_here(path, now=NOW + DAY)
+        assert division_requests(emulator) == asked
+        longer["end"] = "2024-01-05"
+        run_here(job(tmp_path, emulator, "a", range=longer), now=NOW + DAY)
+        assert division_requests(emulator) == 2 * asked
+    (warning,) = first.warnings
+    assert warning.startswith(
+        "default: the client does not see the divisions Nordics & Baltics: "
+        "their interactions are missing from the results, without an error; "
+    )
+    assert again.warnings == [warning]
+    assert next_day.warnings == []
+
+
+@pytest.mark.parametrize("fault", [{"status": 404}, {"status": 403}, {"html": True}])
+def test_a_gateway_without_divisions_is_accepted(
+    fault: dict[str, Any], faulty: Handle, tmp_path: Path
+) -> None:
+    faulty.faults([{"match": {"path": "divisions"}, "do": fault}])
+    path = job(tmp_path, faulty, "a", limits={"max_attempts": 1})
+    result = call("run", str(path), cwd=tmp_path)
+    assert (result.code, "warning" in result.err) == (0, False)
+
+
+def division_requests(emulator: Handle) -> int:
+    return sum("divisions" in entry["path"] for entry in emulator.log())
