@@ -80,9 +80,11 @@ def restate(state: Path, start: str) -> None:
     """
 
     def change(line: Line) -> Line:
-        if not line.get("interval", "").startswith(start):
+        part = state / f"part-{line.get('part', 0):08}.jsonl"
+        # The file of a part that was replaced is gone.
+        if not line.get("interval", "").startswith(start) or not part.exists():
             return line
-        content = _changed(state / f"part-{line['part']:08}.jsonl")
+        content = _changed(part)
         return {**line, "sha256": hashlib.sha256(content).hexdigest()}
 
     edit_lines(state / "manifest.jsonl", change)

@@ -20,6 +20,7 @@ from asyncreport.emulator import World
 from asyncreport.export.run import clock
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, PATIENCE, call, environ, restate, run_here, start, write_job
+from tests.manifests import edit_lines
 
 ROOT = Path(__file__).parents[2]
 RANGE = {"start": "2024-01-01", "end": "2024-01-05", "granularity": "PT1H", "chunk": "P1D"}
@@ -542,3 +543,41 @@ def test_state_is_private_and_the_output_has_the_mode_that_the_umask_gives(
     assert len(modes) > CHUNKS
     assert set(modes.values()) == {0o600}
     assert stat.S_IMODE((tmp_path / "out.jsonl").stat().st_mode) == output
+
+
+def test_parts_of_other_time_zone_rules_are_fetched_again_and_a_line_says_so(
+    emulator: Handle, calm: bytes, tmp_path: Path
+) -> None:
+    path = job(tmp_path, emulator)
+    run_here(path)
+    manifest = tmp_path / ".asyncreport" / "job" / "default" / "manifest.jsonl"
+    edit_lines(manifest, lambda line: {**line, "edges": "0" * 16} if "part" in line else line)
+    fact = (
+        f"warning: default: {CHUNKS} parts were saved under other rules for UTC, with other bucket "
+        "edges; their time is fetched again"
+    )
+    assert fact in call("plan", str(path), cwd=tmp_path).out.splitlines()
+    result = call("run", str(path), cwd=tmp_path)
+    assert result.code == 0
+    assert fact in result.err.splitlines()
+    assert f"job: {CHUNKS} chunks fetched, 0 parts reused" in result.err
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+    assert len(list(manifest.parent.glob("part-*"))) == CHUNKS
+    again = call("run", str(path), cwd=tmp_path)
+    assert again.err.startswith(f"job: nothing to do, {CHUNKS} parts reused")
+
+
+@pytest.mark.parametrize("command", ["run", "verify", "status", "plan"])
+def test_a_changed_digit_in_the_manifest_ends_every_command(
+    emulator: Handle, tmp_path: Path, command: str
+) -> None:
+    """The end of an interval: without a checksum, its time would be fetched and counted twice."""
+    path = job(tmp_path, emulator)
+    run_here(path)
+    manifest = tmp_path / ".asyncreport" / "job" / "default" / "manifest.jsonl"
+    content = manifest.read_bytes()
+    at = content.index(b"/2024-01-") + len(b"/2024-01-0")
+    manifest.write_bytes(content[:at] + b"9" + content[at + 1 :])
+    result = call(command, str(path), cwd=tmp_path)
+    assert result.code == 5
+    assert "line 3: cannot be read (its checksum is wrong)" in result.err

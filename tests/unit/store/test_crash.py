@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import msgspec
 import pytest
 
 from asyncreport.core.errors import StoreError
@@ -246,6 +247,45 @@ def test_a_power_cut_after_any_call_leaves_the_old_state_or_the_new_one(
     disk, calls = _trace(tmp_path / "state", tail)
     (tmp_path / "cut").mkdir()
     assert _play(disk, calls, tmp_path / "cut") > 200
+
+
+def _trace_of_compaction(folder: Path) -> tuple[Disk, list[Call]]:
+    """Make a folder where most parts were replaced, then open it, clean up and save once."""
+    again = (CHUNKS[0], CHUNKS[1], msgspec.structs.replace(CHUNKS[1], replaces=(2,)))
+    with open_state(folder) as state:
+        for of in again:
+            found = blocks(of.users or (), of.interval)
+            asyncio.run(state.save(of, found, fetched_at=START))
+    inside = folder / "default"
+    before = {
+        path.name: Inode(path.read_bytes(), path.read_bytes())
+        for path in inside.iterdir()
+        if path.name != "lock"
+    }
+    with _recorded(inside) as calls, open_state(folder) as state:
+        state.delete_replaced(Event(), at=START)
+        _save(state, 2)
+    assert ("replace", "manifest.jsonl") in [(call[0], call[2]) for call in calls]
+    return Disk(dict(before), dict(before)), calls
+
+
+def test_a_power_cut_while_a_manifest_is_shortened_loses_no_part(tmp_path: Path) -> None:
+    disk, calls = _trace_of_compaction(tmp_path / "state")
+    for at, call in enumerate([("open", "lock", None), *calls]):
+        disk.play(call)
+        for n, outcome in enumerate(disk.outcomes()):
+            folder = tmp_path / f"{at}-{n}"
+            inside = folder / "default"
+            inside.mkdir(parents=True)
+            for name, content in outcome.items():
+                (inside / name).write_bytes(content)
+            with open_state(folder) as state, PartReader(folder) as reader:
+                current = state.current_parts(CONNECTION)
+                assert [part.number for part in current] in ([3], [3, 4])
+                assert reader.damaged(current) == []
+                state.delete_replaced(Event(), at=START)
+                again = _save(state, 2)
+                assert state.current_parts(CONNECTION) == [*current, again]
 
 
 @pytest.mark.model
