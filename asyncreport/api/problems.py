@@ -32,6 +32,13 @@ from asyncreport.core.text import one_line
 #: another attempt may succeed; a query changes nothing, so sending it twice does no harm
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
+#: the platform's code for a request that ended too early: an accident of the connection
+_BROKEN_OFF = "client.failed.request"
+
+#: statuses of a proxy or gateway that are about the request itself, so that it cannot be the same
+#: again: proxy credentials, and three that say that it is too long
+_ABOUT_THE_REQUEST = frozenset({407, 413, 414, 431})
+
 #: characters of a server's text that are shown
 MAX_TEXT = 200
 _MAX_CODE = 80
@@ -106,6 +113,8 @@ class _Report:
     throttled: bool = False
     #: the body is a JSON object
     is_json: bool = True
+    #: the body has the form of the platform or of a token endpoint
+    is_platform: bool = True
 
 
 def subject(request: Request, correlation_id: str | None) -> str:
@@ -118,9 +127,16 @@ def subject(request: Request, correlation_id: str | None) -> str:
 
 
 def problem(
-    request: Request, response: Response, proxy_secrets: Collection[str] = ()
+    request: Request,
+    response: Response,
+    proxy_secrets: Collection[str] = (),
+    *,
+    has_answered: bool = False,
 ) -> AsyncReportError:
     """Return the error that a response without the requested data means.
+
+    `has_answered`: the server gave a valid response to such a request before. Then the response of
+    a captive portal, a firewall or a gateway is an accident that passes.
 
     A 401 of the platform is a TransientError, because another token may be accepted; who counts the
     tokens knows when none will.
@@ -129,7 +145,8 @@ def problem(
     report = _report(request, response, secrets)
     fact = _fact(request, response, report, secrets)
     status = response.status
-    if _is_transient(request, response, report):
+    foreign = has_answered and _is_accident(request, response, report)
+    if foreign or _is_transient(request, response, report):
         return TransientError(fact, status=status, retry_after=retry_after(response.headers))
     if 300 <= status < 400:
         return _redirected(fact, request, response, secrets)
@@ -193,12 +210,20 @@ def _is_transient(request: Request, response: Response, report: _Report) -> bool
     if status in TRANSIENT or report.throttled or _is_success(response):
         return True
     if status == 409:
-        # The cause of a conflict is not documented. A query job's status and results may be
-        # requested again.
-        return "/jobs" in request.path
+        # The cause of a conflict is not documented, and any operation may report one. Nothing that
+        # is read is changed, so it may be requested again.
+        return request.method != "DELETE"
     if status == 400:
-        return _was_damaged(response, report)
+        return report.code == _BROKEN_OFF or _was_damaged(response, report)
     return status == 401 and _needs_another_token(request, report)
+
+
+def _is_accident(request: Request, response: Response, report: _Report) -> bool:
+    """Tell whether something between us and the server has answered in its place."""
+    # The deletion of a query job has a few seconds, and no data depends on it.
+    if report.is_platform or request.method == "DELETE":
+        return False
+    return response.status not in _ABOUT_THE_REQUEST
 
 
 def _was_damaged(response: Response, report: _Report) -> bool:
@@ -318,8 +343,8 @@ def _report(request: Request, response: Response, secrets: Collection[str]) -> _
 def _foreign_report(request: Request, response: Response) -> _Report:
     """Report a body without JSON; an empty one says nothing, and the login host needs no hint."""
     if request.host == "login" or not response.body.strip():
-        return _Report(is_json=False)
-    return _Report(text=_NOT_PLATFORM, is_json=False)
+        return _Report(is_json=False, is_platform=False)
+    return _Report(text=_NOT_PLATFORM, is_json=False, is_platform=False)
 
 
 def _token_report(status: int, body: dict[str, Any]) -> _Report:
@@ -329,7 +354,7 @@ def _token_report(status: int, body: dict[str, Any]) -> _Report:
         code = ""
     if status == 400 and _limits_rate(body):
         return _Report(code=code, text="too many requests for a token", throttled=True)
-    return _Report(code=code)
+    return _Report(code=code, is_platform=bool(code))
 
 
 def _limits_rate(body: dict[str, Any]) -> bool:
@@ -348,7 +373,7 @@ def _platform_report(body: dict[str, Any], secrets: Collection[str]) -> _Report:
     code = _shown(_text(body, "code"), secrets, _MAX_CODE)
     message = _shown(_text(body, "message"), secrets)
     if body and not (message or code):
-        return _Report(text=_NOT_PLATFORM, correlation_id=correlation_id)
+        return _Report(text=_NOT_PLATFORM, correlation_id=correlation_id, is_platform=False)
     details = _shown(_named_details(body, message), secrets)
     if details:
         message = f"{message} ({details})".strip()

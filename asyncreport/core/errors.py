@@ -30,7 +30,7 @@ OFF_GRID = "off.grid"
 FOREIGN = "foreign.response"
 
 #: why a request was given up; see RetriesExhausted
-Reason = Literal["lane", "late", "silent", "busy"]
+Reason = Literal["lane", "unreachable", "down", "late", "silent", "busy"]
 
 
 class AsyncReportError(Exception):
@@ -126,17 +126,25 @@ class RetriesExhausted(AsyncReportError):
 
     * `lane`: the request was not sent, because its client got no token or no turn. Another client
       may send it.
+    * `unreachable`: no attempt reached its host, which has never responded. The address may be
+      wrong.
+    * `down`: it failed, and so did all other requests of this client at that time. The same request
+      may be answered when the server works again.
     * `late`: it timed out twice, or at the last attempt, while the server answered other requests
       of this client. A smaller request may be answered.
     * `silent`: it timed out in the same way, and the server answered no other request of this
-      client for a while. A smaller request may be answered, but the server may also be down.
-    * `busy`: any other failure, for example 503 or 429. The same request may be answered later.
+      client meanwhile. A smaller request may be answered, but the server may also be down.
+    * `busy`: any other failure, for example 503, while the server answered other requests of this
+      client. The same request may be answered later.
+
+    `lasted`: seconds without a valid response to this client, at most since the request began.
     """
 
-    def __init__(self, message: str, *, reason: Reason = "busy") -> None:
+    def __init__(self, message: str, *, reason: Reason = "busy", lasted: float = 0.0) -> None:
         """Take the message and what may help."""
         super().__init__(message)
         self.reason = reason
+        self.lasted = lasted
 
 
 class StoreError(AsyncReportError):

@@ -19,7 +19,6 @@ from asyncreport.core.errors import (
     ApiError,
     AsyncReportError,
     AuthError,
-    Reason,
     RejectedError,
     RetriesExhausted,
 )
@@ -208,7 +207,7 @@ class _ChunkFetch:
 
         Otherwise a server that is down would be asked for every piece of every chunk.
         """
-        if _has_reason(error, "late"):
+        if not isinstance(error, RetriesExhausted) or error.reason != "silent":
             # The server answered other requests.
             return
         cause = error.__cause__
@@ -216,16 +215,11 @@ class _ChunkFetch:
         try:
             await self._fetch_piece(smallest, with_few_timeouts(self.ask))
         except (RejectedError, RetriesExhausted) as second:
-            # The first error says what failed. Except if the lane failed since: then another lane
-            # may fetch the chunk.
-            if _has_reason(second, "lane"):
+            # The first error says what failed. Except if the request was not sent at all: then
+            # another lane may fetch the chunk.
+            if isinstance(second, RetriesExhausted) and second.reason == "lane":
                 raise second from cause
             raise error from cause
-
-
-def _has_reason(error: _PieceError, reason: Reason) -> bool:
-    """Tell whether a request was given up for this reason."""
-    return isinstance(error, RetriesExhausted) and error.reason == reason
 
 
 def with_few_timeouts(ask: Ask) -> Ask:

@@ -17,17 +17,27 @@ T = TypeVar("T")
 
 #: an error after which another lane may succeed
 LaneError = AuthError | RetriesExhausted
+#: reasons of a request that the server never saw
+_UNSENT_REASONS = frozenset({"lane", "unreachable"})
+#: reasons that are not the request's fault: another lane, or the same one later, may succeed
+_LANE_REASONS = _UNSENT_REASONS | {"down"}
 #: say which lane was lost, and why
 Report = Callable[[int, LaneError], None]
 
-#: seconds without work for a lane that could not send a request
-_REST = 60.0
+#: least and most seconds without work for a lane that got no valid response
+_SHORTEST_REST = 1.0
+_LONGEST_REST = 60.0
+
+
+def is_unsent(error: LaneError) -> bool:
+    """Tell whether the server did not process the request, so that its chunk is not to blame."""
+    return isinstance(error, AuthError) or error.reason in _UNSENT_REASONS
 
 
 def is_lane_error(error: AsyncReportError) -> TypeGuard[LaneError]:
     """Tell whether the lane failed, and not the request: another lane may succeed."""
     if isinstance(error, RetriesExhausted):
-        return error.reason == "lane"
+        return error.reason in _LANE_REASONS
     return isinstance(error, AuthError)
 
 
@@ -37,8 +47,10 @@ class LaneState:
 
     #: chunks that it is fetching
     active: int = 0
-    #: when it first failed to send a request; None: it works
+    #: since when it has got no valid response; None: it works
     stalled_since: float | None = None
+    #: its last request failed, and the server has never responded
+    unreachable: bool = False
     rests_until: float = 0.0
     lost: bool = False
 
@@ -48,11 +60,6 @@ class LaneState:
         return _now() < self.rests_until
 
     @property
-    def works(self) -> bool:
-        """Tell whether it is neither lost nor stalled."""
-        return self.stalled_since is None and not self.lost
-
-    @property
     def ready(self) -> bool:
         """Tell whether it may start a chunk."""
         # One chunk at a time finds out whether a stalled lane works again; the others wait for it.
@@ -60,10 +67,11 @@ class LaneState:
             return True
         return not (self.rests or self.active)
 
-    def stall(self) -> float:
-        """Note a failure to send a request; give the seconds since the first one."""
+    def stall(self, error: RetriesExhausted) -> float:
+        """Note a request without a valid response; give the seconds since the last one."""
         if self.stalled_since is None:
-            self.stalled_since = _now()
+            self.stalled_since = _now() - error.lasted
+        self.unreachable = error.reason == "unreachable"
         return _now() - self.stalled_since
 
 
@@ -71,15 +79,13 @@ class LanePool:
     """Lanes by number, the preferred one first.
 
     `report` is called for a lane that is lost while others remain. `patience`: seconds for which a
-    lane may fail to send a request before it is lost.
+    lane may have no valid response before it is lost.
     """
 
     def __init__(self, lanes: Iterable[int], report: Report, *, patience: float = 900.0) -> None:
         self._lanes = {lane: LaneState() for lane in lanes}
         self._report = report
         self._patience = patience
-        #: some lane has sent a request
-        self._worked = False
 
     @property
     def left(self) -> list[int]:
@@ -94,6 +100,10 @@ class LanePool:
     def lost(self, lane: int) -> bool:
         """Tell whether a lane is lost."""
         return self._lanes[lane].lost
+
+    def stalled(self, lane: int) -> bool:
+        """Tell whether a lane's last request got no valid response, nor has any other since."""
+        return self._lanes[lane].stalled_since is not None
 
     async def ask(self, question: Callable[[int], Awaitable[T]], *, own: int | None = None) -> T:
         """Call `question` with lane `own`, and with another lane if that one is lost.
@@ -136,26 +146,31 @@ class LanePool:
 
     def finish(self, lane: int) -> None:
         """Note that a lane got a response to its chunk, whether data or a refusal."""
-        state = self._lanes[lane]
-        state.active -= 1
-        self._worked = True
+        state = self.release(lane)
         # A chunk that ends during the rest was sent before the lane stalled, and proves nothing.
         if not state.rests:
             state.stalled_since = None
 
+    def release(self, lane: int) -> LaneState:
+        """Note that a lane has ended a chunk in a way that says nothing about the lane."""
+        state = self._lanes[lane]
+        state.active -= 1
+        return state
+
     def fail(self, lane: int, error: LaneError) -> None:
-        """Note a lane's failure: a refused lane is lost, one that could not send rests."""
-        self._lanes[lane].active -= 1
+        """Note a lane's failure: a refused lane is lost, one without a valid response rests."""
+        self.release(lane)
         if isinstance(error, AuthError):
             self.lose(lane, error)
         else:
             self._rest(lane, error)
 
     def _rest(self, lane: int, error: RetriesExhausted) -> None:
-        """Let a lane rest for a minute, or lose it after `patience` seconds without success."""
+        """Let a lane rest, or lose it after `patience` seconds without success."""
         state = self._lanes[lane]
-        patience_left = self._patience - state.stall()
-        state.rests_until = _now() + min(_REST, patience_left)
+        stalled_for = state.stall(error)
+        patience_left = self._patience - stalled_for
+        state.rests_until = _now() + min(_rest_after(error, stalled_for), patience_left)
         if self._unreachable():
             self._lose_all(error)
         elif patience_left <= 0:
@@ -177,11 +192,17 @@ class LanePool:
             self._report(lane, error)
 
     def _unreachable(self) -> bool:
-        """Tell whether no lane ever sent a request and none is about to: waiting would not help."""
-        # A lost lane is out too: otherwise a lane without a token waits for `patience` seconds
-        # next to a lane that was refused.
-        working = any(state.works for state in self._lanes.values())
-        return not (self._worked or working)
+        """Tell whether no lane that is left has ever reached the server: waiting would not help."""
+        return all(self._lanes[lane].unreachable for lane in self.left)
+
+
+def _rest_after(error: RetriesExhausted, stalled_for: float) -> float:
+    """Give the seconds of a lane's rest."""
+    if is_unsent(error):
+        return _LONGEST_REST
+    # As long again as it has failed so far: short after a single failure, which may be the fault of
+    # its chunk, and up to a minute if the server is down.
+    return min(max(_SHORTEST_REST, stalled_for), _LONGEST_REST)
 
 
 def _now() -> float:

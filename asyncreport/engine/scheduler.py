@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from asyncreport.core.errors import AsyncReportError, AuthError, RejectedError, RetriesExhausted
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
-from asyncreport.engine.lane_pool import LaneError, LanePool, Report, is_lane_error
+from asyncreport.engine.lane_pool import LaneError, LanePool, Report, is_lane_error, is_unsent
 
 #: fetch a chunk with one lane
 Fetch = Callable[[Chunk], Awaitable[list[Block]]]
@@ -123,7 +123,13 @@ class ChunkQueue:
     def __init__(self, work: Work) -> None:
         self.work = work
         self._left = deque(work.chunks)
+        #: chunks that failed and are requested once more, after the others
+        self._again = deque[Chunk]()
         self._pool = LanePool(range(len(work.lanes)), work.lost, patience=work.patience)
+        #: chunks saved
+        self._saved = 0
+        #: chunks that have failed once: how many were saved before
+        self._failed: dict[Chunk, int] = {}
         #: why the last lane was lost
         self._end: LaneError | None = None
         #: set at each change of what workers wait for
@@ -132,18 +138,34 @@ class ChunkQueue:
     async def take(self, lane: int) -> Chunk | None:
         """Give a lane its next chunk, None if the lane is lost or everything is done."""
         while not self._ended(lane):
-            if self._left and self._pool.ready(lane):
+            if self._waiting and self._pool.ready(lane):
                 # No await between the check and these two lines, so no other worker gets the chunk.
+                chunk = self._next(lane)
                 self._pool.start(lane)
-                return self._left.popleft()
+                return chunk
             await self._wait(lane)
         return None
 
     def _ended(self, lane: int) -> bool:
         """Tell whether there will be no more chunks for a lane."""
         # An empty queue is not the end: a chunk that another lane is fetching may be put back.
-        may_come = self._left or self._pool.active
+        may_come = self._waiting or self._pool.active
         return self._pool.lost(lane) or not may_come
+
+    @property
+    def _waiting(self) -> bool:
+        """Tell whether a chunk waits for a worker."""
+        return bool(self._left or self._again)
+
+    def _next(self, lane: int) -> Chunk:
+        """Remove the chunk that a lane should fetch now."""
+        if not self._left:
+            return self._again.popleft()
+        # The test of a stalled lane: the neighbours of a chunk that always fails may do so too, and
+        # that must not look like a server that is down.
+        if self._pool.stalled(lane):
+            return self._left.pop()
+        return self._left.popleft()
 
     async def _wait(self, lane: int) -> None:
         """Wait for a change, or for the end of the lane's rest."""
@@ -155,7 +177,8 @@ class ChunkQueue:
                 await self._changed.wait()
 
     def finish(self, lane: int) -> None:
-        """Note a chunk that will not be put back."""
+        """Note a chunk that was saved."""
+        self._saved += 1
         self._pool.finish(lane)
         # Idle workers wait for this: it was the last chunk, or the test of a stalled lane.
         self._changed.set()
@@ -164,21 +187,43 @@ class ChunkQueue:
         self, lane: int, chunk: Chunk, error: AuthError | RejectedError | RetriesExhausted
     ) -> list[Gap]:
         """Note a chunk that could not be fetched; give the gaps that follow from it."""
-        if is_lane_error(error):
-            return self._put_back(lane, chunk, error)
-        self.finish(lane)
-        return [Gap(chunk, error)]
-
-    def _put_back(self, lane: int, chunk: Chunk, error: LaneError) -> list[Gap]:
-        """Requeue a chunk whose lane failed; give all that are left as gaps if no lane is.
-
-        Raise the error if the last lane was refused.
-        """
-        # At the front, so that chunks stay in order. And before the lane may be lost: if it is the
-        # last one, this chunk is a gap too.
-        self._left.appendleft(chunk)
-        self._pool.fail(lane, error)
+        if isinstance(error, RejectedError):
+            self._pool.finish(lane)
+            gaps = [Gap(chunk, error)]
+        elif self._put_back(chunk, error):
+            # After the chunk was put back: if the last lane is lost now, it is a gap too.
+            gaps = self._stop(lane, error)
+        else:
+            self._pool.release(lane)
+            gaps = [Gap(chunk, error)]
         self._changed.set()
+        return gaps
+
+    def _put_back(self, chunk: Chunk, error: LaneError) -> bool:
+        """Requeue a chunk, except one that failed twice while others were fetched."""
+        if is_unsent(error):
+            # At the front, so that chunks stay in order.
+            self._left.appendleft(chunk)
+            return True
+        if self._is_to_blame(chunk, error):
+            return False
+        self._again.append(chunk)
+        self._failed.setdefault(chunk, self._saved)
+        return True
+
+    def _is_to_blame(self, chunk: Chunk, error: LaneError) -> bool:
+        """Tell whether a chunk failed twice although the server answered others."""
+        if chunk not in self._failed:
+            return False
+        # While the server is down, a chunk may fail again and again: the lane's time is the bound.
+        return not _lane_failed(error) or self._failed[chunk] < self._saved
+
+    def _stop(self, lane: int, error: LaneError) -> list[Gap]:
+        """Note why a lane failed; give all chunks that are left as gaps if no lane is."""
+        if not _lane_failed(error):
+            self._pool.finish(lane)
+            return []
+        self._pool.fail(lane, error)
         if self._pool.left:
             return []
         return self._give_up(error)
@@ -190,9 +235,18 @@ class ChunkQueue:
         # Other workers of this lane come here later with errors of their own. All gaps get the
         # first error, so that the person sees one reason.
         self._end = self._end or error
-        gaps = [Gap(chunk, self._end) for chunk in self._left]
+        gaps = [Gap(chunk, self._end) for chunk in (*self._left, *self._again)]
         self._left.clear()
+        self._again.clear()
         return gaps
+
+
+def _lane_failed(error: LaneError) -> bool:
+    """Tell whether no request of a lane got a valid response."""
+    # Also if all of them timed out: a chunk is split first, so that this was the smallest piece.
+    return is_lane_error(error) or (
+        isinstance(error, RetriesExhausted) and error.reason == "silent"
+    )
 
 
 class FirstSuccess:

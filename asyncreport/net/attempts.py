@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import math
 from dataclasses import dataclass, field
 
 from asyncreport.api.problems import subject
@@ -20,6 +20,9 @@ _LOG = logging.getLogger(__name__)
 #: the minute, and its own clients wait for 180 s at most
 #: (https://developer.genesys.cloud/organization/organization/limits)
 _MINUTE = 60.0
+#: statuses that are not the request's fault: a revoked token, and the rate limit. Time bounds these
+#: attempts, and the number of tokens that are refused in a row
+_FREE = frozenset({401, 429})
 #: doublings of the wait after a revoked token; more only after many of them
 _DOUBLINGS = 4
 #: most seconds that a message shows: a Retry-After may have 309 digits
@@ -32,17 +35,44 @@ def now() -> float:
 
 
 @dataclass(slots=True)
+class Health:
+    """What the responses to one client say about its server; shared by the client's requests."""
+
+    #: hosts that have responded, with whatever status
+    reached: set[str] = field(default_factory=set)
+    #: when the last valid response of the API came, by method and in the event loop's time
+    answered: dict[str, float] = field(default_factory=dict)
+
+    def last_answer(self, request: Request) -> float:
+        """Give the time of the last valid response to a request of the same kind."""
+        # By method: the servers for queries may be down while look-ups are answered.
+        return self.answered.get(request.method, -math.inf)
+
+    def has_answered(self, request: Request) -> bool:
+        """Tell whether the server gave a valid response to a request of the same kind before."""
+        # A token request is like any request: without a token there would be no response at all.
+        if request.host == "login":
+            return bool(self.answered)
+        return request.method in self.answered
+
+
+@dataclass(slots=True)
 class Attempts:
     """What one request has cost so far, and what it may cost."""
 
     request: Request
     limits: Limits
-    #: tell whether the server gave this client a valid response not long ago
-    responsive: Callable[[], bool]
+    health: Health
     #: attempts sent
     sent: int = 0
     #: attempts whose token was refused
     refused: int = 0
+    #: attempts that failed while other requests of the client succeeded
+    blamed: int = 0
+    #: attempts in a row that failed while no other request succeeded
+    in_vain: int = 0
+    #: no other request succeeded between the last two failures
+    alone: bool = True
     #: attempts that timed out
     timeouts: int = 0
     #: of the last attempt
@@ -51,6 +81,8 @@ class Attempts:
     waits_for: str = ""
     #: by the event loop's clock
     started: float = field(default_factory=now)
+    #: when the last attempt failed; at first, when the request started
+    failed_at: float = field(default_factory=now)
 
     @property
     def deadline(self) -> float:
@@ -77,12 +109,28 @@ class Attempts:
         self.error = error
         self.timeouts += error.timed_out
         self.refused += error.status == 401
-        # A refused token is not the request's fault. Time bounds these attempts, and the number of
-        # tokens that are refused in a row.
-        if self.sent - self.refused >= self.limits.max_attempts:
+        self._look_at_others()
+        if error.status not in _FREE:
+            self._count()
+        if max(self.blamed, self.in_vain) >= self.limits.max_attempts:
             raise self._ended("limits.max_attempts is reached") from error
         if error.timed_out and self.timeouts == self.request.max_timeouts:
             raise self._ended(f"{self.timeouts} of them timed out") from error
+
+    def _look_at_others(self) -> None:
+        """Note whether other requests of the client succeeded since the last failure."""
+        self.alone = self.health.last_answer(self.request) <= self.failed_at
+        self.failed_at = now()
+
+    def _count(self) -> None:
+        """Count a failed attempt as the request's fault, or as one that every request meets."""
+        # Two counts, because a server that is down for a minute must not use up the attempts of the
+        # requests that it meets: see `down`.
+        if self.alone:
+            self.in_vain += 1
+        else:
+            self.blamed += 1
+            self.in_vain = 0
 
     def log(self, error: TransientError, delay: float) -> None:
         """Log a failed attempt."""
@@ -115,7 +163,9 @@ class Attempts:
         """Give the error of a request whose time is used up."""
         # An attempt in progress has timed out; a wait before the next attempt has not.
         in_progress = not self.waits_for
-        self.timeouts += in_progress
+        if in_progress:
+            self.timeouts += 1
+            self._look_at_others()
         return self._exhausted(
             "limits.give_up_after is reached", self._reason(timed_out=in_progress)
         )
@@ -126,13 +176,19 @@ class Attempts:
 
     def _reason(self, *, timed_out: bool) -> Reason:
         """Say what may help; `timed_out`: so did the last attempt."""
+        if timed_out or self._was_late or self.timeouts > 1:
+            return self._alone_or_not("silent", "late")
         if self.sent == 0:
             return "lane"
-        if not (timed_out or self._was_late or self.timeouts > 1):
-            return "busy"
-        if self.responsive():
-            return "late"
-        return "silent"
+        if self.request.host not in self.health.reached:
+            return "unreachable"
+        return self._alone_or_not("down", "busy")
+
+    def _alone_or_not(self, alone: Reason, not_alone: Reason) -> Reason:
+        """Choose by whether the server answered other requests of the client."""
+        if self.alone:
+            return alone
+        return not_alone
 
     @property
     def _was_late(self) -> bool:
@@ -144,7 +200,11 @@ class Attempts:
         tries = counted(self.sent, "attempt")
         seconds = now() - self.started
         text = f"{self._fact()}; gave up after {tries} in {seconds:.0f} s: {why}"
-        return RetriesExhausted(f"{text}{self._ignored()}; {self._next_step()}", reason=reason)
+        return RetriesExhausted(
+            f"{text}{self._ignored()}; {self._next_step()}",
+            reason=reason,
+            lasted=now() - max(self.started, self.health.last_answer(self.request)),
+        )
 
     def _fact(self) -> str:
         """Say how the last attempt failed."""

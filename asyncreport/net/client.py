@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,7 +16,7 @@ from asyncreport.api.wire import Request, Response
 from asyncreport.core.backoff import wait
 from asyncreport.core.errors import AsyncReportError, RejectedError, TransientError
 from asyncreport.core.job import Client, Connection, Limits, Secret
-from asyncreport.net.attempts import Attempts, now
+from asyncreport.net.attempts import Attempts, Health, now
 from asyncreport.net.counts import RequestCounts
 from asyncreport.net.throttle import Throttle
 from asyncreport.net.tokens import Tokens
@@ -87,8 +86,7 @@ class Lane:
         # A token request takes the same road, attempts and throttle included. It needs no token
         # itself, so this does not recur.
         self._tokens = Tokens(lambda: self.ask(grant))
-        #: when the server last gave a valid response, by the event loop's clock
-        self._responded = -math.inf
+        self._health = Health()
 
     async def ask(self, request: Request) -> Any:
         """Give the decoded response to a request, after as many attempts as `limits` allow.
@@ -96,7 +94,7 @@ class Lane:
         Raise AuthError, RejectedError and ConfigError at once. Raise RetriesExhausted when attempts
         or time are used up; its cause is the TransientError of the last attempt.
         """
-        attempts = Attempts(request, self._limits, self._responsive)
+        attempts = Attempts(request, self._limits, self._health)
         try:
             async with asyncio.timeout_at(attempts.deadline):
                 return await self._retry(attempts)
@@ -156,6 +154,7 @@ class Lane:
         self._counts.add_attempt(len(request.body or b""), retry=attempts.sent > 0)
         attempts.sent += 1
         response = await self._send(request)
+        self._health.reached.add(request.host)
         # No await from here to the decoded response: each await would keep one more body in memory.
         self._counts.received += len(response.body)
         if token is None:
@@ -171,16 +170,19 @@ class Lane:
         self._learn_token(token, response, error)
         decoded = self._read(request, response, error)
         # After decoding: an invalid response does not show that the server works.
-        # Nor does a look-up: the servers for queries may be down.
-        if request.body is not None:
-            self._responded = now()
+        self._health.answered[request.method] = now()
         return decoded
 
     def _problem(self, request: Request, response: Response) -> AsyncReportError | None:
         """Give the error that a status means, None for a success."""
         if request.succeeded(response.status):
             return None
-        return problem(request, response, self._proxy_secrets)
+        return problem(
+            request,
+            response,
+            self._proxy_secrets,
+            has_answered=self._health.has_answered(request),
+        )
 
     def _read(self, request: Request, response: Response, error: AsyncReportError | None) -> Any:
         """Give the decoded body; raise the error that the response means."""
@@ -191,10 +193,6 @@ class Lane:
         except (TransientError, RejectedError) as invalid:
             # Without its cause: the decoder's own error may quote a secret that the body holds.
             raise undecodable(request, response, invalid, self._proxy_secrets) from None
-
-    def _responsive(self) -> bool:
-        """Tell whether the server gave this client a valid response not long ago."""
-        return now() - self._responded <= self._limits.give_up_after
 
     def _learn_budget(self, response: Response) -> None:
         server_budget = budget(response.headers)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from asyncreport.api.oauth import Grant
-from asyncreport.core.errors import AuthError, RetriesExhausted, TransientError
+from asyncreport.core.errors import AuthError, Reason, RetriesExhausted, TransientError
 from asyncreport.core.job import Secret
 
 #: seconds before its end at which a token is renewed, or a tenth of its lifetime if that is less;
@@ -118,11 +118,15 @@ class Tokens:
 
 
 def _copy(error: RetriesExhausted | AuthError) -> RetriesExhausted | AuthError:
-    # A new error for each request. Its reason is `lane` and not the one of the token request: a
-    # token endpoint that timed out does not mean that a smaller query would be answered.
+    """Make a new error for each request that needed the token."""
     if isinstance(error, AuthError):
         return AuthError(str(error))
-    return RetriesExhausted(str(error), reason="lane")
+    # Any other reason is one of the token request only: a token endpoint that timed out does not
+    # mean that a smaller query would be answered.
+    reason: Reason = "lane"
+    if error.reason == "unreachable":
+        reason = "unreachable"
+    return RetriesExhausted(str(error), reason=reason, lasted=error.lasted)
 
 
 def _now() -> float:

@@ -107,9 +107,7 @@ class Transport:
             proxy=self._proxy,
             allow_redirects=False,
         ) as response:
-            encoding = response.headers.get("Content-Encoding", "")
-            if response.ok and encoding.strip().lower() not in _ENCODINGS:
-                raise failures.encoded(request, encoding)
+            _check_encoding(request, response)
             body = await self._read(request, response, timeout)
             headers = {name.lower(): value for name, value in response.headers.items()}
             return Response(status=response.status, headers=headers, body=body)
@@ -177,6 +175,13 @@ def _revealed(secret: Secret | None) -> str | None:
     if secret is None:
         return None
     return secret.reveal()
+
+
+def _check_encoding(request: Request, response: aiohttp.ClientResponse) -> None:
+    """Raise RejectedError for a success in an encoding that stays as it is."""
+    encoding = response.headers.get("Content-Encoding", "")
+    if response.ok and encoding.strip().lower() not in _ENCODINGS:
+        raise failures.encoded(request, encoding)
 
 
 def _session(connections: int) -> aiohttp.ClientSession:

@@ -178,7 +178,8 @@ def test_without_any_token_all_chunks_are_missing_for_one_reason(
     """It is reported once, and few requests are sent."""
     emulator.faults([{"match": {"path": "/oauth/token"}, "do": {"status": 503}}])
     before = len(emulator.log())
-    path = job(tmp_path, emulator, CLIENTS[:2], contract="entities", limits={"max_attempts": 1})
+    limits = {"max_attempts": 1, "request_timeout": "PT1S", "give_up_after": "PT2S"}
+    path = job(tmp_path, emulator, CLIENTS[:2], contract="entities", limits=limits)
     result = call("run", str(path), cwd=tmp_path)
     assert result.code == 1
     assert result.err.count("POST /oauth/token: 503") == 2, (

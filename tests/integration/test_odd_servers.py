@@ -72,7 +72,7 @@ def until(seconds: float, response: Any) -> Change:
     """Respond oddly to everything but the first token and query for so many seconds."""
 
     def change(call: Call) -> Any:
-        return response if 0.1 < call.now < seconds else call.response
+        return response if 0.2 < call.now < seconds else call.response
 
     return change
 

@@ -287,15 +287,14 @@ _RANGE = {"start": "2024-01-01", "end": "2024-03-01"}
 
 
 def test_a_query_that_fails_shows_no_records(emulator: Handle, tmp_path: Path) -> None:
-    emulator.faults(
-        [{"match": {"path": "aggregates", "nth": [2]}, "do": {"status": 503, "message": "Not now"}}]
-    )
+    february = {"path": "aggregates", "body": "2024-02-01T00:00:00.000Z/"}
+    emulator.faults([{"match": february, "do": {"status": 503, "message": "Not now"}}])
     screen = io.StringIO()
     try:
         with pytest.raises(
             RetriesExhausted, match=r"^1 query failed, so nothing is shown; run the command again$"
         ):
-            reported(tmp_path, emulator, screen, max_attempts=1)
+            reported(tmp_path, emulator, screen, max_attempts=1, request_timeout=2, give_up_after=3)
     finally:
         emulator.faults([])
     assert screen.getvalue().startswith("missing: 2024-0")

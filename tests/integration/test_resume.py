@@ -409,7 +409,7 @@ def test_a_gap_is_reported_once_and_not_at_all_if_the_second_round_fills_it(
         damaged.write_bytes(
             damaged.read_bytes().replace(b'"handled_count":1', b'"handled_count":2', 1)
         )
-        emulator.faults([{"match": {**lost, "times": times}, "do": {"status": 503}}])
+        emulator.faults([{"match": {**lost, "times": times}, "do": {"status": 400}}])
         try:
             summary = run_here(path, now=NOW + times, allow_partial=True)
         finally:

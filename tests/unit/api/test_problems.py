@@ -137,7 +137,7 @@ def test_a_status_that_may_not_repeat_is_transient(status: int, request_: Reques
 
 
 @pytest.mark.parametrize(
-    "status", [400, 404, 405, 409, 410, 413, 415, 418, 422, 501, 505, 520, 599, 100]
+    "status", [400, 404, 405, 410, 413, 415, 418, 422, 501, 505, 520, 599, 100]
 )
 def test_every_other_status_rejects_the_query(status: int) -> None:
     error = problem(QUERY, answer(status))
@@ -259,12 +259,20 @@ def test_the_next_step_after_too_large_a_response_is_to_request_less() -> None:
     )
 
 
-def test_a_conflict_of_a_query_job_is_transient_and_any_other_is_not() -> None:
+def test_a_request_that_broke_off_is_transient() -> None:
+    text = "The client did not produce a request with valid end of stream signaling"
+    error = problem(QUERY, platform(400, "client.failed.request", text))
+    assert isinstance(error, TransientError)
+
+
+def test_a_conflict_is_transient_except_when_a_job_is_deleted() -> None:
     job = Request(method="GET", path="/api/v2/analytics/conversations/aggregates/jobs/j-1")
     error = problem(job, platform(409, "conflict", "The query job j-1 is not ready yet"))
     assert isinstance(error, TransientError)
     assert error.status == 409
-    assert isinstance(problem(QUERY, platform(409, "conflict", "No")), RejectedError)
+    assert isinstance(problem(QUERY, platform(409, "conflict", "No")), TransientError)
+    deletion = Request(method="DELETE", path=job.path)
+    assert isinstance(problem(deletion, platform(409, "conflict", "No")), RejectedError)
 
 
 def test_a_429_names_the_limit_that_was_reached() -> None:

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from asyncreport.core.errors import AuthError, RejectedError, RetriesExhausted, StoreError
+from asyncreport.core.errors import AuthError, Reason, RejectedError, RetriesExhausted, StoreError
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
 from asyncreport.core.timeline import DAY, Interval
@@ -96,9 +96,61 @@ def test_a_failed_chunk_does_not_stop_the_others() -> None:
     clock.run(run([Work(chunks(8), [server.fetch], 2)], save, progress))
     assert progress.finished == 6
     assert [(gap.chunk.interval.start // DAY, gap.error) for gap in progress.gaps] == [
-        (2, exhausted),
         (5, rejected),
+        (2, exhausted),
     ]
+    assert server.asked == [0, 1, 2, 3, 4, 5, 6, 7, 2]
+
+
+def test_a_chunk_that_fails_for_now_is_requested_once_more_at_the_end() -> None:
+    server, progress = Server({2: RetriesExhausted("503")}), Progress()
+
+    async def fetch(chunk: Chunk) -> list[Block]:
+        try:
+            return await server.fetch(chunk)
+        finally:
+            if server.asked[-1] == 7:
+                server.errors.clear()
+
+    clock.run(run([Work(chunks(8), [fetch], 1)], save, progress))
+    assert server.asked == [0, 1, 2, 3, 4, 5, 6, 7, 2]
+    assert (progress.finished, progress.gaps) == (8, [])
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_a_chunk_that_always_fails_does_not_take_the_others_with_it(concurrency: int) -> None:
+    """Even if no other request succeeds at the same time, as with a single worker."""
+    server, progress = Server({2: RetriesExhausted("500", reason="down", lasted=49)}), Progress()
+
+    async def main() -> float:
+        await run([Work(chunks(8), [server.fetch], concurrency)], save, progress)
+        return asyncio.get_running_loop().time()
+
+    assert clock.run(main()) < 120
+    assert [gap.chunk.interval.start // DAY for gap in progress.gaps] == [2]
+    assert (progress.finished, server.asked.count(2)) == (7, 2)
+
+
+def test_chunks_that_always_fail_in_part_do_not_keep_the_run_going() -> None:
+    """Their other requests succeed, so that the server is not down; no chunk is ever saved."""
+    errors = dict.fromkeys(range(8), RetriesExhausted("503"))
+    server, progress = Server(errors), Progress()
+    clock.run(run([Work(chunks(8), [server.fetch], 2)], save, progress))
+    assert (len(progress.gaps), len(server.asked)) == (8, 16)
+
+
+@pytest.mark.parametrize("lasted", [49.0, 900.0])
+def test_a_server_that_is_down_ends_the_run_after_the_patience(lasted: float) -> None:
+    """The time without a response counts from its beginning, not from the first failed chunk."""
+    errors = dict.fromkeys(range(100), RetriesExhausted("503", reason="down", lasted=lasted))
+    server, progress = Server(errors), Progress()
+
+    async def main() -> float:
+        await run([Work(chunks(100), [server.fetch], 16)], save, progress)
+        return asyncio.get_running_loop().time()
+
+    assert clock.run(main()) == pytest.approx(901 - lasted, abs=1.5)
+    assert (progress.finished, len(progress.gaps)) == (0, 100)
 
 
 @pytest.mark.parametrize("error", [AuthError("who are you"), StoreError("full")])
@@ -320,11 +372,11 @@ def test_refusals_after_a_success_are_gaps_however_many() -> None:
 class NoToken(Server):
     """Fail soon because there is no token, from one time to another."""
 
-    def __init__(self, since: float, until: float) -> None:
+    def __init__(self, since: float, until: float, reason: Reason = "lane") -> None:
         super().__init__()
         self.since, self.until = since, until
         self.tried: list[float] = []
-        self.error = RetriesExhausted("no token", reason="lane")
+        self.error = RetriesExhausted("no token", reason=reason)
 
     async def fetch(self, chunk: Chunk) -> list[Block]:
         now = asyncio.get_running_loop().time()
@@ -403,7 +455,8 @@ def test_when_the_last_lane_is_lost_the_remaining_chunks_are_gaps_with_one_error
 @pytest.mark.parametrize("lanes", [1, 2])
 def test_if_no_lane_ever_got_a_token_the_run_does_not_wait(lanes: int) -> None:
     """A host that does not exist is reported within seconds."""
-    without_token, progress = [NoToken(0, 1e9) for _ in range(lanes)], Progress()
+    without_token = [NoToken(0, 1e9, reason="unreachable") for _ in range(lanes)]
+    progress = Progress()
 
     async def main() -> float:
         await run([Work(chunks(100), [each.fetch for each in without_token], 16)], save, progress)
@@ -415,8 +468,8 @@ def test_if_no_lane_ever_got_a_token_the_run_does_not_wait(lanes: int) -> None:
 
 
 def test_a_lane_without_a_token_next_to_a_refused_one_is_lost_at_once() -> None:
-    """No lane ever sent a request, so nobody waits for 900 s."""
-    no_token, progress = NoToken(0, 1e9), Progress()
+    """No lane ever reached the server, so nobody waits for 900 s."""
+    no_token, progress = NoToken(0, 1e9, reason="unreachable"), Progress()
 
     async def refused_client(_: Chunk) -> list[Block]:
         raise AuthError("no")
@@ -437,7 +490,7 @@ def test_all_gaps_of_a_lost_lane_have_the_error_that_lost_it() -> None:
 
     async def fetch(chunk: Chunk) -> list[Block]:
         await asyncio.sleep(1 + chunk.interval.start / DAY)
-        errors.append(RetriesExhausted(f"no token, {len(errors)}", reason="lane"))
+        errors.append(RetriesExhausted(f"no token, {len(errors)}", reason="unreachable"))
         raise errors[-1]
 
     clock.run(run([Work(chunks(9), [fetch], 3)], save, progress))
