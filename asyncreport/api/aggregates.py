@@ -13,9 +13,9 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from asyncreport.api.groups import KeyReader, key_reader
+from asyncreport.api.invalid_text import check_id
 from asyncreport.api.queries import query_request
-from asyncreport.api.unicode import check_id
+from asyncreport.api.result_groups import KeyReader, key_reader
 from asyncreport.api.wire import Request, Wait, check_empty, follow, read, read_nested
 from asyncreport.core.columns import metrics_of
 from asyncreport.core.errors import RejectedError, TransientError

@@ -14,8 +14,8 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
+from asyncreport.api.invalid_text import check_id
 from asyncreport.api.listings import Entity, Listing, decode_page, list_by_cursor, list_entities
-from asyncreport.api.unicode import check_id
 from asyncreport.api.wire import Request, read
 from asyncreport.core.errors import RejectedError, UnknownTeamError
 from asyncreport.core.job import Selector, batches

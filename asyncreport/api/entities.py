@@ -13,10 +13,10 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.api.aggregates import PATH, Page, Reader, Steps, read_pages
-from asyncreport.api.groups import check_user, requested_users
 from asyncreport.api.intervals import add_response
+from asyncreport.api.invalid_text import check_id
 from asyncreport.api.queries import query_request
-from asyncreport.api.unicode import check_id
+from asyncreport.api.result_groups import check_user, requested_users
 from asyncreport.api.wire import Request, Wait, check_empty, read
 from asyncreport.core.job import Chunk
 from asyncreport.core.measures import Datum, Measure, Stats, checked_stats

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from asyncreport.api.unicode import check_id
+from asyncreport.api.invalid_text import check_id
 from asyncreport.api.wire import Request, check_empty, follow, read
 from asyncreport.core.errors import FOREIGN, RejectedError, RetriesExhausted
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from asyncreport.api.extras import try_without
 from asyncreport.api.headers import retry_after
+from asyncreport.api.query_hints import try_without
 from asyncreport.api.redaction import credentials, holds_secret, redact
 from asyncreport.api.wire import Request, Response, as_correlation_id
 from asyncreport.core.errors import (

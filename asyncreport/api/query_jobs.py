@@ -15,9 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.api.aggregates import Reader, Steps, read_pages
+from asyncreport.api.invalid_text import check_id
 from asyncreport.api.problems import MAX_TEXT
 from asyncreport.api.queries import query_request
-from asyncreport.api.unicode import check_id
 from asyncreport.api.wire import Request, Wait, read
 from asyncreport.core.errors import TOO_LARGE, ApiError, AuthError, RejectedError, RetriesExhausted
 from asyncreport.core.records import Accumulator

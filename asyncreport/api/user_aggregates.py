@@ -21,9 +21,9 @@ from asyncreport.api.aggregates import (
     may_have_metrics,
     page_reader,
 )
-from asyncreport.api.groups import check_user, dimension_value
 from asyncreport.api.intervals import fetch_interval
 from asyncreport.api.queries import matches_any, query_base, query_request
+from asyncreport.api.result_groups import check_user, dimension_value
 from asyncreport.api.wire import Request, Wait
 from asyncreport.core.columns import STATUS_METRIC
 from asyncreport.core.errors import TOO_LARGE, RejectedError

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from asyncreport.api.unicode import with_valid_unicode
+from asyncreport.api.invalid_text import with_valid_unicode
 from asyncreport.core.errors import FOREIGN, RejectedError, TransientError
 from asyncreport.core.text import one_line
 

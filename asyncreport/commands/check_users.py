@@ -13,8 +13,8 @@ from asyncreport.core.text import counted
 from asyncreport.engine.fetch import drive
 from asyncreport.export.lanes import Connections
 from asyncreport.export.names import listed_users, unknown_users_message
-from asyncreport.export.nobody import knows_nobody, nobody_message
 from asyncreport.export.teams import with_members
+from asyncreport.export.unknown_users import knows_nobody, nobody_message
 
 #: names by user id; None for a user that the directory does not know
 _Names = Mapping[str, str | None]

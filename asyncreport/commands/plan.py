@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from asyncreport.api.contracts import count_requests
 from asyncreport.core.columns import column
 from asyncreport.core.freshness import Freshness
-from asyncreport.core.horizon import describe_unsettled
 from asyncreport.core.job import Chunk, Connection, Job, Part, Team
 from asyncreport.core.plan import Plan
+from asyncreport.core.settled import describe_unsettled
 from asyncreport.core.text import counted, describe_users, duration, first_lines
 from asyncreport.core.timeline import Interval
 from asyncreport.export.lanes import Connections

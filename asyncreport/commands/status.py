@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asyncreport.core.horizon import describe_unsettled
 from asyncreport.core.job import Chunk, Job, Part
+from asyncreport.core.settled import describe_unsettled
 from asyncreport.core.text import age, counted, describe_users, first_lines
 from asyncreport.core.timeline import iso, parse_iso
 from asyncreport.export.last_summary import LastSummary
@@ -18,7 +18,7 @@ from asyncreport.store.job_parts import last_saved
 from asyncreport.store.lock import lock_holder, merge_lock
 from asyncreport.store.restatements import NAME as CHANGES
 from asyncreport.store.target import Target
-from asyncreport.store.written import Outputs, WrittenFile
+from asyncreport.store.written_outputs import Outputs, WrittenFile
 from asyncreport.terminal.stdout import show_lines
 
 

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from asyncreport.core.errors import ConfigError, UnknownTeamError
 from asyncreport.core.job import Team
 from asyncreport.export.names import NameLookup
-from asyncreport.export.nobody import knows_nobody, nobody_message
 from asyncreport.export.run_context import RunContext
 from asyncreport.export.teams import UnknownTeam, look_up_teams
+from asyncreport.export.unknown_users import knows_nobody, nobody_message
 from asyncreport.store.lookups import Emails, Members
 from asyncreport.store.parts import PartReader
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from asyncreport.api.extras import MAX_QUEUES
+from asyncreport.api.query_hints import MAX_QUEUES
 from asyncreport.config import MULTI_VALUED
 from asyncreport.core.columns import column
 from asyncreport.core.errors import ConfigError, StoreError
@@ -13,7 +13,7 @@ from asyncreport.core.job import Job
 from asyncreport.export.targets import all_files
 from asyncreport.store.lock import lock_holder, merge_lock
 from asyncreport.store.owners import claim, owner_of
-from asyncreport.store.written import Outputs, WrittenFile
+from asyncreport.store.written_outputs import Outputs, WrittenFile
 
 
 def query_warnings(job: Job) -> list[str]:

@@ -10,7 +10,7 @@ from asyncreport.core.job import Job
 from asyncreport.core.text import first_items, plural, shorten
 from asyncreport.export.targets import all_files
 from asyncreport.store.json_files import read_json, write_json
-from asyncreport.store.written import Outputs
+from asyncreport.store.written_outputs import Outputs
 
 #: the value of each key of the query, as text
 _Query = Mapping[str, str]

@@ -12,9 +12,9 @@ from asyncreport.export.output_paths import check_targets
 from asyncreport.export.preflight import OutputOwners, query_warnings
 from asyncreport.export.pull import Watch, unwatched
 from asyncreport.export.query_change import query_changes, save_query
-from asyncreport.export.report import summarize
 from asyncreport.export.run_context import Choices, RunContext, Say, silent
-from asyncreport.export.steps import Steps
+from asyncreport.export.run_report import summarize
+from asyncreport.export.run_steps import Steps
 from asyncreport.export.summary import Summary
 from asyncreport.export.targets import all_files
 from asyncreport.export.warning_list import WarningList

@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.text import MAX_SHOWN, counted, first_lines, plural
-from asyncreport.export.gaps import MissingChunk, list_gaps
-from asyncreport.export.output_files import SummaryFile, key
+from asyncreport.export.summary_gaps import MissingChunk, list_gaps
+from asyncreport.export.summary_outputs import SummaryFile, key
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.restatements import Restatements
 

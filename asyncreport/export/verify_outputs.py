@@ -13,11 +13,11 @@ from asyncreport.core.finding import Finding, Report
 from asyncreport.core.text import counted, first_items, first_lines
 from asyncreport.export.snapshot import Snapshot
 from asyncreport.store.disk_errors import oserror_as_store_error
-from asyncreport.store.merge import Merged, dry_run
+from asyncreport.store.merge_outputs import Merged, dry_run
 from asyncreport.store.parts import PartReader
 from asyncreport.store.target import Target
 from asyncreport.store.threads import run_in_thread
-from asyncreport.store.written import Outputs, WrittenFile
+from asyncreport.store.written_outputs import Outputs, WrittenFile
 
 #: paths of a moved folder that are shown
 _MAX_PATHS = 3

@@ -19,11 +19,11 @@ from typing import Self, TypeVar
 from asyncreport.core.job import Chunk, Connection, Part, PartKey
 from asyncreport.core.records import Block
 from asyncreport.store.atomic import remove_temporaries
+from asyncreport.store.commit import PartFolder
 from asyncreport.store.conversion import convert_format_1, format_1_locked
 from asyncreport.store.folders import make_folder, make_private
 from asyncreport.store.lock import HeldLock, merge_lock, take_lock
 from asyncreport.store.part_filter import PartFilter
-from asyncreport.store.part_folder import PartFolder
 from asyncreport.store.restatements import Restatements
 from asyncreport.store.threads import run_in_thread
 

@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from asyncreport.export.run import clock
-from asyncreport.store import written
+from asyncreport.store import written_outputs as written
 from tests.bench.board import score
 from tests.bench.contest import PATIENCE, Terms, again, middle
 from tests.bench.load import Load, Server

@@ -14,7 +14,7 @@ import pytest
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.timeline import DAY, HOUR
 from asyncreport.emulator import World
-from asyncreport.store import merge
+from asyncreport.store import merge_outputs as merge
 from asyncreport.store.owners import claim
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, call, run_here, start, write_job

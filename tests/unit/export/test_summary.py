@@ -13,9 +13,9 @@ from asyncreport.core.errors import RejectedError, RetriesExhausted
 from asyncreport.core.job import Chunk
 from asyncreport.core.timeline import HOUR, Interval
 from asyncreport.engine.scheduler import Gap
-from asyncreport.export.gaps import MissingChunk
-from asyncreport.export.output_files import SummaryFile
 from asyncreport.export.summary import MemberChange, Summary
+from asyncreport.export.summary_gaps import MissingChunk
+from asyncreport.export.summary_outputs import SummaryFile
 from asyncreport.export.summary_schema import summary_schema
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.restatements import Restatements

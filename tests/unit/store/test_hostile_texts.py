@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from asyncreport.core.job import Team
 from asyncreport.core.timeline import HOUR, iso
-from asyncreport.store.merge import merge
+from asyncreport.store.merge_outputs import merge
 from asyncreport.store.parts import PartReader
 from asyncreport.store.target import Source, Target
 from tests.unit.store.facts import START, block, chunk, hours, row, written

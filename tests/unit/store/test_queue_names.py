@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncreport.core.job import Team
-from asyncreport.store.merge import merge
+from asyncreport.store.merge_outputs import merge
 from asyncreport.store.parts import PartReader
 from asyncreport.store.target import Source, Target
-from asyncreport.store.written import Outputs
+from asyncreport.store.written_outputs import Outputs
 from tests.unit.store.facts import block, chunk, hours, row, written
 
 texts = st.one_of(

@@ -21,8 +21,8 @@ import pytest
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
+from asyncreport.store.commit import PartFolder
 from asyncreport.store.manifest import Manifest
-from asyncreport.store.part_folder import PartFolder
 from asyncreport.store.parts import PartReader, part_name
 from asyncreport.store.restatements import Restatements
 from asyncreport.store.state import State

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part, Team
 from asyncreport.core.timeline import Interval
-from asyncreport.store.merge import Merged, merge
+from asyncreport.store.merge_outputs import Merged, merge
 from asyncreport.store.parts import PartReader
 from asyncreport.store.target import Source, Target
 from tests.unit.store.facts import block, blocks, chunk, hours, part_file, row, written

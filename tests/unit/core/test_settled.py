@@ -3,8 +3,8 @@
 import pytest
 
 from asyncreport.config.zones import load_zone
-from asyncreport.core.horizon import describe_unsettled, future_from, settled_until
 from asyncreport.core.job import Job, Output, Query
+from asyncreport.core.settled import describe_unsettled, future_from, settled_until
 from asyncreport.core.timeline import DAY, HOUR, Granularity, Grid, Interval, iso, parse_iso
 
 START = parse_iso("2024-03-01T00:00Z")

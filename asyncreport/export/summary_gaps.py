@@ -11,7 +11,7 @@ from msgspec import Struct
 from asyncreport.core.job import Chunk, PartKey
 from asyncreport.core.text import describe_users
 from asyncreport.engine.scheduler import Gap
-from asyncreport.export.output_files import key
+from asyncreport.export.summary_outputs import key
 
 
 class MissingChunk(Struct, frozen=True, kw_only=True):

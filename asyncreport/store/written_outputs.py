@@ -19,7 +19,7 @@ from asyncreport.core.fingerprint import LAYOUT
 from asyncreport.core.job import Team
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.json_files import read_json, write_json
-from asyncreport.store.merge import merge
+from asyncreport.store.merge_outputs import merge
 from asyncreport.store.parts import PartReader
 from asyncreport.store.target import Target
 

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from asyncreport.core.job import Job
 from asyncreport.export.targets import OutputFile, main_files, team_files
-from asyncreport.store.written import WrittenFile
+from asyncreport.store.written_outputs import WrittenFile
 
 #: "output": of all teams together; "per_team": of one team
 Kind = Literal["output", "per_team"]

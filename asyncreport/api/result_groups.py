@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from asyncreport.api.unicode import check_id
+from asyncreport.api.invalid_text import check_id
 from asyncreport.core.errors import FOREIGN, RejectedError
 from asyncreport.core.job import Chunk, Query
 from asyncreport.core.records import Split

@@ -15,18 +15,18 @@ from asyncreport.core.job import Part, PartKey
 from asyncreport.core.plan import Plan
 from asyncreport.core.text import counted, plural
 from asyncreport.core.timeline import iso
-from asyncreport.export.damage import delete_damaged
-from asyncreport.export.gaps import MissingChunk
-from asyncreport.export.lost import LostPartsError, plan_again, unexplained
+from asyncreport.export.damaged_parts import delete_damaged
+from asyncreport.export.lost_parts import LostPartsError, plan_again, unexplained
 from asyncreport.export.names import unknown_users, unknown_users_message
 from asyncreport.export.organizations import check_organizations
-from asyncreport.export.outputs import OutputUpdate
 from asyncreport.export.plans import make_plans
 from asyncreport.export.pull import Pull, Watch
 from asyncreport.export.run_context import RunContext
+from asyncreport.export.summary_gaps import MissingChunk
 from asyncreport.export.teams import UnknownTeam
+from asyncreport.export.update_outputs import OutputUpdate
 from asyncreport.store.restatements import Restatements
-from asyncreport.store.written import WrittenFile
+from asyncreport.store.written_outputs import WrittenFile
 
 #: the parts that the merge uses, by the connection's name
 _Parts = Mapping[str, Sequence[Part]]

@@ -6,16 +6,16 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from asyncreport.core.horizon import describe_unsettled, future_from, settled_until
 from asyncreport.core.job import Job, Team
+from asyncreport.core.settled import describe_unsettled, future_from, settled_until
 from asyncreport.core.timeline import iso
-from asyncreport.export.output_files import list_files
 from asyncreport.export.run_context import RunContext
-from asyncreport.export.steps import Steps
+from asyncreport.export.run_steps import Steps
 from asyncreport.export.summary import MemberChange, Summary
+from asyncreport.export.summary_outputs import list_files
 from asyncreport.export.targets import all_files, main_files
 from asyncreport.store.lookups import Members
-from asyncreport.store.written import Outputs, WrittenFile
+from asyncreport.store.written_outputs import Outputs, WrittenFile
 
 
 def summarize(

@@ -14,7 +14,7 @@ from asyncreport.export.run_context import RunContext
 from asyncreport.export.targets import all_files, targets
 from asyncreport.store.parts import PartReader
 from asyncreport.store.target import Target
-from asyncreport.store.written import Outputs, WrittenFile
+from asyncreport.store.written_outputs import Outputs, WrittenFile
 
 #: output files that a warning lists
 _MAX_FILES = 5

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from asyncreport.core.freshness import Freshness
 from asyncreport.core.plan import plan
 from asyncreport.core.timeline import DAY, Interval, parse_iso
-from asyncreport.export.lost import LostPartsError, plan_again, unexplained
+from asyncreport.export.lost_parts import LostPartsError, plan_again, unexplained
 from tests.unit.core.test_plan import LATER, cells, demand, parts_of
 
 START = parse_iso("2024-01-01T00:00Z")

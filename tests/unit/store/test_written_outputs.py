@@ -18,7 +18,7 @@ from asyncreport.core.job import Part, Team
 from asyncreport.core.timeline import Interval
 from asyncreport.store.parts import PartReader
 from asyncreport.store.target import Source, Target
-from asyncreport.store.written import Outputs
+from asyncreport.store.written_outputs import Outputs
 from tests.unit.store.facts import blocks, chunk, hours, part_file, written
 
 JANUARY, FEBRUARY = hours(0, 2), hours(800, 802)
