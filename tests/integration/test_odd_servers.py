@@ -299,6 +299,8 @@ ROWS = [
         name="names are forbidden",
         change=look_ups(DENIED),
         says=("names",),
+        # before the pull, to find listed users that nobody is, and for names after it
+        repeats=2,
     ),
     Row(name="names fail", change=look_ups(BUSY), says=("names",), repeats=200, seconds=4000),
     Row(
