@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -177,6 +178,8 @@ def call_odd(
             finally:
                 seconds = loop.time() - start
 
+    # A test that ran before may have started the command line with -v.
+    logging.getLogger("asyncreport").setLevel(logging.WARNING)
     monkeypatch.setattr(client, "Transport", lambda *given: _Transport(server, *given))
     monkeypatch.setattr(asyncio, "run", run)
     monkeypatch.setattr(sys, "argv", ["asyncreport", *arguments])

@@ -105,8 +105,8 @@ def test_a_signal_ends_a_run_cleanly_and_keeps_what_is_finished(
     try:
         with start("run", str(path), cwd=tmp_path) as process:
             emulator.wait(
-                requests=before + 1 + 7
-            )  # how many users, and five queries answered; two hang
+                requests=before + 2 + 7
+            )  # how many users, the organisation, and five queries answered; two hang
             process.send_signal(number)
             out, err = process.communicate(timeout=60)
     finally:

@@ -490,7 +490,7 @@ def test_a_crash_reveals_nothing(gateway: Gateway, tmp_path: Path) -> None:
     """An unexpected error while a request with the token is in progress."""
     (tmp_path / "sitecustomize.py").write_text(
         "from asyncreport.net import client\n"
-        "def broken(*arguments):\n"
+        "def broken(*_, **__):\n"
         "    raise RuntimeError('a mistake')\n"
         "client.problem = broken\n"
     )
