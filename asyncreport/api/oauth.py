@@ -72,7 +72,7 @@ _DECODER = msgspec.json.Decoder(_TokenResponse)
 
 
 def decode_grant(body: bytes) -> Grant:
-    """Decode a grant; raise TransientError, without any text of the body, if there is no token."""
+    """Decode a grant. A body without a token raises TransientError; its text is never quoted."""
     try:
         response = _DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

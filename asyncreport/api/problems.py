@@ -8,16 +8,13 @@ one line.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection
 
-import msgspec
-
+from asyncreport.api.error_reports import MAX_TEXT, Report, read_report
 from asyncreport.api.headers import retry_after
 from asyncreport.api.query_hints import try_without
 from asyncreport.api.redaction import credentials, holds_secret, redact
-from asyncreport.api.wire import Request, Response, as_correlation_id
+from asyncreport.api.wire import Request, Response
 from asyncreport.core.errors import (
     TOO_LARGE,
     ApiError,
@@ -39,9 +36,6 @@ _BROKEN_OFF = "client.failed.request"
 #: again: proxy credentials, and three that say that it is too long
 _ABOUT_THE_REQUEST = frozenset({407, 413, 414, 431})
 
-#: characters of a server's text that are shown
-MAX_TEXT = 200
-_MAX_CODE = 80
 _MAX_URL = 100
 
 _NEXT_STEPS = {
@@ -86,36 +80,6 @@ _PERMISSIONS = {
 
 _PERMISSION = re.compile(r"\b[a-z]\w*(?::[A-Za-z]\w*){1,2}", re.ASCII)
 
-#: the error codes of a token endpoint: https://www.rfc-editor.org/rfc/rfc6749#section-5.2
-_OAUTH_CODES = frozenset(
-    {
-        "invalid_request",
-        "invalid_client",
-        "invalid_grant",
-        "unauthorized_client",
-        "unsupported_grant_type",
-        "invalid_scope",
-    }
-)
-
-_NOT_PLATFORM = "this is not an error message of Genesys Cloud; a proxy or gateway may have sent it"
-
-
-@dataclass(frozen=True, slots=True)
-class _Report:
-    """What a server says about an error: text of one line that may be shown, or nothing."""
-
-    code: str = ""
-    text: str = ""
-    #: the correlation id, as the body gives it
-    correlation_id: str | None = None
-    #: the token endpoint refuses because it had too many requests
-    throttled: bool = False
-    #: the body is a JSON object
-    is_json: bool = True
-    #: the body has the form of the platform or of a token endpoint
-    is_platform: bool = True
-
 
 def subject(request: Request, correlation_id: str | None) -> str:
     """Name a request as every message does: `[correlation id] METHOD path`."""
@@ -142,7 +106,7 @@ def problem(
     tokens knows when none will.
     """
     secrets = credentials(request) | set(proxy_secrets)
-    report = _report(request, response, secrets)
+    report = read_report(request, response, secrets)
     fact = _fact(request, response, report, secrets)
     status = response.status
     foreign = has_answered and _is_accident(request, response, report)
@@ -160,7 +124,7 @@ def problem(
 def _fact(
     request: Request,
     response: Response,
-    report: _Report,
+    report: Report,
     secrets: Collection[str],
 ) -> str:
     """Write the first part of each message: the request, the status and the server's words."""
@@ -204,7 +168,7 @@ def _with_message(
 # From status and report to an error --------------------------------------------------------------
 
 
-def _is_transient(request: Request, response: Response, report: _Report) -> bool:
+def _is_transient(request: Request, response: Response, report: Report) -> bool:
     """Tell whether another attempt may succeed."""
     status = response.status
     if status in TRANSIENT or report.throttled or _is_success(response):
@@ -218,7 +182,7 @@ def _is_transient(request: Request, response: Response, report: _Report) -> bool
     return status == 401 and _needs_another_token(request, report)
 
 
-def _is_accident(request: Request, response: Response, report: _Report) -> bool:
+def _is_accident(request: Request, response: Response, report: Report) -> bool:
     """Tell whether something between us and the server has answered in its place."""
     # The deletion of a query job has a few seconds, and no data depends on it.
     if report.is_platform or request.method == "DELETE":
@@ -226,7 +190,7 @@ def _is_accident(request: Request, response: Response, report: _Report) -> bool:
     return response.status not in _ABOUT_THE_REQUEST
 
 
-def _was_damaged(response: Response, report: _Report) -> bool:
+def _was_damaged(response: Response, report: Report) -> bool:
     """Tell whether the body of a 400 of the platform is not JSON.
 
     The platform names the cause in JSON, and the cause matters (`TOO_LARGE`).
@@ -234,7 +198,7 @@ def _was_damaged(response: Response, report: _Report) -> bool:
     return bool(response.correlation_id) and not report.is_json
 
 
-def _needs_another_token(request: Request, report: _Report) -> bool:
+def _needs_another_token(request: Request, report: Report) -> bool:
     """Tell whether a 401 is about the token, and not about the address of this machine."""
     return request.host == "api" and report.code != "ip.not.authorized"
 
@@ -277,7 +241,7 @@ def _no_token(fact: str, status: int) -> AuthError | ConfigError:
     return ConfigError(f"{fact}; this is not a token endpoint: check the region or login_url")
 
 
-def _refused(fact: str, report: _Report, request: Request, status: int) -> AuthError | ApiError:
+def _refused(fact: str, report: Report, request: Request, status: int) -> AuthError | ApiError:
     """Make the error of an API host that refuses the client or the request."""
     if status == 401:
         return AuthError(
@@ -292,7 +256,7 @@ def _refused(fact: str, report: _Report, request: Request, status: int) -> AuthE
     return RejectedError(message, status=status, code=report.code)
 
 
-def _permission(report: _Report, request: Request) -> str:
+def _permission(report: Report, request: Request) -> str:
     """Name the missing permission, from the response or else from the documentation of the path."""
     named = dict.fromkeys(_PERMISSION.findall(report.text))
     if named:
@@ -308,7 +272,7 @@ def _documented_permission(path: str) -> str:
     return "the missing permission"
 
 
-def _next_step(report: _Report, request: Request, status: int) -> str:
+def _next_step(report: Report, request: Request, status: int) -> str:
     """Say what to do about a refused request."""
     step = _NEXT_STEPS.get(status, "check the region or api_url")
     if report.code == TOO_LARGE:
@@ -324,113 +288,3 @@ def _setting(words: str) -> str | None:
         if re.search(rf"\b(?:{field})\b", words, re.IGNORECASE):
             return step
     return None
-
-
-# From a body to a report -------------------------------------------------------------------------
-
-
-def _report(request: Request, response: Response, secrets: Collection[str]) -> _Report:
-    """Read what a server says about an error, without secrets."""
-    try:
-        body = msgspec.json.decode(response.body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _foreign_report(request, response)
-    if request.host == "login":
-        return _token_report(response.status, body)
-    return _platform_report(body, secrets)
-
-
-def _foreign_report(request: Request, response: Response) -> _Report:
-    """Report a body without JSON; an empty one says nothing, and the login host needs no hint."""
-    if request.host == "login" or not response.body.strip():
-        return _Report(is_json=False, is_platform=False)
-    return _Report(text=_NOT_PLATFORM, is_json=False, is_platform=False)
-
-
-def _token_report(status: int, body: dict[str, Any]) -> _Report:
-    """Read an error of the token endpoint; its text may quote the client's secret."""
-    code = _text(body, "error")
-    if code not in _OAUTH_CODES:
-        code = ""
-    if status == 400 and _limits_rate(body):
-        return _Report(code=code, text="too many requests for a token", throttled=True)
-    return _Report(code=code, is_platform=bool(code))
-
-
-def _limits_rate(body: dict[str, Any]) -> bool:
-    """Tell whether the token endpoint refuses because of too many requests.
-
-    It does that with a 400: https://github.com/MyPureCloud/terraform-provider-genesyscloud
-    """
-    description = _text(body, "error_description") or _text(body, "description")
-    description = _text(body, "message") or description
-    return description.lower().startswith("rate limit exceeded")
-
-
-def _platform_report(body: dict[str, Any], secrets: Collection[str]) -> _Report:
-    """Read an error in the platform's form; other JSON says nothing that may be shown."""
-    correlation_id = as_correlation_id(_text(body, "contextId"))
-    code = _shown(_text(body, "code"), secrets, _MAX_CODE)
-    message = _shown(_text(body, "message"), secrets)
-    if body and not (message or code):
-        return _Report(text=_NOT_PLATFORM, correlation_id=correlation_id, is_platform=False)
-    details = _shown(_named_details(body, message), secrets)
-    if details:
-        message = f"{message} ({details})".strip()
-    return _Report(code=code, text=message, correlation_id=correlation_id)
-
-
-def _named_details(body: dict[str, Any], message: str) -> str:
-    """List the details with their names, except values that the message itself has."""
-    named = [f"{name}: {value}" for name, value in _details(body) if value not in message]
-    return ", ".join(dict.fromkeys(named))
-
-
-def _shown(text: str, secrets: Collection[str], longest: int = MAX_TEXT) -> str:
-    """Prepare a server's text for a message: redact first, because a cut secret is not found."""
-    return one_line(redact(text, secrets), longest)
-
-
-def _details(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what the platform names next to its message: fields, values, permissions, limits."""
-    for name, value in _object(body, "messageParams").items():
-        yield name, _shown_value(value)
-    for field in _wrong_fields(body.get("details")):
-        yield "field", field
-    limit = _object(body, "limit")
-    yield _text(limit, "key"), _shown_value(limit.get("value"))
-
-
-def _wrong_fields(details: object) -> Iterator[str]:
-    """Walk the names of the fields that the platform complains about."""
-    if not isinstance(details, list):
-        return
-    for detail in details:
-        if isinstance(detail, dict):
-            yield _text(detail, "fieldName")
-
-
-def _shown_value(value: object) -> str:
-    """Write a text, a number or a list of them.
-
-    Nothing else: a `repr` spells a secret in a way that `redact` does not recognize.
-    """
-    values = value if isinstance(value, list) else [value]
-    plain = [str(each) for each in values if isinstance(each, str | int | float)]
-    return ", ".join(plain)
-
-
-def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return an object of a body; an empty one if it is absent or something else."""
-    value = body.get(key)
-    if isinstance(value, dict):
-        return value
-    return {}
-
-
-def _text(body: dict[str, Any], key: str) -> str:
-    """Return a text of a body; an empty one if it is absent or something else."""
-    value = body.get(key)
-    if isinstance(value, str):
-        return value
-    return ""

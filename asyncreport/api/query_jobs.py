@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Struct
 
 from asyncreport.api.aggregates import Reader, Steps, read_pages
+from asyncreport.api.error_reports import MAX_TEXT
 from asyncreport.api.invalid_text import check_id
-from asyncreport.api.problems import MAX_TEXT
 from asyncreport.api.queries import query_request
 from asyncreport.api.wire import Request, Wait, read
 from asyncreport.core.errors import TOO_LARGE, ApiError, AuthError, RejectedError, RetriesExhausted

@@ -29,7 +29,7 @@ class QueryResult(Struct, frozen=True):
 
     #: JSON lines, as in an output file
     records: bytes
-    #: the requests as text, if there are no records
+    #: the requests as text; empty if records were found
     requests: tuple[str, ...] = ()
 
 
@@ -48,7 +48,7 @@ def execute(options: QueryOptions) -> None:
 
 
 def _check_stdout() -> None:
-    """Raise StoreError if there is no stdout, before any request is sent."""
+    """Raise StoreError if stdout is closed. Called before any request is sent."""
     if sys.stdout is None:
         raise StoreError(
             "standard output is closed; send the records to a terminal, a pipe or a file"

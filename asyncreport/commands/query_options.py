@@ -145,7 +145,7 @@ def _selected_team(team: str, names: _Names) -> dict[str, str]:
 
 
 class _Names:
-    """The names of the teams of a job: each stands for one selection."""
+    """The names of the teams of a job, one for each selection."""
 
     def __init__(self) -> None:
         #: the option's value by name; None: the listed users

@@ -248,7 +248,7 @@ def _no_second_attempt(
     request_timeout: float,
 ) -> ConfigError:
     """Report a time for one request that is too short for two attempts."""
-    then = "; otherwise there is no time for a second attempt"
+    then = "; a second attempt would have no time"
     if place.at("request_timeout").node is None:
         rule = f"be more than request_timeout ({request_timeout:g} s)"
         return place.at("give_up_after").must(rule, then)

@@ -78,13 +78,13 @@ class Node:
         return ()
 
     def member(self, key: str) -> Node | None:
-        """Give the value at a key of a mapping; None if there is no such key."""
+        """Return the value of a key of a mapping, None if the key is missing."""
         if not isinstance(self.value, dict):
             return None
         return self.value.get(key)
 
     def item(self, number: int) -> Node | None:
-        """Give the value at a position of a list; None if there is no such position."""
+        """Return the value at a position of a list, None if the list is shorter."""
         if not isinstance(self.value, list) or number >= len(self.value):
             return None
         return self.value[number]

@@ -233,7 +233,7 @@ class Job(Struct, frozen=True, kw_only=True):
         return folder / ".asyncreport" / self.name
 
     def connection(self, name: str) -> Connection:
-        """Find a connection by name; raise KeyError if the job has no such connection."""
+        """Find a connection by name; raise KeyError for an unknown name."""
         for connection in self.connections:
             if connection.name == name:
                 return connection

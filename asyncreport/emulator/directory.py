@@ -51,7 +51,7 @@ class Directory:
         return self._by_id.get(user_id)
 
     def set_state(self, user_id: str, state: State) -> None:
-        """Change the state of a user; raise KeyError if there is no such user."""
+        """Change the state of a user; raise KeyError for an unknown user."""
         self._by_id[user_id] = replace(self._by_id[user_id], state=state)
 
     def users(self, request: Request) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Its body is different: only this contract has `select`, `where` and `pageToken` fields, and the
 vendor's contract refuses them. So one emulator serves both contracts, and a client that mixes
-them up gets an error. Times are seconds; there is no hold time.
+them up gets an error. Times are in seconds. Hold time is not reported.
 """
 
 from __future__ import annotations

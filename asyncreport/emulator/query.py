@@ -46,7 +46,7 @@ Test = Callable[[Session], bool]
 class Filter(Struct, frozen=True):
     """Which sessions a query is about."""
 
-    #: sessions of these users alone; None: of all users, and those of nobody
+    #: only the sessions of these users; None: all sessions, also those without a user
     users: frozenset[str] | None = None
     #: None: all of them
     test: Test | None = None

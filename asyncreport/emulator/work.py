@@ -56,7 +56,7 @@ def _attendance(
 def _shift(
     rng: random.Random, person: Person, begin: int, end: int
 ) -> tuple[list[Session], tuple[int, int]]:
-    """Invent session after session; return also the meal, which is empty if there is no time."""
+    """Invent the sessions of a day, and the meal; the meal is empty on a short day."""
     meal_due = begin + rng.randrange(3 * _HOUR, 4 * _HOUR)
     meal = (end, end)
     sessions = []

@@ -72,8 +72,8 @@ class World:
     ) -> Iterator[Session]:
         """Walk the sessions that may emit in `[start, end)` ms.
 
-        With `users` these are the sessions of those users; without, all of them, those of nobody
-        too. A session near an edge emits outside of the interval as well: the caller must compare
+        With `users`, only the sessions of these users; otherwise all, also those without a user.
+        A session near an edge emits outside of the interval as well: the caller must compare
         the instant of each event.
         """
         for person, day in self._days(start, end, users):

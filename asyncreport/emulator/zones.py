@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 @cache
 def load_zone(name: str) -> ZoneInfo:
-    """Load a zone of the package tzdata; raise ValueError if it has no such zone."""
+    """Load a zone of the package tzdata; raise ValueError for an unknown zone."""
     package = resources.files("tzdata")
     names = package.joinpath("zones").read_text("utf-8").split()
     if name not in names:

@@ -76,5 +76,5 @@ def _without(teams: Sequence[Team], context: RunContext) -> RunContext:
 
 
 def _unknown(team: Team) -> UnknownTeam:
-    """Describe a team of nobody as one that could not be looked up."""
+    """Report a team without any known user as one that could not be looked up."""
     return UnknownTeam.of(team, UnknownTeamError(nobody_message(team)))

@@ -66,7 +66,7 @@ class _ConnectionCheck:
         return Finding("OK", f"{self.name}: {text}")
 
     def _failure(self, text: str, details: Iterable[str]) -> Finding:
-        """Report a problem that a run does not fix without being told."""
+        """Report a problem that the next run does not fix by itself."""
         return Finding("FAIL", f"{self.name}: {text}", tuple(details))
 
     async def _damage(self) -> Finding:
@@ -219,7 +219,7 @@ class _PartCheck:
             raise self._damaged(str(error)) from error
 
     def _check_order(self, entries: Sequence[Entry]) -> None:
-        """Check that the records of no user come first, then the users in order of their ids."""
+        """Check the order: records without a user first, then users sorted by id."""
         for entry, following in pairwise(entries):
             # Not only out of order: a user must not be there twice.
             if null_first(following.user) <= null_first(entry.user):

@@ -10,7 +10,7 @@ from asyncreport.store.manifest_lines import seal
 def compact(manifest: Manifest) -> Manifest:
     """Write a manifest again without its replaced parts, whose files are deleted already.
 
-    The file is replaced as a whole: whoever reads it has the old lines or the new ones.
+    The file is replaced as a whole: a reader sees either the old lines or the new ones.
     Raise StoreError.
     """
     manifest.check_unchanged()

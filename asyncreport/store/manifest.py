@@ -250,7 +250,7 @@ class Manifest:
             self._replaced_by[number].append(part)
 
     def _users(self, digest: str | None) -> tuple[str, ...] | None:
-        """Find a user set; None stands for everyone."""
+        """Find a user set; None means everyone."""
         if digest is None:
             return None
         if digest not in self._user_sets:

@@ -88,7 +88,7 @@ def part_path(folder: Path, part: Part) -> Path:
 def write_part(folder: Path, number: int, blocks: Sequence[Block]) -> PartStats:
     """Write a part's file; it is durable when this returns.
 
-    Raise StoreError, and there is no such file.
+    Raise StoreError if it cannot be written; no file is left then.
     """
     path = folder / part_name(number)
     with atomic_write(path, owner=folder, mode=PRIVATE, needs=lambda: _size(blocks)) as sink:

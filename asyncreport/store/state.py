@@ -1,7 +1,8 @@
 """The state folder of one job, open for writing. Owns the writing thread and the job's lock.
 
-`merge.lock` belongs to whoever writes names, members, outputs and summary. Each connection has a
-folder of its own with a lock of its own, and a run holds all of them from its start to its end.
+`merge.lock` belongs to the process that writes names, members, outputs and summary. Each
+connection has a folder of its own with a lock of its own, and a run holds all of them from its
+start to its end.
 """
 
 from __future__ import annotations

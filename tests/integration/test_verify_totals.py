@@ -20,6 +20,7 @@ from asyncreport.core.job import Job, Part
 from asyncreport.core.records import Block
 from asyncreport.core.timeline import DAY, parse_iso
 from asyncreport.emulator import World
+from asyncreport.export.summary import Summary
 from asyncreport.export.verify import verify
 from asyncreport.store.job_parts import JobParts
 from asyncreport.store.manifest import Manifest
@@ -311,4 +312,15 @@ def test_a_failure_that_a_run_caused_is_not_reported_as_one(
 
 def test_a_run_without_work_does_not_disturb_verify(emulator: Handle, tmp_path: Path) -> None:
     path = exported(tmp_path, emulator)
-    asyncio.run(verify(loaded(path), during(lambda: run_here(path)), now=NOW))
+    summaries: list[Summary] = []
+    found: list[Finding] = []
+    disturb = during(lambda: summaries.append(run_here(path)))
+
+    def report(finding: Finding) -> None:
+        disturb(finding)
+        found.append(finding)
+
+    asyncio.run(verify(loaded(path), report, now=NOW))
+
+    assert [summary.chunks_fetched for summary in summaries] == [0]
+    assert {finding.level for finding in found} == {"OK"}
