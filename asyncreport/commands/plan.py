@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from asyncreport.api.contracts import count_requests
@@ -42,8 +42,8 @@ async def plan_lines(job: Job, *, now: int) -> list[str]:
     """
     parts = JobParts.read(job)
     freshness = Freshness(settle=job.output.settle, now=now)
-    lines = query_warnings(job) + query_changes(job)
-    lines += _as_warnings(zone_warnings(job, parts.outdated))
+    warnings = query_warnings(job) + query_changes(job)
+    lines = list(map(_warning, warnings + list(zone_warnings(job, parts.outdated))))
     plans = await _plans(job, parts, freshness, lines)
     for connection in job.connections:
         forecast = _Forecast(job, connection, plans[connection.name], freshness)
@@ -51,9 +51,9 @@ async def plan_lines(job: Job, *, now: int) -> list[str]:
     return lines + describe_unsettled(job, now)
 
 
-def _as_warnings(facts: Iterable[object]) -> list[str]:
-    """Write facts as a run writes them while it goes on."""
-    return [f"warning: {fact}" for fact in facts]
+def _warning(fact: object) -> str:
+    """Write a warning as a run writes it."""
+    return f"warning: {fact}"
 
 
 async def _plans(
@@ -63,17 +63,20 @@ async def _plans(
     lines: list[str],
 ) -> dict[str, Plan]:
     """Make a plan for each connection; add warnings and the sizes of teams to the lines."""
-    async with Connections(job, lines.append) as connections:
+
+    def warn(text: str) -> None:
+        lines.append(_warning(text))
+
+    async with Connections(job, warn) as connections:
         found = await look_up_teams(job, connections)
         plans = await make_plans(
             found.job,
             parts.current,
             connections,
             freshness,
-            say=lines.append,
         )
         teams = [await _describe_team(team, connections) for team in found.job.teams]
-    lines += _as_warnings(found.unknown) + teams
+    lines += [*map(_warning, found.unknown), *teams]
     return plans
 
 

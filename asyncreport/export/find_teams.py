@@ -47,7 +47,7 @@ async def _teams_of_nobody(context: RunContext) -> list[Team]:
     lookup = NameLookup(
         context.state.folder,
         context.connections,
-        context.say,
+        context.warn,
         now=context.now,
     )
     await lookup.look_up_listed(context.job)

@@ -40,20 +40,20 @@ class _Opened:
 class Connections:
     """Lanes by connection; an async context manager that closes what was opened.
 
-    `say` prints a warning about a client that is lost. `room` waits until there is memory for one
+    `warn` is called about a client that is lost. `room` waits until there is memory for one
     more large response.
     """
 
     def __init__(
         self,
         job: Job,
-        say: Callable[[str], None] = lambda _: None,
+        warn: Callable[[str], None] = lambda _: None,
         *,
         room: Callable[[], Awaitable[None]] = at_once,
     ) -> None:
         self._job = job
         self._room = room
-        self._say = say
+        self._warn = warn
         self._open: dict[str, _Opened] = {}
         self._stack = AsyncExitStack()
 
@@ -105,7 +105,7 @@ class Connections:
 
     def warn(self, name: str, message: str) -> None:
         """Print a warning about a connection."""
-        self._say(f"warning: {name}: {message}")
+        self._warn(f"{name}: {message}")
 
     async def _opened(self, name: str) -> _Opened:
         """Give an open connection; open it if this is its first use."""

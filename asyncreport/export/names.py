@@ -29,16 +29,16 @@ _Contract = Callable[[Sequence[str]], Generator[Request, Any, dict[str, str | No
 class NameLookup:
     """The names in a state folder, and how to look up more; `now` is an instant.
 
-    `say` prints a warning about names that could not be looked up.
+    `warn` is called about names that could not be looked up.
     """
 
     def __init__(
-        self, folder: Path, connections: Connections, say: Callable[[str], None], *, now: int
+        self, folder: Path, connections: Connections, warn: Callable[[str], None], *, now: int
     ) -> None:
         self.users = Names(folder / "names.json")
         self.queues = Names(folder / "queues.json")
         self._connections = connections
-        self._say = say
+        self._warn = warn
         self._now = now
 
     def is_due(self, job: Job) -> bool:
@@ -149,7 +149,7 @@ class NameLookup:
         if looked_up.error is None:
             return True
         missing = counted(looked_up.missing, "name")
-        self._say(f"warning: could not look up {missing}: {looked_up.error}")
+        self._warn(f"could not look up {missing}: {looked_up.error}")
         return False
 
 

@@ -24,8 +24,6 @@ async def make_plans(
     parts_of: PartsOf,
     connections: Connections,
     freshness: Freshness,
-    *,
-    say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Plan]:
     """Plan each connection, by its name; `parts_of` gives its current parts.
 
@@ -36,7 +34,7 @@ async def make_plans(
         parts = parts_of(connection)
         found = plan(demand_of(job, connection, job.chunk), parts, freshness)
         if _needs_population(found):
-            population = await _population(connection, connections, say)
+            population = await _population(connection, connections)
             demand = dataclasses.replace(found.demand, population=population)
             found = plan(demand, parts, freshness)
         plans[connection.name] = found
@@ -74,15 +72,14 @@ def _needs_population(found: Plan) -> bool:
 async def _population(
     connection: Connection,
     connections: Connections,
-    say: Callable[[str], None],
 ) -> int:
     """Ask how many users exist; if nobody says it, warn and assume a number."""
     number = await count_users(connection.name, connections)
     if number is not None:
         return number
-    say(
-        f"warning: {connection.name}: the directory did not say how many users exist; "
-        f"assuming {_ASSUMED_USERS:,}"
+    connections.warn(
+        connection.name,
+        f"the directory did not say how many users exist; assuming {_ASSUMED_USERS:,}",
     )
     return _ASSUMED_USERS
 

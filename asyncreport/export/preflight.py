@@ -20,13 +20,12 @@ def query_warnings(job: Job) -> list[str]:
     """Warn about what a reader may misunderstand, and about what the server may refuse."""
     several = [column(dimension) for dimension in job.query.split_by if dimension in MULTI_VALUED]
     warnings = [
-        f"warning: an interaction can have several values of {name}: "
-        "its records do not add up to the total"
+        f"an interaction can have several values of {name}: its records do not add up to the total"
         for name in several
     ]
     too_many = too_many_queues(job)
     if too_many:
-        warnings.append(f"warning: {too_many}")
+        warnings.append(too_many)
     return warnings
 
 

@@ -94,6 +94,6 @@ def _changed(files: list[str], before: str, now: str) -> str:
     """Say what the files were and what they will be."""
     it = plural(len(files), "it", "them")
     return (
-        f"warning: {first_items(files, 'file', limit=_MAX_FILES)}: "
+        f"{first_items(files, 'file', limit=_MAX_FILES)}: "
         f"an earlier run wrote {it} with {before}; a run now writes {it} with {now}"
     )

@@ -48,13 +48,13 @@ async def run_job(
     """
     started = time.monotonic()
     warnings = WarningList(say)
-    _check(job, warnings.say)
+    _check(job, warnings.warn)
     with State.open(job.state_folder, PartFilter.of(job)) as state:
         # With the lock held: a job that starts at the same time finds a claim that is in use.
         OutputOwners(job).claim()
         for warning in zone_warnings(job, state.outdated_parts):
-            warnings.say(f"warning: {warning}")
-        async with Connections(job, warnings.say, room=state.wait_for_writer) as connections:
+            warnings.warn(warning)
+        async with Connections(job, warnings.warn, room=state.wait_for_writer) as connections:
             context = RunContext(
                 job=job,
                 state=state,
@@ -84,12 +84,12 @@ async def _run(context: RunContext, watch: Watch, started: float) -> Summary:
     return summary
 
 
-def _check(job: Job, say: Say) -> None:
+def _check(job: Job, warn: Say) -> None:
     """Check the output files before any work; raise StoreError or ConfigError."""
     check_targets(file.path for file in all_files(job))
     OutputOwners(job).check()
     for warning in query_warnings(job) + query_changes(job):
-        say(warning)
+        warn(warning)
 
 
 def _remember(job: Job, members: Members, summary: Summary) -> None:

@@ -57,12 +57,12 @@ class RunContext:
         )
 
     def say(self, line: str) -> None:
-        """Print a line; if it is a warning, the summary lists it too."""
+        """Print a line."""
         self.warnings.say(line)
 
     def warn(self, message: str) -> None:
-        """Print a warning."""
-        self.say(f"warning: {message}")
+        """Print a warning; the summary lists it too."""
+        self.warnings.warn(message)
 
     def parts(self, connection: Connection) -> list[Part]:
         """List the current parts of a connection; raise StoreError."""

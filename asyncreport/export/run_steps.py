@@ -107,7 +107,6 @@ class Steps:
             context.state.current_parts,
             context.connections,
             context.freshness,
-            say=context.say,
         )
         self.parts_reused = self._count_reused(plans)
         await self._prepare_refresh(plans)

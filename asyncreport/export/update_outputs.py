@@ -46,7 +46,7 @@ class OutputUpdate:
         self._names = NameLookup(
             context.state.folder,
             context.connections,
-            context.say,
+            context.warn,
             now=context.now,
         )
 

@@ -128,7 +128,7 @@ async def _compare(
     async with Connections(snapshot.job, warnings.append) as connections:
         await compare_with_server(snapshot, reader, connections, report, now=now)
     for warning in warnings:
-        report(Finding("WARN", warning.removeprefix("warning: ")))
+        report(Finding("WARN", warning))
 
 
 def _unknown_teams(snapshot: Snapshot) -> Iterator[Finding]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-_PREFIX = "warning: "
-
 
 class WarningList:
-    """Print lines and remember which of them are warnings."""
+    """Print lines and warnings, and remember the warnings."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -17,9 +15,12 @@ class WarningList:
 
     def say(self, line: str) -> None:
         """Print a line."""
-        if line.startswith(_PREFIX):
-            self._found[line.removeprefix(_PREFIX)] = None
         self._say(line)
+
+    def warn(self, text: str) -> None:
+        """Print a warning, and remember it."""
+        self._found[text] = None
+        self._say(f"warning: {text}")
 
     @property
     def texts(self) -> list[str]:
