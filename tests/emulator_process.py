@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import socket
 import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from asyncreport.core.timeline import iso
+from tests.template import fork
 
 _ROOT = Path(__file__).parent.parent
 #: seconds for any control call, and for the process to start or end
@@ -85,21 +86,18 @@ class Handle:
 def emulator_process(agents: int = 40, seed: int = 1, **options: Any) -> Iterator[Handle]:
     """Start an emulator with these `Options`, and end it; raise RuntimeError if it fails."""
     settings = json.dumps({"agents": agents, "seed": seed, **options})
-    command = [sys.executable, "-m", "tests.emulator_serve", settings]
-    with subprocess.Popen(
-        command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
+    ours, theirs = socket.socketpair()
+    # The emulator prints its address there, and ends when the other side is closed.
+    with ours, ours.makefile("r") as lines:
+        with theirs:
+            streams = (theirs, theirs, sys.__stderr__)
+            process = fork("tests.emulator_serve", settings, streams=streams)
         try:
-            line = process.stdout.readline()
+            line = lines.readline()
             if not line:
                 raise RuntimeError(
                     f"the emulator did not start with {settings}; see its standard error"
                 )
             yield Handle(**json.loads(line))
         finally:
-            process.terminate()
-            try:
-                process.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            process.end()

@@ -10,11 +10,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -27,6 +28,7 @@ from asyncreport.export.run_context import Choices
 from asyncreport.export.summary import Summary
 from tests.emulator_process import Handle
 from tests.manifests import Line, edit_lines
+from tests.template import fork
 
 #: a run long after the ranges of the tests: everything has settled
 NOW = parse_iso("2025-01-01T00:00Z")
@@ -136,9 +138,11 @@ def environ(**extra: str) -> dict[str, str]:
 
 
 @contextmanager
-def start(*arguments: str, cwd: Path, **extra: str) -> Iterator[subprocess.Popen[str]]:
-    """Start the command line; kill it if it still runs at the end of the block."""
-    command = [sys.executable, "-m", "asyncreport", *arguments]
+def start(
+    *arguments: str, cwd: Path, module: str = "asyncreport", **extra: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Start the command line, or another module; kill it if it runs at the end of the block."""
+    command = [sys.executable, "-m", module, *arguments]
     with subprocess.Popen(
         command,
         cwd=cwd,
@@ -153,8 +157,25 @@ def start(*arguments: str, cwd: Path, **extra: str) -> Iterator[subprocess.Popen
             process.kill()
 
 
-def call(*arguments: str, cwd: Path, **extra: str) -> Call:
-    """Run the command line to its end."""
-    with start(*arguments, cwd=cwd, **extra) as process:
-        out, err = process.communicate(timeout=PATIENCE)
-        return Call(process.returncode, out, err)
+def call(*arguments: str, cwd: Path, module: str = "asyncreport", **extra: str) -> Call:
+    """Run the command line, or another module, to its end.
+
+    It is forked from a process with its imports, unless the interpreter reads the environment.
+    """
+    if "PYTHONPATH" in extra:
+        with start(*arguments, cwd=cwd, module=module, **extra) as process:
+            written = process.communicate(timeout=PATIENCE)
+            return Call(process.returncode, *written)
+    with ExitStack() as files:
+        out, err = (files.enter_context(TemporaryFile()) for _ in range(2))
+        nothing = files.enter_context(Path(os.devnull).open("rb"))
+        streams = (nothing, out, err)
+        process = fork(module, *arguments, cwd=cwd, env=environ(**extra), streams=streams)
+        code = process.wait(PATIENCE)
+        return Call(code, _text(out), _text(err))
+
+
+def _text(file: IO[bytes]) -> str:
+    """Read what a process wrote."""
+    file.seek(0)
+    return file.read().decode()

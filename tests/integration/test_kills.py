@@ -10,8 +10,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +23,7 @@ from asyncreport.emulator import World
 from asyncreport.export.run import clock
 from asyncreport.store.manifest import Manifest
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import PATIENCE, environ, restate, run_here, write_job
+from tests.exporting import call, restate, run_here, write_job
 
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("ASYNCREPORT_KILLS", "1"))
@@ -171,24 +169,10 @@ def changes(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def cut(path: Path, **spec: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.cut", json.dumps(spec), "run", str(path)]
-    there = environ(PYTHONPATH=str(ROOT))
-    return subprocess.Popen(
-        command,
-        cwd=path.parent,
-        env=there,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def finished(path: Path, **spec: Any) -> tuple[int, str]:
     """Run a job that is cut at a moment; give its exit code and its messages."""
-    with cut(path, **spec) as process:
-        _, err = process.communicate(timeout=PATIENCE)
-        return process.returncode, err
+    ended = call(json.dumps(spec), "run", str(path), module="tests.cut", cwd=path.parent)
+    return ended.code, ended.err
 
 
 def outputs(folder: Path) -> dict[str, bytes]:

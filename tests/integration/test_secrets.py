@@ -18,7 +18,6 @@ import shlex
 import shutil
 import ssl
 import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,7 +37,9 @@ from asyncreport.export.lanes import Connections
 from asyncreport.export.run import run_job
 from asyncreport.net.transport import Transport
 from tests.emulator_process import Handle
-from tests.exporting import NOW, PATIENCE, Call, connection, environ, write_job
+from tests.exporting import NOW, Call, call, connection, write_job
+
+ROOT = Path(__file__).parents[2]
 
 #: what changes when it is escaped for a URL, for HTML and for a text of JSON
 SECRET = 's&cr=t/"\\é %'
@@ -176,24 +177,9 @@ def job(folder: Path, url: str, **sections: Any) -> Path:
     )
 
 
-#: the logs of all libraries go to standard error, with the debug mode of asyncio
-LOUD = """\
-import logging, runpy, sys
-logging.basicConfig(level=logging.DEBUG, format="%(name)s %(message)s", stream=sys.stderr)
-for name in ("asyncio", "aiohttp", "aiohttp.client", "asyncreport"):
-    logging.getLogger(name).setLevel(logging.DEBUG)
-runpy.run_module("asyncreport", run_name="__main__", alter_sys=True)
-"""
-
-
 def loud(*arguments: str, cwd: Path, **extra: str) -> Call:
-    """Run the command line with all logs."""
-    there = {**environ(**extra), "PYTHONASYNCIODEBUG": "1", "PYTHONDEVMODE": "1"}
-    command = [sys.executable, "-c", LOUD, *arguments]
-    done = subprocess.run(
-        command, check=False, cwd=cwd, env=there, capture_output=True, text=True, timeout=PATIENCE
-    )
-    return Call(done.returncode, done.stdout, done.stderr)
+    """Run the command line with all logs, and the debug mode of asyncio."""
+    return call(*arguments, cwd=cwd, module="tests.loud", PYTHONASYNCIODEBUG="1", **extra)
 
 
 def kept(folder: Path) -> str:
@@ -495,9 +481,8 @@ def test_a_crash_reveals_nothing(gateway: Gateway, tmp_path: Path) -> None:
         "client.problem = broken\n"
     )
     gateway.answer = _told("message", 400, for_token=False)
-    result = loud(
-        "run", "-v", str(job(tmp_path, gateway.url)), cwd=tmp_path, PYTHONPATH=str(tmp_path)
-    )
+    path = job(tmp_path, gateway.url)
+    result = loud("run", "-v", str(path), cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
     assert result.code == 70
     assert "RuntimeError: a mistake" in result.err
     assert_clean(result.out + result.err + kept(tmp_path))

@@ -19,7 +19,17 @@ from asyncreport.core.timeline import parse_iso
 from asyncreport.emulator import World
 from asyncreport.export.run import clock
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import NOW, PATIENCE, call, environ, restate, run_here, start, write_job
+from tests.exporting import (
+    NOW,
+    PATIENCE,
+    Call,
+    call,
+    environ,
+    restate,
+    run_here,
+    start,
+    write_job,
+)
 from tests.manifests import edit_lines
 
 ROOT = Path(__file__).parents[2]
@@ -49,9 +59,8 @@ def calm(emulator: Handle, tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def trace(emulator: Handle, tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
     """Give the moments of an undisturbed run, see `tests.cut`."""
     folder = tmp_path_factory.mktemp("trace")
-    with cut(job(folder, emulator), trace=str(folder / "trace")) as process:
-        _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, err
+    ended = cut_to_end(job(folder, emulator), trace=str(folder / "trace"))
+    assert ended.code == 0, ended.err
     found: list[list[str]] = json.loads((folder / "trace").read_text())
     return found
 
@@ -61,19 +70,17 @@ def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
 
 
 @contextmanager
-def cut(
-    path: Path, *arguments: str, command: str = "run", **spec: Any
-) -> Iterator[subprocess.Popen[str]]:
+def cut(path: Path, **spec: Any) -> Iterator[subprocess.Popen[str]]:
     """Start a job in a process in which something goes wrong."""
-    line = [sys.executable, "-m", "tests.cut", json.dumps(spec), command, *arguments, str(path)]
-    there = environ(PYTHONPATH=str(ROOT))
-    with subprocess.Popen(
-        line, cwd=path.parent, env=there, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    arguments = (json.dumps(spec), "run", str(path))
+    root = str(ROOT)
+    with start(*arguments, cwd=path.parent, module="tests.cut", PYTHONPATH=root) as process:
+        yield process
+
+
+def cut_to_end(path: Path, command: str = "run", **spec: Any) -> Call:
+    """Run a job to its end in a process in which something goes wrong."""
+    return call(json.dumps(spec), command, str(path), module="tests.cut", cwd=path.parent)
 
 
 def moment(trace: list[list[str]], what: str, of: str, nth: int = 1) -> int:
@@ -213,10 +220,9 @@ def test_a_full_disk_is_reported_and_the_next_run_works(
     emulator: Handle, calm: bytes, trace: list[list[str]], tmp_path: Path, what: str, of: str
 ) -> None:
     path = job(tmp_path, emulator)
-    with cut(path, at=moment(trace, what, of), action="full") as process:
-        _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 5
-    assert_full(err, tmp_path, of)
+    ended = cut_to_end(path, at=moment(trace, what, of), action="full")
+    assert ended.code == 5
+    assert_full(ended.err, tmp_path, of)
     seen, standing = (
         len(emulator.log()),
         len(list((tmp_path / ".asyncreport" / "job" / "default").glob("part-*"))),
@@ -249,9 +255,8 @@ def settled(
 ) -> tuple[bytes, list[list[str]]]:
     """Give the output and the moments of an undisturbed run of that job."""
     folder = tmp_path_factory.mktemp("settled")
-    with cut(settling(folder, emulator), trace=str(folder / "trace")) as process:
-        _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, err
+    ended = cut_to_end(settling(folder, emulator), trace=str(folder / "trace"))
+    assert ended.code == 0, ended.err
     return (folder / "out.jsonl").read_bytes(), json.loads((folder / "trace").read_text())
 
 
@@ -261,10 +266,9 @@ def test_a_disk_that_is_full_at_a_look_up_file_loses_nothing(
 ) -> None:
     output, trace = settled
     path, state = settling(tmp_path, emulator), tmp_path / ".asyncreport" / "job" / "default"
-    with cut(path, at=moment(trace, "write", of), action="full") as process:
-        _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 5
-    assert_full(err, tmp_path, of)
+    ended = cut_to_end(path, at=moment(trace, "write", of), action="full")
+    assert ended.code == 5
+    assert_full(ended.err, tmp_path, of)
     summary = run_here(path, now=clock())
     assert summary.complete
     assert summary.members["few"].joined == [max(USERS[:2], key=USERS.index)]
@@ -295,10 +299,9 @@ def test_a_file_size_limit_is_reported_and_the_next_run_only_merges(
     """The system refuses in the middle of a write: the parts fit, the output does not."""
     path = job(tmp_path, emulator)
     assert len(calm) > 12_000
-    with cut(path, file_size=12_000) as process:
-        _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 5
-    assert err == (
+    ended = cut_to_end(path, file_size=12_000)
+    assert ended.code == 5
+    assert ended.err == (
         f"error: {tmp_path}/out.jsonl could not be written: File too large; "
         "raise the file size limit (ulimit -f) and run again: finished work is kept\n"
     )
@@ -372,11 +375,11 @@ def test_a_folder_without_permissions_is_reported_before_any_query(
     (tmp_path / closed).mkdir(parents=True)
     (tmp_path / closed).chmod(0o500)
     seen = len(emulator.log())
-    with cut(path, unprivileged=True) as process:  # root would ignore the modes of files
-        _, err = process.communicate(timeout=PATIENCE)
+    # root would ignore the modes of files
+    ended = cut_to_end(path, unprivileged=True)
     (tmp_path / closed).chmod(0o700)
-    assert process.returncode == 5
-    (line,) = err.splitlines()
+    assert ended.code == 5
+    (line,) = ended.err.splitlines()
     assert line.startswith(f"error: {tmp_path}/out")
     assert (
         "and the permissions of this user there, then run again" in line
@@ -390,11 +393,10 @@ def test_a_copy_that_cannot_be_written_is_verified(emulator: Handle, tmp_path: P
     assert run_here(path).complete
     folder = tmp_path / ".asyncreport" / "job"
     folder.chmod(0o500)
-    with cut(path, command="verify", unprivileged=True) as process:
-        out, err = process.communicate(timeout=PATIENCE)
+    ended = cut_to_end(path, command="verify", unprivileged=True)
     folder.chmod(0o700)
-    assert (process.returncode, err) == (0, "")
-    assert {line[:4] for line in out.splitlines()} == {"OK  "}
+    assert (ended.code, ended.err) == (0, "")
+    assert {line[:4] for line in ended.out.splitlines()} == {"OK  "}
 
 
 @pytest.mark.parametrize("command", ["run", "plan", "status", "verify"])
@@ -405,11 +407,10 @@ def test_a_folder_of_another_user_has_one_clear_message(
     assert run_here(path).complete
     folder = tmp_path / ".asyncreport" / "job"
     folder.chmod(0o000)
-    with cut(path, command=command, unprivileged=True) as process:
-        out, err = process.communicate(timeout=PATIENCE)
+    ended = cut_to_end(path, command=command, unprivileged=True)
     folder.chmod(0o700)
-    assert (process.returncode, out) == (5, "")
-    (line,) = err.splitlines()
+    assert (ended.code, ended.out) == (5, "")
+    (line,) = ended.err.splitlines()
     assert line.startswith(f"error: {folder}")
     assert "Permission denied" in line
     assert f"check {folder}" in line
