@@ -81,6 +81,14 @@ _PERMISSIONS = {
 _PERMISSION = re.compile(r"\b[a-z]\w*(?::[A-Za-z]\w*){1,2}", re.ASCII)
 
 
+#: what nginx, Go and Apache answer to plain HTTP on a port for TLS
+_SPEAKS_TLS = (
+    b"plain HTTP request was sent to HTTPS port",
+    b"HTTP request to an HTTPS server",
+    b"speaking plain HTTP to an SSL-enabled server port",
+)
+
+
 def subject(request: Request, correlation_id: str | None) -> str:
     """Name a request as every message does: `[correlation id] METHOD path`."""
     # The path may hold an id that a server gave us.
@@ -116,6 +124,10 @@ def problem(
         return _redirected(fact, request, response, secrets)
     if status == 407:
         return _no_proxy_credentials(fact)
+    if any(words in response.body for words in _SPEAKS_TLS):
+        return ConfigError(
+            f"{fact}; the server speaks TLS on this port: write https:// in {request.host}_url"
+        )
     if request.host == "login":
         return _no_token(fact, status)
     return _refused(fact, report, request, status)

@@ -8,13 +8,14 @@ from urllib.parse import SplitResult, urlsplit
 from msgspec import UNSET, UnsetType
 
 from asyncreport.config import regions
+from asyncreport.config.credentials import check_credential
 from asyncreport.config.names import first_repeat
 from asyncreport.config.proxies import environment_proxy, parse_proxy
 from asyncreport.config.schema import ClientFile, ConnectionFile, EmulatorFile, unset_to_none
 from asyncreport.config.urls import is_loopback, split_url
 from asyncreport.config.validate import Place, did_you_mean
 from asyncreport.core.errors import ConfigError
-from asyncreport.core.job import Client, Connection, EmulatorSize, Secret
+from asyncreport.core.job import Authorities, Client, Connection, EmulatorSize, Secret
 
 #: the connection of a team that names none
 DEFAULT = "default"
@@ -66,24 +67,22 @@ def _from_environment(place: Place, environ: Mapping[str, str]) -> Connection:
         login_url=login_url,
         clients=(client,),
         proxy=environment_proxy(place, api_url, environ),
+        authorities=_authorities(environ),
+    )
+
+
+def _authorities(environ: Mapping[str, str]) -> Authorities:
+    """Give whom connections trust; the variables may be in `.env`, which OpenSSL does not read."""
+    return Authorities(
+        file=environ.get("SSL_CERT_FILE", ""),
+        folder=environ.get("SSL_CERT_DIR", ""),
     )
 
 
 def _environment_client(place: Place, environ: Mapping[str, str]) -> Client:
-    return Client(
-        client_id=_variable(
-            place,
-            "GENESYS_CLIENT_ID",
-            environ,
-        ),
-        client_secret=Secret(
-            _variable(
-                place,
-                "GENESYS_CLIENT_SECRET",
-                environ,
-            )
-        ),
-    )
+    client_id = _variable(place, "GENESYS_CLIENT_ID", environ)
+    secret = _variable(place, "GENESYS_CLIENT_SECRET", environ)
+    return Client(client_id=client_id, client_secret=Secret(secret))
 
 
 def _variable(
@@ -98,6 +97,7 @@ def _variable(
             f"is missing, and the variable {name} is not set or is empty; "
             "set it in the environment or in .env"
         )
+    check_credential(place, value, name)
     return value
 
 
@@ -136,6 +136,7 @@ def _connection(
         clients=_clients(place, given),
         requests_per_minute=given.requests_per_minute,
         proxy=_proxy(place, given, api_url, environ),
+        authorities=_authorities(environ),
     )
 
 
@@ -254,6 +255,7 @@ def _client_id(place: Place, given: ConnectionFile | ClientFile) -> str:
             "id",
             "${GENESYS_CLIENT_ID}",
         )
+    check_credential(place, client_id)
     return client_id
 
 
@@ -266,6 +268,7 @@ def _client_secret(place: Place, given: ConnectionFile | ClientFile) -> Secret:
             "secret",
             "${GENESYS_CLIENT_SECRET}",
         )
+    check_credential(place, secret.reveal())
     return secret
 
 

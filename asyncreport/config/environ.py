@@ -6,11 +6,13 @@ The process's environment comes only as an argument.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
-from dotenv.parser import Binding, parse_stream
+from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from asyncreport.config.validate import VALUE_SHOWN, Place
 from asyncreport.config.yaml import Node, Value
@@ -21,24 +23,19 @@ from asyncreport.core.text import shorten
 def read_environ(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Add the variables of a folder's `.env`, if it exists, to an environment.
 
-    A variable of the environment takes precedence, even if it is empty.
+    A variable of the environment takes precedence, even if it is empty. `${NAME}` in a value is
+    replaced: https://saurabh-kumar.com/python-dotenv/#variable-expansion
     Raise ConfigError if `.env` is unreadable or has a line that is not `NAME=VALUE`.
     """
     path = folder / ".env"
-    lines = _read_lines(path)
-    for line in lines:
+    text = _read_text(path)
+    # The public function only logs a line that it cannot read, and a variable would be missing.
+    for line in parse_stream(StringIO(text)):
         if line.error:
             raise _bad_line(path, line.original.line)
-    return {**_variables(lines), **environ}
-
-
-def _variables(lines: Iterable[Binding]) -> dict[str, str]:
-    """Give the variables of parsed lines; empty lines and comments have no key."""
-    variables: dict[str, str] = {}
-    for line in lines:
-        if line.key is not None and line.value is not None:
-            variables[line.key] = line.value
-    return variables
+    values = dotenv_values(stream=StringIO(text))
+    given = {name: value for name, value in values.items() if value is not None}
+    return {**given, **environ}
 
 
 def _bad_line(path: Path, number: int) -> ConfigError:
@@ -49,13 +46,12 @@ def _bad_line(path: Path, number: int) -> ConfigError:
     )
 
 
-def _read_lines(path: Path) -> list[Binding]:
-    """Read and parse `.env`; a file that does not exist has no lines."""
+def _read_text(path: Path) -> str:
+    """Read `.env`; a file that does not exist is empty."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            return list(parse_stream(file))
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        return []
+        return ""
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
 

@@ -64,6 +64,15 @@ class EmulatorSize(Struct, frozen=True, kw_only=True):
     clients: int = 1
 
 
+class Authorities(Struct, frozen=True, kw_only=True):
+    """Where the certificates of trusted authorities are; empty: where OpenSSL has them."""
+
+    #: SSL_CERT_FILE
+    file: str = ""
+    #: SSL_CERT_DIR
+    folder: str = ""
+
+
 class Connection(Struct, frozen=True, kw_only=True):
     """One organisation: its hosts and its OAuth clients."""
 
@@ -77,6 +86,7 @@ class Connection(Struct, frozen=True, kw_only=True):
     requests_per_minute: int = 300
     #: `http://user:password@proxy:3128`; None: a direct connection
     proxy: Secret | None = None
+    authorities: Authorities = Authorities()
     #: set instead of hosts and clients
     emulator: EmulatorSize | None = None
     #: send the credentials of a token request in its form instead of a header, as the `entities`

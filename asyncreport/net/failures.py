@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 
 import aiohttp
@@ -17,6 +18,7 @@ from asyncreport.core.errors import (
     TransientError,
 )
 from asyncreport.core.text import one_line
+from asyncreport.net.tls_errors import tls_failure
 
 #: errors of an address, or of a proxy that answered instead of the server
 ADDRESS_ERRORS = (
@@ -78,26 +80,29 @@ def _proxy_refused(request: Request, status: int) -> AsyncReportError:
     )
 
 
-def failed(request: Request, error: Exception) -> AsyncReportError:
-    """Report any other error of a request that got no complete response."""
-    # Before the connection errors: these two are such errors.
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return _misconfigured(request, _untrusted(error))
-    if isinstance(error, aiohttp.ClientConnectorSSLError) and _is_plain(error.os_error):
+def failed(request: Request, error: Exception, *, plain: bool) -> AsyncReportError:
+    """Report any other error of a request that got no complete response; `plain`: without TLS."""
+    # Before the connection errors: most errors of TLS are such errors too.
+    if tls := tls_failure(request, error):
+        return tls
+    if _is_tls(error):
         return _misconfigured(
-            request,
-            f"the server does not speak TLS on port {error.port}; check {request.host}_url",
+            request, f"the server speaks TLS on this port; write https:// in {request.host}_url"
         )
     if encoding := _undecodable(error):
         return encoded(request, encoding)
     if isinstance(error, aiohttp.ClientConnectorError):
         return _transient(request, _not_connected(error))
-    return _transient(request, _broken(error))
+    return _transient(request, _broken(error, plain=plain))
 
 
-def _is_plain(error: OSError) -> bool:
-    """Tell whether what came instead of a TLS handshake has no form of TLS, as plain HTTP."""
-    return getattr(error, "reason", None) in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST"}
+#: the start of a TLS alert as aiohttp quotes it: content type 21, version 3
+_TLS_ALERT = r"b'\x15\x03"
+
+
+def _is_tls(error: Exception) -> bool:
+    """Tell whether a response is an alert of TLS: the answer to plain HTTP."""
+    return isinstance(error, aiohttp.ClientResponseError) and _TLS_ALERT in error.message
 
 
 def _undecodable(error: Exception) -> str:
@@ -110,16 +115,6 @@ def _undecodable(error: Exception) -> str:
     return rest.partition(".")[0]
 
 
-def _untrusted(error: aiohttp.ClientConnectorCertificateError) -> str:
-    """Say whose certificate is not trusted, why, and how to trust it."""
-    reason = _reason(error.certificate_error)
-    return (
-        f"the certificate of {error.host} is not trusted ({reason}); if a proxy or "
-        "gateway uses its own authority, set SSL_CERT_FILE to a file with that authority's "
-        "certificate"
-    )
-
-
 def _not_connected(error: aiohttp.ClientConnectorError) -> str:
     """Say which host or proxy could not be reached, and why."""
     target = f"{error.host}:{error.port} ({_reason(error.os_error)})"
@@ -128,30 +123,31 @@ def _not_connected(error: aiohttp.ClientConnectorError) -> str:
     return f"cannot connect to {target}"
 
 
-def _broken(error: Exception) -> str:
+def _broken(error: Exception, *, plain: bool) -> str:
     """Say what went wrong on a connection that existed."""
     if isinstance(error, aiohttp.ClientPayloadError):
         return "the response was cut off or could not be decompressed"
     if isinstance(error, aiohttp.ClientResponseError):
         return "the response is not HTTP"
-    return "the connection was closed before a response came"
+    fact = "the connection was closed before a response came"
+    if plain:
+        # What most servers do with plain HTTP on a port for TLS.
+        return f"{fact}; if the server speaks TLS on this port, write https://"
+    return fact
 
 
-def _reason(error: BaseException) -> str:
-    """Say in short why a connection failed."""
-    verify_message: str = getattr(error, "verify_message", "")
-    if verify_message:
-        return verify_message
-    return _system_reason(error) or type(error).__name__
+def _reason(error: OSError) -> str:
+    """Say in short why a connection failed, in the words of the operating system if it has any.
 
-
-def _system_reason(error: BaseException) -> str | None:
-    """Say it in the words of the operating system; None if it has none."""
-    number = getattr(error, "errno", None)
-    if isinstance(number, int) and number > 0:
-        return os.strerror(number)
-    text: str | None = getattr(error, "strerror", None)
-    return text
+    The number of a failed look-up of a host is one of getaddrinfo, not of the operating system.
+    """
+    if error.errno and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno)
+    if error.strerror:
+        return error.strerror
+    if isinstance(error, ConnectionError):
+        return "the connection was closed"
+    return type(error).__name__
 
 
 def _transient(request: Request, fact: str, *, status: int | None = None) -> TransientError:

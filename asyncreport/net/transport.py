@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -16,6 +16,7 @@ from asyncreport import __version__
 from asyncreport.api.wire import Request, Response
 from asyncreport.core.job import Connection, Limits, Secret
 from asyncreport.net import failures
+from asyncreport.net.authorities import trusted
 
 #: bytes of a response that wait in the session to be read; aiohttp's default of four times as much
 #: for each of 16 workers was visible in the memory of a run
@@ -64,7 +65,8 @@ class Transport:
         self._room = room
         clients = max(1, len(connection.clients))
         addresses = [*self._hosts.values(), self._proxy or ""]
-        self._session = _session(limits.concurrency * clients, _trust(addresses))
+        trust = trusted(connection.authorities, addresses)
+        self._session = _session(limits.concurrency * clients, trust)
 
     async def __aenter__(self) -> Self:
         return self
@@ -93,9 +95,13 @@ class Transport:
             raise failures.unreachable(request, error) from None
         except failures.QUOTING_ERRORS as error:
             # Nor here, or what the server sent would be shown.
-            raise failures.failed(request, error) from None
+            raise failures.failed(request, error, plain=self._is_plain(request)) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise failures.failed(request, error) from error
+            raise failures.failed(request, error, plain=self._is_plain(request)) from error
+
+    def _is_plain(self, request: Request) -> bool:
+        """Tell whether a request goes to its host without TLS."""
+        return self._hosts[request.host].startswith("http:")
 
     async def _exchange(self, request: Request, timeout: asyncio.Timeout) -> Response:
         """Send a request and read the response within `timeout`."""
@@ -183,17 +189,6 @@ def _check_encoding(request: Request, response: aiohttp.ClientResponse) -> None:
     encoding = response.headers.get("Content-Encoding", "")
     if response.ok and encoding.strip().lower() not in _ENCODINGS:
         raise failures.encoded(request, encoding)
-
-
-def _trust(addresses: Iterable[str]) -> ssl.SSLContext | bool:
-    """Give the trust store of the standard library, which honours SSL_CERT_FILE.
-
-    It is read, which takes 20 ms, only if one of these addresses is encrypted. Otherwise aiohttp's
-    own, which no connection uses.
-    """
-    if any(address.startswith("https:") for address in addresses):
-        return ssl.create_default_context()
-    return True
 
 
 def _session(connections: int, trust: ssl.SSLContext | bool) -> aiohttp.ClientSession:

@@ -42,7 +42,7 @@ from tests.exporting import NOW, Call, call, connection, write_job
 ROOT = Path(__file__).parents[2]
 
 #: what changes when it is escaped for a URL, for HTML and for a text of JSON
-SECRET = 's&cr=t/"\\é %'
+SECRET = 's&cr=t/"\\~ %'
 CLIENT_ID = "the-client"
 BEARER = 'bea+rer/"t0k%41en&='
 PASSWORD = "pr%xy p&ss/é"

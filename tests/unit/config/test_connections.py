@@ -174,7 +174,7 @@ def test_the_environment_takes_precedence_over_dotenv(folder: Path) -> None:
     assert read_environ(folder, {"A": "real", "F": "f"}) == {
         "A": "real",
         "B": "two words",
-        "C": "${A}",
+        "C": "file",
         "E": "",
         "F": "f",
     }

@@ -233,7 +233,12 @@ def test_the_example_of_dotenv_has_the_variables_of_the_default_connection() -> 
     lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
     names = [line.partition("=")[0] for line in lines if "=" in line]
     assert names[:3] == ["GENESYS_CLIENT_ID", "GENESYS_CLIENT_SECRET", "GENESYS_ENV"]
-    assert names[3:] == ["# QUERY_START_DATE", "# QUERY_END_DATE", "# GENESYS_USER_ID"]
+    assert names[3:] == [
+        "# QUERY_START_DATE",
+        "# QUERY_END_DATE",
+        "# GENESYS_USER_ID",
+        "# SSL_CERT_FILE",
+    ]
 
 
 def test_the_job_file_and_the_schema_have_the_same_keys() -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import shutil
 import ssl
-import subprocess
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -242,26 +239,6 @@ def test_an_encoding_that_requests_accept_is_undone(encoding: str) -> None:
 def test_an_error_with_an_unknown_encoding_keeps_its_status() -> None:
     answer = http(b"oops", status="503 x", headers="Content-Encoding: compress\r\n")
     assert sent(saying(answer)).status == 503
-
-
-def test_tls_onto_a_port_that_speaks_plain_http_is_an_error_of_the_configuration() -> None:
-    async def main() -> None:
-        async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read(100)
-            writer.write(http(status="400 Bad Request"))
-            writer.close()
-
-        async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
-            here = f"https://127.0.0.1:{port}"
-            async with Transport(connection(port, api_url=here), Limits()) as transport:
-                with pytest.raises(ConfigError) as caught:
-                    await transport.send(GET)
-        assert str(caught.value) == (
-            f"GET /api/v2/users: the server does not speak TLS on port {port}; check api_url"
-        )
-
-    asyncio.run(main())
 
 
 def test_a_response_as_long_as_the_bound_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -536,45 +513,6 @@ def test_a_proxy_that_refuses_is_not_one_that_fails_for_now(
                 assert "t0ken" not in f"{caught.value}{caught.value.__cause__}"
 
     asyncio.run(main())
-
-
-@pytest.mark.skipif(
-    shutil.which("openssl") is None, reason="makes its certificate with the openssl command"
-)
-def test_a_certificate_is_trusted_if_ssl_cert_file_has_it_and_reported_if_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
-        "-subj /CN=loopback"
-    )
-    names = [
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-keyout",
-        str(key),
-        "-out",
-        str(certificate),
-    ]
-    subprocess.run([*make.split(), *names], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-
-    async def main() -> bytes:
-        async with listening(saying(http(b"secure")), tls=context) as port:
-            far = connection(port, api_url=f"https://127.0.0.1:{port}")
-            async with Transport(far, Limits()) as transport:
-                return (await transport.send(GET)).body
-
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    with pytest.raises(
-        ConfigError,
-        match=r"127\.0\.0\.1 is not trusted \(self-signed certificate\).*SSL_CERT_FILE",
-    ):
-        asyncio.run(main())
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    assert asyncio.run(main()) == b"secure"
 
 
 def test_lanes_open_one_per_client_over_one_transport_and_close_with_it() -> None:
