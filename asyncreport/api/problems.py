@@ -90,12 +90,12 @@ _SPEAKS_TLS = (
 
 
 def subject(request: Request, correlation_id: str | None) -> str:
-    """Name a request as every message does: `[correlation id] METHOD path`."""
+    """Name a request as every message does; an error moves the correlation id to its end."""
     # The path may hold an id that a server gave us.
     name = f"{request.method} {one_line(request.path, MAX_TEXT)}"
     if not correlation_id:
         return name
-    return f"[{redact(correlation_id, credentials(request))}] {name}"
+    return f"{name} [correlation id {redact(correlation_id, credentials(request))}]"
 
 
 def problem(
@@ -116,21 +116,32 @@ def problem(
     secrets = credentials(request) | set(proxy_secrets)
     report = read_report(request, response, secrets)
     fact = _fact(request, response, report, secrets)
-    status = response.status
     foreign = has_answered and _is_accident(request, response, report)
     if foreign or _is_transient(request, response, report):
-        return TransientError(fact, status=status, retry_after=retry_after(response.headers))
-    if 300 <= status < 400:
-        return _redirected(fact, request, response, secrets)
-    if status == 407:
-        return _no_proxy_credentials(fact)
-    if any(words in response.body for words in _SPEAKS_TLS):
-        return ConfigError(
-            f"{fact}; the server speaks TLS on this port: write https:// in {request.host}_url"
+        return TransientError(
+            fact, status=response.status, retry_after=retry_after(response.headers)
         )
-    if request.host == "login":
-        return _no_token(fact, status)
-    return _refused(fact, report, request, status)
+    return (
+        _misconfigured(fact, request, response, secrets)
+        or _no_token(fact, request, response.status)
+        or _refused(fact, report, request, response.status)
+    )
+
+
+def _misconfigured(
+    fact: str,
+    request: Request,
+    response: Response,
+    secrets: Collection[str],
+) -> ConfigError | None:
+    """Make the error for a response of the wrong host or port, or of a proxy; None: it is not."""
+    if 300 <= response.status < 400:
+        return _redirected(fact, request, response, secrets)
+    if response.status == 407:
+        return _no_proxy_credentials(fact)
+    if _speaks_tls(response):
+        return ConfigError(f"{fact}; the server speaks TLS here: set {request.host}_url to https")
+    return None
 
 
 def _fact(
@@ -220,6 +231,11 @@ def _is_success(response: Response) -> bool:
     return 200 <= response.status < 300
 
 
+def _speaks_tls(response: Response) -> bool:
+    """Tell whether a server refuses plain HTTP because it expects TLS on this port."""
+    return any(words in response.body for words in _SPEAKS_TLS)
+
+
 def _no_proxy_credentials(fact: str) -> ConfigError:
     """Make the error for a proxy that does not accept us."""
     return ConfigError(
@@ -243,8 +259,10 @@ def _redirected(
     )
 
 
-def _no_token(fact: str, status: int) -> AuthError | ConfigError:
-    """Make the error of a login host that gives no token."""
+def _no_token(fact: str, request: Request, status: int) -> AuthError | ConfigError | None:
+    """Make the error of a login host that gives no token; None: another host has answered."""
+    if request.host != "login":
+        return None
     if status in {400, 401, 403}:
         return AuthError(
             f"{fact}; check the client id and the client secret "

@@ -11,7 +11,7 @@
       StoreError          the owner of the disk                      exit 5
         DamagedPartError  nobody: the part is fetched again
 
-A message is subject, fact, next step. A message about a response begins with its correlation id.
+A message is subject, fact, next step. A message about a response ends with its correlation id.
 """
 
 from __future__ import annotations
@@ -33,16 +33,28 @@ FOREIGN = "foreign.response"
 Reason = Literal["lane", "unreachable", "down", "late", "silent", "busy"]
 
 
+_CORRELATION_ID = re.compile(r" \[correlation id ([^\]]+)\]")
+
+
 class AsyncReportError(Exception):
     """The base of all errors that the command line turns into a short message and an exit code."""
 
     #: the exit code of a command that ends with this error
     exit_code: ClassVar[int] = 1
 
+    def __str__(self) -> str:
+        """Give the message, with its correlation id at the end.
+
+        Facts and next steps are added to a message on its way; the id matters to support only.
+        """
+        text = super().__str__()
+        ids = "".join(match[0] for match in _CORRELATION_ID.finditer(text))
+        return _CORRELATION_ID.sub("", text) + ids
+
     @property
     def correlation_id(self) -> str | None:
-        """Give the id at the beginning of a message; the vendor's support asks for it."""
-        match = re.match(r"\[([^\]]+)\] ", str(self))
+        """Give the id at the end of a message; the vendor's support asks for it."""
+        match = _CORRELATION_ID.search(str(self))
         return match and match[1]
 
 

@@ -88,7 +88,7 @@ def test_a_refusal_that_names_nothing_lists_what_is_beyond_a_default_query(
 ) -> None:
     for message in ("Bad Request", "The request could not be understood: malformed syntax."):
         error = problem(query(**body), platform(400, "bad.request", message))
-        assert str(error).endswith(
+        assert without_id(error).endswith(
             f"{message}; the server does not say what is wrong; remove these from the job file, "
             f"one after another, until it accepts the query: {listed}"
         )
@@ -108,22 +108,22 @@ def test_a_refusal_that_names_nothing_lists_what_is_beyond_a_default_query(
 )
 def test_a_refused_default_query_has_nothing_to_try_without(body: bytes | None) -> None:
     error = problem(replace(QUERY, body=body), platform(400, "bad.request", "Bad Request"))
-    assert str(error).endswith("Bad Request; correct this in the job file")
+    assert without_id(error).endswith("Bad Request; correct this in the job file")
 
 
-def test_a_message_is_correlation_id_request_status_code_words_and_next_step() -> None:
+def test_a_message_is_request_status_code_words_next_step_and_correlation_id() -> None:
     error = problem(QUERY, platform(400, "bad.request", "Too many cooks"))
     assert isinstance(error, RejectedError)
     assert str(error) == (
-        "[corr-1] POST /api/v2/analytics/conversations/aggregates/query: 400 bad.request: "
-        "Too many cooks; correct this in the job file"
+        "POST /api/v2/analytics/conversations/aggregates/query: 400 bad.request: "
+        "Too many cooks; correct this in the job file [correlation id corr-1]"
     )
     assert (error.status, error.code) == (400, "bad.request")
 
 
 def test_the_id_in_the_body_is_used_if_the_header_is_missing() -> None:
     body = {"contextId": "ctx-9", "message": "No"}
-    assert str(problem(QUERY, answer(404, body))).startswith("[ctx-9] POST ")
+    assert str(problem(QUERY, answer(404, body))).endswith(" [correlation id ctx-9]")
     assert str(problem(QUERY, answer(404))).startswith("POST ")
     assert subject(QUERY, None) == "POST /api/v2/analytics/conversations/aggregates/query"
 
@@ -160,11 +160,17 @@ def test_the_message_of_a_400_has_the_fields_that_the_response_names() -> None:
     assert "Invalid (field: interval, field: granularity);" in str(error)
 
 
+def without_id(error: AsyncReportError) -> str:
+    return str(error).removesuffix(" [correlation id corr-1]")
+
+
 def message_after_request(request: Request, response: Response) -> str:
     """Return a message without its beginning, the request."""
     text = str(problem(request, response))
-    assert text.startswith(f"[corr-1] {request.method} {request.path}: ")
-    return text.removeprefix(f"[corr-1] {request.method} {request.path}: ")
+    head, tail = f"{request.method} {request.path}: ", " [correlation id corr-1]"
+    assert text.startswith(head)
+    assert text.endswith(tail)
+    return text.removeprefix(head).removesuffix(tail)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +260,7 @@ def test_the_next_step_after_too_large_a_response_is_to_request_less() -> None:
     )
     assert isinstance(error, RejectedError)
     assert error.code == "response.entity.too.large"
-    assert str(error).endswith(
+    assert without_id(error).endswith(
         "reduce the interval; request less at once, or set contract: query-jobs"
     )
 
@@ -444,6 +450,20 @@ def test_a_redirect_is_not_followed_and_names_the_setting(status: int) -> None:
     assert "set login_url" in str(problem(TOKEN, answer(status)))
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<center>The plain HTTP request was sent to HTTPS port</center>",
+        b"Client sent an HTTP request to an HTTPS server.",
+        b"Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />",
+    ],
+)
+def test_plain_http_onto_a_port_for_tls_is_a_configuration_error(page: bytes) -> None:
+    error = problem(QUERY, answer(400, page))
+    assert isinstance(error, ConfigError)
+    assert str(error).endswith("; the server speaks TLS here: set api_url to https")
+
+
 def test_a_proxy_that_needs_credentials_is_a_configuration_error() -> None:
     assert isinstance(problem(QUERY, answer(407)), ConfigError)
 
@@ -466,7 +486,7 @@ def test_an_error_without_a_body_is_its_status(page: bytes) -> None:
 
 def test_control_characters_and_line_breaks_of_a_message_are_not_shown() -> None:
     text = str(problem(QUERY, platform(502, "bad", "sorry \x1b[31m\x00\r\n sorry")))
-    assert text.endswith(": 502 bad: sorry [31m sorry")
+    assert text.endswith(": 502 bad: sorry [31m sorry [correlation id corr-1]")
     assert text.isprintable()
 
 

@@ -122,11 +122,11 @@ def test_other_text_of_the_platform_is_shown() -> None:
 
 @pytest.mark.parametrize("name", ["inin_correlation_id", "genesys_correlation_id"])
 def test_a_correlation_id_is_shown_if_it_looks_like_an_id_and_is_not_a_secret(name: str) -> None:
-    assert message(QUERY, b"", **{name: "c0ffee-1"}).startswith("[c0ffee-1] GET /x: 400")
+    assert message(QUERY, b"", **{name: "c0ffee-1"}).endswith(" [correlation id c0ffee-1]")
     for odd in (TOKEN, f"Bearer {TOKEN}", "two words", "x" * 81, "%41"):
         assert message(QUERY, b"", **{name: odd}).startswith("GET /x: 400")
     plain = Request(method="GET", path="/x", headers={"Authorization": "Bearer abc-123"})
-    assert message(plain, b"", **{name: "id-abc-123"}).startswith(f"[id-{MASK}] GET /x: 400")
+    assert message(plain, b"", **{name: "id-abc-123"}).endswith(f" [correlation id id-{MASK}]")
 
 
 def test_the_target_of_a_redirect_is_shown_without_secrets() -> None:

@@ -193,19 +193,20 @@ def test_joined_blocks_have_every_row_once_by_user_in_order_of_time(
 
 
 def test_a_piece_that_cannot_be_split_is_reported_with_interval_users_and_next_step() -> None:
-    error = RejectedError("[id] POST /x: 400 too large", status=400, code=TOO_LARGE)
+    error = RejectedError("POST /x [correlation id id]: 400 too large", status=400, code=TOO_LARGE)
     everyone, anna = chunk(1, None), chunk(1, 1)
     end = with_piece(error, everyone, next_step(everyone, "large"))
     span = "2024-04-01T00:00:00.000Z/2024-04-01T01:00:00.000Z"
     assert str(end) == (
-        f"[id] POST /x: 400 too large; the request was for {span} of everyone, "
+        f"POST /x: 400 too large; the request was for {span} of everyone, "
         "which cannot be split further: "
-        "list users or teams, or set contract: query-jobs"
+        "list users or teams, or set contract: query-jobs [correlation id id]"
     )
     assert isinstance(end, RejectedError)
     assert (end.status, end.code, end.correlation_id) == (400, TOO_LARGE, "id")
     assert str(with_piece(error, anna, next_step(anna, "large"))).endswith(
-        f"; the request was for {span} of user u000, which cannot be split further"
+        f"; the request was for {span} of user u000, which cannot be split further "
+        "[correlation id id]"
     )
     late = with_piece(RetriesExhausted("late"), chunk(1, 3), "so")
     assert isinstance(late, RetriesExhausted)

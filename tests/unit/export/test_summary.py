@@ -162,12 +162,12 @@ def test_an_output_without_records_says_what_to_check(snapshot: SnapshotAssertio
 
 def test_a_gap_has_the_correlation_id_that_support_asks_for() -> None:
     chunk = Chunk(connection="east", month="1970-01", interval=Interval(0, HOUR), users=("anna",))
-    error = RetriesExhausted("[c-1] POST /x: 504; gave up after 8 attempts")
+    error = RetriesExhausted("POST /x [correlation id c-1]: 504; gave up after 8 attempts")
     assert MissingChunk.of(Gap(chunk, error)) == MissingChunk(
         connection="east",
         interval="1970-01-01T00:00:00.000Z/1970-01-01T01:00:00.000Z",
         users=("anna",),
-        error="[c-1] POST /x: 504; gave up after 8 attempts",
+        error="POST /x: 504; gave up after 8 attempts [correlation id c-1]",
         correlation_id="c-1",
     )
     without = MissingChunk.of(Gap(chunk, RejectedError("POST /x: cannot connect")))

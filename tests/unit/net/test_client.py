@@ -206,7 +206,7 @@ def test_attempts_are_bounded_and_the_error_carries_the_last_cause() -> None:
     error = asked(server, limits=Limits(max_attempts=3))
     assert isinstance(error, RetriesExhausted)
     assert len(server.times) == 3
-    assert str(error).startswith("[c-1] POST /query: 504 x: No; gave up after 3 attempts in ")
+    assert str(error).startswith("POST /query: 504 x: No; gave up after 3 attempts in ")
     assert "limits.max_attempts" in str(error)
     assert "run it again later" in str(error)
     assert isinstance(error.__cause__, TransientError)
@@ -628,9 +628,7 @@ def test_the_error_of_a_token_request_is_the_error_of_the_request() -> None:
 def test_the_error_of_an_undecodable_response_names_its_request() -> None:
     cut = Response(status=200, headers={"inin-correlation-id": "c-7"}, body=b'{"results": [')
     error = asked(Server([cut]), limits=Limits(max_attempts=2))
-    assert str(error).startswith(
-        "[c-7] POST /query: the answer is no JSON; gave up after 2 attempts"
-    )
+    assert str(error).startswith("POST /query: the answer is no JSON; gave up after 2 attempts")
 
 
 @pytest.mark.parametrize("status", [202, 206])
