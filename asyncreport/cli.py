@@ -226,18 +226,18 @@ def run(job: Path, overrides: tuple[str, ...], refresh: str | None, **choices: b
 
 @cli.command(epilog="Example: asyncreport plan configs/demo.yaml")
 @_job_arguments
-def plan(job: Path, overrides: tuple[str, ...]) -> None:
+def plan(job: Path, overrides: tuple[str, ...]) -> int:
     """Show what a run would fetch, and what it would reuse."""
     from asyncreport.commands import plan
 
     loaded, now = _load(job, overrides)
-    plan.execute(loaded, now=now)
+    return plan.execute(loaded, now=now)
 
 
 @cli.command(epilog="Example: asyncreport check configs/demo.yaml")
 @_job_arguments
 def check(job: Path, overrides: tuple[str, ...]) -> int:
-    """Check credentials, permissions, hosts, limits, teams: one line each, OK, WARN or FAIL."""
+    """Check folders, credentials, permissions, limits, teams: one line each, OK, WARN or FAIL."""
     from asyncreport.commands import check
 
     loaded, now = _load(job, overrides)

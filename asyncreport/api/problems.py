@@ -21,6 +21,7 @@ from asyncreport.core.errors import (
     AsyncReportError,
     AuthError,
     ConfigError,
+    CredentialsError,
     RejectedError,
     TransientError,
 )
@@ -264,7 +265,7 @@ def _no_token(fact: str, request: Request, status: int) -> AuthError | ConfigErr
     if request.host != "login":
         return None
     if status in {400, 401, 403}:
-        return AuthError(
+        return CredentialsError(
             f"{fact}; check the client id and the client secret "
             "(GENESYS_CLIENT_ID, GENESYS_CLIENT_SECRET), and that they belong to this region"
         )

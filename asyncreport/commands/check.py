@@ -10,6 +10,7 @@ import msgspec
 
 from asyncreport.api import directory, organization, user_aggregates
 from asyncreport.api.aggregates import ConnectionState
+from asyncreport.commands.check_disk import check_disk
 from asyncreport.commands.check_users import check_users, failure
 from asyncreport.core.errors import AsyncReportError, AuthError, RejectedError
 from asyncreport.core.finding import Finding, Report
@@ -36,7 +37,7 @@ def execute(job: Job, *, now: int) -> int:
 
 
 async def check_connections(job: Job, report: Report, *, now: int) -> None:
-    """Check the clients of each connection, then its teams and listed users.
+    """Check the clients of each connection, its teams and listed users, then the folders.
 
     The directory is not asked if no client of the connection works. `now` is an instant.
     """
@@ -47,6 +48,8 @@ async def check_connections(job: Job, report: Report, *, now: int) -> None:
         for connection in job.connections:
             if await _check_clients(job, connection, connections, report, now=now):
                 await check_users(job, connection.name, connections, report)
+    for finding in check_disk(job):
+        report(finding)
 
 
 async def _check_clients(
@@ -138,10 +141,15 @@ class _ClientCheck:
     async def _allowed_requests(self) -> int | None:
         """Ask for the rate limit, per minute; None if the server reports none.
 
-        Needs a token, the hosts, the proxy and the certificates, but no permission.
+        Needs a token, the hosts, the proxy and the certificates, but no permission. A gateway may
+        refuse the request and work all the same: that is told, and everything else is tried.
         """
         request = organization.limits_request()
-        listing: organization.PlatformLimits = await self.lane.ask(request)
+        try:
+            listing: organization.PlatformLimits = await self.lane.ask(request)
+        except RejectedError as error:
+            self.report(self._warning(f"the rate limit is not known: {error}"))
+            return None
         return listing.value(organization.TOKEN_RATE_LIMIT)
 
     def _rate_limit(self, allowed: int | None) -> Finding:

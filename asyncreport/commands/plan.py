@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from asyncreport.api.contracts import count_requests
 from asyncreport.core.columns import column
+from asyncreport.core.errors import RetriesExhausted
 from asyncreport.core.freshness import Freshness
 from asyncreport.core.job import Chunk, Connection, Job, Part, Team
 from asyncreport.core.plan import Plan
@@ -18,24 +19,30 @@ from asyncreport.export.lanes import Connections
 from asyncreport.export.plans import count_users, make_plans
 from asyncreport.export.preflight import query_warnings
 from asyncreport.export.query_change import query_changes
-from asyncreport.export.teams import look_up_teams
+from asyncreport.export.teams import UnknownTeam, look_up_teams, worst
 from asyncreport.export.zone_rules import zone_warnings
 from asyncreport.net.throttle import pace
 from asyncreport.store.job_parts import JobParts
 from asyncreport.terminal.signals import run_until_signal
+from asyncreport.terminal.stderr import lines_shown
 from asyncreport.terminal.stdout import show_lines
 
 #: ids; None: everyone
 Users = tuple[str, ...] | None
 
 
-def execute(job: Job, *, now: int) -> None:
-    """Print the plan of a job."""
-    show_lines(run_until_signal(plan_lines(job, now=now)))
+def execute(job: Job, *, now: int) -> int:
+    """Print the plan of a job; give the exit code that a run would have because of its teams."""
+    lines, exit_code = run_until_signal(plan_lines(job, now=now, most=lines_shown()))
+    show_lines(lines)
+    return exit_code
 
 
-async def plan_lines(job: Job, *, now: int) -> list[str]:
+async def plan_lines(job: Job, *, now: int, most: int) -> tuple[list[str], int]:
     """Describe what a run of a job would do, and change nothing; `now` is an instant.
+
+    Give the lines, of long lists at most `most`, and the exit code because of teams that could not
+    be looked up.
 
     Requests are sent only for the members of teams that are looked up and, if all users are wanted,
     for their number.
@@ -44,11 +51,21 @@ async def plan_lines(job: Job, *, now: int) -> list[str]:
     freshness = Freshness(settle=job.output.settle, now=now)
     warnings = query_warnings(job) + query_changes(job)
     lines = list(map(_warning, warnings + list(zone_warnings(job, parts.outdated))))
-    plans = await _plans(job, parts, freshness, lines)
+    plans, unknown = await _plans(job, parts, freshness, lines)
     for connection in job.connections:
-        forecast = _Forecast(job, connection, plans[connection.name], freshness)
-        lines += forecast.lines()
-    return lines + describe_unsettled(job, now)
+        if _is_known(job, connection, unknown):
+            forecast = _Forecast(job, connection, plans[connection.name], freshness, most)
+            lines += forecast.lines()
+        else:
+            lines.append(f"{connection.name}: no plan, because no team could be looked up")
+    return lines + describe_unsettled(job, now), worst(unknown)
+
+
+def _is_known(job: Job, connection: Connection, unknown: Sequence[UnknownTeam]) -> bool:
+    """Tell whether the users of a connection's teams are known: everyone needs no look-up."""
+    names = {team.team for team in unknown}
+    teams = [team for team in job.teams if team.connection == connection.name]
+    return not teams or any(team.everyone or team.name not in names for team in teams)
 
 
 def _warning(fact: object) -> str:
@@ -61,7 +78,7 @@ async def _plans(
     parts: JobParts,
     freshness: Freshness,
     lines: list[str],
-) -> dict[str, Plan]:
+) -> tuple[dict[str, Plan], list[UnknownTeam]]:
     """Make a plan for each connection; add warnings and the sizes of teams to the lines."""
 
     def warn(text: str) -> None:
@@ -75,16 +92,38 @@ async def _plans(
             connections,
             freshness,
         )
-        teams = [await _describe_team(team, connections) for team in found.job.teams]
-    lines += [*map(_warning, found.unknown), *teams]
-    return plans
+        sizes = _TeamSizes(connections)
+        teams = [await sizes.describe(team) for team in found.job.teams]
+    unknown = found.unknown + sizes.unknown
+    lines += [*map(_warning, unknown), *teams]
+    return plans, unknown
 
 
-async def _describe_team(team: Team, connections: Connections) -> str:
-    """Say how a team is selected, and how many users that is today."""
-    count: int | None = len(team.users)
-    if team.everyone:
-        count = await count_users(team.connection, connections)
+class _TeamSizes:
+    """Count the users of teams."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        #: teams of everyone, if the directory did not answer
+        self.unknown: list[UnknownTeam] = []
+
+    async def describe(self, team: Team) -> str:
+        """Say how a team is selected, and how many users that is today."""
+        return _described(team, await self._count(team))
+
+    async def _count(self, team: Team) -> int | None:
+        """Count the users of a team; None: nobody says how many exist."""
+        if not team.everyone:
+            return len(team.users)
+        try:
+            return await count_users(team.connection, self._connections)
+        except RetriesExhausted as error:
+            self.unknown.append(UnknownTeam.of(team, error))
+            return None
+
+
+def _described(team: Team, count: int | None) -> str:
+    """Say how a team is selected, and how many users that is."""
     text = "the directory did not say how many users"
     if count is not None:
         text = counted(count, "user")
@@ -99,11 +138,13 @@ class _Forecast:
     connection: Connection
     plan: Plan
     freshness: Freshness
+    #: lines of a long list that are shown
+    most: int
 
     def lines(self) -> Iterator[str]:
         """Describe the plan: what is reused, then the costs, then what is fetched."""
         yield self._counts()
-        yield from _indented(self._reused(), "reused interval")
+        yield from self._indented(self._reused(), "reused interval")
         if self.plan.chunks:
             yield from self._work()
 
@@ -118,8 +159,8 @@ class _Forecast:
         """Describe what a run would fetch."""
         yield f"  {self._cost()}"
         yield f"  {self._most_records()}"
-        yield from _indented(self._stale(), "stale part")
-        yield from _indented(self._to_fetch(), "chunk")
+        yield from self._indented(self._stale(), "stale part")
+        yield from self._indented(self._to_fetch(), "chunk")
 
     def _reused(self) -> list[str]:
         """List the intervals of parts that a run would reuse."""
@@ -140,6 +181,11 @@ class _Forecast:
         # A chunk of everyone also replaces parts of listed users, which are not stale.
         stale = frozenset(part.number for part in self.plan.stale)
         return [_describe_chunk(chunk, stale) for chunk in self.plan.chunks]
+
+    def _indented(self, lines: Sequence[str], noun: str) -> Iterator[str]:
+        """Indent the first lines, and say how many more exist."""
+        for line in first_lines(lines, noun, limit=self.most):
+            yield f"  {line}"
 
     def _cost(self) -> str:
         """Estimate the requests, and the time that they take."""
@@ -190,12 +236,6 @@ class _Forecast:
         if chunk.users is None:
             return self.plan.demand.population
         return len(chunk.users)
-
-
-def _indented(lines: Sequence[str], noun: str) -> Iterator[str]:
-    """Indent the first lines, and say how many more exist."""
-    for line in first_lines(lines, noun):
-        yield f"  {line}"
 
 
 def _describe_chunk(chunk: Chunk, stale: frozenset[int]) -> str:

@@ -10,7 +10,7 @@ from asyncreport.export.run_context import Choices
 from asyncreport.export.summary import Summary
 from asyncreport.terminal.progress import Screen
 from asyncreport.terminal.signals import Stopped, run_until_signal
-from asyncreport.terminal.stderr import say
+from asyncreport.terminal.stderr import lines_shown, say
 
 
 def execute(job: Job, *, now: int, refresh: str | None, **choices: bool) -> int:
@@ -21,7 +21,7 @@ def execute(job: Job, *, now: int, refresh: str | None, **choices: bool) -> int:
     """
     chosen = Choices(refresh=_refresh_interval(refresh, job, now), **choices)
     summary = _run_on_screen(job, chosen, now=now)
-    for line in summary.lines():
+    for line in summary.lines(lines_shown()):
         say(line)
     return summary.exit_code
 

@@ -19,15 +19,16 @@ from asyncreport.store.lock import lock_holder, merge_lock
 from asyncreport.store.restatements import NAME as CHANGES
 from asyncreport.store.target import Target
 from asyncreport.store.written_outputs import Outputs, WrittenFile
+from asyncreport.terminal.stderr import lines_shown
 from asyncreport.terminal.stdout import show_lines
 
 
 def execute(job: Job, *, now: int) -> None:
     """Print the status of a job."""
-    show_lines(status_lines(job, now=now))
+    show_lines(status_lines(job, now=now, most=lines_shown()))
 
 
-def status_lines(job: Job, *, now: int) -> Iterator[str]:
+def status_lines(job: Job, *, now: int, most: int) -> Iterator[str]:
     """Describe what exists, what is missing and what the last run reported.
 
     `now` is an instant. Raise StoreError.
@@ -36,28 +37,28 @@ def status_lines(job: Job, *, now: int) -> Iterator[str]:
     if holder is not None:
         yield f"{job.name}: a run is in progress, {job.state_folder} is in use {holder}"
     if last_saved(job) is not None:
-        yield from _after_first_run(job, holder, now=now)
+        yield from _after_first_run(job, holder, now=now, most=most)
     else:
         yield f"{job.name}: nothing fetched yet; `asyncreport run` fetches {job.interval}"
 
 
-def _after_first_run(job: Job, holder: str | None, *, now: int) -> Iterator[str]:
+def _after_first_run(job: Job, holder: str | None, *, now: int, most: int) -> Iterator[str]:
     """Describe a state folder with a manifest; `holder` is the process of a run in progress."""
     if holder is None:
         yield f"{job.name}: no run is in progress"
     snapshot = Snapshot.read(job, now=now)
-    yield from _on_disk(snapshot, now=now)
+    yield from _on_disk(snapshot, now=now, most=most)
     yield from _last_run(snapshot.last_summary, running=holder is not None)
     if snapshot.last_summary is not None and holder is None:
         yield from _unfinished_run(job)
 
 
-def _on_disk(snapshot: Snapshot, *, now: int) -> Iterator[str]:
+def _on_disk(snapshot: Snapshot, *, now: int, most: int) -> Iterator[str]:
     """Describe parts, teams, output files and changes."""
     for connection in snapshot.job.connections:
-        yield from _ConnectionStatus(snapshot, connection.name, now).lines()
+        yield from _ConnectionStatus(snapshot, connection.name, now, most).lines()
     yield from _teams(snapshot)
-    yield from first_lines(_outputs(snapshot), "file")
+    yield from first_lines(_outputs(snapshot), "file", limit=most)
     yield from describe_unsettled(snapshot.job, now)
     yield from _changes(snapshot.job)
 
@@ -70,6 +71,8 @@ class _ConnectionStatus:
     name: str
     #: an instant
     now: int
+    #: lines of a long list that are shown
+    most: int
 
     def lines(self) -> Iterator[str]:
         """Describe the parts, then what is missing, then when the parts were fetched."""
@@ -88,7 +91,7 @@ class _ConnectionStatus:
         """List what is missing, or say what the parts cover."""
         missing = self.snapshot.missing_chunks(self.name)
         if missing:
-            yield from _missing(missing)
+            yield from _missing(missing, self.most)
         else:
             yield from self._covered()
 
@@ -106,10 +109,10 @@ def _describe_parts(parts: Sequence[Part]) -> str:
     return f"{counted(len(parts), 'part')}, {counted(records, 'record')}, {size:,} bytes"
 
 
-def _missing(chunks: Sequence[Chunk]) -> Iterator[str]:
+def _missing(chunks: Sequence[Chunk], most: int) -> Iterator[str]:
     """List the first chunks that no part covers."""
     lines = [f"missing: {chunk.interval}, {describe_users(chunk.users)}" for chunk in chunks]
-    for line in first_lines(lines, "chunk"):
+    for line in first_lines(lines, "chunk", limit=most):
         yield f"  {line}"
 
 
@@ -247,12 +250,17 @@ def _records(summary: LastSummary) -> Iterator[str]:
 
 def _gaps(summary: LastSummary) -> str:
     """Count what the last run could not fetch."""
-    chunks = counted(summary.missing, "chunk")
-    teams = counted(len(summary.unknown_teams), "team")
-    text = f"{chunks} and {teams} missing"
+    missing = [
+        counted(number, noun)
+        for number, noun in ((summary.missing, "chunk"), (len(summary.unknown_teams), "team"))
+        if number
+    ]
+    facts = []
+    if missing:
+        facts.append(f"{' and '.join(missing)} missing")
     if summary.stale:
-        text += f", {counted(summary.stale, 'chunk')} not fetched again"
-    return text
+        facts.append(f"{counted(summary.stale, 'chunk')} not fetched again")
+    return ", ".join(facts)
 
 
 def _unfinished_run(job: Job) -> Iterator[str]:

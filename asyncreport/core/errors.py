@@ -4,6 +4,7 @@
       ConfigError         the author of the job file or .env         exit 2
         UnknownTeamError  the same, or the owner of the directory
       AuthError           the owner of the OAuth client (401, 403)   exit 3
+        CredentialsError  the same; no request can succeed
       ApiError
         TransientError    nobody: the client retries
         RejectedError     the author of the query                    exit 4
@@ -17,7 +18,7 @@ A message is subject, fact, next step. A message about a response ends with its 
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Literal
+from typing import Literal
 
 #: the platform's code for a response that it does not send because of its size; also used for a
 #: response that we do not read because of its size
@@ -40,7 +41,7 @@ class AsyncReportError(Exception):
     """The base of all errors that the command line turns into a short message and an exit code."""
 
     #: the exit code of a command that ends with this error
-    exit_code: ClassVar[int] = 1
+    exit_code = 1
 
     def __str__(self) -> str:
         """Give the message, with its correlation id at the end.
@@ -72,6 +73,10 @@ class AuthError(AsyncReportError):
     """Report credentials or permissions that Genesys Cloud refused."""
 
     exit_code = 3
+
+
+class CredentialsError(AuthError):
+    """Report a client that gets no token, or whose tokens are refused: no request can succeed."""
 
 
 class ApiError(AsyncReportError):

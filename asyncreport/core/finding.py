@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from asyncreport.core.text import printable
+from asyncreport.core.text import MAX_SHOWN, LongList, printable
 
 
 class Finding(Struct, frozen=True):
@@ -15,7 +15,7 @@ class Finding(Struct, frozen=True):
 
     level: Literal["OK", "WARN", "FAIL"]
     text: str
-    details: tuple[str, ...] = ()
+    details: tuple[str | LongList, ...] = ()
     #: the exit code of a command with this finding, if it is a failure
     failure_code: int = 1
 
@@ -31,12 +31,24 @@ class Finding(Struct, frozen=True):
         """Tell whether the test failed; a warning is not a failure."""
         return self.level == "FAIL"
 
-    def __str__(self) -> str:
-        """Write the line and its details, each on a line of its own."""
+    def describe(self, most: int) -> str:
+        """Write the line and its details, of long lists at most so many lines."""
         lines = [f"{self.level:<4}  {self.text}"]
-        lines += [f"      {detail}" for detail in self.details]
+        for detail in self.details:
+            lines += [f"      {line}" for line in _lines(detail, most)]
         # Names and messages of a server are in these lines.
         return "\n".join(map(printable, lines))
+
+    def __str__(self) -> str:
+        """Write the line and its details as without -v."""
+        return self.describe(MAX_SHOWN)
+
+
+def _lines(detail: str | LongList, most: int) -> list[str]:
+    """Give the lines of a detail that are shown."""
+    if isinstance(detail, LongList):
+        return detail.first(most)
+    return [detail]
 
 
 #: take a finding when it comes; an error that it raises ends the tests

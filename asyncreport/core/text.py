@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 #: lines or items of one kind that a message shows
-MAX_SHOWN = 20
+MAX_SHOWN = 5
 
 _MINUTE = 60
 _DAY = 86_400
@@ -53,6 +54,19 @@ def first_lines(lines: Sequence[str], noun: str = "", *, limit: int = MAX_SHOWN)
     if len(lines) <= limit:
         return list(lines)
     return [*lines[:limit], _more(len(lines) - limit, noun)]
+
+
+@dataclass(frozen=True, slots=True)
+class LongList:
+    """Lines of which only the first are shown, unless somebody asks for all."""
+
+    lines: Sequence[str]
+    #: what each line is about
+    noun: str = "line"
+
+    def first(self, most: int) -> list[str]:
+        """Keep the first lines, and say how many more exist."""
+        return first_lines(self.lines, self.noun, limit=most)
 
 
 def first_items(items: Sequence[str], noun: str = "", *, limit: int = MAX_SHOWN) -> str:

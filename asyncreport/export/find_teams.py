@@ -7,21 +7,29 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from asyncreport.core.errors import ConfigError, UnknownTeamError
+from asyncreport.core.errors import AsyncReportError, UnknownTeamError
 from asyncreport.core.job import Team
 from asyncreport.export.names import NameLookup
 from asyncreport.export.run_context import RunContext
-from asyncreport.export.teams import UnknownTeam, look_up_teams
+from asyncreport.export.teams import UnknownTeam, look_up_teams, worst
 from asyncreport.export.unknown_users import knows_nobody, nobody_message
 from asyncreport.store.lookups import Emails, Members
 from asyncreport.store.parts import PartReader
+
+
+class _UnknownTeamsError(AsyncReportError):
+    """Report the unknown teams of a strict run, with the exit code of the worst."""
+
+    def __init__(self, unknown: Sequence[UnknownTeam]) -> None:
+        super().__init__("; ".join(map(str, unknown)))
+        self.exit_code = worst(unknown)
 
 
 async def find_teams(
     context: RunContext,
     members: Members,
 ) -> tuple[RunContext, list[UnknownTeam]]:
-    """Look up the members of the teams; raise ConfigError for unknown teams if `strict`."""
+    """Look up the members of the teams; raise an error for unknown teams if `strict`."""
     found = await look_up_teams(context.job, context.connections)
     context = dataclasses.replace(context, job=found.job)
     nobody = await _teams_of_nobody(context)
@@ -35,9 +43,9 @@ async def find_teams(
 
 
 def _report(unknown: Sequence[UnknownTeam], context: RunContext) -> None:
-    """Warn about unknown teams; raise ConfigError if the run is `strict`."""
+    """Warn about unknown teams; raise an error with their exit code if the run is `strict`."""
     if unknown and context.choices.strict:
-        raise ConfigError("; ".join(map(str, unknown)))
+        raise _UnknownTeamsError(unknown)
     for team in unknown:
         context.warn(str(team))
 

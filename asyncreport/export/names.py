@@ -5,6 +5,7 @@ A name is looked up if it is new or 30 days old.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
@@ -21,6 +22,8 @@ from asyncreport.export.lanes import Connections
 from asyncreport.export.name_batches import NameBatches
 from asyncreport.store.lookups import Names
 from asyncreport.store.parts import PartReader
+
+_LOG = logging.getLogger(__name__)
 
 #: yield the requests for the names of ids, and return the names
 _Contract = Callable[[Sequence[str]], Generator[Request, Any, dict[str, str | None]]]
@@ -179,7 +182,8 @@ def unknown_users(job: Job, connection: Connection, parts: Iterable[Part]) -> li
 
 
 def unknown_users_message(users: Collection[str]) -> str:
-    """Say that the directory does not know listed users."""
+    """Say that the directory does not know listed users; the log lists all of them."""
+    _LOG.info("listed users who are unknown to the directory: %s", ", ".join(sorted(users)))
     return (
         f"{counted(len(users), 'listed user')} {plural(len(users), 'is', 'are')} unknown to the "
         f"directory: {first_items(sorted(users))}; compare with Admin > People"

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from asyncreport.api import directory
-from asyncreport.core.errors import AuthError, RejectedError, RetriesExhausted
+from asyncreport.core.errors import (
+    AuthError,
+    CredentialsError,
+    RejectedError,
+    RetriesExhausted,
+)
 from asyncreport.core.freshness import Freshness
 from asyncreport.core.job import ChunkLength, Connection, Job, Part
 from asyncreport.core.plan import Demand, Plan, plan
@@ -74,9 +80,11 @@ async def _population(
     connections: Connections,
 ) -> int:
     """Ask how many users exist; if nobody says it, warn and assume a number."""
-    number = await count_users(connection.name, connections)
-    if number is not None:
-        return number
+    # A run does not fail without it: the number decides only how long chunks are.
+    with suppress(RetriesExhausted):
+        number = await count_users(connection.name, connections)
+        if number is not None:
+            return number
     connections.warn(
         connection.name,
         f"the directory did not say how many users exist; assuming {_ASSUMED_USERS:,}",
@@ -87,11 +95,13 @@ async def _population(
 async def count_users(connection: str, connections: Connections) -> int | None:
     """Ask how many users exist; None if a gateway has no directory.
 
-    The number decides only how long chunks are, so a run does not fail without it.
+    Raise RetriesExhausted if nobody answers, CredentialsError if every client is refused.
     """
     request = directory.user_count_request()
     try:
         total: int | None = await connections.ask(connection, request)
-    except (AuthError, RejectedError, RetriesExhausted):
+    except CredentialsError:
+        raise
+    except (AuthError, RejectedError):
         return None
     return total or None

@@ -7,17 +7,14 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from asyncreport.core.errors import ConfigError
-from asyncreport.core.text import MAX_SHOWN, counted, first_lines, plural
+from asyncreport.core.text import counted, first_lines, plural
 from asyncreport.export.summary_gaps import MissingChunk, list_gaps
 from asyncreport.export.summary_outputs import SummaryFile, key
-from asyncreport.export.teams import UnknownTeam
+from asyncreport.export.teams import UnknownTeam, worst
 from asyncreport.store.restatements import Restatements
 
 #: the exit code of a run with gaps
 _INCOMPLETE = 1
-#: output files that the summary lists for people
-_MAX_FILES = 5
 
 _NO_RECORDS = (
     "no records found: check the ids, the range and the filter; "
@@ -99,20 +96,18 @@ class Summary(Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """Give the exit code of a run: 2 if the job file lists users that do not exist."""
+        """Give the exit code of a run: 1 with gaps, or that of the worst unknown team."""
         if self.complete:
             return 0
-        if any(team.unknown_users for team in self.unknown_teams):
-            return ConfigError.exit_code
-        return _INCOMPLETE
+        return max(_INCOMPLETE, worst(self.unknown_teams))
 
-    def lines(self) -> Iterator[str]:
-        """Describe the run for people, line by line."""
+    def lines(self, most: int) -> Iterator[str]:
+        """Describe the run for people, line by line; of long lists at most so many lines."""
         yield f"{self.job}: {self._work()}"
         for fact in self._facts():
             yield f"  {fact}"
-        yield from self._files()
-        yield from self._gaps()
+        yield from self._files(most)
+        yield from self._gaps(most)
         yield from self._next_steps()
 
     def _work(self) -> str:
@@ -177,11 +172,11 @@ class Summary(Struct, frozen=True, kw_only=True):
             return False
         return not any(self.records.values())
 
-    def _files(self) -> Iterator[str]:
+    def _files(self, most: int) -> Iterator[str]:
         """List the first output files."""
         paths = [file.path for file in self.outputs]
-        yield from _list_files(paths, self._mark)
-        yield from _list_files(self.still_partial, " (partial, written by an earlier run)")
+        yield from _list_files(paths, self._mark, most)
+        yield from _list_files(self.still_partial, " (partial, written by an earlier run)", most)
 
     @property
     def _mark(self) -> str:
@@ -190,13 +185,13 @@ class Summary(Struct, frozen=True, kw_only=True):
             return " (partial)"
         return ""
 
-    def _gaps(self) -> Iterator[str]:
+    def _gaps(self, most: int) -> Iterator[str]:
         """List the teams and the first chunks that are missing."""
-        for team in self.unknown_teams:
-            yield f"missing: {team}"
-        yield from first_lines(list_gaps(self.gaps), "chunk")
-        if len(self.gaps) > MAX_SHOWN:
-            yield "summary.json in the state folder lists every chunk that failed"
+        teams = [f"missing: {team}" for team in self.unknown_teams]
+        yield from first_lines(teams, "team", limit=most)
+        yield from first_lines(list_gaps(self.gaps), "chunk", limit=most)
+        if len(self.gaps) > most:
+            yield "-v and summary.json in the state folder list every chunk that failed"
 
     def _next_steps(self) -> Iterator[str]:
         """Say what the gaps mean for the output, and what to do."""
@@ -210,7 +205,10 @@ class Summary(Struct, frozen=True, kw_only=True):
     def _missing_teams(self) -> str:
         """Count the unknown teams, and say what to do."""
         teams = _subject(len(self.unknown_teams), "team", "is", "are")
-        return f"{teams} missing from the output; fix the job file or the directory, then run again"
+        step = "fix the job file or the directory, then run again"
+        if worst(self.unknown_teams) == _INCOMPLETE:
+            step = "run again"
+        return f"{teams} missing from the output; {step}"
 
     @property
     def _stale(self) -> int:
@@ -239,7 +237,7 @@ def _subject(number: int, noun: str, one: str, many: str) -> str:
     return f"{counted(number, noun)} {plural(number, one, many)}"
 
 
-def _list_files(paths: Sequence[str], mark: str) -> list[str]:
+def _list_files(paths: Sequence[str], mark: str, most: int) -> list[str]:
     """List the first files, each with a mark at its end."""
     lines = [f"{path}{mark}" for path in paths]
-    return [f"  {line}" for line in first_lines(lines, "file", limit=_MAX_FILES)]
+    return [f"  {line}" for line in first_lines(lines, "file", limit=most)]

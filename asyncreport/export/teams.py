@@ -5,7 +5,7 @@ Each run looks them up again because the directory has no history.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -15,7 +15,13 @@ from msgspec import Meta, Struct
 
 from asyncreport.api import directory
 from asyncreport.api.user_search import users_by_email
-from asyncreport.core.errors import RejectedError, RetriesExhausted, UnknownTeamError
+from asyncreport.core.errors import (
+    AsyncReportError,
+    ConfigError,
+    RejectedError,
+    RetriesExhausted,
+    UnknownTeamError,
+)
 from asyncreport.core.job import Job, Team
 from asyncreport.engine.fetch import drive
 from asyncreport.export.lanes import Connections
@@ -37,12 +43,16 @@ class UnknownTeam(Struct, frozen=True, kw_only=True):
         bool,
         Meta(description="true: the job file lists users that do not exist"),
     ] = False
+    exit_code: Annotated[
+        int,
+        Meta(description="the exit code of a run with this team: of the error"),
+    ] = ConfigError.exit_code
 
     def __str__(self) -> str:
         return f"team {self.team!r} ({self.selector}) cannot be looked up: {self.error}"
 
     @classmethod
-    def of(cls, team: Team, error: Exception) -> UnknownTeam:
+    def of(cls, team: Team, error: AsyncReportError) -> UnknownTeam:
         """Describe why a team could not be looked up."""
         listed = team.selector is None
         return cls(
@@ -50,7 +60,13 @@ class UnknownTeam(Struct, frozen=True, kw_only=True):
             selector=team.selection,
             error=str(error),
             unknown_users=listed and isinstance(error, UnknownTeamError),
+            exit_code=error.exit_code,
         )
+
+
+def worst(unknown: Iterable[UnknownTeam]) -> int:
+    """Give the exit code of a command with these teams: the highest; 0 if there are none."""
+    return max((team.exit_code for team in unknown), default=0)
 
 
 @dataclass(frozen=True, slots=True)

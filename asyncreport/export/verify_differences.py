@@ -11,7 +11,7 @@ from asyncreport.core import verify_totals
 from asyncreport.core.columns import null_first
 from asyncreport.core.finding import Finding
 from asyncreport.core.job import Connection, Job, Part
-from asyncreport.core.text import counted, first_lines
+from asyncreport.core.text import LongList, counted
 from asyncreport.core.timeline import DAY, Interval, iso
 from asyncreport.core.verify_totals import Difference, Totals
 from asyncreport.export.snapshot import Snapshot
@@ -88,9 +88,9 @@ def totals(comparison: Comparison, *, now: int) -> Finding:
     """Report the differences, what may explain them, and what to fetch again."""
     if not comparison.differences:
         return _equal_totals(comparison)
-    details = [
-        *first_lines(_differences(comparison), "difference"),
-        *first_lines(_unsettled(comparison, now=now), "part"),
+    details: list[str | LongList] = [
+        LongList(_differences(comparison), "difference"),
+        LongList(_unsettled(comparison, now=now), "part"),
         f"fetch it again: run --refresh {_different_interval(comparison)}",
     ]
     users = {difference.user for _, difference in comparison.differences}
@@ -206,7 +206,7 @@ def handle_time(comparison: Comparison) -> Finding:
         "WARN",
         f"{comparison.name}: handle time of {counted(len(uneven), 'user')} is not "
         f"{_SUM_OF_HANDLE_TIME}; it is exported as the server reports it",
-        tuple(first_lines(lines, "user")),
+        (LongList(lines, "user"),),
     )
 
 

@@ -10,7 +10,7 @@ from threading import Event
 
 from asyncreport.core.errors import StoreError
 from asyncreport.core.finding import Finding, Report
-from asyncreport.core.text import counted, first_items, first_lines
+from asyncreport.core.text import LongList, counted, first_items
 from asyncreport.export.snapshot import Snapshot
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.merge_outputs import Merged, dry_run
@@ -141,8 +141,8 @@ def _compare(path: Path, written: WrittenFile, merged: Merged) -> Finding:
     if _is_equal(written, merged):
         records = counted(sum(merged.records.values()), "record")
         return Finding("OK", f"{path}: {records}, {merged.size:,} bytes, equal to the parts")
-    details = [
-        *first_lines(_differences(written, merged), "team"),
+    details: list[str | LongList] = [
+        LongList(_differences(written, merged), "team"),
         "run again to write it from the parts",
     ]
     return Finding("FAIL", f"{path}: differs from the parts", tuple(details))

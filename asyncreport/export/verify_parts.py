@@ -10,11 +10,11 @@ from pathlib import Path
 from threading import Event
 
 from asyncreport.core.columns import null_first
-from asyncreport.core.errors import DamagedPartError, StoreError
+from asyncreport.core.errors import DamagedPartError
 from asyncreport.core.finding import Finding, Report
 from asyncreport.core.job import Chunk, Part, Query
 from asyncreport.core.plan import Plan
-from asyncreport.core.text import counted, describe_users, first_lines, plural
+from asyncreport.core.text import LongList, counted, describe_users, plural
 from asyncreport.core.timeline import iso
 from asyncreport.core.verify_rows import RowCheck, row_checker
 from asyncreport.export.snapshot import Snapshot
@@ -65,7 +65,7 @@ class _ConnectionCheck:
         """Report a check that passed."""
         return Finding("OK", f"{self.name}: {text}")
 
-    def _failure(self, text: str, details: Iterable[str]) -> Finding:
+    def _failure(self, text: str, details: Iterable[str | LongList]) -> Finding:
         """Report a problem that the next run does not fix by itself."""
         return Finding("FAIL", f"{self.name}: {text}", tuple(details))
 
@@ -87,11 +87,14 @@ class _ConnectionCheck:
         verb = plural(len(parts), "is", "are")
         return self._failure(
             f"{len(parts):,} of {self._number} {verb} damaged",
-            first_lines(parts, "part"),
+            (LongList(parts, "part"),),
         )
 
     async def _damaged_parts(self) -> list[str]:
-        """List the damaged parts, each with its problem and the next step."""
+        """List the damaged parts, each with its problem and the next step.
+
+        Raise StoreError for a part that cannot be opened: that is no damage.
+        """
         query = self.snapshot.job.query
         damaged = []
         for part in self.parts:
@@ -99,7 +102,7 @@ class _ConnectionCheck:
             try:
                 # In a thread: a part may be large, and a signal must still be handled.
                 await run_in_thread(check.run)
-            except StoreError as error:
+            except DamagedPartError as error:
                 damaged.append(str(error))
         return damaged
 
@@ -113,9 +116,9 @@ class _ConnectionCheck:
 
     def _gaps(self, missing: Sequence[Chunk]) -> Finding:
         """List what no part covers, and why if a part was lost."""
-        details = [
-            *first_lines(_missing(missing), "chunk"),
-            *first_lines(self._lost_parts(missing), "part"),
+        details: list[str | LongList] = [
+            LongList(_missing(missing), "chunk"),
+            LongList(self._lost_parts(missing), "part"),
             "run again to fetch what is missing",
         ]
         return self._failure("the parts do not cover the range", details)
@@ -149,15 +152,15 @@ class _ConnectionCheck:
             "WARN",
             f"{self.name}: {counted(len(parts), 'part')} {verb} {reason}; "
             "the next run fetches the data again",
-            tuple(first_lines(lines, "part")),
+            (LongList(lines, "part"),),
         )
 
     def _overlaps(self) -> Iterator[Finding]:
         """Report parts with the same time of the same user: its records would count twice."""
         overlaps = _find_overlaps(self.parts)
         if overlaps:
-            details = [
-                *first_lines([str(overlap) for overlap in overlaps]),
+            details: list[str | LongList] = [
+                LongList([str(overlap) for overlap in overlaps], "overlap"),
                 "delete these files from the state folder and run again to fetch them again",
             ]
             yield self._failure(

@@ -6,7 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from asyncreport.api.oauth import Grant
-from asyncreport.core.errors import AuthError, Reason, RetriesExhausted, TransientError
+from asyncreport.core.errors import (
+    AuthError,
+    CredentialsError,
+    Reason,
+    RetriesExhausted,
+    TransientError,
+)
 from asyncreport.core.job import Secret
 
 #: seconds before its end at which a token is renewed, or a tenth of its lifetime if that is less;
@@ -106,7 +112,7 @@ class Tokens:
         self._token = None
         self._refused += 1
         if self._refused >= REFUSALS:
-            raise AuthError(
+            raise CredentialsError(
                 f"{error}; {REFUSALS} tokens in a row were refused: check that the client is "
                 "active (Admin > Integrations > OAuth) and that api_url and login_url belong to "
                 "the same organisation"
@@ -120,7 +126,7 @@ class Tokens:
 def _copy(error: RetriesExhausted | AuthError) -> RetriesExhausted | AuthError:
     """Make a new error for each request that needed the token."""
     if isinstance(error, AuthError):
-        return AuthError(str(error))
+        return CredentialsError(str(error))
     # Any other reason is one of the token request only: a token endpoint that timed out does not
     # mean that a smaller query would be answered.
     reason: Reason = "lane"

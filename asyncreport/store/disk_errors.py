@@ -41,21 +41,39 @@ def _is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+_KEPT = "and run again: finished work is kept"
+
+#: what helps, by the error of the system; `{folder}` is that of the file
+_NEXT_STEPS = {
+    errno.ENOSPC: "free some space on the disk of {folder} " + _KEPT,
+    errno.EDQUOT: "free some of this user's quota on the disk of {folder}, or raise it, " + _KEPT,
+    errno.EFBIG: "raise the file size limit (ulimit -f) " + _KEPT,
+    errno.EMFILE: "raise the limit of open files (ulimit -n) " + _KEPT,
+    errno.ENFILE: "close other programs that have many files open " + _KEPT,
+    errno.EROFS: "the disk of {folder} cannot be written: mount it for writing, or give another "
+    "path, then run again",
+}
+
+_CHECK_FOLDER = "check {folder} and the permissions of this user there, then run again"
+
+
 def _next_step(folder: Path, error: OSError) -> str:
-    if _is_full(error):
-        return f"free some space on the disk of {folder} and run again: finished work is kept"
-    if error.errno == errno.EFBIG:
-        return "raise the file size limit (ulimit -f) and run again: finished work is kept"
-    return f"check {folder} and the permissions of this user there, then run again"
+    step = _NEXT_STEPS.get(error.errno or 0, _CHECK_FOLDER)
+    return step.format(folder=folder)
 
 
 def _free_space(folder: Path) -> str:
-    """Say how many bytes are free on a disk; a quota may leave less."""
+    """Say how many bytes are free on a disk."""
     try:
-        found = os.statvfs(folder)
+        return f"{free_bytes(folder):,} are"
     except OSError:
         return "fewer are"
-    return f"{found.f_bavail * found.f_frsize:,} are"
+
+
+def free_bytes(folder: Path) -> int:
+    """Count the bytes that are free on a disk; a quota may leave less. Raise OSError."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
 
 
 def changed_under_a_run(path: Path) -> StoreError:

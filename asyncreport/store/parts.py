@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ from asyncreport.store.disk_errors import oserror_as_store_error, store_error
 
 #: descriptors that a reader keeps open, at most
 OPEN_FILES = 64
+
+#: the part of the process's descriptors that a reader takes: sockets and other files need the rest
+_SHARE = 4
 
 
 class Entry(Struct, frozen=True, array_like=True, gc=False):
@@ -119,11 +123,20 @@ def _size(blocks: Sequence[Block]) -> int:
     return sum(len(block.lines) for block in blocks)
 
 
+def _most_open() -> int:
+    """Give how many files may be open: fewer if the limit of the process (`ulimit -n`) is low."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return OPEN_FILES
+    return max(1, min(OPEN_FILES, limit // _SHARE))
+
+
 class PartReader:
     """Read part files of a job, whose folder is given. Owns their descriptors, few at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._most_open = _most_open()
         # Descriptors by part, the one that was not used for longest first.
         self._open: dict[PartKey, int] = {}
         # The parts whose hash is right: each is hashed once.
@@ -229,7 +242,7 @@ class PartReader:
             raise self._damaged(part, "it has disappeared") from error
 
     def _make_room(self) -> None:
-        if len(self._open) >= OPEN_FILES:
+        if len(self._open) >= self._most_open:
             oldest = next(iter(self._open))
             os.close(self._open.pop(oldest))
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from asyncreport.core.text import printable
+from asyncreport.core.text import MAX_SHOWN, printable
 from asyncreport.terminal.discard import discard
 
 
@@ -40,6 +40,13 @@ def flush() -> None:
     if sys.stderr is not None:
         with lost_stderr_ignored():
             sys.stderr.flush()
+
+
+def lines_shown() -> int:
+    """Give how many lines of a long list are shown: all with -v, which shows the log."""
+    if logging.getLogger("asyncreport").isEnabledFor(logging.INFO):
+        return sys.maxsize
+    return MAX_SHOWN
 
 
 class LogHandler(logging.Handler):

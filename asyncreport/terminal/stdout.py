@@ -10,6 +10,7 @@ import click
 from asyncreport.core.errors import StoreError
 from asyncreport.core.finding import Finding
 from asyncreport.core.text import printable
+from asyncreport.terminal.stderr import lines_shown
 
 
 @contextmanager
@@ -42,7 +43,7 @@ class Findings:
 
     def show(self, finding: Finding) -> None:
         """Write a finding; raise StoreError."""
-        show(str(finding))
+        show(finding.describe(lines_shown()))
         self.exit_code = max(self.exit_code, finding.exit_code)
 
 

@@ -209,14 +209,14 @@ def test_a_failed_look_up_is_reported_first_and_the_other_teams_are_fetched(
     """Two groups have the name; the message lists their ids. No output is written."""
     job = write_job(tmp_path, emulator, **sections())
     result = call("run", str(job), cwd=tmp_path)
-    assert result.code == 1
+    assert result.code == 2
     warning = result.err.splitlines()[0]
     assert warning.startswith("warning: team 'lost' (group Quality Circle) cannot be looked up: ")
     assert all(
         roster.id in warning for roster in ROSTERS.of("group") if roster.name == "Quality Circle"
     )
     assert not (tmp_path / "out.jsonl").exists()
-    assert call("run", str(job), "--allow-partial", cwd=tmp_path).code == 1
+    assert call("run", str(job), "--allow-partial", cwd=tmp_path).code == 2
     assert {row["team"] for row in rows(tmp_path / "out.jsonl")} == {"known"}
 
 
@@ -244,7 +244,7 @@ def test_an_unknown_name_or_id_is_reported(
         str(write_job(tmp_path, emulator, range=DAY, teams=[{"name": "t", **selector}])),
         cwd=tmp_path,
     )
-    assert result.code == 1
+    assert result.code == 2
     assert words in result.err.splitlines()[0]
 
 
@@ -331,7 +331,7 @@ def test_a_run_without_any_known_team_does_not_change_the_output(
     run_here(job)
     before = (tmp_path / "out.jsonl").read_bytes()
     write_job(tmp_path, moved, range=DAY, teams=[{"name": "t", "team": "Billing Nowhere"}])
-    assert call("run", "--allow-partial", str(job), cwd=tmp_path).code == 1
+    assert call("run", "--allow-partial", str(job), cwd=tmp_path).code == 2
     assert (tmp_path / "out.jsonl").read_bytes() == before
 
 
@@ -415,4 +415,4 @@ def test_check_and_run_have_the_same_exit_code_if_the_directory_refuses_a_team(
         )
         result = call("check", str(path), cwd=tmp_path)
         assert result.code == 3 == call("run", str(path), cwd=tmp_path).code
-    assert "FAIL  default: team 'care' (team Customer Care): [" in result.out
+    assert "FAIL  default: team 'care' (team Customer Care): GET" in result.out

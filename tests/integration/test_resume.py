@@ -301,7 +301,7 @@ def test_a_refresh_with_a_failed_chunk_keeps_old_values_and_the_next_run_fetches
         emulator.faults([])
     assert (failed.code, partial.code) == (1, 1)
     assert (
-        "not fetched again: default 2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z, everyone: ["
+        "not fetched again: default 2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z, everyone: "
         in failed.err
     )
     assert failed.err.splitlines()[-1].startswith(
@@ -315,10 +315,7 @@ def test_a_refresh_with_a_failed_chunk_keeps_old_values_and_the_next_run_fetches
     looked, verified = (
         call(command, str(path), cwd=tmp_path).out for command in ("status", "verify")
     )
-    assert (
-        "  0 chunks and 0 teams missing, 1 chunk not fetched again; "
-        "run again to fetch what is missing or stale\n" in looked
-    )
+    assert "  1 chunk not fetched again; run again to fetch what is missing or stale\n" in looked
     assert (
         "WARN  default: 1 part was marked for a refresh; the next run fetches the data again"
         in verified
@@ -344,7 +341,7 @@ def test_a_failed_chunk_leaves_a_gap_that_is_listed_and_no_output(
         lines = failed.err.splitlines()
         assert lines[0] == "job: 15 chunks fetched, 0 parts reused"
         assert lines[-2].startswith(
-            "missing: default 2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z, everyone: ["
+            "missing: default 2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z, everyone: POST"
         )
         assert (
             "POST /api/v2/analytics/conversations/aggregates/query: 504 request.timeout"
@@ -534,7 +531,7 @@ def test_a_directory_that_refuses_costs_the_names_and_not_the_run(tmp_path: Path
         emulator.faults([{"match": {"path": "/api/v2/users", "after": 1}, "do": {"status": 403}}])
         result = call("run", str(job(tmp_path, emulator)), cwd=tmp_path)
     assert result.code == 0
-    assert "warning: could not look up 4 names: [" in result.err
+    assert "warning: could not look up 4 names: GET" in result.err
     assert '"user_name":null' in (tmp_path / "out.jsonl").read_text()
 
 

@@ -115,7 +115,7 @@ def test_an_id_that_the_directory_refuses_does_not_cost_other_users_their_names(
     finally:
         emulator.faults([])
     assert result.code == 0
-    assert re.search(r"warning: could not look up \d names: \[", result.err)
+    assert re.search(r"warning: could not look up \d names: GET ", result.err)
     found = rows(tmp_path / "out.jsonl")
     assert {row["user_id"] for row in found} == worked
     assert all(row["user_name"] for row in found)

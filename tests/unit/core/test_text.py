@@ -85,9 +85,9 @@ def test_words_follow_their_number() -> None:
 def test_first_lines_say_how_many_more_exist() -> None:
     lines = [f"line {n}" for n in range(25)]
     assert first_lines([]) == []
-    assert first_lines(lines[:20]) == lines[:20]
-    assert first_lines(lines) == [*lines[:20], "and 5 more"]
-    assert first_lines(lines[:21], "part") == [*lines[:20], "and 1 more part"]
+    assert first_lines(lines[:5]) == lines[:5]
+    assert first_lines(lines) == [*lines[:5], "and 20 more"]
+    assert first_lines(lines[:6], "part") == [*lines[:5], "and 1 more part"]
     assert first_lines(lines, "part", limit=2) == ["line 0", "line 1", "and 23 more parts"]
 
 

@@ -69,7 +69,7 @@ def summary(**rest: Any) -> Summary:
 
 
 def text(**rest: Any) -> str:
-    return "\n".join(summary(**rest).lines())
+    return "\n".join(summary(**rest).lines(20))
 
 
 def missing(connection: str = "west", interval: str = "e/f", **rest: Any) -> MissingChunk:
@@ -82,13 +82,13 @@ def test_a_complete_run(snapshot: SnapshotAssertion) -> None:
 
 
 def test_nothing_to_do() -> None:
-    assert next(summary(chunks_fetched=0).lines()) == "aht: nothing to do, 3 parts reused"
+    assert next(summary(chunks_fetched=0).lines(20)) == "aht: nothing to do, 3 parts reused"
 
 
 def test_nothing_to_fetch_is_not_nothing_to_do() -> None:
     """If files were written anyway, or a team is unknown."""
     for rest in ({"outputs_written": 1}, {"complete": False, "unknown_teams": [UNKNOWN]}):
-        first = next(summary(chunks_fetched=0, **rest).lines())
+        first = next(summary(chunks_fetched=0, **rest).lines(20))
         assert first == "aht: nothing to fetch, 3 parts reused"
 
 
@@ -116,7 +116,7 @@ def test_a_chunk_that_was_not_fetched_again_is_not_called_missing(
 
 
 def test_many_files_are_counted() -> None:
-    lines = list(summary(outputs=[file(f"{n}.jsonl") for n in range(12)]).lines())
+    lines = list(summary(outputs=[file(f"{n}.jsonl") for n in range(12)]).lines(5))
     assert lines[-2:] == ["  4.jsonl", "  and 7 more files"]
 
 
@@ -139,7 +139,7 @@ def test_changed_members_are_counted() -> None:
         "sales": MemberChange(joined=["anna"], left=["bert", "carl"]),
         "billing": MemberChange(joined=[], left=[]),
     }
-    lines = list(summary(members=members).lines())
+    lines = list(summary(members=members).lines(20))
     assert lines[1:3] == [
         "  sales: 1,234 records (1 joined, 2 left since the last run)",
         "  billing: 0 records",
@@ -148,11 +148,11 @@ def test_changed_members_are_counted() -> None:
 
 def test_the_first_of_many_gaps_are_listed() -> None:
     gaps = [missing("c", f"{n}") for n in range(30)]
-    lines = list(summary(complete=False, gaps=gaps, outputs=[]).lines())
+    lines = list(summary(complete=False, gaps=gaps, outputs=[]).lines(20))
     assert sum(line.startswith("missing: ") for line in lines) == 20
     assert lines[-3:-1] == [
         "and 10 more chunks",
-        "summary.json in the state folder lists every chunk that failed",
+        "-v and summary.json in the state folder list every chunk that failed",
     ]
 
 
@@ -208,7 +208,7 @@ def test_gaps_are_listed_in_order_of_time() -> None:
 
 
 def test_what_is_not_settled_is_said_after_the_figures() -> None:
-    lines = list(summary(unsettled=["not settled from x on", "empty from y on"]).lines())
+    lines = list(summary(unsettled=["not settled from x on", "empty from y on"]).lines(20))
     assert lines[-3:] == [
         "  not settled from x on",
         "  empty from y on",
