@@ -1,13 +1,37 @@
-"""Find damaged parts and delete them, so that they are fetched again. Owns nothing."""
+"""Find lost and damaged parts, name them and delete their files. Owns nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import chain
 from threading import Event
 
 from asyncreport.core.errors import DamagedPartError
+from asyncreport.core.job import Part
+from asyncreport.core.plan import Plan
 from asyncreport.export.run_context import RunContext
-from asyncreport.store.parts import PartReader
+from asyncreport.store.parts import PartReader, part_path
+
+
+def delete_lost(context: RunContext, plans: Mapping[str, Plan]) -> None:
+    """Name the lost parts that the plans fetch again, and delete what is left of their files."""
+    for connection in context.job.connections:
+        chunks = plans[connection.name].chunks
+        for part in context.state.lost_parts(connection):
+            if any(part.interval.overlaps(chunk.interval) for chunk in chunks):
+                context.warn(f"{_loss(context, part)}; it is fetched again")
+                context.state.delete_part(part.key)
+
+
+def _loss(context: RunContext, part: Part) -> str:
+    """Say what happened to the file of a lost part."""
+    path = part_path(context.state.folder, part)
+    name = f"{path} ({part.interval})"
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return f"{name} has disappeared"
+    return f"{name} is damaged: it has {size:,} bytes instead of {part.size:,}"
 
 
 async def delete_damaged(context: RunContext, error: DamagedPartError) -> None:

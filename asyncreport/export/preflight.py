@@ -11,8 +11,9 @@ from asyncreport.core.columns import column
 from asyncreport.core.errors import ConfigError, StoreError
 from asyncreport.core.job import Job
 from asyncreport.export.targets import all_files
+from asyncreport.store.atomic import remove_temporary
 from asyncreport.store.lock import lock_holder, merge_lock
-from asyncreport.store.owners import claim, owner_of
+from asyncreport.store.owners import claim, owned, owner_of
 from asyncreport.store.written_outputs import Outputs, WrittenFile
 
 
@@ -64,6 +65,18 @@ class OutputOwners:
         Of two jobs that start at the same time, the second one finds the first one's claim.
         """
         claim(self._paths, self._job.state_folder, self._check_owner)
+
+    def clean_up(self) -> None:
+        """Remove what a killed run left beside files that the job no longer writes.
+
+        The state folder is locked. What it left beside the others goes when they are written.
+        """
+        ours = {os.path.realpath(path) for path in self._paths}
+        before = Outputs(self._job.state_folder).by_real_path()
+        folders = {Path(path).parent for path in ours | before.keys()}
+        for path in owned(folders, self._job.state_folder):
+            if os.path.realpath(path) not in ours:
+                remove_temporary(path, self._job.state_folder)
 
     def check_rename(self, path: Path) -> None:
         """Check, before a file is replaced, that no other job has claimed it; raise ConfigError."""

@@ -51,7 +51,9 @@ async def run_job(
     _check(job, warnings.warn)
     with State.open(job.state_folder, PartFilter.of(job)) as state:
         # With the lock held: a job that starts at the same time finds a claim that is in use.
-        OutputOwners(job).claim()
+        owners = OutputOwners(job)
+        owners.claim()
+        owners.clean_up()
         for warning in zone_warnings(job, state.outdated_parts):
             warnings.warn(warning)
         async with Connections(job, warnings.warn, room=state.wait_for_writer) as connections:

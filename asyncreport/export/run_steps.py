@@ -15,7 +15,7 @@ from asyncreport.core.job import Part, PartKey
 from asyncreport.core.plan import Plan
 from asyncreport.core.text import counted, plural
 from asyncreport.core.timeline import iso
-from asyncreport.export.damaged_parts import delete_damaged
+from asyncreport.export.damaged_parts import delete_damaged, delete_lost
 from asyncreport.export.lost_parts import LostPartsError, plan_again, unexplained
 from asyncreport.export.names import unknown_users, unknown_users_message
 from asyncreport.export.organizations import check_organizations
@@ -45,6 +45,8 @@ class Steps:
     pull: Pull = field(init=False)
     #: parts of earlier runs that are used as they are
     parts_reused: int = 0
+    #: a plan was made: this is the second round
+    planned: bool = False
     #: the parts that this run should have replaced and that still exist
     stale: frozenset[PartKey] = frozenset()
     #: output files whose content changed
@@ -108,6 +110,10 @@ class Steps:
             context.connections,
             context.freshness,
         )
+        if not self.planned:
+            # Only before the first round: what is lost later has a message already.
+            delete_lost(context, plans)
+            self.planned = True
         self.parts_reused = self._count_reused(plans)
         await self._prepare_refresh(plans)
         return plans

@@ -186,6 +186,13 @@ def remove_temporaries(folder: Path) -> None:
             path.unlink()
 
 
+def remove_temporary(path: Path, owner: Path) -> None:
+    """Remove what a killed run left beside a file that it wrote; raise StoreError."""
+    path = Path(os.path.realpath(path))
+    with oserror_as_store_error(path, "cleaned up"):
+        _temporary(path, owner).unlink(missing_ok=True)
+
+
 def _write(descriptor: int, data: bytes) -> None:
     """Write all bytes: one call of the system may write fewer."""
     left = memoryview(data)

@@ -41,9 +41,7 @@ class JobParts:
 
     def lost(self, connection: Connection) -> list[Part]:
         """List the parts that were not replaced and whose files are gone or have another size."""
-        numbers = {part.number for part in self.current(connection)}
-        committed = self.manifests[connection.name].committed(self.part_filter)
-        return [part for part in committed if part.number not in numbers]
+        return self.manifests[connection.name].lost_parts(self.part_filter)
 
     def outdated(self, connection: Connection) -> list[Part]:
         """List the parts that cannot be used any more because the time zone's rules changed."""

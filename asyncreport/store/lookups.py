@@ -5,10 +5,12 @@ Owns `names.json`, `queues.json`, `members.json` and `emails.json`.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
+import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
@@ -43,10 +45,27 @@ class _NameRow(Struct, frozen=True, array_like=True):
     name: str | None
     #: an instant in UTC, as text
     asked_at: str
+    #: of id, name and instant; empty in rows of earlier versions
+    checksum: str = ""
+
+    @classmethod
+    def of(cls, each: str, name: str | None, asked_at: str) -> _NameRow:
+        """Make the row of an id."""
+        return cls(name, asked_at, _checksum(each, name, asked_at))
+
+    def is_sound(self, each: str) -> bool:
+        """Tell whether the row is what a run wrote: a name that somebody edited is no fact."""
+        return self.checksum in ("", _checksum(each, self.name, self.asked_at))
 
     def expired(self, oldest: str) -> bool:
         """Tell whether it was looked up before `oldest`: instants sort as their texts do."""
         return self.asked_at < oldest
+
+
+def _checksum(each: str, name: str | None, asked_at: str) -> str:
+    """Give the checksum of a row."""
+    text = msgspec.json.encode([each, name, asked_at])
+    return f"{zlib.crc32(text):08x}"
 
 
 class Names:
@@ -54,6 +73,10 @@ class Names:
 
     def __init__(self, path: Path) -> None:
         self._table = _JsonTable(path, dict[str, dict[str, _NameRow]])
+        for rows in self._table.rows.values():
+            for each in [each for each, row in rows.items() if not row.is_sound(each)]:
+                # As if it had never been looked up, so that the next run does.
+                del rows[each]
 
     def of(self, identity: str) -> dict[str, str | None]:
         """Give the names by id; None for an id that the directory does not have."""
@@ -87,9 +110,9 @@ class Names:
         for each, name in names.items():
             if name is None:
                 # A user who was deleted in the meantime keeps the last name.
-                rows[each] = _NameRow(last.get(each), asked_at)
+                rows[each] = _NameRow.of(each, last.get(each), asked_at)
             else:
-                rows[each] = _NameRow(name, asked_at)
+                rows[each] = _NameRow.of(each, name, asked_at)
         self._table.update({identity: rows})
 
     def _rows(self, identity: str) -> dict[str, _NameRow]:

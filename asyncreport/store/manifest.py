@@ -112,6 +112,11 @@ class Manifest:
         found = _with_files(self.committed(part_filter), self.folder)
         return [self._with_refresh_pending(part) for part in found]
 
+    def lost_parts(self, part_filter: PartFilter) -> list[Part]:
+        """List the usable parts that were not replaced and whose files are gone or were cut."""
+        present = {part.number for part in self.current_parts(part_filter)}
+        return [part for part in self.committed(part_filter) if part.number not in present]
+
     def committed(self, part_filter: PartFilter) -> list[Part]:
         """List the usable parts that were not replaced, whether their files exist or not."""
         return [part for part in self.live_parts() if part_filter.accepts(part)]

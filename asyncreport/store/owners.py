@@ -49,6 +49,12 @@ def claim(paths: Iterable[Path], state: Path, check: Check) -> None:
                 _Table(folder).claim(files, state, check)
 
 
+def owned(folders: Iterable[Path], state: Path) -> Iterator[Path]:
+    """List the files in these folders that belong to the job of a state folder."""
+    for folder in {Path(os.path.realpath(folder)) for folder in folders}:
+        yield from _Table(folder).owned(state)
+
+
 class _Table:
     """The owners of the files of one folder."""
 
@@ -65,6 +71,11 @@ class _Table:
         if row is None:
             return None
         return Path(os.path.normpath(self._folder / row))
+
+    def owned(self, state: Path) -> list[Path]:
+        """List the files of a state folder."""
+        row = self._row(state)
+        return [self._folder / name for name, owner in self._rows.items() if owner == row]
 
     def has_owner(self, files: Iterable[tuple[str, Path]], state: Path) -> bool:
         """Tell whether all these files belong to one state folder."""

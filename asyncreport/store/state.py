@@ -100,6 +100,10 @@ class State:
         """List the parts that were not replaced and whose files exist; raise StoreError."""
         return self._connections[connection.name].manifest.current_parts(self._filter)
 
+    def lost_parts(self, connection: Connection) -> list[Part]:
+        """List the parts that were not replaced and whose files are gone or have another size."""
+        return self._connections[connection.name].manifest.lost_parts(self._filter)
+
     def outdated_parts(self, connection: Connection) -> list[Part]:
         """List the parts that cannot be used any more because the time zone's rules changed."""
         return self._connections[connection.name].outdated

@@ -390,7 +390,7 @@ def test_check_looks_up_each_team_as_run_does(emulator: Handle, tmp_path: Path) 
     ]
     path = write_job(tmp_path, emulator, range=DAY, teams=teams)
     result = call("check", str(path), cwd=tmp_path)
-    *_, found, lost, listed_team, known = result.out.splitlines()
+    *_, found, lost, listed_team, known, _, _ = result.out.splitlines()
     assert (
         found
         == f"OK    default: team 'care' (team Customer Care) has {len(listed(care))} users today"

@@ -17,6 +17,7 @@ import pytest
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part
 from asyncreport.core.timeline import DAY, parse_iso
+from asyncreport.store.atomic import atomic_write
 from asyncreport.store.state import State
 from asyncreport.store.threads import Interrupted
 from tests.emulator_process import Handle, emulator_process
@@ -174,11 +175,53 @@ def test_damaged_parts_are_reported_and_fetched_again(
     mended = call("run", str(path), cwd=tmp_path)
     assert mended.code == 0
     warnings = [line for line in mended.err.splitlines() if line.startswith("warning: ")]
-    assert ["part-00000003" in line or "part-00000005" in line for line in warnings] == [True, True]
+    assert [line.partition(".jsonl")[0][-1] for line in warnings] == ["7", "5", "3"]
     assert all(line.endswith("; it is fetched again") for line in warnings)
     assert "job: 3 chunks fetched, 13 parts reused" in mended.err
     assert len(asked(emulator, seen)) == 3
     assert (tmp_path / "out.jsonl").read_bytes() == calm
+
+
+def test_a_part_that_disappeared_or_grew_is_named_before_it_is_fetched_again(
+    emulator: Handle, calm: bytes, tmp_path: Path
+) -> None:
+    path = job(tmp_path, emulator)
+    run_here(path)
+    state = tmp_path / ".asyncreport" / "job" / "default"
+    gone, longer = state / "part-00000003.jsonl", state / "part-00000005.jsonl"
+    size = longer.stat().st_size
+    gone.unlink()
+    with longer.open("ab") as file:
+        file.write(b"?")
+    warnings = [
+        line.replace(f"{state}/", "")
+        for line in call("run", str(path), cwd=tmp_path).err.splitlines()
+        if line.startswith("warning: ")
+    ]
+    assert warnings == [
+        "warning: part-00000003.jsonl (2024-01-03T00:00:00.000Z/2024-01-04T00:00:00.000Z) has "
+        "disappeared; it is fetched again",
+        "warning: part-00000005.jsonl (2024-01-05T00:00:00.000Z/2024-01-06T00:00:00.000Z) is "
+        f"damaged: it has {size + 1:,} bytes instead of {size:,}; it is fetched again",
+    ]
+    assert not longer.exists()
+    assert (tmp_path / "out.jsonl").read_bytes() == calm
+    assert "warning" not in call("run", str(path), cwd=tmp_path).err
+
+
+def test_what_a_killed_merge_left_beside_an_old_output_is_removed(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    run_here(job(tmp_path, emulator))
+    output = tmp_path / "out.jsonl"
+    with atomic_write(output, owner=tmp_path / ".asyncreport" / "job") as sink:
+        sink.write(output.read_bytes())
+        (left,) = tmp_path.glob(".asyncreport-*")
+    # As if the process had been killed before the rename.
+    left.write_bytes(b"half of a file")
+    run_here(job(tmp_path, emulator, output={"path": str(tmp_path / "other.jsonl")}))
+    files = sorted(each.name for each in tmp_path.iterdir() if each.is_file())
+    assert files == ["job.yaml", "other.jsonl", "out.jsonl"]
 
 
 def test_a_disk_that_damages_a_new_part_ends_the_run(
