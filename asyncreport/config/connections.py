@@ -319,11 +319,13 @@ def _gateway_hosts(place: Place, given: ConnectionFile) -> tuple[str, str]:
 def _region_hosts(place: Place, name: str) -> tuple[str, str]:
     urls = regions.hosts(name)
     if urls is None:
-        raise place.must(
+        error = place.must(
             "be a region",
             did_you_mean(name, regions.NAMES),
             accepted=regions.ACCEPTED,
         )
+        error.add_note(regions.ALL)
+        raise error
     return urls
 
 

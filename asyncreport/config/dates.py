@@ -108,10 +108,21 @@ def _zone(place: Place, name: str) -> ZoneInfo:
     if name not in zone_names():
         raise place.must(
             "be an IANA time zone",
-            did_you_mean(name, _similar_zones(name)),
+            _zone_of_city(name) or did_you_mean(name, _similar_zones(name)),
             accepted="UTC, or names such as Europe/Dublin",
         )
     return load_zone(name)
+
+
+def _zone_of_city(name: str) -> str:
+    """Suggest the zone that ends with the name of a city: `Berlin`, `new york`."""
+    if _has_digit(name):
+        return ""
+    city = "/" + name.strip().replace(" ", "_").casefold()
+    zones = sorted(zone for zone in zone_names() if zone.casefold().endswith(city))
+    if not zones:
+        return ""
+    return f" (did you mean {zones[0]!r}?)"
 
 
 def _similar_zones(name: str) -> list[str]:
@@ -148,7 +159,10 @@ _SHORT_LENGTH = re.compile(r"(\d{1,2}) ?([mhdw])[a-z]*", re.ASCII)
 
 
 def _similar_granularity(text: str) -> str:
-    """Suggest the granularity that other tools write as `1h` or `30min`."""
+    """Suggest the granularity that other tools write as `1h` or `30min`, or in other case."""
+    for known in GRANULARITIES:
+        if known.casefold() == text.casefold():
+            return f" (did you mean {known!r}?)"
     match = _SHORT_LENGTH.fullmatch(text.lower())
     if match is None:
         return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os.path
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -47,10 +47,25 @@ def _check_template(
     filled = _filled(template, placeholders)
     if "{" in filled or "}" in filled:
         raise place.must(f"not contain {{ or }} except in {' and '.join(placeholders)}")
+    _check_system(place, template)
     _check_start(place, template)
     _check_folders(place, template)
-    if not template.isprintable() or Path(filled).suffix not in FORMATS:
+    if not template.isprintable():
+        raise place.must(
+            "have only printable characters",
+            "; in double quotes \\ starts an escape: write / between folders",
+        )
+    if Path(filled).suffix not in FORMATS:
         raise place.must("be a file with a known extension", accepted=_FORMATS)
+
+
+def _check_system(place: Place, template: str) -> None:
+    """Refuse a path of Windows on another system, where it would be the name of a file."""
+    if "\\" in template and os.sep != "\\":
+        raise place.must(
+            "be a path of this system",
+            "; this is not Windows: write / between folders, such as exports/aht.jsonl",
+        )
 
 
 def _filled(template: str, placeholders: Sequence[str]) -> str:

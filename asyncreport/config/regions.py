@@ -5,6 +5,8 @@ The eighteen that the vendor's SDK lists (`purecloud_region_hosts.py`).
 
 from __future__ import annotations
 
+from asyncreport.core.text import first_items
+
 #: AWS name -> domain
 REGIONS = {
     "us-east-1": "mypurecloud.com",
@@ -33,7 +35,12 @@ DEFAULT = "mypurecloud.com"
 NAMES = (*REGIONS.values(), *REGIONS)
 
 #: for messages; both lists would be too long
-ACCEPTED = "a domain such as mypurecloud.ie, or an AWS region: " + ", ".join(REGIONS)
+ACCEPTED = "a domain such as mypurecloud.ie, or an AWS region: " + first_items(
+    list(REGIONS), "region"
+)
+
+#: shown with -v
+ALL = "all regions: " + ", ".join(f"{name} ({domain})" for name, domain in REGIONS.items())
 
 
 def hosts(region: str) -> tuple[str, str] | None:

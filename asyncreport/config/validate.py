@@ -299,12 +299,19 @@ def _check_keys(
             raise _unknown_key(place.at(key), key, known)
 
 
+def _odd_blank(key: str) -> str:
+    """Report a blank that only looks like one: editors and web pages put it there."""
+    if any(character.isspace() and character != " " for character in key):
+        return " (it has a blank that is not a plain one: delete it and type it again)"
+    return ""
+
+
 def _unknown_key(
     place: Place,
     key: str,
     known: Sequence[str],
 ) -> ConfigError:
-    fact = f"is not a known key{did_you_mean(key, known)}"
+    fact = f"is not a known key{_odd_blank(key) or did_you_mean(key, known)}"
     return place.error(fact, accepted=", ".join(known))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
+from asyncreport.config.yaml_causes import Cause, likely_cause
 from asyncreport.core.errors import ConfigError
 
 TAG = "tags are not allowed; to write text that starts with !, put it in quotes"
@@ -66,10 +67,37 @@ def reader_error(error: ReaderError, source: Source) -> ConfigError:
 def marked_error(error: MarkedYAMLError, source: Source) -> ConfigError:
     """Report an error of ruamel that has a line."""
     mark = _helpful_mark(error)
-    where = source.label
-    if mark is not None:
-        where = source.where(mark.line)
-    return ConfigError(f"{where}: {_fact(error, source)}")
+    if mark is None:
+        return ConfigError(f"{source.label}: {_fact(error, source)}")
+    cause = _cause(error, mark.line, source)
+    if cause is None:
+        return ConfigError(f"{source.where(mark.line)}: {_fact(error, source)}")
+    return ConfigError(f"{source.where(cause.line)}: is not valid YAML: {cause.text}")
+
+
+def _cause(error: MarkedYAMLError, line: int, source: Source) -> Cause | None:
+    """Find the likely cause of a problem that ruamel has with a line; None: ruamel says it well."""
+    problem = str(error.problem)
+    if isinstance(error, RefusedError) or any(words in problem for words in _OUR_WORDS):
+        return None
+    if _hint(error, source):
+        return None
+    return _never_closed(error) or likely_cause(source.text.splitlines(), line)
+
+
+def _never_closed(error: MarkedYAMLError) -> Cause | None:
+    """Report a quote or a bracket that is never closed, at the line that opens it."""
+    mark = error.context_mark
+    if mark is None:
+        return None
+    for words, opened in _OPENED.items():
+        if words in str(error.context):
+            return Cause(mark.line, f"the {opened} that opens here is not closed")
+    return None
+
+
+#: words in what ruamel was reading -> what opened it
+_OPENED = {"quoted scalar": "quote", "flow sequence": "[", "flow mapping": "{"}
 
 
 def _helpful_mark(error: MarkedYAMLError) -> Any:
@@ -101,9 +129,14 @@ _OUR_WORDS = {
 
 
 def _hint(error: MarkedYAMLError, source: Source) -> str:
-    """Say what to do about two common mistakes."""
-    if r"'\t'" in str(error.problem):
+    """Say what to do about common mistakes that ruamel describes well."""
+    problem = str(error.problem)
+    if r"'\t'" in problem:
         return "; use spaces instead of the tab"
+    if "escape" in problem:
+        return "; in double quotes \\ starts an escape: write / or single quotes"
+    if "cannot start any token" in problem:
+        return "; put a value that starts with it in quotes"
     if re.search(r"\{\w+\}", _line(error, source)):
         return "; put a value that contains { and } in quotes"
     return ""
