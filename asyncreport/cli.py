@@ -63,9 +63,12 @@ def _run_command() -> int:
     except Stopped as stop:
         say(f"stopped by {signal.Signals(stop.number).name}")
         return 128 + stop.number
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as help_text:
         with lost_stderr_ignored():
-            error.show()
+            help_text.show()
+        return help_text.exit_code
+    except click.ClickException as error:
+        _say_error(error, _usage_error(error))
         return error.exit_code
     except AsyncReportError as error:
         _say_error(error, str(error))
@@ -74,6 +77,16 @@ def _run_command() -> int:
     # Exception.
     except (Exception, CancelledError) as error:  # noqa: BLE001 - the one place that catches all
         return _report(error)
+
+
+def _usage_error(error: click.ClickException) -> str:
+    """Say what is wrong with the command line, in the form of our own errors."""
+    text = error.format_message().rstrip(".")
+    text = text[:1].lower() + text[1:]
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return text
+    return f"{text}; see {context.command_path} --help"
 
 
 def _report(error: BaseException) -> int:

@@ -284,7 +284,7 @@ def test_a_check_has_one_line_for_each_test(
 ) -> None:
     result = call("check", str(job(tmp_path, emulator)), cwd=tmp_path)
     assert (result.code, result.err) == (0, "")
-    assert masked(result.out) == snapshot
+    assert masked(result.out, here=tmp_path) == snapshot
 
 
 def test_a_check_warns_about_divisions_that_the_client_does_not_see(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import PATIENCE, Call, call, connection, environ, write_job
+from tests.masking import masked
 
 DAY = {"start": "2024-01-01", "end": "2024-01-02"}
 #: port 9 (discard) of loopback: nothing listens there
@@ -64,20 +65,10 @@ def mistakes(emulator: Handle) -> dict[str, tuple[dict[str, Any], int]]:
     }
 
 
-def masked(text: str, emulator: Handle, folder: Path) -> str:
-    """Remove from messages what differs each time."""
-    for found, name in ((emulator.url, "URL"), (f"{folder}/", ""), (str(folder), "FOLDER")):
-        text = text.replace(found, name)
-    text = re.sub(r"[\d,.]+ GB", "N GB", text)
-    text = re.sub(r" \[correlation id [^\]]+\]", " [correlation id ID]", text)
-    text = re.sub(r"\d+\.\d s\b", "N s", text)
-    return re.sub(r"in \d+ s\b", "in N s", text)
-
-
-def table(emulator: Handle, folder: Path, results: dict[str, Call]) -> str:
+def table(folder: Path, results: dict[str, Call]) -> str:
     """Write what each command said, with its exit code."""
     blocks = [
-        f"== {command}: {result.code}\n{masked(result.out + result.err, emulator, folder)}"
+        f"== {command}: {result.code}\n{masked(result.out + result.err, here=folder)}"
         for command, result in results.items()
     ]
     return "\n".join(blocks)
@@ -90,7 +81,7 @@ def test_one_mistake_has_one_exit_code(
     sections, code = mistakes(emulator)[mistake]
     path = write_job(tmp_path, emulator, **{"range": DAY, "teams": EVERYONE, **sections})
     results = {command: call(command, str(path), cwd=tmp_path) for command in COMMANDS}
-    assert table(emulator, tmp_path, results) == snapshot
+    assert table(tmp_path, results) == snapshot
     codes = dict.fromkeys(COMMANDS, code)
     if mistake == "unknown users":
         # Planning sends no request for listed users, so it cannot know that they do not exist.
