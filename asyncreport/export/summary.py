@@ -208,7 +208,7 @@ class Summary(Struct, frozen=True, kw_only=True):
         step = "fix the job file or the directory, then run again"
         if worst(self.unknown_teams) == _INCOMPLETE:
             step = "run again"
-        return f"{teams} missing from the output; {step}"
+        return f"{teams} missing; {self._effect('contain the others')}; {step}"
 
     @property
     def _stale(self) -> int:

@@ -34,6 +34,9 @@ _READERS = 2
 #: its size in memory.
 MOST_BYTES = 64 * 2**20
 
+#: most bytes of an error that are read: a message has less, and the rest may be a page without end
+MOST_ERROR_BYTES = 2**16
+
 #: most bytes of a response's header, and most headers: proxies and gateways add long ones
 _MAX_HEADER = 2**16
 _MAX_HEADERS = 1_000
@@ -122,8 +125,8 @@ class Transport:
     async def _read(
         self, request: Request, response: aiohttp.ClientResponse, timeout: asyncio.Timeout
     ) -> bytes:
-        """Read a body up to `MOST_BYTES`; raise RejectedError if a success is longer."""
-        body = _Body()
+        """Read a body up to a bound; raise RejectedError if a success is longer."""
+        body = _Body(_most_bytes(response))
         async with AsyncExitStack() as turn:
             async for piece in response.content.iter_any():
                 # At most once: at the piece with which the response becomes a large one.
@@ -155,17 +158,26 @@ class Transport:
             yield
 
 
+def _most_bytes(response: aiohttp.ClientResponse) -> int:
+    """Give how many bytes of a response are read."""
+    if response.ok:
+        return MOST_BYTES
+    return MOST_ERROR_BYTES
+
+
 @dataclass(slots=True)
 class _Body:
     """What was read of a body so far."""
 
+    #: bytes
+    most: int
     pieces: list[bytes] = field(default_factory=list)
     size: int = 0
 
     @property
     def is_too_long(self) -> bool:
         """Tell whether the rest is not read."""
-        return self.size > MOST_BYTES
+        return self.size > self.most
 
     def becomes_large(self, piece: bytes) -> bool:
         """Tell whether a piece makes the body a large one."""
