@@ -12,8 +12,8 @@ from asyncreport.config.validate import Place
 _ALLOWED = re.compile(r"[ -~]*")
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-#: a variable of the environment as a shell would accept it, without braces
-_BARE_VARIABLE = re.compile(r"\$[A-Za-z_]\w*|%\w+%", re.ASCII)
+#: the name of a variable as people write it, without braces; a secret may begin with $ too
+_BARE_VARIABLE = re.compile(r"\$[A-Z_][A-Z0-9_]*|%[A-Z_][A-Z0-9_]*%")
 
 _STRAIGHT_QUOTES = "'\""
 _CURLY_QUOTES = "\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb"
@@ -60,7 +60,7 @@ def _invalid(text: str) -> str:
     assert match is not None
     if match.end() == len(text):
         return ""
-    return f"has {_kind(text[match.end()])}; copy it again: only visible ASCII characters can be"
+    return f"has {_kind(text[match.end()])}; copy it again: ids and secrets are plain ASCII"
 
 
 def _kind(character: str) -> str:

@@ -145,10 +145,10 @@ def _is_useful(part: Part, demand: Demand) -> bool:
     """Tell whether a part covers some of the demand."""
     if not part.interval.overlaps(demand.interval):
         return False
-    return _share_users(part.users, demand.users)
+    return share_users(part.users, demand.users)
 
 
-def _share_users(fetched: Users, demanded: Users) -> bool:
+def share_users(fetched: Users, demanded: Users) -> bool:
     """Tell whether a part has demanded users; parts of listed users never count for everyone."""
     if fetched is None:
         return demanded != ()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from threading import Event
 
 from asyncreport.core.errors import DamagedPartError
-from asyncreport.core.job import Part
-from asyncreport.core.plan import Plan
+from asyncreport.core.job import Chunk, Connection, Part
+from asyncreport.core.plan import Plan, share_users
 from asyncreport.export.run_context import RunContext
 from asyncreport.store.parts import PartReader, part_path
 
@@ -16,11 +16,26 @@ from asyncreport.store.parts import PartReader, part_path
 def delete_lost(context: RunContext, plans: Mapping[str, Plan]) -> None:
     """Name the lost parts that the plans fetch again, and delete what is left of their files."""
     for connection in context.job.connections:
-        chunks = plans[connection.name].chunks
-        for part in context.state.lost_parts(connection):
-            if any(part.interval.overlaps(chunk.interval) for chunk in chunks):
-                context.warn(f"{_loss(context, part)}; it is fetched again")
-                context.state.delete_part(part.key)
+        # What replaces a part is fetched for another reason than a loss.
+        missing = [chunk for chunk in plans[connection.name].chunks if not chunk.replaces]
+        for part in _lost(context, connection, missing):
+            context.warn(f"{_loss(context, part)}; it is fetched again")
+            context.state.delete_part(part.key)
+
+
+def _lost(context: RunContext, connection: Connection, missing: Sequence[Chunk]) -> Iterator[Part]:
+    """List the lost parts of a connection that have records of what is missing."""
+    if not missing:
+        # Most runs: the files of all parts need not be looked at once more.
+        return
+    for part in context.state.lost_parts(connection):
+        if any(_has_some(part, chunk) for chunk in missing):
+            yield part
+
+
+def _has_some(part: Part, chunk: Chunk) -> bool:
+    """Tell whether a part covers some of a chunk."""
+    return part.interval.overlaps(chunk.interval) and share_users(part.users, chunk.users)
 
 
 def _loss(context: RunContext, part: Part) -> str:

@@ -14,7 +14,7 @@ from asyncreport.api.problems import problem, undecodable
 from asyncreport.api.redaction import holds_secret, proxy_credentials
 from asyncreport.api.wire import Request, Response
 from asyncreport.core.backoff import wait
-from asyncreport.core.errors import AsyncReportError, RejectedError, TransientError
+from asyncreport.core.errors import AsyncReportError, ConfigError, RejectedError, TransientError
 from asyncreport.core.job import Client, Connection, Limits, Secret
 from asyncreport.net.attempts import Attempts, Health, now
 from asyncreport.net.counts import RequestCounts
@@ -153,7 +153,7 @@ class Lane:
         # Counted before the send: an attempt that fails or is cancelled was sent all the same.
         self._counts.add_attempt(len(request.body or b""), retry=attempts.sent > 0)
         attempts.sent += 1
-        response = await self._send(request)
+        response = await self._send_once(request)
         self._health.reached.add(request.host)
         # No await from here to the decoded response: each await would keep one more body in memory.
         self._counts.received += len(response.body)
@@ -161,6 +161,18 @@ class Lane:
             # The token endpoint has a budget of its own, which says nothing about the lane's.
             return self._read(request, response, self._problem(request, response))
         return self._read_and_learn(request, response, token)
+
+    async def _send_once(self, request: Request) -> Response:
+        """Send a request; raise ConfigError only if its host was never reached.
+
+        A host that was reached has the right address: what is wrong with it now may pass.
+        """
+        try:
+            return await self._send(request)
+        except ConfigError as error:
+            if request.host in self._health.reached:
+                raise TransientError(str(error)) from error
+            raise
 
     def _read_and_learn(self, request: Request, response: Response, token: Secret) -> Any:
         """Read a response of the API, and note what it says about the lane."""

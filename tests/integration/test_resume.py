@@ -206,7 +206,10 @@ def test_a_part_that_disappeared_or_grew_is_named_before_it_is_fetched_again(
     ]
     assert not longer.exists()
     assert (tmp_path / "out.jsonl").read_bytes() == calm
+    # Not again: neither without work, nor if the interval is fetched again for another reason.
     assert "warning" not in call("run", str(path), cwd=tmp_path).err
+    refresh = call("run", "--refresh", "2024-01-03/2024-01-06", str(path), cwd=tmp_path)
+    assert "warning" not in refresh.err
 
 
 def test_what_a_killed_merge_left_beside_an_old_output_is_removed(

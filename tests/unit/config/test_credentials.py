@@ -24,7 +24,7 @@ teams: [{name: all, everyone: true}]
 output: {path: x.jsonl}
 """
 
-AGAIN = "; copy it again: only visible ASCII characters can be"
+AGAIN = "; copy it again: ids and secrets are plain ASCII"
 
 MISTAKES = {
     "abc\n": "ends with a line break; remove it: it may come from the file that it was read from",

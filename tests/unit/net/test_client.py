@@ -201,6 +201,12 @@ def test_a_refusal_is_raised_at_once(refusal: Answer, kind: type[AsyncReportErro
     assert len(server.times) == 1
 
 
+def test_a_host_that_was_reached_may_have_a_bad_certificate_for_a_while() -> None:
+    server = Server([refused(503), ConfigError("certificate"), ok()])
+    assert asked(server) == "data"
+    assert len(server.times) == 3
+
+
 def test_attempts_are_bounded_and_the_error_carries_the_last_cause() -> None:
     server = Server([refused(504)])
     error = asked(server, limits=Limits(max_attempts=3))
