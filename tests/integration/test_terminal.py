@@ -251,9 +251,10 @@ def test_a_second_signal_leaves_no_hidden_cursor(script: Handle, tmp_path: Path)
     before = sum(entry["path"].startswith("/api/") for entry in script.log())
 
     def interrupt(process: subprocess.Popen[bytes]) -> None:
-        script.wait(before + 3)  # how many users, the query job, and its state, which hangs
+        # How many users, which organisation, the query job, and its state, which hangs.
+        script.wait(before + 4)
         process.send_signal(signal.SIGINT)
-        script.wait(before + 4)  # the deletion, which hangs too
+        script.wait(before + 5)  # the deletion, which hangs too
         process.send_signal(signal.SIGINT)
 
     code, text = on_a_terminal("run", str(path), cwd=tmp_path, meanwhile=interrupt)
