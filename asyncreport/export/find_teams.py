@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -15,6 +16,8 @@ from asyncreport.export.teams import UnknownTeam, look_up_teams, worst
 from asyncreport.export.unknown_users import knows_nobody, nobody_message
 from asyncreport.store.lookups import Emails, Members
 from asyncreport.store.parts import PartReader
+
+_LOG = logging.getLogger(__name__)
 
 
 class _UnknownTeamsError(AsyncReportError):
@@ -84,5 +87,9 @@ def _without(teams: Sequence[Team], context: RunContext) -> RunContext:
 
 
 def _unknown(team: Team) -> UnknownTeam:
-    """Report a team without any known user as one that could not be looked up."""
+    """Report a team without any known user as one that could not be looked up.
+
+    The log lists all of its users.
+    """
+    _LOG.info("team %r lists only unknown users: %s", team.name, ", ".join(team.users))
     return UnknownTeam.of(team, UnknownTeamError(nobody_message(team)))

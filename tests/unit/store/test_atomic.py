@@ -77,7 +77,14 @@ def test_append_cuts_off_what_is_after_the_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "step"),
-    [(errno.ENOSPC, "free some space"), (errno.EACCES, "the permissions of this user")],
+    [
+        (errno.ENOSPC, "free some space on the disk"),
+        (errno.EDQUOT, "free some of this user's quota"),
+        (errno.EROFS, "cannot be written: mount it for writing"),
+        (errno.EMFILE, "(ulimit -n)"),
+        (errno.EFBIG, "(ulimit -f)"),
+        (errno.EACCES, "the permissions of this user"),
+    ],
 )
 def test_a_failed_write_names_the_file_the_fact_and_the_next_step(
     number: int, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
