@@ -190,12 +190,19 @@ def check_types(place: Place, kind: inspect.Type) -> None:
     """Check a value and all values inside it; raise ConfigError for the first of a wrong type."""
     bare = _without_metadata(kind)
     if _is_empty(_value(place), bare):
-        raise place.error(f"is empty; expected: {_description(kind)}")
+        raise place.error(f"is empty{_lost_text(place)}; expected: {_description(kind)}")
     check = _CHECKS.get(type(bare))
     if check is None:
         _check_text(place, example=_example(kind))
     else:
         check(place, bare)
+
+
+def _lost_text(place: Place) -> str:
+    """Say why a value is empty that does not look empty."""
+    if place.node is None or not place.node.text.startswith(("#", "&")):
+        return ""
+    return f": a text that starts with {place.node.text[0]} must be in quotes"
 
 
 def _without_metadata(kind: inspect.Type) -> inspect.Type:

@@ -108,6 +108,10 @@ def read(
     return _Builder(source).build(raw, 0, around=label)
 
 
+#: a comment or an anchor that was meant to be a text: `group: #1`, but not `users: # the agents`
+_LOST_TEXT = re.compile(r":\s+([#&]\S+)")
+
+
 class _StrictComposer(Composer):
     """Builds ruamel's nodes; refuses tags and deep nesting, which the finished nodes hide."""
 
@@ -190,6 +194,16 @@ class _Builder:
         self._built[identity] = node
         return node
 
+    def _lost_text(self, raw: ScalarNode) -> str:
+        """Give what follows the colon of an empty value: a comment or an anchor, or nothing."""
+        line = raw.start_mark.line
+        # ruamel puts an empty value after its comment, which is the start of the next line.
+        for number in (line, max(line - 1, 0)):
+            match = _LOST_TEXT.search(self._source.line(number))
+            if match:
+                return match[1]
+        return ""
+
     def _new(self, raw: RawNode, depth: int) -> Node:
         """Build a node that no alias repeats; `depth` is its level, the root has 0."""
         where = self._where(raw)
@@ -201,7 +215,7 @@ class _Builder:
         return Node(
             where,
             _scalar(raw),
-            raw.value,
+            raw.value or self._lost_text(raw),
             _is_continued(raw),
         )
 
