@@ -21,6 +21,13 @@ import click
 from asyncreport import __version__
 from asyncreport.core.errors import AsyncReportError
 from asyncreport.terminal.discard import discard
+from asyncreport.terminal.error_texts import (
+    OUT_OF_MEMORY,
+    internal_error,
+    is_out_of_memory,
+    os_error,
+    usage_error,
+)
 from asyncreport.terminal.signals import Stopped
 from asyncreport.terminal.stderr import LogHandler, flush, lost_stderr_ignored, say
 
@@ -38,11 +45,6 @@ _SYSTEM_ERROR = 5
 
 #: the exit code of a fault of ours: EX_SOFTWARE of sysexits.h
 _INTERNAL_ERROR = 70
-
-_OUT_OF_MEMORY = (
-    "not enough memory, or too many threads; give the process more, or set range.chunk to a "
-    "shorter time, and run again: finished work is kept"
-)
 
 
 def main() -> None:
@@ -68,7 +70,7 @@ def _run_command() -> int:
             help_text.show()
         return help_text.exit_code
     except click.ClickException as error:
-        _say_error(error, _usage_error(error))
+        _say_error(error, usage_error(error))
         return error.exit_code
     except AsyncReportError as error:
         _say_error(error, str(error))
@@ -79,25 +81,15 @@ def _run_command() -> int:
         return _report(error)
 
 
-def _usage_error(error: click.ClickException) -> str:
-    """Say what is wrong with the command line, in the form of our own errors."""
-    text = error.format_message().rstrip(".")
-    text = text[:1].lower() + text[1:]
-    context = getattr(error, "ctx", None)
-    if context is None:
-        return text
-    return f"{text}; see {context.command_path} --help"
-
-
 def _report(error: BaseException) -> int:
     """Report an error that is not one of ours, and give the exit code."""
     if isinstance(error, OSError):
-        _say_error(error, f"{_os_error(error)}; run again with -v to see the traceback")
+        _say_error(error, f"{os_error(error)}; run again with -v to see the traceback")
         return _SYSTEM_ERROR
-    if _is_out_of_memory(error):
-        _say_error(error, _OUT_OF_MEMORY)
+    if is_out_of_memory(error):
+        _say_error(error, OUT_OF_MEMORY)
         return _SYSTEM_ERROR
-    _say_error(error, _internal_error(error))
+    _say_error(error, internal_error(error))
     return _INTERNAL_ERROR
 
 
@@ -105,28 +97,6 @@ def _say_error(error: BaseException, text: str) -> None:
     """Report an error in one line, after its traceback if -v was given."""
     _say_traceback(error)
     say(f"error: {text}")
-
-
-def _os_error(error: OSError) -> str:
-    """Name the file, or the system, and what went wrong."""
-    place = error.filename or "operating system"
-    return f"{place}: {error.strerror or error}"
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether there was no memory, or no memory for one more thread."""
-    if isinstance(error, MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
-
-
-def _internal_error(error: BaseException) -> str:
-    """Ask for a report of an error that nobody expected."""
-    kind = type(error).__name__
-    return (
-        f"internal error, {kind}: {error}; this is a fault of asyncreport: please report it with "
-        "the output of the same command with -v; finished work is kept"
-    )
 
 
 def _say_traceback(error: BaseException) -> None:

@@ -1,0 +1,42 @@
+"""The text of errors that are not ours: of click, of the system, and faults of ours. Pure."""
+
+from __future__ import annotations
+
+import click
+
+OUT_OF_MEMORY = (
+    "not enough memory, or too many threads; give the process more, or set range.chunk to a "
+    "shorter time, and run again: finished work is kept"
+)
+
+
+def usage_error(error: click.ClickException) -> str:
+    """Say what is wrong with the command line, in the form of our own errors."""
+    text = error.format_message().rstrip(".")
+    text = text[:1].lower() + text[1:]
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return text
+    return f"{text}; see {context.command_path} --help"
+
+
+def os_error(error: OSError) -> str:
+    """Name the file, or the system, and what went wrong."""
+    place = error.filename or "operating system"
+    return f"{place}: {error.strerror or error}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether there was no memory, or no memory for one more thread."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+
+
+def internal_error(error: BaseException) -> str:
+    """Ask for a report of an error that nobody expected."""
+    kind = type(error).__name__
+    return (
+        f"internal error, {kind}: {error}; this is a fault of asyncreport: please report it with "
+        "the output of the same command with -v; finished work is kept"
+    )
