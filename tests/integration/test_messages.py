@@ -39,7 +39,10 @@ class Stage:
         self.said: list[str] = []
 
     def job(self, **sections: Any) -> None:
-        write_job(self.folder, self.emulator, **{"range": DAYS, "teams": EVERYONE, **sections})
+        # One worker: which part has which day must not depend on which response comes first.
+        limits = {"concurrency": 1, **sections.pop("limits", {})}
+        given = {"range": DAYS, "teams": EVERYONE, "limits": limits, **sections}
+        write_job(self.folder, self.emulator, **given)
 
     def run(self, *arguments: str, job: bool = True) -> None:
         """Run a command, with the job unless it takes none."""
