@@ -17,6 +17,7 @@ from asyncreport.api.invalid_text import check_id
 from asyncreport.api.queries import query_request
 from asyncreport.api.result_groups import KeyReader, key_reader
 from asyncreport.api.wire import Request, Wait, check_empty, follow, read, read_nested
+from asyncreport.core.answer_sizes import AnswerSizes
 from asyncreport.core.columns import metrics_of
 from asyncreport.core.errors import RejectedError, TransientError
 from asyncreport.core.job import Chunk, Query
@@ -39,6 +40,10 @@ class ConnectionState:
     query_job_timeout: float = 900.0
     #: how much the server returns in one response
     bound: Bound = field(default_factory=Bound)
+    #: what answers held; None: the job gives the length of chunks, so that it must not change
+    sizes: AnswerSizes | None = None
+    #: users of a chunk of everyone
+    population: int = 1
     #: chunks that were fetched in pieces
     chunks_split: int = 0
     #: reports what changes how the connection is queried

@@ -22,6 +22,10 @@ MAX_PAGES = 10_000
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,80}")
 
 
+def _unmeasured(_: int, __: float) -> None:
+    """Measure nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One request: where it goes, what it carries and how its response is decoded.
@@ -44,6 +48,11 @@ class Request:
     decode: Callable[[bytes], Any] = bytes
     #: attempts that may time out, before a smaller request is better; None: no bound of its own
     max_timeouts: int | None = None
+    #: bytes of a success, decompressed; a longer one is dropped while it is read. The default is
+    #: far more than any listing has
+    most_bytes: int = 64 * 2**20
+    #: told the bytes of the response that was decoded, and the seconds that the server took
+    measure: Callable[[int, float], None] = field(default=_unmeasured, repr=False)
     #: 202 and 206 are successes too; otherwise the response must be whole and final
     asynchronous: bool = False
 
@@ -69,6 +78,8 @@ class Response:
     #: names in lower case
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    #: from the request to the last byte, without what this process waited for memory
+    seconds: float = 0.0
 
     @property
     def correlation_id(self) -> str | None:

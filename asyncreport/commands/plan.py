@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.contracts import count_requests
+from asyncreport.core.answer_sizes import EMPTY_ANSWERS, AnswerSizes, Totals
 from asyncreport.core.columns import column
 from asyncreport.core.errors import RetriesExhausted
 from asyncreport.core.freshness import Freshness
@@ -15,6 +17,7 @@ from asyncreport.core.plan import Plan
 from asyncreport.core.settled import describe_unsettled
 from asyncreport.core.text import counted, describe_users, duration, first_lines
 from asyncreport.core.timeline import Interval
+from asyncreport.engine.next_chunk import NextChunk
 from asyncreport.export.lanes import Connections
 from asyncreport.export.plans import count_users, make_plans
 from asyncreport.export.preflight import query_warnings
@@ -54,7 +57,8 @@ async def plan_lines(job: Job, *, now: int, most: int) -> tuple[list[str], int]:
     plans, unknown = await _plans(job, parts, freshness, lines)
     for connection in job.connections:
         if _is_known(job, connection, unknown):
-            forecast = _Forecast(job, connection, plans[connection.name], freshness, most)
+            totals = parts.answer_totals(connection)
+            forecast = _Forecast(job, connection, plans[connection.name], freshness, most, totals)
             lines += forecast.lines()
         else:
             lines.append(f"{connection.name}: no plan, because no team could be looked up")
@@ -140,6 +144,8 @@ class _Forecast:
     freshness: Freshness
     #: lines of a long list that are shown
     most: int
+    #: what answers to this query held
+    totals: Totals
 
     def lines(self) -> Iterator[str]:
         """Describe the plan: what is reused, then the costs, then what is fetched."""
@@ -189,24 +195,56 @@ class _Forecast:
 
     def _cost(self) -> str:
         """Estimate the requests, and the time that they take."""
-        text = f"{counted(self._requests, 'request')}, {self._time()}"
-        if self.job.query.contract == "aggregates":
-            return text
-        # It is not known how often a query job is polled, or how many pages a response has.
-        return f"at least {text}"
+        most = self._requests(self.plan.chunks)
+        fewest = self._requests(self._joined())
+        text = f"{_range(f'{fewest:,}', counted(most, 'request'))}, {self._time(fewest, most)}"
+        if self.job.query.contract != "aggregates":
+            # It is not known how often a query job is polled, or how many pages a response has.
+            text = f"at least {text}"
+        if fewest < most:
+            text += f"; {self._basis()}"
+        return text
 
-    @property
-    def _requests(self) -> int:
-        """Count the requests of all chunks, without retries."""
+    def _requests(self, chunks: Sequence[Chunk]) -> int:
+        """Count the requests of chunks, without retries."""
         query, population = self.job.query, self.plan.demand.population
-        return sum(count_requests(query, chunk, population) for chunk in self.plan.chunks)
+        return sum(count_requests(query, chunk, population) for chunk in chunks)
 
-    def _time(self) -> str:
-        """Say how long the requests take at the rate limit of the clients."""
+    def _joined(self) -> list[Chunk]:
+        """List the chunks of a run if its answers hold as much as earlier ones did."""
+        state = ConnectionState(sizes=self._sizes(), population=self.plan.demand.population)
+        settled_before = self.freshness.now - self.freshness.settle
+        next_chunk = NextChunk(self.plan.demand, self.job.query, state, settled_before)
+        left = deque(self.plan.chunks)
+        joined = []
+        while left:
+            joined.append(next_chunk.take(left))
+        return joined
+
+    def _sizes(self) -> AnswerSizes | None:
+        """Say what answers hold; None if the job gives the length of chunks."""
+        if self.job.chunk is not None:
+            return None
+        if not self.totals.cells:
+            return AnswerSizes(EMPTY_ANSWERS)
+        return AnswerSizes(self.totals)
+
+    def _basis(self) -> str:
+        """Say what the smaller number of requests rests on."""
+        density = self.totals.density
+        if density is None:
+            return "the emptier the answers, the fewer requests; nothing was fetched yet"
+        return (
+            f"the smaller number if users have {density.records:.2g} records in a bucket, as so far"
+        )
+
+    def _time(self, fewest: int, most: int) -> str:
+        """Say how long requests take at the rate limit of the clients."""
         limit = self.connection.requests_per_minute
         lanes = self.connection.lanes
-        seconds = _seconds(self._requests, limit) / lanes
-        text = f"{duration(seconds)} at {limit:,} requests per minute"
+        shortest = duration(_seconds(fewest, limit) / lanes)
+        longest = duration(_seconds(most, limit) / lanes)
+        text = f"{_range(shortest, longest)} at {limit:,} requests per minute"
         if lanes > 1:
             text += f" with each of {lanes} clients"
         return text
@@ -236,6 +274,13 @@ class _Forecast:
         if chunk.users is None:
             return self.plan.demand.population
         return len(chunk.users)
+
+
+def _range(least: str, most: str) -> str:
+    """Write a range; only its end, if both are the same."""
+    if most == least or most.startswith(f"{least} request"):
+        return most
+    return f"{least} to {most}"
 
 
 def _describe_chunk(chunk: Chunk, stale: frozenset[int]) -> str:

@@ -1,11 +1,18 @@
-"""Plan what to fetch: ordered chunks that tile what a job demands and no part covers yet. Pure."""
+"""Plan what to fetch: ordered chunks that tile what a job demands and no part covers yet. Pure.
+
+A plan's chunks are as long as full answers allow. When a lane takes one, `join` makes it as long as
+the answers to this query turn out to allow.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, pairwise
+
+from msgspec.structs import replace
 
 from asyncreport.core.coverage import Intervals, Users, missing_by_batch
 from asyncreport.core.freshness import Freshness
@@ -16,6 +23,9 @@ from asyncreport.core.timeline import DAY, Granularity, Grid, Interval, Slot
 #: A month of 1,000 agents who work in every half hour peaks at 130 MB with 20,000 and at 148 MB
 #: and more with 40,000; the budget is 150 MB (`tests/bench/memory.py`).
 MAX_CELLS = 20_000
+
+#: records that one answer should hold
+MAX_RECORDS = 20_000
 
 #: ms; a local day counts as 24 hours here, also on the days of a clock change
 _USUAL_STEPS = {Granularity.P1D: DAY, Granularity.P1W: 7 * DAY}
@@ -109,7 +119,7 @@ def plan(demand: Demand, parts: Sequence[Part], freshness: Freshness) -> Plan:
 
 
 def _month_chunks(demand: Demand, slot: Slot, month: _Month) -> list[Chunk]:
-    """List the chunks of one month, in order of time and users."""
+    """List the chunks of one month, in order of users and time."""
     missing = _missing_chunks(demand, slot, month)
     refetched = _refetch_chunks(demand, slot, month.stale)
     return sorted([*missing, *refetched], key=_chunk_order)
@@ -120,9 +130,78 @@ def _begun(chunks: Sequence[Chunk], now: int) -> list[Chunk]:
     return [chunk for chunk in chunks if chunk.interval.start < now]
 
 
-def _chunk_order(chunk: Chunk) -> tuple[Interval, tuple[str, ...]]:
-    """Give the sort key of a chunk."""
-    return (chunk.interval, chunk.users or ())
+def _chunk_order(chunk: Chunk) -> tuple[tuple[str, ...], Interval]:
+    """Give the sort key of a chunk: those of the same users follow one another, for `join`."""
+    return (chunk.users or (), chunk.interval)
+
+
+def join(
+    chunks: Sequence[Chunk],
+    demand: Demand,
+    most: Callable[[Users], int | None],
+    settled_before: int,
+) -> Chunk:
+    """Give what to fetch next: a chunk over the head of `chunks`, which are in a plan's order.
+
+    It joins consecutive chunks of the same users and month that replace nothing, and shares them
+    among as few answers as `most` allows: users x buckets in one answer, None if that is unknown.
+    It ends inside a planned chunk if that one is too long. What ends at or before `settled_before`
+    is not joined with what ends later: that is fetched again soon.
+    """
+    first = chunks[0]
+    cells = most(first.users)
+    if first.replaces or cells is None:
+        return first
+    together = Interval(first.interval.start, _end_of_run(chunks, settled_before))
+    edges = demand.grid.edges(together)
+    buckets = len(edges) - 1
+    answers = _divided_up(buckets * demand.count(first.users), cells)
+    length = _divided_up(buckets, answers)
+    return replace(first, interval=Interval(together.start, edges[length]))
+
+
+def _end_of_run(chunks: Iterable[Chunk], settled_before: int) -> int:
+    """Give the end of the first chunks that may be joined."""
+    end = 0
+    for chunk, following in pairwise(chain(chunks, [None])):
+        assert chunk is not None
+        end = chunk.interval.end
+        if following is None or not _may_join(chunk, following, settled_before):
+            break
+    return end
+
+
+def _may_join(chunk: Chunk, following: Chunk, settled_before: int) -> bool:
+    """Tell whether a chunk and the one after it may be fetched as one."""
+    ends = (chunk.interval.end, following.interval.end)
+    return (
+        following.interval.start == chunk.interval.end
+        and following.users == chunk.users
+        and following.month == chunk.month
+        and not following.replaces
+        and (ends[0] <= settled_before) == (ends[1] <= settled_before)
+    )
+
+
+def remove(chunks: deque[Chunk], taken: Chunk) -> int:
+    """Remove from the head of `chunks` what `join` gave; give how many fewer there are."""
+    before = len(chunks)
+    end = taken.interval.end
+    while chunks and _is_covered(chunks[0], taken):
+        left = chunks.popleft().interval
+        if left.end > end:
+            chunks.appendleft(replace(taken, interval=Interval(end, left.end)))
+    return before - len(chunks)
+
+
+def _is_covered(chunk: Chunk, taken: Chunk) -> bool:
+    """Tell whether a chunk, or its beginning, is part of one that was taken."""
+    return chunk.users == taken.users and chunk.interval.overlaps(taken.interval)
+
+
+def _divided_up(number: int, by: int) -> int:
+    """Divide and round up, to at least 1."""
+    return max(1, -(-number // by))
 
 
 def _by_month(
@@ -189,7 +268,10 @@ def _by_users(parts: Sequence[Part]) -> dict[Users, list[Part]]:
 
 
 def _adjacent_runs(parts: Sequence[Part], grid: Grid, longest: int) -> Iterator[list[Part]]:
-    """Group parts that follow one another into runs of at most `longest` buckets."""
+    """Group parts that follow one another into runs of at most `longest` buckets.
+
+    A run has at most `MAX_RECORDS`: with split values, a bucket of a user may have many.
+    """
     run: list[Part] = []
     for part in parts:
         if run and not _continues(run, part, grid, longest):
@@ -204,7 +286,10 @@ def _continues(run: Sequence[Part], part: Part, grid: Grid, longest: int) -> boo
     """Tell whether a part begins where a run ends, and both together are not too long."""
     if part.interval.start != run[-1].interval.end:
         return False
-    return grid.count(_span([*run, part])) <= longest
+    together = [*run, part]
+    if sum(each.count for each in together) > MAX_RECORDS:
+        return False
+    return grid.count(_span(together)) <= longest
 
 
 def _span(run: Sequence[Part]) -> Interval:

@@ -24,13 +24,31 @@ from asyncreport.core.timeline import Grid, Interval
 #: request itself is too long
 SplitReason = Literal["large", "late", "long"]
 
+#: chunks that must be answered without a split before a bound rises: a wrong rise may cost minutes
+_CALM = 16
+
 #: the HTTP status of a request that is too long
 _REQUEST_TOO_LONG = 413
 
 
+class SplitChunk(Exception):
+    """The answer to a whole chunk is too large: each half becomes a chunk of its own.
+
+    As pieces of one chunk they would have to be in memory together.
+    """
+
+    def __init__(self, halves: Sequence[Chunk]) -> None:
+        """Take the halves."""
+        super().__init__("the answer to a chunk is too large")
+        self.halves = halves
+
+
 @dataclass(slots=True)
 class Bound:
-    """The most that a server answered after it failed to answer more; None: no failure yet."""
+    """The most that a server answered after it failed to answer more; None: no failure yet.
+
+    It rises again: what a server could not answer once may have been a bad hour, or a busy month.
+    """
 
     #: users x buckets, of listed users
     cells: int | None = None
@@ -38,9 +56,21 @@ class Bound:
     buckets: int | None = None
     #: users in one request
     users: int | None = None
+    #: chunks answered since the last change
+    _calm: int = 0
+
+    def answered(self) -> None:
+        """Note a chunk that was answered without a split."""
+        self._calm += 1
+        if self._calm >= _CALM:
+            self._calm = 0
+            self.cells = _doubled(self.cells)
+            self.buckets = _doubled(self.buckets)
+            self.users = _doubled(self.users)
 
     def learn(self, reason: SplitReason, answered: Sequence[Chunk], grid: Grid) -> None:
         """Lower the bound to the largest answered piece of a chunk that had to be split."""
+        self._calm = 0
         if reason == "long":
             self.users = _lower(self.users, _most_users(answered))
             return
@@ -61,6 +91,13 @@ def _lower(bound: int | None, answered: int) -> int:
     if bound is None:
         return answered
     return min(bound, answered)
+
+
+def _doubled(bound: int | None) -> int | None:
+    """Double a bound, if there is one."""
+    if bound is None:
+        return None
+    return 2 * bound
 
 
 def size(piece: Chunk, grid: Grid) -> int:

@@ -15,6 +15,7 @@ from asyncreport.api import contracts
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.wire import Request, Wait
 from asyncreport.core import splitting
+from asyncreport.core.answer_sizes import LARGEST_ANSWER
 from asyncreport.core.errors import (
     ApiError,
     AsyncReportError,
@@ -25,7 +26,7 @@ from asyncreport.core.errors import (
 from asyncreport.core.job import Chunk, Query
 from asyncreport.core.piece_errors import next_step, with_piece
 from asyncreport.core.records import Accumulator, Block
-from asyncreport.core.splitting import SplitReason
+from asyncreport.core.splitting import SplitChunk, SplitReason
 
 T = TypeVar("T")
 
@@ -105,16 +106,18 @@ def _resume(steps: Generator[Request | Wait, Any, Any], result: Any) -> Request 
 async def fetch(chunk: Chunk, query: Query, ask: Ask, state: ConnectionState) -> list[Block]:
     """Fetch a chunk, in pieces if the server cannot answer it as a whole; give the rows by user.
 
-    What is learned about the size of pieces goes to `state`, for the chunks that follow.
-    Raise RejectedError, AuthError or RetriesExhausted if it cannot be fetched.
+    What is learned about the size of answers goes to `state`, for the chunks that follow.
+    Raise RejectedError, AuthError or RetriesExhausted if it cannot be fetched, SplitChunk if it
+    holds too much for one part.
     """
-    return await _ChunkFetch(query, ask, state).fetch(chunk)
+    return await _ChunkFetch(chunk, query, ask, state).fetch()
 
 
 @dataclass(slots=True)
 class _ChunkFetch:
     """The fetch of one chunk, as a whole or in pieces."""
 
+    chunk: Chunk
     query: Query
     ask: Ask
     state: ConnectionState
@@ -123,9 +126,9 @@ class _ChunkFetch:
     #: pieces that were late and were split
     late: int = 0
 
-    async def fetch(self, chunk: Chunk) -> list[Block]:
-        """Fetch the pieces of a chunk, and join their rows."""
-        rows = await self._fetch_pieces(self._tile(chunk))
+    async def fetch(self) -> list[Block]:
+        """Fetch the pieces of the chunk, and join their rows."""
+        rows = await self._fetch_pieces(self._tile())
         # Only at the end: a chunk that fails does not show which size works.
         self._learn(list(rows))
         blocks = list(rows.values())
@@ -142,29 +145,55 @@ class _ChunkFetch:
         while stack:
             piece = stack.pop()
             try:
-                rows[piece] = await self._fetch_piece(piece, self._ask_for(piece))
+                rows[piece] = await self._fetch_and_measure(piece)
             except (RejectedError, RetriesExhausted) as error:
                 stack += reversed(await self._split(piece, error))
         return rows
 
-    def _tile(self, chunk: Chunk) -> list[Chunk]:
-        """Split a chunk into pieces of the size that worked before."""
+    def _tile(self) -> list[Chunk]:
+        """Split the chunk into pieces of the size that worked before."""
         alone = contracts.one_bucket_per_query(self.query, self.state)
-        return splitting.tile(chunk, self.query.grid, self.state.bound, single_buckets=alone)
+        return splitting.tile(self.chunk, self.query.grid, self.state.bound, single_buckets=alone)
 
     def _learn(self, pieces: Sequence[Chunk]) -> None:
         """Note for later chunks which size worked."""
+        if not self.split_reasons:
+            self.state.bound.answered()
         for reason in self.split_reasons:
             self.state.bound.learn(reason, pieces, self.query.grid)
         if self.split_reasons:
             self.state.chunks_split += 1
 
-    def _ask_for(self, piece: Chunk) -> Ask:
-        """Allow few time-outs for a piece of a late chunk that can still be split."""
-        # The first late piece may be chance. After that, a split costs less than a wait.
-        if self.late and splitting.halves(piece, self.query.grid, "late"):
-            return with_few_timeouts(self.ask)
-        return self.ask
+    async def _fetch_and_measure(self, piece: Chunk) -> list[Block]:
+        """Fetch one piece, and note what its answer held."""
+        answer = _Answer()
+        blocks = await self._fetch_piece(piece, self._ask_for(piece, answer))
+        if self.state.sizes is not None:
+            self.state.sizes.answered(
+                piece.users,
+                cells=self._cells(piece),
+                records=sum(block.count for block in blocks),
+                received=answer.received,
+                seconds=answer.seconds,
+            )
+        return blocks
+
+    def _cells(self, piece: Chunk) -> int:
+        """Multiply the users of a piece by its buckets."""
+        cells = splitting.size(piece, self.query.grid)
+        if piece.users is None:
+            cells *= self.state.population
+        return cells
+
+    def _ask_for(self, piece: Chunk, answer: _Answer) -> Ask:
+        """Measure the responses to a piece; allow less of what a smaller piece would avoid."""
+        ask = self.ask
+        if splitting.halves(piece, self.query.grid, "large"):
+            ask = _with_few_bytes(ask)
+            # The first late piece may be chance. After that, a split costs less than a wait.
+            if self.late:
+                ask = with_few_timeouts(ask)
+        return lambda request: ask(replace(request, measure=answer.add))
 
     async def _fetch_piece(self, piece: Chunk, ask: Ask) -> list[Block]:
         """Fetch one piece; give its rows by user."""
@@ -192,8 +221,26 @@ class _ChunkFetch:
         if reason == "late":
             self._count_late(piece, error)
             await self._check_server(piece, error)
+        if reason == "large":
+            self._split_chunk(piece, halves, error)
         self.split_reasons.add(reason)
         return halves
+
+    def _split_chunk(self, piece: Chunk, halves: Sequence[Chunk], error: _PieceError) -> None:
+        """Raise SplitChunk if a piece that is too large is the whole chunk, and may be divided."""
+        state = self.state
+        if state.sizes is None:
+            return
+        refused = isinstance(error, RejectedError) and error.status is not None
+        if not refused:
+            # It was longer than `LARGEST_ANSWER`, or is the result of a query job.
+            state.sizes.too_large(piece.users, cells=self._cells(piece))
+        # A chunk that replaces parts must become one part.
+        if piece == self.chunk and not piece.replaces:
+            if refused:
+                state.bound.learn("large", halves, self.query.grid)
+            state.chunks_split += 1
+            raise SplitChunk(halves) from error
 
     def _count_late(self, piece: Chunk, error: _PieceError) -> None:
         """Count a late piece; raise the error if there are too many."""
@@ -220,6 +267,26 @@ class _ChunkFetch:
             if isinstance(second, RetriesExhausted) and second.reason == "lane":
                 raise second from cause
             raise error from cause
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What the responses to one piece took."""
+
+    #: bytes
+    received: int = 0
+    #: of the slowest one
+    seconds: float = 0.0
+
+    def add(self, received: int, seconds: float) -> None:
+        """Note a response."""
+        self.received += received
+        self.seconds = max(self.seconds, seconds)
+
+
+def _with_few_bytes(ask: Ask) -> Ask:
+    """Drop responses that take too much memory."""
+    return lambda request: ask(replace(request, most_bytes=LARGEST_ANSWER))
 
 
 def with_few_timeouts(ask: Ask) -> Ask:

@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from asyncreport.core.errors import AsyncReportError, AuthError, RejectedError, RetriesExhausted
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
+from asyncreport.core.splitting import SplitChunk
 from asyncreport.engine.lane_pool import LaneError, LanePool, Report, is_lane_error, is_unsent
 
 #: fetch a chunk with one lane
 Fetch = Callable[[Chunk], Awaitable[list[Block]]]
+#: remove the chunk to fetch next from the head of those that are left
+Take = Callable[[deque[Chunk]], Chunk]
 #: write a chunk's rows as a part
 Save = Callable[[Chunk, list[Block]], Awaitable[Part]]
 
@@ -43,6 +46,8 @@ class Work:
     lost: Report = lambda _, __: None
     #: seconds for which a lane may fail to send a request
     patience: float = 900.0
+    #: may give a longer or a shorter chunk than was planned
+    take: Take = deque.popleft
 
     @property
     def workers(self) -> int:
@@ -82,7 +87,7 @@ async def run(works: Sequence[Work], save: Save, progress: Progress) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:
-                _start_workers(group, ChunkQueue(work), save, first_success)
+                _start_workers(group, ChunkQueue(work, progress), save, first_success)
     except BaseExceptionGroup as errors:
         # The first error cancelled the other workers, and is the one to report.
         error = errors.exceptions[0]
@@ -108,6 +113,8 @@ async def _worker(lane: int, queue: ChunkQueue, save: Save, first_success: First
     while (chunk := await queue.take(lane)) is not None:
         try:
             part = await save(chunk, await fetch(chunk))
+        except SplitChunk as split:
+            queue.split(lane, split.halves)
         except (AuthError, RejectedError, RetriesExhausted) as error:
             for gap in queue.failed(lane, chunk, error):
                 first_success.failed(gap)
@@ -120,8 +127,9 @@ async def _worker(lane: int, queue: ChunkQueue, save: Save, first_success: First
 class ChunkQueue:
     """The chunks of a connection that no worker has: new ones, and those that were put back."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, progress: Progress) -> None:
         self.work = work
+        self._progress = progress
         self._left = deque(work.chunks)
         #: chunks that failed and are requested once more, after the others
         self._again = deque[Chunk]()
@@ -165,7 +173,12 @@ class ChunkQueue:
         # that must not look like a server that is down.
         if self._pool.stalled(lane):
             return self._left.pop()
-        return self._left.popleft()
+        before = len(self._left)
+        chunk = self.work.take(self._left)
+        # Chunks that were joined count as one from now on, and the rest of one that was cut as one
+        # more.
+        self._progress.chunks += 1 + len(self._left) - before
+        return chunk
 
     async def _wait(self, lane: int) -> None:
         """Wait for a change, or for the end of the lane's rest."""
@@ -181,6 +194,14 @@ class ChunkQueue:
         self._saved += 1
         self._pool.finish(lane)
         # Idle workers wait for this: it was the last chunk, or the test of a stalled lane.
+        self._changed.set()
+
+    def split(self, lane: int, halves: Sequence[Chunk]) -> None:
+        """Put the halves of a chunk in its place: the server answered, but with too much."""
+        # At the front, so that chunks stay in order.
+        self._left.extendleft(reversed(halves))
+        self._progress.chunks += len(halves) - 1
+        self._pool.finish(lane)
         self._changed.set()
 
     def failed(

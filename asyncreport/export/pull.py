@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 from asyncreport.api import directory
 from asyncreport.api.aggregates import ConnectionState
+from asyncreport.core.answer_sizes import AnswerSizes
+from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.plan import Plan
 from asyncreport.core.records import Block
 from asyncreport.engine.fetch import drive, fetch
+from asyncreport.engine.next_chunk import NextChunk
 from asyncreport.engine.scheduler import Fetch, Gap, Progress, Work, run
 from asyncreport.export.run_context import RunContext
 
@@ -35,8 +38,8 @@ class Pull:
     context: RunContext
     watch: Watch
     progress: Progress = field(default_factory=Progress)
-    #: of each connection that something was pulled from
-    connection_states: list[ConnectionState] = field(default_factory=list)
+    #: of each connection that something was pulled from, with the connection's name
+    connection_states: list[tuple[str, ConnectionState]] = field(default_factory=list)
 
     @property
     def gaps(self) -> list[Gap]:
@@ -61,7 +64,7 @@ class Pull:
     @property
     def chunks_split(self) -> int:
         """Count the chunks that were fetched in pieces."""
-        return sum(state.chunks_split for state in self.connection_states)
+        return sum(state.chunks_split for _, state in self.connection_states)
 
     async def run(self, plans: Mapping[str, Plan]) -> None:
         """Fetch what the plans list, from all connections at the same time.
@@ -77,17 +80,38 @@ class Pull:
 
     async def _run_watched(self, works: Sequence[Work]) -> None:
         """Run the scheduler and show its progress."""
-        async with self.watch(self.progress, self._request_stats):
-            await run(works, self._save, self.progress)
+        try:
+            async with self.watch(self.progress, self._request_stats):
+                await run(works, self._save, self.progress)
+        finally:
+            await self._keep_answer_totals()
+
+    async def _keep_answer_totals(self) -> None:
+        """Keep what the answers held; the next run needs it for its first chunks."""
+        for name, state in self.connection_states:
+            if state.sizes is not None:
+                connection = self.context.job.connection(name)
+                # Not worth the run: the disk may be full, and the run has an error for that.
+                with suppress(StoreError):
+                    await self.context.state.keep_answer_totals(connection, state.sizes.totals)
 
     async def _work(self, name: str, plan: Plan) -> Work:
         """Make the work of a connection for the scheduler."""
+        state = await self._new_state(name, plan)
+        freshness = self.context.freshness
+        next_chunk = NextChunk(
+            plan.demand,
+            self.context.job.query,
+            state,
+            freshness.now - freshness.settle,
+        )
         return Work(
             plan.chunks,
-            await self._fetchers(name, plan),
+            await self._fetchers(name, state),
             self._concurrency(name),
             partial(self.context.connections.lost, name),
             self.context.job.limits.give_up_after,
+            next_chunk.take,
         )
 
     def _concurrency(self, name: str) -> int:
@@ -100,11 +124,9 @@ class Pull:
         per_minute = job.connection(name).requests_per_minute
         return min(job.limits.concurrency, per_minute)
 
-    async def _fetchers(self, name: str, plan: Plan) -> list[Fetch]:
+    async def _fetchers(self, name: str, state: ConnectionState) -> list[Fetch]:
         """Open the lanes of a connection, and make a fetch function for each."""
-        query = self.context.job.query
-        state = await self._new_state(name, plan)
-        fetch_chunk = partial(fetch, query=query, state=state)
+        fetch_chunk = partial(fetch, query=self.context.job.query, state=state)
         lanes = await self.context.connections.lanes(name)
         return [partial(fetch_chunk, ask=lane.ask) for lane in lanes]
 
@@ -114,12 +136,21 @@ class Pull:
         state = ConnectionState(
             query_job_timeout=self.context.job.limits.give_up_after,
             say=partial(connections.warn, name),
+            sizes=self._answer_sizes(name),
+            population=plan.demand.population,
         )
-        self.connection_states.append(state)
+        self.connection_states.append((name, state))
         if self._needs_all_users(plan):
             ask = partial(connections.ask, name)
             state.all_users = await drive(directory.all_user_ids(), ask)
         return state
+
+    def _answer_sizes(self, name: str) -> AnswerSizes | None:
+        """Say what answers held so far; None if the job gives the length of chunks."""
+        job = self.context.job
+        if job.chunk is not None:
+            return None
+        return AnswerSizes(self.context.state.answer_totals(job.connection(name)))
 
     def _needs_all_users(self, plan: Plan) -> bool:
         """Tell whether a chunk is of everyone and asks for routing statuses.

@@ -183,6 +183,7 @@ class Lane:
         decoded = self._read(request, response, error)
         # After decoding: an invalid response does not show that the server works.
         self._health.answered[request.method] = now()
+        request.measure(len(response.body), response.seconds)
         return decoded
 
     def _problem(self, request: Request, response: Response) -> AsyncReportError | None:

@@ -37,11 +37,11 @@ def timed_out(request: Request, seconds: float) -> TransientError:
     return _transient(request, f"no complete response within {seconds:g} s")
 
 
-def too_long(request: Request, headers: Mapping[str, str], most: int) -> RejectedError:
-    """Report a success of more than `most` bytes; its chunk is split."""
+def too_long(request: Request, headers: Mapping[str, str]) -> RejectedError:
+    """Report a success of more than `request.most_bytes`; its chunk is split."""
     named = subject(request, correlation_id(headers))
     return RejectedError(
-        f"{named}: the response is longer than {most:,} bytes; request less at once",
+        f"{named}: the response is longer than {request.most_bytes:,} bytes; request less at once",
         code=TOO_LARGE,
     )
 

@@ -29,11 +29,6 @@ _SMALL = 2**18
 #: larger responses that are read at the same time, so that memory does not grow with the workers
 _READERS = 2
 
-#: most bytes of one response, decompressed: about six times the response to a chunk of usual size.
-#: A chunk with a larger response is split. A lower bound costs requests, a higher one costs twice
-#: its size in memory.
-MOST_BYTES = 64 * 2**20
-
 #: most bytes of an error that are read: a message has less, and the rest may be a page without end
 MOST_ERROR_BYTES = 2**16
 
@@ -86,7 +81,7 @@ class Transport:
         """Send a request once and read the whole response, whatever its status.
 
         Raise TransientError if none came back within `limits.request_timeout`, ConfigError if none
-        ever will, RejectedError if a success is longer than `MOST_BYTES`.
+        ever will, RejectedError if a success is longer than `request.most_bytes`.
         """
         try:
             async with asyncio.timeout(self._timeout) as timeout:
@@ -120,13 +115,18 @@ class Transport:
             _check_encoding(request, response)
             body = await self._read(request, response, timeout)
             headers = {name.lower(): value for name, value in response.headers.items()}
-            return Response(status=response.status, headers=headers, body=body)
+            return Response(
+                status=response.status,
+                headers=headers,
+                body=body,
+                seconds=self._timeout - _left(timeout),
+            )
 
     async def _read(
         self, request: Request, response: aiohttp.ClientResponse, timeout: asyncio.Timeout
     ) -> bytes:
         """Read a body up to a bound; raise RejectedError if a success is longer."""
-        body = _Body(_most_bytes(response))
+        body = _Body(_most_bytes(request, response))
         async with AsyncExitStack() as turn:
             async for piece in response.content.iter_any():
                 # At most once: at the piece with which the response becomes a large one.
@@ -139,29 +139,33 @@ class Transport:
             if body.is_too_long and response.ok:
                 # An error keeps its frames alive, and these would keep the pieces.
                 body.pieces.clear()
-                raise failures.too_long(request, response.headers, MOST_BYTES)
+                raise failures.too_long(request, response.headers)
             # Joined before the turn ends: for a moment the body is in memory twice.
             return b"".join(body.pieces).removeprefix(_BYTE_ORDER_MARK)
 
     @asynccontextmanager
     async def _turn_to_read(self, timeout: asyncio.Timeout) -> AsyncIterator[None]:
         """Wait for a turn to read a large response, and for memory."""
-        loop = asyncio.get_running_loop()
-        deadline = timeout.when()
-        assert deadline is not None
-        left = deadline - loop.time()
+        left = _left(timeout)
         # The time-out stops meanwhile: the server is not to blame for this wait.
         timeout.reschedule(None)
         async with self._readers:
             await self._room()
-            timeout.reschedule(loop.time() + left)
+            timeout.reschedule(asyncio.get_running_loop().time() + left)
             yield
 
 
-def _most_bytes(response: aiohttp.ClientResponse) -> int:
+def _left(timeout: asyncio.Timeout) -> float:
+    """Give the seconds that are left of an attempt's time."""
+    deadline = timeout.when()
+    assert deadline is not None
+    return deadline - asyncio.get_running_loop().time()
+
+
+def _most_bytes(request: Request, response: aiohttp.ClientResponse) -> int:
     """Give how many bytes of a response are read."""
     if response.ok:
-        return MOST_BYTES
+        return request.most_bytes
     return MOST_ERROR_BYTES
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from asyncreport.core.answer_sizes import Totals
 from asyncreport.core.job import Connection, Job, Part
+from asyncreport.store.answer_totals import read_totals
 from asyncreport.store.conversion import check_converted
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.manifest import Manifest, manifest_path
@@ -18,6 +20,8 @@ from asyncreport.store.part_filter import PartFilter
 class JobParts:
     """The manifests of a job's connections at the moment when they were read."""
 
+    #: the state folder
+    folder: Path
     #: by the connection's name
     manifests: Mapping[str, Manifest]
     part_filter: PartFilter
@@ -33,7 +37,7 @@ class JobParts:
         for connection in job.connections:
             name = connection.name
             manifests[name] = Manifest.read(job.state_folder / name)
-        return cls(manifests, PartFilter.of(job))
+        return cls(job.state_folder, manifests, PartFilter.of(job))
 
     def current(self, connection: Connection) -> list[Part]:
         """List the parts that were not replaced and whose files exist; raise StoreError."""
@@ -42,6 +46,11 @@ class JobParts:
     def lost(self, connection: Connection) -> list[Part]:
         """List the parts that were not replaced and whose files are gone or have another size."""
         return self.manifests[connection.name].lost_parts(self.part_filter)
+
+    def answer_totals(self, connection: Connection) -> Totals:
+        """Give what the answers to the job's query held in earlier runs."""
+        name = connection.name
+        return read_totals(self.folder / name, self.part_filter.fingerprints[name][0])
 
     def outdated(self, connection: Connection) -> list[Part]:
         """List the parts that cannot be used any more because the time zone's rules changed."""

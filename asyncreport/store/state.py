@@ -17,8 +17,10 @@ from pathlib import Path
 from threading import Event
 from typing import Self, TypeVar
 
+from asyncreport.core.answer_sizes import Totals
 from asyncreport.core.job import Chunk, Connection, Part, PartKey
 from asyncreport.core.records import Block
+from asyncreport.store.answer_totals import read_totals, write_totals
 from asyncreport.store.atomic import remove_temporaries
 from asyncreport.store.commit import PartFolder
 from asyncreport.store.conversion import convert_format_1, format_1_locked
@@ -119,6 +121,17 @@ class State:
         await self.run_in_writer(
             lambda _: manifest.note_organization(connection.identity, organization)
         )
+
+    def answer_totals(self, connection: Connection) -> Totals:
+        """Give what the answers to the job's query held in earlier runs."""
+        name = connection.name
+        return read_totals(self.folder / name, self._filter.fingerprints[name][0])
+
+    async def keep_answer_totals(self, connection: Connection, totals: Totals) -> None:
+        """Keep what the answers to the job's query held, for later runs; raise StoreError."""
+        name = connection.name
+        fingerprint = self._filter.fingerprints[name][0]
+        await self.run_in_writer(lambda _: write_totals(self.folder / name, fingerprint, totals))
 
     async def save(self, chunk: Chunk, blocks: Sequence[Block], *, fetched_at: int) -> Part:
         """Save a chunk's rows durably; raise StoreError, and nothing was saved.

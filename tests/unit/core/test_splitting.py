@@ -156,13 +156,28 @@ def test_a_chunk_is_split_only_if_a_smaller_request_may_be_answered(
     assert split_reason(error) == why
 
 
-def test_a_bound_is_the_largest_answered_piece_and_never_rises() -> None:
+def test_a_bound_is_the_largest_answered_piece() -> None:
     bound = Bound()
     bound.learn("large", [chunk(3, 10), chunk(4, 10), chunk(1, 1)], HOURS)
     bound.learn("late", [chunk(9, 10)], HOURS)
     bound.learn("large", [chunk(5, None), chunk(6, None)], HOURS)
     bound.learn("long", [chunk(24, 7), chunk(24, 6)], HOURS)
     assert bound == Bound(cells=40, buckets=6, users=7)
+
+
+def test_a_bound_rises_after_some_calm() -> None:
+    bound = Bound()
+    bound.learn("late", [chunk(4, 10)], HOURS)
+    for _ in range(15):
+        bound.answered()
+    assert bound.cells == 40
+    bound.answered()
+    assert (bound.cells, bound.buckets, bound.users) == (80, None, None)
+    for _ in range(15):
+        bound.answered()
+    bound.learn("late", [chunk(4, 10)], HOURS)
+    bound.answered()
+    assert bound.cells == 40
 
 
 @given(

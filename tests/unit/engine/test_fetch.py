@@ -8,11 +8,13 @@ from collections.abc import Generator
 from typing import Any, Literal
 
 import pytest
+from msgspec.structs import replace
 
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.query_jobs import PATH
 from asyncreport.api.wire import Request, Wait
 from asyncreport.config.zones import load_zone
+from asyncreport.core.answer_sizes import AnswerSizes
 from asyncreport.core.errors import (
     FOREIGN,
     OFF_GRID,
@@ -25,6 +27,7 @@ from asyncreport.core.errors import (
 )
 from asyncreport.core.job import Chunk, Query
 from asyncreport.core.records import Block
+from asyncreport.core.splitting import Bound, SplitChunk
 from asyncreport.core.timeline import DAY, HOUR, Granularity, Grid, Interval, iso, parse_iso
 from asyncreport.engine.fetch import drive, fetch
 from tests import clock
@@ -258,6 +261,68 @@ def test_pieces_of_a_response_that_was_too_large_are_tried_as_often_as_any_reque
     server = Bounded(RejectedError("big", code=TOO_LARGE), most=50)
     assert fetched(server) == WHOLE
     assert {timeouts for _, timeouts in server.asked} == {None}
+
+
+def test_a_chunk_that_holds_too_much_is_divided_into_two_chunks() -> None:
+    """As pieces of one chunk, their rows would have to be in memory together."""
+    too_long = RejectedError("longer than 16 MiB", code=TOO_LARGE)
+    server, state = Bounded(too_long, most=100), ConnectionState(sizes=AnswerSizes())
+    with pytest.raises(SplitChunk) as split:
+        fetched(server, state=state)
+    assert [chunk.interval for chunk in split.value.halves] == [
+        Interval(0, DAY),
+        Interval(DAY, 2 * DAY),
+    ]
+    assert {chunk.users for chunk in split.value.halves} == {TWO_DAYS.users}
+    assert len(server.asked) == state.chunks_split == 1
+    assert state.bound == Bound()
+    most = (state.sizes or AnswerSizes()).most(TWO_DAYS.users)
+    assert most is not None
+    assert most < 96
+
+
+def test_a_refusal_of_the_server_bounds_the_chunks_that_follow() -> None:
+    refused = RejectedError("big", status=400, code=TOO_LARGE)
+    state = ConnectionState(sizes=AnswerSizes())
+    with pytest.raises(SplitChunk):
+        fetched(Bounded(refused, most=100), state=state)
+    assert state.bound.cells == 96
+    assert state.sizes == AnswerSizes()
+
+
+def test_a_chunk_that_replaces_parts_becomes_one_part_even_in_pieces() -> None:
+    chunk = replace(TWO_DAYS, replaces=(3, 4))
+    server = Bounded(RejectedError("longer than 16 MiB", code=TOO_LARGE), most=100)
+    assert fetched(server, chunk, state=ConnectionState(sizes=AnswerSizes())) == WHOLE
+
+
+def test_what_an_answer_held_is_measured() -> None:
+    sizes = AnswerSizes()
+    server = Bounded(late(), most=10**9)
+
+    async def ask(request: Request) -> Any:
+        request.measure(5_000, 12.0)
+        return await server.ask(request)
+
+    clock.run(fetch(TWO_DAYS, HOURS, ask, ConnectionState(sizes=sizes)))
+    assert (sizes.totals.cells, sizes.totals.records, sizes.totals.received) == (192, 192, 5_000)
+
+
+def test_only_a_piece_that_cannot_be_split_may_have_a_very_long_answer() -> None:
+    """A bucket of an organisation of 100,000 users has 55 MB."""
+    asked: list[tuple[int, int]] = []
+
+    async def ask(request: Request) -> Any:
+        body = json.loads(request.body or b"")
+        start, end = map(parse_iso, body["interval"].split("/"))
+        asked.append(((end - start) // HOUR, request.most_bytes))
+        if end - start > HOUR:
+            raise RejectedError("longer than 16 MiB", code=TOO_LARGE)
+        return request.decode(b"{}")
+
+    chunk = replace(TWO_DAYS, interval=Interval(0, 2 * HOUR), users=None)
+    clock.run(fetch(chunk, HOURS, ask, ConnectionState()))
+    assert asked == [(2, 16 * 2**20), (1, 64 * 2**20), (1, 64 * 2**20)]
 
 
 def test_a_piece_that_fails_midway_adds_nothing() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
 
 import pytest
+from msgspec.structs import replace
 
 from asyncreport.core.errors import AuthError, Reason, RejectedError, RetriesExhausted, StoreError
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
+from asyncreport.core.splitting import SplitChunk
 from asyncreport.core.timeline import DAY, Interval
 from asyncreport.engine.scheduler import Progress, Work, run
 from tests import clock
@@ -519,3 +522,78 @@ def test_a_lane_that_succeeds_now_and_then_is_not_lost() -> None:
 
     clock.run(run([Work(chunks(20), [fetch], 1)], save, progress))
     assert (progress.finished, progress.gaps) == (20, [])
+
+
+def test_a_lane_takes_what_it_is_given_and_joined_chunks_count_as_one() -> None:
+    server, progress = Server(), Progress()
+
+    def take(left: deque[Chunk]) -> Chunk:
+        first = left.popleft()
+        last = left.popleft() if left else first
+        return replace(first, interval=Interval(first.interval.start, last.interval.end))
+
+    clock.run(run([Work(chunks(9), [server.fetch], 1, take=take)], save, progress))
+    assert server.asked == [0, 2, 4, 6, 8]
+    assert (progress.finished, progress.chunks) == (5, 5)
+
+
+def test_a_chunk_that_was_cut_counts_as_two() -> None:
+    server, progress = Server(), Progress()
+
+    def take(left: deque[Chunk]) -> Chunk:
+        chunk = left.popleft()
+        start, end = chunk.interval.start, chunk.interval.end
+        if end - start == DAY:
+            left.appendleft(replace(chunk, interval=Interval(start + 1, end)))
+        return chunk
+
+    clock.run(run([Work(chunks(2), [server.fetch], 1, take=take)], save, progress))
+    assert server.asked == [0, 0, 1, 1]
+    assert (progress.finished, progress.chunks) == (4, 4)
+
+
+def test_the_halves_of_a_chunk_that_holds_too_much_are_fetched_next() -> None:
+    server, progress = Server(), Progress()
+    first, *others = chunks(3)
+    halves = [
+        replace(first, interval=Interval(0, DAY // 2)),
+        replace(first, interval=Interval(DAY // 2, DAY)),
+    ]
+
+    async def fetch(chunk: Chunk) -> list[Block]:
+        if chunk == first:
+            raise SplitChunk(halves)
+        return await server.fetch(chunk)
+
+    saved: list[Chunk] = []
+
+    async def keep(chunk: Chunk, blocks: list[Block]) -> Part:
+        saved.append(chunk)
+        return await save(chunk, blocks)
+
+    clock.run(run([Work([first, *others], [fetch], 1)], keep, progress))
+    assert saved == [*halves, *others]
+    assert (progress.finished, progress.chunks, progress.gaps) == (4, 4, [])
+
+
+def test_the_halves_of_the_last_chunk_are_fetched_by_idle_workers_too() -> None:
+    progress = Progress()
+    (only,) = chunks(1)
+    halves = [
+        replace(only, interval=Interval(0, DAY // 2)),
+        replace(only, interval=Interval(DAY // 2, DAY)),
+    ]
+
+    async def fetch(chunk: Chunk) -> list[Block]:
+        await asyncio.sleep(1)
+        if chunk == only:
+            raise SplitChunk(halves)
+        return []
+
+    async def main() -> float:
+        work = Work([only], [fetch, fetch], 1)
+        await run([work], save, progress)
+        return asyncio.get_running_loop().time()
+
+    assert clock.run(main()) == pytest.approx(2, abs=0.1)
+    assert progress.finished == 2

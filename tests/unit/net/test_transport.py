@@ -8,6 +8,7 @@ import ssl
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -181,10 +182,10 @@ def packed(size: int) -> bytes:
     ids=["plain", "endless", "bomb"],
 )
 def test_a_response_longer_than_the_bound_is_rejected_as_too_large(
-    answer: bytes, monkeypatch: pytest.MonkeyPatch
+    answer: bytes,
 ) -> None:
     """After decompression, and without reading to its end; its Content-Length is not trusted."""
-    monkeypatch.setattr(transport, "MOST_BYTES", 3_999 if b"1099511627776" in answer else 5000)
+    request = replace(GET, most_bytes=3_999 if b"1099511627776" in answer else 5000)
 
     async def main() -> None:
         async with (
@@ -195,7 +196,7 @@ def test_a_response_longer_than_the_bound_is_rejected_as_too_large(
                 RejectedError,
                 match=r"users: the response is longer than .*,.* bytes; request less at once",
             ) as caught:
-                await there.send(GET)
+                await there.send(request)
             assert caught.value.code == TOO_LARGE
             pieces = [
                 frame.f_locals.get("pieces")
@@ -241,9 +242,9 @@ def test_an_error_with_an_unknown_encoding_keeps_its_status() -> None:
     assert sent(saying(answer)).status == 503
 
 
-def test_a_response_as_long_as_the_bound_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "MOST_BYTES", 50_000)
-    assert sent(saying(packed(50_000))).body == b"x" * 50_000
+def test_a_response_as_long_as_the_bound_is_complete() -> None:
+    request = replace(GET, most_bytes=50_000)
+    assert sent(saying(packed(50_000)), request).body == b"x" * 50_000
 
 
 def test_an_endless_error_is_read_to_the_bound_and_keeps_its_status() -> None:
