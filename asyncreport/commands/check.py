@@ -114,17 +114,16 @@ class _ClientCheck:
 
     async def _try_records(self, trial: _Trial) -> None:
         """Try the query of the job; if it is refused, name the metric that the server refuses."""
-        text = "permission analytics:conversationAggregate:view, for records"
         try:
             await trial.records()
         except RejectedError as error:
-            self.report(self._failure(text, error))
+            self.report(self._failure("records cannot be fetched", error))
             for metric, refusal in await trial.refused_metrics():
                 self.report(self._failure(f"metric {metric}, alone", refusal))
         except AsyncReportError as error:
-            self.report(self._failure(text, error))
+            self.report(self._failure("records cannot be fetched", error))
         else:
-            self.report(self._ok(text))
+            self.report(self._ok("records can be fetched"))
 
     def _ok(self, text: str) -> Finding:
         """Report a test that passed."""
@@ -157,34 +156,35 @@ class _ClientCheck:
         configured = self.connection.requests_per_minute
         if not allowed:
             return self._no_rate_limit()
-        fact = f"the server allows {allowed} requests per minute"
+        fact = f"the server allows {allowed:,} requests per minute"
         if allowed < configured:
             return self._warning(
-                f"{fact}, but the job is set to {configured}; set requests_per_minute to {allowed}"
+                f"{fact}, but the job sends up to {configured:,}; "
+                f"set requests_per_minute: {allowed}"
             )
-        return self._ok(f"{fact}; the job stays below {configured}")
+        return self._ok(f"{fact}; the job sends at most {configured:,}")
 
     def _no_rate_limit(self) -> Finding:
         """Report which limit applies if the server reports none."""
         configured = self.connection.requests_per_minute
         return self._ok(
             "the server reports no rate limit; "
-            f"the job stays below {configured} requests per minute"
+            f"the job sends at most {configured:,} requests per minute"
         )
 
     def _other_trials(self, trial: _Trial) -> Iterator[tuple[str, Awaitable[object]]]:
         """Send the other requests that a run of the job sends, each with a small response."""
         if self.job.query.occupancy:
-            yield "permission analytics:userAggregate:view, for occupancy", trial.statuses()
-        yield "directory, for names of users", self.lane.ask(directory.user_count_request())
+            yield "routing statuses, for occupancy,", trial.statuses()
+        yield "names of users", self.lane.ask(directory.user_count_request())
 
-    async def _outcome(self, text: str, trial: Awaitable[object]) -> Finding:
+    async def _outcome(self, what: str, trial: Awaitable[object]) -> Finding:
         """Await a trial and report whether it failed."""
         try:
             await trial
         except AsyncReportError as error:
-            return self._failure(text, error)
-        return self._ok(text)
+            return self._failure(f"{what} cannot be fetched", error)
+        return self._ok(f"{what} can be fetched")
 
     async def _divisions(self) -> Finding:
         """Compare all divisions with those that the client sees.

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.api.contracts import count_requests
+from asyncreport.commands.plan_teams import PlannedTeams, find_teams
 from asyncreport.core.answer_sizes import EMPTY_ANSWERS, AnswerSizes, Totals
 from asyncreport.core.columns import column
-from asyncreport.core.errors import RetriesExhausted
 from asyncreport.core.freshness import Freshness
-from asyncreport.core.job import Chunk, Connection, Job, Part, Team
+from asyncreport.core.job import Chunk, Connection, Job, Part
 from asyncreport.core.plan import Plan
 from asyncreport.core.settled import describe_unsettled
 from asyncreport.core.text import counted, describe_users, duration, first_lines
 from asyncreport.core.timeline import Interval
 from asyncreport.engine.next_chunk import NextChunk
 from asyncreport.export.lanes import Connections
-from asyncreport.export.plans import count_users, make_plans
+from asyncreport.export.plans import make_plans
 from asyncreport.export.preflight import query_warnings
 from asyncreport.export.query_change import query_changes
-from asyncreport.export.teams import UnknownTeam, look_up_teams, worst
+from asyncreport.export.teams import worst
 from asyncreport.export.zone_rules import zone_warnings
 from asyncreport.net.throttle import pace
 from asyncreport.store.job_parts import JobParts
@@ -47,29 +47,28 @@ async def plan_lines(job: Job, *, now: int, most: int) -> tuple[list[str], int]:
     Give the lines, of long lists at most `most`, and the exit code because of teams that could not
     be looked up.
 
-    Requests are sent only for the members of teams that are looked up and, if all users are wanted,
-    for their number.
+    Requests are sent only for the members of teams that are looked up, for listed users that no run
+    has looked up and, if all users are wanted, for their number.
     """
     parts = JobParts.read(job)
     freshness = Freshness(settle=job.output.settle, now=now)
     warnings = query_warnings(job) + query_changes(job)
     lines = list(map(_warning, warnings + list(zone_warnings(job, parts.outdated))))
-    plans, unknown = await _plans(job, parts, freshness, lines)
+    plans, teams = await _plans(job, parts, freshness, lines)
     for connection in job.connections:
-        if _is_known(job, connection, unknown):
+        if _is_known(job, connection, teams):
             totals = parts.answer_totals(connection)
             forecast = _Forecast(job, connection, plans[connection.name], freshness, most, totals)
             lines += forecast.lines()
         else:
             lines.append(f"{connection.name}: no plan, because no team could be looked up")
-    return lines + describe_unsettled(job, now), worst(unknown)
+    return lines + describe_unsettled(job, now), worst(teams.unknown)
 
 
-def _is_known(job: Job, connection: Connection, unknown: Sequence[UnknownTeam]) -> bool:
-    """Tell whether the users of a connection's teams are known: everyone needs no look-up."""
-    names = {team.team for team in unknown}
-    teams = [team for team in job.teams if team.connection == connection.name]
-    return not teams or any(team.everyone or team.name not in names for team in teams)
+def _is_known(job: Job, connection: Connection, teams: PlannedTeams) -> bool:
+    """Tell whether users of a connection's teams are known, or there are no teams."""
+    left = [team for team in teams.job.teams if team.connection == connection.name]
+    return bool(left) or all(team.connection != connection.name for team in job.teams)
 
 
 def _warning(fact: object) -> str:
@@ -82,56 +81,23 @@ async def _plans(
     parts: JobParts,
     freshness: Freshness,
     lines: list[str],
-) -> tuple[dict[str, Plan], list[UnknownTeam]]:
+) -> tuple[dict[str, Plan], PlannedTeams]:
     """Make a plan for each connection; add warnings and the sizes of teams to the lines."""
 
     def warn(text: str) -> None:
         lines.append(_warning(text))
 
     async with Connections(job, warn) as connections:
-        found = await look_up_teams(job, connections)
+        teams = await find_teams(job, parts, connections, now=freshness.now)
         plans = await make_plans(
-            found.job,
+            teams.job,
             parts.current,
             connections,
             freshness,
         )
-        sizes = _TeamSizes(connections)
-        teams = [await sizes.describe(team) for team in found.job.teams]
-    unknown = found.unknown + sizes.unknown
-    lines += [*map(_warning, unknown), *teams]
-    return plans, unknown
-
-
-class _TeamSizes:
-    """Count the users of teams."""
-
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-        #: teams of everyone, if the directory did not answer
-        self.unknown: list[UnknownTeam] = []
-
-    async def describe(self, team: Team) -> str:
-        """Say how a team is selected, and how many users that is today."""
-        return _described(team, await self._count(team))
-
-    async def _count(self, team: Team) -> int | None:
-        """Count the users of a team; None: nobody says how many exist."""
-        if not team.everyone:
-            return len(team.users)
-        try:
-            return await count_users(team.connection, self._connections)
-        except RetriesExhausted as error:
-            self.unknown.append(UnknownTeam.of(team, error))
-            return None
-
-
-def _described(team: Team, count: int | None) -> str:
-    """Say how a team is selected, and how many users that is."""
-    text = "the directory did not say how many users"
-    if count is not None:
-        text = counted(count, "user")
-    return f"{team.connection}: team {team.name!r} ({team.selection}): {text}"
+        sizes = [await teams.describe(team) for team in teams.job.teams]
+    lines += [*map(_warning, teams.unknown), *sizes]
+    return plans, teams
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,13 @@ _KIND_NAMES = {
 _URLS = ("api_url", "login_url", "proxy")
 
 
+def _says_key(where: str, key: str) -> bool:
+    """Tell whether a position is the option or variable of one key, and not a line of a file."""
+    if where.startswith(("--set ", "--refresh")):
+        return where == f"--set {key}"
+    return where.startswith("--") or (where.isupper() and ":" not in where)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A key of a job file, present or not."""
@@ -71,8 +78,8 @@ class Place:
 
     @property
     def _label(self) -> str:
-        """Give what each message starts with: position and key."""
-        if not self.path:
+        """Give what each message starts with: position and key; the name of an option says both."""
+        if not self.path or _says_key(self.where, self.key):
             return f"{self.where}: "
         return f"{self.where}: {self.key}: "
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from asyncreport.core.errors import AsyncReportError, UnknownTeamError
+from asyncreport.core.errors import AsyncReportError
 from asyncreport.core.job import Team
 from asyncreport.export.names import NameLookup
 from asyncreport.export.run_context import RunContext
 from asyncreport.export.teams import UnknownTeam, look_up_teams, worst
-from asyncreport.export.unknown_users import knows_nobody, nobody_message
+from asyncreport.export.unknown_users import has_records, knows_nobody, unknown_team
 from asyncreport.store.lookups import Emails, Members
-from asyncreport.store.parts import PartReader
-
-_LOG = logging.getLogger(__name__)
 
 
 class _UnknownTeamsError(AsyncReportError):
@@ -40,7 +36,7 @@ async def find_teams(
     # Before the pull: if it is interrupted, `status` and `verify` know whose parts it was fetching.
     members.save(context.job.teams)
     Emails(context.state.folder).save(context.job, found.emails)
-    unknown = found.unknown + [_unknown(team) for team in nobody]
+    unknown = found.unknown + [unknown_team(team) for team in nobody]
     _report(unknown, context)
     return context, unknown
 
@@ -69,14 +65,9 @@ def _is_nobody(team: Team, lookup: NameLookup, context: RunContext) -> bool:
     """Tell whether no listed user exists, and none has records."""
     connection = context.job.connection(team.connection)
     names = lookup.users.of(connection.identity)
-    return knows_nobody(team, names) and not _has_records(team, context)
-
-
-def _has_records(team: Team, context: RunContext) -> bool:
-    """Tell whether earlier runs fetched records of users whom the directory has forgotten."""
-    parts = context.parts(context.job.connection(team.connection))
-    with PartReader(context.state.folder) as reader:
-        return not reader.users(parts).isdisjoint(team.users)
+    if not knows_nobody(team, names):
+        return False
+    return not has_records(team, context.parts(connection), context.state.folder)
 
 
 def _without(teams: Sequence[Team], context: RunContext) -> RunContext:
@@ -84,12 +75,3 @@ def _without(teams: Sequence[Team], context: RunContext) -> RunContext:
     left = tuple(team for team in context.job.teams if team not in teams)
     job = replace(context.job, teams=left)
     return dataclasses.replace(context, job=job)
-
-
-def _unknown(team: Team) -> UnknownTeam:
-    """Report a team without any known user as one that could not be looked up.
-
-    The log lists all of its users.
-    """
-    _LOG.info("team %r lists only unknown users: %s", team.name, ", ".join(team.users))
-    return UnknownTeam.of(team, UnknownTeamError(nobody_message(team)))

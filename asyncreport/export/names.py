@@ -121,14 +121,21 @@ class NameLookup:
         Nothing is said if the directory refuses: `update` asks again, and reports it.
         """
         for connection in job.connections:
-            listed = listed_users(job, connection.name)
-            wanted = self.users.missing(connection.identity, listed, now=self._now)
-            ask = partial(self._connections.try_to_ask, connection.name)
             try:
-                found = await drive(directory.user_names(wanted), ask)
+                found = await self.ask_for_listed(job, connection)
             except (AuthError, RejectedError, RetriesExhausted):
                 continue
             self.users.save(connection.identity, found, now=self._now)
+
+    async def ask_for_listed(self, job: Job, connection: Connection) -> dict[str, str | None]:
+        """Ask for the names of listed users that are not known, or too old; keep nothing.
+
+        Raise AuthError, RejectedError or RetriesExhausted.
+        """
+        listed = listed_users(job, connection.name)
+        wanted = self.users.missing(connection.identity, listed, now=self._now)
+        ask = partial(self._connections.try_to_ask, connection.name)
+        return await drive(directory.user_names(wanted), ask)
 
     async def _update(
         self,

@@ -1,11 +1,18 @@
-"""Teams of which the directory knows no listed user: the ids are wrong. Pure."""
+"""Teams of which the directory knows no listed user: the ids are wrong. Owns nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from asyncreport.core.job import Team
+from asyncreport.core.errors import UnknownTeamError
+from asyncreport.core.job import Part, Team
 from asyncreport.core.text import counted, first_items
+from asyncreport.export.teams import UnknownTeam
+from asyncreport.store.parts import PartReader
+
+_LOG = logging.getLogger(__name__)
 
 
 def knows_nobody(team: Team, names: Mapping[str, str | None]) -> bool:
@@ -28,3 +35,18 @@ def nobody_message(team: Team) -> str:
         f"the directory knows none of its {listed}: {first_items(sorted(team.users))}; "
         "compare with Admin > People"
     )
+
+
+def has_records(team: Team, parts: Iterable[Part], folder: Path) -> bool:
+    """Tell whether parts in a state folder have records of users who are forgotten by now."""
+    with PartReader(folder) as reader:
+        return not reader.users(parts).isdisjoint(team.users)
+
+
+def unknown_team(team: Team) -> UnknownTeam:
+    """Report a team without any known user as one that could not be looked up.
+
+    The log lists all of its users.
+    """
+    _LOG.info("team %r lists only unknown users: %s", team.name, ", ".join(team.users))
+    return UnknownTeam.of(team, UnknownTeamError(nobody_message(team)))

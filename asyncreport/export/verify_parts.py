@@ -74,6 +74,8 @@ class _ConnectionCheck:
         damaged = await self._damaged_parts()
         if damaged:
             return self._damaged(damaged)
+        if not self.parts:
+            return Finding("WARN", f"{self.name}: there is no part to check")
         records = counted(sum(part.count for part in self.parts), "record")
         return self._ok(f"{self._number} with {records}, unchanged since they were saved")
 

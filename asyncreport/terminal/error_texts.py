@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import click
+
+#: how click makes its suggestion
+_DID_YOU_MEAN = re.compile(r"\. Did you mean (.*)\?")
 
 OUT_OF_MEMORY = (
     "not enough memory, or too many threads; give the process more, or set range.chunk to a "
@@ -12,7 +17,7 @@ OUT_OF_MEMORY = (
 
 def usage_error(error: click.ClickException) -> str:
     """Say what is wrong with the command line, in the form of our own errors."""
-    text = error.format_message().rstrip(".")
+    text = _DID_YOU_MEAN.sub(r" (did you mean \1?)", error.format_message().rstrip("."))
     text = text[:1].lower() + text[1:]
     context = getattr(error, "ctx", None)
     if context is None:

@@ -89,15 +89,21 @@ def test_a_run_writes_its_summary_to_stderr_and_nothing_to_stdout(
     assert summary["records"]["sales"] == len((tmp_path / "out.jsonl").read_text().splitlines())
 
 
-def test_a_plan_sends_no_request_for_listed_users(
+def test_a_plan_asks_for_listed_users_that_no_run_has_looked_up(
     emulator: Handle, tmp_path: Path, snapshot: SnapshotAssertion
 ) -> None:
     before = len(emulator.log())
-    result = call("plan", str(job(tmp_path, emulator)), cwd=tmp_path)
+    path = str(job(tmp_path, emulator))
+    result = call("plan", path, cwd=tmp_path)
     assert (result.code, result.err) == (0, "")
     assert result.out == snapshot
+    asked = [entry["path"] for entry in emulator.log()[before:]]
+    assert asked == ["/oauth/token", "/api/v2/users"]
+    assert not (tmp_path / ".asyncreport").exists(), "a plan keeps nothing"
+    assert call("run", path, cwd=tmp_path).code == 0
+    before = len(emulator.log())
+    assert call("plan", path, cwd=tmp_path).code == 0
     assert len(emulator.log()) == before
-    assert not (tmp_path / ".asyncreport").exists()
 
 
 def test_a_plan_of_everyone_asks_how_many_users_exist(
@@ -328,17 +334,19 @@ def test_a_check_of_a_job_with_occupancy_tries_its_permission(tmp_path: Path) ->
     with emulator_process(agents=2, seed=5, denied=["analytics:userAggregate:view"]) as closed:
         result = call("check", str(job(tmp_path, closed, occupancy=True)), cwd=tmp_path)
     assert result.code == 3
-    assert (
-        "FAIL  default: permission analytics:userAggregate:view, for occupancy: POST" in result.out
+    (line,) = [line for line in result.out.splitlines() if line.startswith("FAIL")]
+    assert line.startswith(
+        "FAIL  default: routing statuses, for occupancy, cannot be fetched: POST"
     )
+    assert "grant analytics:userAggregate:view" in line
 
 
 def test_a_check_warns_about_a_limit_below_the_configured_one(tmp_path: Path) -> None:
     with emulator_process(agents=2, seed=5, requests_per_minute=120) as slow:
         lines = call("check", str(job(tmp_path, slow)), cwd=tmp_path).out.splitlines()
     assert lines[1] == (
-        "WARN  default: the server allows 120 requests per minute, but the job is set to 30000; "
-        "set requests_per_minute to 120"
+        "WARN  default: the server allows 120 requests per minute, but the job sends up to 30,000; "
+        "set requests_per_minute: 120"
     )
 
 

@@ -367,10 +367,13 @@ ROWS = [
         says=("FAIL", "302"),
     ),
     Row(
-        name="plan sends nothing for listed users",
+        name="plan is made without the directory",
         command="plan",
         change=lambda _: BUSY,
-        says=("10 chunks",),
+        code=1,
+        repeats=8,
+        seconds=120,
+        says=("10 chunks", "cannot be looked up"),
     ),
 ]
 

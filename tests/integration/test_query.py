@@ -207,7 +207,7 @@ def test_range_and_users_come_from_the_environment_and_its_file(tmp_path: Path) 
         GENESYS_CLIENT_SECRET="secret",
     )
     assert (refused.code, refused.out) == (2, "")
-    assert refused.err.startswith("error: GENESYS_USER_ID: teams[0].users[1]: must differ from ")
+    assert refused.err.startswith("error: GENESYS_USER_ID: must differ from ")
 
 
 def test_an_empty_result_is_not_a_failure_and_is_explained(

@@ -1,0 +1,108 @@
+"""The teams of a plan: who is in them today, and which a run could not export. Owns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from asyncreport.core.errors import AuthError, CredentialsError, RejectedError, RetriesExhausted
+from asyncreport.core.job import Connection, Job, Team
+from asyncreport.core.text import counted
+from asyncreport.export.lanes import Connections
+from asyncreport.export.names import NameLookup
+from asyncreport.export.plans import count_users
+from asyncreport.export.teams import UnknownTeam, look_up_teams
+from asyncreport.export.unknown_users import has_records, knows_nobody, unknown_team
+from asyncreport.store.job_parts import JobParts
+
+
+async def find_teams(
+    job: Job, parts: JobParts, connections: Connections, *, now: int
+) -> PlannedTeams:
+    """Look up the members of teams and the listed users, and keep nothing; `now` is an instant.
+
+    Raise AuthError if the directory refuses every client.
+    """
+    found = await look_up_teams(job, connections)
+    teams = PlannedTeams(found.job, connections, found.unknown)
+    lookup = NameLookup(job.state_folder, connections, _ignore, now=now)
+    for connection in job.connections:
+        await teams.look_up_listed(connection, lookup, parts)
+    return teams
+
+
+def _ignore(_: str) -> None:
+    """Say nothing about names: a plan needs none."""
+
+
+@dataclass(slots=True)
+class PlannedTeams:
+    """The teams of a job as a run would find them now."""
+
+    #: with members, and without the teams that are wrong
+    job: Job
+    connections: Connections
+    #: teams that a run could not look up
+    unknown: list[UnknownTeam]
+
+    async def look_up_listed(
+        self, connection: Connection, lookup: NameLookup, parts: JobParts
+    ) -> None:
+        """Take out the teams of a connection of which the directory knows no listed user."""
+        try:
+            found = await lookup.ask_for_listed(self.job, connection)
+        except CredentialsError:
+            raise
+        except (AuthError, RejectedError):
+            # Records can be fetched without the directory.
+            return
+        except RetriesExhausted as error:
+            self._note_silence(connection, error)
+            return
+        names = {**lookup.users.of(connection.identity), **found}
+        nobody = self._teams_of_nobody(connection, names, parts)
+        self.unknown += map(unknown_team, nobody)
+        self.job = replace(
+            self.job, teams=tuple(team for team in self.job.teams if team not in nobody)
+        )
+
+    def _note_silence(self, connection: Connection, error: RetriesExhausted) -> None:
+        """Note the teams that list users if nobody answers; the plan is made all the same."""
+        self.unknown += [
+            UnknownTeam.of(team, error)
+            for team in self.job.teams
+            if team.connection == connection.name and team.selector is None and team.users
+        ]
+
+    def _teams_of_nobody(
+        self, connection: Connection, names: Mapping[str, str | None], parts: JobParts
+    ) -> list[Team]:
+        """List the teams whose listed users do not exist and have no records."""
+        folder = self.job.state_folder
+        return [
+            team
+            for team in self.job.teams
+            if team.connection == connection.name
+            and knows_nobody(team, names)
+            and not has_records(team, parts.current(connection), folder)
+        ]
+
+    async def describe(self, team: Team) -> str:
+        """Say how a team is selected, and how many users that is today."""
+        text = "the directory did not say how many users"
+        count = await self._count(team)
+        if count is not None:
+            text = counted(count, "user")
+        return f"{team.connection}: team {team.name!r} ({team.selection}): {text}"
+
+    async def _count(self, team: Team) -> int | None:
+        """Count the users of a team; None: nobody says how many exist."""
+        if not team.everyone:
+            return len(team.users)
+        try:
+            return await count_users(team.connection, self.connections)
+        except RetriesExhausted as error:
+            self.unknown.append(UnknownTeam.of(team, error))
+            return None
