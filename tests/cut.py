@@ -90,7 +90,7 @@ class Cut:
         self._files.pop(descriptor, None)
         if flags & os.O_DIRECTORY:
             self._files[descriptor] = "."
-        elif flags & os.O_CREAT:
+        elif flags & (os.O_CREAT | os.O_WRONLY):
             self._files[descriptor] = Path(path).name
         return descriptor
 

@@ -52,8 +52,7 @@ async def plan_lines(job: Job, *, now: int, most: int) -> tuple[list[str], int]:
     """
     parts = JobParts.read(job)
     freshness = Freshness(settle=job.output.settle, now=now)
-    warnings = query_warnings(job) + query_changes(job)
-    lines = list(map(_warning, warnings + list(zone_warnings(job, parts.outdated))))
+    lines = _warnings(job, parts)
     plans, teams = await _plans(job, parts, freshness, lines)
     for connection in job.connections:
         if _is_known(job, connection, teams):
@@ -63,6 +62,13 @@ async def plan_lines(job: Job, *, now: int, most: int) -> tuple[list[str], int]:
         else:
             lines.append(f"{connection.name}: no plan, because no team could be looked up")
     return lines + describe_unsettled(job, now), worst(teams.unknown)
+
+
+def _warnings(job: Job, parts: JobParts) -> list[str]:
+    """Write the warnings that need no request."""
+    warnings = query_warnings(job) + query_changes(job)
+    warnings += zone_warnings(job, parts.outdated)
+    return list(map(_warning, warnings))
 
 
 def _is_known(job: Job, connection: Connection, teams: PlannedTeams) -> bool:

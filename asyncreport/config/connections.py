@@ -51,6 +51,7 @@ def resolve_connections(
 
 
 def _no_connection(place: Place) -> ConfigError:
+    """Make the error for a job without any organisation."""
     return place.error(
         "is empty; add a connection, or remove the key "
         "to use GENESYS_CLIENT_ID and GENESYS_CLIENT_SECRET"
@@ -80,6 +81,7 @@ def _authorities(environ: Mapping[str, str]) -> Authorities:
 
 
 def _environment_client(place: Place, environ: Mapping[str, str]) -> Client:
+    """Read the client of the environment."""
     client_id = _variable(place, "GENESYS_CLIENT_ID", environ)
     secret = _variable(place, "GENESYS_CLIENT_SECRET", environ)
     return Client(client_id=client_id, client_secret=Secret(secret))
@@ -223,6 +225,7 @@ def _clients(place: Place, given: ConnectionFile) -> tuple[Client, ...]:
 
 
 def _several_clients(place: Place, given: Sequence[ClientFile]) -> tuple[Client, ...]:
+    """Read the clients of a list."""
     clients = tuple(_client(place.at(n), client) for n, client in enumerate(given))
     _check_client_ids(place, clients)
     return clients
@@ -240,6 +243,7 @@ def _check_client_ids(place: Place, clients: Sequence[Client]) -> None:
 
 
 def _client(place: Place, given: ConnectionFile | ClientFile) -> Client:
+    """Read one client."""
     return Client(
         client_id=_client_id(place.at("client_id"), given),
         client_secret=_client_secret(place.at("client_secret"), given),
@@ -277,6 +281,7 @@ def _no_credential(
     noun: str,
     variable: str,
 ) -> ConfigError:
+    """Make the error for an id or a secret that is missing."""
     return place.error(
         f"is missing or empty; write the OAuth client's {noun}, or {variable} and set this variable"
     )
@@ -317,6 +322,7 @@ def _gateway_hosts(place: Place, given: ConnectionFile) -> tuple[str, str]:
 
 
 def _region_hosts(place: Place, name: str) -> tuple[str, str]:
+    """Give the hosts of a region; raise ConfigError for another word."""
     urls = regions.hosts(name)
     if urls is None:
         error = place.must(

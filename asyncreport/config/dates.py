@@ -139,6 +139,7 @@ def _has_digit(text: str) -> bool:
 
 
 def _granularity(place: Place, text: str) -> Granularity:
+    """Read a granularity; raise ConfigError."""
     if text not in GRANULARITIES:
         accepted = ", ".join(GRANULARITIES)
         raise place.must(
@@ -236,6 +237,7 @@ def _has_known_form(text: str) -> bool:
 
 
 def _check_year(place: Place, year: int) -> None:
+    """Raise ConfigError for a year that is not supported."""
     if year not in YEARS:
         raise place.must(f"be in the years {YEARS[0]} to {YEARS[-1]}")
 

@@ -39,6 +39,7 @@ def read_environ(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _bad_line(path: Path, number: int) -> ConfigError:
+    """Make the error for a line of `.env`."""
     # The line is not shown: it may contain a secret.
     return ConfigError(
         f"{path}:{number}: is not a NAME=VALUE line; "
@@ -110,6 +111,7 @@ def _expanded_items(
     count: int,
     environ: Mapping[str, str],
 ) -> list[Node]:
+    """Replace the variables in the items of a list."""
     return [expand(place.at(number), environ) for number in range(count)]
 
 
@@ -118,6 +120,7 @@ def _expanded_text(
     text: str,
     environ: Mapping[str, str],
 ) -> str:
+    """Replace the variables in a text."""
     return _REFERENCE.sub(
         lambda match: _value_of(
             place,
@@ -145,6 +148,7 @@ def _value_of(
 
 
 def _not_a_reference(place: Place) -> ConfigError:
+    """Make the error for a `${` without a name and `}`."""
     return place.must(
         "have a variable's name and } after ${",
         "; write ${VARIABLE}, or $${ for a literal ${",
@@ -152,5 +156,6 @@ def _not_a_reference(place: Place) -> ConfigError:
 
 
 def _not_set(place: Place, name: str) -> ConfigError:
+    """Make the error for a variable that is not set."""
     shown = shorten(name, VALUE_SHOWN)
     return place.error(f"the variable {shown} is not set; set it in the environment or in .env")

@@ -58,6 +58,7 @@ def _resolve(
     environ: Mapping[str, str],
     now: int,
 ) -> Job:
+    """Turn a tree into a job."""
     given = convert(root)
     return resolve(
         Place.of(root),
@@ -103,9 +104,11 @@ class _Labels:
         return Node(where, value, str(value))
 
     def _members(self, members: Mapping[str, Any], place: Place) -> dict[str, Node]:
+        """Make the nodes of a mapping."""
         return {key: self.node(member, place.at(key)) for key, member in members.items()}
 
     def _items(self, items: Sequence[Any], place: Place) -> list[Node]:
+        """Make the nodes of a list."""
         return [self.node(item, place.at(number)) for number, item in enumerate(items)]
 
 
@@ -131,6 +134,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _unreadable(path: Path, error: OSError) -> ConfigError:
+    """Make the error for a job file that cannot be read."""
     if isinstance(error, FileNotFoundError):
         return ConfigError(f"{path}: does not exist; name a job file such as configs/demo.yaml")
     return ConfigError(f"{path}: cannot be read ({error.strerror}); name a readable job file")
@@ -161,6 +165,7 @@ def _split_override(text: str) -> tuple[str, str]:
 
 
 def _bad_override(text: str) -> ConfigError:
+    """Make the error for a `--set` without KEY=VALUE."""
     # Only the part before = or : is shown: the rest may be a secret.
     first, *_ = re.split("[=:]", text)
     shown = shorten(first, VALUE_SHOWN)

@@ -110,6 +110,7 @@ class AnswerSizes:
         self._note(users, Density(0.0, 2 * LARGEST_ANSWER / cells))
 
     def _note(self, users: Users, density: Density) -> None:
+        """Remember what an answer held, and the one before it."""
         _, last = self._last.get(users, (density, density))
         self._last[users] = (last, density)
 
@@ -125,6 +126,7 @@ class AnswerSizes:
         return max(self.totals.most, min(MOST_CELLS, in_time))
 
     def _add(self, cells: int, records: int, received: int, most: int) -> None:
+        """Add an answer to the totals."""
         kept = self.totals
         fade = 1 + (kept.cells > _FADE)
         self.totals = Totals(

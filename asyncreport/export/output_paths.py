@@ -31,6 +31,7 @@ def check_targets(paths: Iterable[Path]) -> None:
 
 
 def _check_target(path: Path) -> None:
+    """Check one output file; raise StoreError."""
     _check_encoding(path)
     with oserror_as_store_error(path, "reached"):
         if path.exists() and not path.is_file():
@@ -41,6 +42,7 @@ def _check_target(path: Path) -> None:
 
 
 def _check_encoding(path: Path) -> None:
+    """Raise StoreError for a path that cannot be remembered."""
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
@@ -50,6 +52,7 @@ def _check_encoding(path: Path) -> None:
 
 
 def _check_folder(path: Path, folder: Path) -> None:
+    """Raise StoreError for a folder that cannot be written."""
     if not folder.is_dir():
         raise StoreError(
             f"{path} is a link into {folder}, which is not a folder; "

@@ -24,12 +24,22 @@ _MAX_PATHS = 3
 
 
 async def check_outputs(snapshot: Snapshot, reader: PartReader, report: Report) -> None:
-    """Check every output file, each in a thread: files may have gigabytes."""
+    """Check every output file, in threads: files may have gigabytes."""
     outputs = Outputs(snapshot.job.state_folder)
     gaps = _has_gaps(snapshot)
-    for target in snapshot.targets():
-        check = _OutputCheck(target, reader, outputs, gaps)
-        report(await run_in_thread(check.finding))
+    checks = [_OutputCheck(target, outputs, gaps) for target in snapshot.targets()]
+    findings: dict[Path, Finding] = {}
+    equal: list[Target] = []
+    for check in checks:
+        finding = await run_in_thread(check.finding)
+        if finding is None:
+            equal.append(check.target)
+        else:
+            findings[check.target.path] = finding
+    compare = _Comparison(equal, reader, outputs)
+    findings.update(await run_in_thread(compare.findings))
+    for check in checks:
+        report(findings[check.target.path])
 
 
 def _has_gaps(snapshot: Snapshot) -> bool:
@@ -40,41 +50,50 @@ def _has_gaps(snapshot: Snapshot) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _OutputCheck:
-    """The check of one output file."""
+    """The check of one output file, without its parts."""
 
     target: Target
-    reader: PartReader
     outputs: Outputs
     #: the parts do not cover the range
     gaps: bool
 
-    @property
-    def path(self) -> Path:
-        """Give the path of the file."""
-        return self.target.path
-
-    def finding(self, stopped: Event) -> Finding:
-        """Compare the file with what was written and, without gaps, with the parts."""
+    def finding(self, _: Event) -> Finding | None:
+        """Compare the file with what was written; None: it is to be compared with the parts."""
+        path = self.target.path
         try:
-            size, sha256 = _digest(self.path)
+            size, sha256 = _digest(path)
         except FileNotFoundError:
-            return _absent(self.path)
-        written = self.outputs.get(self.path)
+            return _absent(path)
+        written = self.outputs.get(path)
         if written is None:
-            return _not_written(self.path, self.outputs.paths())
+            return _not_written(path, self.outputs.paths())
         if (size, sha256) != (written.size, written.sha256):
-            return _changed(self.path, size, written)
+            return _changed(path, size, written)
         if self.gaps:
-            return _not_compared(self.path)
-        return self._compare_with_parts(written, stopped)
+            return _not_compared(path)
+        return None
 
-    def _compare_with_parts(self, written: WrittenFile, stopped: Event) -> Finding:
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """The comparison of output files with the parts, in one walk."""
+
+    targets: Sequence[Target]
+    reader: PartReader
+    outputs: Outputs
+
+    def findings(self, stopped: Event) -> dict[Path, Finding]:
         """Merge the parts again, without writing a file, and compare the bytes."""
+        found: dict[Path, Finding] = {}
         try:
-            merged = dry_run(self.target, self.reader, stopped)
+            for target, merged in dry_run(self.targets, self.reader, stopped):
+                written = self.outputs.get(target.path)
+                assert written is not None
+                found[target.path] = _compare(target.path, written, merged)
         except StoreError as error:
-            return _not_comparable(self.path, error)
-        return _compare(self.path, written, merged)
+            for target in self.targets:
+                found.setdefault(target.path, _not_comparable(target.path, error))
+        return found
 
 
 def _digest(path: Path) -> tuple[int, str]:

@@ -83,6 +83,7 @@ class Throttle:
                 self._counts.end_wait(loop.time())
 
     async def _pass(self) -> None:
+        """Wait for one turn."""
         while True:
             if asyncio.get_running_loop().time() >= self._limit_ends:
                 self._set_limit(self._configured)
@@ -110,5 +111,6 @@ def pace(limit: int) -> tuple[int, float]:
 
 
 def _new_bucket(limit: int) -> AsyncLimiter:
+    """Make the bucket of a limit."""
     burst, rate = pace(limit)
     return AsyncLimiter(burst, burst / rate)

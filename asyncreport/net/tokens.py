@@ -73,6 +73,7 @@ class Tokens:
             return await self._renew()
 
     async def _renew(self) -> Secret:
+        """Ask for a new token; give the old one if that fails and it is still valid."""
         try:
             grant = await self._request()
         except RetriesExhausted:
@@ -85,6 +86,7 @@ class Tokens:
         return grant.access_token
 
     def _store(self, grant: Grant) -> None:
+        """Keep a new token."""
         self._token = grant.access_token
         margin = min(_MARGIN, grant.expires_in / 10)
         self._end = _now() + grant.expires_in - margin / 2

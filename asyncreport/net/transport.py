@@ -26,8 +26,9 @@ _BUFFER = 2**16
 #: small must not hold up the others
 _SMALL = 2**18
 
-#: larger responses that are read at the same time, so that memory does not grow with the workers
-_READERS = 2
+#: larger responses that are read at the same time, so that memory does not grow with the workers:
+#: two cost 15 to 35 MB more and were not faster (`tests/bench/answers.py`)
+_READERS = 1
 
 #: most bytes of an error that are read: a message has less, and the rest may be a page without end
 MOST_ERROR_BYTES = 2**16

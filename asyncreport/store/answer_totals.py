@@ -47,10 +47,12 @@ def write_totals(folder: Path, fingerprint: str, totals: Totals) -> None:
 
 
 def _path(folder: Path) -> Path:
+    """Give the path of the file."""
     return folder / "answers.json"
 
 
 def _read(folder: Path) -> dict[str, _Row]:
+    """Read the figures by query; nothing if the file cannot be used."""
     # A file that cannot be used costs a few requests, and is written again by this run.
     with suppress(StoreError):
         return read_json(_path(folder), dict[str, _Row]) or {}

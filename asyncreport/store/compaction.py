@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from asyncreport.store.atomic import PRIVATE, atomic_write
+from asyncreport.store.atomic import atomic_write
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.manifest_lines import seal
+from asyncreport.store.replacement import PRIVATE
 
 
 def compact(manifest: Manifest) -> Manifest:

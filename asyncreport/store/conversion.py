@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from asyncreport.core.errors import StoreError
-from asyncreport.store.atomic import PRIVATE, atomic_write
+from asyncreport.store.atomic import atomic_write
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.folders import sync_folder
 from asyncreport.store.identity import file_size
@@ -36,6 +36,7 @@ from asyncreport.store.manifest_lines import (
 )
 from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.parts import part_name
+from asyncreport.store.replacement import PRIVATE
 from asyncreport.store.restatements import NAME as CHANGES
 
 _LEFT_OVER = ("part-*.jsonl", CHANGES, "lock", "lock.json")
@@ -51,6 +52,7 @@ def check_converted(folder: Path) -> None:
 
 
 def _is_format_1(folder: Path) -> bool:
+    """Tell whether a folder is of version 0.1.0."""
     return file_size(manifest_path(folder)) is not None
 
 

@@ -38,6 +38,7 @@ def store_error(
 
 
 def _is_full(error: OSError) -> bool:
+    """Tell whether a disk or a quota is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -58,6 +59,7 @@ _CHECK_FOLDER = "check {folder} and the permissions of this user there, then run
 
 
 def _next_step(folder: Path, error: OSError) -> str:
+    """Say what helps against an error of the system."""
     step = _NEXT_STEPS.get(error.errno or 0, _CHECK_FOLDER)
     return step.format(folder=folder)
 

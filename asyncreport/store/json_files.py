@@ -9,8 +9,9 @@ import msgspec
 
 from asyncreport.core.errors import StoreError
 from asyncreport.core.json_lines import escape_separators
-from asyncreport.store.atomic import PRIVATE, atomic_write
+from asyncreport.store.atomic import atomic_write
 from asyncreport.store.disk_errors import oserror_as_store_error
+from asyncreport.store.replacement import PRIVATE
 
 T = TypeVar("T")
 

@@ -16,10 +16,10 @@ from msgspec import Meta, Struct
 
 from asyncreport.core.errors import StoreError
 from asyncreport.core.timeline import iso
-from asyncreport.store.atomic import PRIVATE
 from asyncreport.store.disk_errors import changed_under_a_run, oserror_as_store_error
 from asyncreport.store.identity import Identity, identity
 from asyncreport.store.json_files import read_json, write_json
+from asyncreport.store.replacement import PRIVATE
 
 
 class _Holder(Struct, frozen=True, kw_only=True):

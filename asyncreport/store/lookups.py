@@ -116,6 +116,7 @@ class Names:
         self._table.update({identity: rows})
 
     def _rows(self, identity: str) -> dict[str, _NameRow]:
+        """Give the rows of an organisation."""
         return self._table.rows.get(identity, {})
 
 
@@ -169,6 +170,7 @@ class Members:
         self._table.update(rows)
 
     def _new_row(self, team: Team, selector: Selector, *, reported: bool) -> _TeamRow:
+        """Describe a team that was just looked up."""
         users = sorted(set(team.users))
         before = self._row(team)
         row = _TeamRow(connection=team.connection, selector=selector, users=users)
@@ -207,4 +209,5 @@ class Emails:
 
 
 def _sorted(users: Iterable[str]) -> tuple[str, ...]:
+    """Sort the rows by id."""
     return tuple(sorted(users))

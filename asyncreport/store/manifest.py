@@ -214,11 +214,13 @@ class Manifest:
             raise changed_under_a_run(self.path)
 
     def _with_refresh_pending(self, part: Part) -> Part:
+        """Mark a part for a refresh."""
         if part.number not in self._refresh_pending:
             return part
         return replace(part, refresh_pending=True)
 
     def _append(self, line: Line) -> None:
+        """Append lines durably."""
         self.check_unchanged()
         data = seal(line)
         append(self.path, data, at=self._end)
@@ -243,11 +245,13 @@ class Manifest:
             raise ValueError("the header is missing")
 
     def _apply_users(self, line: UsersLine) -> None:
+        """Take in a line with user ids."""
         if digest_of_users(line.ids) != line.users:
             raise ValueError("its user ids were changed")
         self._user_sets[line.users] = line.ids
 
     def _apply_part(self, line: PartLine) -> None:
+        """Take in a line of a part."""
         part = line.to_part(self.folder.name, self._users(line.users))
         self._parts.append(part)
         self._last_number = max(self._last_number, part.number)
@@ -272,6 +276,7 @@ def unreadable(path: Path, number: int, error: Exception) -> StoreError:
 
 
 def _content(path: Path) -> bytes:
+    """Write the lines of a manifest."""
     with oserror_as_store_error(path, "read"):
         try:
             return path.read_bytes()

@@ -93,9 +93,11 @@ class _Table:
         self._write()
 
     def _row(self, state: Path) -> str:
+        """Give the row of an output."""
         return os.path.relpath(os.path.realpath(state), self._folder)
 
     def _write(self) -> None:
+        """Write the whole file."""
         encoded = msgspec.json.encode(dict(sorted(self._rows.items())))
         data = msgspec.json.format(encoded, indent=2) + b"\n"
         remove_temporaries(self._path.parent)
@@ -138,6 +140,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _held_for_too_long(path: Path) -> StoreError:
+    """Make the error for a file that another process holds."""
     return StoreError(
         f"{path} has been locked by another process for {_PATIENCE} s; "
         "find out which one, then run again"

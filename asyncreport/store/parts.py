@@ -20,11 +20,12 @@ from asyncreport.core.errors import DamagedPartError
 from asyncreport.core.job import Part, PartKey
 from asyncreport.core.json_lines import escape_separators
 from asyncreport.core.records import Block
-from asyncreport.store.atomic import PRIVATE, Sink, atomic_write
+from asyncreport.store.atomic import atomic_write
 from asyncreport.store.disk_errors import oserror_as_store_error, store_error
+from asyncreport.store.replacement import PRIVATE, Sink
 
-#: descriptors that a reader keeps open, at most
-OPEN_FILES = 64
+#: descriptors that a reader keeps open, at most: as many parts as a month of most jobs has
+OPEN_FILES = 256
 
 #: the part of the process's descriptors that a reader takes: sockets and other files need the rest
 _SHARE = 4
@@ -170,10 +171,14 @@ class PartReader:
 
     def block(self, part: Part, entry: Entry) -> bytes:
         """Read one user's rows; raise StoreError if their number is not the index's."""
-        block = self._read(part, entry.offset, entry.length)
-        if block.count(b"\n") != entry.count:
-            raise self._damaged(part, f"user {entry.user} does not have {entry.count} records")
+        block = self.read(part, entry.offset, entry.length)
+        self.check_rows(part, entry.user, block, entry.count)
         return block
+
+    def check_rows(self, part: Part, user: str | None, lines: bytes, count: int) -> None:
+        """Raise DamagedPartError if a user has another number of rows than the index says."""
+        if lines.count(b"\n") != count:
+            raise self._damaged(part, f"user {user} does not have {count} records")
 
     def users(self, parts: Iterable[Part]) -> set[str]:
         """Collect the ids of the users who have rows in any of the parts; raise StoreError."""
@@ -200,8 +205,9 @@ class PartReader:
         return found
 
     def _index(self, part: Part) -> _Index:
+        """Decode the index of a part; raise DamagedPartError."""
         length = part.size - part.index_at
-        data = self._read(part, part.index_at, length)
+        data = self.read(part, part.index_at, length)
         try:
             index = msgspec.json.decode(data, type=_Index)
             check_entries(index.users, part.index_at)
@@ -210,12 +216,14 @@ class PartReader:
         return index
 
     def _hash(self, part: Part) -> str:
+        """Hash the whole file of a part; raise StoreError."""
         with oserror_as_store_error(self._path(part), "read"):
             descriptor = self._descriptor(part)
             with open(descriptor, "rb", buffering=0, closefd=False) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def _read(self, part: Part, offset: int, length: int) -> bytes:
+    def read(self, part: Part, offset: int, length: int) -> bytes:
+        """Read bytes of a part; raise StoreError."""
         # No context manager: this is called once per user and part.
         try:
             data = os.pread(self._descriptor(part), length, offset)
@@ -226,6 +234,7 @@ class PartReader:
         return data
 
     def _descriptor(self, part: Part) -> int:
+        """Give the open file of a part; the one that was not used for longest may be closed."""
         descriptor = self._open.pop(part.key, None)
         if descriptor is None:
             self._make_room()
@@ -235,6 +244,7 @@ class PartReader:
         return descriptor
 
     def _open_file(self, part: Part) -> int:
+        """Open the file of a part; raise OSError or DamagedPartError."""
         try:
             return os.open(self._path(part), os.O_RDONLY)
         except FileNotFoundError as error:
@@ -242,14 +252,17 @@ class PartReader:
             raise self._damaged(part, "it has disappeared") from error
 
     def _make_room(self) -> None:
+        """Close the file that was not used for longest, if there are too many."""
         if len(self._open) >= self._most_open:
             oldest = next(iter(self._open))
             os.close(self._open.pop(oldest))
 
     def _path(self, part: Part) -> Path:
+        """Give the path of a part's file."""
         return part_path(self.folder, part)
 
     def _damaged(self, part: Part, fact: str) -> DamagedPartError:
+        """Make the error for a part."""
         return DamagedPartError(
             f"{self._path(part)} ({part.interval}) is damaged: {fact}", part=part.key
         )

@@ -106,6 +106,7 @@ def append_restatements(
 
 
 def _append_lines(path: Path, lines: Iterable[tuple[Pair, bytes]], length: int) -> Appended:
+    """Write the differences as lines."""
     values = 0
     parts = set()
     with appending(path, at=length) as sink:
@@ -132,12 +133,14 @@ def _all_differences(
     stopped: Event,
     at: int,
 ) -> Iterator[tuple[Pair, bytes]]:
+    """Walk what differs in all pairs."""
     for pair in replaced:
         for line in _differences(pair, reader, stopped, at):
             yield pair.numbers, line
 
 
 def _differences(pair: Replaced, reader: PartReader, stopped: Event, at: int) -> Iterator[bytes]:
+    """Walk what differs in one pair."""
     for user, old, new in _users_who_differ(pair, reader, stopped):
         shared = {
             "at": iso(at),
@@ -170,6 +173,7 @@ def _users_who_differ(
 
 
 def _entries(part: Part, reader: PartReader) -> dict[str | None, Entry]:
+    """Read the index of a part, by user."""
     return {entry.user: entry for entry in reader.checked_index(part)}
 
 
@@ -182,10 +186,12 @@ def _users(old: Part, found: Collection[str | None]) -> list[str | None]:
 
 
 def _rows(part: Part, entry: Entry | None, reader: PartReader) -> list[bytes]:
+    """Read the rows of a user."""
     return [] if entry is None else reader.block(part, entry).splitlines()
 
 
 def _within(rows: Sequence[bytes], interval: Interval) -> list[bytes]:
+    """Keep the rows of an interval."""
     # Instants in UTC sort as their texts do.
     start = iso(interval.start)
     end = iso(interval.end)
@@ -195,6 +201,7 @@ def _within(rows: Sequence[bytes], interval: Interval) -> list[bytes]:
 def _changes_of_user(
     shared: Mapping[str, object], old: Iterable[bytes], new: Iterable[bytes]
 ) -> Iterator[bytes]:
+    """Walk what differs for one user."""
     before, after = _by_key(old), _by_key(new)
     for key in dict.fromkeys(chain(before, after)):
         row = {**shared, **dict(key)}
@@ -204,6 +211,7 @@ def _changes_of_user(
 def _changes_of_row(
     shared: Mapping[str, object], before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> Iterator[bytes]:
+    """Walk what differs in one row."""
     for name in dict.fromkeys(chain(before, after)):
         was, now = before.get(name), after.get(name)
         if was != now:

@@ -66,6 +66,7 @@ class State:
         return state
 
     def _open(self) -> None:
+        """Take the locks and read the manifests."""
         # The locks before anything is read or removed: another run may be writing.
         self._lock(merge_lock(self.folder))
         # Sorted: two processes that want the same locks must take them in the same order.
@@ -171,6 +172,7 @@ class State:
         await self.run_in_writer(lambda _: self._mark_for_refresh(numbers))
 
     def _mark_for_refresh(self, numbers: dict[str, list[int]]) -> None:
+        """Note it in the manifest of each connection."""
         for name, of_connection in numbers.items():
             self._connections[name].manifest.mark_for_refresh(of_connection)
 

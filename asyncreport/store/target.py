@@ -96,6 +96,7 @@ class Target:
 
 
 def _may_hold(part: Part, team: Team) -> bool:
+    """Tell whether a part may hold records of a team."""
     if part.users is None or team.everyone:
         return True
     return not set(part.users).isdisjoint(team.users)

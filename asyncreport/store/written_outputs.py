@@ -6,7 +6,8 @@ Owns `outputs.json`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from threading import Event
@@ -19,7 +20,7 @@ from asyncreport.core.fingerprint import LAYOUT
 from asyncreport.core.job import Team
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.json_files import read_json, write_json
-from asyncreport.store.merge_outputs import merge
+from asyncreport.store.merge_outputs import Merged, merge
 from asyncreport.store.parts import PartReader
 from asyncreport.store.target import Target
 
@@ -111,7 +112,7 @@ class Outputs:
 
     def write(
         self,
-        targets: Iterable[Target],
+        targets: Sequence[Target],
         reader: PartReader,
         stopped: Event,
         *,
@@ -125,26 +126,37 @@ class Outputs:
         results = {}
         before = dict(self._files)
         try:
-            for target in targets:
-                file = self._update(target, reader, stopped)
+            for target, file in self._update(targets, reader, stopped):
                 results[target.path] = file
                 self._files[str(target.path)] = file if names_complete else replace(file, digest="")
         finally:
             # Also after an error: the files before it were replaced, and must not be merged again.
             if self._files != before:
                 write_json(self._path, self._files)
-        return results
+        # In the order of the job, whichever was complete first.
+        return {target.path: results[target.path] for target in targets}
 
-    def _update(self, target: Target, reader: PartReader, stopped: Event) -> WrittenFile:
-        digest = _digest(target)
-        file = self._current(target, digest)
-        if file is not None:
-            return replace(file, partial=self._partial)
-        merged = merge(target, reader, stopped, self._check)
+    def _update(
+        self, targets: Iterable[Target], reader: PartReader, stopped: Event
+    ) -> Iterator[tuple[Target, WrittenFile]]:
+        """Give each file once it is up to date; those that need no work first."""
+        outdated = []
+        for target in targets:
+            file = self._current(target, _digest(target))
+            if file is None:
+                outdated.append(target)
+            else:
+                yield target, replace(file, partial=self._partial)
+        with closing(merge(outdated, reader, stopped, self._check)) as files:
+            for target, merged in files:
+                yield target, self._written(target, merged)
+
+    def _written(self, target: Target, merged: Merged) -> WrittenFile:
+        """Describe a file that was just merged."""
         if merged.changed:
             self.changed.add(target.path)
         return WrittenFile(
-            digest=digest,
+            digest=_digest(target),
             size=merged.size,
             mtime_ns=_mtime(target.path),
             sha256=merged.sha256,
@@ -161,6 +173,7 @@ class Outputs:
 
 
 def _mtime(path: Path) -> int:
+    """Give the time of a file's last change, in ns; raise StoreError."""
     with oserror_as_store_error(path, "read"):
         return path.stat().st_mtime_ns
 

@@ -77,7 +77,7 @@ class Server:
         self._users = work.users
         self._shifts = {user: n % _SHIFTS for n, user in enumerate(self._users)}
         self._grid = Grid(Granularity(work.granularity), load_zone("UTC"))
-        self._data: dict[tuple[str, int], bytes] = {}
+        self._data: dict[tuple[str, int, bool], bytes] = {}
         self._sent = deque[float]()
         self.counts = {"queries": 0, "requests": 0, "throttled": 0, "dropped": 0, "most": 0}
 
@@ -88,7 +88,8 @@ class Server:
             return web.json_response({"message": "slow"}, status=429, headers={"Retry-After": "3"})
         self.counts["queries"] += 1
         await asyncio.sleep(self._work.latency)
-        found = b",".join(self._groups(body["interval"], _listed(body) or self._users))
+        whole = body["granularity"] != self._work.granularity
+        found = b",".join(self._groups(body["interval"], _listed(body) or self._users, whole))
         self.counts["most"] = max(self.counts["most"], len(found))
         return web.Response(body=b'{"results":[%b]}' % found, content_type="application/json")
 
@@ -104,9 +105,9 @@ class Server:
         self._sent.append(now)
         return False
 
-    def _groups(self, interval: str, users: Sequence[str]) -> Iterator[bytes]:
+    def _groups(self, interval: str, users: Sequence[str], whole: bool) -> Iterator[bytes]:
         for user in users:
-            data = self._data_of(interval, self._shifts[user])
+            data = self._data_of(interval, self._shifts[user], whole)
             if not data:
                 continue
             if not self._work.queues:
@@ -114,13 +115,22 @@ class Server:
             for queue in range(self._work.queues):
                 yield _group(user, b',"queueId":"%032x"' % queue, data)
 
-    def _data_of(self, interval: str, shift: int) -> bytes:
-        key = (interval, shift)
+    def _data_of(self, interval: str, shift: int, whole: bool) -> bytes:
+        key = (interval, shift, whole)
         if key not in self._data:
             if len(self._data) > 100 * _SHIFTS:
                 self._data.clear()
-            self._data[key] = self._make_data(interval, shift)
+            make = self._make_total if whole else self._make_data
+            self._data[key] = make(interval, shift)
         return self._data[key]
+
+    def _make_total(self, interval: str, shift: int) -> bytes:
+        """Put all buckets into one."""
+        edges = self._grid.edges(Interval(*map(parse_iso, interval.split("/"))))
+        worked = sum(self._work.is_worked(start, shift) for start in edges[:-1])
+        stats = {**_STATS, "count": worked * _STATS["count"], "sum": worked * _STATS["sum"]}
+        metrics = [{"metric": metric, "stats": stats} for metric in METRICS]
+        return json.dumps({"interval": interval, "metrics": metrics}).encode() if worked else b""
 
     def _make_data(self, interval: str, shift: int) -> bytes:
         span = Interval(*map(parse_iso, interval.split("/")))

@@ -160,7 +160,7 @@ def _merged(
         sources={"c": Source.of(parts, names, queues)},
     )
     with PartReader(folder) as reader:
-        merge(target, reader, Event())
+        list(merge([target], reader, Event()))
     return target.path.read_bytes()
 
 

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import resource
 import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -13,6 +14,7 @@ from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
 
+import msgspec
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -22,7 +24,7 @@ from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part, Team
 from asyncreport.core.timeline import Interval
 from asyncreport.store.merge_outputs import Merged, merge
-from asyncreport.store.parts import PartReader
+from asyncreport.store.parts import Entry, PartReader
 from asyncreport.store.target import Source, Target
 from tests.unit.store.facts import block, blocks, chunk, hours, part_file, row, written
 
@@ -71,7 +73,7 @@ def _merge(
         sources={"default": Source.of(parts, names or {})},
     )
     with PartReader(folder) as reader:
-        merged = merge(target, reader, Event())
+        ((_, merged),) = merge([target], reader, Event())
     return target.path.read_bytes(), merged
 
 
@@ -292,7 +294,7 @@ def test_each_connection_has_its_own_parts_and_names(tmp_path: Path) -> None:
         sources=sources,
     )
     with PartReader(tmp_path) as reader:
-        merge(target, reader, Event())
+        list(merge([target], reader, Event()))
     lines = [json.loads(line) for line in target.path.read_bytes().splitlines()]
     assert [(line["team"], line["user_name"]) for line in lines] == [("w", "west"), ("e", "east")]
 
@@ -358,3 +360,85 @@ def test_a_full_disk_is_reported_with_the_bytes_needed_and_the_bytes_free(
         f"about {len(whole):,} bytes are needed and 12,288 are free; "
         f"free some space on the disk of {tmp_path}/out and run again"
     ) in str(caught.value)
+
+
+def test_one_walk_writes_all_files_with_one_of_them_open_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many teams have a file, each index is read once, and descriptors do not pile up."""
+    users = [f"u{n:02}" for n in range(40)]
+    parts = [
+        written(
+            tmp_path,
+            number,
+            chunk(hours(number, number + 1), None),
+            [block(user, [row(number, handled=n)]) for n, user in enumerate(users)],
+        )
+        for number in range(3)
+    ]
+    source = {"default": Source.of(parts, {})}
+    files = [
+        Target(
+            path=tmp_path / "out" / f"{user}.jsonl",
+            interval=hours(0, 10_000),
+            months=("2023-01",),
+            teams=(_team(user, [user]),),
+            sources=source,
+        )
+        for user in users
+    ]
+    whole = Target(
+        path=tmp_path / "out" / "all.jsonl",
+        interval=hours(0, 10_000),
+        months=("2023-01",),
+        teams=tuple(_team(user, [user]) for user in users),
+        sources=source,
+    )
+    read: list[int] = []
+    real_index = PartReader.checked_index
+
+    def checked_index(reader: PartReader, part: Part) -> list[Entry]:
+        read.append(part.number)
+        return real_index(reader, part)
+
+    monkeypatch.setattr(PartReader, "checked_index", checked_index)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with PartReader(tmp_path) as reader:
+        few = len(list(Path("/proc/self/fd").iterdir())) + 8
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
+        try:
+            merged = list(merge([whole, *files], reader, Event()))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert read == [0, 1, 2]
+    assert [target for target, _ in merged] == [whole, *files]
+    assert whole.path.read_bytes() == b"".join(file.path.read_bytes() for file in files)
+    assert {each.records[user] for _, each in merged for user in each.records} == {3}
+
+
+def test_a_file_of_a_month_is_complete_before_the_next_month_is_read(tmp_path: Path) -> None:
+    """An error in February leaves January's file new, and the file of the whole range old."""
+    first = written(tmp_path, 1, chunk(hours(1, 2), None), [block("a", [row(1, handled=1)])])
+    later = msgspec.structs.replace(first, number=2, month="2023-02", interval=hours(2, 3))
+    source = {"default": Source.of([first, later], {})}
+
+    def target(name: str, *months: str) -> Target:
+        return Target(
+            path=tmp_path / "out" / name,
+            interval=hours(0, 10_000),
+            months=months,
+            teams=(_team("t", ["a"]),),
+            sources=source,
+        )
+
+    targets = [
+        target("whole.jsonl", "2023-01", "2023-02"),
+        target("2023-01.jsonl", "2023-01"),
+        target("2023-02.jsonl", "2023-02"),
+    ]
+    with PartReader(tmp_path) as reader:
+        done = merge(targets, reader, Event())
+        assert next(done)[0] == targets[1]
+        with pytest.raises(StoreError, match="has disappeared"):
+            next(done)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["2023-01.jsonl"]

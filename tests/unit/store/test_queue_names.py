@@ -86,7 +86,7 @@ def test_a_file_is_written_again_only_if_a_queue_in_it_has_a_new_name(tmp_path: 
         )
 
     with PartReader(tmp_path) as reader:
-        merged = merge(target(q1="Sales"), reader, Event())
+        ((_, merged),) = merge([target(q1="Sales")], reader, Event())
         assert merged.records == {"all": 1}
         outputs = Outputs(tmp_path)
         outputs.write([target(q1="Sales")], reader, Event())
