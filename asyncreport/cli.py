@@ -9,9 +9,8 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from asyncio import CancelledError
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,17 +20,18 @@ import click
 from asyncreport import __version__
 from asyncreport.core.errors import AsyncReportError
 from asyncreport.terminal.discard import discard
-from asyncreport.terminal.error_texts import (
-    OUT_OF_MEMORY,
-    internal_error,
-    is_out_of_memory,
-    os_error,
-    usage_error,
-)
+from asyncreport.terminal.error_texts import unexpected_error, usage_error
 from asyncreport.terminal.signals import Stopped
-from asyncreport.terminal.stderr import LogHandler, flush, lost_stderr_ignored, say
+from asyncreport.terminal.stderr import (
+    LogHandler,
+    flush,
+    lost_stderr_ignored,
+    say,
+    say_traceback,
+)
 
 if TYPE_CHECKING:
+    from asyncreport.commands.run_many import Loaded
     from asyncreport.core.job import Job
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,12 +39,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 _LOG = logging.getLogger("asyncreport")
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-#: the exit code if the system cannot read or write a file, or has no memory
-_SYSTEM_ERROR = 5
-
-#: the exit code of a fault of ours: EX_SOFTWARE of sysexits.h
-_INTERNAL_ERROR = 70
 
 
 def main() -> None:
@@ -83,27 +77,15 @@ def _run_command() -> int:
 
 def _report(error: BaseException) -> int:
     """Report an error that is not one of ours, and give the exit code."""
-    if isinstance(error, OSError):
-        _say_error(error, f"{os_error(error)}; run again with -v to see the traceback")
-        return _SYSTEM_ERROR
-    if is_out_of_memory(error):
-        _say_error(error, OUT_OF_MEMORY)
-        return _SYSTEM_ERROR
-    _say_error(error, internal_error(error))
-    return _INTERNAL_ERROR
+    text, exit_code = unexpected_error(error)
+    _say_error(error, text)
+    return exit_code
 
 
 def _say_error(error: BaseException, text: str) -> None:
     """Report an error in one line, after its traceback if -v was given."""
-    _say_traceback(error)
+    say_traceback(error)
     say(f"error: {text}")
-
-
-def _say_traceback(error: BaseException) -> None:
-    """Write an error's traceback if -v was given."""
-    if _LOG.isEnabledFor(logging.INFO):
-        for line in "".join(traceback.format_exception(error)).splitlines():
-            say(line)
 
 
 def _show_log(_: click.Context, __: click.Parameter, verbose: bool) -> None:
@@ -125,17 +107,19 @@ _verbose = click.option(
 )
 
 
+_overrides = click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override a key of the job file: --set range.end=today.",
+)
+
+
 def _job_arguments(command: F) -> F:
     """Add the arguments that all commands on a job share."""
     job = click.argument("job", metavar="JOB", type=click.Path(path_type=Path))
-    overrides = click.option(
-        "--set",
-        "overrides",
-        metavar="KEY=VALUE",
-        multiple=True,
-        help="Override a key of the job file: --set range.end=today.",
-    )
-    return overrides(job(_verbose(command)))
+    return _overrides(job(_verbose(command)))
 
 
 def _load(path: Path, overrides: tuple[str, ...]) -> tuple[Job, int]:
@@ -146,6 +130,20 @@ def _load(path: Path, overrides: tuple[str, ...]) -> tuple[Job, int]:
     now = clock()
     environ = read_environ(Path(), os.environ)
     return load_job(path, environ=environ, overrides=overrides, now=now), now
+
+
+def _load_all(paths: Sequence[Path], overrides: tuple[str, ...]) -> tuple[list[Loaded], int]:
+    """Read several job files; one that cannot be read must not stop the others."""
+    from asyncreport.commands.run_many import Loaded
+    from asyncreport.export.run import clock
+
+    files: list[Loaded] = []
+    for path in paths:
+        try:
+            files.append(Loaded(path, _load(path, overrides)[0]))
+        except AsyncReportError as error:
+            files.append(Loaded(path, error))
+    return files, clock()
 
 
 @contextmanager
@@ -186,7 +184,9 @@ def cli() -> None:
 @cli.command(
     epilog="Example: asyncreport run configs/demo.yaml --set output.path=exports/mine.jsonl"
 )
-@_job_arguments
+@click.argument("jobs", metavar="JOB...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_overrides
+@_verbose
 @click.option(
     "--allow-partial",
     is_flag=True,
@@ -199,11 +199,19 @@ def cli() -> None:
     metavar="START/END",
     help="Fetch an interval again: 2024-01-01/2024-01-08, yesterday/today.",
 )
-def run(job: Path, overrides: tuple[str, ...], refresh: str | None, **choices: bool) -> int:
-    """Fetch the missing data and write the output files."""
-    from asyncreport.commands import run
+def run(
+    jobs: tuple[Path, ...], overrides: tuple[str, ...], refresh: str | None, **choices: bool
+) -> int:
+    """Fetch the missing data and write the output files.
 
-    loaded, now = _load(job, overrides)
+    Several jobs run at the same time. Those with the same OAuth client share its rate limit.
+    """
+    from asyncreport.commands import run, run_many
+
+    if len(jobs) > 1:
+        files, now = _load_all(jobs, overrides)
+        return run_many.execute(files, now=now, refresh=refresh, **choices)
+    loaded, now = _load(jobs[0], overrides)
     return run.execute(loaded, now=now, refresh=refresh, **choices)
 
 

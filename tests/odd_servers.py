@@ -27,7 +27,7 @@ from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET
 from asyncreport.emulator.messages import Request, Response
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.world import World
-from asyncreport.net import client
+from asyncreport.net import connection_lanes
 from tests.clock import VirtualLoop
 
 WORLD = World(agents=6, seed=5)
@@ -180,7 +180,7 @@ def call_odd(
 
     # A test that ran before may have started the command line with -v.
     logging.getLogger("asyncreport").setLevel(logging.WARNING)
-    monkeypatch.setattr(client, "Transport", lambda *given: _Transport(server, *given))
+    monkeypatch.setattr(connection_lanes, "Transport", lambda *given: _Transport(server, *given))
     monkeypatch.setattr(asyncio, "run", run)
     monkeypatch.setattr(sys, "argv", ["asyncreport", *arguments])
     with pytest.raises(SystemExit) as end:

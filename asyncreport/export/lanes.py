@@ -19,7 +19,7 @@ from asyncreport.api.wire import Request
 from asyncreport.core.errors import AuthError
 from asyncreport.core.job import Client, Connection, EmulatorSize, Job, Secret
 from asyncreport.engine.lane_pool import LaneError, LanePool
-from asyncreport.net import Lane, RequestCounts, at_once, open_lanes
+from asyncreport.net import Lane, RequestCounts, SharedClients, at_once, open_lanes
 
 if TYPE_CHECKING:
     from asyncreport.emulator import Emulator
@@ -41,7 +41,7 @@ class Connections:
     """Lanes by connection; an async context manager that closes what was opened.
 
     `warn` is called about a client that is lost. `room` waits until there is memory for one
-    more large response.
+    more large response. `shared` are clients that other jobs of this process use too.
     """
 
     def __init__(
@@ -50,8 +50,10 @@ class Connections:
         warn: Callable[[str], None] = lambda _: None,
         *,
         room: Callable[[], Awaitable[None]] = at_once,
+        shared: SharedClients | None = None,
     ) -> None:
         self._job = job
+        self._shared = shared
         self._room = room
         self._warn = warn
         self._open: dict[str, _Opened] = {}
@@ -122,6 +124,7 @@ class Connections:
             self._job.limits,
             rng=random.random,
             room=self._room,
+            shared=self._shared,
         )
         lanes, counts = await self._stack.enter_async_context(opening)
         return _Opened(

@@ -19,6 +19,7 @@ from asyncreport.export.summary import Summary
 from asyncreport.export.targets import all_files
 from asyncreport.export.warning_list import WarningList
 from asyncreport.export.zone_rules import zone_warnings
+from asyncreport.net import SharedClients
 from asyncreport.store.json_files import write_json
 from asyncreport.store.lookups import Members
 from asyncreport.store.part_filter import PartFilter
@@ -39,8 +40,11 @@ async def run_job(
     say: Say = silent,
     watch: Watch = unwatched,
     choices: Choices = _DEFAULTS,
+    shared: SharedClients | None = None,
 ) -> Summary:
     """Bring a job's output files up to date; `now` is the start of the run, an instant.
+
+    `shared` are clients that other jobs of this process use too; None: there are no other jobs.
 
     Chunks that failed and unknown teams are in the summary; the output files are not changed then,
     unless `choices.allow_partial`. Raise AuthError, RejectedError, StoreError or ConfigError if the
@@ -56,7 +60,9 @@ async def run_job(
         owners.clean_up()
         for warning in zone_warnings(job, state.outdated_parts):
             warnings.warn(warning)
-        async with Connections(job, warnings.warn, room=state.wait_for_writer) as connections:
+        async with Connections(
+            job, warnings.warn, room=state.wait_for_writer, shared=shared
+        ) as connections:
             context = RunContext(
                 job=job,
                 state=state,

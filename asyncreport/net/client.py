@@ -1,66 +1,29 @@
-"""One OAuth client at work: one response out of many attempts. Owns the lanes of a connection."""
+"""One OAuth client at work: one response out of many attempts. Owns the client's lane."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
 from asyncreport.api.headers import budget
-from asyncreport.api.oauth import token_request
 from asyncreport.api.problems import problem, undecodable
-from asyncreport.api.redaction import holds_secret, proxy_credentials
+from asyncreport.api.redaction import holds_secret
 from asyncreport.api.wire import Request, Response
 from asyncreport.core.backoff import wait
 from asyncreport.core.errors import AsyncReportError, ConfigError, RejectedError, TransientError
-from asyncreport.core.job import Client, Connection, Limits, Secret
+from asyncreport.core.job import Limits, Secret
 from asyncreport.net.attempts import Attempts, Health, now
 from asyncreport.net.counts import RequestCounts
 from asyncreport.net.throttle import Throttle
 from asyncreport.net.tokens import Tokens
-from asyncreport.net.transport import Transport, at_once
 
 #: characters; a shorter token also occurs in ordinary paths
 _SHORTEST_TOKEN = 12
 
 #: send a request to its host once; raise TransientError if no complete response came back
 Send = Callable[[Request], Awaitable[Response]]
-
-
-@asynccontextmanager
-async def open_lanes(
-    connection: Connection,
-    limits: Limits,
-    *,
-    rng: Callable[[], float],
-    room: Callable[[], Awaitable[None]] = at_once,
-) -> AsyncIterator[tuple[list[Lane], RequestCounts]]:
-    """Open a connection: one lane per client, all with one transport; `rng` draws from [0, 1)."""
-    counts = RequestCounts()
-
-    def lane(client: Client) -> Lane:
-        return Lane(
-            token_request(client, in_form=connection.credentials_in_form),
-            transport.send,
-            limits=limits,
-            # One for each lane: the vendor's limit is per token, which is per client here.
-            throttle=Throttle(connection.requests_per_minute, counts),
-            counts=counts,
-            rng=rng,
-            proxy_secrets=_proxy_secrets(connection),
-        )
-
-    async with Transport(connection, limits, room) as transport:
-        yield [lane(client) for client in connection.clients], counts
-
-
-def _proxy_secrets(connection: Connection) -> frozenset[str]:
-    """List what no message may show of a proxy's address."""
-    if connection.proxy is None:
-        return frozenset()
-    return proxy_credentials(connection.proxy.reveal())
 
 
 class Lane:
@@ -76,6 +39,8 @@ class Lane:
         counts: RequestCounts,
         rng: Callable[[], float],
         proxy_secrets: frozenset[str] = frozenset(),
+        health: Health | None = None,
+        tokens: Tokens | None = None,
     ) -> None:
         self._send = send
         self._limits = limits
@@ -85,8 +50,8 @@ class Lane:
         self._proxy_secrets = proxy_secrets
         # A token request takes the same road, attempts and throttle included. It needs no token
         # itself, so this does not recur.
-        self._tokens = Tokens(lambda: self.ask(grant))
-        self._health = Health()
+        self.tokens = tokens or Tokens(lambda: self.ask(grant))
+        self._health = health or Health()
 
     async def ask(self, request: Request) -> Any:
         """Give the decoded response to a request, after as many attempts as `limits` allow.
@@ -135,17 +100,17 @@ class Lane:
             # The token first. Requests that passed the throttle and then waited for a token would
             # leave later, all at once, and break the pace.
             attempts.waits_for = "a token"
-            await self._tokens.get()
+            await self.tokens.get()
             await self._turn(attempts)
             # Read after the throttle: the token may have been renewed or refused in the meantime.
-            token = self._tokens.usable
+            token = self.tokens.usable
             if token is not None:
                 return token
 
     async def _turn(self, attempts: Attempts) -> None:
         """Wait for the throttle."""
         attempts.waits_for = "its turn"
-        await self._throttle.enter()
+        await self._throttle.enter(self._counts)
 
     async def _exchange(self, request: Request, attempts: Attempts, token: Secret | None) -> Any:
         # From here on time is spent on the server, which decides what a time-out means.
@@ -216,9 +181,9 @@ class Lane:
         self, token: Secret, response: Response, error: AsyncReportError | None
     ) -> None:
         if response.status == 401 and isinstance(error, TransientError):
-            self._tokens.refuse(token, error)
+            self.tokens.refuse(token, error)
         else:
-            self._tokens.accept()
+            self.tokens.accept()
 
     def _delay(self, error: TransientError, attempts: Attempts) -> float:
         """Give the seconds until the next attempt; pause the lane if the server asked for it."""

@@ -68,19 +68,28 @@ class Throttle:
             # Made by the next request that passes: filling a bucket takes an await.
             self._bucket = None
 
-    async def enter(self) -> None:
-        """Wait until one more request may leave."""
+    def lower(self, requests_per_minute: int) -> None:
+        """Keep within a limit too, that of another job with the same client."""
+        self._configured = min(self._configured, requests_per_minute)
+        self._set_limit(min(self._limit, self._configured))
+
+    async def enter(self, counts: RequestCounts | None = None) -> None:
+        """Wait until one more request may leave; the wait is added to `counts`.
+
+        Without `counts`, to those of the throttle.
+        """
+        counts = counts or self._counts
         # One request at a time asks the bucket, the others queue at the lock. So the end of a pause
         # lets out only the request at the front, and not one for each that waited; and after a
         # change of pace at most that one still waits in the old bucket.
         async with self._turn:
             loop = asyncio.get_running_loop()
-            self._counts.begin_wait(loop.time())
+            counts.begin_wait(loop.time())
             # A request that is cancelled while it waits must not count as waiting for ever.
             try:
                 await self._pass()
             finally:
-                self._counts.end_wait(loop.time())
+                counts.end_wait(loop.time())
 
     async def _pass(self) -> None:
         """Wait for one turn."""

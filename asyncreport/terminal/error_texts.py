@@ -6,6 +6,12 @@ import re
 
 import click
 
+#: the exit code if the system cannot read or write a file, or has no memory
+_SYSTEM_ERROR = 5
+
+#: the exit code of a fault of ours: EX_SOFTWARE of sysexits.h
+_INTERNAL_ERROR = 70
+
 #: how click makes its suggestion
 _DID_YOU_MEAN = re.compile(r"\. Did you mean (.*)\?")
 
@@ -23,6 +29,15 @@ def usage_error(error: click.ClickException) -> str:
     if context is None:
         return text
     return f"{text}; see {context.command_path} --help"
+
+
+def unexpected_error(error: BaseException) -> tuple[str, int]:
+    """Say what is wrong if an error is not one of ours; give its exit code too."""
+    if isinstance(error, OSError):
+        return f"{os_error(error)}; run again with -v to see the traceback", _SYSTEM_ERROR
+    if is_out_of_memory(error):
+        return OUT_OF_MEMORY, _SYSTEM_ERROR
+    return internal_error(error), _INTERNAL_ERROR
 
 
 def os_error(error: OSError) -> str:

@@ -21,18 +21,21 @@ Wire = Callable[[], tuple[int, float]]
 _BAR_PERIOD = 0.2
 _LINE_PERIOD = 10.0
 
-#: what the first signal does, and the second one
-_STOPPING = "stopping: requests are cancelled, writes finished; press Ctrl-C again to stop at once"
-
 #: columns of a terminal that has room for a bar next to the figures
 _WIDE = 80
 
 
-class Screen:
-    """The progress display of one run."""
+def say_stopping() -> None:
+    """Say what the first signal does, and the second one."""
+    say("stopping: requests are cancelled, writes finished; press Ctrl-C again to stop at once")
 
-    def __init__(self, console: Console | None = None) -> None:
+
+class Screen:
+    """The progress display of one run; with a `label` it has lines only, for there are others."""
+
+    def __init__(self, console: Console | None = None, *, label: str = "") -> None:
         self._console = console or Console(stderr=True, soft_wrap=True)
+        self._label = label
         self._bar: Bar | None = None
 
     def stopping(self) -> None:
@@ -42,12 +45,14 @@ class Screen:
         if self._bar is not None:
             with lost_stderr_ignored():
                 self._bar.stop()
-        say("stopping: requests are cancelled, writes finished; press Ctrl-C again to stop at once")
+        say_stopping()
 
     @asynccontextmanager
     async def watching(self, progress: Progress, wire: Wire) -> AsyncIterator[None]:
         """Show progress while the body runs."""
-        show = self._draw if self._console.is_terminal else self._print
+        show = self._print
+        if self._console.is_terminal and not self._label:
+            show = self._draw
         task = asyncio.create_task(show(_Figures(progress, wire)))
         try:
             yield
@@ -81,7 +86,13 @@ class Screen:
         """Write lines until the task is cancelled."""
         while True:
             await asyncio.sleep(_LINE_PERIOD)
-            say(str(figures))
+            say(self._with_label(str(figures)))
+
+    def _with_label(self, text: str) -> str:
+        """Put the label in front of a line."""
+        if self._label:
+            return f"{self._label}: {text}"
+        return text
 
 
 def _ignore_lost_terminal(task: asyncio.Task[None]) -> None:

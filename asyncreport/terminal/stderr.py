@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,6 +41,13 @@ def flush() -> None:
     if sys.stderr is not None:
         with lost_stderr_ignored():
             sys.stderr.flush()
+
+
+def say_traceback(error: BaseException) -> None:
+    """Write an error's traceback if -v was given."""
+    if logging.getLogger("asyncreport").isEnabledFor(logging.INFO):
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            say(line)
 
 
 def lines_shown() -> int:

@@ -88,7 +88,7 @@ class Server:
             return web.json_response({"message": "slow"}, status=429, headers={"Retry-After": "3"})
         self.counts["queries"] += 1
         await asyncio.sleep(self._work.latency)
-        whole = body["granularity"] != self._work.granularity
+        whole = body.get("granularity") != self._work.granularity
         found = b",".join(self._groups(body["interval"], _listed(body) or self._users, whole))
         self.counts["most"] = max(self.counts["most"], len(found))
         return web.Response(body=b'{"results":[%b]}' % found, content_type="application/json")

@@ -16,7 +16,7 @@ def test_every_public_name_exists() -> None:
 
 def test_run_takes_a_job_and_its_start() -> None:
     names = list(inspect.signature(asyncreport.run).parameters)
-    assert names == ["job", "now", "say", "watch", "choices"]
+    assert names == ["job", "now", "say", "watch", "choices", "shared"]
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

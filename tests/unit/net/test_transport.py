@@ -23,7 +23,7 @@ from asyncreport.core.errors import (
 )
 from asyncreport.core.job import Client, Connection, Limits, Secret
 from asyncreport.net import transport
-from asyncreport.net.client import open_lanes
+from asyncreport.net.connection_lanes import open_lanes
 from asyncreport.net.transport import Transport
 
 GET = Request(method="GET", path="/api/v2/users", headers={"Authorization": "Bearer t0ken"})
