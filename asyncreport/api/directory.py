@@ -144,18 +144,41 @@ def _names_of(path: str, ids: Sequence[str], *query: tuple[str, str]) -> Names:
 # Groups, teams and queues ------------------------------------------------------------------------
 
 
-def look_up(selector: Selector) -> Generator[Request, Any, Roster]:
+def look_up(selector: Selector, listed: Sequence[Entity] | None) -> Generator[Request, Any, Roster]:
     """Find a group, team or queue by id or exact name, and its members.
 
+    `listed` is everything of its kind; None: its name is looked up with a filter.
+
     Raise UnknownTeamError if there is none or if several have the name, RejectedError if the pages
-    go in a circle.
+    go in a circle. Raise UnlistedNameError for an unknown name if only a filter was used.
     """
-    if _ID.fullmatch(selector.value):
+    if is_id(selector):
         entity = yield from _by_id(selector.kind, selector.value)
+    elif listed is None:
+        entity = yield from _by_filter(selector.kind, selector.value)
     else:
-        entity = yield from _by_name(selector.kind, selector.value)
+        entity = _by_name(selector.kind, selector.value, listed)
     users = yield from _members(selector.kind, entity.id)
     return Roster(id=entity.id, name=entity.name or entity.id, users=users)
+
+
+def is_id(selector: Selector) -> bool:
+    """Tell whether a selector gives an id; otherwise it gives a name."""
+    return _ID.fullmatch(selector.value) is not None
+
+
+def has_filter(kind: Kind) -> bool:
+    """Tell whether the vendor can look up one name of a kind; groups have no filter."""
+    return kind != "group"
+
+
+def list_all(kind: Kind) -> Listing:
+    """List everything of a kind that the client sees."""
+    return _list_kind(kind)
+
+
+class UnlistedNameError(UnknownTeamError):
+    """Report a name that a filter did not find; the whole list has names that are nearly right."""
 
 
 def _by_id(kind: Kind, entity_id: str) -> Generator[Request, Any, Entity]:
@@ -170,23 +193,35 @@ def _by_id(kind: Kind, entity_id: str) -> Generator[Request, Any, Entity]:
     return entity
 
 
-def _by_name(kind: Kind, name: str) -> Generator[Request, Any, Entity]:
-    """Find a group, team or queue by its exact name.
+def _by_filter(kind: Kind, name: str) -> Generator[Request, Any, Entity]:
+    """Find a team or queue by its exact name; raise UnlistedNameError if there is none.
 
     The vendor's filters are not exact: a team's name begins with the text, a queue's name may
-    differ in case. Groups have no filter.
+    differ in case.
     """
-    filters = [] if kind == "group" else [("name", name)]
-    listed = yield from _list_kind(kind, *filters)
+    listed = yield from _list_kind(kind, ("name", name))
+    found = _named(kind, name, listed)
+    if found is None:
+        raise UnlistedNameError(f"{kind} {name!r}: the directory has no {kind} with this name")
+    return found
+
+
+def _by_name(kind: Kind, name: str, listed: Sequence[Entity]) -> Entity:
+    """Find a group, team or queue by its exact name; raise UnknownTeamError."""
+    found = _named(kind, name, listed)
+    if found is None:
+        raise _unknown_name(kind, name, listed)
+    return found
+
+
+def _named(kind: Kind, name: str, listed: Sequence[Entity]) -> Entity | None:
+    """Find the one entity of a name; raise UnknownTeamError if several have it."""
     exact = [entity for entity in listed if entity.name == name]
-    if len(exact) == 1:
-        return exact[0]
-    if exact:
+    if len(exact) > 1:
         raise _ambiguous(kind, name, exact)
-    if filters:
-        # Only the whole list has the names that are nearly right.
-        listed = yield from _list_kind(kind)
-    raise _unknown_name(kind, name, listed)
+    if not exact:
+        return None
+    return exact[0]
 
 
 def _list_kind(kind: Kind, *query: tuple[str, str], below: str = "") -> Listing:

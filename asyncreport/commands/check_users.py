@@ -13,6 +13,7 @@ from asyncreport.core.text import counted
 from asyncreport.engine.fetch import drive
 from asyncreport.export.lanes import Connections
 from asyncreport.export.names import listed_users, unknown_users_message
+from asyncreport.export.rosters import Rosters
 from asyncreport.export.teams import with_members
 from asyncreport.export.unknown_users import knows_nobody, nobody_message
 
@@ -29,8 +30,9 @@ async def check_users(
     """Ask the directory for the users of the job, as a run does: with any client that works."""
     teams = [team for team in job.teams if team.connection == name]
     names = await _look_up_listed(job, name, connections, report)
+    rosters = Rosters(job, connections)
     for team in teams:
-        report(await _team(team, connections, names))
+        report(await _team(team, rosters, names))
     _report_listed_users(name, _names_of_others(teams, names), report)
 
 
@@ -55,14 +57,14 @@ def failure(text: str, error: AsyncReportError) -> Finding:
     return Finding("FAIL", f"{text}: {error}", failure_code=error.exit_code)
 
 
-async def _team(team: Team, connections: Connections, names: _Names) -> Finding:
+async def _team(team: Team, rosters: Rosters, names: _Names) -> Finding:
     """Say how a team is selected and how many users that is; look up its members."""
     text = _describe(team)
     if knows_nobody(team, names):
         # Its file would be empty, and nothing would say why.
         return failure(text, UnknownTeamError(nobody_message(team)))
     try:
-        count = await _count_users(team, connections)
+        count = await _count_users(team, rosters)
     except AsyncReportError as error:
         return failure(text, error)
     return _size(text, count)
@@ -80,13 +82,13 @@ def _size(text: str, count: int) -> Finding:
     return Finding("OK", f"{text} has {counted(count, 'user')} today")
 
 
-async def _count_users(team: Team, connections: Connections) -> int:
+async def _count_users(team: Team, rosters: Rosters) -> int:
     """Count the users of a team today; raise AsyncReportError."""
     if team.everyone:
         request = directory.user_count_request()
-        total: int | None = await connections.ask(team.connection, request)
+        total: int | None = await rosters.connections.ask(team.connection, request)
         return total or 0
-    team = await with_members(team, connections, {})
+    team = await with_members(team, rosters, {})
     return len(team.users)
 
 

@@ -19,7 +19,11 @@ from asyncreport.store.job_parts import JobParts
 
 
 async def find_teams(
-    job: Job, parts: JobParts, connections: Connections, *, now: int
+    job: Job,
+    parts: JobParts,
+    connections: Connections,
+    *,
+    now: int,
 ) -> PlannedTeams:
     """Look up the members of teams and the listed users, and keep nothing; `now` is an instant.
 
@@ -48,7 +52,10 @@ class PlannedTeams:
     unknown: list[UnknownTeam]
 
     async def look_up_listed(
-        self, connection: Connection, lookup: NameLookup, parts: JobParts
+        self,
+        connection: Connection,
+        lookup: NameLookup,
+        parts: JobParts,
     ) -> None:
         """Take out the teams of a connection of which the directory knows no listed user."""
         try:
@@ -77,7 +84,10 @@ class PlannedTeams:
         ]
 
     def _teams_of_nobody(
-        self, connection: Connection, names: Mapping[str, str | None], parts: JobParts
+        self,
+        connection: Connection,
+        names: Mapping[str, str | None],
+        parts: JobParts,
     ) -> list[Team]:
         """List the teams whose listed users do not exist and have no records."""
         folder = self.job.state_folder

@@ -113,7 +113,11 @@ class _Batch:
         return [task.result() for task in tasks]
 
     async def _run_in_turn(
-        self, label: str, loaded: Loaded, places: asyncio.Semaphore, shared: SharedClients
+        self,
+        label: str,
+        loaded: Loaded,
+        places: asyncio.Semaphore,
+        shared: SharedClients,
     ) -> _Ended:
         """Wait for a place, then run a job."""
         if isinstance(loaded.job, AsyncReportError):

@@ -84,6 +84,7 @@ def _refresh_bounds(start: str, end: str) -> Place:
 
 
 def _option(text: str) -> Node:
+    """Make the node of the option's value."""
     return Node("--refresh", text, text)
 
 
@@ -135,6 +136,7 @@ def _similar_zones(name: str) -> list[str]:
 
 
 def _has_digit(text: str) -> bool:
+    """Tell whether a text has a digit."""
     return re.search(r"\d", text) is not None
 
 
@@ -232,6 +234,7 @@ def _moment(place: Place, text: str) -> datetime:
 
 
 def _has_known_form(text: str) -> bool:
+    """Tell whether a text is written like a date or a date-time."""
     # datetime.fromisoformat also reads 20230101 and 2023-W01-1.
     return any(form.fullmatch(text) for form in (_DATE, _DATE_TIME))
 

@@ -76,6 +76,7 @@ def refusal(place: Place, name: str) -> ConfigError:
 
 
 def _unknown_metric(place: Place, name: str) -> ConfigError:
+    """Make the error for a metric that does not exist."""
     return place.must(
         "be a metric",
         did_you_mean(name, METRICS),

@@ -68,6 +68,7 @@ def parse_users(
 
 
 def _is_email(text: str) -> bool:
+    """Tell whether a text is an e-mail address, and not an id."""
     return "@" in text
 
 
@@ -95,6 +96,7 @@ def _unknown_word(
     known: Collection[str],
     called: str,
 ) -> ConfigError:
+    """Make the error for a word that is not one of those known."""
     return place.must(
         f"be {called}",
         did_you_mean(value, known),

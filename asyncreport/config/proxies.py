@@ -39,6 +39,7 @@ def environment_proxy(
 
 
 def _not_a_proxy(place: Place, variable: str) -> ConfigError:
+    """Make the error for an address that is not one of a proxy."""
     # The value is not shown: it may contain a password.
     fact = f"uses the proxy of the variable {variable}, which is not an HTTP proxy"
     return place.error(fact, accepted=_ACCEPTED)

@@ -139,6 +139,7 @@ def _unknown_connection(
     name: str,
     names: Sequence[str],
 ) -> ConfigError:
+    """Make the error for a connection that the job does not have."""
     return place.must(
         "be a connection",
         did_you_mean(name, names),

@@ -261,6 +261,7 @@ def _wrong_type(
 
 
 def _kind_name(place: Place) -> str:
+    """Name the type of a value in messages."""
     return _KIND_NAMES[type(_value(place))]
 
 
@@ -284,6 +285,7 @@ def _mapping_of(kind: inspect.UnionType) -> inspect.StructType:
 
 
 def _keys_of(kind: inspect.StructType) -> list[str]:
+    """List the keys of a section."""
     return [known.encode_name for known in kind.fields]
 
 
@@ -325,6 +327,7 @@ def _unknown_key(
     key: str,
     known: Sequence[str],
 ) -> ConfigError:
+    """Make the error for a key that does not exist."""
     fact = f"is not a known key{_odd_blank(key) or did_you_mean(key, known)}"
     return place.error(fact, accepted=", ".join(known))
 

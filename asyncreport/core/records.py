@@ -251,6 +251,7 @@ def _is_status_time(measure: Measure) -> bool:
 
 
 def _add_cells(into: dict[int, list[Any]], other: dict[int, list[Any]]) -> None:
+    """Add the numbers of cells to those of others, by bucket."""
     if not into:
         # Most groups come in one page: nothing to add up.
         into.update(other)

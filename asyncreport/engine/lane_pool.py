@@ -206,4 +206,5 @@ def _rest_after(error: RetriesExhausted, stalled_for: float) -> float:
 
 
 def _now() -> float:
+    """Give the time of the event loop's clock."""
     return asyncio.get_running_loop().time()

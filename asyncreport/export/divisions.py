@@ -59,6 +59,7 @@ def hidden_divisions_message(names: Collection[str]) -> str:
 
 
 def _path(context: RunContext) -> Path:
+    """Give the path of the file."""
     return context.state.folder / "divisions.json"
 
 

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from asyncreport.core.errors import AsyncReportError
 from asyncreport.core.job import Team
-from asyncreport.export.names import NameLookup
 from asyncreport.export.run_context import RunContext
 from asyncreport.export.teams import UnknownTeam, look_up_teams, worst
 from asyncreport.export.unknown_users import has_records, knows_nobody, unknown_team
@@ -51,20 +50,14 @@ def _report(unknown: Sequence[UnknownTeam], context: RunContext) -> None:
 
 async def _teams_of_nobody(context: RunContext) -> list[Team]:
     """List the teams of which the directory knows no listed user."""
-    lookup = NameLookup(
-        context.state.folder,
-        context.connections,
-        context.warn,
-        now=context.now,
-    )
-    await lookup.look_up_listed(context.job)
-    return [team for team in context.job.teams if _is_nobody(team, lookup, context)]
+    await context.names.look_up_listed(context.job)
+    return [team for team in context.job.teams if _is_nobody(team, context)]
 
 
-def _is_nobody(team: Team, lookup: NameLookup, context: RunContext) -> bool:
+def _is_nobody(team: Team, context: RunContext) -> bool:
     """Tell whether no listed user exists, and none has records."""
     connection = context.job.connection(team.connection)
-    names = lookup.users.of(connection.identity)
+    names = context.names.users.of(connection.identity)
     if not knows_nobody(team, names):
         return False
     return not has_records(team, context.parts(connection), context.state.folder)

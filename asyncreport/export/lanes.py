@@ -57,6 +57,8 @@ class Connections:
         self._room = room
         self._warn = warn
         self._open: dict[str, _Opened] = {}
+        #: how many users each connection has, once that was asked; None: nobody says it
+        self.user_counts: dict[str, int | None] = {}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:

@@ -29,6 +29,10 @@ _LOG = logging.getLogger(__name__)
 _Contract = Callable[[Sequence[str]], Generator[Request, Any, dict[str, str | None]]]
 
 
+#: why names are missing
+_LookUpError = AuthError | RejectedError | RetriesExhausted
+
+
 class NameLookup:
     """The names in a state folder, and how to look up more; `now` is an instant.
 
@@ -36,19 +40,27 @@ class NameLookup:
     """
 
     def __init__(
-        self, folder: Path, connections: Connections, warn: Callable[[str], None], *, now: int
+        self,
+        folder: Path,
+        connections: Connections,
+        warn: Callable[[str], None],
+        *,
+        now: int,
     ) -> None:
         self.users = Names(folder / "names.json")
         self.queues = Names(folder / "queues.json")
         self._connections = connections
         self._warn = warn
         self._now = now
+        #: by connection: why its listed users could not be looked up
+        self._listed_errors: dict[str, _LookUpError] = {}
 
     def is_due(self, job: Job) -> bool:
         """Check whether a name is too old, or a listed user was never looked up."""
         return any(self._is_due(job, connection) for connection in job.connections)
 
     def _is_due(self, job: Job, connection: Connection) -> bool:
+        """Tell whether a name of a connection is to be looked up."""
         identity = connection.identity
         user_ids = self.users.of(identity).keys() | listed_users(job, connection.name)
         queue_ids = self.queues.of(identity)
@@ -96,7 +108,19 @@ class NameLookup:
         )
         # Users with records come first, in requests of their own: for one listed id that is not
         # valid, the directory may refuse the whole request.
-        return await look_up(with_records) and await look_up(listed - with_records)
+        if not await look_up(with_records):
+            return False
+        left = self.users.missing(connection.identity, listed - with_records, now=self._now)
+        error = self._listed_errors.get(connection.name)
+        if error is not None and left:
+            # Asked before the pull. The same question would get the same answer.
+            return self._could_not_look_up(len(left), error)
+        return await look_up(listed - with_records)
+
+    def _could_not_look_up(self, missing: int, error: _LookUpError | None) -> bool:
+        """Warn about names that are missing: False."""
+        self._warn(f"could not look up {counted(missing, 'name')}: {error}")
+        return False
 
     async def _update_queues(
         self,
@@ -118,12 +142,13 @@ class NameLookup:
     async def look_up_listed(self, job: Job) -> None:
         """Look up the listed users that were never looked up, or too long ago.
 
-        Nothing is said if the directory refuses: `update` asks again, and reports it.
+        Nothing is said if the directory refuses: `update` reports it.
         """
         for connection in job.connections:
             try:
                 found = await self.ask_for_listed(job, connection)
-            except (AuthError, RejectedError, RetriesExhausted):
+            except (AuthError, RejectedError, RetriesExhausted) as error:
+                self._listed_errors[connection.name] = error
                 continue
             self.users.save(connection.identity, found, now=self._now)
 
@@ -158,9 +183,7 @@ class NameLookup:
         await looked_up.run()
         if looked_up.error is None:
             return True
-        missing = counted(looked_up.missing, "name")
-        self._warn(f"could not look up {missing}: {looked_up.error}")
-        return False
+        return self._could_not_look_up(looked_up.missing, looked_up.error)
 
 
 def listed_users(job: Job, connection: str) -> set[str]:

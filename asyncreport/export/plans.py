@@ -93,10 +93,18 @@ async def _population(
 
 
 async def count_users(connection: str, connections: Connections) -> int | None:
-    """Ask how many users exist; None if a gateway has no directory.
+    """Ask how many users exist, once; None if a gateway has no directory.
 
     Raise RetriesExhausted if nobody answers, CredentialsError if every client is refused.
     """
+    counts = connections.user_counts
+    if connection not in counts:
+        counts[connection] = await _ask_for_count(connection, connections)
+    return counts[connection]
+
+
+async def _ask_for_count(connection: str, connections: Connections) -> int | None:
+    """Ask how many users exist, as `count_users` does."""
     request = directory.user_count_request()
     try:
         total: int | None = await connections.ask(connection, request)

@@ -51,6 +51,7 @@ def _different(before: _Query, now: _Query) -> list[str]:
 
 
 def _path(job: Job) -> Path:
+    """Give the path of the file."""
     return job.state_folder / "query.json"
 
 

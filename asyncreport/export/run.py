@@ -8,6 +8,7 @@ from asyncreport.core.job import Job
 from asyncreport.export.divisions import warn_of_hidden_divisions
 from asyncreport.export.find_teams import find_teams
 from asyncreport.export.lanes import Connections
+from asyncreport.export.names import NameLookup
 from asyncreport.export.output_paths import check_targets
 from asyncreport.export.preflight import OutputOwners, query_warnings
 from asyncreport.export.pull import Watch, unwatched
@@ -54,10 +55,7 @@ async def run_job(
     warnings = WarningList(say)
     _check(job, warnings.warn)
     with State.open(job.state_folder, PartFilter.of(job)) as state:
-        # With the lock held: a job that starts at the same time finds a claim that is in use.
-        owners = OutputOwners(job)
-        owners.claim()
-        owners.clean_up()
+        _claim_outputs(job)
         for warning in zone_warnings(job, state.outdated_parts):
             warnings.warn(warning)
         async with Connections(
@@ -67,6 +65,7 @@ async def run_job(
                 job=job,
                 state=state,
                 connections=connections,
+                names=NameLookup(state.folder, connections, warnings.warn, now=now),
                 now=now,
                 warnings=warnings,
                 choices=choices,
@@ -90,6 +89,16 @@ async def _run(context: RunContext, watch: Watch, started: float) -> Summary:
     summary = summarize(steps, files, members, elapsed=elapsed)
     _remember(context.job, members, summary)
     return summary
+
+
+def _claim_outputs(job: Job) -> None:
+    """Claim the output files, and remove what a killed run left beside them.
+
+    With the lock held: a job that starts at the same time finds a claim that is in use.
+    """
+    owners = OutputOwners(job)
+    owners.claim()
+    owners.clean_up()
 
 
 def _check(job: Job, warn: Say) -> None:

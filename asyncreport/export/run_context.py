@@ -9,6 +9,7 @@ from asyncreport.core.freshness import Freshness
 from asyncreport.core.job import Connection, Job, Part
 from asyncreport.core.timeline import Interval
 from asyncreport.export.lanes import Connections
+from asyncreport.export.names import NameLookup
 from asyncreport.export.warning_list import WarningList
 from asyncreport.store.state import State
 
@@ -42,6 +43,8 @@ class RunContext:
     job: Job
     state: State
     connections: Connections
+    #: of users and queues
+    names: NameLookup
     #: start of the run, an instant
     now: int
     warnings: WarningList

@@ -1,19 +1,20 @@
-"""The members of a job's teams today, and the users of e-mail addresses. Owns nothing.
+"""The members of a job's teams today, and the users of e-mail addresses. Owns its tasks.
 
 Each run looks them up again because the directory has no history.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
-from asyncreport.api import directory
 from asyncreport.api.user_search import users_by_email
 from asyncreport.core.errors import (
     AsyncReportError,
@@ -25,6 +26,8 @@ from asyncreport.core.errors import (
 from asyncreport.core.job import Job, Team
 from asyncreport.engine.fetch import drive
 from asyncreport.export.lanes import Connections
+from asyncreport.export.name_batches import AT_ONCE
+from asyncreport.export.rosters import Rosters
 
 #: user ids by e-mail address, by the connection's name
 EmailIds = dict[str, dict[str, str]]
@@ -81,31 +84,73 @@ class LookedUpTeams:
 
 async def look_up_teams(job: Job, connections: Connections) -> LookedUpTeams:
     """Fill in the members of teams; raise AuthError if the directory refuses every client."""
-    teams: list[Team] = []
-    unknown: list[UnknownTeam] = []
-    emails: EmailIds = {}
-    for team in job.teams:
+    look_up = _LookUp(job, connections)
+    await look_up.run()
+    return look_up.result()
+
+
+@dataclass(slots=True)
+class _LookUp:
+    """The look-up of all teams, several at a time."""
+
+    job: Job
+    connections: Connections
+    emails: EmailIds = field(default_factory=dict)
+    #: by the team's name
+    _found: dict[str, Team | UnknownTeam] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Look up every team; raise AuthError."""
+        rosters = Rosters(self.job, self.connections)
+        left = deque(self.job.teams)
+        # The first one alone: it shows whether a client is refused, and that is reported once.
+        while left:
+            team = left.popleft()
+            await self._look_up(team, rosters)
+            if team.selector is not None or team.emails:
+                break
         try:
-            teams.append(await with_members(team, connections, emails))
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(AT_ONCE, len(left))):
+                    group.create_task(self._work(left, rosters))
+        except BaseExceptionGroup as errors:
+            error = errors.exceptions[0]
+            raise error from error.__cause__
+
+    async def _work(self, left: deque[Team], rosters: Rosters) -> None:
+        """Look up one team after another until none is left."""
+        while left:
+            await self._look_up(left.popleft(), rosters)
+
+    async def _look_up(self, team: Team, rosters: Rosters) -> None:
+        """Look up one team; note it as unknown if that fails."""
+        try:
+            self._found[team.name] = await with_members(team, rosters, self.emails)
         except (UnknownTeamError, RejectedError, RetriesExhausted) as error:
-            unknown.append(UnknownTeam.of(team, error))
-    job = msgspec.structs.replace(job, teams=tuple(teams))
-    return LookedUpTeams(job, unknown, emails)
+            self._found[team.name] = UnknownTeam.of(team, error)
+
+    def result(self) -> LookedUpTeams:
+        """Give what was found, in the order of the job."""
+        found = [self._found[team.name] for team in self.job.teams]
+        teams = tuple(team for team in found if isinstance(team, Team))
+        unknown = [team for team in found if isinstance(team, UnknownTeam)]
+        job = msgspec.structs.replace(self.job, teams=teams)
+        return LookedUpTeams(job, unknown, self.emails)
 
 
-async def with_members(team: Team, connections: Connections, emails: EmailIds) -> Team:
+async def with_members(team: Team, rosters: Rosters, emails: EmailIds) -> Team:
     """Fill in the members of a team; add the ids of its e-mail addresses to `emails`.
 
     Raise UnknownTeamError, AuthError, RejectedError or RetriesExhausted.
     """
-    ask = partial(connections.ask, team.connection)
     if team.emails:
+        ask = partial(rosters.connections.ask, team.connection)
         found = await drive(users_by_email(team.emails), ask)
         emails.setdefault(team.connection, {}).update(found)
         return with_emails(team, found)
     if team.selector is None:
         return team
-    roster = await drive(directory.look_up(team.selector), ask)
+    roster = await rosters.look_up(team.connection, team.selector)
     return msgspec.structs.replace(team, users=tuple(roster.users))
 
 

@@ -8,7 +8,6 @@ from threading import Event
 
 from asyncreport.core.job import Part
 from asyncreport.core.text import first_items, plural
-from asyncreport.export.names import NameLookup
 from asyncreport.export.preflight import OutputOwners
 from asyncreport.export.run_context import RunContext
 from asyncreport.export.targets import all_files, targets
@@ -43,12 +42,7 @@ class OutputUpdate:
             partial=partial,
             check=OutputOwners(context.job).check_rename,
         )
-        self._names = NameLookup(
-            context.state.folder,
-            context.connections,
-            context.warn,
-            now=context.now,
-        )
+        self._names = context.names
 
     @property
     def files_changed(self) -> int:

@@ -113,6 +113,7 @@ class Lane:
         await self._throttle.enter(self._counts)
 
     async def _exchange(self, request: Request, attempts: Attempts, token: Secret | None) -> Any:
+        """Send a request with its token, and read the response."""
         # From here on time is spent on the server, which decides what a time-out means.
         attempts.waits_for = ""
         # Counted before the send: an attempt that fails or is cancelled was sent all the same.
@@ -173,13 +174,18 @@ class Lane:
             raise undecodable(request, response, invalid, self._proxy_secrets) from None
 
     def _learn_budget(self, response: Response) -> None:
+        """Follow the rate limit that a response names."""
         server_budget = budget(response.headers)
         if server_budget is not None:
             self._throttle.observe(server_budget)
 
     def _learn_token(
-        self, token: Secret, response: Response, error: AsyncReportError | None
+        self,
+        token: Secret,
+        response: Response,
+        error: AsyncReportError | None,
     ) -> None:
+        """Note whether the server accepted a token."""
         if response.status == 401 and isinstance(error, TransientError):
             self.tokens.refuse(token, error)
         else:

@@ -138,4 +138,5 @@ def _copy(error: RetriesExhausted | AuthError) -> RetriesExhausted | AuthError:
 
 
 def _now() -> float:
+    """Give the time of the event loop's clock."""
     return asyncio.get_running_loop().time()

@@ -55,7 +55,10 @@ class Transport:
     """
 
     def __init__(
-        self, connection: Connection, limits: Limits, room: Callable[[], Awaitable[None]] = at_once
+        self,
+        connection: Connection,
+        limits: Limits,
+        room: Callable[[], Awaitable[None]] = at_once,
     ) -> None:
         self._hosts = {"api": connection.api_url, "login": connection.login_url}
         self._proxy = _revealed(connection.proxy)
@@ -124,7 +127,10 @@ class Transport:
             )
 
     async def _read(
-        self, request: Request, response: aiohttp.ClientResponse, timeout: asyncio.Timeout
+        self,
+        request: Request,
+        response: aiohttp.ClientResponse,
+        timeout: asyncio.Timeout,
     ) -> bytes:
         """Read a body up to a bound; raise RejectedError if a success is longer."""
         body = _Body(_most_bytes(request, response))
@@ -233,7 +239,8 @@ def _session(connections: int, trust: ssl.SSLContext | bool) -> aiohttp.ClientSe
 
 
 async def _send_once(
-    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+    request: aiohttp.ClientRequest,
+    send: aiohttp.ClientHandlerType,
 ) -> aiohttp.ClientResponse:
     """Keep aiohttp from sending a GET again by itself, past the throttle."""
     try:

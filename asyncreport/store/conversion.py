@@ -197,11 +197,13 @@ def _link(old: Path, new: Path) -> None:
 
 
 def _copy(old: Path, new: Path) -> None:
+    """Copy a part into the folder of a connection."""
     with old.open("rb") as source, atomic_write(new, owner=new.parent, mode=PRIVATE) as sink:
         shutil.copyfileobj(source, sink)
 
 
 def _write_manifest(folder: Path, target: Path, lines: Sequence[Line]) -> None:
+    """Write the manifest of a connection."""
     content = b"".join(map(seal, lines))
     path = manifest_path(target)
     with oserror_as_store_error(path, "read"):

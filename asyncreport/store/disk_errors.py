@@ -13,7 +13,9 @@ from asyncreport.core.errors import StoreError
 
 @contextmanager
 def oserror_as_store_error(
-    path: Path, action: str, needs: Callable[[], int] | None = None
+    path: Path,
+    action: str,
+    needs: Callable[[], int] | None = None,
 ) -> Iterator[None]:
     """Turn an OSError into a StoreError; the arguments are those of `store_error`."""
     try:
@@ -23,7 +25,10 @@ def oserror_as_store_error(
 
 
 def store_error(
-    path: Path, action: str, error: OSError, needs: Callable[[], int] | None = None
+    path: Path,
+    action: str,
+    error: OSError,
+    needs: Callable[[], int] | None = None,
 ) -> StoreError:
     """Say what could not be done to a file, why, and what to do next.
 

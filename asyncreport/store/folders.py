@@ -26,6 +26,7 @@ def make_private(folder: Path) -> None:
 
 
 def _create_folder(folder: Path, *, mode: int) -> None:
+    """Create a folder, and make its name durable."""
     if not folder.is_dir():
         folder.mkdir(mode, exist_ok=True)
         sync_folder(folder.parent)

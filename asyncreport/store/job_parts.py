@@ -74,6 +74,7 @@ def last_saved(job: Job) -> int | None:
 
 
 def _time_of(path: Path) -> int | None:
+    """Give the time of a file's last change, in ns; None: it does not exist."""
     with oserror_as_store_error(path, "read"):
         try:
             return path.stat().st_mtime_ns

@@ -74,7 +74,9 @@ def merge(
 
 
 def dry_run(
-    targets: Sequence[Target], reader: PartReader, stopped: Event
+    targets: Sequence[Target],
+    reader: PartReader,
+    stopped: Event,
 ) -> Generator[tuple[Target, Merged], None, None]:
     """Report what `merge` would write, and write nothing.
 
@@ -220,7 +222,10 @@ class _UserRun:
 
 
 def _user_runs(
-    target: Target, team: Team, index: MonthIndex, reader: PartReader
+    target: Target,
+    team: Team,
+    index: MonthIndex,
+    reader: PartReader,
 ) -> Iterator[_UserRun]:
     """Read the records of a team, in the order of its lines: user, then time."""
     source = target.sources[team.connection]

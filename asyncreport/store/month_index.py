@@ -105,7 +105,9 @@ class MonthIndex:
             )
 
     def read(
-        self, users: Sequence[str | None], reader: PartReader
+        self,
+        users: Sequence[str | None],
+        reader: PartReader,
     ) -> Iterator[tuple[str | None, list[Rows]]]:
         """Read the rows of users, each with rows in order of time; raise StoreError."""
         group: list[tuple[str | None, list[Place]]] = []
@@ -159,7 +161,8 @@ class _Span:
 
 
 def _read_group(
-    group: Sequence[tuple[str | None, list[Place]]], reader: PartReader
+    group: Sequence[tuple[str | None, list[Place]]],
+    reader: PartReader,
 ) -> Iterator[tuple[str | None, list[Rows]]]:
     """Read the rows of a few users: part after part, then user after user."""
     spans: dict[int, _Span] = {}

@@ -91,7 +91,10 @@ class Replacement:
             raise
 
     def finish(
-        self, *, keep_equal: bool = False, before_replace: Callable[[], None] = lambda: None
+        self,
+        *,
+        keep_equal: bool = False,
+        before_replace: Callable[[], None] = lambda: None,
     ) -> None:
         """Make the new content durable under the file's name; see `atomic_write`."""
         try:

@@ -155,7 +155,9 @@ def _differences(pair: Replaced, reader: PartReader, stopped: Event, at: int) ->
 
 
 def _users_who_differ(
-    pair: Replaced, reader: PartReader, stopped: Event
+    pair: Replaced,
+    reader: PartReader,
+    stopped: Event,
 ) -> Iterator[tuple[str | None, list[bytes], list[bytes]]]:
     """Give each user whose rows are not the same bytes, with the old and the new rows."""
     try:
@@ -199,7 +201,9 @@ def _within(rows: Sequence[bytes], interval: Interval) -> list[bytes]:
 
 
 def _changes_of_user(
-    shared: Mapping[str, object], old: Iterable[bytes], new: Iterable[bytes]
+    shared: Mapping[str, object],
+    old: Iterable[bytes],
+    new: Iterable[bytes],
 ) -> Iterator[bytes]:
     """Walk what differs for one user."""
     before, after = _by_key(old), _by_key(new)
@@ -209,7 +213,9 @@ def _changes_of_user(
 
 
 def _changes_of_row(
-    shared: Mapping[str, object], before: Mapping[str, Any], after: Mapping[str, Any]
+    shared: Mapping[str, object],
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
 ) -> Iterator[bytes]:
     """Walk what differs in one row."""
     for name in dict.fromkeys(chain(before, after)):

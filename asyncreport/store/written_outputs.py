@@ -137,7 +137,10 @@ class Outputs:
         return {target.path: results[target.path] for target in targets}
 
     def _update(
-        self, targets: Iterable[Target], reader: PartReader, stopped: Event
+        self,
+        targets: Iterable[Target],
+        reader: PartReader,
+        stopped: Event,
     ) -> Iterator[tuple[Target, WrittenFile]]:
         """Give each file once it is up to date; those that need no work first."""
         outdated = []

@@ -11,10 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncreport.api import directory as api_directory
 from asyncreport.api.directory import (
     Roster,
+    UnlistedNameError,
     all_user_ids,
-    look_up,
+    has_filter,
+    is_id,
+    list_all,
     queue_names,
     user_count_request,
     user_names,
@@ -55,6 +59,18 @@ def play(steps: Generator[Request, Any, T], answers: Answers) -> tuple[T, list[R
                 request = steps.send(request.decode(json.dumps(answer).encode()))
     except StopIteration as end:
         return end.value, asked
+
+
+def look_up(selector: Selector) -> Generator[Request, Any, Roster]:
+    """Look up one selector alone, with a filter if the vendor has one."""
+    listed = None
+    if not is_id(selector) and not has_filter(selector.kind):
+        listed = yield from list_all(selector.kind)
+    try:
+        return (yield from api_directory.look_up(selector, listed))
+    except UnlistedNameError:
+        listed = yield from list_all(selector.kind)
+        return (yield from api_directory.look_up(selector, listed))
 
 
 def entity(name: str) -> dict[str, str]:

@@ -38,6 +38,7 @@ from asyncreport.emulator.world import World
 from asyncreport.engine.fetch import drive, fetch
 from tests import clock
 from tests.unit.api.mutations import mutated
+from tests.unit.api.test_directory import look_up
 
 FACTOR = int(os.environ.get("ASYNCREPORT_FUZZ", "1"))
 #: requests in one case, at most, where a listing may have `MOST` pages
@@ -93,9 +94,9 @@ CHUNKS: dict[str, tuple[Query, Chunk]] = {
 Steps = Generator[Request, Any, Any]
 QUEUE = WORLD.queues[0]
 LISTINGS: dict[str, Callable[[], Steps]] = {
-    "a group by name": lambda: directory.look_up(Selector(kind="group", value="Pilot")),
-    "a team by name": lambda: directory.look_up(Selector(kind="team", value="Billing East")),
-    "a queue by id": lambda: directory.look_up(Selector(kind="queue", value=QUEUE.id)),
+    "a group by name": lambda: look_up(Selector(kind="group", value="Pilot")),
+    "a team by name": lambda: directory.look_up(Selector(kind="team", value="Billing East"), None),
+    "a queue by id": lambda: directory.look_up(Selector(kind="queue", value=QUEUE.id), None),
     "everyone": directory.all_user_ids,
     "names": lambda: directory.user_names(USERS),
     "names of queues": lambda: directory.queue_names([queue.id for queue in WORLD.queues]),
@@ -117,7 +118,7 @@ def _members(kind: Kind, name: str) -> tuple[str, ...]:
 
 #: what each listing gives if nothing is spoiled; of a group, team or queue its members
 EXPECTED: dict[str, Callable[[], object]] = {
-    "a group by name": lambda: _members("group", "Pilot"),
+    "groups": lambda: _members("group", "Pilot"),
     "a team by name": lambda: _members("team", "Billing East"),
     "a queue by id": lambda: _members("queue", QUEUE.id),
     "everyone": lambda: tuple(sorted(person.id for person in WORLD.people)),
