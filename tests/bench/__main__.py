@@ -1,7 +1,7 @@
 """The bench: `python -m tests.bench` measures asyncreport against its budgets.
 
 With `--peers` it also compares asyncreport with other tools for the same work. Both print Markdown.
-The budgets take 15 minutes. `python -m tests.bench.peers` makes the environment of the peers.
+The budgets take 40 minutes. `python -m tests.bench.peers` makes the environment of the peers.
 `--quick` only checks that the bench works: its figures mean nothing.
 """
 
@@ -13,12 +13,22 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import board, budgets, hot, lanes, memory, pace, state
+from tests.bench import (
+    answers,
+    board,
+    budgets,
+    hot,
+    lanes,
+    memory,
+    pace,
+    quarter_hours,
+    state,
+)
 from tests.bench.contest import Terms
 from tests.bench.load import Load, Server, ceiling, serving
 from tests.bench.peers.__main__ import FOLDER
 from tests.bench.sides import sides
-from tests.bench.table import Line, machine, markdown
+from tests.bench.table import Line, machine, streamed
 
 #: about 210,000 rows in 224 queries
 LOAD = Load(agents=100, days=224)
@@ -92,21 +102,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a small load, one run, no comparison with a limit: does the bench work?",
+        help="little data, one run, no comparison of peers with a limit: does the bench work?",
     )
     return parser
 
 
 def _budgets(load: Load, server: Server, options: argparse.Namespace, runs: int) -> None:
-    """Print each table as soon as it is complete: a measurement takes minutes."""
     _table(budgets.lines(load, server, runs=runs, latency=options.latency or 0.2))
-    if not options.quick:
-        for module in (hot, state, memory, pace, lanes):
-            _table(module.lines())
+    for module in (hot, state, memory, pace, lanes, answers, quarter_hours):
+        _table(module.lines(quick=options.quick))
 
 
 def _table(lines: Iterable[Line]) -> None:
-    _print(markdown(("what", "budget", "measured", "met"), [line.cells() for line in lines]))
+    """Print a table, each line as soon as it is measured: that takes minutes."""
+    _print_all(streamed(("what", "budget", "measured", "met"), (line.cells() for line in lines)))
 
 
 def _contests(load: Load, server: Server, options: argparse.Namespace, runs: int) -> None:
@@ -120,14 +129,20 @@ def _contests(load: Load, server: Server, options: argparse.Namespace, runs: int
     terms = Terms(load=load, server=server, latency=options.latency, days=load.days)
     if "pull" not in options.skip:
         _print(f"No limit, {options.latency:g} s before each response, medians:\n")
-        _print(board.pulls(chosen, terms, runs))
+        _print_all(board.pulls(chosen, terms, runs))
     if "kill" not in options.skip:
         _print("Killed (`kill -9`) after half of the queries were answered, and run again:\n")
-        _print(board.kills(without_variants, terms))
+        _print_all(board.kills(without_variants, terms))
     if "limit" not in options.skip and not options.quick:
         limited = replace(terms, limit=LIMIT, days=LIMITED_DAYS)
         _print(f"At most {LIMIT} requests in any 60 s, {LIMITED_DAYS} queries, one run:\n")
-        _print(board.limits(without_variants, limited))
+        _print_all(board.limits(without_variants, limited))
+
+
+def _print_all(lines: Iterable[str]) -> None:
+    for line in lines:
+        _print(line)
+    _print("")
 
 
 def _print(text: str) -> None:

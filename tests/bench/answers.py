@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncreport.core.plan import MAX_RECORDS
+from asyncreport.core.timeline import DAY, iso, parse_iso
 from tests.bench.contest import LAUNCHER
 from tests.bench.standin import Standin, Work, standin
 from tests.bench.table import Line
@@ -59,16 +60,11 @@ def export(
     **rest: Any,
 ) -> Figures:
     """Run a job in a process of its own; raise RuntimeError if it fails."""
-    path = folder / "job.yaml"
-    path.write_text(json.dumps(_job(server, folder, start, end, everyone, per_minute, rest)))
-    run = [sys.executable, "-m", "asyncreport", "run", str(path)]
-    server.counts()
-    done = subprocess.run(
-        [*LAUNCHER, "3600", *run], env=environ(), capture_output=True, text=True, check=True
+    path = job_of(
+        server, folder, start=start, end=end, everyone=everyone, per_minute=per_minute, **rest
     )
-    figures = json.loads(done.stdout)
-    if figures["code"]:
-        raise RuntimeError(done.stderr)
+    server.counts()
+    figures = run(path)
     summary = json.loads((folder / ".asyncreport" / "job" / "summary.json").read_text())
     return Figures(
         seconds=figures["seconds"],
@@ -79,15 +75,32 @@ def export(
     )
 
 
-def _job(
+def run(path: Path, command: str = "run") -> dict[str, Any]:
+    """Run a command on a job in a process of its own; give seconds, CPU seconds and peak MB.
+
+    Raise RuntimeError if it fails.
+    """
+    asked = [sys.executable, "-m", "asyncreport", command, str(path)]
+    done = subprocess.run(
+        [*LAUNCHER, "3600", *asked], env=environ(), capture_output=True, text=True, check=True
+    )
+    figures: dict[str, Any] = json.loads(done.stdout)
+    if figures["code"]:
+        raise RuntimeError(done.stderr)
+    return figures
+
+
+def job_of(
     server: Standin,
     folder: Path,
+    *,
     start: str,
     end: str,
-    everyone: bool,
-    per_minute: int,
-    rest: dict[str, Any],
-) -> dict[str, Any]:
+    everyone: bool = False,
+    per_minute: int = UNLIMITED,
+    **rest: Any,
+) -> Path:
+    """Write a job of all agents; `rest` are sections of the file."""
     team: dict[str, Any] = {"name": "all", "users": list(server.work.users)}
     if everyone:
         team = {"name": "all", "everyone": True}
@@ -104,18 +117,32 @@ def _job(
         "range": {"start": start, "end": end, "granularity": server.work.granularity},
         "teams": [team],
         "output": {"path": str(folder / "out.jsonl")},
+        **rest,
     }
-    return {**job, **rest}
+    path = folder / "job.yaml"
+    path.write_text(json.dumps(job))
+    return path
 
 
 #: eight hours on five days: an agent has data in 24 of 100 half hours
 OFFICE = Work(hours=8, days=5)
 
 
-def lines() -> Iterator[Line]:
-    """Measure the year of 1,000 agents, answers that are larger than expected, and a month."""
+def lines(*, quick: bool = False) -> Iterator[Line]:
+    """Measure the year of 1,000 agents, surprises, a large organisation, many teams.
+
+    `quick`: the same with little data, and no limit; the figures mean nothing.
+    """
+    if quick:
+        yield from surprises(days=2)
+        yield from large(agents=200, months=1)
+        yield from teams(1, agents=20)
+        return
     yield from year()
+    yield from limited()
     yield from surprises()
+    yield from large()
+    yield from teams()
 
 
 def year() -> Iterator[Line]:
@@ -162,19 +189,77 @@ def limited() -> Iterator[Line]:
             )
 
 
-def surprises() -> Iterator[Line]:
-    """Pull answers that are larger than the ones before, or than a chunk allows."""
-    jump = 1_690_000_000_000
-    rare = Work(hours=1, days=7, full_from=jump)
-    with standin(rare) as server, tempfile.TemporaryDirectory() as name:
-        found = export(server, Path(name), start="2023-05-01", end="2023-10-01")
+def surprises(*, days: int = 0) -> Iterator[Line]:
+    """Pull answers that are larger than the ones before, or than a chunk allows.
+
+    `days`: of the range; 0: enough for the figures.
+    """
+    jump = parse_iso("2023-07-22T00:00Z")
+    end = iso(parse_iso("2023-05-01T00:00Z") + (days or 153) * DAY)
+    with standin(Work(hours=1, full_from=jump)) as server, tempfile.TemporaryDirectory() as name:
+        found = export(server, Path(name), start="2023-05-01", end=end)
         yield _peak("4 of 100 half hours full, then all", found, 180)
     queues = Work(agents=60, hours=8, days=5, queues=50)
+    end = iso(parse_iso("2024-01-01T00:00Z") + (days or 31) * DAY)
     with standin(queues) as server, tempfile.TemporaryDirectory() as name:
-        found = export(
-            server, Path(name), start="2024-01-01", end="2024-02-01", split_by=["queue_id"]
-        )
+        found = export(server, Path(name), start="2024-01-01", end=end, split_by=["queue_id"])
         yield _peak("a month of 60 agents in 50 queues each", found, 150)
+
+
+def large(*, agents: int = 10_000, months: int = 3) -> Iterator[Line]:
+    """Pull everyone of a large organisation by the quarter hour, and verify it."""
+    small = Work(agents=agents // 10, hours=8, days=5, granularity="PT15M")
+    work = Work(agents=agents, hours=8, days=5, granularity="PT15M")
+    end = f"2024-{1 + months:02}-01"
+    cpu = {}
+    for each in (small, work):
+        with standin(each) as server, tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            found = export(server, folder, start="2024-01-01", end=end, everyone=True)
+            cpu[each.agents] = found.cpu / found.records * 1e6
+            verified = run(folder / "job.yaml", "verify")
+    what = f"everyone of {agents:,} by PT15M, {months} months"
+    yield _peak(what, found, 150)
+    yield Line(
+        f"peak memory of verify, {what}",
+        "at most 150 MB",
+        f"{verified['rss_mb']:.0f} MB, {verified['cpu']:.0f} s of CPU",
+        verified["rss_mb"] <= 150,
+    )
+    ratio = cpu[work.agents] / cpu[small.agents]
+    yield Line(
+        f"CPU per record, {what}, compared with {small.agents:,}",
+        "at most 1.3 x",
+        f"{ratio:.2f} x ({cpu[work.agents]:.1f} us against {cpu[small.agents]:.1f} us)",
+        ratio <= 1.3,
+    )
+
+
+def teams(number: int = 1_000, *, agents: int = 10_000) -> Iterator[Line]:
+    """Write a file for each of many teams, and compare with one file of all."""
+    with (
+        standin(Work(agents=agents, hours=8, days=5)) as server,
+        tempfile.TemporaryDirectory() as name,
+    ):
+        folder, users, size = Path(name), server.work.users, agents // number
+        listed = [
+            {"name": f"team {n}", "users": list(users[n * size : (n + 1) * size])}
+            for n in range(number)
+        ]
+        month = {"start": "2024-01-01", "end": "2024-02-01", "teams": listed}
+        export(server, folder, **month)
+        idle = run(folder / "job.yaml")["seconds"]
+        (folder / "out.jsonl").unlink()
+        one = run(folder / "job.yaml")["seconds"] - idle
+        output = {"path": str(folder / "out.jsonl"), "per_team": str(folder / "{team}.jsonl")}
+        path = job_of(server, folder, **month, output=output)
+        many = run(path)["seconds"] - idle
+    yield Line(
+        f"a file for each of {number:,} teams, a month of {agents:,} agents",
+        "at most 3 x one file of all",
+        f"{many / one:.2f} x ({many:.1f} s against {one:.1f} s)",
+        many <= 3 * one,
+    )
 
 
 def _peak(what: str, found: Figures, most: int) -> Line:
@@ -185,6 +270,6 @@ def _peak(what: str, found: Figures, most: int) -> Line:
 if __name__ == "__main__":
     from tests.bench.table import markdown
 
-    for line in (line for part in (year, limited, surprises) for line in part()):
+    for line in lines():
         sys.stdout.write(markdown(("what", "budget", "measured", "met"), [line.cells()]))
         sys.stdout.flush()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from tests.bench.contest import Killed, Run, Terms, kill, middle, must, run
 from tests.bench.sides import OURS, Side
-from tests.bench.table import figure, markdown
+from tests.bench.table import figure, streamed
 
 #: if the first run takes so many seconds, `FEW` runs are enough
 LONG = 30
@@ -90,18 +90,27 @@ class Score:
         return self.short.cpu - self.per_row * self.short.verdict.right
 
 
-def pulls(sides: Sequence[Side], terms: Terms, runs: int) -> str:
-    """Let each pull `runs` times; raise RuntimeError if one fails or sends other queries."""
-    scores = {side.name: score(side, terms, runs) for side in _announced("pull", sides)}
-    text = markdown(_PULLED, _pulled(scores))
+def pulls(sides: Sequence[Side], terms: Terms, runs: int) -> Iterator[str]:
+    """Let each pull `runs` times; give the lines of the tables as soon as they are known.
+
+    Raise RuntimeError if a client fails or sends other queries; the lines before it stand.
+    """
+    scores: dict[str, Score] = {}
+
+    def rows() -> Iterator[Sequence[object]]:
+        for side in _announced("pull", sides):
+            scores[side.name] = score(side, terms, runs)
+            yield _pulled(side.name, scores[side.name], next(iter(scores.values())))
+
+    yield from streamed(_PULLED, rows())
     budgets = [
         _budget(name, scores[OURS], scores[name], share)
         for name, share in CPU.items()
         if {name, OURS} <= scores.keys()
     ]
-    return text + (
-        "\n" + markdown(("what", "budget", "measured", "met"), budgets) if budgets else ""
-    )
+    if budgets:
+        yield ""
+        yield from streamed(("what", "budget", "measured", "met"), budgets)
 
 
 def score(side: Side, terms: Terms, runs: int) -> Score:
@@ -120,20 +129,18 @@ def score(side: Side, terms: Terms, runs: int) -> Score:
     return Score(found, must(side, replace(terms, days=1)))
 
 
-def _pulled(scores: dict[str, Score]) -> Iterator[tuple[object, ...]]:
-    first = next(iter(scores.values()))
-    for name, each in scores.items():
-        worst = min(each.runs, key=lambda run: run.verdict.right)
-        yield (
-            *(name, each.seconds, each.seconds / first.seconds, each.cpu, each.start),
-            *(
-                1e6 * each.per_row,
-                each.per_row / first.per_row,
-                round(middle(each.runs, lambda run: run.rss_mb)),
-            ),
-            *(each.count(what) for what in ("requests", "crowd", "throttled")),
-            *(_verdict(worst), len(each.runs)),
-        )
+def _pulled(name: str, each: Score, first: Score) -> Sequence[object]:
+    worst = min(each.runs, key=lambda run: run.verdict.right)
+    return (
+        *(name, each.seconds, each.seconds / first.seconds, each.cpu, each.start),
+        *(
+            1e6 * each.per_row,
+            each.per_row / first.per_row,
+            round(middle(each.runs, lambda run: run.rss_mb)),
+        ),
+        *(each.count(what) for what in ("requests", "crowd", "throttled")),
+        *(_verdict(worst), len(each.runs)),
+    )
 
 
 def _budget(name: str, ours: Score, theirs: Score, share: int) -> tuple[str, ...]:
@@ -147,15 +154,13 @@ def _budget(name: str, ours: Score, theirs: Score, share: int) -> tuple[str, ...
     )
 
 
-def kills(sides: Sequence[Side], terms: Terms) -> str:
-    """Kill each in the middle and run it again."""
-    return markdown(
-        _KILLED,
-        [
-            _killed(side.name, kill(side, terms), len(terms.load.truth))
-            for side in _announced("kill", sides)
-        ],
+def kills(sides: Sequence[Side], terms: Terms) -> Iterator[str]:
+    """Kill each in the middle and run it again; give the lines of the table."""
+    rows = (
+        _killed(side.name, kill(side, terms), len(terms.load.truth))
+        for side in _announced("kill", sides)
     )
+    return streamed(_KILLED, rows)
 
 
 def _killed(name: str, killed: Killed, rows: int) -> tuple[object, ...]:
@@ -170,11 +175,10 @@ def _killed(name: str, killed: Killed, rows: int) -> tuple[object, ...]:
     )
 
 
-def limits(sides: Sequence[Side], terms: Terms) -> str:
+def limits(sides: Sequence[Side], terms: Terms) -> Iterator[str]:
     """Let each pull once within a limit; one that fails has a line too."""
-    return markdown(
-        _LIMITED, [_limited(side.name, run(side, terms)) for side in _announced("limit", sides)]
-    )
+    rows = (_limited(side.name, run(side, terms)) for side in _announced("limit", sides))
+    return streamed(_LIMITED, rows)
 
 
 def _limited(name: str, each: Run) -> tuple[object, ...]:

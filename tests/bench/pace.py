@@ -19,7 +19,7 @@ LIMIT = 300
 LATENCY = 0.2
 
 
-def lines() -> Iterator[Line]:
+def lines(*, quick: bool = False) -> Iterator[Line]:
     """Compare a run with the ideal time: requests / rate, and one latency."""
     with (
         emulator_process(agents=4, seed=1, requests_per_minute=LIMIT, latency=LATENCY) as emulator,
@@ -31,7 +31,7 @@ def lines() -> Iterator[Line]:
             connections={"default": connection(emulator, requests_per_minute=LIMIT)},
             range={
                 "start": "2024-01-01",
-                "end": "2024-02-07T12:00",
+                "end": "2024-01-02" if quick else "2024-02-07T12:00",
                 "granularity": "PT1H",
                 "chunk": "PT1H",
             },

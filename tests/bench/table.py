@@ -6,7 +6,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -36,6 +36,18 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         for width, to_right in zip(widths, right, strict=True)
     ]
     return "\n".join(_line(cells, widths, right) for cells in (head, rule, *body)) + "\n"
+
+
+def streamed(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Write a table line by line, each row as soon as it is measured; a reader aligns it."""
+    yield _row(head)
+    yield _row(["---"] * len(head))
+    for row in rows:
+        yield _row(map(_text, row))
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:

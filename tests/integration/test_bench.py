@@ -22,7 +22,7 @@ from tests.bench import board, contest
 from tests.bench.load import Load, Server, Verdict, serving
 from tests.bench.peers import pull
 from tests.bench.sides import Pull, Side, sides
-from tests.bench.table import markdown
+from tests.bench.table import markdown, streamed
 from tests.exporting import run_here
 
 LOAD = Load(agents=6, days=3)
@@ -231,16 +231,30 @@ def test_the_cpu_of_a_row_excludes_the_start_of_the_process() -> None:
         "yes",
     )
     assert board._budget("peer", quicker, score, 9)[-1] == "**no**"
-    table = markdown(
-        board._PULLED, board._pulled({"asyncreport": quicker, "peer": score})
-    ).splitlines()
-    assert len(table) == 4
-    assert [cell.strip() for cell in table[3].split("|")[1:4]] == ["peer", "10.0", "5.00"]
+    (*_, line) = streamed(board._PULLED, [board._pulled("peer", score, quicker)])
+    assert [cell.strip() for cell in line.split("|")[1:4]] == ["peer", "10.0", "5.00"]
+
+
+def test_a_row_is_printed_before_the_next_one_is_measured() -> None:
+    """A contest that is broken off keeps its figures."""
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        yield ("a|b", 1234)
+        raise RuntimeError("broken off")
+
+    lines = streamed(("who", "how many"), rows())
+    assert [next(lines), next(lines), next(lines)] == [
+        "| who | how many |",
+        "| --- | --- |",
+        "| a\\|b | 1,234 |",
+    ]
+    with pytest.raises(RuntimeError, match="broken off"):
+        next(lines)
 
 
 def test_a_contest_with_a_limit_reports_the_result_of_each(server: Server) -> None:
     terms = contest.Terms(load=LOAD, server=server, latency=0.0, limit=1000, days=LOAD.days)
-    head, _, line = board.limits(sides(None)[:1], terms).splitlines()
+    head, _, line = board.limits(sides(None)[:1], terms)
     cells = dict(
         zip(
             [cell.strip() for cell in head.split("|")],
