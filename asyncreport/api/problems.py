@@ -37,6 +37,11 @@ _BROKEN_OFF = "client.failed.request"
 #: again: proxy credentials, and three that say that it is too long
 _ABOUT_THE_REQUEST = frozenset({407, 413, 414, 431})
 
+#: calls that a gateway need not know, and the statuses that say so: a run goes on without them, and
+#: must not repeat them for a minute
+_OPTIONAL = ("/api/v2/tokens/me", "/api/v2/authorization/division", "/api/v2/organizations/")
+_UNKNOWN_CALL = frozenset({404, 405, 501})
+
 _MAX_URL = 100
 
 _NEXT_STEPS = {
@@ -210,6 +215,8 @@ def _is_accident(request: Request, response: Response, report: Report) -> bool:
     """Tell whether something between us and the server has answered in its place."""
     # The deletion of a query job has a few seconds, and no data depends on it.
     if report.is_platform or request.method == "DELETE":
+        return False
+    if response.status in _UNKNOWN_CALL and request.path.startswith(_OPTIONAL):
         return False
     return response.status not in _ABOUT_THE_REQUEST
 

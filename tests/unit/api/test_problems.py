@@ -600,3 +600,14 @@ def test_a_budget_is_read_from_the_headers_that_are_there(
         )
         == read
     )
+
+
+@pytest.mark.parametrize("path", ["/api/v2/tokens/me", "/api/v2/authorization/divisions"])
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_call_that_a_gateway_does_not_know_is_not_repeated(path: str, status: int) -> None:
+    """Even if it has answered others: a run can do without these, and would wait for a minute."""
+    response = Response(status=status, headers={}, body=b"<html>not here</html>")
+    needed = Request(method="GET", path="/api/v2/users")
+    assert isinstance(problem(needed, response, has_answered=True), TransientError)
+    optional = Request(method="GET", path=path)
+    assert isinstance(problem(optional, response, has_answered=True), RejectedError)
