@@ -144,7 +144,10 @@ def test_an_interrupted_run_leaves_no_query_job(tmp_path: Path) -> None:
     with emulator_process(agents=16, seed=11, requests_per_minute=0, job_polls=10_000) as emulator:
         path = write_job(tmp_path, emulator, range={**RANGE, "chunk": "P1D"}, contract="query-jobs")
         with start("run", str(path), cwd=tmp_path) as process:
-            emulator.wait(requests=1 + 7)
+            # One poll of each: before, the answer with a job's id may still be on its way, and a
+            # job whose id nobody knows cannot be deleted.
+            emulator.wait(requests=1 + 7 + 7)
+            assert all(job["polls"] for job in emulator.jobs())
             assert len(emulator.jobs()) == 7
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=60)
