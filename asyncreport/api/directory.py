@@ -35,6 +35,16 @@ _MAX_TEXT = 200
 _USERS = "/api/v2/users"
 _PATHS = {"group": "/api/v2/groups", "team": "/api/v2/teams", "queue": "/api/v2/routing/queues"}
 
+#: what lists the names of each column; all of them filter by id:
+#: https://developer.genesys.cloud/devapps/api-explorer
+_NAME_PATHS = {
+    "queue_name": _PATHS["queue"],
+    "wrap_up_name": "/api/v2/routing/wrapupcodes",
+    "division_name": "/api/v2/authorization/divisions",
+    "skill_name": "/api/v2/routing/skills",
+    "language_name": "/api/v2/routing/languages",
+}
+
 _ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -120,9 +130,16 @@ def user_names(ids: Iterable[str]) -> Names:
     return _names(_USERS, ids, ("state", "any"))
 
 
-def queue_names(ids: Iterable[str]) -> Names:
-    """Look up the names of queues; an id that the directory does not know (any more) gets None."""
-    return _names(_PATHS["queue"], ids)
+def names(column: str, ids: Iterable[str]) -> Names:
+    """Look up the names for a column such as `queue_name`.
+
+    An id that the directory does not know (any more) gets None. So does a wrap-up code that is no
+    id: the vendor has one for timeouts, and a request with it might be refused.
+    """
+    found: dict[str, str | None] = dict.fromkeys(ids)
+    known = [each for each in found if column == "queue_name" or _ID.fullmatch(each)]
+    found.update((yield from _names(_NAME_PATHS[column], known)))
+    return found
 
 
 def _names(path: str, ids: Iterable[str], *query: tuple[str, str]) -> Names:

@@ -97,7 +97,7 @@ def _failed(number: int) -> RetriesExhausted:
 
 def _result(job: Job) -> QueryResult:
     """Read the output file of a job."""
-    records = Path(job.output.path).read_bytes()
+    records = Path(job.output.paths[0]).read_bytes()
     if records:
         return QueryResult(records)
     return QueryResult(records, tuple(sent_requests(job)))

@@ -5,37 +5,88 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from asyncreport.config.columns import resolve_columns
 from asyncreport.config.dates import parse_ms
 from asyncreport.config.names import first_repeat
-from asyncreport.config.schema import OutputFile, unset_to_none
-from asyncreport.config.validate import Place
+from asyncreport.config.rollups import resolve_rollups
+from asyncreport.config.schema import CsvFile, OutputFile, unset_to_none
+from asyncreport.config.validate import VALUE_SHOWN, Place
 from asyncreport.core.errors import ConfigError
-from asyncreport.core.job import FORMATS, Job, Output, Team
+from asyncreport.core.job import Job, Query, Team
+from asyncreport.core.outputs import Output
+from asyncreport.core.table import CsvStyle
+from asyncreport.core.text import shorten
+from asyncreport.core.timeline import Interval
+from asyncreport.formats import FORMATS, format_of
 
-_FORMATS = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
+_KNOWN = ", ".join(FORMATS)
+
+_MONTH = re.compile(r"\d{4}-\d\d")
+
+#: what may separate the fields of CSV
+_DELIMITERS = (",", ";", "\t", "|")
 
 
-def resolve_output(place: Place, given: OutputFile) -> Output:
+def resolve_output(place: Place, given: OutputFile, query: Query, interval: Interval) -> Output:
     """Resolve the section `output`; `settle` becomes ms."""
-    per_team = unset_to_none(given.per_team)
-    if per_team is not None:
-        _check_per_team(place.at("per_team"), per_team)
-    _check_template(place.at("path"), given.path, ["{month}"])
     return Output(
-        path=given.path,
-        per_team=per_team,
+        paths=_templates(place.at("path"), given.path, ["{month}"]),
+        per_team=_team_templates(place.at("per_team"), unset_to_none(given.per_team)),
+        columns=resolve_columns(place.at("columns"), unset_to_none(given.columns), query),
+        csv=_csv_style(place.at("csv"), given.csv),
+        rollups=resolve_rollups(place.at("rollups"), given.rollups, query, interval, _templates),
         settle=parse_ms(place.at("settle"), given.settle),
     )
 
 
-def _check_per_team(place: Place, template: str) -> None:
-    """Check the template of the files of teams."""
-    _check_template(place, template, ["{month}", "{team}"])
-    if "{team}" not in template:
-        raise place.must("contain {team}", "; without it all teams would write to the same file")
+def _csv_style(place: Place, given: CsvFile) -> CsvStyle:
+    """Check how CSV files are written."""
+    if given.delimiter not in _DELIMITERS:
+        raise place.at("delimiter").must("be , ; | or a tab")
+    if given.decimal not in (".", ","):
+        raise place.at("decimal").must("be . or ,")
+    if given.decimal == given.delimiter:
+        raise place.at("decimal").must(
+            "differ from output.csv.delimiter", "; such as delimiter: ; with decimal: ,"
+        )
+    return CsvStyle(
+        delimiter=given.delimiter,
+        decimal=given.decimal,
+        bom=given.bom,
+        escape_formulas=given.escape_formulas,
+    )
+
+
+def _templates(
+    place: Place,
+    given: str | Sequence[str],
+    placeholders: Sequence[str],
+) -> tuple[str, ...]:
+    """Check one path with placeholders, or a list of them."""
+    if isinstance(given, str):
+        _check_template(place, given, placeholders)
+        return (given,)
+    if not given:
+        raise place.error("is empty; write at least one path")
+    for number, template in enumerate(given):
+        _check_template(place.at(number), template, placeholders)
+    return tuple(given)
+
+
+def _team_templates(place: Place, given: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Check the paths of the files of teams."""
+    if given is None:
+        return ()
+    templates = _templates(place, given, ["{month}", "{team}"])
+    for number, template in enumerate(templates):
+        if "{team}" not in template:
+            here = place if isinstance(given, str) else place.at(number)
+            raise here.must("contain {team}", "; without it all teams would write to the same file")
+    return templates
 
 
 def _check_template(
@@ -55,8 +106,20 @@ def _check_template(
             "have only printable characters",
             "; in double quotes \\ starts an escape: write / between folders",
         )
-    if Path(filled).suffix not in FORMATS:
-        raise place.must("be a file with a known extension", accepted=_FORMATS)
+    _check_format(place, template)
+
+
+def _check_format(place: Place, template: str) -> None:
+    """Check that the format of a file is known, and that what it needs is installed."""
+    found = format_of(template)
+    if found is None or Path(template).name == found.suffix:
+        raise place.must("be a file with a known extension", accepted=_KNOWN)
+    library = found.library
+    if library is not None and not library.is_installed:
+        raise place.error(
+            f"{found.suffix} needs {library.distribution}: "
+            f"pip install 'asyncreport[{library.extra}]'"
+        )
 
 
 def _check_system(place: Place, template: str) -> None:
@@ -95,22 +158,43 @@ def _check_folders(place: Place, template: str) -> None:
 
 def check_output_files(root: Place, job: Job) -> None:
     """Refuse two output files with one path."""
-    per_team = job.output.per_team
-    if per_team is None:
-        return
-    _check_team_files(root.at("teams"), job.teams)
-    for number, team in enumerate(job.teams):
-        file = per_team.replace("{team}", team.name)
-        if _clash(file, job.output.path):
-            raise _same_file(root.at("output", "per_team"), number)
+    place = root.at("output")
+    if job.output.per_team:
+        _check_team_files(root.at("teams"), job.teams)
+    taken: defaultdict[str, list[tuple[Place, str]]] = defaultdict(list)
+    for key, template in _files(place, job):
+        # Only these can be one file: the others differ in more than the month.
+        alike = taken[_MONTH.sub("{month}", _folded(os.path.normpath(template)))]
+        for earlier, other in alike:
+            if _clash(template, other):
+                raise _same_file(key, earlier, template)
+        alike.append((key, template))
 
 
-def _same_file(place: Place, number: int) -> ConfigError:
-    """Report that the file of a team is also the file of all records."""
+def _same_file(place: Place, earlier: Place, template: str) -> ConfigError:
+    """Report a file that an earlier key gives too."""
     return place.must(
-        "give other files than output.path",
-        f"; the file of teams[{number}] is the same; change one of the two",
+        f"give other files than {earlier.key}",
+        f"; both give {shorten(template, VALUE_SHOWN)}; change one of the two",
     )
+
+
+def _files(place: Place, job: Job) -> Iterator[tuple[Place, str]]:
+    """Walk the templates of all files, each with its key; of those of teams, each team's."""
+    output = job.output
+    yield from _at_each(place.at("path"), output.paths)
+    for key, template in _at_each(place.at("per_team"), output.per_team):
+        for team in job.teams:
+            yield key, template.replace("{team}", team.name)
+    for number, rollup in enumerate(output.rollups):
+        yield from _at_each(place.at("rollups", number, "path"), rollup.paths)
+
+
+def _at_each(place: Place, templates: Sequence[str]) -> Iterator[tuple[Place, str]]:
+    """Give each template with its place: that of the key, or of an item of its list."""
+    for number, template in enumerate(templates):
+        each = place.at(number)
+        yield (place if each.node is None else each), template
 
 
 def _check_team_files(place: Place, teams: Sequence[Team]) -> None:
@@ -138,6 +222,6 @@ def _clash(one: str, other: str) -> bool:
 
 def _covers(template: str, other: str) -> bool:
     """Tell whether some month in a template gives the path of the other in one month."""
-    pattern = re.escape(template).replace(re.escape("{month}"), r"\d{4}-\d\d")
+    pattern = re.escape(template).replace(re.escape("{month}"), _MONTH.pattern)
     example = other.replace("{month}", "2000-01")
     return re.fullmatch(pattern, example) is not None

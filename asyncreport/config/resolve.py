@@ -58,13 +58,14 @@ def resolve(
         given.range,
         now,
     )
-    output = resolve_output(root.at("output"), given.output)
+    query = _query(root, given, grid)
+    output = resolve_output(root.at("output"), given.output, query, interval)
     teams = resolve_teams(root.at("teams"), given.teams, connections)
     job = Job(
         name=given.name,
         connections=connections,
         interval=interval,
-        query=_query(root, given, grid),
+        query=query,
         chunk=_chunk(root.at("range", "chunk"), given),
         teams=teams,
         limits=_limits(root.at("limits"), given.limits),

@@ -14,6 +14,7 @@ from asyncreport.config.validate import Place, check_types
 from asyncreport.config.yaml import Node
 from asyncreport.core.columns import column
 from asyncreport.core.job import Secret
+from asyncreport.core.outputs import WEEKDAY_HOUR
 from asyncreport.core.timeline import Granularity
 
 #: what records can be split by in addition to the user, as the vendor spells it:
@@ -62,6 +63,12 @@ MEDIA_TYPES = (
 )
 
 GRANULARITIES = tuple(granularity.value for granularity in Granularity)
+
+#: the buckets of a roll-up
+EVERY = ("PT1H", "P1D", "P1W", "P1M", WEEKDAY_HOUR)
+
+#: what becomes of the buckets of a roll-up without records
+FILLS = ("none", "zero")
 
 T = TypeVar("T")
 
@@ -298,21 +305,77 @@ class LimitsFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "PT1M"
 
 
+class CsvFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How CSV files are written."""
+
+    delimiter: Annotated[
+        str, _key("what separates fields: a comma, a semicolon, a tab or |", ",", ";")
+    ] = ","
+    decimal: Annotated[
+        str, _key("what separates whole numbers from decimals: . or a comma", ".", ",")
+    ] = "."
+    bom: Annotated[bool, _key("true: begin with a byte order mark, which Excel looks for")] = False
+    escape_formulas: Annotated[
+        bool,
+        _key("true: put ' in front of text that begins with = + - @ or a tab"),
+    ] = True
+
+
+class RollUpFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sums of the records over longer buckets."""
+
+    by: Annotated[
+        list[Annotated[str, _key("a column", "team")]],
+        _list("what a row is of: team, user, and dimensions of split_by"),
+    ]
+    every: Annotated[
+        str,
+        _key("the length of a bucket, or weekday_hour: each hour of the week", "P1D"),
+        _one_of(EVERY),
+    ]
+    path: Annotated[
+        str | list[str],
+        _key("a file such as exports/daily.csv, or a list; may contain {month}", "exports/d.csv"),
+    ]
+    fill: Annotated[
+        str,
+        _key("zero: write the buckets without records too; none: leave them out", "zero"),
+        _one_of(FILLS),
+    ] = "none"
+
+
 class OutputFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the records are written."""
+    """Where the records are written, and in which form."""
 
     path: Annotated[
-        str,
+        str | list[str],
         _key(
-            "a file such as exports/aht.jsonl; may contain {month}",
+            "a file such as exports/aht.jsonl, or a list of files; may contain {month}",
             "exports/aht.jsonl",
-            "exports/{month}.jsonl",
+            "exports/{month}.csv",
         ),
     ]
-    per_team: Annotated[
-        str | UnsetType,
-        _key("a file for each team; contains {team}, may contain {month}", "exports/{team}.jsonl"),
-    ] = UNSET
+    per_team: (
+        Annotated[
+            str | list[str],
+            _key(
+                "a file for each team, or a list; contains {team}, may contain {month}",
+                "exports/{team}.jsonl",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    columns: (
+        Annotated[
+            list[str | dict[str, str]],
+            _list("the columns of all files, in order: a name, or NAME: NEW NAME"),
+        ]
+        | UnsetType
+    ) = UNSET
+    csv: Annotated[CsvFile, _key("delimiter, decimal, bom and escape_formulas of CSV files")] = (
+        CsvFile()
+    )
+    rollups: Annotated[list[RollUpFile], _key("files with sums over longer buckets")] = []
     settle: Annotated[
         str,
         _key("data that was fetched sooner than this after its end is fetched again", "P4D"),

@@ -265,23 +265,22 @@ def _kind_name(place: Place) -> str:
     return _KIND_NAMES[type(_value(place))]
 
 
-def _check_switch(place: Place, kind: inspect.UnionType) -> None:
-    """Check a key that is true, false or a mapping."""
+def _check_union(place: Place, kind: inspect.UnionType) -> None:
+    """Check a key that takes values of several types."""
     value = _value(place)
-    if isinstance(value, bool):
-        return
-    mapping = _mapping_of(kind)
-    if isinstance(value, dict):
-        _check_struct(place, mapping)
-        return
-    keys = ", ".join(_keys_of(mapping))
-    raise _wrong_type(place, f"true, false or a mapping of {keys}")
+    for member in kind.types:
+        if type(value) in _TAKES[type(_without_metadata(member))]:
+            check_types(place, member)
+            return
+    choices = [_choice(_without_metadata(member)) for member in kind.types]
+    raise _wrong_type(place, f"{', '.join(choices[:-1])} or {choices[-1]}")
 
 
-def _mapping_of(kind: inspect.UnionType) -> inspect.StructType:
-    """Find the one mapping among the types of a union."""
-    (mapping,) = (member for member in kind.types if isinstance(member, inspect.StructType))
-    return mapping
+def _choice(kind: inspect.Type) -> str:
+    """Name a type that a key takes."""
+    if isinstance(kind, inspect.StructType):
+        return f"a mapping of {', '.join(_keys_of(kind))}"
+    return _CHOICES[type(kind)]
 
 
 def _keys_of(kind: inspect.StructType) -> list[str]:
@@ -401,9 +400,26 @@ def _check_text(place: Place, *, example: str) -> None:
     raise _wrong_type(place, rule, "; put text in quotes")
 
 
+#: types of values by the types of keys that may have several
+_TAKES: dict[type, tuple[type, ...]] = {
+    inspect.BoolType: (bool,),
+    inspect.StructType: (dict,),
+    inspect.DictType: (dict,),
+    inspect.ListType: (list,),
+    inspect.StrType: (str,),
+}
+
+#: how messages name the types of such keys
+_CHOICES: dict[type, str] = {
+    inspect.BoolType: "true, false",
+    inspect.DictType: "NAME: NEW NAME",
+    inspect.ListType: "a list",
+    inspect.StrType: "text",
+}
+
 #: by type; every other type is text
 _CHECKS: dict[type, Callable[[Place, Any], None]] = {
-    inspect.UnionType: _check_switch,
+    inspect.UnionType: _check_union,
     inspect.StructType: _check_struct,
     inspect.DictType: _check_mapping,
     inspect.ListType: _check_list,

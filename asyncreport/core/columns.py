@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
 from asyncreport.core.job import Query
+from asyncreport.core.table import Column, Kind
 
 #: metrics of every query; they count per session, not per segment:
 #: https://help.mypurecloud.com/glossary/average-handle-time-aht/
@@ -31,12 +33,88 @@ STATUSES = ("INTERACTING", "COMMUNICATING", "IDLE", "NOT_RESPONDING", "OFF_QUEUE
 STATUS_COLUMNS = tuple(f"{status.lower()}_sec" for status in STATUSES)
 
 
+#: columns of the id that they name, by name; the first of several that the records have
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "queue_name": ("queue_id",),
+    "wrap_up_name": ("wrap_up_code",),
+    "division_name": ("division_id",),
+    "skill_name": ("active_skill_id", "requested_routing_skill_id"),
+    "language_name": ("requested_language_id",),
+}
+
+#: columns of every job that `output.columns` may add
+_ADDED: Mapping[str, Kind] = {
+    "interval_start_local": "local",
+    "interval_end_local": "local",
+    "date": "date",
+    "weekday": "integer",
+    "job": "text",
+    "connection": "text",
+}
+
+_INSTANTS = ("interval_start", "interval_end")
+
+#: how the names of columns with whole numbers end
+_WHOLE = ("_count", "_sum_ms")
+
+
 def columns(query: Query) -> list[str]:
     """List the columns of a part's rows, in order."""
     names = [*map(column, query.split_by), *_COLUMNS, *metric_columns(query)]
     if query.occupancy:
         names += [*STATUS_COLUMNS, "occupancy"]
     return names
+
+
+def default_columns(query: Query) -> tuple[Column, ...]:
+    """List the columns of a record, in order."""
+    names = ["team", "user_id", "user_name"]
+    for name in columns(query):
+        names.append(name)
+        if name == "queue_id":
+            names.append("queue_name")
+    return tuple(_column(name) for name in names)
+
+
+def known_columns(query: Query) -> dict[str, Column]:
+    """List all columns that a file of a query may have, by name: the default ones first."""
+    found = {each.name: each for each in default_columns(query)}
+    for name, kind in _ADDED.items():
+        found[name] = Column(name, name, kind)
+    for name in NAMES:
+        if id_column(name, query) is not None:
+            found[name] = Column(name, name, "text")
+    return found
+
+
+def id_column(name: str, query: Query) -> str | None:
+    """Give the column of ids that a column of names belongs to; None if the records lack it."""
+    split = list(map(column, query.split_by))
+    for each in NAMES[name]:
+        if each in split:
+            return each
+    return None
+
+
+def names_wanted(chosen: Iterable[Column]) -> list[str]:
+    """List the columns of names among some columns; `user_name` is not one of them."""
+    return [each.source for each in chosen if each.source in NAMES]
+
+
+def _column(name: str) -> Column:
+    """Describe a column of the records."""
+    return Column(name, name, _kind(name))
+
+
+def _kind(name: str) -> Kind:
+    """Give the type of a column of the records."""
+    if name in _INSTANTS:
+        return "instant"
+    if name.endswith(_WHOLE):
+        return "integer"
+    if name.endswith("_sec") or name == "occupancy":
+        return "number"
+    return "text"
 
 
 def metric_columns(query: Query) -> list[str]:

@@ -37,6 +37,10 @@ Reason = Literal["lane", "unreachable", "down", "late", "silent", "busy"]
 _CORRELATION_ID = re.compile(r" \[correlation id ([^\]]+)\]")
 
 
+class Interrupted(Exception):
+    """Raised by work that was told to stop; what was on disk before is unchanged."""
+
+
 class AsyncReportError(Exception):
     """The base of all errors that the command line turns into a short message and an exit code."""
 

@@ -12,10 +12,8 @@ from typing import Literal
 from msgspec import Struct
 
 from asyncreport.core.fingerprint import digest, digest_of_format_1
+from asyncreport.core.outputs import Output
 from asyncreport.core.timeline import DAY, HOUR, Grid, Interval
-
-#: output formats by file suffix
-FORMATS = {".jsonl": "JSON lines"}
 
 #: the most users that one query may name:
 #: https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/user-query
@@ -183,17 +181,6 @@ class ChunkLength(Struct, frozen=True, kw_only=True):
         return (self.days or 0) * DAY + (self.hours or 0) * HOUR
 
 
-class Output(Struct, frozen=True, kw_only=True):
-    """Where the records go."""
-
-    #: may contain `{month}`
-    path: str
-    #: contains `{team}`, may contain `{month}`; None: no such files
-    per_team: str | None = None
-    #: ms; a part fetched sooner than this after its end is fetched again by the next run
-    settle: int
-
-
 class Query(Struct, frozen=True, kw_only=True):
     """What to ask for every chunk: all that a part's bytes depend on except interval and users.
 
@@ -235,8 +222,8 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def state_folder(self) -> Path:
-        """Give the folder of parts and manifest: `.asyncreport/<name>` next to the output."""
-        folder = Path(self.output.path).parent
+        """Give the folder of parts and manifest: `.asyncreport/<name>` next to the first output."""
+        folder = Path(self.output.paths[0]).parent
         # If each month has a folder, all months share one state folder above them.
         while "{" in str(folder):
             folder = folder.parent

@@ -18,6 +18,7 @@ from asyncreport.emulator.containers import refuse_large, refuse_slow
 from asyncreport.emulator.directory import Directory
 from asyncreport.emulator.entities import Entities, is_entities
 from asyncreport.emulator.fields import MAX_BYTES, json_object
+from asyncreport.emulator.labels import LANGUAGES, SKILLS, WRAP_UPS, Label
 from asyncreport.emulator.limits import Token, Tokens
 from asyncreport.emulator.listings import Listings
 from asyncreport.emulator.messages import (
@@ -51,6 +52,9 @@ _USERS = ("analytics:userAggregate:view",)
 _SEARCH = ("directory:user:view",)
 _TEAMS = ("groups:team:view",)
 _QUEUES = ("routing:queue:view",)
+_WRAP_UPS = ("routing:wrapupCode:view",)
+#: believed
+_SKILLS = ("routing:skill:view",)
 _QUEUE_MEMBERS = (
     "routing:queue:view",
     "routing:queue:edit",
@@ -274,6 +278,16 @@ def _directory_routes(directory: Directory, listings: Listings) -> Iterator[Rout
         ("routing/queues/[^/]+", _QUEUES, partial(listings.one, "queue")),
         ("routing/queues/[^/]+/members", _QUEUE_MEMBERS, listings.queue_members),
     )
+    named: tuple[tuple[str, tuple[str, ...], Sequence[Label]], ...] = (
+        ("routing/wrapupcodes", _WRAP_UPS, WRAP_UPS),
+        ("routing/skills", _SKILLS, SKILLS),
+        # Believed to need no permission: none of a live organisation names languages.
+        ("routing/languages", (), LANGUAGES),
+    )
+    for path, permissions, labels in named:
+        of_labels = partial(listings.labels, f"/api/v2/{path}", labels)
+        answer = partial(_looked_up, of_labels)
+        yield Route("GET", re.compile(f"/api/v2/{path}"), permissions, answer)
     for path, permissions, look_up in look_ups:
         yield Route("GET", re.compile(f"/api/v2/{path}"), permissions, partial(_looked_up, look_up))
 

@@ -78,8 +78,10 @@ class Directory:
         return sorted(found, key=lambda person: (person.name, person.id))
 
     def divisions(self, request: Request) -> dict[str, Any]:
-        """Respond to `GET /api/v2/authorization/divisions`; also hidden ones are listed."""
-        return self._division_page(request, self._world.divisions)
+        """Respond to `GET /api/v2/authorization/divisions`: id; also hidden ones are listed."""
+        ids = asked_ids(request)
+        found = [each for each in self._world.divisions if not ids or each.id in ids]
+        return self._division_page(request, found)
 
     def permitted(self, request: Request) -> dict[str, Any]:
         """Respond to `GET /api/v2/authorization/divisionspermitted/paged/me`: permission.

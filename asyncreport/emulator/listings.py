@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from asyncreport.emulator.directory import Directory, asked_ids, division_entity, user_entity
+from asyncreport.emulator.labels import Label
 from asyncreport.emulator.messages import Request, not_found
 from asyncreport.emulator.paging import cursor_page, numbered_page, uncounted_page
 from asyncreport.emulator.people import Person
@@ -77,6 +78,16 @@ class Listings:
             _entity(queue)
             for queue in self._visible("queue")
             if (not ids or queue.id in ids) and name in ("", queue.name.casefold())
+        ]
+        return numbered_page(request, found, *self._directory.place(request))
+
+    def labels(self, path: str, labels: Sequence[Label], request: Request) -> dict[str, Any]:
+        """Respond to the `GET` of wrap-up codes, skills or languages: id, pageSize, pageNumber."""
+        ids = asked_ids(request)
+        found = [
+            {"id": label.id, "name": label.name, "selfUri": f"{path}/{label.id}"}
+            for label in labels
+            if not ids or label.id in ids
         ]
         return numbered_page(request, found, *self._directory.place(request))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
+from asyncreport.emulator.labels import WRAP_UPS, language_of, skill_of
 from asyncreport.emulator.people import Person, Queue
 
 _MINUTE = 60_000
@@ -27,7 +28,6 @@ _MEAN_TALK = {
     "chat": 300_000,
 }
 _LONGEST_TALK = 90 * _MINUTE
-_WRAP_UPS = ("resolved", "follow-up", "wrong-department", "sold")
 _MESSAGE_TYPES = ("webmessaging", "whatsapp")
 #: ms until the answer that the service level promises
 _SERVICE_TARGET = 20_000
@@ -48,6 +48,8 @@ class Session(Struct, frozen=True, kw_only=True, gc=False):
     direction: str
     division_id: str
     wrap_up_code: str | None = None
+    skill_id: str | None = None
+    language_id: str | None = None
     #: of messages only
     message_type: str | None = None
     events: tuple[Event, ...]
@@ -89,6 +91,8 @@ def agent_session(rng: random.Random, person: Person, at: int) -> tuple[Session,
         direction=course.direction,
         division_id=division.id,
         wrap_up_code=_wrap_up_code(rng, course),
+        skill_id=skill_of(queue),
+        language_id=language_of(queue),
         message_type=rng.choice(_MESSAGE_TYPES) if media == "message" else None,
         events=tuple(course.events),
     )
@@ -100,7 +104,7 @@ def agent_session(rng: random.Random, person: Person, at: int) -> tuple[Session,
 def _wrap_up_code(rng: random.Random, course: _Course) -> str | None:
     if course.queue is None or course.missed:
         return None
-    return rng.choice(_WRAP_UPS)
+    return rng.choice(WRAP_UPS).id
 
 
 def abandoned_session(rng: random.Random, queue: Queue, at: int) -> Session:

@@ -60,6 +60,9 @@ VALUES: dict[str, Callable[[Session], str | None]] = {
     "originatingDirection": lambda session: session.direction,
     "divisionId": lambda session: session.division_id,
     "wrapUpCode": lambda session: session.wrap_up_code,
+    "activeSkillId": lambda session: session.skill_id,
+    "requestedRoutingSkillId": lambda session: session.skill_id,
+    "requestedLanguageId": lambda session: session.language_id,
     "interactionType": lambda _: "contactCenter",
     "purpose": lambda session: "agent" if session.user_id else "acd",
 }

@@ -1,6 +1,6 @@
-"""Names of users and queues that have records, and listed users that are unknown. Owns nothing.
+"""Names of users, queues and other things that have records, and listed users who are unknown.
 
-A name is looked up if it is new or 30 days old.
+A name is looked up if it is new or 30 days old. Owns nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from asyncreport.core.text import counted, first_items, plural
 from asyncreport.engine.fetch import drive
 from asyncreport.export.lanes import Connections
 from asyncreport.export.name_batches import NameBatches
-from asyncreport.store.lookups import Names
+from asyncreport.export.targets import wanted_names
+from asyncreport.store.lookups import Names, NameTables
 from asyncreport.store.parts import PartReader
 
 _LOG = logging.getLogger(__name__)
@@ -47,13 +48,22 @@ class NameLookup:
         *,
         now: int,
     ) -> None:
-        self.users = Names(folder / "names.json")
-        self.queues = Names(folder / "queues.json")
+        self.tables = NameTables(folder)
         self._connections = connections
         self._warn = warn
         self._now = now
         #: by connection: why its listed users could not be looked up
         self._listed_errors: dict[str, _LookUpError] = {}
+
+    @property
+    def users(self) -> Names:
+        """Give the names of users."""
+        return self.tables.users
+
+    @property
+    def queues(self) -> Names:
+        """Give the names of queues."""
+        return self.tables.queues
 
     def is_due(self, job: Job) -> bool:
         """Check whether a name is too old, or a listed user was never looked up."""
@@ -63,11 +73,10 @@ class NameLookup:
         """Tell whether a name of a connection is to be looked up."""
         identity = connection.identity
         user_ids = self.users.of(identity).keys() | listed_users(job, connection.name)
-        queue_ids = self.queues.of(identity)
-        return bool(
-            self.users.missing(identity, user_ids, now=self._now)
-            or self.queues.missing(identity, queue_ids, now=self._now)
-        )
+        if self.users.missing(identity, user_ids, now=self._now):
+            return True
+        tables = [self.queues, *map(self.tables.others.__getitem__, wanted_names(job))]
+        return any(table.missing(identity, table.of(identity), now=self._now) for table in tables)
 
     async def update(
         self,
@@ -86,8 +95,15 @@ class NameLookup:
         with_records = reader.users(parts)
         listed = listed_users(job, connection.name)
         users = await self._update_users(connection, with_records, listed, refresh=refresh)
-        queues = await self._update_queues(connection, reader.queues(parts), refresh=refresh)
-        return users and queues
+        queues = await self._update_things(
+            connection, self.queues, "queue_name", reader.queues(parts), refresh=refresh
+        )
+        others = True
+        for name, ids in wanted_names(job).items():
+            found = reader.values(parts, ids)
+            table = self.tables.others[name]
+            others &= await self._update_things(connection, table, name, found, refresh=refresh)
+        return users and queues and others
 
     async def _update_users(
         self,
@@ -122,22 +138,19 @@ class NameLookup:
         self._warn(f"could not look up {counted(missing, 'name')}: {error}")
         return False
 
-    async def _update_queues(
+    async def _update_things(
         self,
         connection: Connection,
-        queues: AbstractSet[str],
+        names: Names,
+        column: str,
+        ids: AbstractSet[str],
         *,
         refresh: bool,
     ) -> bool:
-        """Look up names of queues; False if some could not be looked up."""
-        self.queues.drop_unseen(connection.identity, queues, now=self._now)
-        return await self._update(
-            connection,
-            self.queues,
-            directory.queue_names,
-            queues,
-            refresh=refresh,
-        )
+        """Look up names of queues or other things; False if some could not be looked up."""
+        names.drop_unseen(connection.identity, ids, now=self._now)
+        contract = partial(directory.names, column)
+        return await self._update(connection, names, contract, ids, refresh=refresh)
 
     async def look_up_listed(self, job: Job) -> None:
         """Look up the listed users that were never looked up, or too long ago.

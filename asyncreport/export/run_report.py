@@ -13,7 +13,7 @@ from asyncreport.export.run_context import RunContext
 from asyncreport.export.run_steps import Steps
 from asyncreport.export.summary import MemberChange, Summary
 from asyncreport.export.summary_outputs import list_files
-from asyncreport.export.targets import all_files, main_files
+from asyncreport.export.targets import all_files, counted_files
 from asyncreport.store.lookups import Members
 from asyncreport.store.written_outputs import Outputs, WrittenFile
 
@@ -37,8 +37,8 @@ def summarize(
         settled_until=iso(settled_until(job, context.now)),
         empty_from=_empty_from(context),
         unsettled=describe_unsettled(job, context.now),
-        outputs=list_files(job, files),
-        outputs_written=steps.files_changed,
+        outputs=list_files(job, files, steps.changed),
+        outputs_written=len(steps.changed),
         still_partial=_still_partial(steps, files),
         records=_count_records(job, files),
         gaps=steps.gaps,
@@ -86,7 +86,7 @@ def _seconds(seconds: float) -> float:
 
 def _count_records(job: Job, files: Mapping[Path, WrittenFile]) -> dict[str, int]:
     """Count each team's records in the files of all teams together."""
-    written = [files[file.path] for file in main_files(job) if file.path in files]
+    written = [files[file.path] for file in counted_files(job) if file.path in files]
     return {team.name: _count_records_of(team, written) for team in job.teams}
 
 

@@ -49,8 +49,8 @@ class Steps:
     planned: bool = False
     #: the parts that this run should have replaced and that still exist
     stale: frozenset[PartKey] = frozenset()
-    #: output files whose content changed
-    files_changed: int = 0
+    #: output files whose content changed, each with the months that were written anew
+    changed: Mapping[Path, Sequence[str]] = field(default_factory=dict)
     restatements: Restatements = field(default_factory=Restatements)
 
     def __post_init__(self) -> None:
@@ -206,7 +206,7 @@ class Steps:
             gaps=bool(self.pull.gaps),
         )
         files = await update.run()
-        self.files_changed = update.files_changed
+        self.changed = update.changed
         return files
 
     def _warn_of_unknown_users(self, parts: _Parts) -> None:

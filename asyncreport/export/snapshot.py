@@ -14,7 +14,7 @@ from asyncreport.export.plans import demand_of
 from asyncreport.export.targets import targets
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.job_parts import JobParts
-from asyncreport.store.lookups import Names
+from asyncreport.store.lookups import NameTables
 from asyncreport.store.target import Target
 
 #: parts by the connection's name
@@ -84,13 +84,7 @@ class Snapshot:
 
     def targets(self) -> list[Target]:
         """List the output files with what belongs in each."""
-        folder = self.job.state_folder
-        return targets(
-            self.job,
-            self.parts,
-            Names(folder / "names.json"),
-            Names(folder / "queues.json"),
-        )
+        return targets(self.job, self.parts, NameTables(self.job.state_folder))
 
 
 def _read_parts(job: Job) -> tuple[_Parts, _Parts]:

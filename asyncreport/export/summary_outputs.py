@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from asyncreport.core.job import Job
-from asyncreport.export.targets import OutputFile, main_files, team_files
+from asyncreport.export.targets import Kind, OutputFile, all_files
 from asyncreport.store.written_outputs import WrittenFile
-
-#: "output": of all teams together; "per_team": of one team
-Kind = Literal["output", "per_team"]
 
 
 def key(description: str) -> Meta:
@@ -28,53 +25,51 @@ class SummaryFile(Struct, frozen=True, kw_only=True):
     kind: Annotated[
         Kind,
         key(
-            "output: a file of all teams together; per_team: a file of one team, "
-            "whose records are in a file of all teams too"
+            "output: a file of all teams together; per_team: a file of one team, whose records are "
+            "in a file of all teams too; rollup: sums of the records"
         ),
     ]
     team: Annotated[str | None, key("name of the team; null: all teams")]
     month: Annotated[str | None, key("YYYY-MM in the job's time zone; null: the whole range")]
-    format: Annotated[Literal["jsonl"], key("jsonl: one JSON object a line")]
-    records: Annotated[int, key("number of records")]
+    format: Annotated[str, key("the end of its name, such as jsonl, csv.gz or parquet")]
+    records: Annotated[int, key("number of records; of a roll-up, of its rows")]
     sha256: Annotated[str, key("of the whole file, in hex")]
     complete: Annotated[bool, key("false: records are missing in this file")]
-
-
-def list_files(job: Job, written: Mapping[Path, WrittenFile]) -> list[SummaryFile]:
-    """List the files of a job that are up to date, in the order of the job."""
-    return [
-        *_list_files(main_files(job), "output", written),
-        *_list_files(team_files(job), "per_team", written),
+    months_written: Annotated[
+        list[str],
+        key(
+            "YYYY-MM in the job's time zone: months whose rows this run wrote anew; load these "
+            "again, in place of what was there"
+        ),
     ]
 
 
-def _list_files(
-    files: Iterable[OutputFile],
-    kind: Kind,
+def list_files(
+    job: Job,
     written: Mapping[Path, WrittenFile],
-) -> Iterator[SummaryFile]:
-    """Describe the files that are up to date."""
-    for file in files:
-        if file.path in written:
-            yield _describe(file, kind, written[file.path])
+    months: Mapping[Path, Sequence[str]],
+) -> list[SummaryFile]:
+    """List the files of a job that are up to date, in the order of the job.
+
+    `months` are those that this run wrote anew.
+    """
+    return [
+        _describe(file, written[file.path], months.get(file.path, ()))
+        for file in all_files(job)
+        if file.path in written
+    ]
 
 
-def _describe(file: OutputFile, kind: Kind, found: WrittenFile) -> SummaryFile:
+def _describe(file: OutputFile, found: WrittenFile, months: Sequence[str]) -> SummaryFile:
     """Describe a file; `found` is what was remembered when it was written."""
     return SummaryFile(
         path=str(file.path),
-        kind=kind,
-        team=_team(file, kind),
+        kind=file.kind,
+        team=file.teams[0].name if file.kind == "per_team" else None,
         month=file.month,
-        format="jsonl",
+        format=file.format.name,
         records=sum(found.records.values()),
         sha256=found.sha256,
         complete=not found.partial,
+        months_written=list(months),
     )
-
-
-def _team(file: OutputFile, kind: Kind) -> str | None:
-    """Name the team of a file; None: all teams."""
-    if kind == "output":
-        return None
-    return file.teams[0].name

@@ -6,10 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
+from asyncreport.core.columns import id_column, names_wanted
 from asyncreport.core.job import Connection, Job, Part, Team
-from asyncreport.store.lookups import Names
-from asyncreport.store.target import Source, Target
+from asyncreport.core.outputs import RollUp
+from asyncreport.core.reshape import NamesById
+from asyncreport.core.rollups import rollup_columns
+from asyncreport.formats import Format, format_of
+from asyncreport.store.lookups import OTHER_NAMES, Names, NameTables
+from asyncreport.store.target import Form, Source, Target
+
+#: "output": of all teams together; "per_team": of one team; "rollup": sums of the records
+Kind = Literal["output", "per_team", "rollup"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,48 +26,56 @@ class OutputFile:
     """An output file."""
 
     path: Path
+    kind: Kind
     #: in order of time
     months: tuple[str, ...]
     #: in the order of the job
     teams: tuple[Team, ...]
     #: `YYYY-MM` if it is a file of one month; None: it is of the whole range
     month: str | None = None
+    #: None: its rows are records
+    rollup: RollUp | None = None
+
+    @property
+    def format(self) -> Format:
+        """Give its format."""
+        found = format_of(self.path.name)
+        assert found is not None
+        return found
 
 
-def main_files(job: Job) -> list[OutputFile]:
-    """List the files of all teams together."""
-    return _files(job, job.output.path, job.teams)
+def counted_files(job: Job) -> list[OutputFile]:
+    """List files that have each record once: those of the first path."""
+    return _files(job, "output", job.output.paths[0], job.teams)
 
 
 def all_files(job: Job) -> list[OutputFile]:
-    """List every file: first those of all teams together, then those of each team."""
-    return main_files(job) + team_files(job)
-
-
-def team_files(job: Job) -> list[OutputFile]:
-    """List the files of each team."""
-    template = job.output.per_team
-    if template is None:
-        return []
+    """List every file: those of all teams together, those of each team, and the roll-ups."""
     files = []
-    for team in job.teams:
-        files += _files(job, template.replace("{team}", team.name), (team,))
+    for template in job.output.paths:
+        files += _files(job, "output", template, job.teams)
+    for template in job.output.per_team:
+        for team in job.teams:
+            files += _files(job, "per_team", template.replace("{team}", team.name), (team,))
+    for rollup in job.output.rollups:
+        for template in rollup.paths:
+            files += _files(job, "rollup", template, job.teams, rollup)
     return files
 
 
 def targets(
     job: Job,
     parts: Mapping[str, Sequence[Part]],
-    users: Names,
-    queues: Names,
+    names: NameTables,
 ) -> list[Target]:
     """List the output files with what belongs in each; `parts` are by the connection's name."""
     sources = {}
     for connection in job.connections:
         sources[connection.name] = Source.of(
             parts[connection.name],
-            users.of(connection.identity),
-            _queue_names(job, connection, queues),
+            names.users.of(connection.identity),
+            _queue_names(job, connection, names.queues),
+            _other_names(job, connection, names),
         )
     to_target = partial(_target, job, sources)
     return list(map(to_target, all_files(job)))
@@ -72,6 +89,14 @@ def _target(job: Job, sources: Mapping[str, Source], file: OutputFile) -> Target
         months=file.months,
         teams=file.teams,
         sources=sources,
+        form=Form(
+            job=job.name,
+            query=job.query,
+            format=file.format,
+            csv=job.output.csv,
+            chosen=None if file.rollup else job.output.columns,
+            rollup=file.rollup,
+        ),
     )
 
 
@@ -82,15 +107,39 @@ def _queue_names(job: Job, connection: Connection, queues: Names) -> dict[str, s
     return queues.of(connection.identity)
 
 
-def _files(job: Job, template: str, teams: tuple[Team, ...]) -> list[OutputFile]:
+def wanted_names(job: Job) -> dict[str, str]:
+    """List the columns of names that the files have besides users and queues, with their ids."""
+    wanted = names_wanted(job.output.columns or ())
+    for rollup in job.output.rollups:
+        wanted += names_wanted(rollup_columns(rollup, job.query))
+    found = {}
+    for name in wanted:
+        ids = id_column(name, job.query)
+        if name in OTHER_NAMES and ids is not None:
+            found[name] = ids
+    return found
+
+
+def _other_names(job: Job, connection: Connection, names: NameTables) -> NamesById:
+    """Give the other names that the files have."""
+    wanted = wanted_names(job)
+    return {name: (ids, names.others[name].of(connection.identity)) for name, ids in wanted.items()}
+
+
+def _files(
+    job: Job,
+    kind: Kind,
+    template: str,
+    teams: tuple[Team, ...],
+    rollup: RollUp | None = None,
+) -> list[OutputFile]:
     """List the files of a template: one for each month, or one for the whole range."""
     months = [slot.month for slot in job.query.grid.slots(job.interval)]
     if "{month}" not in template:
-        return [OutputFile(Path(template).absolute(), tuple(months), teams)]
-    return [_month_file(template, month, teams) for month in months]
-
-
-def _month_file(template: str, month: str, teams: tuple[Team, ...]) -> OutputFile:
-    """Describe the file of a month."""
-    path = template.replace("{month}", month)
-    return OutputFile(Path(path).absolute(), (month,), teams, month)
+        path = Path(template).absolute()
+        return [OutputFile(path, kind, tuple(months), teams, rollup=rollup)]
+    files = []
+    for month in months:
+        path = Path(template.replace("{month}", month)).absolute()
+        files.append(OutputFile(path, kind, (month,), teams, month, rollup))
+    return files

@@ -45,9 +45,9 @@ class OutputUpdate:
         self._names = context.names
 
     @property
-    def files_changed(self) -> int:
-        """Count the files whose content changed."""
-        return len(self._outputs.changed)
+    def changed(self) -> dict[Path, list[str]]:
+        """Give the files whose content changed, each with the months that were written anew."""
+        return self._outputs.changed
 
     async def run(self) -> dict[Path, WrittenFile]:
         """Write the files that changed; list all files that are up to date.
@@ -112,8 +112,7 @@ class OutputUpdate:
         found = targets(
             self._context.job,
             self._parts,
-            self._names.users,
-            self._names.queues,
+            self._names.tables,
         )
         if not self._gaps:
             return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,10 @@ from asyncreport.export.snapshot import Snapshot
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.merge_outputs import Merged, dry_run
 from asyncreport.store.parts import PartReader
+from asyncreport.store.replacement import size_and_sha256
 from asyncreport.store.target import Target
 from asyncreport.store.threads import run_in_thread
-from asyncreport.store.written_outputs import Outputs, WrittenFile
+from asyncreport.store.written_outputs import Outputs, WrittenFile, by_content
 
 #: paths of a moved folder that are shown
 _MAX_PATHS = 3
@@ -85,11 +85,15 @@ class _Comparison:
     def findings(self, stopped: Event) -> dict[Path, Finding]:
         """Merge the parts again, without writing a file, and compare the bytes."""
         found: dict[Path, Finding] = {}
+        # Files with the same rows are compared with one merge.
+        groups = {group[0].path: group for group in by_content(self.targets)}
+        firsts = [group[0] for group in groups.values()]
         try:
-            for target, merged in dry_run(self.targets, self.reader, stopped):
-                written = self.outputs.get(target.path)
-                assert written is not None
-                found[target.path] = _compare(target.path, written, merged)
+            for first, merged in dry_run(firsts, self.reader, stopped):
+                for target in groups[first.path]:
+                    written = self.outputs.get(target.path)
+                    assert written is not None
+                    found[target.path] = _compare(target, written, merged)
         except StoreError as error:
             for target in self.targets:
                 found.setdefault(target.path, _not_comparable(target.path, error))
@@ -100,9 +104,8 @@ def _digest(path: Path) -> tuple[int, str]:
     """Give a file's size and SHA-256; raise FileNotFoundError, or StoreError if unreadable."""
     if not path.exists():
         raise FileNotFoundError(path)
-    with oserror_as_store_error(path, "read"), path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        return file.tell(), digest.hexdigest()
+    with oserror_as_store_error(path, "read"):
+        return size_and_sha256(path)
 
 
 def _absent(path: Path) -> Finding:
@@ -155,11 +158,12 @@ def _not_comparable(path: Path, error: StoreError) -> Finding:
     return Finding("FAIL", f"{path}: cannot be compared with the parts", (str(error),))
 
 
-def _compare(path: Path, written: WrittenFile, merged: Merged) -> Finding:
-    """Compare a file with a merge of the parts."""
+def _compare(target: Target, written: WrittenFile, merged: Merged) -> Finding:
+    """Compare a file, or the lines that it was converted from, with a merge of the parts."""
+    path = target.path
     if _is_equal(written, merged):
-        records = counted(sum(merged.records.values()), "record")
-        return Finding("OK", f"{path}: {records}, {merged.size:,} bytes, equal to the parts")
+        rows = counted(sum(merged.records.values()), "row" if target.form.rollup else "record")
+        return Finding("OK", f"{path}: {rows}, {written.size:,} bytes, equal to the parts")
     details: list[str | LongList] = [
         LongList(_differences(written, merged), "team"),
         "run again to write it from the parts",
@@ -169,7 +173,7 @@ def _compare(path: Path, written: WrittenFile, merged: Merged) -> Finding:
 
 def _is_equal(written: WrittenFile, merged: Merged) -> bool:
     """Compare the bytes, and the numbers of records that the summary reported."""
-    return (written.sha256, written.records) == (merged.sha256, merged.records)
+    return (written.lines_sha256, written.records) == (merged.sha256, merged.records)
 
 
 def _differences(written: WrittenFile, merged: Merged) -> list[str]:
@@ -178,5 +182,7 @@ def _differences(written: WrittenFile, merged: Merged) -> list[str]:
     for team, in_parts in merged.records.items():
         in_file = written.records.get(team, 0)
         if in_file != in_parts:
-            lines.append(f"{team}: {in_file:,} records in the file, {in_parts:,} in the parts")
+            lines.append(
+                f"{team or 'all'}: {in_file:,} records in the file, {in_parts:,} in the parts"
+            )
     return lines or ["each team has as many records as in the parts, but the bytes differ"]

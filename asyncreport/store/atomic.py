@@ -9,9 +9,17 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
 
 from asyncreport.store.disk_errors import oserror_as_store_error
-from asyncreport.store.replacement import PRIVATE, TEMPORARY, Replacement, Sink, temporary_path
+from asyncreport.store.replacement import (
+    PRIVATE,
+    SCRATCH,
+    TEMPORARY,
+    Replacement,
+    Sink,
+    temporary_path,
+)
 
 
 @contextmanager
@@ -79,6 +87,8 @@ def remove_temporaries(folder: Path) -> None:
     with oserror_as_store_error(folder, "cleaned up"):
         for path in folder.glob(TEMPORARY.format("*")):
             path.unlink()
+        for path in folder.glob(f"{SCRATCH}*"):
+            rmtree(path)
 
 
 def remove_temporary(path: Path, owner: Path) -> None:

@@ -1,6 +1,6 @@
 """What a run looked up and the next one reuses: names, team members, organisations.
 
-Owns `names.json`, `queues.json`, `members.json` and `emails.json`.
+Owns `names.json`, `queues.json`, a file for each of OTHER_NAMES, `members.json`, `emails.json`.
 """
 
 from __future__ import annotations
@@ -118,6 +118,20 @@ class Names:
     def _rows(self, identity: str) -> dict[str, _NameRow]:
         """Give the rows of an organisation."""
         return self._table.rows.get(identity, {})
+
+
+#: columns of names besides those of users and queues, which every job may need
+OTHER_NAMES = ("wrap_up_name", "division_name", "skill_name", "language_name")
+
+
+class NameTables:
+    """All names that a state folder keeps."""
+
+    def __init__(self, folder: Path) -> None:
+        self.users = Names(folder / "names.json")
+        self.queues = Names(folder / "queues.json")
+        #: by column
+        self.others = {name: Names(folder / f"{name}s.json") for name in OTHER_NAMES}
 
 
 class _TeamRow(Struct, frozen=True, kw_only=True):

@@ -1,38 +1,38 @@
-"""Parts into output files, with team and names in front of every line. Owns the output files.
+"""Parts into JSON lines: all output files of a job in one walk. Owns the files while it writes.
 
-One walk serves all files: month after month, and in a month file after file, so that the indexes of
-a month are read once. A file is open only while its records of a month are written.
+The walk goes month after month, and in a month file after file, so that the indexes of a month are
+read once. A file is open only while its lines of a month are written. A file of another format is
+converted from lines that are written into a temporary file here.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from threading import Event
 from typing import Protocol, TypeVar
 
-import orjson
-
-from asyncreport.core.columns import null_first
-from asyncreport.core.job import Part, Team
-from asyncreport.core.json_lines import escape_separators
-from asyncreport.core.timeline import Interval, iso
+from asyncreport.core.job import Team
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.folders import make_folder
-from asyncreport.store.month_index import MonthIndex, ReadIndex, Rows
+from asyncreport.store.month_index import MonthIndex, ReadIndex
 from asyncreport.store.parts import PartReader
+from asyncreport.store.record_lines import (
+    Lines,
+    Month,
+    RecordLines,
+    covers,
+    line_start,
+    members,
+)
 from asyncreport.store.replacement import Replacement, Sink
-from asyncreport.store.target import Source, Target
-from asyncreport.store.threads import Interrupted
-
-# No value can contain these bytes: JSON escapes the quotes inside a value, and no value is followed
-# by a colon.
-_START = b'"interval_start":"'
-_INSTANT = len("2023-10-01T10:00:00.000Z")
+from asyncreport.store.rollup_lines import RollUpLines
+from asyncreport.store.target import Target
 
 #: the month's indexes by the connection's name
 _Indexes = dict[str, MonthIndex]
@@ -40,14 +40,18 @@ _Indexes = dict[str, MonthIndex]
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Merged:
-    """An output file as it was merged."""
+    """The lines of an output file as they were merged."""
 
+    #: the file with the lines
+    path: Path
     #: bytes
     size: int
     #: hex
     sha256: str
-    #: by the team's name
+    #: by the team's name; of a roll-up, the rows under an empty name
     records: dict[str, int]
+    #: by month: SHA-256 of its lines, in hex; empty if a line may be of two months
+    months: dict[str, str]
     #: whether the old file had other content, or there was none; False in a dry run
     changed: bool
 
@@ -58,16 +62,18 @@ def merge(
     stopped: Event,
     check: Callable[[Path], None] = lambda _: None,
 ) -> Generator[tuple[Target, Merged], None, None]:
-    """Write files; each one that is given is complete and durable under its name.
+    """Write lines; each file that is given is complete and durable under its name.
 
-    An old file with the same content is not touched. `check` is called right before another one is
-    replaced; if it raises an error, the old file stays.
+    The lines for a file of another format are in a temporary file, which is gone once the next one
+    is asked for. An old file with the same content is not touched. `check` is called right before
+    another one is replaced; if it raises an error, the old file stays.
     Raise StoreError, or Interrupted once `stopped` is set; the files that were not given stay.
     """
-    files = [_NewFile(target, reader, check) for target in targets]
+    files = [_new_file(target, reader, check) for target in targets]
     try:
         for file in _walk(files, reader, stopped):
             yield file.target, file.finish()
+            file.release()
     finally:
         for file in files:
             file.discard()
@@ -92,40 +98,73 @@ class _File(Protocol):
     """What the walk needs of a file."""
 
     target: Target
-    #: by the team's name
-    records: dict[str, int]
+    lines: Lines
 
-    def writing(self) -> AbstractContextManager[Sink]:
+    def writing(self, month: str) -> AbstractContextManager[Sink]:
         """Open the file for one month."""
 
 
-def _no_records(target: Target) -> dict[str, int]:
-    """Begin to count the records of teams."""
-    return {team.name: 0 for team in target.teams}
+def _lines(target: Target) -> Lines:
+    """Begin the lines of a file."""
+    if target.form.rollup is not None:
+        return RollUpLines(target, target.form.rollup)
+    return RecordLines(target)
+
+
+def _new_file(target: Target, reader: PartReader, check: Callable[[Path], None]) -> _NewFile:
+    """Begin a file: the output file itself, or one with the lines that it is converted from."""
+    if target.form.format.convert is None:
+        return _NewFile(target, target.path, reader, check)
+    return _Scratch(target, _scratch_path(target, reader.folder), reader, check)
+
+
+def _scratch_path(target: Target, folder: Path) -> Path:
+    """Name the lines of an output file: files of several folders may have one name."""
+    return folder / sha256(os.fsencode(target.path)).hexdigest()[:16]
 
 
 class _NewFile:
     """An output file that is being written."""
 
-    def __init__(self, target: Target, reader: PartReader, check: Callable[[Path], None]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        path: Path,
+        reader: PartReader,
+        check: Callable[[Path], None],
+    ) -> None:
         self.target = target
-        self.records = _no_records(target)
+        self.lines = _lines(target)
+        self._path = path
         self._reader = reader
         self._check = check
-        self._new = Replacement(target.path, owner=reader.folder)
+        self._new = Replacement(path, owner=reader.folder)
+        self._months: dict[str, str] = {}
 
     @contextmanager
-    def writing(self) -> Iterator[Sink]:
+    def writing(self, month: str) -> Iterator[Sink]:
         """Open the file for one month."""
-        make_folder(self.target.path.parent)
+        make_folder(self._path.parent)
         with self._errors(), self._new.writing() as sink:
+            # The only month of a file has the digest of the whole file.
+            if len(self.target.months) > 1:
+                sink.start_section()
             yield sink
+        self._months[month] = self._new.sink.section_sha256
+
+    def _merged(self, path: Path) -> Merged:
+        """Describe the lines."""
+        months = self._months if self.target.form.has_months else {}
+        return _merged(path, self._new.sink, self.lines, months)
 
     def finish(self) -> Merged:
         """Put the file in its place."""
         with self._errors():
-            self._new.finish(keep_equal=True, before_replace=lambda: self._check(self.target.path))
-        return _merged(self._new.sink, self.records)
+            self._new.finish(keep_equal=True, before_replace=lambda: self._check(self._path))
+        return self._merged(self._path)
+
+    def release(self) -> None:
+        """Do nothing: the file stays."""
 
     def discard(self) -> None:
         """Remove what is left of a file that was not finished."""
@@ -138,7 +177,19 @@ class _NewFile:
 
     def _needs(self) -> int:
         """Count the bytes of the whole file, for a disk that is full."""
-        return _size(self.target, self._reader)
+        return lines_size(self.target, self._reader)
+
+
+class _Scratch(_NewFile):
+    """The lines that a file of another format is converted from."""
+
+    def finish(self) -> Merged:
+        """Give the temporary file: it need not survive a power cut."""
+        return self._merged(self._new.temporary)
+
+    def release(self) -> None:
+        """Remove the lines once the file is converted."""
+        self.discard()
 
 
 @dataclass(slots=True)
@@ -147,13 +198,13 @@ class _NoFile:
 
     target: Target
     sink: Sink
-    records: dict[str, int] = field(init=False)
+    lines: Lines = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin to count."""
-        self.records = _no_records(self.target)
+        self.lines = _lines(self.target)
 
-    def writing(self) -> AbstractContextManager[Sink]:
+    def writing(self, _: str) -> AbstractContextManager[Sink]:
         """Give the sink for one month."""
         return nullcontext(self.sink)
 
@@ -161,12 +212,19 @@ class _NoFile:
         """Report what the file would be."""
         self.sink.flush()
         self.sink.changed = False
-        return _merged(self.sink, self.records)
+        return _merged(self.target.path, self.sink, self.lines, {})
 
 
-def _merged(sink: Sink, records: dict[str, int]) -> Merged:
+def _merged(path: Path, sink: Sink, lines: Lines, months: dict[str, str]) -> Merged:
     """Describe a file that is complete."""
-    return Merged(size=sink.size, sha256=sink.sha256, records=records, changed=sink.changed)
+    return Merged(
+        path=path,
+        size=sink.size,
+        sha256=sink.sha256,
+        records=lines.records,
+        months=months,
+        changed=sink.changed,
+    )
 
 
 F = TypeVar("F", bound=_File)
@@ -188,19 +246,13 @@ def _write_month(files: Sequence[_File], month: str, reader: PartReader, stopped
     # Of this month only, and dropped before the next one: two months at once were a third of the
     # peak memory.
     indexes: _Indexes = {}
+    rows = Month(month, indexes, reader, stopped)
     for file in files:
         _read_indexes(indexes, file.target, month, reader.checked_index)
-        with file.writing() as sink:
-            for team in file.target.teams:
-                for run in _user_runs(file.target, team, indexes[team.connection], reader):
-                    _check_stopped(stopped)
-                    file.records[team.name] += _copy(run, file.target.interval, sink)
-
-
-def _check_stopped(stopped: Event) -> None:
-    """Raise Interrupted once the work was told to stop."""
-    if stopped.is_set():
-        raise Interrupted
+        with file.writing(month) as sink:
+            file.lines.write_month(rows, sink)
+            if month == file.target.months[-1]:
+                file.lines.finish(sink)
 
 
 def _read_indexes(indexes: _Indexes, target: Target, month: str, read_index: ReadIndex) -> None:
@@ -211,100 +263,40 @@ def _read_indexes(indexes: _Indexes, target: Target, month: str, read_index: Rea
             indexes[name] = MonthIndex.of(target.parts(name, month), read_index)
 
 
-@dataclass(slots=True, frozen=True)
-class _UserRun:
-    """The records of one user in one team and month: how each line begins, and the rows."""
+def lines_size(target: Target, reader: PartReader) -> int:
+    """Add up the bytes of a target's lines from the indexes; raise StoreError.
 
-    source: Source
-    prefix: bytes
-    #: in order of time
-    rows: Sequence[Rows]
-
-
-def _user_runs(
-    target: Target,
-    team: Team,
-    index: MonthIndex,
-    reader: PartReader,
-) -> Iterator[_UserRun]:
-    """Read the records of a team, in the order of its lines: user, then time."""
-    source = target.sources[team.connection]
-    for user, rows in index.read(_members(team, index.users), reader):
-        yield _UserRun(source, _prefix(team.name, user, source.names), rows)
-
-
-def _size(target: Target, reader: PartReader) -> int:
-    """Add up the bytes of a target's lines from the indexes.
-
-    Queue names are not counted, nor is what the range leaves out.
+    Queue names are not counted, nor is what the range or a choice of columns leaves out.
     """
-    size = 0
+    return sum(size for size, _ in _sizes(target, reader))
+
+
+def record_count(target: Target, reader: PartReader) -> int:
+    """Count the records of a target from the indexes; raise StoreError.
+
+    Those of parts that the range cuts are not counted: it is not known how many it leaves out.
+    """
+    return sum(count for _, count in _sizes(target, reader))
+
+
+def _sizes(target: Target, reader: PartReader) -> Iterator[tuple[int, int]]:
+    """Walk the teams of all months: the bytes of their lines, and how many are surely theirs."""
     for month in target.months:
         indexes: _Indexes = {}
         _read_indexes(indexes, target, month, reader.index)
         for team in target.teams:
-            size += _size_of(team, target, indexes[team.connection])
-    return size
+            yield _size_of(team, target, indexes[team.connection])
 
 
-def _size_of(team: Team, target: Target, index: MonthIndex) -> int:
-    """Add up the bytes of a team's lines in one month."""
-    size = 0
+def _size_of(team: Team, target: Target, index: MonthIndex) -> tuple[int, int]:
+    """Add up the bytes of a team's lines in one month, and the lines of parts in the range."""
+    size = count = 0
     names = target.sources[team.connection].names
-    for user in _members(team, index.users):
+    for user in members(team, index.users):
         # The prefix takes the place of the brace that opens a line.
-        longer = len(_prefix(team.name, user, names)) - 1
-        size += sum(place.length + place.count * longer for place in index.places(user))
-    return size
-
-
-def _members(team: Team, users: set[str | None]) -> list[str | None]:
-    """List the members of a team who have records; for everyone, the rows without a user first."""
-    if team.everyone:
-        return sorted(users, key=null_first)
-    return sorted(users.intersection(team.users), key=null_first)
-
-
-def _prefix(team: str, user: str | None, names: Mapping[str, str | None]) -> bytes:
-    """Write how every line of a user begins: an open JSON object."""
-    name = None if user is None else names.get(user)
-    fields = orjson.dumps({"team": team, "user_id": user, "user_name": name})
-    return escape_separators(fields).removesuffix(b"}") + b","
-
-
-def _copy(run: _UserRun, interval: Interval, sink: Sink) -> int:
-    """Copy one user's lines and count them; this loop moves every byte of an export."""
-    copied = 0
-    # Only a brace that opens a line follows a newline. Split and joined: twice as fast as
-    # bytes.replace, whose search is made for longer texts.
-    between = b"\n" + run.prefix
-    for rows in run.rows:
-        block, count = rows.lines, rows.count
-        if not _covers(interval, rows.part):
-            block, count = _within(block, interval)
-        if count:
-            # Parts of earlier versions may hold separators as they are.
-            lines = escape_separators(run.source.with_queue_names(block))
-            sink.write(run.prefix)
-            sink.write(between.join(lines[1:].split(b"\n{")))
-        copied += count
-    return copied
-
-
-def _covers(interval: Interval, part: Part) -> bool:
-    """Tell whether a part lies completely in an interval."""
-    return interval.start <= part.interval.start and part.interval.end <= interval.end
-
-
-def _within(block: bytes, interval: Interval) -> tuple[bytes, int]:
-    """Keep the lines that begin in an interval, and count them."""
-    # Instants in UTC sort as their texts do.
-    start = iso(interval.start).encode()
-    end = iso(interval.end).encode()
-    found = []
-    for line in block.splitlines(keepends=True):
-        at = line.index(_START) + len(_START)
-        begins = line[at : at + _INSTANT]
-        if start <= begins < end:
-            found.append(line)
-    return b"".join(found), len(found)
+        longer = len(line_start(team.name, user, names)) - 1
+        for place in index.places(user):
+            size += place.length + place.count * longer
+            if covers(target.interval, place.part):
+                count += place.count
+    return size, count

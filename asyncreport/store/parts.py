@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import resource
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
+import orjson
 from msgspec import Struct
 
 from asyncreport.core.errors import DamagedPartError
@@ -193,6 +195,15 @@ class PartReader:
         for part in parts:
             found.update(self._index(part).queues)
         return found
+
+    def values(self, parts: Iterable[Part], column: str) -> set[str]:
+        """Collect the texts in a column of the rows of any of the parts; raise StoreError."""
+        # In JSON the quotes inside a value are escaped, so this can only be the column.
+        pattern = re.compile(b'"%b":("(?:[^"\\\\]|\\\\.)*")' % column.encode())
+        found: set[bytes] = set()
+        for part in parts:
+            found.update(pattern.findall(self.read(part, 0, part.index_at)))
+        return {orjson.loads(each) for each in found}
 
     def damaged(self, parts: Iterable[Part]) -> list[DamagedPartError]:
         """Hash parts and give an error for each damaged one; raise StoreError."""

@@ -17,6 +17,9 @@ PRIVATE = 0o600
 #: name of a temporary file; braces: a digest
 TEMPORARY = ".asyncreport-{}.tmp"
 
+#: how the name of a folder begins that a library writes into meanwhile
+SCRATCH = ".asyncreport-convert-"
+
 # Small enough to stay in a processor's cache while it is joined, hashed and written:
 # half again as fast as 1 MiB.
 _BUFFER = 1 << 17
@@ -25,12 +28,13 @@ _BUFFER = 1 << 17
 class Sink:
     """Take bytes, count and hash them, and write them in large pieces to a descriptor."""
 
-    __slots__ = ("_hash", "_pending", "_pieces", "changed", "descriptor", "size")
+    __slots__ = ("_hash", "_pending", "_pieces", "_section", "changed", "descriptor", "size")
 
     def __init__(self, descriptor: int = -1) -> None:
         #: of the file that is open now
         self.descriptor = descriptor
         self._hash = hashlib.sha256()
+        self._section = self._hash
         self._pieces: list[bytes] = []
         #: bytes in `_pieces`
         self._pending = 0
@@ -42,6 +46,15 @@ class Sink:
     def sha256(self) -> str:
         """Give the digest of all bytes that were flushed, as hex."""
         return self._hash.hexdigest()
+
+    def start_section(self) -> None:
+        """Begin to hash a part of the content by itself too; nothing may be pending."""
+        self._section = hashlib.sha256()
+
+    @property
+    def section_sha256(self) -> str:
+        """Give the digest of what was flushed since the section began, as hex."""
+        return self._section.hexdigest()
 
     def write(self, data: bytes) -> None:
         """Take bytes; raise OSError if they cannot be written."""
@@ -57,6 +70,8 @@ class Sink:
         self._pieces.clear()
         self._pending = 0
         self._hash.update(data)
+        if self._section is not self._hash:
+            self._section.update(data)
         _write(self.descriptor, data)
 
 
@@ -70,10 +85,17 @@ class Replacement:
     def __init__(self, path: Path, *, owner: Path, mode: int = 0o666) -> None:
         # A link stays a link: the file that it points to is replaced.
         self.path = Path(os.path.realpath(path))
-        self._temporary = temporary_path(self.path, owner)
+        #: beside the file
+        self.temporary = temporary_path(self.path, owner)
         self._mode = mode
         self._exists = False
+        self._filled: tuple[int, str] | None = None
         self.sink = Sink()
+
+    @property
+    def content(self) -> tuple[int, str]:
+        """Give the bytes and the SHA-256 of the new content."""
+        return self._filled or (self.sink.size, self.sink.sha256)
 
     @contextmanager
     def writing(self) -> Iterator[Sink]:
@@ -90,6 +112,20 @@ class Replacement:
             self.discard()
             raise
 
+    def fill(self, write: Callable[[Path], None]) -> None:
+        """Let a function write the whole content into a file that exists and is empty.
+
+        If it fails, the temporary file is gone.
+        """
+        try:
+            with self._opened():
+                pass
+            write(self.temporary)
+            self._filled = size_and_sha256(self.temporary)
+        except BaseException:
+            self.discard()
+            raise
+
     def finish(
         self,
         *,
@@ -98,16 +134,16 @@ class Replacement:
     ) -> None:
         """Make the new content durable under the file's name; see `atomic_write`."""
         try:
-            if keep_equal and _has_content(self.path, self.sink):
+            if keep_equal and _has_content(self.path, *self.content):
                 self.sink.changed = False
-                self._temporary.unlink()
+                self.temporary.unlink()
                 return
             # Before the rename: after a power cut the name may lead to the new file, so the new
             # file's bytes must already be on the disk.
             with self._opened() as descriptor:
                 os.fsync(descriptor)
             before_replace()
-            self._temporary.replace(self.path)
+            self.temporary.replace(self.path)
         except BaseException:
             self.discard()
             raise
@@ -116,13 +152,13 @@ class Replacement:
 
     def discard(self) -> None:
         """Remove the temporary file; the old file stays."""
-        self._temporary.unlink(missing_ok=True)
+        self.temporary.unlink(missing_ok=True)
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
         """Open the temporary file at its end; create it at first."""
         if self._exists:
-            descriptor = os.open(self._temporary, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+            descriptor = os.open(self.temporary, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
         else:
             descriptor = self._create()
         try:
@@ -132,9 +168,9 @@ class Replacement:
 
     def _create(self) -> int:
         """Create the temporary file, with the mode of the old one."""
-        self._temporary.unlink(missing_ok=True)
+        self.temporary.unlink(missing_ok=True)
         # O_EXCL: a link that somebody put there is not followed.
-        descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self._mode)
+        descriptor = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self._mode)
         self._exists = True
         if self._mode != PRIVATE:
             _copy_mode(self.path, descriptor)
@@ -154,15 +190,20 @@ def _copy_mode(path: Path, descriptor: int) -> None:
         os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
 
 
-def _has_content(path: Path, sink: Sink) -> bool:
-    """Compare a file with what a sink took; a file that cannot be read counts as different."""
+def size_and_sha256(path: Path) -> tuple[int, str]:
+    """Give a file's bytes and its SHA-256 as hex; raise OSError."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return file.tell(), digest.hexdigest()
+
+
+def _has_content(path: Path, size: int, sha256: str) -> bool:
+    """Compare a file with new content; a file that cannot be read counts as different."""
     try:
         # Most files that differ have another size, and need not be read.
-        if path.stat().st_size != sink.size:
+        if path.stat().st_size != size:
             return False
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
-        return digest.hexdigest() == sink.sha256
+        return size_and_sha256(path)[1] == sha256
     except OSError:
         return False
 

@@ -16,7 +16,7 @@ import orjson
 from msgspec import Meta, Struct
 
 from asyncreport.core.columns import null_first
-from asyncreport.core.errors import DamagedPartError
+from asyncreport.core.errors import DamagedPartError, Interrupted
 from asyncreport.core.job import Part
 from asyncreport.core.json_lines import escape_separators
 from asyncreport.core.text import counted
@@ -26,7 +26,6 @@ from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.folders import sync_folder
 from asyncreport.store.identity import file_size
 from asyncreport.store.parts import Entry, PartReader
-from asyncreport.store.threads import Interrupted
 
 NAME = "changes.jsonl"
 

@@ -11,10 +11,6 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Interrupted(Exception):
-    """Raised by work that was told to stop; what was on disk before is unchanged."""
-
-
 async def run_in_thread(work: Callable[[Event], T], executor: Executor | None = None) -> T:
     """Run work in a thread of `executor`, or in one of the event loop's own.
 

@@ -6,10 +6,13 @@ Owns `outputs.json`.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 
 import orjson
@@ -17,11 +20,15 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from asyncreport.core.fingerprint import LAYOUT
-from asyncreport.core.job import Team
+from asyncreport.core.job import Part, Team
+from asyncreport.formats import Conversion, Convert
 from asyncreport.store.disk_errors import oserror_as_store_error
+from asyncreport.store.folders import make_folder
 from asyncreport.store.json_files import read_json, write_json
 from asyncreport.store.merge_outputs import Merged, merge
 from asyncreport.store.parts import PartReader
+from asyncreport.store.replacement import SCRATCH, Replacement
+from asyncreport.store.space import check_counts, check_records, check_space
 from asyncreport.store.target import Target
 
 
@@ -39,6 +46,21 @@ class WrittenFile(Struct, frozen=True, kw_only=True):
     records: dict[str, int]
     #: something was missing when it was written
     partial: bool = False
+    #: SHA-256 of the JSON lines that it was converted from; empty: it is JSON lines
+    lines: str = ""
+    #: digest of its format; empty: it is JSON lines
+    style: str = ""
+    #: by month: SHA-256 of its lines, in hex; empty: not known
+    months: dict[str, str] = {}
+
+    def is_made_of(self, lines: str, style: str) -> bool:
+        """Tell whether it was converted from these lines into this format."""
+        return (self.lines, self.style) == (lines, style)
+
+    @property
+    def lines_sha256(self) -> str:
+        """Give the SHA-256 of the file as JSON lines."""
+        return self.lines or self.sha256
 
     def matches(self, path: Path) -> bool:
         """Tell whether the file still has the size and time it was left with; raise StoreError."""
@@ -64,12 +86,13 @@ class Outputs:
         partial: bool = False,
         check: Callable[[Path], None] = lambda _: None,
     ) -> None:
+        self._folder = folder
         self._path = folder / "outputs.json"
         self._files = read_json(self._path, dict[str, WrittenFile]) or {}
         self._partial = partial
         self._check = check
-        #: files whose content `write` changed
-        self.changed: set[Path] = set()
+        #: the months that `write` wrote anew, by the file whose content it changed
+        self.changed: dict[Path, list[str]] = {}
 
     def unchanged(self, target: Target) -> WrittenFile | None:
         """Give what is known of a file that needs no work; no part is read. Raise StoreError."""
@@ -150,21 +173,105 @@ class Outputs:
                 outdated.append(target)
             else:
                 yield target, replace(file, partial=self._partial)
-        with closing(merge(outdated, reader, stopped, self._check)) as files:
-            for target, merged in files:
-                yield target, self._written(target, merged)
+        check_counts(outdated, reader)
+        # JSON lines first: the others are converted from them.
+        groups = by_content(sorted(outdated, key=_is_converted))
+        if any(map(_is_converted, outdated)):
+            check_space(groups, reader)
+        # By path, which no two files share.
+        same = {group[0].path: group for group in groups}
+        sources = [group[0] for group in groups]
+        with closing(merge(sources, reader, stopped, self._check)) as files:
+            for source, merged in files:
+                for target in same[source.path]:
+                    yield target, self._written(target, merged, stopped)
 
-    def _written(self, target: Target, merged: Merged) -> WrittenFile:
-        """Describe a file that was just merged."""
+    def _written(self, target: Target, merged: Merged, stopped: Event) -> WrittenFile:
+        """Describe a file whose lines were just merged; convert it if it has another format."""
+        convert = target.form.format.convert
+        if convert is not None:
+            return self._converted(target, merged, convert, stopped)
         if merged.changed:
-            self.changed.add(target.path)
+            self._note_change(target, merged)
+        return self._file(target, merged, merged.size, merged.sha256)
+
+    def _converted(
+        self,
+        target: Target,
+        merged: Merged,
+        convert: Convert,
+        stopped: Event,
+    ) -> WrittenFile:
+        """Convert a file, unless it was converted from the same lines."""
+        style = _style(target)
+        last = self.get(target.path)
+        if last is not None and last.is_made_of(merged.sha256, style) and last.matches(target.path):
+            return self._file(target, merged, last.size, last.sha256, style)
+        check_records(target, sum(merged.records.values()))
+        new = Replacement(target.path, owner=self._folder)
+        size, sha256 = self._convert(new, target, merged, convert, stopped)
+        return self._file(target, merged, size, sha256, style)
+
+    def _convert(
+        self,
+        new: Replacement,
+        target: Target,
+        merged: Merged,
+        convert: Convert,
+        stopped: Event,
+    ) -> tuple[int, str]:
+        """Write a file of another format; give its bytes and its SHA-256."""
+        make_folder(target.path.parent)
+
+        def write(path: Path) -> None:
+            with TemporaryDirectory(prefix=SCRATCH, dir=self._folder) as scratch:
+                convert(
+                    Conversion(
+                        source=merged.path,
+                        target=path,
+                        table=target.form.table,
+                        scratch=Path(scratch),
+                        stopped=stopped,
+                    )
+                )
+
+        needs = partial(round, merged.size * target.form.format.share)
+        with oserror_as_store_error(new.path, "written", needs):
+            new.fill(write)
+            new.finish(keep_equal=True, before_replace=lambda: self._check(target.path))
+        if new.sink.changed:
+            self._note_change(target, merged)
+        return new.content
+
+    def _note_change(self, target: Target, merged: Merged) -> None:
+        """Note the months whose lines differ from those that were written last."""
+        last = self.get(target.path)
+        before = {} if last is None else last.months
+        self.changed[target.path] = [
+            month
+            for month in target.months
+            if not merged.months or merged.months[month] != before.get(month)
+        ]
+
+    def _file(
+        self,
+        target: Target,
+        merged: Merged,
+        size: int,
+        sha256: str,
+        style: str = "",
+    ) -> WrittenFile:
+        """Describe a file that is up to date."""
         return WrittenFile(
             digest=_digest(target),
-            size=merged.size,
+            size=size,
             mtime_ns=_mtime(target.path),
-            sha256=merged.sha256,
+            sha256=sha256,
             records=merged.records,
             partial=self._partial,
+            lines=merged.sha256 if style else "",
+            style=style,
+            months=merged.months,
         )
 
     def _current(self, target: Target, digest: str) -> WrittenFile | None:
@@ -202,8 +309,51 @@ def _digest(target: Target) -> str:
     for month in target.months:
         for connection in names:
             parts += _parts(target, connection, month)
-    hashed = orjson.dumps([LAYOUT, teams, list(names.items()), parts])
-    return sha256(hashed).hexdigest()
+    hashed = [LAYOUT, teams, list(names.items()), parts]
+    # Only if they are there: the digests of earlier versions stay right.
+    hashed += [str(each) for each in (target.form.rows, target.form.style) if each is not None]
+    rollup = target.form.rollup
+    if rollup is not None:
+        hashed.append(str(target.interval))
+    if rollup is not None and rollup.fill:
+        hashed.append(_known_until(target))
+    return sha256(orjson.dumps(hashed)).hexdigest()
+
+
+def _known_until(target: Target) -> list[str]:
+    """List how far each part reaches that ended in the future when it was fetched."""
+    found: list[Part] = []
+    for team in target.teams:
+        for month in target.months:
+            found += target.parts(team.connection, month)
+    early = [part for part in found if part.fetched_at < part.interval.end]
+    return [f"{part.interval} {part.fetched_at}" for part in early]
+
+
+def _style(target: Target) -> str:
+    """Hash what the bytes of a converted file depend on besides its lines."""
+    table = target.form.table
+    return sha256(f"{target.form.style}{table.columns}".encode()).hexdigest()
+
+
+def by_content(targets: Iterable[Target]) -> list[list[Target]]:
+    """Group the files that are made from the same lines; a file of JSON lines comes first.
+
+    A second file of the same JSON lines is a group of its own: the merge writes it too.
+    """
+    groups: defaultdict[object, list[Target]] = defaultdict(list)
+    for target in targets:
+        content = target.content
+        if groups[content] and not _is_converted(target):
+            groups[target.path] = [target]
+        else:
+            groups[content].append(target)
+    return list(groups.values())
+
+
+def _is_converted(target: Target) -> bool:
+    """Tell whether a file is converted from JSON lines."""
+    return target.form.format.convert is not None
 
 
 def _parts(target: Target, connection: str, month: str) -> list[tuple[str, str, int, int]]:

@@ -14,12 +14,11 @@ from typing import Any
 
 import pytest
 
-from asyncreport.core.errors import StoreError
+from asyncreport.core.errors import Interrupted, StoreError
 from asyncreport.core.job import Part
 from asyncreport.core.timeline import DAY, parse_iso
 from asyncreport.store.atomic import atomic_write
 from asyncreport.store.state import State
-from asyncreport.store.threads import Interrupted
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, call, connection, restate, run_here, start, write_job
 from tests.unit.store.facts import FILTER

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -19,7 +20,7 @@ from asyncreport.api.directory import (
     has_filter,
     is_id,
     list_all,
-    queue_names,
+    names,
     user_count_request,
     user_names,
 )
@@ -572,7 +573,7 @@ def test_an_id_of_a_response_is_one_segment_of_the_path() -> None:
     ("look_up_names", "path", "more"),
     [
         (user_names, "/api/v2/users", [("state", "any")]),
-        (queue_names, "/api/v2/routing/queues", []),
+        (partial(names, "queue_name"), "/api/v2/routing/queues", []),
     ],
 )
 def test_names_are_requested_a_hundred_ids_at_a_time_and_an_unknown_id_has_none(
@@ -621,7 +622,7 @@ def test_a_page_is_full_by_its_own_size_if_it_reports_one(told: object, pages: i
 
 
 def test_no_ids_need_no_request() -> None:
-    assert play(queue_names([]), lambda _: NOT_FOUND) == ({}, [])
+    assert play(names("queue_name", []), lambda _: NOT_FOUND) == ({}, [])
 
 
 def test_all_users_are_listed_by_state_to_the_last_page() -> None:

@@ -99,7 +99,7 @@ LISTINGS: dict[str, Callable[[], Steps]] = {
     "a queue by id": lambda: directory.look_up(Selector(kind="queue", value=QUEUE.id), None),
     "everyone": directory.all_user_ids,
     "names": lambda: directory.user_names(USERS),
-    "names of queues": lambda: directory.queue_names([queue.id for queue in WORLD.queues]),
+    "names of queues": lambda: directory.names("queue_name", [queue.id for queue in WORLD.queues]),
     "divisions": organization.visible_divisions,
     "limits": lambda: _once(organization.limits_request()),
     "how many": lambda: _once(directory.user_count_request()),

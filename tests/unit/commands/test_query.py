@@ -48,7 +48,7 @@ def test_options_become_a_job_in_the_folder() -> None:
     )
     assert (made.query.contract, made.query.occupancy) == ("query-jobs", True)
     assert [(team.name, team.users) for team in made.teams] == [("users", ("a", "b"))]
-    assert made.output.path == "/folder/records.jsonl"
+    assert made.output.paths == ("/folder/records.jsonl",)
     assert made.state_folder == Path("/folder/.asyncreport/query")
     assert made.connections[0].clients[0].client_id == "id"
 

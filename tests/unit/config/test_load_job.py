@@ -19,12 +19,12 @@ from asyncreport.core.job import (
     Connection,
     Filter,
     Limits,
-    Output,
     Secret,
     Selector,
     Team,
 )
 from asyncreport.core.local_time import to_instant
+from asyncreport.core.outputs import Output
 from asyncreport.core.timeline import DAY, Granularity, Interval, iso
 from asyncreport.emulator import vocabulary
 from tests.unit.config.good_job import GOOD, SECRET, load
@@ -62,7 +62,7 @@ def test_the_good_job_has_the_values_of_its_file(folder: Path) -> None:
         None,
     )
     assert job.teams == (Team(name="billing", connection="default", users=("ada", "bob")),)
-    assert job.output == Output(path="exports/aht.jsonl", settle=4 * DAY)
+    assert job.output == Output(paths=("exports/aht.jsonl",), settle=4 * DAY)
     assert (job.chunk, job.limits, job.query.filter, job.query.split_by) == (
         None,
         Limits(),
@@ -99,7 +99,7 @@ def test_every_key_reaches_the_job(folder: Path) -> None:
         concurrency=1, max_attempts=20, give_up_after=3600.0, request_timeout=10.0
     )
     assert job.output == Output(
-        path="exports/aht.jsonl", per_team="exports/{team}-{month}.jsonl", settle=0
+        paths=("exports/aht.jsonl",), per_team=("exports/{team}-{month}.jsonl",), settle=0
     )
     assert job.chunk == ChunkLength(days=7)
 
@@ -318,7 +318,7 @@ def test_a_variable_expands_inside_a_text_and_a_doubled_dollar_does_not(
     folder: Path,
 ) -> None:
     assert (
-        load(folder, GOOD.replace("exports/aht", "${ID}/$ID-$x-${ID}${EMPTY}")).output.path
+        load(folder, GOOD.replace("exports/aht", "${ID}/$ID-$x-${ID}${EMPTY}")).output.paths[0]
         == "id-1/$ID-$x-id-1.jsonl"
     )
     assert load(folder, GOOD.replace("[ada, bob]", "['$${ID}']")).teams[0].users == ("${ID}",)

@@ -49,12 +49,17 @@ def properties(name: str) -> dict[str, Any]:
     return found
 
 
+def _fits(node: Node, kind: dict[str, Any]) -> bool:
+    """Tell whether a value is of one of the types that a key takes."""
+    types = {dict: "object", list: "array", str: "string"}
+    return ("$ref" in kind and isinstance(node.value, dict)) or (
+        kind.get("type") is not None and kind["type"] == types.get(type(node.value))
+    )
+
+
 def keys(node: Node, kind: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """List (type, key) of all that a file uses, and check it against the schema."""
-    kind = next(
-        (each for each in kind.get("anyOf", ()) if "$ref" in each and isinstance(node.value, dict)),
-        kind,
-    )
+    kind = next((each for each in kind.get("anyOf", ()) if _fits(node, each)), kind)
     if "$ref" in kind:
         kind = SCHEMA["$defs"][kind["$ref"].rpartition("/")[2]]
     if isinstance(node.value, list):
@@ -130,6 +135,7 @@ def test_the_shipped_jobs_are_these() -> None:
     assert [path.stem for path in SHIPPED] == [
         "backfill-year",
         "demo",
+        "formats",
         "multi-team",
         "occupancy",
         "query-jobs",
@@ -142,7 +148,7 @@ def test_the_shipped_jobs_are_these() -> None:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_shipped_job_loads(path: Path) -> None:
     job = load_job(path, environ=ENVIRON, now=NOW + 365 * 86_400_000)
-    assert job.output.path.startswith("exports/")
+    assert job.output.paths[0].startswith("exports/")
 
 
 def test_every_key_is_used_by_a_shipped_job() -> None:

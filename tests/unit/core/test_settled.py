@@ -3,7 +3,8 @@
 import pytest
 
 from asyncreport.config.zones import load_zone
-from asyncreport.core.job import Job, Output, Query
+from asyncreport.core.job import Job, Query
+from asyncreport.core.outputs import Output
 from asyncreport.core.settled import describe_unsettled, future_from, settled_until
 from asyncreport.core.timeline import DAY, HOUR, Granularity, Grid, Interval, iso, parse_iso
 
@@ -20,7 +21,7 @@ def _job(granularity: Granularity, zone: str = "UTC") -> Job:
         interval=interval,
         query=Query(grid=Grid(granularity, load_zone(zone), whole)),
         teams=(),
-        output=Output(path="report.jsonl", settle=2 * DAY),
+        output=Output(paths=("report.jsonl",), settle=2 * DAY),
     )
 
 

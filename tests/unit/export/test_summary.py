@@ -32,6 +32,7 @@ def file(path: str = "exports/aht.jsonl", **rest: Any) -> SummaryFile:
         "records": 1234,
         "sha256": "5f",
         "complete": True,
+        "months_written": [],
     }
     return SummaryFile(path=path, **{**fields, **rest})
 

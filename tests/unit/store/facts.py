@@ -8,17 +8,21 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from asyncreport.core.job import Chunk, Connection, Part
+from asyncreport.core.job import Chunk, Connection, Part, Query
 from asyncreport.core.records import Block
+from asyncreport.core.table import CsvStyle
 from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval, iso, parse_iso
+from asyncreport.formats import JSONL
 from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.parts import part_name, write_part
 from asyncreport.store.state import State
+from asyncreport.store.target import Form
 
 START = parse_iso("2023-01-01T00:00:00Z")
 FINGERPRINT = "f" * 32
 CONNECTION = Connection(name="default")
 GRID = Grid(Granularity.PT1H, ZoneInfo("UTC"))
+FORM = Form(job="job", query=Query(grid=GRID), format=JSONL, csv=CsvStyle())
 FILTER = PartFilter({"default": (FINGERPRINT,)}, GRID)
 
 

@@ -20,7 +20,7 @@ from asyncreport.core.timeline import HOUR, iso
 from asyncreport.store.merge_outputs import merge
 from asyncreport.store.parts import PartReader
 from asyncreport.store.target import Source, Target
-from tests.unit.store.facts import START, block, chunk, hours, row, written
+from tests.unit.store.facts import FORM, START, block, chunk, hours, row, written
 
 HOSTILE = [
     *(
@@ -158,6 +158,7 @@ def _merged(
         months=("2023-01",),
         teams=tuple(teams),
         sources={"c": Source.of(parts, names, queues)},
+        form=FORM,
     )
     with PartReader(folder) as reader:
         list(merge([target], reader, Event()))

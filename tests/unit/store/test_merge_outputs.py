@@ -26,7 +26,7 @@ from asyncreport.core.timeline import Interval
 from asyncreport.store.merge_outputs import Merged, merge
 from asyncreport.store.parts import Entry, PartReader
 from asyncreport.store.target import Source, Target
-from tests.unit.store.facts import block, blocks, chunk, hours, part_file, row, written
+from tests.unit.store.facts import FORM, block, blocks, chunk, hours, part_file, row, written
 
 #: texts that break code which builds JSON out of bytes
 HOSTILE = [
@@ -71,6 +71,7 @@ def _merge(
         months=tuple(months),
         teams=tuple(teams),
         sources={"default": Source.of(parts, names or {})},
+        form=FORM,
     )
     with PartReader(folder) as reader:
         ((_, merged),) = merge([target], reader, Event())
@@ -251,6 +252,7 @@ def test_a_target_has_data_if_a_part_may_hold_records_of_a_team(
             months=(month,),
             teams=(_team("others", []), _team("t", of_team)),
             sources={"default": Source.of([part], {})},
+            form=FORM,
         ).has_data
 
     assert has_data(hours(1, 5)) == expected
@@ -292,6 +294,7 @@ def test_each_connection_has_its_own_parts_and_names(tmp_path: Path) -> None:
         months=("2023-01",),
         teams=teams,
         sources=sources,
+        form=FORM,
     )
     with PartReader(tmp_path) as reader:
         list(merge([target], reader, Event()))
@@ -384,6 +387,7 @@ def test_one_walk_writes_all_files_with_one_of_them_open_at_a_time(
             months=("2023-01",),
             teams=(_team(user, [user]),),
             sources=source,
+            form=FORM,
         )
         for user in users
     ]
@@ -393,6 +397,7 @@ def test_one_walk_writes_all_files_with_one_of_them_open_at_a_time(
         months=("2023-01",),
         teams=tuple(_team(user, [user]) for user in users),
         sources=source,
+        form=FORM,
     )
     read: list[int] = []
     real_index = PartReader.checked_index
@@ -429,6 +434,7 @@ def test_a_file_of_a_month_is_complete_before_the_next_month_is_read(tmp_path: P
             months=months,
             teams=(_team("t", ["a"]),),
             sources=source,
+            form=FORM,
         )
 
     targets = [

@@ -14,7 +14,7 @@ from asyncreport.store.merge_outputs import merge
 from asyncreport.store.parts import PartReader
 from asyncreport.store.target import Source, Target
 from asyncreport.store.written_outputs import Outputs
-from tests.unit.store.facts import block, chunk, hours, row, written
+from tests.unit.store.facts import FORM, block, chunk, hours, row, written
 
 texts = st.one_of(
     st.text(max_size=12),
@@ -83,6 +83,7 @@ def test_a_file_is_written_again_only_if_a_queue_in_it_has_a_new_name(tmp_path: 
             months=("2023-01",),
             teams=teams,
             sources={"c": source},
+            form=FORM,
         )
 
     with PartReader(tmp_path) as reader:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asyncreport.core.errors import Interrupted
 from asyncreport.core.records import Block
 from asyncreport.core.timeline import iso
 from asyncreport.store.restatements import (
@@ -22,7 +23,6 @@ from asyncreport.store.restatements import (
     append_restatements,
     cut_restatements,
 )
-from asyncreport.store.threads import Interrupted
 from tests.unit.store.facts import START, block, chunk, hours, part_file, row, written
 
 

@@ -1,0 +1,132 @@
+"""The formats of output files. A new one is a module with a function, and a line here."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from msgspec import Struct
+
+from asyncreport.formats import as_csv, as_jsonl, as_parquet, as_xlsx
+from asyncreport.formats.compression import ZSTD_MODULE, gzipped, plain, zstandard
+from asyncreport.formats.conversion import Conversion, Convert
+
+__all__ = ["FORMATS", "JSONL", "Conversion", "Convert", "Format", "Library", "format_of"]
+
+
+class Library(Struct, frozen=True):
+    """What a format needs that the core installation lacks."""
+
+    module: str
+    #: on PyPI
+    distribution: str
+    #: of asyncreport
+    extra: str
+
+    @property
+    def is_installed(self) -> bool:
+        """Tell whether the module can be imported."""
+        try:
+            return find_spec(self.module) is not None
+        except ModuleNotFoundError:
+            return False
+
+    @property
+    def version(self) -> str:
+        """Give its version; another one may write other bytes."""
+        try:
+            return version(self.distribution)
+        except PackageNotFoundError:
+            # Zstandard is a part of Python from 3.14 on.
+            return ""
+
+
+class Format(Struct, frozen=True, kw_only=True):
+    """A format of output files."""
+
+    #: how the names of its files end
+    suffix: str
+    #: for people
+    about: str
+    #: None: the merge writes it
+    convert: Convert | None
+    library: Library | None = None
+    #: records that a file can have; None: any number
+    most_records: int | None = None
+    #: bytes of a file for each byte of its JSON lines, measured on records and rounded up
+    share: float
+
+    @property
+    def name(self) -> str:
+        """Name it, as in summaries: `csv.gz`."""
+        return self.suffix.removeprefix(".")
+
+
+_ZSTD = Library(ZSTD_MODULE, "backports.zstd", "zst")
+_DUCKDB = Library("duckdb", "duckdb", "parquet")
+_XLSXWRITER = Library("xlsxwriter", "XlsxWriter", "xlsx")
+
+JSONL = Format(suffix=".jsonl", about="JSON lines", convert=None, share=1)
+
+_ALL = (
+    JSONL,
+    Format(
+        suffix=".jsonl.gz",
+        about="JSON lines, gzip",
+        convert=partial(as_jsonl.convert, opened=gzipped),
+        share=0.15,
+    ),
+    Format(
+        suffix=".jsonl.zst",
+        about="JSON lines, Zstandard",
+        convert=partial(as_jsonl.convert, opened=zstandard),
+        library=_ZSTD,
+        share=0.15,
+    ),
+    Format(
+        suffix=".csv",
+        about="CSV",
+        convert=partial(as_csv.convert, opened=plain),
+        share=0.6,
+    ),
+    Format(
+        suffix=".csv.gz",
+        about="CSV, gzip",
+        convert=partial(as_csv.convert, opened=gzipped),
+        share=0.12,
+    ),
+    Format(
+        suffix=".csv.zst",
+        about="CSV, Zstandard",
+        convert=partial(as_csv.convert, opened=zstandard),
+        library=_ZSTD,
+        share=0.12,
+    ),
+    Format(
+        suffix=".parquet",
+        about="Parquet",
+        convert=as_parquet.convert,
+        library=_DUCKDB,
+        share=0.1,
+    ),
+    Format(
+        suffix=".xlsx",
+        about="Excel",
+        convert=as_xlsx.convert,
+        library=_XLSXWRITER,
+        most_records=as_xlsx.MOST_RECORDS,
+        share=2.5,
+    ),
+)
+
+#: by suffix
+FORMATS = {each.suffix: each for each in _ALL}
+
+
+def format_of(path: str) -> Format | None:
+    """Find the format of a path by its end; None: no format has it."""
+    for each in FORMATS.values():
+        if path.endswith(each.suffix):
+            return each
+    return None

@@ -1,0 +1,68 @@
+"""Parquet, written by DuckDB: instants in UTC, nulls as they are."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Mapping
+
+from asyncreport.core.table import Column, Kind
+from asyncreport.formats.conversion import Conversion
+
+_TYPES: dict[Kind, str] = {
+    "text": "VARCHAR",
+    "instant": "TIMESTAMPTZ",
+    "local": "VARCHAR",
+    "date": "DATE",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+}
+
+# With two threads the same rows give other bytes each time, and the limit of the memory is not
+# kept: https://github.com/duckdb/duckdb/issues/11054
+_SETTINGS: Mapping[str, str | bool | int] = {
+    "threads": 1,
+    "memory_limit": "100MB",
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
+
+#: the types are given: DuckDB would guess them from the first rows
+_COPY = """
+COPY (SELECT * FROM read_json(?, format = 'newline_delimited', columns = {{{columns}}}))
+TO ? (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880, USE_TMP_FILE false)
+"""
+
+
+def convert(conversion: Conversion) -> None:
+    """Let DuckDB write the file; raise OSError."""
+    import duckdb
+
+    settings: dict[str, str | bool | int | float | list[str]]
+    settings = {**_SETTINGS, "temp_directory": str(conversion.scratch)}
+    copy = _COPY.format(columns=_columns(conversion.table.columns))
+    try:
+        with duckdb.connect(config=settings) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(copy, [str(conversion.source), str(conversion.target)])
+    except duckdb.Error as error:
+        raise _as_oserror(error) from error
+
+
+def _columns(columns: Iterable[Column]) -> str:
+    """Write the columns and their types as DuckDB reads them."""
+    return ", ".join(f"{_quoted(each.name)}: '{_TYPES[each.kind]}'" for each in columns)
+
+
+def _quoted(text: str) -> str:
+    """Write a text of SQL."""
+    doubled = text.replace("'", "''")
+    return f"'{doubled}'"
+
+
+def _as_oserror(error: Exception) -> OSError:
+    """Give the error of the system that DuckDB reports as text."""
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if os.strerror(number) in str(error):
+            return OSError(number, os.strerror(number))
+    return OSError(errno.EIO, f"DuckDB: {error}")
