@@ -119,19 +119,23 @@ class RollUpLines:
 
     def _add(self, group: _Group, month: Month, blanks: _Blanks) -> Iterator[_Key]:
         """Add up the rows of a group; give each key once all its rows are added."""
-        of_user = "user" in self._rollup.by
-        source = self._target.sources[group.connection]
-        key = _Key(group.number, null_first(None))
+        if "user" in self._rollup.by:
+            yield from self._add_each(group, month, blanks)
+            return
+        key = self._key(group, None)
         sums = self._sums(key, group.facts)
         for user, rows in month.rows(group.connection, self._users(group, month)):
-            if of_user:
-                key = _Key(group.number, null_first(user))
-                sums = self._sums(key, {**group.facts, **user_facts(user, source)})
             self._add_rows(sums, rows, group.times(user))
-            if of_user:
-                sums.fill(blanks.get(key, ()))
-                yield key
-        if not of_user:
+        sums.fill(blanks.get(key, ()))
+        yield key
+
+    def _add_each(self, group: _Group, month: Month, blanks: _Blanks) -> Iterator[_Key]:
+        """Add up the rows of each user of a group by itself."""
+        source = self._target.sources[group.connection]
+        for user, rows in month.rows(group.connection, self._users(group, month)):
+            key = self._key(group, user)
+            sums = self._sums(key, {**group.facts, **user_facts(user, source)})
+            self._add_rows(sums, rows, group.times(user))
             sums.fill(blanks.get(key, ()))
             yield key
 

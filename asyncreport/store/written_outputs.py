@@ -173,11 +173,7 @@ class Outputs:
                 outdated.append(target)
             else:
                 yield target, replace(file, partial=self._partial)
-        check_counts(outdated, reader)
-        # JSON lines first: the others are converted from them.
-        groups = by_content(sorted(outdated, key=_is_converted))
-        if any(map(_is_converted, outdated)):
-            check_space(groups, reader)
+        groups = _checked_groups(outdated, reader)
         # By path, which no two files share.
         same = {group[0].path: group for group in groups}
         sources = [group[0] for group in groups]
@@ -309,15 +305,22 @@ def _digest(target: Target) -> str:
     for month in target.months:
         for connection in names:
             parts += _parts(target, connection, month)
-    hashed = [LAYOUT, teams, list(names.items()), parts]
-    # Only if they are there: the digests of earlier versions stay right.
-    hashed += [str(each) for each in (target.form.rows, target.form.style) if each is not None]
-    rollup = target.form.rollup
-    if rollup is not None:
-        hashed.append(str(target.interval))
-    if rollup is not None and rollup.fill:
-        hashed.append(_known_until(target))
+    hashed = [LAYOUT, teams, list(names.items()), parts, *_form_of(target)]
     return sha256(orjson.dumps(hashed)).hexdigest()
+
+
+def _form_of(target: Target) -> list[object]:
+    """List what shapes a file besides the records; nothing for JSON lines of all columns.
+
+    So the digests of earlier versions stay right.
+    """
+    form = target.form
+    found: list[object] = [str(each) for each in (form.rows, form.style) if each is not None]
+    if form.rollup is not None:
+        found.append(str(target.interval))
+        if form.rollup.fill:
+            found.append(_known_until(target))
+    return found
 
 
 def _known_until(target: Target) -> list[str]:
@@ -334,6 +337,16 @@ def _style(target: Target) -> str:
     """Hash what the bytes of a converted file depend on besides its lines."""
     table = target.form.table
     return sha256(f"{target.form.style}{table.columns}".encode()).hexdigest()
+
+
+def _checked_groups(targets: Sequence[Target], reader: PartReader) -> list[list[Target]]:
+    """Group files, and check that they can be written; raise ConfigError or StoreError."""
+    check_counts(targets, reader)
+    # JSON lines first: the others are converted from them.
+    groups = by_content(sorted(targets, key=_is_converted))
+    if any(map(_is_converted, targets)):
+        check_space(groups, reader)
+    return groups
 
 
 def by_content(targets: Iterable[Target]) -> list[list[Target]]:
