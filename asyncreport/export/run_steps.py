@@ -21,6 +21,7 @@ from asyncreport.export.names import unknown_users, unknown_users_message
 from asyncreport.export.organizations import check_organizations
 from asyncreport.export.plans import make_plans
 from asyncreport.export.pull import Pull, Watch
+from asyncreport.export.row_limits import check_row_limits
 from asyncreport.export.run_context import RunContext
 from asyncreport.export.summary_gaps import MissingChunk
 from asyncreport.export.teams import UnknownTeam
@@ -89,7 +90,9 @@ class Steps:
     async def _update(self) -> Files:
         """Do each step once; raise DamagedPartError or LostPartsError."""
         plans = await self._plan()
-        # Before the first query: nothing of another organisation may become a part.
+        # Before the first query: nothing of another organisation may become a part, and nobody
+        # waits an hour for files that cannot be written.
+        await check_row_limits(self.context, plans)
         await check_organizations(self.context, plans)
         await self.pull.run(plans)
         await self._delete_replaced()

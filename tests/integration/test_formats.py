@@ -333,6 +333,27 @@ def test_a_sheet_that_is_too_small_is_refused_before_anything_is_written(
     assert files(tmp_path) == {}
 
 
+@pytest.mark.extra
+def test_a_sheet_that_existing_records_fill_is_refused_before_more_are_fetched(
+    emulator: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import msgspec
+
+    from asyncreport import formats
+    from asyncreport.core.errors import ConfigError
+
+    path = job(tmp_path, emulator, "csv")
+    run_here(path, "range.end=2024-02-01")
+    old = files(tmp_path)
+    small = msgspec.structs.replace(formats.FORMATS[".xlsx"], most_records=10)
+    monkeypatch.setitem(formats.FORMATS, ".xlsx", small)
+    with pytest.raises(ConfigError, match="a sheet of Excel has room for 10"):
+        run_here(job(tmp_path, emulator, "csv", "xlsx"))
+    assert files(tmp_path) == old
+    # Nothing was fetched: the whole range has work left.
+    assert run_here(path, "output.path=" + str(tmp_path / "out/all.csv")).chunks_fetched > 0
+
+
 def test_a_library_that_is_missing_is_named_with_the_way_to_install_it(
     emulator: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
