@@ -20,12 +20,25 @@ from tests.bench.table import Line
 START = parse_iso("2014-01-01T00:00:00Z")
 
 
-def peak(*, days: int, hours: int = 24, everyone: bool = True, limit: int = UNLIMITED) -> Figures:
+def peak(
+    *,
+    days: int,
+    hours: int = 24,
+    everyone: bool = True,
+    limit: int = UNLIMITED,
+    suffix: str = ".jsonl",
+) -> Figures:
     """Export some days of 1,000 agents by the half hour in a process of its own."""
     end = iso(START + days * DAY)
     with standin(Work(hours=hours)) as server, tempfile.TemporaryDirectory() as name:
         found = export(
-            server, Path(name), start=iso(START), end=end, everyone=everyone, per_minute=limit
+            server,
+            Path(name),
+            start=iso(START),
+            end=end,
+            everyone=everyone,
+            per_minute=limit,
+            output={"path": str(Path(name) / f"out{suffix}")},
         )
     assert found.records == days * 2 * hours * 1_000
     return found
@@ -46,6 +59,24 @@ def lines(*, quick: bool = False) -> Iterator[Line]:
             "at most 150 MB",
             f"{found.rss_mb:.0f} MB",
             found.rss_mb <= 150,
+        )
+    yield from formats(quick=quick)
+
+
+def formats(*, quick: bool = False) -> Iterator[Line]:
+    """Compare whole runs that convert with their budgets: 2 million records, a sheet half of it."""
+    for suffix, days, budget in (
+        (".parquet", 42, 180),
+        (".csv.gz", 42, 150),
+        (".csv.zst", 42, 150),
+        (".xlsx", 21, 150),
+    ):
+        found = peak(days=1 if quick else days, suffix=suffix)
+        yield Line(
+            f"peak memory of a run that writes {found.records:,} records to `{suffix}`",
+            f"at most {budget} MB",
+            f"{found.rss_mb:.0f} MB, {found.cpu:.0f} s of CPU",
+            found.rss_mb <= budget,
         )
 
 

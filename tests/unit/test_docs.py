@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from asyncreport.config import load_job
+from asyncreport.core.timeline import parse_iso
+from tests import pages
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 ARCHITECTURE = (DOCS / "architecture.md").read_text()
@@ -49,3 +53,22 @@ def test_every_guarantee_names_tests_that_exist() -> None:
 def test_links_lead_to_files(path: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", path.read_text())
     assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", pages.PARTS)
+def test_what_is_made_from_the_code_is_up_to_date(name: str) -> None:
+    """After a change of a key or an option: `python -m tests.pages`."""
+    page = (DOCS / name).read_text()
+    assert pages.made(name, page) == page
+
+
+def test_the_job_of_the_page_about_jobs_loads(tmp_path: Path) -> None:
+    found = re.search(
+        r"^```yaml\n(name: .*?)^```$", (DOCS / "job-file.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert found is not None
+    path = tmp_path / "job.yaml"
+    path.write_text(found[1])
+    environ = {"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": "secret"}
+    job = load_job(path, environ=environ, now=parse_iso("2024-06-01T00:00Z"))
+    assert [team.name for team in job.teams] == ["billing", "sales", "everyone"]

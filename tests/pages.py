@@ -1,0 +1,164 @@
+"""Parts of the documentation that are made from the code: `python -m tests.pages` writes them.
+
+A part stands between two comments in its page. A test compares it with what the code says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from asyncreport.config.schema import job_schema
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+_Schema = Mapping[str, Any]
+
+#: more values than this are listed below the table
+_FEW_VALUES = 5
+
+
+def main() -> None:
+    """Write each part into its page."""
+    for name in PARTS:
+        page = DOCS / name
+        page.write_text(made(name, page.read_text()))
+
+
+def made(name: str, page: str) -> str:
+    """Give a page with the part that the code says."""
+    found = re.sub(
+        r"(?<=<!-- made by python -m tests\.pages -->\n).*?(?=<!-- end -->)",
+        lambda _: f"\n{PARTS[name]()}\n",
+        page,
+        flags=re.DOTALL,
+    )
+    assert "<!-- end -->" in found
+    return found
+
+
+def job_file_keys() -> str:
+    """Describe every key of a job file: a section for each mapping, a table row for each key."""
+    schema = job_schema()
+    structs = schema["$defs"]
+    sections = [_section("The job", structs["JobFile"])]
+    for place, name in _mappings("", structs["JobFile"], structs):
+        sections.append(_section(f"`{place}`", structs[name]))
+    return "\n\n".join(sections)
+
+
+def _mappings(place: str, struct: _Schema, structs: _Schema) -> Iterator[tuple[str, str]]:
+    """Walk the mappings inside a mapping: the key that leads to each, and its type."""
+    for key, schema in struct["properties"].items():
+        name = _reference(schema)
+        if name is not None:
+            inner = f"{place}{key}{_item(schema)}"
+            yield inner, name
+            yield from _mappings(f"{inner}.", structs[name], structs)
+
+
+def _reference(schema: object) -> str | None:
+    """Find the type of the mapping that a key holds, also one of a list; None: it holds none."""
+    found = re.search(r"'\$ref': '#/\$defs/(\w+)'", str(schema))
+    return None if found is None else found[1]
+
+
+def _item(schema: _Schema) -> str:
+    """Say how the mappings under a key are reached."""
+    if "items" in schema:
+        return "[]"
+    return ".NAME" if "additionalProperties" in schema else ""
+
+
+def _section(title: str, struct: _Schema) -> str:
+    """Write the section of a mapping."""
+    required = struct.get("required", ())
+    rows = [
+        f"### {title}",
+        "",
+        struct["description"],
+        "",
+        "| key | accepted | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    lists = []
+    for key, schema in struct["properties"].items():
+        rows.append(_row(key, schema, required=key in required))
+        values = _values(schema)
+        if len(values) > _FEW_VALUES:
+            lists.append(f"\nValues of `{key}`: {_coded(values)}.")
+    return "\n".join(rows + lists)
+
+
+def _row(key: str, schema: _Schema, *, required: bool) -> str:
+    """Write the table row of a key."""
+    meaning = schema["description"]
+    examples = schema.get("examples")
+    if examples:
+        meaning += f". Example: {_coded(examples)}"
+    default = "**required**" if required else _default(schema)
+    cells = [f"`{key}`", _accepted(schema), default, meaning]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _accepted(schema: _Schema) -> str:
+    """Say what a key accepts."""
+    if schema.get("type") == "array":
+        return "a list of " + _one(schema["items"], "mappings", "texts", "values listed below")
+    if "additionalProperties" in schema:
+        return "mappings by name"
+    kinds = [each.get("type") for each in schema.get("anyOf", ())]
+    if "array" in kinds:
+        return "a text, or a list of texts"
+    return _one(schema, "a mapping", "a text", "a value listed below")
+
+
+def _one(schema: _Schema, mapping: str, text: str, listed: str) -> str:
+    """Say what a value is."""
+    values = _values(schema)
+    if values:
+        return _coded(values) if len(values) <= _FEW_VALUES else listed
+    kinds = {
+        "integer": f"an integer from {schema.get('minimum', 0):,} to {schema.get('maximum', 0):,}",
+        "boolean": "`true` or `false`",
+        "string": text,
+    }
+    kind = schema.get("type")
+    if kind is None:
+        inner = [each["type"] for each in schema.get("anyOf", ()) if "type" in each]
+        return " or ".join([*(kinds[each] for each in inner if each in kinds), mapping])
+    return kinds[kind]
+
+
+def _values(schema: _Schema) -> list[str]:
+    """List the values that a key, or an item of its list, can have; none: there is no list."""
+    holder = schema.get("items", schema)
+    for each in (holder, *holder.get("anyOf", ())):
+        if "enum" in each:
+            return list(each["enum"])
+    return []
+
+
+def _default(schema: _Schema) -> str:
+    """Write the default of a key."""
+    default = schema.get("default")
+    if default is None or isinstance(default, dict):
+        return ""
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{default}`"
+
+
+def _coded(values: list[str]) -> str:
+    """Write values as code."""
+    return ", ".join(f"`{value}`" for value in values)
+
+
+#: by the name of the page
+PARTS: Mapping[str, Callable[[], str]] = {"job-file.md": job_file_keys}
+
+
+if __name__ == "__main__":
+    main()
