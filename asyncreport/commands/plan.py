@@ -52,7 +52,7 @@ async def plan_lines(job: Job, *, now: int, most: int) -> tuple[list[str], int]:
     """
     parts = JobParts.read(job)
     freshness = Freshness(settle=job.output.settle, now=now)
-    lines = _warnings(job, parts)
+    lines = [*job.notes, *_warnings(job, parts)]
     plans, teams = await _plans(job, parts, freshness, lines)
     for connection in job.connections:
         if _is_known(job, connection, teams):

@@ -6,9 +6,10 @@ Pure, except that it loads time zones.
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from asyncreport.config.moments import NAMES, Moment
 from asyncreport.config.schema import GRANULARITIES, RangeFile
 from asyncreport.config.validate import Place, did_you_mean
 from asyncreport.config.yaml import Node
@@ -18,7 +19,6 @@ from asyncreport.core.job import ChunkLength, Job
 from asyncreport.core.local_time import (
     day_start,
     from_instant,
-    local_date,
     local_instant,
     to_instant,
 )
@@ -27,7 +27,7 @@ from asyncreport.core.timeline import MINUTE, Granularity, Grid, Interval
 #: years that a range may touch: earlier UTC offsets were not always whole minutes
 YEARS = range(2000, 2101)
 
-BOUNDS = "2023-01-01, 2023-01-01T09:30, 2023-01-01T09:30+01:00, today, yesterday, now"
+BOUNDS = f"2023-01-01, 2023-01-01T09:30, 2023-01-01T09:30+01:00, {', '.join(NAMES)}, today-P35D"
 _EXCLUSIVE = "; the end is not part of the range"
 
 
@@ -36,7 +36,10 @@ def resolve_range(
     given: RangeFile,
     now: int,
 ) -> tuple[Interval, Grid]:
-    """Resolve the section `range` to an interval on the edges of a grid; `now` is an instant."""
+    """Resolve the section `range` to an interval on the edges of a grid; `now` is an instant.
+
+    Relative bounds are rounded down to an edge: `rounded_bounds` says so.
+    """
     zone = _zone(place.at("time_zone"), given.time_zone)
     granularity = _granularity(place.at("granularity"), given.granularity)
     grid = Grid(granularity, zone)
@@ -100,8 +103,31 @@ def _interval(
     last = _bound(place.at("end"), end, grid, now)
     if last <= first:
         rule = f"be after {place.at('start').key}"
-        raise place.at("end").must(rule, _EXCLUSIVE)
+        raise place.at("end").must(rule, _EXCLUSIVE + _rounding(end, last, grid))
     return Interval(first, last)
+
+
+def _rounding(text: str, at: int, grid: Grid) -> str:
+    """Say, behind a mistake, that a relative bound was rounded."""
+    if Moment.read(text) is None or grid.granularity is Granularity.NONE:
+        return ""
+    return f"; it is rounded down to whole {grid.granularity.value} buckets: {_local(at, grid)}"
+
+
+def rounded_bounds(given: RangeFile, interval: Interval, grid: Grid, now: int) -> list[str]:
+    """Say which relative bounds of a range were rounded down to the edge of a bucket.
+
+    Not about `now`: everybody expects that the bucket of this moment is not complete.
+    """
+    notes = []
+    for key, text, at in (("start", given.start, interval.start), ("end", given.end, interval.end)):
+        moment = Moment.read(text)
+        if moment is not None and moment.name != "now" and moment.at(now, grid.zone) != at:
+            notes.append(
+                f"range.{key}: {text} is rounded down to {_local(at, grid)}, "
+                f"so that all {grid.granularity.value} buckets are whole"
+            )
+    return notes
 
 
 def _zone(place: Place, name: str) -> ZoneInfo:
@@ -190,21 +216,25 @@ def _bound(
     now: int,
 ) -> int:
     """Read the start or the end of a range as an instant."""
-    if text == "now":
-        return _last_edge(place, grid, now)
-    if text in _DAYS_AGO:
-        today = local_date(now, grid.zone)
-        return day_start(today - _DAYS_AGO[text], grid.zone)
+    relative = Moment.read(text)
+    if relative is not None:
+        return _last_edge(place, grid, _moment_at(place, relative, grid.zone, now))
     moment = _moment(place, text)
     if _DATE.fullmatch(text):
         return day_start(moment.date(), grid.zone)
     return _instant(place, moment, grid.zone)
 
 
-_DAYS_AGO = {
-    "today": timedelta(0),
-    "yesterday": timedelta(days=1),
-}
+def _moment_at(place: Place, relative: Moment, zone: ZoneInfo, now: int) -> int:
+    """Give the instant of a relative bound; raise ConfigError for a year that is not supported."""
+    try:
+        at = relative.at(now, zone)
+        year = from_instant(at).year
+    except (ValueError, OverflowError):
+        # No calendar has the year.
+        year = 0
+    _check_year(place, year)
+    return at
 
 
 def _instant(
@@ -224,7 +254,7 @@ def _instant(
 def _moment(place: Place, text: str) -> datetime:
     """Read a date or a date-time; it has a time zone only if the text has an offset."""
     if not _has_known_form(text):
-        raise place.must("be a date or a date-time", accepted=BOUNDS)
+        raise place.must("be a date or a date-time", did_you_mean(text, NAMES), accepted=BOUNDS)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
@@ -248,13 +278,13 @@ def _check_year(place: Place, year: int) -> None:
 def _last_edge(
     place: Place,
     grid: Grid,
-    now: int,
+    at: int,
 ) -> int:
-    """Give the last bucket edge at or before now; the minute, if there is only one bucket."""
+    """Give the last bucket edge at or before an instant; its minute, if there is one bucket."""
     if grid.granularity is Granularity.NONE:
-        return now - now % MINUTE
+        return at - at % MINUTE
     try:
-        before, _ = grid.edges_around(now)
+        before, _ = grid.edges_around(at)
     except ValueError as error:
         raise place.must("be in a bucket", f"; {error}") from error
     return before

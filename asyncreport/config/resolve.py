@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from asyncreport.config.connections import resolve_connections
-from asyncreport.config.dates import chunk_length, parse_ms, resolve_range
+from asyncreport.config.dates import chunk_length, parse_ms, resolve_range, rounded_bounds
 from asyncreport.config.metrics import METRICS, refusal
 from asyncreport.config.names import (
     check_distinct,
@@ -70,6 +70,7 @@ def resolve(
         teams=teams,
         limits=_limits(root.at("limits"), given.limits),
         output=output,
+        notes=tuple(rounded_bounds(given.range, interval, grid, now)),
     )
     _check(root, job)
     return job

@@ -203,19 +203,19 @@ class RangeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     start: Annotated[
         str,
         _key(
-            "the start of the range, a date such as 2023-01-01",
+            "the start of the range: a date, a date-time, or a moment such as last_month",
             "2023-01-01",
             "2023-01-01T09:30",
-            "yesterday",
+            "today-P35D",
         ),
     ]
     end: Annotated[
         str,
         _key(
-            "the end of the range (exclusive), a date such as 2024-01-01",
+            "the end of the range (exclusive): a date, a date-time, or a moment such as today",
             "2024-01-01",
             "today",
-            "now",
+            "this_month",
         ),
     ]
     time_zone: Annotated[

@@ -219,6 +219,8 @@ class Job(Struct, frozen=True, kw_only=True):
     teams: tuple[Team, ...]
     limits: Limits = Limits()
     output: Output
+    #: what a person should know about how the file was read
+    notes: tuple[str, ...] = ()
 
     @property
     def state_folder(self) -> Path:

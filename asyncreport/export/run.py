@@ -54,6 +54,8 @@ async def run_job(
     started = time.monotonic()
     warnings = WarningList(say)
     _check(job, warnings.warn)
+    for note in job.notes:
+        say(note)
     with State.open(job.state_folder, PartFilter.of(job)) as state:
         _claim_outputs(job)
         for warning in zone_warnings(job, state.outdated_parts):

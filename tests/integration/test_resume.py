@@ -16,11 +16,11 @@ import pytest
 
 from asyncreport.core.errors import Interrupted, StoreError
 from asyncreport.core.job import Part
-from asyncreport.core.timeline import DAY, parse_iso
+from asyncreport.core.timeline import DAY, iso, parse_iso
 from asyncreport.store.atomic import atomic_write
 from asyncreport.store.state import State
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import NOW, call, connection, restate, run_here, start, write_job
+from tests.exporting import NOW, call, connection, restate, rows, run_here, start, write_job
 from tests.unit.store.facts import FILTER
 
 #: 16 chunks, two requests at a time
@@ -712,3 +712,31 @@ def test_a_changed_job_reuses_the_parts_of_the_same_query_only(
     assert (tmp_path / "other.jsonl").read_bytes() == calm
     assert fetched("range.end=2024-01-19") == 2
     assert fetched("split_by=[media_type]") == CHUNKS
+
+
+def test_a_window_that_moves_fetches_only_the_new_day(emulator: Handle, tmp_path: Path) -> None:
+    """Each morning the last ten days; the days that were there before are reused."""
+    moving = {"start": "today-P10D", "end": "today", "granularity": "PT30M"}
+    path = job(tmp_path, emulator, range=moving, output=_settled(tmp_path))
+    morning = parse_iso("2024-01-28T06:00Z")
+    # Over the end of a month.
+    for number in range(6):
+        now = morning + number * DAY
+        seen = len(emulator.log())
+        run_here(path, now=now)
+        days = {each[:10] for each in asked(emulator, seen)}
+        if number:
+            assert days == {iso(now - DAY)[:10]}
+        starts = {row["interval_start"][:10] for row in rows(tmp_path / "out.jsonl")}
+        assert min(starts) >= iso(now - 10 * DAY)[:10]
+        assert max(starts) == iso(now - DAY)[:10]
+    fixed = {"start": "2024-01-23", "end": "2024-02-02", "granularity": "PT30M"}
+    other = tmp_path / "other"
+    other.mkdir()
+    run_here(job(other, emulator, range=fixed))
+    assert (tmp_path / "out.jsonl").read_bytes() == (other / "out.jsonl").read_bytes()
+
+
+def _settled(folder: Path) -> dict[str, str]:
+    """Write an output whose numbers do not change any more."""
+    return {"path": str(folder / "out.jsonl"), "settle": "PT0S"}

@@ -129,7 +129,7 @@ def test_the_emulator_is_queried_for_everyone_unless_users_are_given() -> None:
         (
             {},
             {"end": ""},
-            "--end or QUERY_END_DATE: is empty; expected: the end of the range (exclusive), ",
+            "--end or QUERY_END_DATE: is empty; expected: the end of the range (exclusive): ",
         ),
         (
             {},

@@ -45,3 +45,11 @@ def load(
     """Load a text as `job.yaml` of a folder that is the current one."""
     (folder / "job.yaml").write_bytes(text.encode("utf-8", "surrogatepass"))
     return load_job(Path("job.yaml"), environ=environ, overrides=overrides, now=now)
+
+
+def with_range(start: str, end: str, zone: str = "UTC", granularity: str = "PT1H") -> str:
+    """Vary the range of the good job."""
+    tail = GOOD[GOOD.index("teams:") :]
+    head = GOOD[: GOOD.index("range:")]
+    values = f"start: {start}, end: {end}, time_zone: {zone}, granularity: {granularity}"
+    return f"{head}range: {{{values}}}\n{tail}"

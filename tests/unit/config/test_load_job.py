@@ -27,21 +27,13 @@ from asyncreport.core.local_time import to_instant
 from asyncreport.core.outputs import Output
 from asyncreport.core.timeline import DAY, Granularity, Interval, iso
 from asyncreport.emulator import vocabulary
-from tests.unit.config.good_job import GOOD, SECRET, load
+from tests.unit.config.good_job import GOOD, SECRET, load, with_range
 
 UUID = "0f0e0d0c-0b0a-4908-8706-050403020100"
 
 
 def at(text: str) -> int:
     return to_instant(datetime.fromisoformat(text))
-
-
-def with_range(start: str, end: str, zone: str = "UTC", granularity: str = "PT1H") -> str:
-    """Vary the range of the good job."""
-    tail = GOOD[GOOD.index("teams:") :]
-    head = GOOD[: GOOD.index("range:")]
-    values = f"start: {start}, end: {end}, time_zone: {zone}, granularity: {granularity}"
-    return f"{head}range: {{{values}}}\n{tail}"
 
 
 def test_the_good_job_has_the_values_of_its_file(folder: Path) -> None:

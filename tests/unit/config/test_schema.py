@@ -136,6 +136,7 @@ def test_the_shipped_jobs_are_these() -> None:
         "backfill-year",
         "demo",
         "formats",
+        "last-weeks",
         "multi-team",
         "occupancy",
         "query-jobs",
