@@ -16,6 +16,7 @@ from asyncreport.commands.status import status_lines
 from asyncreport.config import load_job
 from asyncreport.core.timeline import DAY, parse_iso
 from asyncreport.emulator import World
+from asyncreport.export.status import read_status
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, call, rows, run_here, write_job
 from tests.integration.test_old_state import OLD
@@ -116,7 +117,7 @@ def test_a_range_that_is_not_settled_is_not_called_final(emulator: Handle, tmp_p
     assert [line.strip() for line in lines if line.strip() in said] == said
     assert stored(tmp_path)["settled_until"] == "2024-01-31T10:00:00.000Z"
     assert stored(tmp_path)["empty_from"] == "2024-02-01T10:30:00.000Z"
-    status = list(status_lines(loaded, now=now, most=20))
+    status = list(status_lines(read_status(loaded, now=now), most=20))
     assert [line for line in status if line in said] == said
     assert asyncio.run(plan_lines(loaded, now=now, most=20))[0][-2:] == said
 
@@ -148,7 +149,8 @@ def test_status_and_verify_read_the_summary_of_the_version_before(
     run_here(path)
     old = OLD / "state" / "small" / "summary.json"
     (tmp_path / ".asyncreport" / "job" / "summary.json").write_bytes(old.read_bytes())
-    lines = list(status_lines(load_job(path, environ={}, now=NOW), now=NOW, most=5))
+    status = read_status(load_job(path, environ={}, now=NOW), now=NOW)
+    lines = list(status_lines(status, most=5))
     assert any("last finished run: started 2026-11-26T01:10:16.343Z" in line for line in lines)
     assert "  pilot: 47 records" in lines
     assert call("verify", str(path), cwd=tmp_path).code == 0
