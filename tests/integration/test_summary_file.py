@@ -16,6 +16,7 @@ from asyncreport.commands.status import status_lines
 from asyncreport.config import load_job
 from asyncreport.core.timeline import DAY, parse_iso
 from asyncreport.emulator import World
+from asyncreport.export.job_plan import plan_job
 from asyncreport.export.status import read_status
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, call, rows, run_here, write_job
@@ -119,7 +120,7 @@ def test_a_range_that_is_not_settled_is_not_called_final(emulator: Handle, tmp_p
     assert stored(tmp_path)["empty_from"] == "2024-02-01T10:30:00.000Z"
     status = list(status_lines(read_status(loaded, now=now), most=20))
     assert [line for line in status if line in said] == said
-    assert asyncio.run(plan_lines(loaded, now=now, most=20))[0][-2:] == said
+    assert list(plan_lines(asyncio.run(plan_job(loaded, now=now)), most=20))[-2:] == said
 
 
 def test_a_plan_says_from_when_on_the_range_is_in_the_future(
@@ -127,7 +128,7 @@ def test_a_plan_says_from_when_on_the_range_is_in_the_future(
 ) -> None:
     now = parse_iso("2024-01-20T00:00Z")
     loaded = load_job(job(tmp_path, emulator), environ={}, now=now)
-    assert asyncio.run(plan_lines(loaded, now=now, most=20))[0][-1] == (
+    assert list(plan_lines(asyncio.run(plan_job(loaded, now=now)), most=20))[-1] == (
         "empty from 2024-01-30T00:00:00.000Z on: this part of the range is in the future"
     )
 

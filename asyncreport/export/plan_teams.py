@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from asyncreport.core.errors import AuthError, CredentialsError, RejectedError, RetriesExhausted
 from asyncreport.core.job import Connection, Job, Team
-from asyncreport.core.text import counted
 from asyncreport.export.lanes import Connections
 from asyncreport.export.names import NameLookup
 from asyncreport.export.plans import count_users
+from asyncreport.export.summary_outputs import key
 from asyncreport.export.teams import UnknownTeam, look_up_teams
 from asyncreport.export.unknown_users import has_records, knows_nobody, unknown_team
 from asyncreport.store.job_parts import JobParts
+
+
+class PlannedTeam(Struct, frozen=True, kw_only=True):
+    """A team as a run would find it now."""
+
+    connection: Annotated[str, key("name of the connection")]
+    team: Annotated[str, key("name of the team")]
+    selector: Annotated[
+        str,
+        key("how its users are selected: group Billing, everyone, or listed users"),
+    ]
+    users: Annotated[int | None, key("number of users today; null: the directory did not say it")]
 
 
 async def find_teams(
@@ -99,13 +113,14 @@ class PlannedTeams:
             and not has_records(team, parts.current(connection), folder)
         ]
 
-    async def describe(self, team: Team) -> str:
+    async def describe(self, team: Team) -> PlannedTeam:
         """Say how a team is selected, and how many users that is today."""
-        text = "the directory did not say how many users"
-        count = await self._count(team)
-        if count is not None:
-            text = counted(count, "user")
-        return f"{team.connection}: team {team.name!r} ({team.selection}): {text}"
+        return PlannedTeam(
+            connection=team.connection,
+            team=team.name,
+            selector=team.selection,
+            users=await self._count(team),
+        )
 
     async def _count(self, team: Team) -> int | None:
         """Count the users of a team; None: nobody says how many exist."""
