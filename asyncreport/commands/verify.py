@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from asyncreport.core.job import Job
-from asyncreport.export.verify import verify
+from asyncreport.export.verify import verify_job
 from asyncreport.terminal.signals import run_until_signal
-from asyncreport.terminal.stdout import Findings
+from asyncreport.terminal.stdout import show_finding
 
 
 def execute(job: Job, *, now: int) -> int:
     """Print a finding for each test; give the highest exit code of the failures."""
-    findings = Findings()
-    run_until_signal(verify(job, findings.show, now=now))
+    findings = run_until_signal(verify_job(job, now=now, report=show_finding))
     return findings.exit_code

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from asyncreport.core.errors import AsyncReportError, StoreError
-from asyncreport.core.finding import Finding, Report
+from asyncreport.core.finding import Collector, Finding, Findings, Report, unreported
 from asyncreport.core.job import Job
 from asyncreport.export.lanes import Connections
 from asyncreport.export.names import unknown_users, unknown_users_message
@@ -23,13 +23,20 @@ from asyncreport.store.lock import lock_holder, merge_lock
 from asyncreport.store.parts import PartReader
 
 
-async def verify(job: Job, report: Report, *, now: int) -> None:
+async def verify_job(job: Job, *, now: int, report: Report = unreported) -> Findings:
     """Check the parts and output files, then compare them with the server; `now` is an instant.
 
     Each finding is reported when it is known. No lock is taken, so that a run can start at any
     time. Raise StoreError if a run changed the export meanwhile: what it writes may look like
     damage.
     """
+    collector = Collector(report)
+    await _verify(job, collector.add, now=now)
+    return collector.findings(job.name)
+
+
+async def _verify(job: Job, report: Report, *, now: int) -> None:
+    """Make all checks, if there is something to verify."""
     if last_saved(job) is None:
         report(_nothing_fetched(job))
         return

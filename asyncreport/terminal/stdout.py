@@ -35,16 +35,9 @@ def show(text: str) -> None:
         click.echo(text)
 
 
-class Findings:
-    """Write each finding when it comes, and remember the highest exit code."""
-
-    def __init__(self) -> None:
-        self.exit_code = 0
-
-    def show(self, finding: Finding) -> None:
-        """Write a finding; raise StoreError."""
-        show(finding.describe(lines_shown()))
-        self.exit_code = max(self.exit_code, finding.exit_code)
+def show_finding(finding: Finding) -> None:
+    """Write a finding; raise StoreError."""
+    show(finding.describe(lines_shown()))
 
 
 def show_lines(lines: Iterable[str]) -> None:

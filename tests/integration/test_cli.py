@@ -474,7 +474,7 @@ def test_an_unexpected_error_is_one_line(
     async def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("asyncreport.commands.verify.verify", fail)
+    monkeypatch.setattr("asyncreport.commands.verify.verify_job", fail)
     monkeypatch.setattr(logging.getLogger("asyncreport"), "level", logging.NOTSET)
     options = ["-v"] if verbose else []
     job_file = tmp_path / "job.yaml"

@@ -21,7 +21,7 @@ from asyncreport.core.records import Block
 from asyncreport.core.timeline import DAY, parse_iso
 from asyncreport.emulator import World
 from asyncreport.export.summary import Summary
-from asyncreport.export.verify import verify
+from asyncreport.export.verify import verify_job
 from asyncreport.store.job_parts import JobParts
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.parts import PartReader, write_part
@@ -73,7 +73,7 @@ def loaded(path: Path, now: int = NOW) -> Job:
 def findings(path: Path, now: int = NOW) -> list[Finding]:
     """Verify an export in this process."""
     found: list[Finding] = []
-    asyncio.run(verify(loaded(path, now), found.append, now=now))
+    asyncio.run(verify_job(loaded(path, now), now=now, report=found.append))
     return found
 
 
@@ -294,7 +294,7 @@ def test_a_run_that_changes_the_export_meanwhile_ends_verify(
     path = exported(tmp_path, emulator)
     report = during(lambda: run_here(path, "range.end=2024-01-24"))
     with pytest.raises(StoreError, match="a run changed this export meanwhile; verify it again"):
-        asyncio.run(verify(loaded(path), report, now=NOW))
+        asyncio.run(verify_job(loaded(path), now=NOW, report=report))
 
 
 def test_a_failure_that_a_run_caused_is_not_reported_as_one(
@@ -307,7 +307,7 @@ def test_a_failure_that_a_run_caused_is_not_reported_as_one(
         raise RejectedError("because of the run")
 
     with pytest.raises(StoreError, match="a run changed this export meanwhile"):
-        asyncio.run(verify(loaded(path), report, now=NOW))
+        asyncio.run(verify_job(loaded(path), now=NOW, report=report))
 
 
 def test_a_run_without_work_does_not_disturb_verify(emulator: Handle, tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_a_run_without_work_does_not_disturb_verify(emulator: Handle, tmp_path: 
         disturb(finding)
         found.append(finding)
 
-    asyncio.run(verify(loaded(path), report, now=NOW))
+    asyncio.run(verify_job(loaded(path), now=NOW, report=report))
 
     assert [summary.chunks_fetched for summary in summaries] == [0]
     assert {finding.level for finding in found} == {"OK"}

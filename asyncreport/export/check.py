@@ -1,0 +1,302 @@
+"""Check a job's connections before a run: credentials, hosts, limits, permissions, teams."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Collection, Iterator
+from dataclasses import dataclass, replace
+from typing import Self
+
+import msgspec
+
+from asyncreport.api import directory, organization, user_aggregates
+from asyncreport.api.aggregates import ConnectionState
+from asyncreport.core.errors import AsyncReportError, AuthError, RejectedError
+from asyncreport.core.finding import Collector, Finding, Findings, Report, unreported
+from asyncreport.core.job import Chunk, Connection, Job, Query
+from asyncreport.core.records import Accumulator
+from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval
+from asyncreport.engine.fetch import drive, fetch
+from asyncreport.export.check_disk import check_disk
+from asyncreport.export.check_users import check_users, failure
+from asyncreport.export.divisions import hidden_divisions_message
+from asyncreport.export.lanes import Connections
+from asyncreport.export.preflight import too_many_queues
+from asyncreport.net import Lane
+
+#: the id of a user who does not exist, so that the responses are small
+_NO_USER = ("00000000-0000-4000-8000-000000000000",)
+
+
+async def check_job(job: Job, *, now: int, report: Report = unreported) -> Findings:
+    """Check the clients of each connection, its teams and listed users, then the folders.
+
+    The directory is not asked if no client of the connection works. `now` is an instant. Each
+    finding is reported when it is known.
+    """
+    collector = Collector(report)
+    await _check(job, collector.add, now=now)
+    return collector.findings(job.name)
+
+
+async def _check(job: Job, report: Report, *, now: int) -> None:
+    """Make all tests."""
+    too_many = too_many_queues(job)
+    if too_many:
+        report(Finding("WARN", too_many))
+    async with Connections(job) as connections:
+        for connection in job.connections:
+            if await _check_clients(job, connection, connections, report, now=now):
+                await check_users(job, connection.name, connections, report)
+    for finding in check_disk(job):
+        report(finding)
+
+
+async def _check_clients(
+    job: Job,
+    connection: Connection,
+    connections: Connections,
+    report: Report,
+    *,
+    now: int,
+) -> bool:
+    """Check every OAuth client of a connection; tell whether one of them works."""
+    lanes = await connections.lanes(connection.name)
+    clients = await connections.clients(connection.name)
+    works = []
+    for lane, client in zip(lanes, clients, strict=True):
+        name = _client_name(connection, client)
+        check = _ClientCheck(name, job, connection, lane, now, report)
+        works.append(await check.run())
+    return any(works)
+
+
+def _client_name(connection: Connection, client: str) -> str:
+    """Name a client in findings: its connection, and its id if there are several."""
+    if connection.lanes > 1:
+        return f"{connection.name}, client {client}"
+    return connection.name
+
+
+@dataclass(frozen=True, slots=True)
+class _ClientCheck:
+    """The tests of what one client may do."""
+
+    #: of the client, in findings
+    name: str
+    job: Job
+    connection: Connection
+    lane: Lane
+    #: an instant
+    now: int
+    report: Report
+
+    async def run(self) -> bool:
+        """Make all tests; tell whether the client works: without a token no test can pass."""
+        route = _route(self.connection)
+        try:
+            allowed = await self._allowed_requests()
+        except AsyncReportError as error:
+            self.report(self._failure(f"credentials and hosts, connecting {route}", error))
+            return False
+        self.report(self._ok(f"got a token and reached {self.connection.identity} {route}"))
+        self.report(self._rate_limit(allowed))
+        await self._try_requests()
+        self.report(await self._divisions())
+        return True
+
+    async def _try_requests(self) -> None:
+        """Try each kind of request that a run of the job sends."""
+        trial = _Trial.of(self.job, self.lane, now=self.now)
+        await self._try_records(trial)
+        for text, outcome in self._other_trials(trial):
+            self.report(await self._outcome(text, outcome))
+
+    async def _try_records(self, trial: _Trial) -> None:
+        """Try the query of the job; if it is refused, name the metric that the server refuses."""
+        try:
+            await trial.records()
+        except RejectedError as error:
+            self.report(self._failure("records cannot be fetched", error))
+            for metric, refusal in await trial.refused_metrics():
+                self.report(self._failure(f"metric {metric}, alone", refusal))
+        except AsyncReportError as error:
+            self.report(self._failure("records cannot be fetched", error))
+        else:
+            self.report(self._ok("records can be fetched"))
+
+    def _ok(self, text: str) -> Finding:
+        """Report a test that passed."""
+        return Finding("OK", f"{self.name}: {text}")
+
+    def _warning(self, text: str) -> Finding:
+        """Report what a run can work with, but a person should know."""
+        return Finding("WARN", f"{self.name}: {text}")
+
+    def _failure(self, text: str, error: AsyncReportError) -> Finding:
+        """Report an error of a test."""
+        return failure(f"{self.name}: {text}", error)
+
+    async def _allowed_requests(self) -> int | None:
+        """Ask for the rate limit, per minute; None if the server reports none.
+
+        Needs a token, the hosts, the proxy and the certificates, but no permission. A gateway may
+        refuse the request and work all the same: that is told, and everything else is tried.
+        """
+        request = organization.limits_request()
+        try:
+            listing: organization.PlatformLimits = await self.lane.ask(request)
+        except RejectedError as error:
+            self.report(self._warning(f"the rate limit is not known: {error}"))
+            return None
+        return listing.value(organization.TOKEN_RATE_LIMIT)
+
+    def _rate_limit(self, allowed: int | None) -> Finding:
+        """Compare the server's rate limit with the job's, in requests per minute."""
+        configured = self.connection.requests_per_minute
+        if not allowed:
+            return self._no_rate_limit()
+        fact = f"the server allows {allowed:,} requests per minute"
+        if allowed < configured:
+            return self._warning(
+                f"{fact}, but the job sends up to {configured:,}; "
+                f"set requests_per_minute: {allowed}"
+            )
+        return self._ok(f"{fact}; the job sends at most {configured:,}")
+
+    def _no_rate_limit(self) -> Finding:
+        """Report which limit applies if the server reports none."""
+        configured = self.connection.requests_per_minute
+        return self._ok(
+            "the server reports no rate limit; "
+            f"the job sends at most {configured:,} requests per minute"
+        )
+
+    def _other_trials(self, trial: _Trial) -> Iterator[tuple[str, Awaitable[object]]]:
+        """Send the other requests that a run of the job sends, each with a small response."""
+        if self.job.query.occupancy:
+            yield "routing statuses, for occupancy,", trial.statuses()
+        yield "names of users", self.lane.ask(directory.user_count_request())
+
+    async def _outcome(self, what: str, trial: Awaitable[object]) -> Finding:
+        """Await a trial and report whether it failed."""
+        try:
+            await trial
+        except AsyncReportError as error:
+            return self._failure(f"{what} cannot be fetched", error)
+        return self._ok(f"{what} can be fetched")
+
+    async def _divisions(self) -> Finding:
+        """Compare all divisions with those that the client sees.
+
+        The API leaves out the interactions of other divisions, and does not report that.
+        """
+        try:
+            existing, visible = await drive(organization.visible_divisions(), self.lane.ask)
+        except AuthError:
+            # The API answers for the current user, and not every organisation counts a client as
+            # one.
+            return self._unknown_divisions()
+        except AsyncReportError as error:
+            return self._failure("divisions that the client sees", error)
+        if visible is None:
+            return self._unknown_divisions()
+        return self._compare_divisions(existing, visible)
+
+    def _unknown_divisions(self) -> Finding:
+        """Warn that divisions may be missing, and nothing can say which."""
+        return self._warning(
+            "the server does not report which divisions the client sees; "
+            "grant its roles in all divisions, or results may be incomplete"
+        )
+
+    def _compare_divisions(self, existing: Collection[str], visible: Collection[str]) -> Finding:
+        """Warn about divisions whose interactions are missing from the results."""
+        hidden = sorted(set(existing) - set(visible))
+        if not hidden:
+            return self._ok(f"the client sees all divisions ({len(existing)})")
+        return self._warning(hidden_divisions_message(hidden))
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """Small requests for one hour that is over, and for a user who does not exist."""
+
+    query: Query
+    hour: Interval
+    lane: Lane
+    state: ConnectionState
+
+    @classmethod
+    def of(cls, job: Job, lane: Lane, *, now: int) -> Self:
+        """Make the trial for a job; `now` is an instant."""
+        hour = _recent_hour(now)
+        query = msgspec.structs.replace(
+            job.query,
+            grid=Grid(Granularity.NONE, job.query.grid.zone, hour),
+            occupancy=False,
+        )
+        state = ConnectionState(query_job_timeout=job.limits.give_up_after)
+        return cls(query, hour, lane, state)
+
+    async def records(self) -> None:
+        """Fetch the records of the hour."""
+        chunk = Chunk(
+            connection="",
+            month="",
+            interval=self.hour,
+            users=_NO_USER,
+        )
+        await fetch(chunk, self.query, self.lane.ask, self.state)
+
+    async def refused_metrics(self) -> list[tuple[str, AsyncReportError]]:
+        """Fetch the hour with one extra metric at a time; list those that the server refuses.
+
+        The server may refuse a query and not say which of its metrics the organisation lacks.
+        """
+        metrics = self.query.metrics
+        if not metrics or await self._refusal(()):
+            # Not because of a metric.
+            return []
+        refusals = [(metric, await self._refusal((metric,))) for metric in metrics]
+        return [(metric, error) for metric, error in refusals if error]
+
+    async def _refusal(self, metrics: tuple[str, ...]) -> AsyncReportError | None:
+        """Fetch the hour with these extra metrics; give the error, if there is one."""
+        query = msgspec.structs.replace(self.query, metrics=metrics)
+        try:
+            await replace(self, query=query).records()
+        except AsyncReportError as error:
+            return error
+        return None
+
+    async def statuses(self) -> None:
+        """Fetch the routing statuses of the hour."""
+        accumulator = Accumulator((self.hour.start, self.hour.end), self.query)
+        steps = user_aggregates.steps(
+            self.query,
+            self.hour,
+            _NO_USER,
+            accumulator,
+            self.state,
+        )
+        await drive(steps, self.lane.ask)
+
+
+def _recent_hour(now: int) -> Interval:
+    """Give the last hour but one: its data is there, and the response is small."""
+    start = now // HOUR * HOUR - 2 * HOUR
+    return Interval(start, start + HOUR)
+
+
+def _route(connection: Connection) -> str:
+    """Say how requests reach the hosts, without the password of a proxy."""
+    if connection.proxy is None:
+        return "directly"
+    return f"through {_without_password(connection.proxy.reveal())}"
+
+
+def _without_password(url: str) -> str:
+    """Remove the user and the password from an address."""
+    scheme, _, rest = url.partition("://")
+    host = rest.rpartition("@")[2]
+    return f"{scheme}://{host}"
