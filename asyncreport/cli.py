@@ -260,6 +260,36 @@ def status(job: Path, overrides: tuple[str, ...]) -> None:
     status.execute(loaded, now=now)
 
 
+@cli.command(epilog="Example: asyncreport report configs/demo.yaml -o report.html --open")
+@_job_arguments
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The file to write; default: output.report of the job, or report.html.",
+)
+@click.option("--team", metavar="NAME", help="Make the page of one team.")
+@click.option("--open", "open_page", is_flag=True, help="Show the page in a browser.")
+def report(
+    job: Path,
+    overrides: tuple[str, ...],
+    output: Path | None,
+    team: str | None,
+    open_page: bool,
+) -> int:
+    """Make an HTML page with charts and tables of an export; send no request."""
+    from asyncreport.commands import report
+
+    loaded, now = _load(job, overrides)
+    options = report.ReportOptions(
+        path=output or Path("report.html"),
+        team=team,
+        open_page=open_page,
+        command=f"asyncreport report {job.name}",
+    )
+    return report.execute(loaded, options, now=now)
+
+
 @cli.command(epilog="Example: asyncreport query --emulator --start 2024-01-01 --end 2024-01-02")
 @_verbose
 @click.option(

@@ -9,13 +9,16 @@ from asyncreport.core.table import Column, CsvStyle
 #: a roll-up over each hour of the week
 WEEKDAY_HOUR = "weekday_hour"
 
+#: a roll-up over the whole range; reports have it, files do not
+WHOLE = "none"
+
 
 class RollUp(Struct, frozen=True, kw_only=True):
     """Sums of records over longer buckets."""
 
     #: what a row is of: `team`, `user`, or columns of the job's split
     by: tuple[str, ...]
-    #: `PT1H`, `P1D`, `P1W`, `P1M`, or `weekday_hour`: each hour of the week
+    #: `PT1H`, `P1D`, `P1W`, `P1M`, WEEKDAY_HOUR or WHOLE
     every: str
     #: files with the same rows; each may contain `{month}`
     paths: tuple[str, ...]

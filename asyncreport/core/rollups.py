@@ -98,7 +98,10 @@ class Buckets:
 
     @property
     def _grid(self) -> Grid:
-        return Grid(Granularity(self._every), self._zone)
+        granularity = Granularity(self._every)
+        if granularity is Granularity.NONE:
+            return Grid(granularity, self._zone, self._interval)
+        return Grid(granularity, self._zone)
 
     def _clipped(self, start: int, end: int) -> Bucket:
         """Write a bucket; the range may cut the first and the last one short."""

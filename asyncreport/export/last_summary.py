@@ -28,6 +28,8 @@ class _Stored(Struct, frozen=True):
     complete: bool
     records: dict[str, int]
     elapsed_sec: float = 0.0
+    requests: int = 0
+    settled_until: str | None = None
     #: paths in the version before, objects now
     outputs: list[object] = []
     gaps: list[_Gap] = []
@@ -57,6 +59,9 @@ class LastSummary:
     started: str
     #: how long the run took, in seconds
     elapsed_sec: float
+    requests: int
+    #: an instant in UTC, as text; None: the version before did not say it
+    settled_until: str | None
     complete: bool
     #: output files were written, or were up to date
     has_outputs: bool
@@ -77,6 +82,8 @@ def read_last_summary(folder: Path) -> LastSummary | None:
     return LastSummary(
         started=stored.started,
         elapsed_sec=stored.elapsed_sec,
+        requests=stored.requests,
+        settled_until=stored.settled_until,
         complete=stored.complete,
         has_outputs=bool(stored.outputs),
         records=stored.records,

@@ -12,7 +12,7 @@ from asyncreport.formats import as_csv, as_jsonl, as_parquet, as_xlsx
 from asyncreport.formats.compression import ZSTD_MODULE, gzipped, plain, zstandard
 from asyncreport.formats.conversion import Conversion, Convert
 
-__all__ = ["FORMATS", "JSONL", "Conversion", "Convert", "Format", "Library", "format_of"]
+__all__ = ["FORMATS", "JSONL", "PLOTLY", "Conversion", "Convert", "Format", "Library", "format_of"]
 
 
 class Library(Struct, frozen=True):
@@ -66,6 +66,9 @@ class Format(Struct, frozen=True, kw_only=True):
 _ZSTD = Library(ZSTD_MODULE, "backports.zstd", "zst")
 _DUCKDB = Library("duckdb", "duckdb", "parquet")
 _XLSXWRITER = Library("xlsxwriter", "XlsxWriter", "xlsx")
+
+#: not of a format: a report contains its script
+PLOTLY = Library("plotly", "plotly", "report")
 
 JSONL = Format(suffix=".jsonl", about="JSON lines", convert=None, share=1)
 

@@ -24,6 +24,7 @@ from asyncreport.store.month_index import MonthIndex, ReadIndex
 from asyncreport.store.parts import PartReader
 from asyncreport.store.record_lines import (
     Lines,
+    LineSink,
     Month,
     RecordLines,
     covers,
@@ -71,7 +72,7 @@ def merge(
     """
     files = [_new_file(target, reader, check) for target in targets]
     try:
-        for file in _walk(files, reader, stopped):
+        for file in walk(files, reader, stopped):
             yield file.target, file.finish()
             file.release()
     finally:
@@ -90,7 +91,7 @@ def dry_run(
     """
     with Path(os.devnull).open("wb", buffering=0) as nowhere:
         files = [_NoFile(target, Sink(nowhere.fileno())) for target in targets]
-        for file in _walk(files, reader, stopped):
+        for file in walk(files, reader, stopped):
             yield file.target, file.finish()
 
 
@@ -100,11 +101,11 @@ class _File(Protocol):
     target: Target
     lines: Lines
 
-    def writing(self, month: str) -> AbstractContextManager[Sink]:
+    def writing(self, month: str) -> AbstractContextManager[LineSink]:
         """Open the file for one month."""
 
 
-def _lines(target: Target) -> Lines:
+def lines_of(target: Target) -> Lines:
     """Begin the lines of a file."""
     if target.form.rollup is not None:
         return RollUpLines(target, target.form.rollup)
@@ -134,7 +135,7 @@ class _NewFile:
         check: Callable[[Path], None],
     ) -> None:
         self.target = target
-        self.lines = _lines(target)
+        self.lines = lines_of(target)
         self._path = path
         self._reader = reader
         self._check = check
@@ -202,7 +203,7 @@ class _NoFile:
 
     def __post_init__(self) -> None:
         """Begin to count."""
-        self.lines = _lines(self.target)
+        self.lines = lines_of(self.target)
 
     def writing(self, _: str) -> AbstractContextManager[Sink]:
         """Give the sink for one month."""
@@ -230,7 +231,7 @@ def _merged(path: Path, sink: Sink, lines: Lines, months: dict[str, str]) -> Mer
 F = TypeVar("F", bound=_File)
 
 
-def _walk(files: Sequence[F], reader: PartReader, stopped: Event) -> Iterator[F]:
+def walk(files: Sequence[F], reader: PartReader, stopped: Event) -> Iterator[F]:
     """Write the records of all files, month after month; give each file when it is complete."""
     months = chain.from_iterable(file.target.months for file in files)
     for month in sorted(set(months)):

@@ -20,7 +20,6 @@ from asyncreport.core.reshape import Reshape
 from asyncreport.core.timeline import Interval, iso
 from asyncreport.store.month_index import MonthIndex, Rows
 from asyncreport.store.parts import PartReader
-from asyncreport.store.replacement import Sink
 from asyncreport.store.target import Source, Target
 
 # No value can contain these bytes: JSON escapes the quotes inside a value, and no value is followed
@@ -52,16 +51,23 @@ class Month:
             yield user, rows
 
 
+class LineSink(Protocol):
+    """What takes the lines of a file."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take whole lines, or pieces of them."""
+
+
 class Lines(Protocol):
     """The lines of one file, which come month by month."""
 
     #: rows that were written: by the team's name
     records: dict[str, int]
 
-    def write_month(self, month: Month, sink: Sink) -> None:
+    def write_month(self, month: Month, sink: LineSink) -> None:
         """Write the lines of a month."""
 
-    def finish(self, sink: Sink) -> None:
+    def finish(self, sink: LineSink) -> None:
         """Write what is left after the last month."""
 
 
@@ -74,7 +80,7 @@ class RecordLines:
         chosen = target.form.chosen
         self._reshape = chosen and Reshape(chosen, target.form.query.grid.zone)
 
-    def write_month(self, month: Month, sink: Sink) -> None:
+    def write_month(self, month: Month, sink: LineSink) -> None:
         """Write the records of a month: by team, user and time."""
         for team in self._target.teams:
             users = members(team, month.indexes[team.connection].users)
@@ -82,10 +88,10 @@ class RecordLines:
                 copy = self._copy(team, user, sink)
                 self.records[team.name] += sum(map(copy, rows))
 
-    def finish(self, sink: Sink) -> None:
+    def finish(self, sink: LineSink) -> None:
         """Write nothing: all records are in a month."""
 
-    def _copy(self, team: Team, user: str | None, sink: Sink) -> _Copy:
+    def _copy(self, team: Team, user: str | None, sink: LineSink) -> _Copy:
         """Give what copies the rows of one user."""
         source = self._target.sources[team.connection]
         if self._reshape:
@@ -97,7 +103,7 @@ class RecordLines:
 class _Copying:
     """Copy the rows of one user as they are; this moves every byte of an export."""
 
-    def __init__(self, interval: Interval, prefix: bytes, source: Source, sink: Sink) -> None:
+    def __init__(self, interval: Interval, prefix: bytes, source: Source, sink: LineSink) -> None:
         self._interval = interval
         self._prefix = prefix
         self._source = source
@@ -124,7 +130,7 @@ class _Reshaping:
     user: str | None
     source: Source
     reshape: Reshape
-    sink: Sink
+    sink: LineSink
 
     def __call__(self, rows: Rows) -> int:
         block, count = rows_within(rows, self.target.interval)

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import Annotated, Any, NamedTuple
 
+import msgspec
 import orjson
 from msgspec import Meta, Struct
 
@@ -102,6 +103,30 @@ def append_restatements(
         # Somebody may have deleted the file, or what they had read of it.
         length = min(length, file_size(path) or 0)
         return _append_lines(path, chain([first], lines), length)
+
+
+class Change(Struct, frozen=True, gc=False):
+    """One value that the vendor changed."""
+
+    #: when the new value was found, an instant in UTC, as text
+    at: str
+    user_id: str | None
+    #: of the row, an instant in UTC, as text
+    interval_start: str
+
+
+def read_restatements(folder: Path) -> Iterator[Change]:
+    """Walk the changes that a connection's folder lists, one by one; raise StoreError."""
+    path = folder / NAME
+    decoder = msgspec.json.Decoder(Change)
+    with oserror_as_store_error(path, "read"):
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            for line in file:
+                # A run that was killed may have left the beginning of a line at the end.
+                if line.endswith(b"\n"):
+                    yield decoder.decode(line)
 
 
 def _append_lines(path: Path, lines: Iterable[tuple[Pair, bytes]], length: int) -> Appended:

@@ -23,8 +23,7 @@ from asyncreport.core.outputs import RollUp
 from asyncreport.core.rollups import Bucket, Buckets, Sums
 from asyncreport.core.timeline import Interval, iso
 from asyncreport.store.month_index import Rows
-from asyncreport.store.record_lines import Month, members, rows_within, user_facts
-from asyncreport.store.replacement import Sink
+from asyncreport.store.record_lines import LineSink, Month, members, rows_within, user_facts
 from asyncreport.store.target import Target
 
 #: under this name the rows of a roll-up are counted: they need not be of a team
@@ -100,7 +99,7 @@ class RollUpLines:
         slots = query.grid.slots(target.interval)
         self._ends = {slot.month: slot.edges[-1] for slot in slots}
 
-    def write_month(self, month: Month, sink: Sink) -> None:
+    def write_month(self, month: Month, sink: LineSink) -> None:
         """Add up the rows of a month, and write the buckets that end in it."""
         self._buckets.forget()
         until = min(self._ends[month.name], self._target.interval.end)
@@ -113,7 +112,7 @@ class RollUpLines:
         self._write_all(until, sink)
         self._done = until
 
-    def finish(self, sink: Sink) -> None:
+    def finish(self, sink: LineSink) -> None:
         """Write the buckets that are still open."""
         self._write_all(None, sink)
 
@@ -183,12 +182,12 @@ class RollUpLines:
             found += filter(None, map(until_fetched, self._target.parts(connection, month)))
         return found
 
-    def _write_all(self, until: int | None, sink: Sink) -> None:
+    def _write_all(self, until: int | None, sink: LineSink) -> None:
         """Write all buckets that end by an instant; None: all that are left."""
         for key in sorted(self._open):
             self._write(key, until, sink)
 
-    def _write(self, key: _Key, until: int | None, sink: Sink) -> None:
+    def _write(self, key: _Key, until: int | None, sink: LineSink) -> None:
         """Write the buckets of a team or user that end by an instant."""
         sums = self._open[key]
         end = None if until is None else iso(until)

@@ -14,7 +14,7 @@ import orjson
 
 from asyncreport.core.columns import default_columns
 from asyncreport.core.job import Part, Query, Team
-from asyncreport.core.outputs import WEEKDAY_HOUR, RollUp
+from asyncreport.core.outputs import WEEKDAY_HOUR, WHOLE, RollUp
 from asyncreport.core.reshape import NamesById
 from asyncreport.core.rollups import rollup_columns
 from asyncreport.core.table import Column, CsvStyle, Table
@@ -123,7 +123,7 @@ class Form:
     @property
     def has_months(self) -> bool:
         """Tell whether each row is of one month: a week may lie in two."""
-        return self.rollup is None or self.rollup.every not in ("P1W", WEEKDAY_HOUR)
+        return self.rollup is None or self.rollup.every not in ("P1W", WEEKDAY_HOUR, WHOLE)
 
     @property
     def style(self) -> object:

@@ -22,7 +22,7 @@ from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval, iso
 
 #: clock changes in two hemispheres, a half-hour offset, and a zone that lost a day
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Apia")
-EVERY = ("PT1H", "P1D", "P1W", "P1M", "weekday_hour")
+EVERY = ("PT1H", "P1D", "P1W", "P1M", "weekday_hour", "none")
 SPLITS = (("media_type",), ("direction",), ("media_type", "direction"), ())
 TIMES = (
     "total_talk_time_sec",
@@ -66,6 +66,8 @@ def bucket(at: int, every: str, zone: ZoneInfo, interval: Interval) -> tuple[Any
     local = datetime.fromtimestamp(at / 1000, UTC).astimezone(zone)
     if every == "weekday_hour":
         return local.isoweekday(), local.hour
+    if every == "none":
+        return iso(interval.start), iso(interval.end)
     if every == "PT1H":
         start = at - local.minute * 60_000
         ends = start, start + HOUR

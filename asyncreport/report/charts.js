@@ -1,0 +1,372 @@
+"use strict";
+// Charts, drawn by Plotly. Its texts may contain markup, so every name is escaped.
+
+const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
+const MOST_LINES = 8;
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
+function escaped(text) {
+  return text.replace(/\s+/g, " ").replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+}
+
+// A few round ticks from zero to a maximum: times in steps of the clock, others in steps of 1, 2, 5.
+function ticks(most, kind) {
+  const steps = kind === "time"
+    ? [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000, 36000]
+    : [0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5].filter(() => kind === "percent");
+  for (let power = 1; power < 1e12; power *= 10) {
+    steps.push(power, 2 * power, 5 * power);
+  }
+  const step = steps.sort((one, other) => one - other).find((each) => most / each <= 5);
+  const values = [];
+  for (let number = 0; number * step < most + step; number += 1) {
+    values.push(number * step);
+  }
+  return values;
+}
+
+const AXIS_TEXT = { time, count, percent };
+
+function valueAxis(most, kind) {
+  const values = ticks(most || 1, kind);
+  return {
+    tickvals: values,
+    ticktext: values.map((value) => AXIS_TEXT[kind](value)),
+    range: [0, values[values.length - 1]],
+    fixedrange: true,
+    gridcolor: colour("line"),
+    zeroline: true,
+    zerolinecolor: colour("gap"),
+    automargin: true,
+  };
+}
+
+// Labels thin out until they fit.
+function placeAxis(labels, width, room) {
+  const every = Math.max(1, Math.ceil((labels.length * room) / Math.max(width - 60, 100)));
+  const places = labels.map((_, place) => place).filter((place) => place % every === 0);
+  return {
+    tickvals: places,
+    ticktext: places.map((place) => escaped(labels[place])),
+    range: [-0.6, labels.length - 0.4],
+    fixedrange: true,
+    showgrid: false,
+    zeroline: false,
+    tickangle: 0,
+    automargin: true,
+  };
+}
+
+function layout(height, axes) {
+  return {
+    height,
+    margin: { l: 8, r: 8, t: 12, b: 8, pad: 4 },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: FONT, size: 13, color: colour("muted") },
+    hoverlabel: {
+      align: "left",
+      bgcolor: colour("card"),
+      bordercolor: colour("gap"),
+      font: { family: FONT, size: 13, color: colour("ink") },
+    },
+    showlegend: false,
+    dragmode: false,
+    hovermode: "closest",
+    barmode: "stack",
+    bargap: 0.25,
+    ...axes,
+  };
+}
+
+const CONFIG = { displayModeBar: false, responsive: false, doubleClick: false, showTips: false };
+
+// Draw into a figure; what was there is replaced. The label is what a screen reader says.
+function draw(figure, label, traces, frame) {
+  let chart = figure.querySelector(".chart");
+  if (!chart) {
+    chart = element("div", { class: "chart", role: "img" });
+    figure.prepend(chart);
+  }
+  chart.setAttribute("aria-label", label);
+  chart.style.height = `${frame.height}px`;
+  return Plotly.react(chart, traces, { ...frame, width: chart.clientWidth }, CONFIG);
+}
+
+function legend(figure, items) {
+  const old = figure.querySelector(".legend");
+  const list = element("ul", { class: "legend" }, ...items);
+  if (old) {
+    old.replaceWith(list);
+  } else {
+    figure.prepend(list);
+  }
+}
+
+function swatch(kind, background) {
+  const made = element("span", { class: `swatch ${kind}`, "aria-hidden": "true" });
+  if (background) {
+    made.style.background = background;
+  }
+  return made;
+}
+
+// What marks in a chart over time mean; only those that it has.
+function keys(figure, scope) {
+  const items = [];
+  if (scope.steps.some((step) => step.missing > 0)) {
+    items.push(element("li", {}, swatch("gap"), "data is missing: this is not zero"));
+  }
+  if (scope.steps.some((step) => step.restated > 0)) {
+    items.push(element("li", {}, swatch("restated"), "Genesys changed numbers later"));
+  }
+  const old = figure.querySelector(".keys");
+  if (old) {
+    old.remove();
+  }
+  if (items.length) {
+    figure.querySelector(".chart").after(element("ul", { class: "legend keys" }, ...items));
+  }
+}
+
+// Hatched bands where data is missing, and marks where numbers were changed later.
+function markTraces(scope) {
+  const places = [...scope.steps.keys()];
+  const lacking = places.filter((place) => scope.steps[place].missing > 0);
+  const changed = places.filter((place) => scope.steps[place].restated > 0);
+  const traces = [];
+  if (lacking.length) {
+    traces.push({
+      type: "bar", yaxis: "y2", x: lacking, y: lacking.map(() => 1), width: 1,
+      text: lacking.map((place) => `${stepText(place)}<br>${remark(scope.steps[place])}`),
+      textposition: "none", hoverinfo: "text",
+      marker: {
+        color: "rgba(0,0,0,0)", line: { width: 0 },
+        pattern: { shape: "/", fgcolor: colour("gap"), size: 7, solidity: 0.2 },
+      },
+    });
+  }
+  if (changed.length) {
+    traces.push({
+      type: "scatter", mode: "markers", yaxis: "y2", x: changed, y: changed.map(() => 0.97),
+      text: changed.map((place) => `${stepText(place)}<br>${remark(scope.steps[place])}`), hoverinfo: "text",
+      marker: { symbol: "triangle-down", size: 10, color: colour("warn-line") }, cliponaxis: false,
+    });
+  }
+  return traces;
+}
+
+// What is special about a step, in words; empty if nothing is.
+function remark(step) {
+  const facts = [];
+  if (step.missing >= 1) {
+    facts.push("no data was fetched");
+  } else if (step.missing > 0) {
+    facts.push(`incomplete: ${percent(Math.max(step.missing, 0.001))} of the agents' time is missing`);
+  }
+  if (step.restated > 0) {
+    facts.push(`${counted(step.restated, "value", "values")} changed later`);
+  }
+  return facts.join("; ");
+}
+
+function timeFrame(figure, height, most, kind) {
+  const labels = DATA.steps.map((_, place) => tickText(place));
+  const room = DATA.every === "P1M" ? 76 : 62;
+  return layout(height, {
+    xaxis: placeAxis(labels, figure.clientWidth, room),
+    yaxis: valueAxis(most, kind),
+    yaxis2: { overlaying: "y", range: [0, 1], visible: false, fixedrange: true },
+  });
+}
+
+function height() {
+  return window.innerWidth < 700 ? 260 : 320;
+}
+
+function maximum(values) {
+  return values.reduce((most, value) => Math.max(most, value || 0), 0);
+}
+
+function valuesOf(scope, key) {
+  return scope.steps.map((step) => (step.numbers === null ? null : step.numbers[key]));
+}
+
+function hover(scope, values, kind, name) {
+  return values.map((value, place) => {
+    const extra = remark(scope.steps[place]);
+    return `${name ? `${escaped(name)}<br>` : ""}${stepText(place)}<br><b>${AXIS_TEXT[kind](value)}</b>${extra ? `<br>${extra}` : ""}`;
+  });
+}
+
+// Which lines the reader switched off, by the team's name.
+const HIDDEN = new Set();
+
+function lineTrace(scope, key, kind, name, look) {
+  const values = valuesOf(scope, key);
+  return {
+    type: "scatter", mode: "lines+markers", x: [...values.keys()], y: values, connectgaps: false,
+    text: hover(scope, values, kind, name), hoverinfo: "text",
+    visible: !HIDDEN.has(name),
+    line: { color: look.colour, width: look.width || 2, dash: look.dash || "solid" },
+    marker: {
+      size: look.size || 6, color: scope.steps.map((step) => (step.missing > 0 ? colour("card") : look.colour)),
+      line: { width: 2, color: look.colour },
+    },
+  };
+}
+
+// One line for each team, or for the chosen team and all together.
+function lines(scope) {
+  const all = DATA.scopes[0];
+  if (scope.team !== null) {
+    const found = [{ scope, name: scope.team, colour: colour("series-1"), width: 3 }];
+    if (all.team === null) {
+      found.push({ scope: all, name: "All teams", colour: colour("other"), dash: "dot", size: 4 });
+    }
+    return found;
+  }
+  const teams = DATA.scopes.slice(1).sort((one, other) => other.total.handled - one.total.handled);
+  const found = [{ scope: all, name: "All teams", colour: colour("ink"), width: 3 }];
+  teams.slice(0, MOST_LINES).forEach((each, place) => {
+    found.push({ scope: each, name: each.team, colour: colour(`series-${place + 1}`) });
+  });
+  return found;
+}
+
+function drawLines(figure, scope, key, kind, title) {
+  const shown = lines(scope);
+  const visible = shown.filter((line) => !HIDDEN.has(line.name));
+  const most = maximum(visible.flatMap((line) => valuesOf(line.scope, key)));
+  const traces = shown.map((line) => lineTrace(line.scope, key, kind, line.name, line));
+  legend(figure, shown.length > 1 ? shown.map((line) => toggle(figure, scope, key, kind, title, line)) : []);
+  const drawn = draw(figure, `Line chart: ${title} per ${STEP_NAMES[DATA.every]}. A table with the numbers follows.`,
+    [...markTraces(scope), ...traces], timeFrame(figure, height(), most, kind));
+  keys(figure, scope);
+  return drawn;
+}
+
+function toggle(figure, scope, key, kind, title, line) {
+  const button = element("button", { type: "button", "aria-pressed": String(!HIDDEN.has(line.name)) },
+    swatch("line", line.colour), line.name);
+  button.addEventListener("click", () => {
+    if (!HIDDEN.delete(line.name)) {
+      HIDDEN.add(line.name);
+    }
+    drawLines(figure, scope, key, kind, title);
+    const place = lines(scope).findIndex((each) => each.name === line.name);
+    figure.querySelectorAll(".legend button")[place].focus();
+  });
+  return element("li", {}, button);
+}
+
+// Bars over time, one above the other: [key, name, colour] each.
+function drawBars(figure, scope, layers, kind, title) {
+  const values = layers.map((layer) => valuesOf(scope, layer.key));
+  const totals = scope.steps.map((_, place) => values.reduce((sum, each) => sum + (each[place] || 0), 0));
+  const traces = layers.map((layer, number) => ({
+    type: "bar", x: [...totals.keys()], y: values[number], marker: { color: layer.colour },
+    text: hover(scope, values[number], kind, layer.name), textposition: "none", hoverinfo: "text",
+  }));
+  const items = layers.map((layer) => element("li", {}, swatch("", layer.colour), layer.name));
+  legend(figure, layers.length > 1 ? items : []);
+  const drawn = draw(figure, `Bar chart: ${title} per ${STEP_NAMES[DATA.every]}. A table with the numbers follows.`,
+    [...traces, ...markTraces(scope)], timeFrame(figure, height(), maximum(totals), kind));
+  keys(figure, scope);
+  return drawn;
+}
+
+// A heat map of the hours of the week; hatched cells have no data.
+function drawWeek(figure, week, key, kind, title) {
+  const days = [...Array(7).keys()];
+  const hours = [...Array(24).keys()];
+  const values = week.map((row) => row.map((cell) => cell[key]));
+  const most = maximum(values.flat());
+  const text = week.map((row, day) => row.map((cell, hour) => {
+    const extra = cell.incomplete ? "<br>incomplete: data is missing" : "";
+    return `${weekdayName(day, "long")}, ${hourName(hour)}–${hourName((hour + 1) % 24)}<br><b>${AXIS_TEXT[kind](cell[key])}</b>${extra}`;
+  }));
+  const steps = ticks(most || 1, kind).filter((value) => value <= most || value === 0);
+  const trace = {
+    type: "heatmap", x: hours, y: days, z: values, text, hoverinfo: "text", xgap: 1, ygap: 1,
+    zmin: 0, zmax: most || 1, colorscale: [[0, colour("heat-low")], [1, colour("heat-high")]],
+    colorbar: {
+      orientation: "h", thickness: 8, len: 1, x: 0.5, y: -0.18, yanchor: "top", outlinewidth: 0,
+      tickvals: steps, ticktext: steps.map((value) => AXIS_TEXT[kind](value)),
+    },
+  };
+  const frame = layout(window.innerWidth < 700 ? 280 : 300, {
+    xaxis: {
+      tickvals: hours.filter((hour) => hour % 3 === 0), ticktext: hours.filter((hour) => hour % 3 === 0).map(hourName),
+      fixedrange: true, showgrid: false, zeroline: false, automargin: true, range: [-0.5, 23.5],
+    },
+    yaxis: {
+      tickvals: days, ticktext: days.map((day) => weekdayName(day, "short")), range: [6.5, -0.5],
+      fixedrange: true, showgrid: false, zeroline: false, automargin: true,
+    },
+  });
+  const drawn = draw(figure, `Heat map: ${title} by weekday and hour. A table with the numbers follows.`,
+    [trace, ...incompleteCells(week)], frame);
+  weekKeys(figure, week);
+  return drawn;
+}
+
+function incompleteCells(week) {
+  const cells = [];
+  week.forEach((row, day) => row.forEach((cell, hour) => {
+    if (cell.incomplete) {
+      cells.push([hour, day]);
+    }
+  }));
+  if (!cells.length) {
+    return [];
+  }
+  return [{
+    type: "scatter", mode: "markers", x: cells.map((cell) => cell[0]), y: cells.map((cell) => cell[1]), hoverinfo: "skip",
+    marker: { symbol: "x-thin", size: 6, line: { width: 1.5, color: colour("gap") } },
+  }];
+}
+
+function weekKeys(figure, week) {
+  const old = figure.querySelector(".keys");
+  if (old) {
+    old.remove();
+  }
+  if (week.flat().some((cell) => cell.incomplete)) {
+    const item = element("li", {}, element("span", { "aria-hidden": "true" }, "×"), "some data of this hour is missing: this is not zero");
+    figure.querySelector(".chart").after(element("ul", { class: "legend keys" }, item));
+  }
+}
+
+// How many agents are in which range of AHT, with the quartiles.
+function drawSpread(figure, found) {
+  const labels = found.bars.map((_, place) => time(found.first + place * found.width));
+  const place = (seconds) => (seconds - found.first) / found.width - 0.5;
+  const [, first, median, third] = found.quartiles;
+  const text = found.bars.map((agents, number) => {
+    const from = found.first + number * found.width;
+    return `${time(from)} to ${time(from + found.width)}<br><b>${counted(agents, "agent", "agents")}</b>`;
+  });
+  const bars = {
+    type: "bar", x: [...found.bars.keys()], y: found.bars, text, textposition: "none", hoverinfo: "text",
+    marker: { color: colour("series-1") },
+  };
+  const line = (at, dash) => ({
+    type: "line", x0: place(at), x1: place(at), y0: 0, y1: 1, yref: "paper",
+    line: { color: colour("ink"), width: 2, dash },
+  });
+  const axis = placeAxis(labels, figure.clientWidth, 56);
+  axis.tickvals = axis.tickvals.map((each) => each - 0.5);
+  axis.range = [-0.7, labels.length - 0.3];
+  const frame = layout(height(), { xaxis: axis, yaxis: valueAxis(maximum(found.bars), "count"), bargap: 0.06 });
+  frame.shapes = [line(first, "dot"), line(median, "solid"), line(third, "dot")];
+  legend(figure, [
+    element("li", {}, swatch("", colour("series-1")), "agents"),
+    element("li", {}, swatch("line", colour("ink")), "median"),
+    element("li", {}, element("span", { "aria-hidden": "true" }, "┊"), "quartiles"),
+  ]);
+  return draw(figure, "Bar chart: number of agents by average handle time. A table with the numbers follows.", [bars], frame);
+}

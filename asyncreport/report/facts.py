@@ -1,0 +1,62 @@
+"""What a report is made from: a job and what is known about its export. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from msgspec import Struct
+
+from asyncreport.core.job import Job, Part
+from asyncreport.core.timeline import Interval
+from asyncreport.store.rollup_lines import until_fetched
+
+
+class LastRun(Struct, frozen=True, kw_only=True):
+    """The last run that finished."""
+
+    #: an instant in UTC, as text
+    started: str
+    requests: int
+    #: an instant in UTC, as text; None: a version before did not say it
+    settled_until: str | None
+    #: chunks whose values are those of an earlier fetch, because a new one failed
+    stale: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """A job with its parts, and what the people who read the report must know about them."""
+
+    #: with the members of its teams
+    job: Job
+    #: by the connection's name
+    parts: Mapping[str, Sequence[Part]]
+    #: names of users by id, by the connection's name
+    names: Mapping[str, Mapping[str, str | None]]
+    #: teams that the last run could not look up, also those that are not in the job for that reason
+    unknown_teams: Sequence[str] = ()
+    #: names of output files that were written although data was missing
+    partial_files: Sequence[str] = ()
+    #: None: no run has finished
+    last_run: LastRun | None = None
+    #: that makes the report again
+    command: str
+    version: str
+    #: an instant
+    now: int
+
+    def parts_until_fetched(self, connection: str) -> list[Part]:
+        """List the parts of a connection that overlap the range, without what was in the future."""
+        clipped = map(until_fetched, self.parts[connection])
+        found = [part for part in clipped if part is not None]
+        return [part for part in found if part.interval.overlaps(self.job.interval)]
+
+    @property
+    def interval(self) -> Interval:
+        """Give the range up to the last fetch: nobody can say anything about what follows."""
+        ends = []
+        for connection in self.job.connections:
+            ends += [part.interval.end for part in self.parts_until_fetched(connection.name)]
+        whole = self.job.interval
+        return Interval(whole.start, min(whole.end, max(ends, default=whole.end)))
