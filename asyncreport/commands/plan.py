@@ -8,6 +8,7 @@ from asyncreport.core.job import Job
 from asyncreport.core.text import counted, describe_users, duration, first_lines
 from asyncreport.export.job_plan import ConnectionPlan, Cost, JobPlan, PlannedChunk, plan_job
 from asyncreport.export.plan_teams import PlannedTeam
+from asyncreport.terminal.progress import Screen
 from asyncreport.terminal.signals import run_until_signal
 from asyncreport.terminal.stderr import lines_shown
 from asyncreport.terminal.stdout import show_lines
@@ -15,7 +16,9 @@ from asyncreport.terminal.stdout import show_lines
 
 def execute(job: Job, *, now: int) -> int:
     """Print the plan of a job; give the exit code that a run would have because of its teams."""
-    plan = run_until_signal(plan_job(job, now=now))
+    screen = Screen()
+    planning = plan_job(job.impatient, now=now, watch=screen.watching)
+    plan = run_until_signal(planning, screen.close)
     show_lines(plan_lines(plan, most=lines_shown()))
     return plan.exit_code
 

@@ -15,7 +15,7 @@ from asyncreport.config import read_environ
 from asyncreport.core.errors import RetriesExhausted, StoreError
 from asyncreport.core.job import Job
 from asyncreport.core.text import counted
-from asyncreport.export.pull import Watch, unwatched
+from asyncreport.engine.activity import Watch, unwatched
 from asyncreport.export.run import clock, run_job
 from asyncreport.export.run_context import Choices, Say, silent
 from asyncreport.terminal.progress import Screen
@@ -58,7 +58,7 @@ def _check_stdout() -> None:
 def _run_on_screen(job: Job, *, now: int) -> QueryResult:
     """Run a job, show its progress, and stop at a signal."""
     screen = Screen()
-    query = run_query(job, now=now, say=say, watch=screen.watching)
+    query = run_query(job.impatient, now=now, say=say, watch=screen.watching)
     return run_until_signal(query, screen.stopping)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from asyncreport.core.fingerprint import digest, digest_of_format_1
 from asyncreport.core.outputs import Output
@@ -153,6 +154,10 @@ class Filter(Struct, frozen=True, kw_only=True):
     divisions: tuple[str, ...] = ()
 
 
+#: attempts to reach a host while a person waits
+_TO_REACH = 3
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """How many requests to send at once, and when to give up."""
 
@@ -160,6 +165,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     concurrency: int = 16
     #: attempts of one request
     max_attempts: int = 8
+    #: of these, attempts to reach a host that has never responded; None: all
+    to_reach: int | None = None
     #: seconds for one request, waits included
     give_up_after: float = 900.0
     #: seconds for one attempt
@@ -230,6 +237,12 @@ class Job(Struct, frozen=True, kw_only=True):
         while "{" in str(folder):
             folder = folder.parent
         return folder / ".asyncreport" / self.name
+
+    @property
+    def impatient(self) -> Job:
+        """Give the job for a person who waits: an unknown host is soon given up."""
+        limits = replace(self.limits, to_reach=_TO_REACH)
+        return replace(self, limits=limits)
 
     def connection(self, name: str) -> Connection:
         """Find a connection by name; raise KeyError for an unknown name."""

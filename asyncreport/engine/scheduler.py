@@ -9,12 +9,13 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from asyncreport.core.errors import AsyncReportError, AuthError, RejectedError, RetriesExhausted
+from asyncreport.core.errors import AuthError, RejectedError, RetriesExhausted
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
 from asyncreport.core.splitting import SplitChunk
+from asyncreport.engine.activity import Count, Gap, Progress
 from asyncreport.engine.lane_pool import LaneError, LanePool, Report, is_lane_error, is_unsent
 
 #: fetch a chunk with one lane
@@ -23,14 +24,6 @@ Fetch = Callable[[Chunk], Awaitable[list[Block]]]
 Take = Callable[[deque[Chunk]], Chunk]
 #: write a chunk's rows as a part
 Save = Callable[[Chunk, list[Block]], Awaitable[Part]]
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A chunk that could not be fetched."""
-
-    chunk: Chunk
-    error: AsyncReportError
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +41,13 @@ class Work:
     patience: float = 900.0
     #: may give a longer or a shorter chunk than was planned
     take: Take = deque.popleft
+    #: of the connection
+    name: str = ""
 
     @property
     def workers(self) -> int:
         """Give the number of workers per lane: no more than there are chunks."""
         return min(self.concurrency, len(self.chunks))
-
-
-@dataclass(slots=True)
-class Progress:
-    """What has been done so far; only the engine changes it, others read it."""
-
-    #: the server has answered this query before: there are parts of it
-    proven: bool = False
-    chunks: int = 0
-    #: chunks saved
-    finished: int = 0
-    #: records saved
-    records: int = 0
-    gaps: list[Gap] = field(default_factory=list)
-
-    def begin_again(self) -> None:
-        """Forget the gaps before another plan: it lists their chunks again if they are needed."""
-        self.chunks -= len(self.gaps)
-        self.gaps.clear()
 
 
 async def run(works: Sequence[Work], save: Save, progress: Progress) -> None:
@@ -81,13 +57,14 @@ async def run(works: Sequence[Work], save: Save, progress: Progress) -> None:
     connection. Raise AuthError if a connection's last lane is refused, RejectedError if the query
     is refused before any chunk has succeeded, StoreError at once.
     """
-    progress.chunks += sum(len(work.chunks) for work in works)
+    for work in works:
+        progress.of(work.name).chunks += len(work.chunks)
     workers = sum(work.workers * len(work.lanes) for work in works)
     first_success = FirstSuccess(progress, workers)
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:
-                _start_workers(group, ChunkQueue(work, progress), save, first_success)
+                _start_workers(group, ChunkQueue(work, progress.of(work.name)), save, first_success)
     except BaseExceptionGroup as errors:
         # The first error cancelled the other workers, and is the one to report.
         error = errors.exceptions[0]
@@ -117,25 +94,23 @@ async def _worker(lane: int, queue: ChunkQueue, save: Save, first_success: First
             queue.split(lane, split.halves)
         except (AuthError, RejectedError, RetriesExhausted) as error:
             for gap in queue.failed(lane, chunk, error):
+                queue.count.gaps.append(gap)
                 first_success.failed(gap)
         else:
             # Not before the save: until then idle workers must wait, as the chunk may be put back.
-            queue.finish(lane)
-            first_success.succeeded(part)
+            queue.finish(lane, part)
 
 
 class ChunkQueue:
     """The chunks of a connection that no worker has: new ones, and those that were put back."""
 
-    def __init__(self, work: Work, progress: Progress) -> None:
+    def __init__(self, work: Work, count: Count) -> None:
         self.work = work
-        self._progress = progress
+        self.count = count
         self._left = deque(work.chunks)
         #: chunks that failed and are requested once more, after the others
         self._again = deque[Chunk]()
         self._pool = LanePool(range(len(work.lanes)), work.lost, patience=work.patience)
-        #: chunks saved
-        self._saved = 0
         #: chunks that have failed once: how many were saved before
         self._failed: dict[Chunk, int] = {}
         #: why the last lane was lost
@@ -177,7 +152,7 @@ class ChunkQueue:
         chunk = self.work.take(self._left)
         # Chunks that were joined count as one from now on, and the rest of one that was cut as one
         # more.
-        self._progress.chunks += 1 + len(self._left) - before
+        self.count.chunks += 1 + len(self._left) - before
         return chunk
 
     async def _wait(self, lane: int) -> None:
@@ -189,9 +164,10 @@ class ChunkQueue:
             async with asyncio.timeout_at(self._pool.rest_ends(lane)):
                 await self._changed.wait()
 
-    def finish(self, lane: int) -> None:
-        """Note a chunk that was saved."""
-        self._saved += 1
+    def finish(self, lane: int, part: Part) -> None:
+        """Note a chunk that was saved as a part."""
+        self.count.finished += 1
+        self.count.records += part.count
         self._pool.finish(lane)
         # Idle workers wait for this: it was the last chunk, or the test of a stalled lane.
         self._changed.set()
@@ -200,7 +176,7 @@ class ChunkQueue:
         """Put the halves of a chunk in its place: the server answered, but with too much."""
         # At the front, so that chunks stay in order.
         self._left.extendleft(reversed(halves))
-        self._progress.chunks += len(halves) - 1
+        self.count.chunks += len(halves) - 1
         self._pool.finish(lane)
         self._changed.set()
 
@@ -229,7 +205,7 @@ class ChunkQueue:
         if self._is_to_blame(chunk, error):
             return False
         self._again.append(chunk)
-        self._failed.setdefault(chunk, self._saved)
+        self._failed.setdefault(chunk, self.count.finished)
         return True
 
     def _is_to_blame(self, chunk: Chunk, error: LaneError) -> bool:
@@ -237,7 +213,7 @@ class ChunkQueue:
         if chunk not in self._failed:
             return False
         # While the server is down, a chunk may fail again and again: the lane's time is the bound.
-        return not _lane_failed(error) or self._failed[chunk] < self._saved
+        return not _lane_failed(error) or self._failed[chunk] < self.count.finished
 
     def _stop(self, lane: int, error: LaneError) -> list[Gap]:
         """Note why a lane failed; give all chunks that are left as gaps if no lane is."""
@@ -271,7 +247,7 @@ def _lane_failed(error: LaneError) -> bool:
 
 
 class FirstSuccess:
-    """Stop the run if the server refuses the query itself. Owns the counts of `Progress`.
+    """Stop the run if the server refuses the query itself.
 
     A single chunk can be refused for a reason of its own. The query is refused if no chunk has ever
     succeeded, and as many were refused as there are workers, or one was and all chunks are done.
@@ -282,14 +258,8 @@ class FirstSuccess:
         self._workers = workers
         self._refusals: list[RejectedError] = []
 
-    def succeeded(self, part: Part) -> None:
-        """Note a saved chunk."""
-        self._progress.finished += 1
-        self._progress.records += part.count
-
     def failed(self, gap: Gap) -> None:
         """Note a chunk that could not be fetched; raise RejectedError if the query is refused."""
-        self._progress.gaps.append(gap)
         if isinstance(gap.error, RejectedError):
             self._refusals.append(gap.error)
             # No worker waits for the chunks of others. Such a chunk may be put back, and then it is

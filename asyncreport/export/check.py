@@ -15,6 +15,7 @@ from asyncreport.core.finding import Collector, Finding, Findings, Report, unrep
 from asyncreport.core.job import Chunk, Connection, Job, Query
 from asyncreport.core.records import Accumulator
 from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval
+from asyncreport.engine.activity import Activity, Watch, unwatched
 from asyncreport.engine.fetch import drive, fetch
 from asyncreport.export.check_disk import check_disk
 from asyncreport.export.check_users import check_users, failure
@@ -27,23 +28,32 @@ from asyncreport.net import Lane
 _NO_USER = ("00000000-0000-4000-8000-000000000000",)
 
 
-async def check_job(job: Job, *, now: int, report: Report = unreported) -> Findings:
+async def check_job(
+    job: Job,
+    *,
+    now: int,
+    report: Report = unreported,
+    watch: Watch = unwatched,
+) -> Findings:
     """Check the clients of each connection, its teams and listed users, then the folders.
 
     The directory is not asked if no client of the connection works. `now` is an instant. Each
     finding is reported when it is known.
     """
     collector = Collector(report)
-    await _check(job, collector.add, now=now)
+    activity = Activity(job.name, "checking")
+    async with watch(activity):
+        await _check(job, collector.add, activity, now=now)
     return collector.findings(job.name)
 
 
-async def _check(job: Job, report: Report, *, now: int) -> None:
+async def _check(job: Job, report: Report, activity: Activity, *, now: int) -> None:
     """Make all tests."""
     too_many = too_many_queues(job)
     if too_many:
         report(Finding("WARN", too_many))
     async with Connections(job) as connections:
+        activity.requests = connections.counts_by_name
         for connection in job.connections:
             if await _check_clients(job, connection, connections, report, now=now):
                 await check_users(job, connection.name, connections, report)

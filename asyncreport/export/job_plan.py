@@ -21,6 +21,7 @@ from asyncreport.core.job import Chunk, Connection, Job, Part
 from asyncreport.core.plan import Plan
 from asyncreport.core.settled import describe_unsettled
 from asyncreport.core.timeline import Interval
+from asyncreport.engine.activity import Activity, Watch, unwatched
 from asyncreport.engine.next_chunk import NextChunk
 from asyncreport.export.lanes import Connections
 from asyncreport.export.plan_teams import PlannedTeam, PlannedTeams, find_teams
@@ -124,7 +125,7 @@ class JobPlan(Struct, frozen=True, kw_only=True):
         return worst(self.unknown_teams)
 
 
-async def plan_job(job: Job, *, now: int) -> JobPlan:
+async def plan_job(job: Job, *, now: int, watch: Watch = unwatched) -> JobPlan:
     """Plan a run of a job, and change nothing; `now` is an instant.
 
     Requests are sent only for the members of teams that are looked up, for listed users that no run
@@ -135,8 +136,11 @@ async def plan_job(job: Job, *, now: int) -> JobPlan:
     freshness = Freshness(settle=job.output.settle, now=now)
     warnings = query_warnings(job) + query_changes(job)
     warnings += zone_warnings(job, parts.outdated)
-    async with Connections(job, warnings.append) as connections:
+    activity = Activity(job.name, "looking up teams")
+    async with watch(activity), Connections(job, warnings.append) as connections:
+        activity.requests = connections.counts_by_name
         teams = await find_teams(job, parts, connections, now=now)
+        activity.phase = "planning"
         plans = await make_plans(teams.job, parts.current, connections, freshness)
         described = [await teams.describe(team) for team in teams.job.teams]
     planner = _Planner(job, parts, freshness, teams)

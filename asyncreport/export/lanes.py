@@ -150,8 +150,11 @@ class Connections:
     @property
     def counts(self) -> RequestCounts:
         """Give the sum of what all connections have done so far."""
-        counts = (opened.counts for opened in self._open.values())
-        return sum(counts, start=RequestCounts())
+        return sum(self.counts_by_name().values(), start=RequestCounts())
+
+    def counts_by_name(self) -> dict[str, RequestCounts]:
+        """Give what each open connection has done so far, by its name."""
+        return {name: opened.counts for name, opened in self._open.items()}
 
 
 def _failure(error: LaneError) -> str:

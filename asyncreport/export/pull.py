@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,20 +14,11 @@ from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.plan import Plan
 from asyncreport.core.records import Block
+from asyncreport.engine.activity import Gap, Progress
 from asyncreport.engine.fetch import drive, fetch
 from asyncreport.engine.next_chunk import NextChunk
-from asyncreport.engine.scheduler import Fetch, Gap, Progress, Work, run
+from asyncreport.engine.scheduler import Fetch, Work, run
 from asyncreport.export.run_context import RunContext
-
-#: requests sent so far, and the seconds that all workers have waited at the throttle
-RequestStats = Callable[[], tuple[int, float]]
-#: show progress while a block runs
-Watch = Callable[[Progress, RequestStats], AbstractAsyncContextManager[None]]
-
-
-def unwatched(_: Progress, __: RequestStats) -> AbstractAsyncContextManager[None]:
-    """Show no progress."""
-    return nullcontext()
 
 
 @dataclass(slots=True)
@@ -36,10 +26,13 @@ class Pull:
     """What the pulls of one run need, and what they have done so far."""
 
     context: RunContext
-    watch: Watch
-    progress: Progress = field(default_factory=Progress)
     #: of each connection that something was pulled from, with the connection's name
     connection_states: list[tuple[str, ConnectionState]] = field(default_factory=list)
+
+    @property
+    def progress(self) -> Progress:
+        """Give what the engine has done."""
+        return self.context.activity.progress
 
     @property
     def gaps(self) -> list[Gap]:
@@ -76,13 +69,13 @@ class Pull:
         if works:
             # Parts prove that the server accepts this query: a refusal is then only a gap.
             self.progress.proven = self.chunks_fetched > 0 or _has_parts(plans)
-            await self._run_watched(works)
+            await self._run(works)
 
-    async def _run_watched(self, works: Sequence[Work]) -> None:
-        """Run the scheduler and show its progress."""
+    async def _run(self, works: Sequence[Work]) -> None:
+        """Run the scheduler."""
+        self.context.activity.phase = "fetching"
         try:
-            async with self.watch(self.progress, self._request_stats):
-                await run(works, self._save, self.progress)
+            await run(works, self._save, self.progress)
         finally:
             await self._keep_answer_totals()
 
@@ -112,6 +105,7 @@ class Pull:
             partial(self.context.connections.lost, name),
             self.context.job.limits.give_up_after,
             next_chunk.take,
+            name,
         )
 
     def _concurrency(self, name: str) -> int:
@@ -164,12 +158,6 @@ class Pull:
     async def _save(self, chunk: Chunk, blocks: list[Block]) -> Part:
         """Save a fetched chunk; raise StoreError."""
         return await self.context.state.save(chunk, blocks, fetched_at=self.context.now)
-
-    def _request_stats(self) -> tuple[int, float]:
-        """Count requests, and the seconds that workers waited, until now."""
-        counts = self.context.connections.counts
-        now = asyncio.get_running_loop().time()
-        return counts.requests, counts.waited(now)
 
 
 def _has_parts(plans: Mapping[str, Plan]) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 
 from asyncreport.core.job import Job
+from asyncreport.engine.activity import Activity, Watch, unwatched
 from asyncreport.export.divisions import warn_of_hidden_divisions
 from asyncreport.export.find_teams import find_teams
 from asyncreport.export.lanes import Connections
 from asyncreport.export.names import NameLookup
 from asyncreport.export.output_paths import check_targets
 from asyncreport.export.preflight import OutputOwners, query_warnings
-from asyncreport.export.pull import Watch, unwatched
 from asyncreport.export.query_change import query_changes, save_query
 from asyncreport.export.run_context import Choices, RunContext, Say, silent
 from asyncreport.export.run_report import summarize
@@ -51,11 +51,24 @@ async def run_job(
     unless `choices.allow_partial`. Raise AuthError, RejectedError, StoreError or ConfigError if the
     run cannot go on.
     """
+    activity = Activity(job.name)
+    async with watch(activity):
+        return await _export(job, activity, now=now, say=say, choices=choices, shared=shared)
+
+
+async def _export(
+    job: Job,
+    activity: Activity,
+    *,
+    now: int,
+    say: Say,
+    choices: Choices,
+    shared: SharedClients | None,
+) -> Summary:
+    """Check the job, open what the run needs, do its steps and keep the summary."""
     started = time.monotonic()
     warnings = WarningList(say)
-    _check(job, warnings.warn)
-    for note in job.notes:
-        say(note)
+    _check(job, warnings)
     with State.open(job.state_folder, PartFilter.of(job)) as state:
         _claim_outputs(job)
         for warning in zone_warnings(job, state.outdated_parts):
@@ -63,6 +76,8 @@ async def run_job(
         async with Connections(
             job, warnings.warn, room=state.wait_for_writer, shared=shared
         ) as connections:
+            activity.requests = connections.counts_by_name
+            activity.saving = lambda: state.saving
             context = RunContext(
                 job=job,
                 state=state,
@@ -71,17 +86,19 @@ async def run_job(
                 now=now,
                 warnings=warnings,
                 choices=choices,
+                activity=activity,
             )
-            summary = await _run(context, watch, started)
+            summary = await _run(context, started)
         write_json(state.folder / "summary.json", summary)
     return summary
 
 
-async def _run(context: RunContext, watch: Watch, started: float) -> Summary:
+async def _run(context: RunContext, started: float) -> Summary:
     """Find the teams, do the steps and describe them; `started` is a monotonic time."""
+    context.activity.phase = "looking up teams"
     members = Members(context.state.folder)
     context, unknown_teams = await find_teams(context, members)
-    steps = Steps(context, watch, unknown_teams)
+    steps = Steps(context, unknown_teams)
     files = await steps.bring_up_to_date()
     if steps.complete:
         save_query(context.job)
@@ -103,12 +120,17 @@ def _claim_outputs(job: Job) -> None:
     owners.clean_up()
 
 
-def _check(job: Job, warn: Say) -> None:
-    """Check the output files before any work; raise StoreError or ConfigError."""
+def _check(job: Job, warnings: WarningList) -> None:
+    """Check the output files before any work, and say what the person should know.
+
+    Raise StoreError or ConfigError.
+    """
     check_targets(file.path for file in all_files(job))
     OutputOwners(job).check()
+    for note in job.notes:
+        warnings.say(note)
     for warning in query_warnings(job) + query_changes(job):
-        warn(warning)
+        warnings.warn(warning)
 
 
 def _remember(job: Job, members: Members, summary: Summary) -> None:

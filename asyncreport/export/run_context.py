@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from asyncreport.core.freshness import Freshness
 from asyncreport.core.job import Connection, Job, Part
 from asyncreport.core.timeline import Interval
+from asyncreport.engine.activity import Activity
 from asyncreport.export.lanes import Connections
 from asyncreport.export.names import NameLookup
 from asyncreport.export.warning_list import WarningList
@@ -49,6 +50,8 @@ class RunContext:
     now: int
     warnings: WarningList
     choices: Choices
+    #: what the run is doing, for a display
+    activity: Activity
 
     @property
     def freshness(self) -> Freshness:

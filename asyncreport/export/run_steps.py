@@ -20,7 +20,7 @@ from asyncreport.export.lost_parts import LostPartsError, plan_again, unexplaine
 from asyncreport.export.names import unknown_users, unknown_users_message
 from asyncreport.export.organizations import check_organizations
 from asyncreport.export.plans import make_plans
-from asyncreport.export.pull import Pull, Watch
+from asyncreport.export.pull import Pull
 from asyncreport.export.row_limits import check_row_limits
 from asyncreport.export.run_context import RunContext
 from asyncreport.export.summary_gaps import MissingChunk
@@ -40,7 +40,6 @@ class Steps:
     """What the steps of one run share, and what they have done so far."""
 
     context: RunContext
-    watch: Watch
     #: teams that are not in the job because they could not be looked up
     unknown_teams: list[UnknownTeam]
     pull: Pull = field(init=False)
@@ -56,7 +55,7 @@ class Steps:
 
     def __post_init__(self) -> None:
         """Prepare the pull: it counts over all rounds."""
-        self.pull = Pull(self.context, self.watch)
+        self.pull = Pull(self.context)
 
     async def bring_up_to_date(self) -> Files:
         """Fetch what is missing, then write the output files; list the files that are up to date.
@@ -107,6 +106,7 @@ class Steps:
     async def _plan(self) -> dict[str, Plan]:
         """Plan what to fetch, by the connection's name."""
         context = self.context
+        context.activity.phase = "planning"
         plans = await make_plans(
             context.job,
             context.state.current_parts,

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from asyncreport.core.job import Chunk, PartKey
 from asyncreport.core.text import describe_users
-from asyncreport.engine.scheduler import Gap
+from asyncreport.engine.activity import Gap
 from asyncreport.export.summary_outputs import key
 
 

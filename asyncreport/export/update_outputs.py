@@ -81,9 +81,11 @@ class OutputUpdate:
 
     async def _write(self) -> dict[Path, WrittenFile]:
         """Look up names, then merge."""
-        state = self._context.state
+        state, activity = self._context.state, self._context.activity
         with PartReader(state.folder) as reader:
+            activity.phase = "looking up names"
             complete = await self._update_names(reader)
+            activity.phase = "writing"
 
             def write(stopped: Event) -> dict[Path, WrittenFile]:
                 targets = self._targets()

@@ -10,6 +10,7 @@ from pathlib import Path
 from asyncreport.core.errors import AsyncReportError, StoreError
 from asyncreport.core.finding import Collector, Finding, Findings, Report, unreported
 from asyncreport.core.job import Job
+from asyncreport.engine.activity import Activity, Watch, unwatched
 from asyncreport.export.lanes import Connections
 from asyncreport.export.names import unknown_users, unknown_users_message
 from asyncreport.export.snapshot import Snapshot
@@ -23,7 +24,13 @@ from asyncreport.store.lock import lock_holder, merge_lock
 from asyncreport.store.parts import PartReader
 
 
-async def verify_job(job: Job, *, now: int, report: Report = unreported) -> Findings:
+async def verify_job(
+    job: Job,
+    *,
+    now: int,
+    report: Report = unreported,
+    watch: Watch = unwatched,
+) -> Findings:
     """Check the parts and output files, then compare them with the server; `now` is an instant.
 
     Each finding is reported when it is known. No lock is taken, so that a run can start at any
@@ -31,18 +38,20 @@ async def verify_job(job: Job, *, now: int, report: Report = unreported) -> Find
     damage.
     """
     collector = Collector(report)
-    await _verify(job, collector.add, now=now)
+    activity = Activity(job.name, "verifying")
+    async with watch(activity):
+        await _verify(job, collector.add, activity, now=now)
     return collector.findings(job.name)
 
 
-async def _verify(job: Job, report: Report, *, now: int) -> None:
+async def _verify(job: Job, report: Report, activity: Activity, *, now: int) -> None:
     """Make all checks, if there is something to verify."""
     if last_saved(job) is None:
         report(_nothing_fetched(job))
         return
     _report_all(_run_in_progress(job.state_folder), report)
     with _unchanged(job.state_folder):
-        await _check(job, report, now=now)
+        await _check(job, report, activity, now=now)
 
 
 def _nothing_fetched(job: Job) -> Finding:
@@ -101,7 +110,7 @@ def _changed(folder: Path) -> StoreError:
     )
 
 
-async def _check(job: Job, report: Report, *, now: int) -> None:
+async def _check(job: Job, report: Report, activity: Activity, *, now: int) -> None:
     """Make all checks."""
     snapshot = Snapshot.read(job, now=now)
     _report_all(_unknown_teams(snapshot), report)
@@ -109,7 +118,7 @@ async def _check(job: Job, report: Report, *, now: int) -> None:
         passed = await check_parts(snapshot, reader, report)
         await check_outputs(snapshot, reader, report)
         if passed:
-            await _compare(snapshot, reader, report, now=now)
+            await _compare(snapshot, reader, report, activity, now=now)
         else:
             # The totals of damaged parts would differ from the server's, and the advice to fetch
             # the interval again would be the wrong one.
@@ -126,6 +135,7 @@ async def _compare(
     snapshot: Snapshot,
     reader: PartReader,
     report: Report,
+    activity: Activity,
     *,
     now: int,
 ) -> None:
@@ -133,6 +143,7 @@ async def _compare(
     _report_all(_unknown_users(snapshot), report)
     warnings: list[str] = []
     async with Connections(snapshot.job, warnings.append) as connections:
+        activity.requests = connections.counts_by_name
         await compare_with_server(snapshot, reader, connections, report, now=now)
     for warning in warnings:
         report(Finding("WARN", warning))

@@ -112,10 +112,25 @@ class Attempts:
         self._look_at_others()
         if error.status not in _FREE:
             self._count()
-        if max(self.blamed, self.in_vain) >= self.limits.max_attempts:
-            raise self._ended("limits.max_attempts is reached") from error
+        if max(self.blamed, self.in_vain) >= self._most:
+            raise self._ended(self._too_many) from error
         if error.timed_out and self.timeouts == self.request.max_timeouts:
             raise self._ended(f"{self.timeouts} of them timed out") from error
+
+    @property
+    def _most(self) -> int:
+        """Give how many attempts may fail."""
+        to_reach = self.limits.to_reach
+        if to_reach is None or self.request.host in self.health.reached:
+            return self.limits.max_attempts
+        return min(to_reach, self.limits.max_attempts)
+
+    @property
+    def _too_many(self) -> str:
+        """Say that so many attempts have failed."""
+        if self._most < self.limits.max_attempts:
+            return "the host has never answered"
+        return "limits.max_attempts is reached"
 
     def _look_at_others(self) -> None:
         """Note whether other requests of the client succeeded since the last failure."""
@@ -138,9 +153,13 @@ class Attempts:
             "%s; attempt %d of %d failed, next one in %.1f s",
             error,
             self.sent,
-            self.limits.max_attempts,
+            self._most,
             delay,
         )
+
+    def next_attempt(self, error: TransientError) -> str:
+        """Describe the next attempt in a few words: `retry 3 of 8: 503`."""
+        return f"retry {self.sent + 1} of {self._most}: {_briefly(error)}"
 
     def doublings(self, error: TransientError) -> int:
         """Say how often the wait doubles."""
@@ -229,6 +248,13 @@ class Attempts:
         if self.error is not None and self.error.status == 429:
             return "run it again later, with fewer requests_per_minute"
         return "run it again later"
+
+
+def _briefly(error: TransientError) -> str:
+    """Say in a word or two why an attempt failed."""
+    if error.status is not None:
+        return str(error.status)
+    return "time-out" if error.timed_out else "no connection"
 
 
 def _pause(seconds: float) -> str:

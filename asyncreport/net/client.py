@@ -73,8 +73,7 @@ class Lane:
             # Before the wait: a request that cannot be sent in time ends now, so that another lane
             # can have its chunk.
             attempts.check_wait(delay, self._throttle.closed_for)
-            # The wait is outside the throttle, so that the turns go to others meanwhile.
-            await asyncio.sleep(delay)
+            await self._wait(delay, attempts)
             try:
                 return await self._attempt(attempts)
             except TransientError as error:
@@ -83,6 +82,15 @@ class Lane:
                 delay = self._delay(error, attempts)
                 attempts.log(error, delay)
                 attempts.failed(error)
+
+    async def _wait(self, delay: float, attempts: Attempts) -> None:
+        """Wait before the next attempt: outside the throttle, so that others get the turns."""
+        if attempts.error is None:
+            # The first attempt waits for nothing, but lets the tasks run that are ready.
+            await asyncio.sleep(0)
+            return
+        with self._counts.retry(attempts.next_attempt(attempts.error)):
+            await asyncio.sleep(delay)
 
     async def _attempt(self, attempts: Attempts) -> Any:
         """Send a request once."""
@@ -119,7 +127,8 @@ class Lane:
         # Counted before the send: an attempt that fails or is cancelled was sent all the same.
         self._counts.add_attempt(len(request.body or b""), retry=attempts.sent > 0)
         attempts.sent += 1
-        response = await self._send_once(request)
+        with self._counts.sending():
+            response = await self._send_once(request)
         self._health.reached.add(request.host)
         # No await from here to the decoded response: each await would keep one more body in memory.
         self._counts.received += len(response.body)

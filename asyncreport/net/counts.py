@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, field
 
 
 @dataclass(slots=True)
@@ -20,6 +22,10 @@ class RequestCounts:
     waiting: float = 0.0
     #: lanes with a request that waits at the throttle
     waiters: int = 0
+    #: requests that the server has not answered yet
+    in_flight: int = 0
+    #: why requests wait before their next attempt: `retry 3 of 8: 503`
+    retrying: list[str] = field(default_factory=list)
     #: bytes of bodies; those of responses are counted after decompression
     sent: int = 0
     received: int = 0
@@ -29,6 +35,24 @@ class RequestCounts:
         self.requests += 1
         self.retries += retry
         self.sent += size
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Count a request as in flight while the body runs."""
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    @contextmanager
+    def retry(self, why: str) -> Iterator[None]:
+        """Note why a request waits before its next attempt while the body runs."""
+        self.retrying.append(why)
+        try:
+            yield
+        finally:
+            self.retrying.remove(why)
 
     def begin_wait(self, now: float) -> None:
         """Note that a request begins to wait; `now` is in seconds of the event loop's clock."""

@@ -155,6 +155,11 @@ class State:
             self._saving -= 1
             self._saved.set()
 
+    @property
+    def saving(self) -> int:
+        """Count the parts that wait for the disk."""
+        return self._saving
+
     async def wait_for_writer(self) -> None:
         """Wait while many parts wait for the disk.
 

@@ -1,28 +1,26 @@
-"""Show the progress of a run: a bar on a terminal, a line every 10 seconds elsewhere."""
+"""Show what a command is doing: lines that move on a terminal, a line every 10 s elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+import sys
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, ProgressColumn, TextColumn
-from rich.progress import Progress as Bar
+from rich.live import Live
+from rich.text import Text
 
-from asyncreport.core.text import duration
-from asyncreport.engine.scheduler import Progress
+from asyncreport.engine.activity import Activity
+from asyncreport.terminal.progress_lines import ASCII, BLOCKS, Figures, Line
 from asyncreport.terminal.stderr import lost_stderr_ignored, say
 
-#: give the requests sent so far, and the seconds that all workers waited for the rate limit
-Wire = Callable[[], tuple[int, float]]
-
-#: seconds between two updates of the bar, and between two lines
-_BAR_PERIOD = 0.2
-_LINE_PERIOD = 10.0
-
-#: columns of a terminal that has room for a bar next to the figures
-_WIDE = 80
+#: seconds between two updates of the moving lines, and between two looks of a log
+_DRAW_PERIOD = 0.2
+_LOOK_PERIOD = 1.0
+#: looks between two lines of a log
+_LINE_PERIODS = 10
 
 
 def say_stopping() -> None:
@@ -31,29 +29,30 @@ def say_stopping() -> None:
 
 
 class Screen:
-    """The progress display of one run; with a `label` it has lines only, for there are others."""
+    """The display of one command; with a `label` it writes a log only, for there are others."""
 
     def __init__(self, console: Console | None = None, *, label: str = "") -> None:
         self._console = console or Console(stderr=True, soft_wrap=True)
         self._label = label
-        self._bar: Bar | None = None
+        self._live: Live | None = None
 
     def stopping(self) -> None:
-        """Remove the bar and report what a second signal does."""
-        # Now, not at the end of the run: a second signal kills the process, and the bar hides
-        # the terminal's cursor.
-        if self._bar is not None:
-            with lost_stderr_ignored():
-                self._bar.stop()
+        """Leave the lines as they are and report what a second signal does."""
+        self.close()
         say_stopping()
 
+    def close(self) -> None:
+        """Stop the moving lines and show the terminal's cursor."""
+        # At the first signal, not at the end of the command: a second signal kills the process.
+        if self._live is not None:
+            with lost_stderr_ignored():
+                self._live.stop()
+
     @asynccontextmanager
-    async def watching(self, progress: Progress, wire: Wire) -> AsyncIterator[None]:
-        """Show progress while the body runs."""
-        show = self._print
-        if self._console.is_terminal and not self._label:
-            show = self._draw
-        task = asyncio.create_task(show(_Figures(progress, wire)))
+    async def watching(self, activity: Activity) -> AsyncIterator[None]:
+        """Show an activity while the body runs."""
+        figures = Figures(activity, since=_now())
+        task = asyncio.create_task(self._show(figures))
         try:
             yield
         finally:
@@ -61,38 +60,64 @@ class Screen:
             await asyncio.wait([task])
             _ignore_lost_terminal(task)
 
-    async def _draw(self, figures: _Figures) -> None:
-        """Update the bar until the task is cancelled."""
-        with self._make_bar() as bar:
-            self._bar = bar
-            task = bar.add_task("starting", total=None)
-            while True:
-                await asyncio.sleep(_BAR_PERIOD)
-                bar.update(
-                    task,
-                    total=figures.progress.chunks,
-                    completed=figures.progress.finished,
-                    description=str(figures),
-                )
+    async def _show(self, figures: Figures) -> None:
+        """Show figures until the task is cancelled."""
+        if self._console.is_terminal and not self._console.is_dumb_terminal and not self._label:
+            await self._draw(figures)
+        else:
+            await self._log(figures)
 
-    def _make_bar(self) -> Bar:
-        """Make a bar that disappears at its end."""
-        columns: list[ProgressColumn] = [TextColumn("{task.description}")]
-        if self._console.width >= _WIDE:
-            columns.insert(0, BarColumn())
-        return Bar(*columns, console=self._console, transient=True)
+    async def _draw(self, figures: Figures) -> None:
+        """Move the lines until the task is cancelled; what was fetched stays on the terminal."""
+        with self._new_live(figures) as live:
+            self._live = live
+            try:
+                while True:
+                    await asyncio.sleep(_DRAW_PERIOD)
+                    live.update(self._text(figures.lines(_now())), refresh=True)
+            finally:
+                last = figures.last_lines(_now())
+                live.transient = not last
+                live.update(self._text(last), refresh=True)
 
-    async def _print(self, figures: _Figures) -> None:
+    def _new_live(self, figures: Figures) -> Live:
+        """Make the moving lines; they show something at once."""
+        return Live(
+            self._text(figures.lines(_now())),
+            console=self._console,
+            auto_refresh=False,
+            # What goes to a file or a pipe must go there.
+            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
+        )
+
+    def _text(self, lines: Sequence[Line]) -> Text:
+        """Write lines as wide as the terminal."""
+        # Without the last column: some terminals begin a new line after it.
+        width = self._console.width - 1
+        name_width = max((cell_len(line.name) for line in lines), default=0)
+        blocks = BLOCKS if self._console.encoding.startswith("utf") else ASCII
+        drawn = (line.drawn(width, name_width, blocks) for line in lines)
+        return Text("\n".join(drawn), no_wrap=True, overflow="crop")
+
+    async def _log(self, figures: Figures) -> None:
         """Write lines until the task is cancelled."""
         while True:
-            await asyncio.sleep(_LINE_PERIOD)
-            say(self._with_label(str(figures)))
+            for _ in range(_LINE_PERIODS):
+                figures.follow(_now())
+                await asyncio.sleep(_LOOK_PERIOD)
+            for line in figures.lines(_now()):
+                say(self._with_label(line.plain()))
 
     def _with_label(self, text: str) -> str:
-        """Put the label in front of a line."""
-        if self._label:
+        """Put the label in front of a line that does not begin with it."""
+        if self._label and not text.startswith(f"{self._label}:"):
             return f"{self._label}: {text}"
         return text
+
+
+def _now() -> float:
+    """Give the time of the event loop's clock."""
+    return asyncio.get_running_loop().time()
 
 
 def _ignore_lost_terminal(task: asyncio.Task[None]) -> None:
@@ -100,50 +125,3 @@ def _ignore_lost_terminal(task: asyncio.Task[None]) -> None:
     if not task.cancelled():
         with lost_stderr_ignored():
             task.result()
-
-
-class _Figures:
-    """The figures of a run, read again each time they are shown."""
-
-    def __init__(self, progress: Progress, wire: Wire) -> None:
-        """Start the clock; call it inside the event loop."""
-        self.progress = progress
-        self._wire = wire
-        self._clock = asyncio.get_running_loop().time
-        self._start = self._clock()
-
-    def __str__(self) -> str:
-        requests, waited = self._wire()
-        elapsed = self._clock() - self._start
-        return describe(self.progress, requests, waited, elapsed)
-
-
-def describe(progress: Progress, requests: int, waited: float, elapsed: float) -> str:
-    """Describe the state of a run in one line; `waited` and `elapsed` are in seconds."""
-    # A narrow terminal cuts the end, so the most important figures come first.
-    figures = [
-        *_chunk_figures(progress, elapsed),
-        f"{progress.records:,} records",
-        f"{_rate(requests, elapsed):.1f} requests/s",
-        f"waited {waited:,.0f} s",
-    ]
-    return ", ".join(figures)
-
-
-def _rate(number: int, seconds: float) -> float:
-    """Divide; at the start nothing has happened yet."""
-    if not seconds:
-        return 0.0
-    return number / seconds
-
-
-def _chunk_figures(progress: Progress, elapsed: float) -> Iterator[str]:
-    """Count chunks that are done and failed; estimate the time left."""
-    failed = len(progress.gaps)
-    done = progress.finished + failed
-    yield f"{done:,}/{progress.chunks:,} chunks"
-    if failed:
-        yield f"{failed:,} failed"
-    if done:
-        seconds_per_chunk = elapsed / done
-        yield f"{duration(seconds_per_chunk * (progress.chunks - done))} left"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-
-import click
 
 from asyncreport.core.errors import StoreError
 from asyncreport.core.finding import Finding
@@ -32,7 +31,10 @@ def writing() -> Iterator[None]:
 def show(text: str) -> None:
     """Write a line to standard output; raise StoreError."""
     with writing():
-        click.echo(text)
+        # The stream of this moment: while lines move on the terminal, it writes above them.
+        if sys.stdout is not None:
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
 
 
 def show_finding(finding: Finding) -> None:

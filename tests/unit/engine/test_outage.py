@@ -16,7 +16,8 @@ from asyncreport.core.errors import AsyncReportError, TransientError
 from asyncreport.core.job import Chunk, Client, Limits, Part, Secret
 from asyncreport.core.records import Block
 from asyncreport.core.timeline import DAY, Interval
-from asyncreport.engine.scheduler import Progress, Work, run
+from asyncreport.engine.activity import Progress
+from asyncreport.engine.scheduler import Work, run
 from asyncreport.net.client import Lane
 from asyncreport.net.counts import RequestCounts
 from asyncreport.net.throttle import Throttle

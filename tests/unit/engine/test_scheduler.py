@@ -14,7 +14,8 @@ from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
 from asyncreport.core.splitting import SplitChunk
 from asyncreport.core.timeline import DAY, Interval
-from asyncreport.engine.scheduler import Progress, Work, run
+from asyncreport.engine.activity import Progress
+from asyncreport.engine.scheduler import Work, run
 from tests import clock
 
 

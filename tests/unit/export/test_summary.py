@@ -12,7 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 from asyncreport.core.errors import RejectedError, RetriesExhausted
 from asyncreport.core.job import Chunk
 from asyncreport.core.timeline import HOUR, Interval
-from asyncreport.engine.scheduler import Gap
+from asyncreport.engine.activity import Gap
 from asyncreport.export.summary import MemberChange, Summary
 from asyncreport.export.summary_gaps import MissingChunk
 from asyncreport.export.summary_outputs import SummaryFile

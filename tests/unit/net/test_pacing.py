@@ -19,7 +19,8 @@ from asyncreport.api.wire import Request, Response
 from asyncreport.core.errors import RetriesExhausted
 from asyncreport.core.job import Chunk, Limits
 from asyncreport.core.records import Block
-from asyncreport.engine.scheduler import Progress, Work, run
+from asyncreport.engine.activity import Progress
+from asyncreport.engine.scheduler import Work, run
 from asyncreport.net.client import Lane
 from asyncreport.net.counts import RequestCounts
 from asyncreport.net.throttle import Throttle
