@@ -16,7 +16,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -88,9 +88,15 @@ class Loader:
 
     def run(self, script: str, **variables: str) -> str:
         """Run a recipe as a script in the folder; give what it printed."""
+        done = self.attempt(script, **variables)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def attempt(self, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a recipe as a script in the folder, which may fail."""
         path = self.folder / "recipe.py"
         path.write_text(script)
-        done = subprocess.run(
+        return subprocess.run(
             [sys.executable, str(path)],
             cwd=self.folder,
             env=environ(**variables),
@@ -99,14 +105,25 @@ class Loader:
             timeout=120,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+
+    def swap_columns(self) -> None:
+        """Write the files with two columns of one type in each other's place."""
+        names = self._csv(MONTHS[0]).read_text().splitlines()[0].split(",")
+        talk, hold = (names.index(each) for each in NUMBERS[:2])
+        names[talk], names[hold] = names[hold], names[talk]
+        job = json.loads(self.job.read_text())
+        job["output"]["columns"] = names
+        self.job.write_text(json.dumps(job))
+        self._run()
+
+    def _csv(self, month: str) -> Path:
+        return self.folder / f"exports/aht-{month}.csv"
 
     def records(self) -> list[Row]:
         """Read the records of the CSV files with the standard library."""
         found = []
         for month in MONTHS:
-            text = (self.folder / f"exports/aht-{month}.csv").read_text()
+            text = self._csv(month).read_text()
             found += [(month, *record(each)) for each in csv.DictReader(text.splitlines())]
         return sorted(found, key=repr)
 
@@ -178,6 +195,9 @@ def test_duckdb(loader: Loader) -> None:
             return in_utc(database.sql("SELECT * FROM handle_times").fetchall())
 
     check(loader, lambda: _run(loader, "DuckDB"), table)
+    loader.swap_columns()
+    _run(loader, "DuckDB")
+    assert sorted(table(), key=repr) == loader.records()
 
 
 def _run(loader: Loader, title: str, **variables: str) -> None:
@@ -244,19 +264,63 @@ def test_postgresql(loader: Loader, server: str) -> None:
             return in_utc(database.execute("SELECT * FROM handle_times").fetchall())
 
     check(loader, lambda: _run(loader, "PostgreSQL", **address), table)
+    before = table()
+    loader.swap_columns()
+    refused = loader.attempt(recipe("PostgreSQL"), **address)
+    assert "column name mismatch" in refused.stderr
+    assert table() == before
 
 
 def test_dlt(loader: Loader) -> None:
+    def load() -> None:
+        _run(loader, "dlt", **quiet(loader.folder))
+
+    check(loader, load, lambda: loaded_by_dlt(loader))
+    loader.swap_columns()
+    load()
+    assert sorted(loaded_by_dlt(loader), key=repr) == loader.records()
+
+
+def quiet(folder: Path) -> dict[str, str]:
+    """Keep dlt from sending statistics, and from the folder that it has for a user."""
+    return {"RUNTIME__DLTHUB_TELEMETRY": "false", "DLT_DATA_DIR": str(folder / "data-of-user")}
+
+
+def loaded_by_dlt(loader: Loader) -> list[Row]:
+    """Read the table that dlt made."""
     import duckdb
 
-    quiet = {"RUNTIME__DLTHUB_TELEMETRY": "false", "DLT_DATA_DIR": str(loader.folder / "dlt")}
+    with duckdb.connect(str(loader.folder / "genesys.duckdb")) as database:
+        query = "SELECT month, * EXCLUDE (month) FROM aht.handle_times"
+        return in_utc(database.sql(query).fetchall())
 
-    def table() -> list[Row]:
-        with duckdb.connect(str(loader.folder / "genesys.duckdb")) as database:
-            query = "SELECT month, * EXCLUDE (month) FROM aht.handle_times"
-            return in_utc(database.sql(query).fetchall())
 
-    check(loader, lambda: _run(loader, "dlt", **quiet), table)
+def test_dlt_loads_each_folder(loader: Loader) -> None:
+    """What one folder loaded is not taken for loaded in another folder of the same user."""
+    loader.export()
+    variables = quiet(loader.folder)
+    other = replace(loader, folder=loader.folder / "other")
+    shutil.copytree(loader.folder / "exports", other.folder / "exports")
+    for each in (loader, other):
+        _run(each, "dlt", **variables)
+        assert sorted(loaded_by_dlt(each), key=repr) == each.records()
+
+
+def test_dlt_loads_everything_again(loader: Loader) -> None:
+    """The option that the page names brings back what somebody deleted in the table."""
+    import duckdb
+
+    loader.export()
+    variables = quiet(loader.folder)
+    _run(loader, "dlt", **variables)
+    with duckdb.connect(str(loader.folder / "genesys.duckdb")) as database:
+        database.execute("DELETE FROM aht.handle_times WHERE handled_count > 1")
+    option = 'refresh="drop_resources"'
+    assert f"`{option}`" in PAGE
+    again = recipe("dlt").replace("run(handle_times())", f"run(handle_times(), {option})")
+    assert option in again
+    loader.run(again, **variables)
+    assert sorted(loaded_by_dlt(loader), key=repr) == loader.records()
 
 
 @pytest.mark.parametrize(
