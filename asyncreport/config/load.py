@@ -13,6 +13,7 @@ from typing import Any
 
 from asyncreport.config import yaml
 from asyncreport.config.environ import expand
+from asyncreport.config.mapping import read_mapping
 from asyncreport.config.resolve import resolve
 from asyncreport.config.schema import convert
 from asyncreport.config.validate import VALUE_SHOWN, Place
@@ -26,26 +27,33 @@ MAX_BYTES = 1 << 20
 
 
 def load_job(
-    path: Path,
+    source: Path | Mapping[str, object],
     *,
     environ: Mapping[str, str],
     overrides: Sequence[str] = (),
     now: int,
 ) -> Job:
-    """Load a job file and apply `KEY=VALUE` overrides; `now` is an instant.
+    """Load a job file, or a mapping with its content, and apply `KEY=VALUE` overrides.
 
-    Raise ConfigError for any mistake, with file and line (or the override), key, value and what is
-    accepted.
+    `now` is an instant. Raise ConfigError for any mistake, with file and line (or the override),
+    key, value and what is accepted.
     """
-    root = _read_job(path)
+    root = _read(source)
     for override in overrides:
         root = _override(root, override)
     root = expand(Place.of(root), environ)
     return _resolve(root, environ=environ, now=now)
 
 
+def _read(source: Path | Mapping[str, object]) -> Node:
+    """Read a job as it is written: nothing is overridden, expanded or checked yet."""
+    if isinstance(source, Mapping):
+        return read_mapping(source)
+    return _read_job(source)
+
+
 def _read_job(path: Path) -> Node:
-    """Read a job file as it is written: nothing is overridden, expanded or checked yet."""
+    """Read a job file."""
     root = yaml.read(_read_text(path), str(path))
     if root.value is None:
         raise ConfigError(f"{path}: is empty; start with a copy of configs/demo.yaml")
