@@ -1,50 +1,118 @@
 """Bulk export of agent handle times from Genesys Cloud: a job file in, an exact JSONL file out.
 
-now = clock()
-job = load_job(Path("job.yaml"), environ=os.environ, now=now)
-summary = asyncio.run(run(job, now=now, say=print))
+summary = asyncreport.run("job.yaml")
+for record in asyncreport.records("job.yaml"):
+    print(record.user_name, record.interval_start, record.avg_handle_time_sec)
+
+In a notebook, or any running event loop: `await asyncreport.run_async("job.yaml")`.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asyncreport.config import load_job, read_environ
-    from asyncreport.core.errors import AsyncReportError
-    from asyncreport.core.job import Job
-    from asyncreport.export.run import clock
-    from asyncreport.export.run import run_job as run
+    from asyncreport.core.errors import (
+        ApiError,
+        AsyncReportError,
+        AuthError,
+        ConfigError,
+        CredentialsError,
+        DamagedPartError,
+        RejectedError,
+        RetriesExhausted,
+        StoreError,
+        TransientError,
+        UnknownTeamError,
+    )
+    from asyncreport.core.finding import Finding, Findings
+    from asyncreport.export.job_plan import JobPlan
+    from asyncreport.export.python_api import (
+        JobSource,
+        check,
+        check_async,
+        plan,
+        plan_async,
+        records,
+        run,
+        run_async,
+        status,
+        status_async,
+        to_pandas,
+        to_polars,
+        verify,
+        verify_async,
+    )
+    from asyncreport.export.read_records import Record
+    from asyncreport.export.status import Status
     from asyncreport.export.summary import Summary
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ApiError",
     "AsyncReportError",
-    "Job",
+    "AuthError",
+    "ConfigError",
+    "CredentialsError",
+    "DamagedPartError",
+    "Finding",
+    "Findings",
+    "JobPlan",
+    "JobSource",
+    "Record",
+    "RejectedError",
+    "RetriesExhausted",
+    "Status",
+    "StoreError",
     "Summary",
-    "clock",
-    "load_job",
-    "read_environ",
+    "TransientError",
+    "UnknownTeamError",
+    "check",
+    "check_async",
+    "plan",
+    "plan_async",
+    "records",
     "run",
+    "run_async",
+    "status",
+    "status_async",
+    "to_pandas",
+    "to_polars",
+    "verify",
+    "verify_async",
 ]
 
-#: where each public name is defined
-_HOMES = {
-    "AsyncReportError": ("asyncreport.core.errors", "AsyncReportError"),
-    "Job": ("asyncreport.core.job", "Job"),
-    "Summary": ("asyncreport.export.summary", "Summary"),
-    "clock": ("asyncreport.export.run", "clock"),
-    "load_job": ("asyncreport.config", "load_job"),
-    "read_environ": ("asyncreport.config", "read_environ"),
-    "run": ("asyncreport.export.run", "run_job"),
+#: where each public type is defined; the functions and `JobSource` are in `export/python_api`, the
+#: errors in `core/errors`
+_TYPES = {
+    "Finding": "asyncreport.core.finding",
+    "Findings": "asyncreport.core.finding",
+    "JobPlan": "asyncreport.export.job_plan",
+    "Record": "asyncreport.export.read_records",
+    "Status": "asyncreport.export.status",
+    "Summary": "asyncreport.export.summary",
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name at its first use: `asyncreport --help` must not load every module."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, attribute = _HOMES[name]
-    return getattr(import_module(module), attribute)
+def __dir__() -> list[str]:
+    """List the public names, so that a notebook completes them."""
+    return [*__all__, "__version__"]
+
+
+# Not for type checkers: they would take every name for a public one.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import a public name at its first use: `import asyncreport` must stay fast."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_home(name)), name)
+
+
+def _home(name: str) -> str:
+    """Give the module that defines a public name."""
+    if name.endswith(("Error", "Exhausted")):
+        return "asyncreport.core.errors"
+    return _TYPES.get(name, "asyncreport.export.python_api")

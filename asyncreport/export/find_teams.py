@@ -7,20 +7,12 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from asyncreport.core.errors import AsyncReportError
+from asyncreport.core.errors import UnknownTeamError
 from asyncreport.core.job import Team
 from asyncreport.export.run_context import RunContext
 from asyncreport.export.teams import UnknownTeam, look_up_teams, worst
 from asyncreport.export.unknown_users import has_records, knows_nobody, unknown_team
 from asyncreport.store.lookups import Emails, Members
-
-
-class _UnknownTeamsError(AsyncReportError):
-    """Report the unknown teams of a strict run, with the exit code of the worst."""
-
-    def __init__(self, unknown: Sequence[UnknownTeam]) -> None:
-        super().__init__("; ".join(map(str, unknown)))
-        self.exit_code = worst(unknown)
 
 
 async def find_teams(
@@ -43,7 +35,9 @@ async def find_teams(
 def _report(unknown: Sequence[UnknownTeam], context: RunContext) -> None:
     """Warn about unknown teams; raise an error with their exit code if the run is `strict`."""
     if unknown and context.choices.strict:
-        raise _UnknownTeamsError(unknown)
+        error = UnknownTeamError("; ".join(map(str, unknown)))
+        error.exit_code = worst(unknown)
+        raise error
     for team in unknown:
         context.warn(str(team))
 

@@ -39,12 +39,14 @@ async def run_job(
     *,
     now: int,
     say: Say = silent,
+    warn: Say | None = None,
     watch: Watch = unwatched,
     choices: Choices = _DEFAULTS,
     shared: SharedClients | None = None,
 ) -> Summary:
     """Bring a job's output files up to date; `now` is the start of the run, an instant.
 
+    `say` prints a line, `warn` a warning; without `warn`, `say` prints it as `warning: ...`.
     `shared` are clients that other jobs of this process use too; None: there are no other jobs.
 
     Chunks that failed and unknown teams are in the summary; the output files are not changed then,
@@ -53,21 +55,21 @@ async def run_job(
     """
     activity = Activity(job.name)
     async with watch(activity):
-        return await _export(job, activity, now=now, say=say, choices=choices, shared=shared)
+        warnings = WarningList(say, warn)
+        return await _export(job, activity, warnings, now=now, choices=choices, shared=shared)
 
 
 async def _export(
     job: Job,
     activity: Activity,
+    warnings: WarningList,
     *,
     now: int,
-    say: Say,
     choices: Choices,
     shared: SharedClients | None,
 ) -> Summary:
     """Check the job, open what the run needs, do its steps and keep the summary."""
     started = time.monotonic()
-    warnings = WarningList(say)
     _check(job, warnings)
     with State.open(job.state_folder, PartFilter.of(job)) as state:
         _claim_outputs(job)

@@ -46,14 +46,19 @@ class OutputFile:
 
 def counted_files(job: Job) -> list[OutputFile]:
     """List files that have each record once: those of the first path."""
-    return _files(job, "output", job.output.paths[0], job.teams)
+    return files_of(job, job.output.paths[0])
+
+
+def files_of(job: Job, template: str) -> list[OutputFile]:
+    """List the files of one of the paths with all records, in order of time."""
+    return _files(job, "output", template, job.teams)
 
 
 def all_files(job: Job) -> list[OutputFile]:
     """List every file: those of all teams together, those of each team, and the roll-ups."""
     files = []
     for template in job.output.paths:
-        files += _files(job, "output", template, job.teams)
+        files += files_of(job, template)
     for template in job.output.per_team:
         for team in job.teams:
             files += _files(job, "per_team", template.replace("{team}", team.name), (team,))

@@ -6,10 +6,16 @@ from collections.abc import Callable
 
 
 class WarningList:
-    """Print lines and warnings, and remember the warnings."""
+    """Print lines and warnings, and remember the warnings.
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    `warn` prints a warning; None: `say` prints it, as the line `warning: ...`.
+    """
+
+    def __init__(
+        self, say: Callable[[str], None], warn: Callable[[str], None] | None = None
+    ) -> None:
         self._say = say
+        self._warn = warn or self._say_warning
         # A dict keeps the order, and a warning that comes again is listed once.
         self._found: dict[str, None] = {}
 
@@ -20,6 +26,10 @@ class WarningList:
     def warn(self, text: str) -> None:
         """Print a warning, and remember it."""
         self._found[text] = None
+        self._warn(text)
+
+    def _say_warning(self, text: str) -> None:
+        """Print a warning as a line."""
         self._say(f"warning: {text}")
 
     @property

@@ -9,7 +9,16 @@ from importlib.util import find_spec
 from msgspec import Struct
 
 from asyncreport.formats import as_csv, as_jsonl, as_parquet, as_xlsx
-from asyncreport.formats.compression import ZSTD_MODULE, gzipped, plain, zstandard
+from asyncreport.formats.compression import (
+    ZSTD_MODULE,
+    Opened,
+    gzipped,
+    plain,
+    read_gzip,
+    read_plain,
+    read_zstandard,
+    zstandard,
+)
 from asyncreport.formats.conversion import Conversion, Convert
 
 __all__ = ["FORMATS", "JSONL", "PLOTLY", "Conversion", "Convert", "Format", "Library", "format_of"]
@@ -51,6 +60,8 @@ class Format(Struct, frozen=True, kw_only=True):
     about: str
     #: None: the merge writes it
     convert: Convert | None
+    #: opens a file to read its JSON lines; None: it has none
+    lines: Opened | None = None
     library: Library | None = None
     #: records that a file can have; None: any number
     most_records: int | None = None
@@ -70,7 +81,7 @@ _XLSXWRITER = Library("xlsxwriter", "XlsxWriter", "xlsx")
 #: not of a format: a report contains its script
 PLOTLY = Library("plotly", "plotly", "report")
 
-JSONL = Format(suffix=".jsonl", about="JSON lines", convert=None, share=1)
+JSONL = Format(suffix=".jsonl", about="JSON lines", convert=None, lines=read_plain, share=1)
 
 _ALL = (
     JSONL,
@@ -78,12 +89,14 @@ _ALL = (
         suffix=".jsonl.gz",
         about="JSON lines, gzip",
         convert=partial(as_jsonl.convert, opened=gzipped),
+        lines=read_gzip,
         share=0.15,
     ),
     Format(
         suffix=".jsonl.zst",
         about="JSON lines, Zstandard",
         convert=partial(as_jsonl.convert, opened=zstandard),
+        lines=read_zstandard,
         library=_ZSTD,
         share=0.15,
     ),

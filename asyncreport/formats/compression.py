@@ -9,10 +9,11 @@ import gzip
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO, cast
 
-#: opens a file for writing
+#: opens a file for writing, or for reading
 Opened = Callable[[Path], AbstractContextManager[BinaryIO]]
 
 #: the level at which gzip ends to gain much
@@ -47,10 +48,29 @@ def gzipped(path: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def zstandard(path: Path) -> Iterator[BinaryIO]:
     """Open a file that is compressed with Zstandard: one frame, with a checksum."""
-    from importlib import import_module
-
     zstd = import_module(ZSTD_MODULE)
     parameter = zstd.CompressionParameter
     options = {parameter.compression_level: _ZSTD_LEVEL, parameter.checksum_flag: 1}
     with path.open("wb") as file, zstd.ZstdFile(file, "wb", options=options) as packed:
         yield packed
+
+
+@contextmanager
+def read_plain(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that is not compressed, for reading."""
+    with path.open("rb") as file:
+        yield file
+
+
+@contextmanager
+def read_gzip(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that is compressed with gzip, for reading."""
+    with gzip.open(path, "rb") as file:
+        yield cast("BinaryIO", file)
+
+
+@contextmanager
+def read_zstandard(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that is compressed with Zstandard, for reading."""
+    with import_module(ZSTD_MODULE).ZstdFile(path, "rb") as file:
+        yield file

@@ -1,0 +1,189 @@
+"""The records of a finished export, read back from its JSON lines one by one."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+from msgspec import Struct
+
+from asyncreport.core.columns import default_columns
+from asyncreport.core.errors import ConfigError, StoreError
+from asyncreport.core.job import Job
+from asyncreport.core.table import Column, Kind
+from asyncreport.export.status import FileStatus, read_status
+from asyncreport.export.targets import OutputFile, files_of
+from asyncreport.formats import format_of
+from asyncreport.store.disk_errors import oserror_as_store_error
+
+Value = str | int | float | datetime | date | None
+
+#: instants whose values are remembered: those of some months
+_REMEMBERED = 1 << 14
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """One record: a user and a bucket, and one value of each dimension of `split_by`.
+
+    Times are seconds, instants are in UTC. `None` of `user_id` is work that no user did.
+    """
+
+    team: str
+    user_id: str | None
+    #: None: the directory does not know the user
+    user_name: str | None
+    interval_start: datetime
+    #: the first instant after the bucket
+    interval_end: datetime
+    handled_count: int
+    total_talk_time_sec: float
+    #: None with the contract `entities`, which does not report it
+    total_hold_time_sec: float | None
+    total_wrap_up_sec: float
+    total_handle_time_sec: float
+    #: None: nothing was handled
+    avg_handle_time_sec: float | None
+    #: the other columns, by their names in the file: of `split_by`, `occupancy`, `metrics`, and
+    #: those that `output.columns` adds
+    more: dict[str, Value] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """The files of a finished export that have each record once, and their columns."""
+
+    #: in order of time
+    files: Sequence[OutputFile]
+    columns: Sequence[Column]
+
+    def rows(self) -> Iterator[list[Any]]:
+        """Read the values of each row as the file has them; raise StoreError."""
+        for file in self.files:
+            read = file.format.lines
+            assert read is not None
+            with _readable(file.path), read(file.path) as lines:
+                for line in lines:
+                    yield list(orjson.loads(line).values())
+
+    def records(self) -> Iterator[Record]:
+        """Read the records; raise StoreError while reading.
+
+        Raise ConfigError at once if a column of a record is missing.
+        """
+        return map(_RecordMaker(self.columns), self.rows())
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raise StoreError for a file that cannot be read."""
+    with oserror_as_store_error(path, "read"):
+        try:
+            yield
+        except (EOFError, ValueError, zlib.error) as error:
+            raise StoreError(
+                f"{path}: is damaged ({error}); delete it and run the job again: it is written anew"
+            ) from error
+
+
+class _RecordMaker:
+    """Make records from the values of rows with these columns."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        places = {column.source: place for place, column in enumerate(columns)}
+        standard = [name for name in Record.__struct_fields__ if name != "more"]
+        _check_columns(standard, places)
+        self._standard = [(name, places[name]) for name in standard]
+        others = [place for place in range(len(columns)) if columns[place].source not in standard]
+        self._others = [(columns[place].name, place) for place in others]
+        self._converted = [
+            (place, _CONVERTERS[column.kind])
+            for place, column in enumerate(columns)
+            if column.kind in _CONVERTERS
+        ]
+
+    def __call__(self, row: list[Any]) -> Record:
+        for place, convert in self._converted:
+            row[place] = convert(row[place])
+        values = {name: row[place] for name, place in self._standard}
+        return Record(**values, more={name: row[place] for name, place in self._others})
+
+
+def _check_columns(standard: Sequence[str], places: Mapping[str, int]) -> None:
+    """Raise ConfigError if a column of every record is not in the file."""
+    missing = [name for name in standard if name not in places]
+    if missing:
+        raise ConfigError(
+            f"output.columns: leaves out {', '.join(missing)}, which asyncreport.records needs; "
+            "add these columns, or use asyncreport.to_pandas or asyncreport.to_polars"
+        )
+
+
+@lru_cache(_REMEMBERED)
+def _instant(text: str) -> datetime:
+    """Read an instant, or a local time with its offset."""
+    return datetime.fromisoformat(text)
+
+
+#: what makes the values of a column, by its kind; others are as in the file, and none is null
+_CONVERTERS: Mapping[Kind, Callable[[str], Value]] = {
+    "instant": _instant,
+    "local": _instant,
+    "date": date.fromisoformat,
+}
+
+
+def finished_export(job: Job, *, now: int, allow_partial: bool = False) -> Export:
+    """Find the files with the records of a finished export; `now` is an instant.
+
+    They are those of the first path with JSON lines. Raise ConfigError if there is none, StoreError
+    if a file is not what a run of this job would leave, and unless `allow_partial`, if records are
+    missing in it.
+    """
+    files = files_of(job, _path_with_lines(job))
+    found = {file.path: file for file in read_status(job, now=now).files}
+    for file in files:
+        _check_file(file.path, found.get(str(file.path)), allow_partial=allow_partial)
+    columns = job.output.columns or default_columns(job.query)
+    return Export(files, columns)
+
+
+def _path_with_lines(job: Job) -> str:
+    """Give the first path of the job with JSON lines; raise ConfigError."""
+    for template in job.output.paths:
+        found = format_of(template)
+        if found is not None and found.lines is not None:
+            return template
+    raise ConfigError(
+        f"output.path: has no JSON lines, only {', '.join(job.output.paths)}; add a path that ends "
+        "with .jsonl, .jsonl.gz or .jsonl.zst (a list makes several) and run the job: parts are "
+        "reused"
+    )
+
+
+#: what to say about a file that is not finished, by its state
+_PROBLEMS = {
+    "not_written": "was not written yet; run the job first",
+    "deleted": "was deleted since it was written; run the job again: parts are reused",
+    "foreign": "exists, but this job did not write it; run the job first, or choose another path",
+    "changed": "was changed since it was written; run the job again: it is written anew",
+    "outdated": "is made from other data or for another query; run the job again",
+}
+
+
+def _check_file(path: Path, file: FileStatus | None, *, allow_partial: bool) -> None:
+    """Raise StoreError if a file is not finished; None: nothing was ever fetched."""
+    state = "not_written" if file is None else file.state
+    if state in _PROBLEMS:
+        raise StoreError(f"{path}: {_PROBLEMS[state]}")
+    if file is not None and file.partial and not allow_partial:
+        raise StoreError(
+            f"{path}: records are missing in it; run the job again to fetch them, or use "
+            "allow_partial=True to read the others"
+        )
