@@ -7,6 +7,7 @@ import inspect
 import pytest
 
 import asyncreport
+from asyncreport.core import errors
 
 
 def test_every_public_name_exists() -> None:
@@ -14,9 +15,21 @@ def test_every_public_name_exists() -> None:
         assert getattr(asyncreport, name).__doc__
 
 
-def test_run_takes_a_job_and_its_start() -> None:
-    names = list(inspect.signature(asyncreport.run).parameters)
-    assert names == ["job", "now", "say", "watch", "choices", "shared"]
+@pytest.mark.parametrize("name", ["run", "plan", "check", "verify", "status"])
+def test_each_command_is_a_function_and_a_coroutine_of_the_same_signature(name: str) -> None:
+    function, coroutine = getattr(asyncreport, name), getattr(asyncreport, f"{name}_async")
+    assert inspect.signature(function) == inspect.signature(coroutine)
+    assert inspect.iscoroutinefunction(coroutine)
+
+
+def test_all_errors_are_public() -> None:
+    found = inspect.getmembers(errors, inspect.isclass)
+    ours = {name for name, kind in found if issubclass(kind, asyncreport.AsyncReportError)}
+    assert ours <= set(asyncreport.__all__)
+
+
+def test_notebooks_can_complete_every_public_name() -> None:
+    assert set(asyncreport.__all__) <= set(dir(asyncreport))
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
