@@ -127,7 +127,7 @@ def test_options_of_a_run(emulator: Handle) -> None:
     assert (shorter.job, shorter.chunks_fetched) == ("other", CHUNKS - 1)
     given["teams"].append({"name": "gone", "group": "No such group"})
     assert asyncreport.run(given).unknown_teams[0].team == "gone"
-    with pytest.raises(asyncreport.ConfigError, match="No such group"):
+    with pytest.raises(asyncreport.UnknownTeamError, match="No such group"):
         asyncreport.run(given, strict=True)
 
 
