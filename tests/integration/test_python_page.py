@@ -1,0 +1,74 @@
+"""The examples of docs/python.md, executed one after the other in an empty folder."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.exporting import environ
+
+PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
+JOB = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[0]
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+FRAMES = [block for block in BLOCKS if "pandas" in block or "polars" in block]
+
+#: runs a script as a notebook does: `await` may stand outside of functions
+NOTEBOOK = """
+import ast, asyncio, pathlib, types
+text = pathlib.Path("example.py").read_text()
+code = compile(text, "example.py", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+value = types.FunctionType(code, {"__name__": "__main__"})()
+if value is not None:
+    asyncio.run(value)
+"""
+
+
+def execute(block: str, folder: Path) -> tuple[str, str]:
+    """Run an example; give what it printed to stdout and stderr."""
+    (folder / "example.py").write_text(block)
+    command = ["example.py"]
+    if re.search(r"^[^#\n]*\bawait ", block, re.MULTILINE):
+        command = ["-c", NOTEBOOK]
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=environ(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, f"{block}\n{done.stderr}"
+    return done.stdout, done.stderr
+
+
+def test_the_examples_run(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(JOB)
+    examples = [block for block in BLOCKS if block not in FRAMES]
+    printed = [execute(block, tmp_path) for block in examples]
+    assert len(printed) == 7
+    records, job_as_dict, notebook, errors, status, sums, messages = printed
+    assert records[0].startswith("True {'everyone': 3")
+    assert [line[:12] for line in records[0].splitlines()[1:]] == ["Mary O'Brien"] * 3
+    assert "default 1 requests\n" in job_as_dict[0]
+    assert "OK default: got a token" in job_as_dict[0]
+    assert notebook == ("True False\n", "")
+    assert errors == ("", "")
+    assert status[0].startswith("current 3")
+    assert status[0].endswith("True\n")
+    assert re.fullmatch(r"everyone: \d+\.\d s\n", sums[0])
+    assert "INFO aht: nothing to do, 1 part reused" in messages[1]
+    assert {each[1] for each in printed[:-1]} == {""}
+
+
+@pytest.mark.extra
+def test_the_examples_of_data_frames_run(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(JOB)
+    execute(BLOCKS[0], tmp_path)
+    means = [re.findall(r"\d{3}\.\d+", execute(block, tmp_path)[0])[0] for block in FRAMES]
+    assert len(means) == 2
+    assert float(means[0]) == pytest.approx(float(means[1]))
