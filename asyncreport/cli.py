@@ -5,7 +5,6 @@ Each command imports its module when it runs, so that `--help` loads nothing els
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -23,11 +22,11 @@ from asyncreport.terminal.discard import discard
 from asyncreport.terminal.error_texts import unexpected_error, usage_error
 from asyncreport.terminal.signals import Stopped
 from asyncreport.terminal.stderr import (
-    LogHandler,
     flush,
     lost_stderr_ignored,
     say,
     say_traceback,
+    show_messages,
 )
 
 if TYPE_CHECKING:
@@ -36,13 +35,12 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_LOG = logging.getLogger("asyncreport")
-
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    show_messages()
     exit_code = _run_command()
     flush()
     sys.exit(exit_code)
@@ -88,23 +86,94 @@ def _say_error(error: BaseException, text: str) -> None:
     say(f"error: {text}")
 
 
-def _show_log(_: click.Context, __: click.Parameter, verbose: bool) -> None:
-    """Write log records to stderr if -v was given."""
-    if verbose:
-        logging.basicConfig(handlers=[LogHandler()], format="%(message)s")
-        _LOG.setLevel(logging.INFO)
+def _choose_messages(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    """Write messages as an option says, together with the options before it."""
+    chosen = context.meta.setdefault("asyncreport.messages", {})
+    if value is not None:
+        chosen[option.name] = value
+        show_messages(**chosen)
 
 
+# All of them before the other options, so that the errors of those are written in the same way.
 _verbose = click.option(
     "-v",
     "--verbose",
-    is_flag=True,
-    # Before the other options, so that their errors have tracebacks too.
+    "amount",
+    flag_value="verbose",
     is_eager=True,
     expose_value=False,
-    callback=_show_log,
-    help="Show each retry, and the traceback of an error.",
+    callback=_choose_messages,
+    help="Show each retry, all lines of long lists, and the traceback of an error.",
 )
+_quiet = click.option(
+    "-q",
+    "--quiet",
+    "amount",
+    flag_value="quiet",
+    is_eager=True,
+    expose_value=False,
+    callback=_choose_messages,
+    help="Show warnings and errors only.",
+)
+_log_format = click.option(
+    "--log-format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    is_eager=True,
+    expose_value=False,
+    callback=_choose_messages,
+    help="Write messages as text (default), or as one JSON object a line.",
+)
+
+
+def _messages(command: F) -> F:
+    """Add the options that say how messages are written."""
+    return _verbose(_quiet(_log_format(command)))
+
+
+_ENV_FILE = "asyncreport.env_file"
+
+
+def _change_folder(_: click.Context, __: click.Parameter, folder: Path | None) -> None:
+    """Go to a folder, as `cd` would have done before the command."""
+    if folder is not None:
+        os.chdir(folder)
+
+
+def _choose_env_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+    """Remember the file of variables for `_environ`."""
+    if path is not None:
+        context.meta[_ENV_FILE] = path
+
+
+# Both before the other options, whose paths are relative to the folder.
+_folder = click.option(
+    "-C",
+    "folder",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=_change_folder,
+    help="Run as if started in this folder.",
+)
+_env_file = click.option(
+    "--env-file",
+    metavar="PATH",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=_choose_env_file,
+    help="A file of variables instead of .env; the environment takes precedence.",
+)
+
+
+def _place(command: F) -> F:
+    """Add the options that say where files are; they may also be in front of the command."""
+    return _folder(_env_file(command))
+
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 _overrides = click.option(
@@ -119,17 +188,24 @@ _overrides = click.option(
 def _job_arguments(command: F) -> F:
     """Add the arguments that all commands on a job share."""
     job = click.argument("job", metavar="JOB", type=click.Path(path_type=Path))
-    return _overrides(job(_verbose(command)))
+    return _overrides(_place(job(_messages(command))))
+
+
+def _environ() -> dict[str, str]:
+    """Give the environment, with the variables of `.env` or of `--env-file`."""
+    from asyncreport.config import read_environ
+
+    chosen = click.get_current_context().meta.get(_ENV_FILE, Path(".env"))
+    return read_environ(Path(), os.environ, chosen)
 
 
 def _load(path: Path, overrides: tuple[str, ...]) -> tuple[Job, int]:
     """Read a job file and `.env`; give the job and the current instant."""
-    from asyncreport.config import load_job, read_environ
+    from asyncreport.config import load_job
     from asyncreport.export.run import clock
 
     now = clock()
-    environ = read_environ(Path(), os.environ)
-    return load_job(path, environ=environ, overrides=overrides, now=now), now
+    return load_job(path, environ=_environ(), overrides=overrides, now=now), now
 
 
 def _load_all(paths: Sequence[Path], overrides: tuple[str, ...]) -> tuple[list[Loaded], int]:
@@ -177,6 +253,7 @@ class _Commands(click.Group):
     cls=_Commands, context_settings=_CONTEXT, epilog="Example: asyncreport run configs/demo.yaml"
 )
 @click.version_option(__version__, prog_name="asyncreport")
+@_place
 def cli() -> None:
     """Export agent handle time from Genesys Cloud: one job file in, one exact JSONL file out."""
 
@@ -186,7 +263,8 @@ def cli() -> None:
 )
 @click.argument("jobs", metavar="JOB...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @_overrides
-@_verbose
+@_place
+@_messages
 @click.option(
     "--allow-partial",
     is_flag=True,
@@ -217,29 +295,32 @@ def run(
 
 @cli.command(epilog="Example: asyncreport plan configs/demo.yaml")
 @_job_arguments
-def plan(job: Path, overrides: tuple[str, ...]) -> int:
+@_as_json
+def plan(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Show what a run would fetch, and what it would reuse."""
     from asyncreport.commands import plan
 
     loaded, now = _load(job, overrides)
-    return plan.execute(loaded, now=now)
+    return plan.execute(loaded, now=now, as_json=as_json)
 
 
 @cli.command(epilog="Example: asyncreport check configs/demo.yaml")
 @_job_arguments
-def check(job: Path, overrides: tuple[str, ...]) -> int:
+@_as_json
+def check(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Check folders, credentials, permissions, limits, teams: one line each, OK, WARN or FAIL."""
     from asyncreport.commands import check
 
     loaded, now = _load(job, overrides)
-    return check.execute(loaded, now=now)
+    return check.execute(loaded, now=now, as_json=as_json)
 
 
 @cli.command(
     epilog="Example: asyncreport verify configs/demo.yaml --set output.path=exports/mine.jsonl"
 )
 @_job_arguments
-def verify(job: Path, overrides: tuple[str, ...]) -> int:
+@_as_json
+def verify(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Verify that an export is complete and correct; change nothing.
 
     Checks the parts, the output files, and that the totals are equal to the server's.
@@ -247,17 +328,18 @@ def verify(job: Path, overrides: tuple[str, ...]) -> int:
     from asyncreport.commands import verify
 
     loaded, now = _load(job, overrides)
-    return verify.execute(loaded, now=now)
+    return verify.execute(loaded, now=now, as_json=as_json)
 
 
 @cli.command(epilog="Example: asyncreport status configs/demo.yaml")
 @_job_arguments
-def status(job: Path, overrides: tuple[str, ...]) -> None:
+@_as_json
+def status(job: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Show what is on disk, what is missing, and whether a run is in progress; send no request."""
     from asyncreport.commands import status
 
     loaded, now = _load(job, overrides)
-    status.execute(loaded, now=now)
+    status.execute(loaded, now=now, as_json=as_json)
 
 
 @cli.command(epilog="Example: asyncreport report configs/demo.yaml -o report.html --open")
@@ -291,7 +373,8 @@ def report(
 
 
 @cli.command(epilog="Example: asyncreport query --emulator --start 2024-01-01 --end 2024-01-02")
-@_verbose
+@_place
+@_messages
 @click.option(
     "--start",
     default="",
@@ -358,11 +441,11 @@ def query(**options: Any) -> None:
     from asyncreport.commands import query
     from asyncreport.commands.query_options import QueryOptions
 
-    query.execute(QueryOptions(**options))
+    query.execute(QueryOptions(**options), _environ())
 
 
 @cli.command(epilog="Example: asyncreport emulate --port 8080 --agents 200")
-@_verbose
+@_messages
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),

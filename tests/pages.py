@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
+
+from asyncreport.cli import cli
 from asyncreport.config.schema import job_schema
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -18,6 +21,8 @@ _Schema = Mapping[str, Any]
 
 #: more values than this are listed below the table
 _FEW_VALUES = 5
+#: options that the page describes once for all commands
+_SHARED = ("folder", "env_file", "amount", "form")
 
 
 def main() -> None:
@@ -156,8 +161,46 @@ def _coded(values: list[str]) -> str:
     return ", ".join(f"`{value}`" for value in values)
 
 
+def commands() -> str:
+    """Describe every command: its arguments, what it does, and its options."""
+    return "\n\n".join(_command(name, each) for name, each in sorted(cli.commands.items()))
+
+
+def _command(name: str, command: click.Command) -> str:
+    """Write the section of a command."""
+    arguments = [each for each in command.params if isinstance(each, click.Argument)]
+    usage = " ".join(["asyncreport", name, *(f"{each.metavar}" for each in arguments)])
+    rows = [f"### `{usage}`", "", " ".join((command.help or "").split()), ""]
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    own = [_option(each) for each in options if each.name not in _SHARED]
+    if own:
+        rows += ["| option | meaning |", "|---|---|", *own]
+    return "\n".join(rows).rstrip()
+
+
+def _option(option: click.Option) -> str:
+    """Write the table row of an option."""
+    names = ", ".join(f"`{name}`" for name in option.opts)
+    meaning = option.help or ""
+    if option.show_default:
+        meaning += f" Default: `{option.default}`."
+    value = _value(option)
+    if value:
+        names += f" {value}"
+    return f"| {names} | {meaning} |".replace("\\b", "")
+
+
+def _value(option: click.Option) -> str:
+    """Say what follows an option; empty if nothing does."""
+    if option.is_flag:
+        return ""
+    if isinstance(option.type, click.Choice):
+        return " or ".join(f"`{choice}`" for choice in option.type.choices)
+    return option.metavar or option.type.name.split()[0].upper()
+
+
 #: by the name of the page
-PARTS: Mapping[str, Callable[[], str]] = {"job-file.md": job_file_keys}
+PARTS: Mapping[str, Callable[[], str]] = {"job-file.md": job_file_keys, "commands.md": commands}
 
 
 if __name__ == "__main__":

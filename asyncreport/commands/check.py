@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from asyncreport.core.finding import unreported
 from asyncreport.core.job import Job
 from asyncreport.export.check import check_job
 from asyncreport.terminal.progress import Screen
 from asyncreport.terminal.signals import run_until_signal
-from asyncreport.terminal.stdout import show_finding
+from asyncreport.terminal.stdout import show_finding, show_json
 
 
-def execute(job: Job, *, now: int) -> int:
+def execute(job: Job, *, now: int, as_json: bool = False) -> int:
     """Print a finding for each test; give the highest exit code of the failures."""
-    screen = Screen()
-    check = check_job(job.impatient, now=now, report=show_finding, watch=screen.watching)
+    screen, report = Screen(), unreported if as_json else show_finding
+    check = check_job(job.impatient, now=now, report=report, watch=screen.watching)
     findings = run_until_signal(check, screen.close)
+    if as_json:
+        show_json(findings.plain())
     return findings.exit_code

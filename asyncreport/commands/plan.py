@@ -11,15 +11,18 @@ from asyncreport.export.plan_teams import PlannedTeam
 from asyncreport.terminal.progress import Screen
 from asyncreport.terminal.signals import run_until_signal
 from asyncreport.terminal.stderr import lines_shown
-from asyncreport.terminal.stdout import show_lines
+from asyncreport.terminal.stdout import show_json, show_lines
 
 
-def execute(job: Job, *, now: int) -> int:
+def execute(job: Job, *, now: int, as_json: bool = False) -> int:
     """Print the plan of a job; give the exit code that a run would have because of its teams."""
     screen = Screen()
     planning = plan_job(job.impatient, now=now, watch=screen.watching)
     plan = run_until_signal(planning, screen.close)
-    show_lines(plan_lines(plan, most=lines_shown()))
+    if as_json:
+        show_json(plan)
+    else:
+        show_lines(plan_lines(plan, most=lines_shown()))
     return plan.exit_code
 
 

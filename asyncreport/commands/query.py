@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +11,6 @@ from msgspec import Struct
 
 from asyncreport.commands.query_causes import explain_no_records, sent_requests
 from asyncreport.commands.query_options import QueryOptions, make_job
-from asyncreport.config import read_environ
 from asyncreport.core.errors import RetriesExhausted, StoreError
 from asyncreport.core.job import Job
 from asyncreport.core.text import counted
@@ -33,12 +32,11 @@ class QueryResult(Struct, frozen=True):
     requests: tuple[str, ...] = ()
 
 
-def execute(options: QueryOptions) -> None:
+def execute(options: QueryOptions, environ: Mapping[str, str]) -> None:
     """Run a query and print a table on a terminal, JSON lines elsewhere."""
     _check_stdout()
     now = clock()
     with TemporaryDirectory(prefix="asyncreport-") as folder:
-        environ = read_environ(Path(), os.environ)
         job = make_job(options, Path(folder), environ=environ, now=now)
         result = _run_on_screen(job, now=now)
     if result.records:

@@ -16,12 +16,16 @@ from asyncreport.export.status import (
     read_status,
 )
 from asyncreport.terminal.stderr import lines_shown
-from asyncreport.terminal.stdout import show_lines
+from asyncreport.terminal.stdout import show_json, show_lines
 
 
-def execute(job: Job, *, now: int) -> None:
+def execute(job: Job, *, now: int, as_json: bool = False) -> None:
     """Print the status of a job."""
-    show_lines(status_lines(read_status(job, now=now), most=lines_shown()))
+    status = read_status(job, now=now)
+    if as_json:
+        show_json(status)
+    else:
+        show_lines(status_lines(status, most=lines_shown()))
 
 
 def status_lines(status: Status, *, most: int) -> Iterator[str]:

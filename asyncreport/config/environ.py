@@ -20,14 +20,18 @@ from asyncreport.core.errors import ConfigError
 from asyncreport.core.text import shorten
 
 
-def read_environ(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """Add the variables of a folder's `.env`, if it exists, to an environment.
+def read_environ(
+    folder: Path,
+    environ: Mapping[str, str],
+    file: Path = Path(".env"),
+) -> dict[str, str]:
+    """Add the variables of a folder's `.env`, or another file, if it exists, to an environment.
 
     A variable of the environment takes precedence, even if it is empty. `${NAME}` in a value is
     replaced: https://saurabh-kumar.com/python-dotenv/#variable-expansion
     Raise ConfigError if `.env` is unreadable or has a line that is not `NAME=VALUE`.
     """
-    path = folder / ".env"
+    path = folder / file
     text = _read_text(path)
     # The public function only logs a line that it cannot read, and a variable would be missing.
     for line in parse_stream(StringIO(text)):

@@ -77,6 +77,14 @@ class Findings(Struct, frozen=True):
         """Give the exit code of the command: the highest of the failures; 0 if nothing failed."""
         return max((finding.exit_code for finding in self.findings), default=0)
 
+    def plain(self) -> dict[str, object]:
+        """Give it in plain types, for JSON: level, text and all details of each finding."""
+        found = [
+            {"level": finding.level, "text": finding.text, "details": finding.details}
+            for finding in self.findings
+        ]
+        return {"job": self.job, "exit_code": self.exit_code, "findings": found}
+
     @property
     def failed(self) -> bool:
         """Tell whether a test failed; a warning is not a failure."""

@@ -226,7 +226,7 @@ def unknown_users(job: Job, connection: Connection, parts: Iterable[Part]) -> li
 
 def unknown_users_message(users: Collection[str]) -> str:
     """Say that the directory does not know listed users; the log lists all of them."""
-    _LOG.info("listed users who are unknown to the directory: %s", ", ".join(sorted(users)))
+    _LOG.debug("listed users who are unknown to the directory: %s", ", ".join(sorted(users)))
     return (
         f"{counted(len(users), 'listed user')} {plural(len(users), 'is', 'are')} unknown to the "
         f"directory: {first_items(sorted(users))}; compare with Admin > People"

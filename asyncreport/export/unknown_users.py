@@ -48,5 +48,5 @@ def unknown_team(team: Team) -> UnknownTeam:
 
     The log lists all of its users.
     """
-    _LOG.info("team %r lists only unknown users: %s", team.name, ", ".join(team.users))
+    _LOG.debug("team %r lists only unknown users: %s", team.name, ", ".join(team.users))
     return UnknownTeam.of(team, UnknownTeamError(nobody_message(team)))

@@ -149,7 +149,7 @@ class Attempts:
 
     def log(self, error: TransientError, delay: float) -> None:
         """Log a failed attempt."""
-        _LOG.info(
+        _LOG.debug(
             "%s; attempt %d of %d failed, next one in %.1f s",
             error,
             self.sent,

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from asyncreport.engine.activity import Activity
 from asyncreport.terminal.progress_lines import ASCII, BLOCKS, Figures, Line
-from asyncreport.terminal.stderr import lost_stderr_ignored, say
+from asyncreport.terminal.stderr import lost_stderr_ignored, say, shows_progress
 
 #: seconds between two updates of the moving lines, and between two looks of a log
 _DRAW_PERIOD = 0.2
@@ -62,10 +62,16 @@ class Screen:
 
     async def _show(self, figures: Figures) -> None:
         """Show figures until the task is cancelled."""
-        if self._console.is_terminal and not self._console.is_dumb_terminal and not self._label:
+        if self._moves:
             await self._draw(figures)
         else:
             await self._log(figures)
+
+    @property
+    def _moves(self) -> bool:
+        """Tell whether lines may move: on a terminal that only this command uses."""
+        terminal = self._console.is_terminal and not self._console.is_dumb_terminal
+        return terminal and shows_progress() and not self._label
 
     async def _draw(self, figures: Figures) -> None:
         """Move the lines until the task is cancelled; what was fetched stays on the terminal."""
@@ -106,7 +112,7 @@ class Screen:
                 figures.follow(_now())
                 await asyncio.sleep(_LOOK_PERIOD)
             for line in figures.lines(_now()):
-                say(self._with_label(line.plain()))
+                say(self._with_label(line.plain()), **line.facts)
 
     def _with_label(self, text: str) -> str:
         """Put the label in front of a line that does not begin with it."""

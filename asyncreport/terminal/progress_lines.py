@@ -8,7 +8,7 @@ One line for each connection while chunks are fetched, and one that names any ot
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rich.cells import cell_len
@@ -35,6 +35,8 @@ class Line:
     figures: tuple[str, ...]
     #: from 0 to 1; None: the line has no bar
     share: float | None = None
+    #: the same for a log collector
+    facts: Mapping[str, object] = field(default_factory=dict)
 
     def drawn(self, width: int, name_width: int, blocks: tuple[str, str]) -> str:
         """Write the line in at most `width` columns, with a bar if there is room for one."""
@@ -111,13 +113,27 @@ class Figures:
     def _connection(self, label: str, count: Count, now: float) -> Line:
         """Describe what is fetched from a connection."""
         done = count.finished + len(count.gaps)
+        elapsed, waiting = self._elapsed(now), self._waiting(label)
         figures = [*_done(count)]
-        elapsed = self._elapsed(now)
+        left = None
         if done and self._phase == "fetching":
-            figures.append(f"{_clock(elapsed / done * (count.chunks - done))} left")
+            left = elapsed / done * (count.chunks - done)
+            figures.append(f"{_clock(left)} left")
         figures += _failed(count)
-        figures.append(self._rate(label, elapsed, waiting=self._waiting(label)))
-        return Line(label, tuple(figures), done / max(count.chunks, 1))
+        figures.append(self._rate(label, elapsed, waiting=waiting))
+        facts = {
+            **self._facts(waiting),
+            "connection": label,
+            "chunks": count.chunks,
+            "chunks_done": count.finished,
+            "chunks_failed": len(count.gaps),
+            "seconds_left": None if left is None else round(left),
+        }
+        return Line(label, tuple(figures), done / max(count.chunks, 1), facts)
+
+    def _facts(self, waiting: str) -> dict[str, object]:
+        """Give the keys that all lines have for a log collector."""
+        return {"job": self.activity.name, "phase": self._phase, "waiting_for": waiting or None}
 
     def _finished(self, label: str, count: Count, now: float) -> Line:
         """Describe what was fetched from a connection."""
@@ -137,7 +153,7 @@ class Figures:
         waiting = self._waiting("")
         if waiting:
             figures.append(f"({waiting})")
-        return Line(self.activity.name, tuple(figures))
+        return Line(self.activity.name, tuple(figures), facts=self._facts(waiting))
 
     def _elapsed(self, now: float) -> float:
         """Give the seconds since the first chunk was asked for."""

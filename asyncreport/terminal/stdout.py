@@ -6,9 +6,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import msgspec
+
 from asyncreport.core.errors import StoreError
 from asyncreport.core.finding import Finding
 from asyncreport.core.text import printable
+from asyncreport.terminal.colour import coloured
 from asyncreport.terminal.stderr import lines_shown
 
 
@@ -39,7 +42,13 @@ def show(text: str) -> None:
 
 def show_finding(finding: Finding) -> None:
     """Write a finding; raise StoreError."""
-    show(finding.describe(lines_shown()))
+    first, *details = finding.describe(lines_shown()).splitlines()
+    show("\n".join([coloured(first, sys.stdout), *details]))
+
+
+def show_json(value: object) -> None:
+    """Write a value as one JSON object; raise StoreError."""
+    show(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
 def show_lines(lines: Iterable[str]) -> None:

@@ -51,7 +51,7 @@ def on_a_terminal(
     """Run the command line on a new terminal; give its exit code and what it wrote."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "asyncreport", *arguments]
-    there = {**environ(TERM="xterm-256color", **extra), "COLUMNS": "120"}
+    there = {**environ(**{"TERM": "xterm-256color", **extra}), "COLUMNS": "120"}
     with subprocess.Popen(
         command, cwd=cwd, env=there, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs
     ) as process:

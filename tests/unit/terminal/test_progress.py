@@ -18,7 +18,7 @@ from asyncreport.engine.activity import Activity, Count, Gap
 from asyncreport.net import RequestCounts
 from asyncreport.terminal.progress import Screen
 from asyncreport.terminal.progress_lines import BLOCKS, Figures
-from asyncreport.terminal.stderr import LogHandler, say
+from asyncreport.terminal.stderr import TextLines, say
 from tests import clock
 
 GAP = Gap(
@@ -174,7 +174,7 @@ def test_on_a_terminal_a_bar_moves_and_lines_appear_above_it() -> None:
             await asyncio.sleep(0.5)
             pull.count.finished = 2
             say("a [warning] of one line")
-            LogHandler().emit(logging.LogRecord("x", logging.INFO, "x.py", 1, "a log", (), None))
+            TextLines().emit(logging.LogRecord("x", logging.INFO, "x.py", 1, "a log", (), None))
             await asyncio.sleep(0.5)
         assert len(asyncio.all_tasks()) == 1
 

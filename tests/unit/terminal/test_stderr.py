@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from asyncreport.terminal.stderr import LogHandler, say
+from asyncreport.terminal.stderr import TextLines, say
 
 
 def test_a_line_has_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,6 +21,6 @@ def test_a_closed_stderr_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_log_record_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    handler = LogHandler()
+    handler = TextLines()
     handler.emit(logging.LogRecord("x", logging.INFO, "x.py", 1, "%s\r failed", ("it",), None))
     assert capsys.readouterr().err == "it  failed\n"
