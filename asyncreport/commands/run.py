@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from asyncreport.config import refresh_interval
 from asyncreport.core.job import Job
-from asyncreport.core.timeline import Interval
 from asyncreport.export.run import run_job
 from asyncreport.export.run_context import Choices
 from asyncreport.export.summary import Summary
@@ -19,18 +18,11 @@ def execute(job: Job, *, now: int, refresh: str | None, **choices: bool) -> int:
     `refresh` is an interval to fetch again, as the option gives it; `choices` are the other fields
     of Choices.
     """
-    chosen = Choices(refresh=_refresh_interval(refresh, job, now), **choices)
+    chosen = Choices(refresh=refresh_interval(refresh, job, now), **choices)
     summary = _run_on_screen(job, chosen, now=now)
     for line in summary.lines(lines_shown()):
         say(line)
     return summary.exit_code
-
-
-def _refresh_interval(refresh: str | None, job: Job, now: int) -> Interval | None:
-    """Read the interval to fetch again; raise ConfigError. None: no interval is given."""
-    if refresh is None:
-        return None
-    return refresh_interval(refresh, job, now)
 
 
 def _run_on_screen(job: Job, choices: Choices, *, now: int) -> Summary:

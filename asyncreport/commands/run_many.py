@@ -131,9 +131,7 @@ class _Batch:
 
     async def _run(self, label: str, job: Job, shared: SharedClients) -> Summary:
         """Run a job, with its label in front of its lines, and print its summary."""
-        refresh = None
-        if self.refresh is not None:
-            refresh = refresh_interval(self.refresh, job, self.now)
+        refresh = refresh_interval(self.refresh, job, self.now)
         summary = await run_job(
             job,
             now=self.now,

@@ -57,11 +57,16 @@ def resolve_range(
 
 
 def refresh_interval(
-    text: str,
+    text: str | None,
     job: Job,
     now: int,
-) -> Interval:
-    """Read `--refresh START/END` and cut it to the job's range; raise ConfigError."""
+) -> Interval | None:
+    """Read `--refresh START/END` and cut it to the job's range; raise ConfigError.
+
+    None: the option is not given.
+    """
+    if text is None:
+        return None
     whole = Place.of(_option(text))
     start, slash, end = text.partition("/")
     if not slash:

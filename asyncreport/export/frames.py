@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -60,30 +60,30 @@ def _values(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Iterato
         yield [row[place] for row in rows]
 
 
+#: types of pandas that do not depend on the values
+_PANDAS: Mapping[Kind, str] = {
+    "text": "string",
+    "local": "string",
+    "integer": "int64",
+    "number": "float64",
+}
+
+
 def _pandas_block(library: Any, columns: Sequence[Column], rows: list[list[Any]]) -> Any:
     """Make a frame of pandas from some rows."""
-
-    def times(values: list[str]) -> Any:
-        return library.to_datetime(values, format="ISO8601", utc=True).as_unit("ms")
-
-    def dates(values: list[str]) -> Any:
-        return library.to_datetime(values, format="%Y-%m-%d").as_unit("ms")
-
-    def of_type(name: str) -> Callable[[list[Any]], Any]:
-        return lambda values: library.array(values, dtype=name)
-
-    makers: dict[Kind, Callable[[list[Any]], Any]] = {
-        "text": of_type("string"),
-        "local": of_type("string"),
-        "instant": times,
-        "date": dates,
-        "integer": of_type("int64"),
-        "number": of_type("float64"),
-    }
     series = {}
     for column, values in zip(columns, _values(columns, rows), strict=True):
-        series[column.name] = makers[column.kind](values)
+        series[column.name] = _pandas_values(library, column.kind, values)
     return library.DataFrame(series)
+
+
+def _pandas_values(library: Any, kind: Kind, values: list[Any]) -> Any:
+    """Give the values of a column as pandas has them."""
+    if kind == "instant":
+        return library.to_datetime(values, format="ISO8601", utc=True).as_unit("ms")
+    if kind == "date":
+        return library.to_datetime(values, format="%Y-%m-%d").as_unit("ms")
+    return library.array(values, dtype=_PANDAS[kind])
 
 
 def _polars_block(library: Any, columns: Sequence[Column], rows: list[list[Any]]) -> Any:

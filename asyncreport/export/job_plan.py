@@ -6,7 +6,7 @@ Changes nothing. Instants are texts in UTC, as in `summary.json`.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -134,8 +134,7 @@ async def plan_job(job: Job, *, now: int, watch: Watch = unwatched) -> JobPlan:
     """
     parts = JobParts.read(job)
     freshness = Freshness(settle=job.output.settle, now=now)
-    warnings = query_warnings(job) + query_changes(job)
-    warnings += zone_warnings(job, parts.outdated)
+    warnings = _warnings(job, parts)
     activity = Activity(job.name, "looking up teams")
     async with watch(activity), Connections(job, warnings.append) as connections:
         activity.requests = connections.counts_by_name
@@ -143,21 +142,17 @@ async def plan_job(job: Job, *, now: int, watch: Watch = unwatched) -> JobPlan:
         activity.phase = "planning"
         plans = await make_plans(teams.job, parts.current, connections, freshness)
         described = [await teams.describe(team) for team in teams.job.teams]
-    planner = _Planner(job, parts, freshness, teams)
-    return JobPlan(
-        job=job.name,
-        range=str(job.interval),
-        notes=job.notes,
-        warnings=tuple(warnings),
-        unknown_teams=tuple(teams.unknown),
-        teams=tuple(described),
-        connections=tuple(planner.plan_of(each, plans[each.name]) for each in job.connections),
-        unsettled=tuple(describe_unsettled(job, now)),
-    )
+    description = _Description(job, parts, freshness, teams)
+    return description.of(plans, described, warnings)
+
+
+def _warnings(job: Job, parts: JobParts) -> list[str]:
+    """List the warnings that need no request."""
+    return [*query_warnings(job), *query_changes(job), *zone_warnings(job, parts.outdated)]
 
 
 @dataclass(frozen=True, slots=True)
-class _Planner:
+class _Description:
     """What the descriptions of all connections share."""
 
     job: Job
@@ -165,7 +160,26 @@ class _Planner:
     freshness: Freshness
     teams: PlannedTeams
 
-    def plan_of(self, connection: Connection, plan: Plan) -> ConnectionPlan:
+    def of(
+        self,
+        plans: Mapping[str, Plan],
+        teams: Sequence[PlannedTeam],
+        warnings: Sequence[str],
+    ) -> JobPlan:
+        """Describe the plans, by the connection's name."""
+        job = self.job
+        return JobPlan(
+            job=job.name,
+            range=str(job.interval),
+            notes=job.notes,
+            warnings=tuple(warnings),
+            unknown_teams=tuple(self.teams.unknown),
+            teams=tuple(teams),
+            connections=tuple(self._connection(each, plans[each.name]) for each in job.connections),
+            unsettled=tuple(describe_unsettled(job, self.freshness.now)),
+        )
+
+    def _connection(self, connection: Connection, plan: Plan) -> ConnectionPlan:
         """Describe the plan of a connection."""
         if not self._is_known(connection):
             return ConnectionPlan(name=connection.name, known=False)

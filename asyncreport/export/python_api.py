@@ -73,7 +73,6 @@ async def run_async(
     RetriesExhausted if the server cannot be reached.
     """
     loaded, now = _load(job, overrides)
-    interval = None if refresh is None else refresh_interval(refresh, loaded, now)
     summary = await run_job(
         loaded,
         now=now,
@@ -84,7 +83,7 @@ async def run_async(
             allow_partial=allow_partial,
             refresh_names=refresh_names,
             strict=strict,
-            refresh=interval,
+            refresh=refresh_interval(refresh, loaded, now),
         ),
     )
     for line in summary.lines(MAX_SHOWN):
