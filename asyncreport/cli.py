@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+#: as if signal 13, SIGPIPE, had ended the process; not every system has that signal
+_CLOSED_PIPE = 128 + 13
+
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -232,7 +235,7 @@ def _closed_pipe_ends_quietly() -> Iterator[None]:
         yield
     except BrokenPipeError as error:
         discard(sys.stdout)
-        raise click.exceptions.Exit(128 + signal.SIGPIPE) from error
+        raise click.exceptions.Exit(_CLOSED_PIPE) from error
 
 
 class _Commands(click.Group):

@@ -12,6 +12,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from asyncreport.store.disk_errors import oserror_as_store_error
+from asyncreport.store.portable import BINARY
 from asyncreport.store.replacement import (
     PRIVATE,
     SCRATCH,
@@ -66,7 +67,7 @@ def appending(path: Path, *, at: int) -> Iterator[Sink]:
     What follows there already is cut off first, and again if the block fails. Raise StoreError.
     """
     with oserror_as_store_error(path, "written"):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | BINARY, PRIVATE)
     sink = Sink(descriptor)
     with oserror_as_store_error(path, "written", lambda: sink.size):
         try:

@@ -23,11 +23,11 @@ from asyncreport.core.records import Block
 from asyncreport.store.atomic import remove_temporaries
 from asyncreport.store.compaction import compact
 from asyncreport.store.disk_errors import oserror_as_store_error
-from asyncreport.store.folders import sync_folder
 from asyncreport.store.lock import HeldLock
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.parts import part_name, write_part
+from asyncreport.store.portable import sync_folder
 from asyncreport.store.restatements import (
     Replaced,
     Restatements,

@@ -19,7 +19,6 @@ import msgspec
 from asyncreport.core.errors import StoreError
 from asyncreport.store.atomic import atomic_write
 from asyncreport.store.disk_errors import oserror_as_store_error
-from asyncreport.store.folders import sync_folder
 from asyncreport.store.identity import file_size
 from asyncreport.store.lock import locked
 from asyncreport.store.manifest import manifest_path, unreadable
@@ -36,6 +35,7 @@ from asyncreport.store.manifest_lines import (
 )
 from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.parts import part_name
+from asyncreport.store.portable import sync_folder
 from asyncreport.store.replacement import PRIVATE
 from asyncreport.store.restatements import NAME as CHANGES
 

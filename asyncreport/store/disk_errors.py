@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,8 +79,7 @@ def _free_space(folder: Path) -> str:
 
 def free_bytes(folder: Path) -> int:
     """Count the bytes that are free on a disk; a quota may leave less. Raise OSError."""
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
+    return shutil.disk_usage(folder).free
 
 
 def changed_under_a_run(path: Path) -> StoreError:

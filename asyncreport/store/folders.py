@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
 from asyncreport.store.disk_errors import oserror_as_store_error
+from asyncreport.store.portable import sync_folder
 
 
 def make_folder(folder: Path, *, mode: int = 0o777) -> None:
@@ -30,12 +30,3 @@ def _create_folder(folder: Path, *, mode: int) -> None:
     if not folder.is_dir():
         folder.mkdir(mode, exist_ok=True)
         sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make durable what was created, renamed and removed in a folder; raise OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

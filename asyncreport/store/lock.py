@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,11 +100,27 @@ def lock_holder(path: Path) -> str | None:
     return _describe(_holder_path(path)) if _is_locked(path) else None
 
 
+def _cannot_take(path: Path) -> bool:
+    """Try to take a lock, where locks cannot be shared."""
+    if not path.exists():
+        return False
+    with oserror_as_store_error(path, "read"):
+        try:
+            FileLock(path, mode=PRIVATE).acquire(blocking=False).lock.release()
+        except Timeout:
+            return True
+    return False
+
+
 def _is_locked(path: Path) -> bool:
     """Try to share a lock, for an instant; raise StoreError.
 
     Call it only if the holder may still run: a run that starts in this instant would be refused.
     """
+    if sys.platform == "win32":
+        return _cannot_take(path)
+    import fcntl
+
     with oserror_as_store_error(path, "read"):
         try:
             descriptor = os.open(path, os.O_RDONLY)
@@ -127,8 +143,9 @@ def in_use(folder: Path, by: str) -> StoreError:
 
 
 def _may_run(holder: _Holder) -> bool:
-    """Tell whether a process may still be running: of another host nobody here can know."""
-    if holder.host != socket.gethostname():
+    """Tell whether a process may still run: yes, where this process cannot find out."""
+    if holder.host != socket.gethostname() or sys.platform == "win32":
+        # Windows: there `os.kill` ends the process, even with the signal 0.
         return True
     try:
         os.kill(holder.pid, 0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import resource
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from asyncreport.core.json_lines import escape_separators
 from asyncreport.core.records import Block
 from asyncreport.store.atomic import atomic_write
 from asyncreport.store.disk_errors import oserror_as_store_error, store_error
+from asyncreport.store.portable import BINARY, open_file_limit, read_at
 from asyncreport.store.replacement import PRIVATE, Sink
 
 #: descriptors that a reader keeps open, at most: as many parts as a month of most jobs has
@@ -128,8 +128,8 @@ def _size(blocks: Sequence[Block]) -> int:
 
 def _most_open() -> int:
     """Give how many files may be open: fewer if the limit of the process (`ulimit -n`) is low."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit == resource.RLIM_INFINITY:
+    limit = open_file_limit()
+    if limit is None:
         return OPEN_FILES
     return max(1, min(OPEN_FILES, limit // _SHARE))
 
@@ -237,7 +237,7 @@ class PartReader:
         """Read bytes of a part; raise StoreError."""
         # No context manager: this is called once per user and part.
         try:
-            data = os.pread(self._descriptor(part), length, offset)
+            data = read_at(self._descriptor(part), length, offset)
         except OSError as error:
             raise store_error(self._path(part), "read", error) from error
         if len(data) != length:
@@ -257,7 +257,7 @@ class PartReader:
     def _open_file(self, part: Part) -> int:
         """Open the file of a part; raise OSError or DamagedPartError."""
         try:
-            return os.open(self._path(part), os.O_RDONLY)
+            return os.open(self._path(part), os.O_RDONLY | BINARY)
         except FileNotFoundError as error:
             # It existed when it was listed.
             raise self._damaged(part, "it has disappeared") from error

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from asyncreport.store.folders import sync_folder
+from asyncreport.store.portable import BINARY, NO_FOLLOW, copy_mode, sync_folder
 
 #: mode of every file in a state folder
 PRIVATE = 0o600
@@ -158,7 +157,7 @@ class Replacement:
     def _opened(self) -> Iterator[int]:
         """Open the temporary file at its end; create it at first."""
         if self._exists:
-            descriptor = os.open(self.temporary, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+            descriptor = os.open(self.temporary, os.O_WRONLY | os.O_APPEND | NO_FOLLOW | BINARY)
         else:
             descriptor = self._create()
         try:
@@ -170,10 +169,12 @@ class Replacement:
         """Create the temporary file, with the mode of the old one."""
         self.temporary.unlink(missing_ok=True)
         # O_EXCL: a link that somebody put there is not followed.
-        descriptor = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self._mode)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY
+        descriptor = os.open(self.temporary, flags, self._mode)
         self._exists = True
-        if self._mode != PRIVATE:
-            _copy_mode(self.path, descriptor)
+        if self._mode != PRIVATE and self.path.exists():
+            # A file that was closed to others stays closed.
+            copy_mode(self.path, descriptor, self.temporary)
         return descriptor
 
 
@@ -182,12 +183,6 @@ def temporary_path(path: Path, owner: Path) -> Path:
     key = os.fsencode(owner.absolute()) + b"\0" + os.fsencode(path.name)
     digest = hashlib.sha256(key).hexdigest()
     return path.with_name(TEMPORARY.format(digest[:16]))
-
-
-def _copy_mode(path: Path, descriptor: int) -> None:
-    """Give an open file the mode of the file that it will replace: a closed file stays closed."""
-    if path.exists():
-        os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
 
 
 def size_and_sha256(path: Path) -> tuple[int, str]:

@@ -24,9 +24,9 @@ from asyncreport.core.text import counted
 from asyncreport.core.timeline import Interval, iso
 from asyncreport.store.atomic import append, appending
 from asyncreport.store.disk_errors import oserror_as_store_error
-from asyncreport.store.folders import sync_folder
 from asyncreport.store.identity import file_size
 from asyncreport.store.parts import Entry, PartReader
+from asyncreport.store.portable import sync_folder
 
 NAME = "changes.jsonl"
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -355,7 +356,7 @@ def test_a_full_disk_is_reported_with_the_bytes_needed_and_the_bytes_free(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "write", full)
-    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=3, f_frsize=4096))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=12_288))
     with pytest.raises(StoreError) as caught:
         _merge(tmp_path, [part], [_team("t", ["a", "b"])])
     assert (

@@ -1,0 +1,60 @@
+"""The calls about files that not every system has, each with a fallback. Owns nothing."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+#: do not follow a link; systems without this flag follow it
+NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+
+#: take bytes as they are: Windows would write `\r\n` for `\n`
+BINARY: int = getattr(os, "O_BINARY", 0)
+
+
+def read_at(descriptor: int, length: int, offset: int) -> bytes:
+    """Read bytes of an open file, fewer at its end; raise OSError.
+
+    Without `pread` the position of the descriptor moves: only one thread may read from it.
+    """
+    if hasattr(os, "pread"):
+        data: bytes = os.pread(descriptor, length, offset)
+        return data
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    return os.read(descriptor, length)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make durable what was created, renamed and removed in a folder; raise OSError.
+
+    On a system that cannot open a folder there is no such call. The file system decides there.
+    """
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def copy_mode(source: Path, descriptor: int, path: Path) -> None:
+    """Give an open file the mode of another file; `path` is the open file's. Raise OSError."""
+    mode = stat.S_IMODE(source.stat().st_mode)
+    # By descriptor where the system can: meanwhile somebody may put another file at the path.
+    if hasattr(os, "fchmod"):
+        os.fchmod(descriptor, mode)
+    else:
+        path.chmod(mode)
+
+
+def open_file_limit() -> int | None:
+    """Count the files that this process may have open; None if the system has no limit."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
