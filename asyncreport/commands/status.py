@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from asyncreport.core.job import Job
 from asyncreport.core.text import age, counted, describe_users, first_lines
@@ -11,6 +11,7 @@ from asyncreport.export.last_summary import LastSummary
 from asyncreport.export.status import (
     ConnectionStatus,
     FileStatus,
+    QueryStatus,
     Status,
     UncoveredChunk,
     read_status,
@@ -72,13 +73,30 @@ def _connection(status: Status, connection: ConnectionStatus, most: int) -> Iter
     if connection.fetched_first and connection.fetched_last:
         now = parse_iso(status.read_at)
         yield f"  {_fetch_times(connection.fetched_first, connection.fetched_last, now)}"
+    yield from _queries(connection.queries, most)
 
 
-def _describe_parts(connection: ConnectionStatus) -> str:
+def _queries(queries: Sequence[QueryStatus], most: int) -> Iterator[str]:
+    """Compare the queries, unless the job asks all of them: then the totals say the same."""
+    if all(query.asked for query in queries):
+        return
+    for line in first_lines([_query(query) for query in queries], limit=most):
+        yield f"  {line}"
+
+
+def _query(query: QueryStatus) -> str:
+    """Describe the parts of a query."""
+    text = f"query {query.fingerprint[:8]}: {_describe_parts(query)}"
+    if query.asked:
+        return f"{text}, asked by the job"
+    return f"{text}, no longer asked by the job"
+
+
+def _describe_parts(found: ConnectionStatus | QueryStatus) -> str:
     """Count parts, with their records and bytes."""
-    parts = counted(connection.parts, "part")
-    records = counted(connection.records, "record")
-    return f"{parts}, {records}, {connection.bytes:,} bytes"
+    parts = counted(found.parts, "part")
+    records = counted(found.records, "record")
+    return f"{parts}, {records}, {found.bytes:,} bytes"
 
 
 def _missing(chunks: tuple[UncoveredChunk, ...], most: int) -> Iterator[str]:

@@ -6,6 +6,7 @@ Instants are texts in UTC, as in `summary.json`.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +14,7 @@ from typing import Annotated, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from asyncreport.core.job import Chunk, Job, Part
+from asyncreport.core.job import Chunk, Connection, Job, Part
 from asyncreport.core.settled import describe_unsettled
 from asyncreport.core.timeline import iso
 from asyncreport.export.last_summary import LastSummary
@@ -21,7 +22,7 @@ from asyncreport.export.snapshot import Snapshot
 from asyncreport.export.summary_outputs import key
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.disk_errors import oserror_as_store_error
-from asyncreport.store.job_parts import last_saved
+from asyncreport.store.job_parts import JobParts, last_saved
 from asyncreport.store.lock import lock_holder, merge_lock
 from asyncreport.store.restatements import NAME as CHANGES
 from asyncreport.store.target import Target
@@ -43,6 +44,16 @@ class UncoveredChunk(Struct, frozen=True, kw_only=True):
         return cls(interval=str(chunk.interval), users=chunk.users)
 
 
+class QueryStatus(Struct, frozen=True, kw_only=True):
+    """The parts of one query in a connection's folder, in any range and of any users."""
+
+    fingerprint: Annotated[str, key("digest of the query, as in the manifest")]
+    asked: Annotated[bool, key("false: the job no longer asks this query")]
+    parts: Annotated[int, key("number of parts")]
+    records: Annotated[int, key("number of records in these parts")]
+    bytes: Annotated[int, key("size of the files of these parts")]
+
+
 class ConnectionStatus(Struct, frozen=True, kw_only=True):
     """What exists of one connection: the parts that contain something that the job wants."""
 
@@ -55,6 +66,10 @@ class ConnectionStatus(Struct, frozen=True, kw_only=True):
     missing: Annotated[tuple[UncoveredChunk, ...], key("what no part covers, by time")]
     fetched_first: Annotated[str | None, key("UTC; when the oldest part was fetched")]
     fetched_last: Annotated[str | None, key("UTC; when the newest part was fetched")]
+    queries: Annotated[
+        tuple[QueryStatus, ...],
+        key("every query that has parts in the folder; those that the job asks first"),
+    ] = ()
 
 
 class FileStatus(Struct, frozen=True, kw_only=True):
@@ -134,9 +149,10 @@ def read_status(job: Job, *, now: int) -> Status:
 def _after_first_run(status: Status, job: Job, now: int) -> Status:
     """Add what a state folder with a manifest has; `now` is an instant."""
     snapshot = Snapshot.read(job, now=now)
+    on_disk = JobParts.read(job)
     return replace(
         status,
-        connections=tuple(_connection(snapshot, each.name) for each in job.connections),
+        connections=tuple(_connection(snapshot, on_disk, each) for each in job.connections),
         unknown_teams=snapshot.unknown_teams,
         teams_not_looked_up=tuple(snapshot.teams_not_looked_up()),
         files=tuple(_files(snapshot)),
@@ -147,8 +163,13 @@ def _after_first_run(status: Status, job: Job, now: int) -> Status:
     )
 
 
-def _connection(snapshot: Snapshot, name: str) -> ConnectionStatus:
+def _connection(
+    snapshot: Snapshot,
+    on_disk: JobParts,
+    connection: Connection,
+) -> ConnectionStatus:
     """Describe the parts of a connection, and what is missing."""
+    name = connection.name
     parts = snapshot.wanted_parts(name)
     plan = snapshot.plans[name]
     first, last = _fetch_times(parts)
@@ -162,6 +183,28 @@ def _connection(snapshot: Snapshot, name: str) -> ConnectionStatus:
         missing=tuple(map(UncoveredChunk.of, snapshot.missing_chunks(name))),
         fetched_first=first,
         fetched_last=last,
+        queries=tuple(_queries(on_disk, connection)),
+    )
+
+
+def _queries(on_disk: JobParts, connection: Connection) -> list[QueryStatus]:
+    """Describe each query that has parts: those that the job asks first, then by fingerprint."""
+    groups: defaultdict[str, list[Part]] = defaultdict(list)
+    for part in on_disk.on_disk(connection):
+        groups[part.fingerprint].append(part)
+    asked = on_disk.part_filter.fingerprints[connection.name]
+    found = [_query(name, parts, name in asked) for name, parts in groups.items()]
+    return sorted(found, key=lambda query: (not query.asked, query.fingerprint))
+
+
+def _query(fingerprint: str, parts: Sequence[Part], asked: bool) -> QueryStatus:
+    """Describe the parts of a query."""
+    return QueryStatus(
+        fingerprint=fingerprint,
+        asked=asked,
+        parts=len(parts),
+        records=sum(part.count for part in parts),
+        bytes=sum(part.size for part in parts),
     )
 
 

@@ -47,6 +47,13 @@ class JobParts:
         """List the parts that were not replaced and whose files are gone or have another size."""
         return self.manifests[connection.name].lost_parts(self.part_filter)
 
+    def on_disk(self, connection: Connection) -> list[Part]:
+        """List the parts of any query whose files exist, also of queries that the job had before.
+
+        Raise StoreError.
+        """
+        return self.manifests[connection.name].parts_on_disk()
+
     def answer_totals(self, connection: Connection) -> Totals:
         """Give what the answers to the job's query held in earlier runs."""
         name = connection.name

@@ -125,6 +125,13 @@ class Manifest:
         """Walk the parts that were not replaced, of any query, in the order of their numbers."""
         return (part for part in self._parts if part.number not in self._replaced_by)
 
+    def parts_on_disk(self) -> list[Part]:
+        """List the parts of any query that were not replaced and whose files have the right size.
+
+        Raise StoreError.
+        """
+        return _with_files(self.live_parts(), self.folder)
+
     def files(self) -> set[str]:
         """Name the files of the parts that were not replaced, of any query."""
         return {part_name(part.number) for part in self.live_parts()}
