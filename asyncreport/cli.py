@@ -296,6 +296,21 @@ def run(
     return run.execute(loaded, now=now, refresh=refresh, **choices)
 
 
+@cli.command(epilog="Example: asyncreport demo")
+@_place
+@_messages
+def demo() -> int:
+    """Run the demo job: a quarter of three teams, from an emulated organisation.
+
+    Needs no credentials and no job file. Writes exports/demo.jsonl in the current folder.
+    """
+    from asyncreport.commands import demo
+
+    with demo.demo_file() as path:
+        loaded, now = _load(path, ())
+    return demo.execute(loaded, now=now)
+
+
 @cli.command(epilog="Example: asyncreport plan configs/demo.yaml")
 @_job_arguments
 @_as_json

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -20,6 +22,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from asyncreport.cli import main
+from asyncreport.commands.demo import demo_file
 from asyncreport.emulator import World
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import call, connection, environ, run_here, start, write_job
@@ -51,7 +54,7 @@ def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "plan", "check", "verify", "status", "query", "emulate", "schema"]
+    "command", ["run", "plan", "check", "verify", "status", "query", "emulate", "schema", "demo"]
 )
 def test_each_command_has_a_sentence_and_an_example(tmp_path: Path, command: str) -> None:
     text = call(command, "--help", cwd=tmp_path).out
@@ -64,7 +67,7 @@ def test_each_command_has_a_sentence_and_an_example(tmp_path: Path, command: str
 
 def test_the_examples_of_the_help_run_as_shown(tmp_path: Path) -> None:
     """In a checkout; not `emulate`, which does not end."""
-    for command in ("run", "plan", "check", "verify", "status", "query", "schema"):
+    for command in ("run", "plan", "check", "verify", "status", "query", "schema", "demo"):
         example = " ".join(
             call(command, "--help", cwd=tmp_path).out.partition("Example: asyncreport ")[2].split()
         )
@@ -579,3 +582,25 @@ def test_the_demo_runs_and_then_has_nothing_to_do(tmp_path: Path) -> None:
     assert second.err.startswith("demo: nothing to do, 6 parts reused\n")
     lines = (tmp_path / "exports" / "demo.jsonl").read_text().splitlines()
     assert {json.loads(line)["team"] for line in lines} == {"billing", "sales", "support"}
+
+
+def test_the_demo_command_writes_the_bytes_of_the_shipped_job_and_says_what_is_next(
+    tmp_path: Path,
+) -> None:
+    first = call("demo", cwd=tmp_path)
+    second = call("demo", cwd=tmp_path)
+    assert (first.code, second.code) == (0, 0)
+    digest = hashlib.sha256((tmp_path / "exports" / "demo.jsonl").read_bytes()).hexdigest()
+    assert digest.startswith("fe5d4a82f0d91a45")
+    assert str(tmp_path / "exports" / "demo.jsonl") in first.err
+    assert "asyncreport query --emulator" in first.err
+    assert "demo: nothing to do, 6 parts reused" in second.err.splitlines()
+
+
+def test_a_wheel_ships_the_one_demo_job() -> None:
+    included = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    wheel = included["tool"]["hatch"]["build"]["targets"]["wheel"]
+    (source,) = wheel["force-include"]
+    with demo_file() as path:
+        assert path.samefile(ROOT / source)
+    assert wheel["force-include"][source] == "asyncreport/commands/demo.yaml"
