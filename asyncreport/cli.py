@@ -495,10 +495,25 @@ def query(**options: Any) -> None:
     show_default=True,
     help="Seconds before each response.",
 )
+@click.option(
+    "--deny",
+    "denied",
+    multiple=True,
+    metavar="PERMISSION",
+    help="Refuse requests that need this permission (403); repeat it for several.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="RULE",
+    help='Change responses by a rule, as JSON: {"match": {"every": 3}, "do": {"status": 503}}.',
+)
 def emulate(**options: Any) -> None:
     """Serve an emulated Genesys Cloud on this machine.
 
-    Prints a line of JSON with its url, client_id and client_secret.
+    Prints a line of JSON with its url, client_id and client_secret. A connection for a job file,
+    the teams, and how to stop it go to stderr.
     """
     from asyncreport.commands import emulate
 

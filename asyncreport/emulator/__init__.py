@@ -7,8 +7,20 @@ does not document is what the project believes.
 
 from __future__ import annotations
 
+from asyncreport.emulator.cloud import Cloud
+from asyncreport.emulator.faults import Faults
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.server import Emulator, running, serve
 from asyncreport.emulator.world import Emission, Span, World
 
-__all__ = ["Emission", "Emulator", "Options", "Span", "World", "running", "serve"]
+__all__ = [
+    "Cloud",
+    "Emission",
+    "Emulator",
+    "Faults",
+    "Options",
+    "Span",
+    "World",
+    "running",
+    "serve",
+]

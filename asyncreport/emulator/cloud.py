@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from asyncreport.emulator.aggregates import count, write
@@ -126,6 +127,12 @@ class Cloud:
         self._ids = random.Random(world.seed)
         listings = Listings(self.directory, self.rosters)
         self._routes = [*self._own_routes(), *_directory_routes(self.directory, listings)]
+
+    @property
+    def permissions(self) -> list[str]:
+        """List the permissions that requests need, sorted."""
+        needed = chain.from_iterable(route.permissions for route in self._routes)
+        return sorted(set(needed))
 
     def respond(self, request: Request, now: float) -> Response:
         """Respond to one request."""

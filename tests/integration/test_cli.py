@@ -526,8 +526,62 @@ def test_an_emulator_prints_its_address_and_serves_until_it_is_stopped(tmp_path:
         job(tmp_path, Handle(**told), teams=[{"name": "all", "everyone": True}])
         assert call("run", "job.yaml", cwd=tmp_path).code == 0
         process.send_signal(signal.SIGTERM)
-        assert process.communicate(timeout=30) == ("", "")
-    assert process.returncode == 0
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, "")
+    assert "press Ctrl-C to stop it" in err
+
+
+def test_the_connection_and_teams_that_an_emulator_prints_make_a_job_that_runs(
+    tmp_path: Path,
+) -> None:
+    with start("emulate", "--agents", "12", cwd=tmp_path) as process:
+        assert process.stderr is not None
+        lines = [process.stderr.readline()]
+        while not lines[-1].startswith("  - {name: "):
+            lines.append(process.stderr.readline())
+        block = "".join(lines).partition("\n\n")[2]
+        job = "range: {start: 2024-01-01, end: 2024-01-02}\noutput: {path: out.jsonl}\n"
+        (tmp_path / "job.yaml").write_text(f"name: printed\n{job}{block}")
+        result = call("run", "job.yaml", cwd=tmp_path)
+        assert (result.code, bool((tmp_path / "out.jsonl").read_text())) == (0, True), result.err
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+def test_an_emulator_denies_permissions_and_follows_rules_of_faults(tmp_path: Path) -> None:
+    rule = {"match": {"path": "aggregates", "nth": [1]}, "do": {"status": 503}}
+    denied = ("--deny", "routing:queue:view")
+    faults = ("--fault", json.dumps(rule))
+    with start("emulate", "--agents", "3", *denied, *faults, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        handle = Handle(**json.loads(process.stdout.readline()))
+        job(tmp_path, handle, teams=[{"name": "q", "queue": "Sales"}])
+        refused = call("run", "job.yaml", cwd=tmp_path)
+        assert "routing:queue:view" in refused.err
+        assert refused.code != 0
+        job(tmp_path, handle, teams=[{"name": "all", "everyone": True}])
+        assert call("run", "job.yaml", cwd=tmp_path).code == 0
+        statuses = [entry["status"] for entry in handle.log() if "aggregates" in entry["path"]]
+        assert statuses[0] == 503
+        assert statuses[-1] == 200
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--deny", "routing:queue:veiw"), "error: --deny: no request needs the permission "),
+        (("--fault", "{"), "error: --fault: "),
+        (("--fault", '{"do": {"stauts": 503}}'), "error: --fault: the script of faults is not "),
+    ],
+)
+def test_an_emulator_refuses_unknown_permissions_and_rules(
+    tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    result = call("emulate", *options, cwd=tmp_path)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(message)
 
 
 def test_a_port_in_use_is_an_error(tmp_path: Path) -> None:
