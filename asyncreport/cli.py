@@ -450,6 +450,24 @@ def report(
     is_flag=True,
     help="Query an emulated organisation: all its users, unless users or teams are given.",
 )
+@click.option("--api-url", default="", metavar="URL", help="A gateway, or the url of `emulate`.")
+@click.option(
+    "--login-url",
+    default="",
+    metavar="URL",
+    help="The login host of the gateway; default: the same as --api-url.",
+)
+@click.option(
+    "--job",
+    type=click.Path(path_type=Path),
+    help="Use a connection of this job file.",
+)
+@click.option(
+    "--connection",
+    default="",
+    metavar="NAME",
+    help="Which connection of --job; may be left out if there is only one.",
+)
 def query(**options: Any) -> None:
     """Show handled interactions and AHT: a table on a terminal, JSON lines in a pipe.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from asyncreport.commands.chosen_connection import ConnectionOptions, connection_section
 from asyncreport.config import load_options
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.job import Job
@@ -25,6 +26,8 @@ _LABELS = {
     "range.time_zone": "--time-zone",
     "contract": "--contract",
     "occupancy": "--occupancy",
+    "connections.default.api_url": "--api-url",
+    "connections.default.login_url": "--login-url",
 }
 
 
@@ -44,6 +47,12 @@ class QueryOptions(Struct, frozen=True, kw_only=True):
     occupancy: bool = False
     #: query an emulated organisation
     emulator: bool = False
+    #: a gateway
+    api_url: str = ""
+    login_url: str = ""
+    #: a job file, and the name of one of its connections
+    job: Path | None = None
+    connection: str = ""
 
 
 def make_job(
@@ -68,7 +77,7 @@ def make_job(
         "occupancy": options.occupancy,
         "teams": [team.value for team in teams],
         "output": {"path": str(folder / "records.jsonl")},
-        **_connections(options),
+        **_connections(options, environ, now),
     }
     labels = _labels(start, end, teams)
     return load_options(values, labels=labels, environ=environ, now=now)
@@ -84,11 +93,20 @@ def _range(options: QueryOptions, start: _Value, end: _Value) -> dict[str, Any]:
     }
 
 
-def _connections(options: QueryOptions) -> dict[str, Any]:
+def _connections(
+    options: QueryOptions,
+    environ: Mapping[str, str],
+    now: int,
+) -> dict[str, Any]:
     """Give the connections of the job; without any, the environment names the organisation."""
-    if not options.emulator:
-        return {}
-    return {"connections": {"default": {"emulator": True}}}
+    chosen = ConnectionOptions(
+        emulator=options.emulator,
+        api_url=options.api_url,
+        login_url=options.login_url,
+        job=options.job,
+        connection=options.connection,
+    )
+    return connection_section(chosen, environ=environ, now=now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,11 @@ from tests.exporting import (
 WORLD = World(agents=40, seed=1)
 USERS = [person.id for person in WORLD.people[:3]]
 RANGE = ("--start", "2024-01-01", "--end", "2024-01-02")
+#: a job file whose connection is used
+JOB = {
+    "range": {"start": "2024-01-01", "end": "2024-01-02"},
+    "teams": [{"name": "all", "everyone": True}],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -324,3 +329,58 @@ def test_the_result_is_the_output_file(emulator: Handle, tmp_path: Path) -> None
     assert found.records == (tmp_path / "records.jsonl").read_bytes()
     assert found.requests == ()
     assert {row["team"] for row in rows(tmp_path / "records.jsonl")} == {"everyone"}
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Handle]:
+    with emulator_process(agents=40, seed=1, requests_per_minute=0) as handle:
+        yield handle
+
+
+def variables(served: Handle) -> dict[str, str]:
+    return {
+        "GENESYS_CLIENT_ID": served.client_id,
+        "GENESYS_CLIENT_SECRET": served.client_secret,
+    }
+
+
+def test_a_gateway_and_the_connection_of_a_job_give_what_the_emulator_gives(
+    tmp_path: Path, served: Handle
+) -> None:
+    write_job(tmp_path, served, **JOB)
+    asked = [*RANGE, "--user", ",".join(USERS)]
+    expected = query(*asked, cwd=tmp_path).out
+    gateway = call("query", "--api-url", served.url, *asked, cwd=tmp_path, **variables(served))
+    of_job = call("query", "--job", "job.yaml", *asked, cwd=tmp_path)
+    assert expected
+    assert (gateway.code, gateway.out) == (0, expected), gateway.err
+    assert (of_job.code, of_job.out) == (0, expected), of_job.err
+    assert {entry["path"] for entry in served.log()} >= {"/oauth/token"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--api-url", "http://127.0.0.1:1", "--job", "job.yaml"), "--job: cannot be given "),
+        (("--api-url", "http://127.0.0.1:1"), "--api-url: the variable GENESYS_CLIENT_ID is not "),
+        (("--login-url", "http://127.0.0.1:1"), "--login-url: needs --api-url"),
+        (("--connection", "east"), "--connection: needs --job"),
+        (("--job", "job.yaml", "--connection", "north"), "--connection: must be a connection of "),
+        (("--job", "nowhere.yaml"), "nowhere.yaml: does not exist"),
+    ],
+)
+def test_options_of_a_connection_that_cannot_be_used_are_named(
+    tmp_path: Path, served: Handle, options: tuple[str, ...], message: str
+) -> None:
+    write_job(tmp_path, served, **JOB)
+    result = call("query", *options, *RANGE, "--user", USERS[0], cwd=tmp_path)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"error: {message}")
+
+
+def test_an_address_that_is_not_one_is_refused_with_the_option(tmp_path: Path) -> None:
+    credentials = {"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": "secret"}
+    asked = ("--api-url", "gateway", *RANGE, "--user", USERS[0])
+    result = call("query", *asked, cwd=tmp_path, **credentials)
+    assert result.code == 2
+    assert result.err.startswith("error: --api-url: ")
