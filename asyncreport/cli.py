@@ -480,6 +480,46 @@ def query(**options: Any) -> None:
     query.execute(QueryOptions(**options), _environ())
 
 
+@cli.command(name="list", epilog="Example: asyncreport list teams --emulator --search billing")
+@click.argument(
+    "kind",
+    metavar="KIND",
+    type=click.Choice(
+        ["users", "teams", "groups", "queues", "divisions", "skills", "wrap-up-codes"]
+    ),
+)
+@_place
+@_messages
+@click.option("--search", default="", metavar="TEXT", help="Names that contain this, in any case.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines on a terminal too.")
+@click.option("--emulator", is_flag=True, help="List an emulated organisation.")
+@click.option("--api-url", default="", metavar="URL", help="A gateway, or the url of `emulate`.")
+@click.option(
+    "--login-url",
+    default="",
+    metavar="URL",
+    help="The login host of the gateway; default: the same as --api-url.",
+)
+@click.option("--job", type=click.Path(path_type=Path), help="Use a connection of this job file.")
+@click.option(
+    "--connection",
+    default="",
+    metavar="NAME",
+    help="Which connection of --job; may be left out if there is only one.",
+)
+def list_(kind: str, search: str, as_json: bool, **connection: Any) -> None:
+    """List ids and names: a table on a terminal, JSON lines in a pipe.
+
+    KIND is users (without deleted ones), teams, groups, queues, divisions, skills or
+    wrap-up-codes.
+    """
+    from asyncreport.commands import list as listing
+    from asyncreport.commands.chosen_connection import ConnectionOptions
+
+    options = ConnectionOptions(**connection)
+    listing.execute(kind, options, _environ(), search=search, as_json=as_json)
+
+
 @cli.command(epilog="Example: asyncreport emulate --port 8080 --agents 200")
 @_messages
 @click.option(

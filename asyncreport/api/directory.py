@@ -98,13 +98,18 @@ def all_user_ids() -> Generator[Request, Any, tuple[str, ...]]:
 
 def _user_ids(state: str) -> Generator[Request, Any, list[str]]:
     """List the ids of the users in one state."""
+    users = yield from _users_in_state(state)
+    return [user.id for user in users]
+
+
+def _users_in_state(state: str) -> Listing:
+    """List the users in one state."""
     try:
-        users = yield from list_entities(_USERS, ("state", state), page_size=USERS_PAGE_SIZE)
+        return (yield from list_entities(_USERS, ("state", state), page_size=USERS_PAGE_SIZE))
     except RejectedError as error:
         if error.status != 400:
             raise
         raise _too_many_users(state, error) from error
-    return [user.id for user in users]
 
 
 def _too_many_users(state: str, error: RejectedError) -> RejectedError:
@@ -192,6 +197,36 @@ def has_filter(kind: Kind) -> bool:
 def list_all(kind: Kind) -> Listing:
     """List everything of a kind that the client sees."""
     return _list_kind(kind)
+
+
+#: what else can be listed, by its word on the command line; all pages have numbers
+_LABEL_PATHS = {
+    "divisions": _NAME_PATHS["division_name"],
+    "skills": _NAME_PATHS["skill_name"],
+    "wrap-up-codes": _NAME_PATHS["wrap_up_name"],
+}
+_ROSTER_KINDS: dict[str, Kind] = {"groups": "group", "teams": "team", "queues": "queue"}
+
+
+def list_named(kind: str) -> Listing:
+    """List everything of a kind with its name: users, teams, skills, and so on.
+
+    Deleted users are left out. `kind` is a word of the command line; raise KeyError for another.
+    """
+    if kind == "users":
+        return _listed_users()
+    if kind in _ROSTER_KINDS:
+        return list_all(_ROSTER_KINDS[kind])
+    return list_entities(_LABEL_PATHS[kind])
+
+
+def _listed_users() -> Listing:
+    """List the users who are active, then those who are not."""
+    found: dict[str, Entity] = {}
+    for state in ("active", "inactive"):
+        users = yield from _users_in_state(state)
+        found.update((user.id, user) for user in users)
+    return list(found.values())
 
 
 class UnlistedNameError(UnknownTeamError):

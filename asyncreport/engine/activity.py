@@ -77,6 +77,7 @@ Phase = Literal[
     "starting",
     "checking",
     "looking up teams",
+    "listing",
     "planning",
     "fetching",
     "looking up names",

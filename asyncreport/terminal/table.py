@@ -53,6 +53,14 @@ def print_table(rows: Sequence[Row], *, zone: ZoneInfo, teams: bool, routing: bo
     console.print(total(rows, routing=routing), markup=False, highlight=False)
 
 
+def print_names(entities: Sequence[tuple[str, str]]) -> None:
+    """Print a table of ids and names. Raise OSError."""
+    names = Table("name", "id", box=None)
+    for entity_id, name in entities:
+        names.add_row(Text(printable(name)), Text(printable(entity_id)))
+    Console(emoji=False).print(names)
+
+
 def table(rows: Sequence[Row], *, zone: ZoneInfo, teams: bool, routing: bool) -> Table:
     """Make a table of rows, with intervals in local time.
 

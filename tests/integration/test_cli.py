@@ -54,7 +54,8 @@ def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "plan", "check", "verify", "status", "query", "emulate", "schema", "demo"]
+    "command",
+    ["run", "plan", "check", "verify", "status", "query", "emulate", "schema", "demo", "list"],
 )
 def test_each_command_has_a_sentence_and_an_example(tmp_path: Path, command: str) -> None:
     text = call(command, "--help", cwd=tmp_path).out
@@ -67,7 +68,7 @@ def test_each_command_has_a_sentence_and_an_example(tmp_path: Path, command: str
 
 def test_the_examples_of_the_help_run_as_shown(tmp_path: Path) -> None:
     """In a checkout; not `emulate`, which does not end."""
-    for command in ("run", "plan", "check", "verify", "status", "query", "schema", "demo"):
+    for command in ("run", "plan", "check", "verify", "status", "query", "schema", "demo", "list"):
         example = " ".join(
             call(command, "--help", cwd=tmp_path).out.partition("Example: asyncreport ")[2].split()
         )
