@@ -12,15 +12,19 @@ function escaped(text) {
   return text.replace(/\s+/g, " ").replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 }
 
-// A few round ticks from zero to a maximum: times in steps of the clock, others in steps of 1, 2, 5.
-function ticks(most, kind) {
-  const steps = kind === "time"
-    ? [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000, 36000]
-    : [0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5].filter(() => kind === "percent");
-  for (let power = 1; power < 1e12; power *= 10) {
+// From small to large: steps of the clock for times, steps of 1, 2, 5 for others.
+function tickSteps(kind) {
+  const steps = { time: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800], percent: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5] }[kind] || [];
+  const unit = kind === "time" ? 3600 : 1;
+  for (let power = unit; power < 1e12 * unit; power *= 10) {
     steps.push(power, 2 * power, 5 * power);
   }
-  const step = steps.sort((one, other) => one - other).find((each) => most / each <= 5);
+  return steps;
+}
+
+// A few round ticks from zero to a maximum.
+function ticks(most, kind) {
+  const step = tickSteps(kind).find((each) => most / each <= 5);
   const values = [];
   for (let number = 0; number * step < most + step; number += 1) {
     values.push(number * step);
@@ -89,7 +93,7 @@ function draw(figure, label, traces, frame) {
   let chart = figure.querySelector(".chart");
   if (!chart) {
     chart = element("div", { class: "chart", role: "img" });
-    figure.prepend(chart);
+    figure.querySelector(".legend").after(chart);
   }
   chart.setAttribute("aria-label", label);
   chart.style.height = `${frame.height}px`;
@@ -97,8 +101,9 @@ function draw(figure, label, traces, frame) {
 }
 
 function legend(figure, items) {
-  const old = figure.querySelector(".legend");
-  const list = element("ul", { class: "legend" }, ...items);
+  const old = figure.querySelector(".legend:not(.keys)");
+  // A list without items would be announced.
+  const list = element("ul", { class: "legend", hidden: items.length === 0 }, ...items);
   if (old) {
     old.replaceWith(list);
   } else {
@@ -115,8 +120,11 @@ function swatch(kind, background) {
 }
 
 // What marks in a chart over time mean; only those that it has.
-function keys(figure, scope) {
+function keys(figure, scope, fades) {
   const items = [];
+  if (fades && scope.steps.some((_, place) => isShort(place))) {
+    items.push(element("li", {}, swatch("short"), `a shorter ${STEP_NAMES[DATA.every]}: the report begins or ends in it`));
+  }
   if (scope.steps.some((step) => step.missing > 0)) {
     items.push(element("li", {}, swatch("gap"), "data is missing: this is not zero"));
   }
@@ -141,7 +149,7 @@ function markTraces(scope) {
   if (lacking.length) {
     traces.push({
       type: "bar", yaxis: "y2", x: lacking, y: lacking.map(() => 1), width: 1,
-      text: lacking.map((place) => `${stepText(place)}<br>${remark(scope.steps[place])}`),
+      text: lacking.map((place) => `${stepText(place)}<br>${remark(scope, place)}`),
       textposition: "none", hoverinfo: "text",
       marker: {
         color: "rgba(0,0,0,0)", line: { width: 0 },
@@ -152,7 +160,7 @@ function markTraces(scope) {
   if (changed.length) {
     traces.push({
       type: "scatter", mode: "markers", yaxis: "y2", x: changed, y: changed.map(() => 0.97),
-      text: changed.map((place) => `${stepText(place)}<br>${remark(scope.steps[place])}`), hoverinfo: "text",
+      text: changed.map((place) => `${stepText(place)}<br>${remark(scope, place)}`), hoverinfo: "text",
       marker: { symbol: "triangle-down", size: 10, color: colour("warn-line") }, cliponaxis: false,
     });
   }
@@ -160,12 +168,16 @@ function markTraces(scope) {
 }
 
 // What is special about a step, in words; empty if nothing is.
-function remark(step) {
+function remark(scope, place) {
+  const step = scope.steps[place];
   const facts = [];
   if (step.missing >= 1) {
     facts.push("no data was fetched");
   } else if (step.missing > 0) {
     facts.push(`incomplete: ${percent(Math.max(step.missing, 0.001))} of the agents' time is missing`);
+  }
+  if (isShort(place)) {
+    facts.push(`a shorter ${STEP_NAMES[DATA.every]}: the report begins or ends in it`);
   }
   if (step.restated > 0) {
     facts.push(`${counted(step.restated, "value", "values")} changed later`);
@@ -197,7 +209,7 @@ function valuesOf(scope, key) {
 
 function hover(scope, values, kind, name) {
   return values.map((value, place) => {
-    const extra = remark(scope.steps[place]);
+    const extra = remark(scope, place);
     return `${name ? `${escaped(name)}<br>` : ""}${stepText(place)}<br><b>${AXIS_TEXT[kind](value)}</b>${extra ? `<br>${extra}` : ""}`;
   });
 }
@@ -223,11 +235,9 @@ function lineTrace(scope, key, kind, name, look) {
 function lines(scope) {
   const all = DATA.scopes[0];
   if (scope.team !== null) {
-    const found = [{ scope, name: scope.team, colour: colour("series-1"), width: 3 }];
-    if (all.team === null) {
-      found.push({ scope: all, name: "All teams", colour: colour("other"), dash: "dot", size: 4 });
-    }
-    return found;
+    const chosen = { scope, name: scope.team, colour: colour("series-1"), width: 3 };
+    // The last line is drawn on top.
+    return all.team === null ? [{ scope: all, name: "All teams", colour: colour("other"), dash: "dot", size: 4 }, chosen] : [chosen];
   }
   const teams = DATA.scopes.slice(1).sort((one, other) => other.total.handled - one.total.handled);
   const found = [{ scope: all, name: "All teams", colour: colour("ink"), width: 3 }];
@@ -267,15 +277,18 @@ function toggle(figure, scope, key, kind, title, line) {
 function drawBars(figure, scope, layers, kind, title) {
   const values = layers.map((layer) => valuesOf(scope, layer.key));
   const totals = scope.steps.map((_, place) => values.reduce((sum, each) => sum + (each[place] || 0), 0));
+  // A shorter step has fewer interactions, but its averages can be compared.
+  const fades = kind === "count";
   const traces = layers.map((layer, number) => ({
-    type: "bar", x: [...totals.keys()], y: values[number], marker: { color: layer.colour },
+    type: "bar", x: [...totals.keys()], y: values[number],
+    marker: { color: layer.colour, opacity: scope.steps.map((_, place) => (fades && isShort(place) ? 0.5 : 1)) },
     text: hover(scope, values[number], kind, layer.name), textposition: "none", hoverinfo: "text",
   }));
   const items = layers.map((layer) => element("li", {}, swatch("", layer.colour), layer.name));
   legend(figure, layers.length > 1 ? items : []);
   const drawn = draw(figure, `Bar chart: ${title} per ${STEP_NAMES[DATA.every]}. A table with the numbers follows.`,
     [...traces, ...markTraces(scope)], timeFrame(figure, height(), maximum(totals), kind));
-  keys(figure, scope);
+  keys(figure, scope, fades);
   return drawn;
 }
 
@@ -284,23 +297,21 @@ function drawWeek(figure, week, key, kind, title) {
   const days = [...Array(7).keys()];
   const hours = [...Array(24).keys()];
   const values = week.map((row) => row.map((cell) => cell[key]));
-  const most = maximum(values.flat());
+  const [least, most] = colourRange(week, key);
   const text = week.map((row, day) => row.map((cell, hour) => {
     const extra = cell.incomplete ? "<br>incomplete: data is missing" : "";
     return `${weekdayName(day, "long")}, ${hourName(hour)}–${hourName((hour + 1) % 24)}<br><b>${AXIS_TEXT[kind](cell[key])}</b>${extra}`;
   }));
-  const steps = ticks(most || 1, kind).filter((value) => value <= most || value === 0);
+  const narrow = window.innerWidth < 700;
+  const shownHours = hours.filter((hour) => hour % (narrow ? 6 : 3) === 0);
   const trace = {
     type: "heatmap", x: hours, y: days, z: values, text, hoverinfo: "text", xgap: 1, ygap: 1,
-    zmin: 0, zmax: most || 1, colorscale: [[0, colour("heat-low")], [1, colour("heat-high")]],
-    colorbar: {
-      orientation: "h", thickness: 8, len: 1, x: 0.5, y: -0.18, yanchor: "top", outlinewidth: 0,
-      tickvals: steps, ticktext: steps.map((value) => AXIS_TEXT[kind](value)),
-    },
+    zmin: least, zmax: most, colorscale: [[0, colour("heat-low")], [1, colour("heat-high")]],
+    showscale: false,
   };
-  const frame = layout(window.innerWidth < 700 ? 280 : 300, {
+  const frame = layout(narrow ? 230 : 260, {
     xaxis: {
-      tickvals: hours.filter((hour) => hour % 3 === 0), ticktext: hours.filter((hour) => hour % 3 === 0).map(hourName),
+      tickvals: shownHours, ticktext: shownHours.map(hourName), tickangle: 0,
       fixedrange: true, showgrid: false, zeroline: false, automargin: true, range: [-0.5, 23.5],
     },
     yaxis: {
@@ -308,25 +319,53 @@ function drawWeek(figure, week, key, kind, title) {
       fixedrange: true, showgrid: false, zeroline: false, automargin: true,
     },
   });
+  legend(figure, [heatScale(least, most, kind)]);
   const drawn = draw(figure, `Heat map: ${title} by weekday and hour. A table with the numbers follows.`,
-    [trace, ...incompleteCells(week)], frame);
+    [trace, ...incompleteCells(week, key, (least + most) / 2)], frame);
   weekKeys(figure, week);
   return drawn;
 }
 
-function incompleteCells(week) {
+// From which value to which the colours go. A few interactions at night have an AHT far from all others:
+// 5 % of the interactions may lie below the range, and 5 % above.
+function colourRange(week, key) {
+  const cells = week.flat().filter((cell) => cell[key] !== null);
+  const most = maximum(cells.map((cell) => cell[key]));
+  if (key === "handled" || !cells.length) {
+    return [0, most || 1];
+  }
+  const ordered = cells.sort((one, other) => one[key] - other[key]);
+  const total = ordered.reduce((sum, cell) => sum + cell.handled, 0);
+  const at = (share) => {
+    let sum = 0;
+    return ordered.find((cell) => { sum += cell.handled; return sum >= share * total; })[key];
+  };
+  const [low, high] = [at(0.05), at(0.95)];
+  return low < high ? [low, high] : [0, most];
+}
+
+function heatScale(least, most, kind) {
+  const ends = [least, most].map(AXIS_TEXT[kind]);
+  const low = least === 0 ? ends[0] : `${ends[0]} or less`;
+  const high = least === 0 ? ends[1] : `${ends[1]} or more`;
+  return element("li", {}, low, element("span", { class: "scale", "aria-hidden": "true" }), high);
+}
+
+const MOST_MARKS = 56;
+
+function incompleteCells(week, key, middle) {
   const cells = [];
   week.forEach((row, day) => row.forEach((cell, hour) => {
     if (cell.incomplete) {
-      cells.push([hour, day]);
+      cells.push({ hour, day, dark: cell[key] !== null && cell[key] > middle });
     }
   }));
-  if (!cells.length) {
+  if (!cells.length || cells.length > MOST_MARKS) {
     return [];
   }
   return [{
-    type: "scatter", mode: "markers", x: cells.map((cell) => cell[0]), y: cells.map((cell) => cell[1]), hoverinfo: "skip",
-    marker: { symbol: "x-thin", size: 6, line: { width: 1.5, color: colour("gap") } },
+    type: "scatter", mode: "markers", x: cells.map((cell) => cell.hour), y: cells.map((cell) => cell.day), hoverinfo: "skip",
+    marker: { symbol: "x-thin", size: 6, line: { width: 1.5, color: cells.map((cell) => colour(cell.dark ? "card" : "ink")) } },
   }];
 }
 
@@ -335,10 +374,14 @@ function weekKeys(figure, week) {
   if (old) {
     old.remove();
   }
-  if (week.flat().some((cell) => cell.incomplete)) {
-    const item = element("li", {}, element("span", { "aria-hidden": "true" }, "×"), "some data of this hour is missing: this is not zero");
-    figure.querySelector(".chart").after(element("ul", { class: "legend keys" }, item));
+  const number = week.flat().filter((cell) => cell.incomplete).length;
+  if (!number) {
+    return;
   }
+  const item = number > MOST_MARKS
+    ? element("li", {}, swatch("gap"), `in ${count(number)} of 168 hours some data is missing`)
+    : element("li", {}, element("span", { "aria-hidden": "true" }, "×"), "some data of this hour is missing");
+  figure.querySelector(".chart").after(element("ul", { class: "legend keys" }, item));
 }
 
 // How many agents are in which range of AHT, with the quartiles.

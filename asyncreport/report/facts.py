@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from msgspec import Struct
 
 from asyncreport.core.job import Job, Part
-from asyncreport.core.timeline import Interval
+from asyncreport.core.timeline import Interval, parse_iso
 from asyncreport.store.rollup_lines import until_fetched
 
 
@@ -55,8 +56,15 @@ class Facts:
     @property
     def interval(self) -> Interval:
         """Give the range up to the last fetch: nobody can say anything about what follows."""
-        ends = []
-        for connection in self.job.connections:
-            ends += [part.interval.end for part in self.parts_until_fetched(connection.name)]
         whole = self.job.interval
-        return Interval(whole.start, min(whole.end, max(ends, default=whole.end)))
+        if self._last_fetch <= whole.start:
+            return whole
+        return Interval(whole.start, min(whole.end, self._last_fetch))
+
+    @property
+    def _last_fetch(self) -> int:
+        """Give the start of the last run, also of one that did not finish: an instant."""
+        times = [part.fetched_at for part in chain.from_iterable(self.parts.values())]
+        if self.last_run is not None:
+            times.append(parse_iso(self.last_run.started))
+        return max(times, default=self.now)

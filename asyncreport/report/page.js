@@ -42,10 +42,10 @@ function fillNotices() {
   if (lacking.length) {
     found.push(notice("warn", "Data is missing in this report. Run the job again to fetch it.", lacking));
   } else {
-    found.push(notice("", "Complete: everything up to the end of the report was fetched.", remarks()));
+    found.push(notice("good", "Complete: everything in this report's range was fetched.", remarks()));
   }
   if (lacking.length && remarks().length) {
-    found.push(notice("", "Also good to know", remarks()));
+    found.push(notice("", "Good to know", remarks()));
   }
   if (quality.counted_twice.length) {
     found.push(notice("warn", `Some interactions count several times, because the job splits its records by ${quality.counted_twice.join(", ")}.`, []));
@@ -58,7 +58,7 @@ function missingFacts() {
   const facts = [];
   if (quality.gaps.length) {
     const number = quality.gaps.length + quality.more_gaps;
-    facts.push(`${counted(number, "span of a team was", "spans of teams were")} not fetched: ${percent(Math.max(DATA.scopes[0].missing, 0.001))} of the agents' time. Charts show them hatched.`);
+    facts.push(`${counted(number, "span", "spans")} of time could not be fetched or got lost: ${percent(Math.max(DATA.scopes[0].missing, 0.001))} of the agents' time. Charts show them hatched.`);
   }
   if (quality.unknown_teams.length) {
     facts.push(`The last run could not look up these teams, so their data is missing or old: ${quality.unknown_teams.join(", ")}.`);
@@ -128,7 +128,7 @@ function comparedText(change) {
 
 function stepColumn() {
   return { title: { P1D: "Day", P1W: "Week", P1M: "Month", none: "Range" }[DATA.every], kind: "text",
-    value: (place) => stepText(place), mark: (place) => remark(STATE.scope.steps[place]) };
+    value: (place) => stepText(place), mark: (place) => remark(STATE.scope, place) };
 }
 
 function numberColumn(scope, title, key, kind) {
@@ -245,7 +245,7 @@ function numberColumns() {
 }
 
 function organisationColumns() {
-  return DATA.connections.length > 1 ? [{ title: "Organisation", kind: "text", value: (row) => row.connection }] : [];
+  return DATA.connections.length > 1 ? [{ title: "Organisation", kind: "text", value: (row) => row.connection, wide: true }] : [];
 }
 
 function teamRows() {
@@ -253,16 +253,24 @@ function teamRows() {
   return teams.map((scope) => ({ ...scope, numbers: scope.total }));
 }
 
+function underAgent() {
+  return DATA.scopes.length > 1 ? { under: (row) => row.team } : {};
+}
+
+function incomplete(isIncomplete) {
+  return (row) => (isIncomplete(row) ? "incomplete" : "");
+}
+
 const TEAMS = new SortedTable(at("#teams .table"), "Teams", [
-  { title: "Team", kind: "text", value: (row) => row.team, mark: (row) => (row.missing > 0 ? "incomplete: data is missing" : "") },
+  { title: "Team", kind: "text", value: (row) => row.team, mark: incomplete((row) => row.missing > 0) },
   ...organisationColumns(),
   { title: "Agents", kind: "count", value: (row) => row.agents },
   ...numberColumns(),
 ], { place: 0, order: "ascending" });
 
 const AGENTS = new SortedTable(at("#agents .table"), "Agents", [
-  { title: "Agent", kind: "text", value: agentName, mark: (row) => (row.incomplete ? "incomplete: data is missing" : "") },
-  ...(DATA.scopes.length > 1 ? [{ title: "Team", kind: "text", value: (row) => row.team }] : []),
+  { title: "Agent", kind: "text", value: agentName, mark: incomplete((row) => row.incomplete), ...underAgent() },
+  ...(DATA.scopes.length > 1 ? [{ title: "Team", kind: "text", value: (row) => row.team, wide: true }] : []),
   ...organisationColumns(),
   ...numberColumns(),
 ], { place: 0, order: "ascending" });

@@ -1,7 +1,8 @@
 "use strict";
 // Tables: under each chart, and those of teams and agents, which can be sorted.
 
-// A column: title, kind ("text", "count", "time" or "percent"), value(row), and mark(row), a remark.
+// A column: title, kind ("text", "count", "time" or "percent"), value(row), and mark(row), a remark. One that is
+// `wide` is left out on a narrow screen; what it says is `under` the first one there.
 const SHOWN = { text: (value) => value, count, time, percent };
 
 function makeTable(caption, columns, rows, sorting) {
@@ -11,7 +12,7 @@ function makeTable(caption, columns, rows, sorting) {
 }
 
 function headCell(column, place, sorting) {
-  const cell = element("th", { scope: "col", class: column.kind === "text" ? "text" : "number" });
+  const cell = element("th", { scope: "col", class: classOf(column) });
   if (!sorting) {
     cell.append(column.title);
     return cell;
@@ -24,6 +25,10 @@ function headCell(column, place, sorting) {
   return cell;
 }
 
+function classOf(column) {
+  return `${column.kind === "text" ? "text" : "number"}${column.wide ? " wide" : ""}`;
+}
+
 function bodyRow(columns, row) {
   return element("tr", {}, ...columns.map((column, place) => bodyCell(column, row, place === 0)));
 }
@@ -34,13 +39,14 @@ function bodyCell(column, row, isFirst) {
   const shown = column.kind === "text" || value === null ? text : element("data", { value }, text);
   const remark = column.mark ? column.mark(row) : "";
   const mark = remark ? element("div", { class: "mark" }, remark) : null;
+  const under = column.under ? element("div", { class: "mark narrow" }, column.under(row)) : null;
   const scope = isFirst ? { scope: "row" } : {};
-  return element(isFirst ? "th" : "td", { ...scope, class: column.kind === "text" ? "text" : "number" }, shown, mark);
+  return element(isFirst ? "th" : "td", { ...scope, class: classOf(column) }, shown, under, mark);
 }
 
 // A place for a wide table: it scrolls by itself, also with the keyboard.
 function scrolling(label, table) {
-  return element("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": label }, table);
+  return element("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": `Table: ${label}` }, table);
 }
 
 // A table that the reader can sort; only the first rows are shown until all are asked for.

@@ -89,6 +89,16 @@ function tickText(number) {
   return DATA.every === "P1M" ? MONTH.format(start) : SHORT_DAY.format(start);
 }
 
+// Whether the range cuts a step short; a day may have 23 hours.
+function isShort(number) {
+  const span = DATA.steps[number];
+  const hours = (new Date(span.end) - new Date(span.start)) / 3600000;
+  if (DATA.every === "P1M") {
+    return !isWholeMonth(span);
+  }
+  return hours < { P1D: 22, P1W: 166, none: 0 }[DATA.every];
+}
+
 const STEP_NAMES = { P1D: "day", P1W: "week", P1M: "month", none: "whole range" };
 
 // Monday to Sunday: 1 January 2024 was a Monday.
