@@ -360,6 +360,17 @@ def status(job: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     status.execute(loaded, now=now, as_json=as_json)
 
 
+@cli.command(epilog="Example: asyncreport clean configs/demo.yaml --dry-run")
+@_job_arguments
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
+def clean(job: Path, overrides: tuple[str, ...], dry_run: bool) -> None:
+    """Delete the saved parts of queries that the job no longer asks; send no request."""
+    from asyncreport.commands import clean
+
+    loaded, now = _load(job, overrides)
+    clean.execute(loaded, now=now, dry_run=dry_run)
+
+
 @cli.command(epilog="Example: asyncreport report configs/demo.yaml -o report.html --open")
 @_job_arguments
 @click.option(

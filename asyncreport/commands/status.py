@@ -8,10 +8,10 @@ from asyncreport.core.job import Job
 from asyncreport.core.text import age, counted, describe_users, first_lines
 from asyncreport.core.timeline import iso, parse_iso
 from asyncreport.export.last_summary import LastSummary
+from asyncreport.export.queries_on_disk import QueryStatus
 from asyncreport.export.status import (
     ConnectionStatus,
     FileStatus,
-    QueryStatus,
     Status,
     UncoveredChunk,
     read_status,

@@ -6,7 +6,6 @@ Instants are texts in UTC, as in `summary.json`.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,6 +17,7 @@ from asyncreport.core.job import Chunk, Connection, Job, Part
 from asyncreport.core.settled import describe_unsettled
 from asyncreport.core.timeline import iso
 from asyncreport.export.last_summary import LastSummary
+from asyncreport.export.queries_on_disk import QueryStatus, describe_queries
 from asyncreport.export.snapshot import Snapshot
 from asyncreport.export.summary_outputs import key
 from asyncreport.export.teams import UnknownTeam
@@ -42,16 +42,6 @@ class UncoveredChunk(Struct, frozen=True, kw_only=True):
     def of(cls, chunk: Chunk) -> UncoveredChunk:
         """Describe a chunk."""
         return cls(interval=str(chunk.interval), users=chunk.users)
-
-
-class QueryStatus(Struct, frozen=True, kw_only=True):
-    """The parts of one query in a connection's folder, in any range and of any users."""
-
-    fingerprint: Annotated[str, key("digest of the query, as in the manifest")]
-    asked: Annotated[bool, key("false: the job no longer asks this query")]
-    parts: Annotated[int, key("number of parts")]
-    records: Annotated[int, key("number of records in these parts")]
-    bytes: Annotated[int, key("size of the files of these parts")]
 
 
 class ConnectionStatus(Struct, frozen=True, kw_only=True):
@@ -183,28 +173,12 @@ def _connection(
         missing=tuple(map(UncoveredChunk.of, snapshot.missing_chunks(name))),
         fetched_first=first,
         fetched_last=last,
-        queries=tuple(_queries(on_disk, connection)),
-    )
-
-
-def _queries(on_disk: JobParts, connection: Connection) -> list[QueryStatus]:
-    """Describe each query that has parts: those that the job asks first, then by fingerprint."""
-    groups: defaultdict[str, list[Part]] = defaultdict(list)
-    for part in on_disk.on_disk(connection):
-        groups[part.fingerprint].append(part)
-    asked = on_disk.part_filter.fingerprints[connection.name]
-    found = [_query(name, parts, name in asked) for name, parts in groups.items()]
-    return sorted(found, key=lambda query: (not query.asked, query.fingerprint))
-
-
-def _query(fingerprint: str, parts: Sequence[Part], asked: bool) -> QueryStatus:
-    """Describe the parts of a query."""
-    return QueryStatus(
-        fingerprint=fingerprint,
-        asked=asked,
-        parts=len(parts),
-        records=sum(part.count for part in parts),
-        bytes=sum(part.size for part in parts),
+        queries=tuple(
+            describe_queries(
+                on_disk.on_disk(connection),
+                on_disk.part_filter.fingerprints[name],
+            )
+        ),
     )
 
 

@@ -13,7 +13,6 @@ names is deleted by a later run, and a line that is cut short is ignored and ove
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
@@ -21,7 +20,7 @@ from threading import Event
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
 from asyncreport.store.atomic import remove_temporaries
-from asyncreport.store.compaction import compact
+from asyncreport.store.compaction import compact, delete_unnamed
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.lock import HeldLock
 from asyncreport.store.manifest import Manifest
@@ -34,8 +33,6 @@ from asyncreport.store.restatements import (
     append_restatements,
     cut_restatements,
 )
-
-_PART = re.compile(r"part-\d{8,}\.jsonl")
 
 
 class PartFolder:
@@ -118,15 +115,27 @@ class PartFolder:
         # Before the deletion: the old values are in these files only. If the process dies between
         # the two, the manifest says which pairs were compared.
         changed = self._compare(stopped, at=at)
-        named = self.manifest.files()
-        with oserror_as_store_error(self._folder, "cleaned up"):
-            for path in self._folder.iterdir():
-                if _PART.fullmatch(path.name) and path.name not in named:
-                    path.unlink()
-        # The folder is not synced: a file that comes back after a power cut is deleted next time.
+        delete_unnamed(self.manifest)
         if self.manifest.is_mostly_replaced:
             self.manifest = compact(self.manifest)
         return changed
+
+    def delete_other_queries(self, stopped: Event, *, at: int) -> int:
+        """Delete the parts of queries that the job no longer asks; `at` is now.
+
+        Give the bytes of files that an interrupted command left, and that were deleted as well.
+        Raise StoreError, and Interrupted once `stopped` is set.
+        """
+        self._lock.check()
+        # First, as in `delete_replaced`: a shorter manifest does not say what was replaced.
+        self._compare(stopped, at=at)
+        left_over = delete_unnamed(self.manifest)
+        if not all(map(self._filter.is_of_query, self.manifest.live_parts())):
+            # This is the commit. Before the files are deleted: a manifest that names a file that
+            # is gone would say that the part was lost.
+            self.manifest = compact(self.manifest, self._filter.is_of_query)
+            delete_unnamed(self.manifest)
+        return left_over
 
     def _compare(self, stopped: Event, *, at: int) -> Restatements:
         """List the values that differ in replaced parts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,14 +71,26 @@ def last_saved(job: Job) -> int | None:
 
     Raise StoreError.
     """
+    return max(manifest_times(job).values(), default=None)
+
+
+def manifest_times(job: Job) -> dict[Path, int]:
+    """Give the time of the last change of each manifest that exists, in ns; raise StoreError."""
     check_converted(job.state_folder)
-    times = []
+    times = {}
     for connection in job.connections:
         path = manifest_path(job.state_folder / connection.name)
         time = _time_of(path)
         if time is not None:
-            times.append(time)
-    return max(times, default=None)
+            times[path] = time
+    return times
+
+
+def restore_times(times: Mapping[Path, int]) -> None:
+    """Set the times of manifests back: a change that fetched nothing is not a run."""
+    for path, time in times.items():
+        with oserror_as_store_error(path, "written"):
+            os.utime(path, ns=(time, time))
 
 
 def _time_of(path: Path) -> int | None:

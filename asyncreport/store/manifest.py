@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -126,10 +126,7 @@ class Manifest:
         return (part for part in self._parts if part.number not in self._replaced_by)
 
     def parts_on_disk(self) -> list[Part]:
-        """List the parts of any query that were not replaced and whose files have the right size.
-
-        Raise StoreError.
-        """
+        """List the parts of any query that were not replaced and whose files were not cut."""
         return _with_files(self.live_parts(), self.folder)
 
     def files(self) -> set[str]:
@@ -193,12 +190,13 @@ class Manifest:
         """Tell whether more parts were replaced than are left."""
         return len(self._replaced_by) > len(self._parts) / 2
 
-    def live_lines(self) -> Iterator[Line]:
-        """Give the lines that say the same without the parts that were replaced."""
+    def live_lines(self, is_kept: Callable[[Part], bool]) -> Iterator[Line]:
+        """Give the lines that say the same of the kept parts that were not replaced."""
+        kept = [part for part in self.live_parts() if is_kept(part)]
         yield self.header or Header()
         yield ChangesLine(changes=self.changes_length)
         written = set()
-        for part in self.live_parts():
+        for part in kept:
             users = None
             if part.users is not None:
                 users = digest_of_users(part.users)
@@ -206,7 +204,7 @@ class Manifest:
                     yield UsersLine(users=users, ids=part.users)
                     written.add(users)
             yield PartLine.of(part, users, ())
-        pending = self._refresh_pending.intersection(part.number for part in self.live_parts())
+        pending = self._refresh_pending.intersection(part.number for part in kept)
         if pending:
             yield AgainLine(again=tuple(sorted(pending)))
 

@@ -199,3 +199,8 @@ class State:
         for connection in self._connections.values():
             changed += connection.delete_replaced(stopped, at=at)
         return changed
+
+    def delete_other_queries(self, stopped: Event, *, at: int) -> int:
+        """Do what `PartFolder.delete_other_queries` does, in all connections."""
+        folders = self._connections.values()
+        return sum(folder.delete_other_queries(stopped, at=at) for folder in folders)

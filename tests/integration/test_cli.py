@@ -55,7 +55,19 @@ def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "plan", "check", "verify", "status", "query", "emulate", "schema", "demo", "list"],
+    [
+        "run",
+        "plan",
+        "check",
+        "verify",
+        "status",
+        "clean",
+        "query",
+        "emulate",
+        "schema",
+        "demo",
+        "list",
+    ],
 )
 def test_each_command_has_a_sentence_and_an_example(tmp_path: Path, command: str) -> None:
     text = call(command, "--help", cwd=tmp_path).out
@@ -68,7 +80,18 @@ def test_each_command_has_a_sentence_and_an_example(tmp_path: Path, command: str
 
 def test_the_examples_of_the_help_run_as_shown(tmp_path: Path) -> None:
     """In a checkout; not `emulate`, which does not end."""
-    for command in ("run", "plan", "check", "verify", "status", "query", "schema", "demo", "list"):
+    for command in (
+        "run",
+        "plan",
+        "check",
+        "verify",
+        "status",
+        "clean",
+        "query",
+        "schema",
+        "demo",
+        "list",
+    ):
         example = " ".join(
             call(command, "--help", cwd=tmp_path).out.partition("Example: asyncreport ")[2].split()
         )

@@ -75,7 +75,7 @@ def test_parts_of_another_query_of_the_last_version_are_reused(tmp_path: Path) -
         assert run_here(job, now=NOW).chunks_fetched == 0
 
 
-@pytest.mark.parametrize("command", ["status", "verify", "plan"])
+@pytest.mark.parametrize("command", ["status", "verify", "plan", "clean"])
 def test_a_command_that_only_reads_asks_for_a_run_and_changes_nothing(
     command: str, tmp_path: Path
 ) -> None:
