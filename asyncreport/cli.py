@@ -377,7 +377,7 @@ def clean(job: Path, overrides: tuple[str, ...], dry_run: bool) -> None:
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="The file to write; default: output.report of the job, or report.html.",
+    help="The file to write; default: report.html.",
 )
 @click.option("--team", metavar="NAME", help="Make the page of one team.")
 @click.option("--open", "open_page", is_flag=True, help="Show the page in a browser.")
