@@ -17,6 +17,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from asyncreport import __version__
+from asyncreport.commands.shared_options import (
+    ENV_FILE,
+    connection_options,
+    job_arguments,
+    json_result,
+    message_options,
+    overridable,
+    place_options,
+)
 from asyncreport.core.errors import AsyncReportError
 from asyncreport.terminal.discard import discard
 from asyncreport.terminal.error_texts import unexpected_error, usage_error
@@ -89,116 +98,11 @@ def _say_error(error: BaseException, text: str) -> None:
     say(f"error: {text}")
 
 
-def _choose_messages(context: click.Context, option: click.Parameter, value: str | None) -> None:
-    """Write messages as an option says, together with the options before it."""
-    chosen = context.meta.setdefault("asyncreport.messages", {})
-    if value is not None:
-        chosen[option.name] = value
-        show_messages(**chosen)
-
-
-# All of them before the other options, so that the errors of those are written in the same way.
-_verbose = click.option(
-    "-v",
-    "--verbose",
-    "amount",
-    flag_value="verbose",
-    is_eager=True,
-    expose_value=False,
-    callback=_choose_messages,
-    help="Show each retry, all lines of long lists, and the traceback of an error.",
-)
-_quiet = click.option(
-    "-q",
-    "--quiet",
-    "amount",
-    flag_value="quiet",
-    is_eager=True,
-    expose_value=False,
-    callback=_choose_messages,
-    help="Show warnings and errors only.",
-)
-_log_format = click.option(
-    "--log-format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    is_eager=True,
-    expose_value=False,
-    callback=_choose_messages,
-    help="Write messages as text (default), or as one JSON object a line.",
-)
-
-
-def _messages(command: F) -> F:
-    """Add the options that say how messages are written."""
-    return _verbose(_quiet(_log_format(command)))
-
-
-_ENV_FILE = "asyncreport.env_file"
-
-
-def _change_folder(_: click.Context, __: click.Parameter, folder: Path | None) -> None:
-    """Go to a folder, as `cd` would have done before the command."""
-    if folder is not None:
-        os.chdir(folder)
-
-
-def _choose_env_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
-    """Remember the file of variables for `_environ`."""
-    if path is not None:
-        context.meta[_ENV_FILE] = path
-
-
-# Both before the other options, whose paths are relative to the folder.
-_folder = click.option(
-    "-C",
-    "folder",
-    metavar="DIR",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    is_eager=True,
-    expose_value=False,
-    callback=_change_folder,
-    help="Run as if started in this folder.",
-)
-_env_file = click.option(
-    "--env-file",
-    metavar="PATH",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    is_eager=True,
-    expose_value=False,
-    callback=_choose_env_file,
-    help="A file of variables instead of .env; the environment takes precedence.",
-)
-
-
-def _place(command: F) -> F:
-    """Add the options that say where files are; they may also be in front of the command."""
-    return _folder(_env_file(command))
-
-
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-
-
-_overrides = click.option(
-    "--set",
-    "overrides",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="Override a key of the job file: --set range.end=today.",
-)
-
-
-def _job_arguments(command: F) -> F:
-    """Add the arguments that all commands on a job share."""
-    job = click.argument("job", metavar="JOB", type=click.Path(path_type=Path))
-    return _overrides(_place(job(_messages(command))))
-
-
 def _environ() -> dict[str, str]:
     """Give the environment, with the variables of `.env` or of `--env-file`."""
     from asyncreport.config import read_environ
 
-    chosen = click.get_current_context().meta.get(_ENV_FILE, Path(".env"))
+    chosen = click.get_current_context().meta.get(ENV_FILE, Path(".env"))
     return read_environ(Path(), os.environ, chosen)
 
 
@@ -256,7 +160,7 @@ class _Commands(click.Group):
     cls=_Commands, context_settings=_CONTEXT, epilog="Example: asyncreport run configs/demo.yaml"
 )
 @click.version_option(__version__, prog_name="asyncreport")
-@_place
+@place_options
 def cli() -> None:
     """Export agent handle time from Genesys Cloud: one job file in, one exact JSONL file out."""
 
@@ -265,9 +169,9 @@ def cli() -> None:
     epilog="Example: asyncreport run configs/demo.yaml --set output.path=exports/mine.jsonl"
 )
 @click.argument("jobs", metavar="JOB...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@_overrides
-@_place
-@_messages
+@overridable
+@place_options
+@message_options
 @click.option(
     "--allow-partial",
     is_flag=True,
@@ -297,8 +201,8 @@ def run(
 
 
 @cli.command(epilog="Example: asyncreport demo")
-@_place
-@_messages
+@place_options
+@message_options
 def demo() -> int:
     """Run the demo job: a quarter of three teams, from an emulated organisation.
 
@@ -312,8 +216,8 @@ def demo() -> int:
 
 
 @cli.command(epilog="Example: asyncreport plan configs/demo.yaml")
-@_job_arguments
-@_as_json
+@job_arguments
+@json_result
 def plan(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Show what a run would fetch, and what it would reuse."""
     from asyncreport.commands import plan
@@ -323,8 +227,8 @@ def plan(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
 
 
 @cli.command(epilog="Example: asyncreport check configs/demo.yaml")
-@_job_arguments
-@_as_json
+@job_arguments
+@json_result
 def check(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Check folders, credentials, permissions, limits, teams: one line each, OK, WARN or FAIL."""
     from asyncreport.commands import check
@@ -336,8 +240,8 @@ def check(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
 @cli.command(
     epilog="Example: asyncreport verify configs/demo.yaml --set output.path=exports/mine.jsonl"
 )
-@_job_arguments
-@_as_json
+@job_arguments
+@json_result
 def verify(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Verify that an export is complete and correct; change nothing.
 
@@ -350,8 +254,8 @@ def verify(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
 
 
 @cli.command(epilog="Example: asyncreport status configs/demo.yaml")
-@_job_arguments
-@_as_json
+@job_arguments
+@json_result
 def status(job: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Show what is on disk, what is missing, and whether a run is in progress; send no request."""
     from asyncreport.commands import status
@@ -361,7 +265,7 @@ def status(job: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
 
 @cli.command(epilog="Example: asyncreport clean configs/demo.yaml --dry-run")
-@_job_arguments
+@job_arguments
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
 def clean(job: Path, overrides: tuple[str, ...], dry_run: bool) -> None:
     """Delete the saved parts of queries that the job no longer asks; send no request."""
@@ -372,7 +276,7 @@ def clean(job: Path, overrides: tuple[str, ...], dry_run: bool) -> None:
 
 
 @cli.command(epilog="Example: asyncreport report configs/demo.yaml -o report.html --open")
-@_job_arguments
+@job_arguments
 @click.option(
     "-o",
     "--output",
@@ -402,8 +306,8 @@ def report(
 
 
 @cli.command(epilog="Example: asyncreport query --emulator --start 2024-01-01 --end 2024-01-02")
-@_place
-@_messages
+@place_options
+@message_options
 @click.option(
     "--start",
     default="",
@@ -461,24 +365,7 @@ def report(
     is_flag=True,
     help="Query an emulated organisation: all its users, unless users or teams are given.",
 )
-@click.option("--api-url", default="", metavar="URL", help="A gateway, or the url of `emulate`.")
-@click.option(
-    "--login-url",
-    default="",
-    metavar="URL",
-    help="The login host of the gateway; default: the same as --api-url.",
-)
-@click.option(
-    "--job",
-    type=click.Path(path_type=Path),
-    help="Use a connection of this job file.",
-)
-@click.option(
-    "--connection",
-    default="",
-    metavar="NAME",
-    help="Which connection of --job; may be left out if there is only one.",
-)
+@connection_options
 def query(**options: Any) -> None:
     """Show handled interactions and AHT: a table on a terminal, JSON lines in a pipe.
 
@@ -499,25 +386,12 @@ def query(**options: Any) -> None:
         ["users", "teams", "groups", "queues", "divisions", "skills", "wrap-up-codes"]
     ),
 )
-@_place
-@_messages
+@place_options
+@message_options
 @click.option("--search", default="", metavar="TEXT", help="Names that contain this, in any case.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines on a terminal too.")
 @click.option("--emulator", is_flag=True, help="List an emulated organisation.")
-@click.option("--api-url", default="", metavar="URL", help="A gateway, or the url of `emulate`.")
-@click.option(
-    "--login-url",
-    default="",
-    metavar="URL",
-    help="The login host of the gateway; default: the same as --api-url.",
-)
-@click.option("--job", type=click.Path(path_type=Path), help="Use a connection of this job file.")
-@click.option(
-    "--connection",
-    default="",
-    metavar="NAME",
-    help="Which connection of --job; may be left out if there is only one.",
-)
+@connection_options
 def list_(kind: str, search: str, as_json: bool, **connection: Any) -> None:
     """List ids and names: a table on a terminal, JSON lines in a pipe.
 
@@ -532,7 +406,7 @@ def list_(kind: str, search: str, as_json: bool, **connection: Any) -> None:
 
 
 @cli.command(epilog="Example: asyncreport emulate --port 8080 --agents 200")
-@_messages
+@message_options
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),

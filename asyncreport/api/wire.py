@@ -51,7 +51,7 @@ class Request:
     #: bytes of a success, decompressed; a longer one is dropped while it is read. The default is
     #: far more than any listing has
     most_bytes: int = 64 * 2**20
-    #: told the bytes of the response that was decoded, and the seconds that the server took
+    #: called with the bytes of a decoded response, and the seconds that the server took
     measure: Callable[[int, float], None] = field(default=_unmeasured, repr=False)
     #: 202 and 206 are successes too; otherwise the response must be whole and final
     asynchronous: bool = False

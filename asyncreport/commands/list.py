@@ -43,7 +43,9 @@ def execute(
     elif sys.stdout.isatty() and not as_json:
         _draw_table(found)
     else:
-        show_lines([json.dumps({"id": each.id, "name": each.name}) for each in found])
+        show_lines(
+            [json.dumps({"id": each.id, "name": each.name}, ensure_ascii=False) for each in found]
+        )
 
 
 async def list_kind(job: Job, kind: str, *, watch: Watch = unwatched) -> Sequence[Entity]:
@@ -78,6 +80,11 @@ def _matching(found: Sequence[Entity], search: str) -> list[Entity]:
     wanted = search.casefold()
     kept = [each for each in found if wanted in (each.name or "").casefold()]
     return sorted(kept, key=lambda each: ((each.name or "").casefold(), each.id))
+
+
+def _json_line(entity: Entity) -> str:
+    """Write an entity as a JSON line, with letters as they are."""
+    return json.dumps({"id": entity.id, "name": entity.name}, ensure_ascii=False)
 
 
 def _draw_table(found: Sequence[Entity]) -> None:

@@ -9,8 +9,6 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
-
 from asyncreport.commands.chosen_connection import ConnectionOptions, connection_section
 from asyncreport.config import load_options
 from asyncreport.core.errors import ConfigError
@@ -31,7 +29,7 @@ _LABELS = {
 }
 
 
-class QueryOptions(Struct, frozen=True, kw_only=True):
+class QueryOptions(ConnectionOptions, frozen=True, kw_only=True):
     """The options of `asyncreport query`; empty if not given."""
 
     start: str = ""
@@ -45,14 +43,6 @@ class QueryOptions(Struct, frozen=True, kw_only=True):
     teams: tuple[str, ...] = ()
     contract: str
     occupancy: bool = False
-    #: query an emulated organisation
-    emulator: bool = False
-    #: a gateway
-    api_url: str = ""
-    login_url: str = ""
-    #: a job file, and the name of one of its connections
-    job: Path | None = None
-    connection: str = ""
 
 
 def make_job(
@@ -77,7 +67,8 @@ def make_job(
         "occupancy": options.occupancy,
         "teams": [team.value for team in teams],
         "output": {"path": str(folder / "records.jsonl")},
-        **_connections(options, environ, now),
+        # Without any, the environment names the organisation.
+        **connection_section(options, environ=environ, now=now),
     }
     labels = _labels(start, end, teams)
     return load_options(values, labels=labels, environ=environ, now=now)
@@ -91,22 +82,6 @@ def _range(options: QueryOptions, start: _Value, end: _Value) -> dict[str, Any]:
         "granularity": options.granularity,
         "time_zone": options.time_zone,
     }
-
-
-def _connections(
-    options: QueryOptions,
-    environ: Mapping[str, str],
-    now: int,
-) -> dict[str, Any]:
-    """Give the connections of the job; without any, the environment names the organisation."""
-    chosen = ConnectionOptions(
-        emulator=options.emulator,
-        api_url=options.api_url,
-        login_url=options.login_url,
-        job=options.job,
-        connection=options.connection,
-    )
-    return connection_section(chosen, environ=environ, now=now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def _kind(character: str) -> str:
         return "a line break"
     kind = unicodedata.category(character)
     if kind == "Cs":
-        # Python's way to keep a byte of the environment that is no UTF-8.
+        # Python keeps a byte of the environment that is not UTF-8 in this form.
         return "a byte that is not UTF-8"
     if kind == "Cf":
         return "an invisible character"

@@ -66,7 +66,7 @@ def resolve(
         connections=connections,
         interval=interval,
         query=query,
-        chunk=_chunk(root.at("range", "chunk"), given),
+        chunk=_chunk(root, given),
         teams=teams,
         limits=_limits(root.at("limits"), given.limits),
         output=output,
@@ -83,12 +83,12 @@ def _check(root: Place, job: Job) -> None:
     check_one_line(root)
 
 
-def _chunk(place: Place, given: JobFile) -> ChunkLength | None:
+def _chunk(root: Place, given: JobFile) -> ChunkLength | None:
     """Read the length of a chunk; None: as long as memory allows."""
     text = unset_to_none(given.range.chunk)
     if text is None:
         return None
-    return chunk_length(place, text)
+    return chunk_length(root.at("range", "chunk"), text)
 
 
 def _connections(

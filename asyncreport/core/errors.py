@@ -38,7 +38,7 @@ _CORRELATION_ID = re.compile(r" \[correlation id ([^\]]+)\]")
 
 
 class Interrupted(Exception):
-    """Raised by work that was told to stop; what was on disk before is unchanged."""
+    """Raised by work that had to stop; what was on disk before is unchanged."""
 
 
 class AsyncReportError(Exception):

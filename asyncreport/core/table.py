@@ -23,7 +23,10 @@ class Column(Struct, frozen=True):
 
 
 class CsvStyle(Struct, frozen=True, kw_only=True):
-    """How CSV files are written; a default must never change: files would be written anew."""
+    """How CSV files are written.
+
+    A default must never change: the files of every job would be written again.
+    """
 
     delimiter: str = ","
     #: what separates whole numbers from decimals

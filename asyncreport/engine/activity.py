@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal
 
 from asyncreport.core.errors import AsyncReportError
@@ -63,7 +64,7 @@ class Progress:
     @property
     def gaps(self) -> list[Gap]:
         """List the chunks that could not be fetched."""
-        return [gap for count in self.counts.values() for gap in count.gaps]
+        return list(chain.from_iterable(count.gaps for count in self.counts.values()))
 
     def begin_again(self) -> None:
         """Forget the gaps before another plan: it lists their chunks again if they are needed."""

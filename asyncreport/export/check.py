@@ -150,7 +150,7 @@ class _ClientCheck:
         """Ask for the rate limit, per minute; None if the server reports none.
 
         Needs a token, the hosts, the proxy and the certificates, but no permission. A gateway may
-        refuse the request and work all the same: that is told, and everything else is tried.
+        refuse this request and serve all others: the finding says so, and the tests go on.
         """
         request = organization.limits_request()
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 from asyncreport.core.job import Job
 from asyncreport.export.queries_on_disk import QueryStatus, describe_queries
@@ -25,7 +26,7 @@ class Cleaned:
     @property
     def bytes(self) -> int:
         """Count all bytes."""
-        queries = [query for found in self.queries.values() for query in found]
+        queries = chain.from_iterable(self.queries.values())
         return self.left_over + sum(query.bytes for query in queries)
 
 

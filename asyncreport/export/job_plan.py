@@ -96,7 +96,7 @@ class ConnectionPlan(Struct, frozen=True, kw_only=True):
     """What a run would do for one connection."""
 
     name: Annotated[str, key("name of the connection")]
-    known: Annotated[bool, key("false: no team could be looked up, and there is no plan")]
+    known: Annotated[bool, key("false: there is no plan because no team could be looked up")]
     parts_reused: Annotated[int, key("number of parts that a run would reuse")] = 0
     reused: Annotated[tuple[ReusedInterval, ...], key("what these parts cover, by time")] = ()
     stale: Annotated[tuple[StalePart, ...], key("parts to fetch again")] = ()
@@ -196,7 +196,7 @@ class _Description:
         )
 
     def _is_known(self, connection: Connection) -> bool:
-        """Tell whether users of a connection's teams are known, or there are no teams."""
+        """Tell whether the users of a team of the connection are known, or it has no team."""
         name = connection.name
         left = [team for team in self.teams.job.teams if team.connection == name]
         return bool(left) or all(team.connection != name for team in self.job.teams)

@@ -67,9 +67,9 @@ class OutputOwners:
         claim(self._paths, self._job.state_folder, self._check_owner)
 
     def clean_up(self) -> None:
-        """Remove what a killed run left beside files that the job no longer writes.
+        """Remove the temporary files of a killed run for outputs that the job no longer writes.
 
-        The state folder is locked. What it left beside the others goes when they are written.
+        The state folder is locked. Those of the other outputs are removed when they are written.
         """
         ours = {os.path.realpath(path) for path in self._paths}
         before = Outputs(self._job.state_folder).by_real_path()

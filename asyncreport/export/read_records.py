@@ -88,7 +88,7 @@ def _readable(path: Path) -> Iterator[None]:
             yield
         except (EOFError, ValueError, zlib.error) as error:
             raise StoreError(
-                f"{path}: is damaged ({error}); delete it and run the job again: it is written anew"
+                f"{path}: is damaged ({error}); delete it and run the job again: the run writes it"
             ) from error
 
 
@@ -172,7 +172,7 @@ _PROBLEMS = {
     "not_written": "was not written yet; run the job first",
     "deleted": "was deleted since it was written; run the job again: parts are reused",
     "foreign": "exists, but this job did not write it; run the job first, or choose another path",
-    "changed": "was changed since it was written; run the job again: it is written anew",
+    "changed": "was changed after the run; run the job again: the run writes it",
     "outdated": "is made from other data or for another query; run the job again",
 }
 

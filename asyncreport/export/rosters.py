@@ -22,7 +22,7 @@ _MANY = 5
 
 
 class _Once(Generic[T]):
-    """An answer that is asked for once; whoever needs it meanwhile waits for it."""
+    """An answer that is requested once; tasks that need it meanwhile wait for it."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()

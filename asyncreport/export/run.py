@@ -47,7 +47,7 @@ async def run_job(
     """Bring a job's output files up to date; `now` is the start of the run, an instant.
 
     `say` prints a line, `warn` a warning; without `warn`, `say` prints it as `warning: ...`.
-    `shared` are clients that other jobs of this process use too; None: there are no other jobs.
+    `shared` are clients that other jobs of this process use too; None if this is the only job.
 
     Chunks that failed and unknown teams are in the summary; the output files are not changed then,
     unless `choices.allow_partial`. Raise AuthError, RejectedError, StoreError or ConfigError if the
@@ -113,7 +113,7 @@ async def _run(context: RunContext, started: float) -> Summary:
 
 
 def _claim_outputs(job: Job) -> None:
-    """Claim the output files, and remove what a killed run left beside them.
+    """Claim the output files, and remove the temporary files of a killed run.
 
     With the lock held: a job that starts at the same time finds a claim that is in use.
     """

@@ -49,7 +49,7 @@ class Steps:
     planned: bool = False
     #: the parts that this run should have replaced and that still exist
     stale: frozenset[PartKey] = frozenset()
-    #: output files whose content changed, each with the months that were written anew
+    #: output files whose content changed, each with the months that have new rows
     changed: Mapping[Path, Sequence[str]] = field(default_factory=dict)
     restatements: Restatements = field(default_factory=Restatements)
 

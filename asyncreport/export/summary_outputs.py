@@ -38,7 +38,7 @@ class SummaryFile(Struct, frozen=True, kw_only=True):
     months_written: Annotated[
         list[str],
         key(
-            "YYYY-MM in the job's time zone: months whose rows this run wrote anew; load these "
+            "YYYY-MM in the job's time zone: months whose rows this run wrote; load these "
             "again, in place of what was there"
         ),
     ]
@@ -51,7 +51,7 @@ def list_files(
 ) -> list[SummaryFile]:
     """List the files of a job that are up to date, in the order of the job.
 
-    `months` are those that this run wrote anew.
+    `months` are those whose rows this run wrote.
     """
     return [
         _describe(file, written[file.path], months.get(file.path, ()))

@@ -46,7 +46,7 @@ class OutputUpdate:
 
     @property
     def changed(self) -> dict[Path, list[str]]:
-        """Give the files whose content changed, each with the months that were written anew."""
+        """Give the files whose content changed, each with the months that have new rows."""
         return self._outputs.changed
 
     async def run(self) -> dict[Path, WrittenFile]:

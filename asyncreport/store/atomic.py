@@ -93,7 +93,7 @@ def remove_temporaries(folder: Path) -> None:
 
 
 def remove_temporary(path: Path, owner: Path) -> None:
-    """Remove what a killed run left beside a file that it wrote; raise StoreError."""
+    """Remove the temporary file of a killed run; raise StoreError."""
     path = Path(os.path.realpath(path))
     with oserror_as_store_error(path, "cleaned up"):
         temporary_path(path, owner).unlink(missing_ok=True)

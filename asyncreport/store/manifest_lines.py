@@ -156,7 +156,7 @@ def decode(body: bytes) -> Line:
     first_key = body[2:10].partition(b'"')[0]
     kind = _KINDS.get(first_key)
     if kind is None:
-        raise ValueError("it is of no kind that this version knows")
+        raise ValueError("this version does not know this kind of line")
     return msgspec.json.decode(body, type=kind)
 
 

@@ -1,4 +1,4 @@
-"""The new content of a file, beside the old one until it is complete. Owns the temporary file."""
+"""The new content of a file, in a temporary file until it is complete. Owns that file."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Replacement:
     def __init__(self, path: Path, *, owner: Path, mode: int = 0o666) -> None:
         # A link stays a link: the file that it points to is replaced.
         self.path = Path(os.path.realpath(path))
-        #: beside the file
+        #: in the folder of the file
         self.temporary = temporary_path(self.path, owner)
         self._mode = mode
         self._exists = False

@@ -91,7 +91,7 @@ class Outputs:
         self._files = read_json(self._path, dict[str, WrittenFile]) or {}
         self._partial = partial
         self._check = check
-        #: the months that `write` wrote anew, by the file whose content it changed
+        #: the months whose rows `write` wrote, by the file whose content it changed
         self.changed: dict[Path, list[str]] = {}
 
     def unchanged(self, target: Target) -> WrittenFile | None:

@@ -112,24 +112,23 @@ class Figures:
 
     def _connection(self, label: str, count: Count, now: float) -> Line:
         """Describe what is fetched from a connection."""
-        done = count.finished + len(count.gaps)
         elapsed, waiting = self._elapsed(now), self._waiting(label)
-        figures = [*_done(count)]
-        left = None
-        if done and self._phase == "fetching":
-            left = elapsed / done * (count.chunks - done)
-            figures.append(f"{_clock(left)} left")
-        figures += _failed(count)
-        figures.append(self._rate(label, elapsed, waiting=waiting))
-        facts = {
-            **self._facts(waiting),
-            "connection": label,
-            "chunks": count.chunks,
-            "chunks_done": count.finished,
-            "chunks_failed": len(count.gaps),
-            "seconds_left": None if left is None else round(left),
-        }
-        return Line(label, tuple(figures), done / max(count.chunks, 1), facts)
+        left = self._left(count, elapsed)
+        figures = (
+            *_done(count),
+            *_time_left(left),
+            *_failed(count),
+            self._rate(label, elapsed, waiting=waiting),
+        )
+        facts = {**self._facts(waiting), **_facts_of(label, count), "seconds_left": left}
+        return Line(label, figures, _share(count), facts)
+
+    def _left(self, count: Count, elapsed: float) -> int | None:
+        """Estimate the seconds that are left for the chunks of a connection; None: not known."""
+        done = count.finished + len(count.gaps)
+        if not done or self._phase != "fetching":
+            return None
+        return round(elapsed / done * (count.chunks - done))
 
     def _facts(self, waiting: str) -> dict[str, object]:
         """Give the keys that all lines have for a log collector."""
@@ -137,7 +136,6 @@ class Figures:
 
     def _finished(self, label: str, count: Count, now: float) -> Line:
         """Describe what was fetched from a connection."""
-        done = count.finished + len(count.gaps)
         elapsed = self._elapsed(now)
         figures = (
             *_done(count),
@@ -145,7 +143,7 @@ class Figures:
             *_failed(count),
             self._rate(label, elapsed, waiting=""),
         )
-        return Line(label, figures, done / max(count.chunks, 1))
+        return Line(label, figures, _share(count))
 
     def _other_phase(self, now: float) -> Line:
         """Name a phase that has no chunks."""
@@ -186,10 +184,31 @@ class Figures:
         return "disk" if self.activity.saving() else ""
 
 
+def _share(count: Count) -> float:
+    """Give the share of the chunks that are done, from 0 to 1."""
+    return (count.finished + len(count.gaps)) / max(count.chunks, 1)
+
+
+def _facts_of(label: str, count: Count) -> dict[str, object]:
+    """Give the keys of a connection for a log collector."""
+    return {
+        "connection": label,
+        "chunks": count.chunks,
+        "chunks_done": count.finished,
+        "chunks_failed": len(count.gaps),
+    }
+
+
+def _time_left(seconds: int | None) -> Iterator[str]:
+    """Write the time that is left, if it is known."""
+    if seconds is not None:
+        yield f"{_clock(seconds)} left"
+
+
 def _done(count: Count) -> Iterator[str]:
     """Write the share and the number of chunks that are done."""
     done = count.finished + len(count.gaps)
-    yield f"{int(100 * done / max(count.chunks, 1)):3} %"
+    yield f"{int(100 * _share(count)):3} %"
     yield f"{done:,}/{count.chunks:,}"
 
 
