@@ -645,7 +645,9 @@ def test_help_loads_no_command(tmp_path: Path) -> None:
     modules = modules_of("--help", cwd=tmp_path)
     assert not {"aiohttp", "msgspec", "rich", "ruamel.yaml"} & modules
     packages = {name.split(".")[1] for name in modules if name.startswith("asyncreport.")}
-    assert packages == {"cli", "core", "terminal"}
+    assert packages == {"cli", "commands", "core", "terminal"}
+    commands = {name for name in modules if name.startswith("asyncreport.commands.")}
+    assert commands == {"asyncreport.commands.shared_options"}
 
 
 def test_the_schema_is_json(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from tests.exporting import call, connection, environ, write_job
 from tests.integration.test_terminal import on_a_terminal
 
 PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+#: the installed command, in an environment that is not active
+COMMAND = Path(sys.executable).with_name("asyncreport")
 RANGE = {"start": "2024-01-15", "end": "2024-01-17"}
 
 
@@ -161,11 +164,8 @@ def test_a_log_collector_on_a_terminal_gets_objects_alone(job: Path, tmp_path: P
 def test_the_documented_completion_is_a_script_of_the_shell(shell: str) -> None:
     variable = f"_ASYNCREPORT_COMPLETE={shell}_source"
     assert variable in PAGE
-    command = shutil.which("asyncreport")
-    if command is None:
-        pytest.fail("the command is not installed")
     where = {**environ(), "_ASYNCREPORT_COMPLETE": f"{shell}_source"}
-    done = subprocess.run([command], env=where, capture_output=True, text=True, check=True)
+    done = subprocess.run([COMMAND], env=where, capture_output=True, text=True, check=True)
     assert "asyncreport" in done.stdout
     if shutil.which(shell):
         subprocess.run([shell, "-n"], input=done.stdout, text=True, check=True)
@@ -178,7 +178,5 @@ def test_a_shell_completes_commands() -> None:
         "COMP_WORDS": "asyncreport ver",
         "COMP_CWORD": "1",
     }
-    command = shutil.which("asyncreport")
-    assert command is not None
-    done = subprocess.run([command], env=where, capture_output=True, text=True, check=True)
+    done = subprocess.run([COMMAND], env=where, capture_output=True, text=True, check=True)
     assert done.stdout == "plain,verify\n"

@@ -417,7 +417,7 @@ def edit(path: Path) -> None:
     ("harm", "message"),
     [
         (Path.unlink, "was deleted since it was written; run the job again"),
-        (edit, "was changed since it was written; run the job again"),
+        (edit, "was changed after the run; run the job again"),
     ],
 )
 def test_a_file_that_a_run_did_not_leave_is_refused(
