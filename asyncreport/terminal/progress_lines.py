@@ -2,7 +2,7 @@
 
 One line for each connection while chunks are fetched, and one that names any other phase:
 
-    demo  ████████████░░░░░░░░  57 %  209/366  1:13 left  4.2/s (rate limit)
+    demo  █████████████░░░░░░░░░░░   57 %  209/366  1:13 left  4.2/s (rate limit)
     demo  writing  0:04
 """
 

@@ -1,4 +1,4 @@
-"""The examples of docs/python.md, executed one after the other in an empty folder."""
+"""The examples of docs/python.md and of the README, executed one after the other."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.blocks import texts
 from tests.exporting import environ
 
-PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
-JOB = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[0]
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+JOB = texts("python.md", "yaml")[0]
+BLOCKS = texts("python.md", "python")
 FRAMES = [block for block in BLOCKS if "pandas" in block or "polars" in block]
 
 #: runs a script as a notebook does: `await` may stand outside of functions
@@ -72,3 +72,10 @@ def test_the_examples_of_data_frames_run(tmp_path: Path) -> None:
     means = [re.findall(r"\d{3}\.\d+", execute(block, tmp_path)[0])[0] for block in FRAMES]
     assert len(means) == 2
     assert float(means[0]) == pytest.approx(float(means[1]))
+
+
+@pytest.mark.extra
+def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(JOB)
+    for block in texts("README.md", "python"):
+        execute(block, tmp_path)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from ruamel.yaml import YAML
 
 from asyncreport.emulator.rosters import Rosters
 from asyncreport.emulator.world import World
+from tests.blocks import texts
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import call, connection, environ, restate
 
@@ -55,8 +55,7 @@ def recipe(title: str) -> str:
 
 def recipes(title: str) -> list[str]:
     """Give the blocks of a section of the page."""
-    section = PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-    return re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    return texts("recipes.md", "python", title)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +151,7 @@ def loader(tmp_path: Path) -> Iterator[Loader]:
         rosters = Rosters(World(agents=16, seed=8)).of("group")
         group = next(each for each in rosters if each.name == "Équipe d'accueil")
         found = Loader(tmp_path, emulator, group)
-        block = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[0]
+        (block,) = texts("recipes.md", "yaml")
         job = YAML(typ="safe").load(block)
         job["connections"]["default"] = connection(emulator)
         job["teams"].append({"name": 'Büro "Nord", früh', "group": group.id})

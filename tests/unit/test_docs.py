@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncreport.config import load_job
-from asyncreport.core.timeline import parse_iso
 from tests import pages
+from tests.blocks import texts
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -28,9 +27,8 @@ def test_the_road_of_one_chunk_is_short() -> None:
 def test_the_picture_of_the_layers_is_the_import_contract() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     (layers,) = (each for each in contracts["contracts"] if each["type"] == "layers")
-    picture = re.search(r"^```\n(cli\n.*?)```$", ARCHITECTURE, re.MULTILINE | re.DOTALL)
-    assert picture is not None
-    assert picture[1].splitlines() == layers["layers"]
+    (picture,) = texts("architecture.md", "", "The layers")
+    assert picture.splitlines() == layers["layers"]
 
 
 def test_every_package_is_described() -> None:
@@ -60,15 +58,3 @@ def test_what_is_made_from_the_code_is_up_to_date(name: str) -> None:
     """After a change of a key or an option: `python -m tests.pages`."""
     page = (DOCS / name).read_text()
     assert pages.made(name, page) == page
-
-
-def test_the_job_of_the_page_about_jobs_loads(tmp_path: Path) -> None:
-    found = re.search(
-        r"^```yaml\n(name: .*?)^```$", (DOCS / "job-file.md").read_text(), re.MULTILINE | re.DOTALL
-    )
-    assert found is not None
-    path = tmp_path / "job.yaml"
-    path.write_text(found[1])
-    environ = {"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": "secret"}
-    job = load_job(path, environ=environ, now=parse_iso("2024-06-01T00:00Z"))
-    assert [team.name for team in job.teams] == ["billing", "sales", "everyone"]

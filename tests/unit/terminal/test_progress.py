@@ -20,6 +20,7 @@ from asyncreport.terminal.progress import Screen
 from asyncreport.terminal.progress_lines import BLOCKS, Figures
 from asyncreport.terminal.stderr import TextLines, say
 from tests import clock
+from tests.blocks import texts
 
 GAP = Gap(
     Chunk(connection="c", month="1970-01", interval=Interval(0, DAY), users=None),
@@ -81,6 +82,15 @@ def test_a_line_has_bar_share_chunks_time_left_failures_and_rate() -> None:
     assert [line.plain() for line in figures.lines(10.0)] == [
         "demo: 25 %, 10/40, 0:30 left, 1 failed, 4.2/s"
     ]
+
+
+def test_the_line_of_the_page_about_commands_is_one_that_is_drawn() -> None:
+    pull = Pull("default", chunks=366)
+    figures = Figures(pull.activity, since=0.0)
+    figures.lines(0.0)
+    pull.count.finished = 209
+    pull.counts["default"].requests, pull.counts["default"].waiters = 408, 1
+    assert drawn(figures, 97.0) == texts("commands.md", "", "Progress")[0].splitlines()
 
 
 @pytest.mark.parametrize("width", [8, 20, 30, 49, 79, 119])
