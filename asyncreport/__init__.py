@@ -13,22 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asyncreport.core.errors import (
-        ApiError,
-        AsyncReportError,
-        AuthError,
-        ConfigError,
-        CredentialsError,
-        DamagedPartError,
-        RejectedError,
-        RetriesExhausted,
-        StoreError,
-        TransientError,
-        UnknownTeamError,
-    )
-    from asyncreport.core.finding import Finding, Findings
-    from asyncreport.export.job_plan import JobPlan
-    from asyncreport.export.python_api import (
+    from asyncreport.commands.python_api import (
         JobSource,
         check,
         check_async,
@@ -44,6 +29,21 @@ if TYPE_CHECKING:
         verify,
         verify_async,
     )
+    from asyncreport.core.errors import (
+        ApiError,
+        AsyncReportError,
+        AuthError,
+        ConfigError,
+        CredentialsError,
+        DamagedPartError,
+        RejectedError,
+        RetriesExhausted,
+        StoreError,
+        TransientError,
+        UnknownTeamError,
+    )
+    from asyncreport.core.finding import Finding, Findings
+    from asyncreport.export.job_plan import JobPlan
     from asyncreport.export.read_records import Record
     from asyncreport.export.status import Status
     from asyncreport.export.summary import Summary
@@ -84,8 +84,8 @@ __all__ = [
     "verify_async",
 ]
 
-#: where each public type is defined; the functions and `JobSource` are in `export/python_api`, the
-#: errors in `core/errors`
+#: where each public type is defined; the functions and `JobSource` are in `commands/python_api`,
+#: the errors in `core/errors`
 _TYPES = {
     "Finding": "asyncreport.core.finding",
     "Findings": "asyncreport.core.finding",
@@ -115,4 +115,4 @@ def _home(name: str) -> str:
     """Give the module that defines a public name."""
     if name.endswith(("Error", "Exhausted")):
         return "asyncreport.core.errors"
-    return _TYPES.get(name, "asyncreport.export.python_api")
+    return _TYPES.get(name, "asyncreport.commands.python_api")

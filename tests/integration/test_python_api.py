@@ -211,7 +211,7 @@ def test_messages_go_to_the_log(emulator: Handle, caplog: pytest.LogCaptureFixtu
 def test_progress_goes_to_the_log(
     emulator: Handle, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asyncreport.export.python_api._PERIOD", 0.0)
+    monkeypatch.setattr("asyncreport.commands.python_api._PERIOD", 0.0)
     caplog.set_level(logging.INFO, "asyncreport")
     asyncreport.run(job(emulator))
     assert f"/{CHUNKS} chunks, 0 failed, " in caplog.text
