@@ -135,6 +135,16 @@ def rounded_bounds(given: RangeFile, interval: Interval, grid: Grid, now: int) -
     return notes
 
 
+def kept_from(given: RangeFile, interval: Interval) -> int | None:
+    """Give the instant before which a range that moves has left parts behind; None: it is fixed.
+
+    As much as the range holds stays in front of it: somebody may make it a little longer.
+    """
+    if Moment.read(given.start) is None:
+        return None
+    return interval.start - (interval.end - interval.start)
+
+
 def _zone(place: Place, name: str) -> ZoneInfo:
     """Load a time zone; its name is case-sensitive."""
     if name not in zone_names():

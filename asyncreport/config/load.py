@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from asyncreport.config import yaml
 from asyncreport.config.environ import expand
 from asyncreport.config.mapping import read_mapping
@@ -42,7 +44,11 @@ def load_job(
     for override in overrides:
         root = _override(root, override)
     root = expand(Place.of(root), environ)
-    return _resolve(root, environ=environ, now=now)
+    job = _resolve(root, environ=environ, now=now)
+    if overrides:
+        # They hold for one run, which must not delete what the other runs need.
+        return msgspec.structs.replace(job, keep_from=None)
+    return job
 
 
 def _read(source: Path | Mapping[str, object]) -> Node:

@@ -7,7 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from asyncreport.config.connections import resolve_connections
-from asyncreport.config.dates import chunk_length, parse_ms, resolve_range, rounded_bounds
+from asyncreport.config.dates import (
+    chunk_length,
+    kept_from,
+    parse_ms,
+    resolve_range,
+    rounded_bounds,
+)
 from asyncreport.config.metrics import METRICS, refusal
 from asyncreport.config.names import (
     check_distinct,
@@ -65,6 +71,7 @@ def resolve(
         name=given.name,
         connections=connections,
         interval=interval,
+        keep_from=kept_from(given.range, interval),
         query=query,
         chunk=_chunk(root, given),
         teams=teams,

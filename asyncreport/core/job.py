@@ -220,6 +220,8 @@ class Job(Struct, frozen=True, kw_only=True):
     name: str
     connections: tuple[Connection, ...]
     interval: Interval
+    #: of a range that moves: parts that end before this instant are deleted; None: none are
+    keep_from: int | None = None
     query: Query
     #: None: as long as memory allows
     chunk: ChunkLength | None = None

@@ -20,7 +20,7 @@ from threading import Event
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
 from asyncreport.store.atomic import remove_temporaries
-from asyncreport.store.compaction import compact, delete_unnamed
+from asyncreport.store.compaction import compact, delete_unnamed, keep_only
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.lock import HeldLock
 from asyncreport.store.manifest import Manifest
@@ -109,7 +109,8 @@ class PartFolder:
     def delete_replaced(self, stopped: Event, *, at: int) -> Restatements:
         """Write down what changed in replaced parts, then delete their files; `at` is now.
 
-        Files that no manifest line names are deleted too: their commits did not happen.
+        Deleted too: files that no manifest line names, as their commits did not happen, and parts
+        that a range which moves has left behind.
         Raise StoreError, and Interrupted once `stopped` is set.
         """
         # Before the deletion: the old values are in these files only. If the process dies between
@@ -118,6 +119,7 @@ class PartFolder:
         delete_unnamed(self.manifest)
         if self.manifest.is_mostly_replaced:
             self.manifest = compact(self.manifest)
+        self.manifest = keep_only(self.manifest, self._filter.is_kept)
         return changed
 
     def delete_other_queries(self, stopped: Event, *, at: int) -> int:
@@ -130,11 +132,7 @@ class PartFolder:
         # First, as in `delete_replaced`: a shorter manifest does not say what was replaced.
         self._compare(stopped, at=at)
         left_over = delete_unnamed(self.manifest)
-        if not all(map(self._filter.is_of_query, self.manifest.live_parts())):
-            # This is the commit. Before the files are deleted: a manifest that names a file that
-            # is gone would say that the part was lost.
-            self.manifest = compact(self.manifest, self._filter.is_of_query)
-            delete_unnamed(self.manifest)
+        self.manifest = keep_only(self.manifest, self._filter.is_of_query)
         return left_over
 
     def _compare(self, stopped: Event, *, at: int) -> Restatements:

@@ -31,6 +31,17 @@ def compact(manifest: Manifest, is_kept: Callable[[Part], bool] = lambda _: True
     return shorter
 
 
+def keep_only(manifest: Manifest, is_kept: Callable[[Part], bool]) -> Manifest:
+    """Delete the parts that are not to be kept, if there are any; raise StoreError."""
+    if all(map(is_kept, manifest.live_parts())):
+        return manifest
+    # This is the commit. Before the files are deleted: a manifest that names a file that is gone
+    # would say that the part was lost.
+    shorter = compact(manifest, is_kept)
+    delete_unnamed(shorter)
+    return shorter
+
+
 def delete_unnamed(manifest: Manifest) -> int:
     """Delete the files of parts that no manifest line names; give their bytes. Raise StoreError."""
     named = manifest.files()

@@ -15,12 +15,18 @@ class PartFilter:
 
     `fingerprints` are those of the query, by the connection's name, today's first. `grid` has the
     buckets of today's time zone rules: after a change of the rules, a part of a month whose bucket
-    edges have moved cannot be used any more.
+    edges have moved cannot be used any more. Parts that end before `keep_from` are not kept.
     """
 
-    def __init__(self, fingerprints: Mapping[str, tuple[str, ...]], grid: Grid) -> None:
+    def __init__(
+        self,
+        fingerprints: Mapping[str, tuple[str, ...]],
+        grid: Grid,
+        keep_from: int | None = None,
+    ) -> None:
         self.fingerprints = fingerprints
         self._grid = grid
+        self._keep_from = keep_from
         # Digests of the edges by month: a job of years has ten thousand parts, and few months.
         self._digests: dict[str, str] = {}
 
@@ -30,7 +36,7 @@ class PartFilter:
         fingerprints = {}
         for connection in job.connections:
             fingerprints[connection.name] = job.query.fingerprints(connection.identity)
-        return cls(fingerprints, job.query.grid)
+        return cls(fingerprints, job.query.grid, job.keep_from)
 
     def accepts(self, part: Part) -> bool:
         """Tell whether a part can be used."""
@@ -43,6 +49,10 @@ class PartFilter:
     def is_of_query(self, part: Part) -> bool:
         """Tell whether a part has what the job's query asks for."""
         return part.fingerprint in self.fingerprints[part.connection]
+
+    def is_kept(self, part: Part) -> bool:
+        """Tell whether a range that moves has not left a part behind, of whatever query."""
+        return self._keep_from is None or part.interval.end > self._keep_from
 
     def is_on_grid(self, part: Part) -> bool:
         """Tell whether a part has whole buckets of today, of one month.

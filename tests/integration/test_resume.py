@@ -18,6 +18,7 @@ from asyncreport.core.errors import Interrupted, StoreError
 from asyncreport.core.job import Part
 from asyncreport.core.timeline import DAY, iso, parse_iso
 from asyncreport.store.atomic import atomic_write
+from asyncreport.store.manifest import Manifest
 from asyncreport.store.state import State
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, call, connection, restate, rows, run_here, start, write_job
@@ -735,6 +736,39 @@ def test_a_window_that_moves_fetches_only_the_new_day(emulator: Handle, tmp_path
     other.mkdir()
     run_here(job(other, emulator, range=fixed))
     assert (tmp_path / "out.jsonl").read_bytes() == (other / "out.jsonl").read_bytes()
+
+
+def test_a_window_that_moves_leaves_nothing_behind(emulator: Handle, tmp_path: Path) -> None:
+    """Two windows stay on disk; `--set` and a fixed start delete nothing."""
+    moving = {"start": "today-P3D", "end": "today", "granularity": "PT1H", "chunk": "P1D"}
+    path = job(tmp_path, emulator, range=moving, output=_settled(tmp_path))
+    first = parse_iso("2024-01-28T06:00Z")
+    state = tmp_path / ".asyncreport" / "job" / "default"
+
+    def days_on_disk() -> list[str]:
+        """List the days of the parts that the manifest and the folder have."""
+        parts = Manifest.read(state).parts_on_disk()
+        assert len(list(state.glob("part-*"))) == len(parts)
+        return sorted(iso(part.interval.start)[:10] for part in parts)
+
+    for number in range(8):
+        run_here(path, now=first + number * DAY)
+    kept = [iso(first + number * DAY)[:10] for number in range(1, 7)]
+    assert days_on_disk() == kept
+    files = len(list(state.iterdir()))
+    last = (tmp_path / "out.jsonl").read_bytes()
+    run_here(path, "range.start=today-P1D", now=first + 7 * DAY)
+    assert len(days_on_disk()) == 6
+    # What is still there is not fetched again.
+    assert run_here(path, "range.start=today-P6D", now=first + 7 * DAY).chunks_fetched == 0
+    run_here(path, now=first + 7 * DAY)
+    assert (tmp_path / "out.jsonl").read_bytes() == last
+    run_here(path, now=first + 12 * DAY)
+    assert len(list(state.iterdir())) <= files
+    fixed = {**moving, "start": "2024-02-08", "end": "2024-02-09"}
+    before = days_on_disk()
+    run_here(job(tmp_path, emulator, range=fixed, output=_settled(tmp_path)))
+    assert days_on_disk() == before
 
 
 def _settled(folder: Path) -> dict[str, str]:

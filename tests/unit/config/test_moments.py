@@ -137,6 +137,25 @@ def test_relative_bounds_are_rounded_down_to_whole_buckets(
 
 
 @pytest.mark.parametrize(
+    ("start", "end", "kept"),
+    [
+        ("today-P7D", "today", "2024-05-02T00:00Z"),
+        ("last_week", "this_week", "2024-04-29T00:00Z"),
+        ("now-P2D", "now", "2024-05-12T13:00Z"),
+        ("2024-05-09", "today", None),
+    ],
+)
+def test_parts_stay_for_one_range_before_a_range_that_moves(
+    tmp_path: Path, start: str, end: str, kept: str | None
+) -> None:
+    """A fixed start keeps all parts, and so does a run whose job was overridden for once."""
+    text = with_range(start, end, granularity="PT1H")
+    assert load(tmp_path, text, now=NOW).keep_from == (kept and parse_iso(kept))
+    job = load(tmp_path, text, overrides=["range.time_zone=UTC"], now=NOW)
+    assert job.keep_from is None
+
+
+@pytest.mark.parametrize(
     ("start", "end", "message"),
     [
         (
