@@ -36,6 +36,7 @@ from asyncreport.terminal.stderr import (
     say,
     say_traceback,
     show_messages,
+    show_times_in,
 )
 
 if TYPE_CHECKING:
@@ -112,7 +113,10 @@ def _load(path: Path, overrides: tuple[str, ...]) -> tuple[Job, int]:
     from asyncreport.export.run import clock
 
     now = clock()
-    return load_job(path, environ=_environ(), overrides=overrides, now=now), now
+    job = load_job(path, environ=_environ(), overrides=overrides, now=now)
+    # Of several jobs that of the last one: each instant is written with its offset.
+    show_times_in(job.query.grid.zone)
+    return job, now
 
 
 def _load_all(paths: Sequence[Path], overrides: tuple[str, ...]) -> tuple[list[Loaded], int]:

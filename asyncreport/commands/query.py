@@ -19,7 +19,7 @@ from asyncreport.export.run import clock, run_job
 from asyncreport.export.run_context import Choices, Say, silent
 from asyncreport.terminal.progress import Screen
 from asyncreport.terminal.signals import run_until_signal
-from asyncreport.terminal.stderr import say
+from asyncreport.terminal.stderr import say, show_times_in
 from asyncreport.terminal.stdout import writing
 
 
@@ -38,6 +38,7 @@ def execute(options: QueryOptions, environ: Mapping[str, str]) -> None:
     now = clock()
     with TemporaryDirectory(prefix="asyncreport-") as folder:
         job = make_job(options, Path(folder), environ=environ, now=now)
+        show_times_in(job.query.grid.zone)
         result = _run_on_screen(job, now=now)
     if result.records:
         _write_records(job, result.records)

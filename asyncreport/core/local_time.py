@@ -6,11 +6,17 @@ at midnight.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+
+# What is quoted was sent or received, and is shown as it was. The second lookbehind keeps the end
+# of a quoted interval.
+_INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3})?Z"
+_INSTANTS = re.compile(rf"(?<![\"'/\w]){_INSTANT}(?:/{_INSTANT})?")
 
 
 def to_instant(moment: datetime) -> int:
@@ -95,3 +101,35 @@ def _read(moment: datetime, zone: ZoneInfo, *, fold: int = 0) -> int:
 def _local(at: int, zone: ZoneInfo) -> datetime:
     """Convert an instant to an aware local time."""
     return from_instant(at).astimezone(zone)
+
+
+def localized(text: str, zone: ZoneInfo) -> str:
+    """Write the instants of a message in local time: `2023-10-01T00:00+01:00`, or `...T00:00Z`.
+
+    Milliseconds are dropped, and seconds if they are zero. Instants in quotes stay as they are.
+    """
+    return _INSTANTS.sub(lambda found: _localized(found[0], zone), text)
+
+
+def _localized(instants: str, zone: ZoneInfo) -> str:
+    """Write an instant or an interval in local time."""
+    return "/".join(_with_offset(instant, zone) for instant in instants.split("/"))
+
+
+def _with_offset(instant: str, zone: ZoneInfo) -> str:
+    """Write an instant in local time with its offset; one that no calendar has stays as it is."""
+    try:
+        local = datetime.fromisoformat(instant).astimezone(zone)
+    except (ValueError, OverflowError):
+        return instant
+    text = local.isoformat(timespec=_precision(local))
+    if zone.key == "UTC":
+        return text.replace("+00:00", "Z")
+    return text
+
+
+def _precision(moment: datetime) -> str:
+    """Give the last field that a time needs."""
+    if moment.second:
+        return "seconds"
+    return "minutes"

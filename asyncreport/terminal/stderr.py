@@ -15,7 +15,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal
+from zoneinfo import ZoneInfo
 
+from asyncreport.core.local_time import localized
 from asyncreport.core.text import MAX_SHOWN, printable
 from asyncreport.terminal.colour import coloured
 from asyncreport.terminal.discard import discard
@@ -43,6 +45,24 @@ def show_messages(amount: Amount = "normal", form: Format = "text") -> None:
     logger.setLevel(_LEVELS[amount])
     handler = _JsonLines() if form == "json" else TextLines()
     logger.handlers = [handler]
+
+
+def show_times_in(zone: ZoneInfo) -> None:
+    """Write instants for people in a zone from now on: that of the job."""
+    for handler in _handlers():
+        handler.zone = zone
+
+
+def for_people(text: str) -> str:
+    """Write a line without control characters, with instants in the zone of the job."""
+    for handler in _handlers():
+        text = handler.in_zone(text)
+    return printable(text)
+
+
+def _handlers() -> list[_Lines]:
+    """List the handlers that write messages: one at most."""
+    return [handler for handler in _logger().handlers if isinstance(handler, _Lines)]
 
 
 def _logger() -> logging.Logger:
@@ -108,17 +128,30 @@ def _write(line: str) -> None:
             sys.stderr.flush()
 
 
-class TextLines(logging.Handler):
+class _Lines(logging.Handler):
+    """Write records to standard error."""
+
+    #: of instants for people; None: as they are, in UTC
+    zone: ZoneInfo | None = None
+
+    def in_zone(self, text: str) -> str:
+        """Write the instants of a text in the zone."""
+        if self.zone is None:
+            return text
+        return localized(text, self.zone)
+
+
+class TextLines(_Lines):
     """Write each record as a line for people, and its traceback as more lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""
         lines = _traceback(record) or [record.getMessage()]
         for line in lines:
-            _write(coloured(printable(line), sys.stderr))
+            _write(coloured(printable(self.in_zone(line)), sys.stderr))
 
 
-class _JsonLines(logging.Handler):
+class _JsonLines(_Lines):
     """Write each record as a JSON object in a line."""
 
     def emit(self, record: logging.LogRecord) -> None:

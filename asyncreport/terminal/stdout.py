@@ -10,9 +10,8 @@ import msgspec
 
 from asyncreport.core.errors import StoreError
 from asyncreport.core.finding import Finding
-from asyncreport.core.text import printable
 from asyncreport.terminal.colour import coloured
-from asyncreport.terminal.stderr import lines_shown
+from asyncreport.terminal.stderr import for_people, lines_shown
 
 
 @contextmanager
@@ -42,7 +41,7 @@ def show(text: str) -> None:
 
 def show_finding(finding: Finding) -> None:
     """Write a finding; raise StoreError."""
-    first, *details = finding.describe(lines_shown()).splitlines()
+    first, *details = map(for_people, finding.describe(lines_shown()).splitlines())
     show("\n".join([coloured(first, sys.stdout), *details]))
 
 
@@ -54,4 +53,4 @@ def show_json(value: object) -> None:
 def show_lines(lines: Iterable[str]) -> None:
     """Write lines without control characters: names and messages of a server are in them."""
     for line in lines:
-        show(printable(line))
+        show(for_people(line))

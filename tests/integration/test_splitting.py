@@ -22,8 +22,10 @@ SIZE = {"agents": 12, "seed": 5, "requests_per_minute": 0, "job_polls": 0}
 USERS = [person.id for person in World(agents=12, seed=5).people]
 #: two chunks of 168 hours
 RANGE = {"start": "2024-01-08", "end": "2024-01-22", "granularity": "PT1H", "chunk": "P7D"}
-#: the first of them, as messages write it
+#: the first of them
 WEEK = "2024-01-08T00:00:00.000Z/2024-01-15T00:00:00.000Z"
+#: the same, as messages write it
+LOCAL_WEEK = "2024-01-08T00:00Z/2024-01-15T00:00Z"
 LISTED = {"teams": [{"name": "all", "users": USERS}]}
 QUERY = "aggregates/query"
 
@@ -187,11 +189,11 @@ def test_a_response_that_does_not_fit_into_memory_is_fetched_in_pieces(
     [
         (
             LISTED,
-            f"{WEEK} of user {min(USERS)}, which cannot be split further",
+            f"{LOCAL_WEEK} of user {min(USERS)}, which cannot be split further",
         ),
         (
             {},
-            f"{WEEK} of everyone, which cannot be split further: "
+            f"{LOCAL_WEEK} of everyone, which cannot be split further: "
             "list users or teams, or set contract: query-jobs",
         ),
     ],
