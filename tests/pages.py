@@ -14,6 +14,7 @@ import click
 
 from asyncreport.cli import cli
 from asyncreport.config.schema import job_schema
+from tests.record_fields import record_fields
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -200,7 +201,11 @@ def _value(option: click.Option) -> str:
 
 
 #: by the name of the page
-PARTS: Mapping[str, Callable[[], str]] = {"job-file.md": job_file_keys, "commands.md": commands}
+PARTS: Mapping[str, Callable[[], str]] = {
+    "job-file.md": job_file_keys,
+    "commands.md": commands,
+    "record.md": record_fields,
+}
 
 
 if __name__ == "__main__":
