@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from asyncreport.config import yaml
+from asyncreport.config.dates import kept_from
 from asyncreport.config.environ import expand
 from asyncreport.config.mapping import read_mapping
 from asyncreport.config.resolve import resolve
@@ -44,11 +45,7 @@ def load_job(
     for override in overrides:
         root = _override(root, override)
     root = expand(Place.of(root), environ)
-    job = _resolve(root, environ=environ, now=now)
-    if overrides:
-        # They hold for one run, which must not delete what the other runs need.
-        return msgspec.structs.replace(job, keep_from=None)
-    return job
+    return _resolve(root, environ=environ, now=now, once=bool(overrides))
 
 
 def _read(source: Path | Mapping[str, object]) -> Node:
@@ -71,15 +68,20 @@ def _resolve(
     *,
     environ: Mapping[str, str],
     now: int,
+    once: bool,
 ) -> Job:
-    """Turn a tree into a job."""
+    """Turn a tree into a job; `once`: it holds for one run."""
     given = convert(root)
-    return resolve(
+    job = resolve(
         Place.of(root),
         given,
         environ=environ,
         now=now,
     )
+    if once:
+        # It must not delete what the other runs need.
+        return job
+    return msgspec.structs.replace(job, keep_from=kept_from(given.range, job.interval))
 
 
 def load_options(
@@ -97,7 +99,7 @@ def load_options(
     """
     place = Place(None, labels.get("", "options"))
     root = _Labels(labels).node(values, place)
-    return _resolve(root, environ=environ, now=now)
+    return _resolve(root, environ=environ, now=now, once=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from asyncreport.config.connections import resolve_connections
-from asyncreport.config.dates import (
-    chunk_length,
-    kept_from,
-    parse_ms,
-    resolve_range,
-    rounded_bounds,
-)
+from asyncreport.config.dates import chunk_length, parse_ms, resolve_range, rounded_bounds
 from asyncreport.config.metrics import METRICS, refusal
 from asyncreport.config.names import (
     check_distinct,
@@ -71,7 +65,6 @@ def resolve(
         name=given.name,
         connections=connections,
         interval=interval,
-        keep_from=kept_from(given.range, interval),
         query=query,
         chunk=_chunk(root, given),
         teams=teams,
