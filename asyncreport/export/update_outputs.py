@@ -12,6 +12,7 @@ from asyncreport.export.preflight import OutputOwners
 from asyncreport.export.run_context import RunContext
 from asyncreport.export.targets import all_files, targets
 from asyncreport.store.parts import PartReader
+from asyncreport.store.portable import return_free_memory
 from asyncreport.store.target import Target
 from asyncreport.store.written_outputs import Outputs, WrittenFile
 
@@ -86,6 +87,8 @@ class OutputUpdate:
             activity.phase = "looking up names"
             complete = await self._update_names(reader)
             activity.phase = "writing"
+            # Before the merge: a pull of 10,000 users leaves 50 MB between the blocks in use.
+            return_free_memory()
 
             def write(stopped: Event) -> dict[Path, WrittenFile]:
                 targets = self._targets()

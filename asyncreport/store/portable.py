@@ -1,10 +1,11 @@
-"""The calls about files that not every system has, each with a fallback. Owns nothing."""
+"""The calls about files and memory that not every system has, with fallbacks. Owns nothing."""
 
 from __future__ import annotations
 
 import os
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 #: do not follow a link; systems without this flag follow it
@@ -58,3 +59,16 @@ def open_file_limit() -> int | None:
 
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return None if limit == resource.RLIM_INFINITY else limit
+
+
+def return_free_memory() -> None:
+    """Give the memory that was freed back to the system; glibc keeps it for later.
+
+    Other C libraries have no such call, and some Pythons cannot call it.
+    """
+    if sys.platform != "linux":
+        return
+    with suppress(ImportError, OSError, AttributeError):
+        import ctypes
+
+        ctypes.CDLL(None).malloc_trim(0)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import ctypes
 import os
+import platform
 import signal
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +19,13 @@ import pytest
 from asyncreport.store import lock
 from asyncreport.store.atomic import atomic_write
 from asyncreport.store.parts import OPEN_FILES, PartReader
-from asyncreport.store.portable import copy_mode, open_file_limit, read_at, sync_folder
+from asyncreport.store.portable import (
+    copy_mode,
+    open_file_limit,
+    read_at,
+    return_free_memory,
+    sync_folder,
+)
 from asyncreport.terminal.signals import run_until_signal
 from tests.unit.store.facts import blocks, chunk, hours, written
 
@@ -166,6 +175,36 @@ def test_without_a_limit_of_open_files_there_is_none(monkeypatch: pytest.MonkeyP
     assert open_file_limit() is None or open_file_limit() > 0
     monkeypatch.setattr(sys, "platform", "win32")
     assert open_file_limit() is None
+
+
+#: frees 100 MB, but not the last block, so that the C library keeps what is in front of it
+_FREED = """
+from pathlib import Path
+from asyncreport.store.portable import return_free_memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+blocks = [bytearray(50_000) for _ in range(2_000)]
+del blocks[:-1]
+before = resident()
+return_free_memory()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps freed memory")
+def test_freed_memory_is_returned() -> None:
+    command = [sys.executable, "-c", _FREED]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) * os.sysconf("SC_PAGE_SIZE") > 80_000_000
+
+
+@pytest.mark.parametrize("system", ["win32", "linux"])
+def test_freed_memory_stays_without_the_call(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    return_free_memory()
 
 
 def test_both_ways_to_copy_a_mode_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
