@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from asyncreport.commands.report_page import page_maker
 from asyncreport.config import load_job, read_environ, refresh_interval
 from asyncreport.core.finding import Findings
 from asyncreport.core.job import Job
@@ -62,7 +63,7 @@ async def run_async(
     refresh_names: bool = False,
     strict: bool = False,
 ) -> Summary:
-    """Fetch the missing data and write the output files.
+    """Fetch the missing data, and write the output files and the report.
 
     A run with gaps or unknown teams ends without an error: `summary.complete` is False, the summary
     lists them, and the files are left as they were, unless `allow_partial`. `refresh` is an
@@ -85,6 +86,7 @@ async def run_async(
             strict=strict,
             refresh=refresh_interval(refresh, loaded, now),
         ),
+        make_page=page_maker("asyncreport.run"),
     )
     for line in summary.lines(MAX_SHOWN):
         _log_line(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncreport.commands.report_page import page_maker
 from asyncreport.config import refresh_interval
 from asyncreport.core.job import Job
 from asyncreport.export.run import run_job
@@ -34,6 +35,7 @@ def _run_on_screen(job: Job, choices: Choices, *, now: int) -> Summary:
         say=say,
         watch=screen.watching,
         choices=choices,
+        make_page=page_maker("asyncreport run"),
     )
     try:
         return run_until_signal(export, screen.stopping)

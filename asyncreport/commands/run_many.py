@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from asyncreport.commands.report_page import page_maker
 from asyncreport.config import refresh_interval
 from asyncreport.core.errors import AsyncReportError
 from asyncreport.core.job import Job
@@ -139,6 +140,7 @@ class _Batch:
             watch=Screen(label=label).watching,
             choices=Choices(refresh=refresh, **self.choices),
             shared=shared,
+            make_page=page_maker("asyncreport run"),
         )
         for line in summary.lines(lines_shown()):
             say(line)

@@ -149,7 +149,9 @@ def _describe_file(file: FileStatus) -> str:
 
 def _content(file: FileStatus) -> str:
     """Describe a file as it was written, with its size today."""
-    text = f"{counted(file.records or 0, 'record')}, {file.bytes:,} bytes, written {file.written}"
+    text = f"{file.bytes:,} bytes, written {file.written}"
+    if file.records is not None:
+        text = f"{counted(file.records, 'record')}, {text}"
     if file.partial:
         text += " (partial)"
     return text

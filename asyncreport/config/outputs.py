@@ -21,7 +21,7 @@ from asyncreport.core.outputs import Output
 from asyncreport.core.table import CsvStyle
 from asyncreport.core.text import shorten
 from asyncreport.core.timeline import Interval
-from asyncreport.formats import FORMATS, format_of
+from asyncreport.formats import FORMATS, PLOTLY, Library, format_of
 
 _KNOWN = ", ".join(FORMATS)
 
@@ -39,6 +39,7 @@ def resolve_output(place: Place, given: OutputFile, query: Query, interval: Inte
         columns=resolve_columns(place.at("columns"), unset_to_none(given.columns), query),
         csv=_csv_style(place.at("csv"), given.csv),
         rollups=resolve_rollups(place.at("rollups"), given.rollups, query, interval, _templates),
+        report=_report(place.at("report"), unset_to_none(given.report)),
         settle=parse_ms(place.at("settle"), given.settle),
     )
 
@@ -89,6 +90,21 @@ def _team_templates(place: Place, given: str | Sequence[str] | None) -> tuple[st
     return templates
 
 
+def _report(place: Place, given: str | None) -> str | None:
+    """Check the path of the report; None: the job has none."""
+    if given is None:
+        return None
+    if "{" in given or "}" in given:
+        raise place.must(
+            "not contain { or }", "; the report is one page, of the whole range and of all teams"
+        )
+    _check_path(place, given)
+    if Path(given).suffix != ".html":
+        raise place.must("be a file that ends with .html")
+    _check_library(place, "a report", PLOTLY)
+    return given
+
+
 def _check_template(
     place: Place,
     template: str,
@@ -98,6 +114,12 @@ def _check_template(
     filled = _filled(template, placeholders)
     if "{" in filled or "}" in filled:
         raise place.must(f"not contain {{ or }} except in {' and '.join(placeholders)}")
+    _check_path(place, template)
+    _check_format(place, template)
+
+
+def _check_path(place: Place, template: str) -> None:
+    """Check that a path can be one of this system, outside of state folders."""
     _check_system(place, template)
     _check_start(place, template)
     _check_folders(place, template)
@@ -106,7 +128,6 @@ def _check_template(
             "have only printable characters",
             "; in double quotes \\ starts an escape: write / between folders",
         )
-    _check_format(place, template)
 
 
 def _check_format(place: Place, template: str) -> None:
@@ -114,12 +135,14 @@ def _check_format(place: Place, template: str) -> None:
     found = format_of(template)
     if found is None or Path(template).name == found.suffix:
         raise place.must("be a file with a known extension", accepted=_KNOWN)
-    library = found.library
-    if library is not None and not library.is_installed:
-        raise place.error(
-            f"{found.suffix} needs {library.distribution}: "
-            f"pip install 'asyncreport[{library.extra}]'"
-        )
+    if found.library is not None:
+        _check_library(place, found.suffix, found.library)
+
+
+def _check_library(place: Place, what: str, library: Library) -> None:
+    """Refuse what needs a library that is not installed."""
+    if not library.is_installed:
+        raise place.error(f"{what} {library.needed}")
 
 
 def _check_system(place: Place, template: str) -> None:

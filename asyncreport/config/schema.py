@@ -376,6 +376,17 @@ class OutputFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         CsvFile()
     )
     rollups: Annotated[list[RollUpFile], _key("files with sums over longer buckets")] = []
+    report: (
+        Annotated[
+            str,
+            _key(
+                "an HTML page with charts and tables, which each run brings up to date; "
+                "needs pip install 'asyncreport[report]'",
+                "exports/aht.html",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     settle: Annotated[
         str,
         _key("data that was fetched sooner than this after its end is fetched again", "P4D"),

@@ -42,5 +42,7 @@ class Output(Struct, frozen=True, kw_only=True):
     columns: tuple[Column, ...] | None = None
     csv: CsvStyle = CsvStyle()
     rollups: tuple[RollUp, ...] = ()
+    #: an HTML page; None: the job has none
+    report: str | None = None
     #: ms; a part fetched sooner than this after its end is fetched again by the next run
     settle: int

@@ -83,6 +83,7 @@ Phase = Literal[
     "fetching",
     "looking up names",
     "writing",
+    "making the report",
     "verifying",
 ]
 

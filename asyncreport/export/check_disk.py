@@ -9,7 +9,7 @@ from tempfile import TemporaryFile
 from asyncreport.core.errors import StoreError
 from asyncreport.core.finding import Finding
 from asyncreport.core.job import Job
-from asyncreport.export.targets import all_files
+from asyncreport.export.targets import all_paths
 from asyncreport.store.disk_errors import free_bytes, oserror_as_store_error
 
 #: bytes; a run of a year of 1,000 agents needs about ten times as much
@@ -18,7 +18,7 @@ _LITTLE = 200_000_000
 
 def check_disk(job: Job) -> Iterator[Finding]:
     """Write a temporary file into each folder of the job; folders are not created."""
-    outputs = {file.path.parent for file in all_files(job)}
+    outputs = {path.parent for path in all_paths(job)}
     yield _check_folder("state folder", job.state_folder)
     for folder in sorted(outputs):
         yield _check_folder("output folder", folder)

@@ -10,7 +10,7 @@ from asyncreport.config import MULTI_VALUED
 from asyncreport.core.columns import column
 from asyncreport.core.errors import ConfigError, StoreError
 from asyncreport.core.job import Job
-from asyncreport.export.targets import all_files
+from asyncreport.export.targets import all_paths
 from asyncreport.store.atomic import remove_temporary
 from asyncreport.store.lock import lock_holder, merge_lock
 from asyncreport.store.owners import claim, owned, owner_of
@@ -49,7 +49,7 @@ class OutputOwners:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._paths = [file.path for file in all_files(job)]
+        self._paths = all_paths(job)
 
     def check(self) -> None:
         """Check all files before any work; raise ConfigError."""

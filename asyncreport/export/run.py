@@ -13,11 +13,13 @@ from asyncreport.export.names import NameLookup
 from asyncreport.export.output_paths import check_targets
 from asyncreport.export.preflight import OutputOwners, query_warnings
 from asyncreport.export.query_change import query_changes, save_query
+from asyncreport.export.report_file import MakePage, Page, with_report
 from asyncreport.export.run_context import Choices, RunContext, Say, silent
 from asyncreport.export.run_report import summarize
 from asyncreport.export.run_steps import Steps
+from asyncreport.export.snapshot import Snapshot
 from asyncreport.export.summary import Summary
-from asyncreport.export.targets import all_files
+from asyncreport.export.targets import all_paths
 from asyncreport.export.warning_list import WarningList
 from asyncreport.export.zone_rules import zone_warnings
 from asyncreport.net import SharedClients
@@ -34,6 +36,11 @@ def clock() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _no_page(_: Snapshot) -> Page:
+    """Make no page: for callers whose jobs have no report."""
+    raise NotImplementedError
+
+
 async def run_job(
     job: Job,
     *,
@@ -43,11 +50,13 @@ async def run_job(
     watch: Watch = unwatched,
     choices: Choices = _DEFAULTS,
     shared: SharedClients | None = None,
+    make_page: MakePage = _no_page,
 ) -> Summary:
     """Bring a job's output files up to date; `now` is the start of the run, an instant.
 
     `say` prints a line, `warn` a warning; without `warn`, `say` prints it as `warning: ...`.
     `shared` are clients that other jobs of this process use too; None if this is the only job.
+    `make_page` makes the page of `output.report`.
 
     Chunks that failed and unknown teams are in the summary; the output files are not changed then,
     unless `choices.allow_partial`. Raise AuthError, RejectedError, StoreError or ConfigError if the
@@ -56,7 +65,15 @@ async def run_job(
     activity = Activity(job.name)
     async with watch(activity):
         warnings = WarningList(say, warn)
-        return await _export(job, activity, warnings, now=now, choices=choices, shared=shared)
+        return await _export(
+            job,
+            activity,
+            warnings,
+            now=now,
+            choices=choices,
+            shared=shared,
+            make_page=make_page,
+        )
 
 
 async def _export(
@@ -67,6 +84,7 @@ async def _export(
     now: int,
     choices: Choices,
     shared: SharedClients | None,
+    make_page: MakePage,
 ) -> Summary:
     """Check the job, open what the run needs, do its steps and keep the summary."""
     started = time.monotonic()
@@ -92,7 +110,8 @@ async def _export(
             )
             summary = await _run(context, started)
         write_json(state.folder / "summary.json", summary)
-    return summary
+        # Only now: whatever happens to the report, the summary says what was exported.
+        return await with_report(context, summary, make_page)
 
 
 async def _run(context: RunContext, started: float) -> Summary:
@@ -127,7 +146,7 @@ def _check(job: Job, warnings: WarningList) -> None:
 
     Raise StoreError or ConfigError.
     """
-    check_targets(file.path for file in all_files(job))
+    check_targets(all_paths(job))
     OutputOwners(job).check()
     for note in job.notes:
         warnings.say(note)

@@ -20,6 +20,7 @@ from asyncreport.export.last_summary import LastSummary
 from asyncreport.export.queries_on_disk import QueryStatus, describe_queries
 from asyncreport.export.snapshot import Snapshot
 from asyncreport.export.summary_outputs import key
+from asyncreport.export.targets import report_path
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.job_parts import JobParts, last_saved
@@ -63,7 +64,7 @@ class ConnectionStatus(Struct, frozen=True, kw_only=True):
 
 
 class FileStatus(Struct, frozen=True, kw_only=True):
-    """An output file."""
+    """An output file, or the report."""
 
     path: Annotated[str, key("absolute path")]
     state: Annotated[
@@ -73,7 +74,9 @@ class FileStatus(Struct, frozen=True, kw_only=True):
             "it; not_written: no run wrote it; foreign: exists, but no run of this job wrote it"
         ),
     ]
-    records: Annotated[int | None, key("number of records; null: not written, or deleted")] = None
+    records: Annotated[
+        int | None, key("number of records; null: not written, deleted, or the report")
+    ] = None
     bytes: Annotated[int | None, key("its size; null: not written, or deleted")] = None
     written: Annotated[str | None, key("UTC; null: not written, or deleted")] = None
     partial: Annotated[bool, key("it was written without records that are missing")] = False
@@ -94,7 +97,10 @@ class Status(Struct, frozen=True, kw_only=True):
         tuple[UnknownTeam, ...],
         key("teams that the last run could not look up; the members of the run before are used"),
     ] = ()
-    files: Annotated[tuple[FileStatus, ...], key("all output files, in the order of the job")] = ()
+    files: Annotated[
+        tuple[FileStatus, ...],
+        key("all output files, in the order of the job; the report is the last"),
+    ] = ()
     unsettled: Annotated[
         tuple[str, ...],
         key("from when on numbers may still change, or are in the future, as sentences"),
@@ -194,21 +200,23 @@ def _files(snapshot: Snapshot) -> Iterator[FileStatus]:
     """Compare each output file with what was remembered when it was written."""
     outputs = Outputs(snapshot.job.state_folder)
     for target in snapshot.targets():
-        yield _file(target, outputs)
+        yield _file(target.path, outputs, target)
+    report = report_path(snapshot.job)
+    if report is not None:
+        yield replace(_file(report, outputs), records=None)
 
 
-def _file(target: Target, outputs: Outputs) -> FileStatus:
-    """Describe an output file."""
-    path = str(target.path)
-    written = outputs.get(target.path)
-    on_disk = _stat(target.path)
+def _file(path: Path, outputs: Outputs, target: Target | None = None) -> FileStatus:
+    """Describe a file; `target` is what belongs in it, None for the report."""
+    written = outputs.get(path)
+    on_disk = _stat(path)
     if on_disk is None:
-        return FileStatus(path=path, state=_absent(written))
+        return FileStatus(path=str(path), state=_absent(written))
     if written is None:
-        return FileStatus(path=path, state="foreign")
+        return FileStatus(path=str(path), state="foreign")
     return FileStatus(
-        path=path,
-        state=_state(target, outputs, written),
+        path=str(path),
+        state=_state(path, outputs, written, target),
         records=sum(written.records.values()),
         bytes=on_disk.st_size,
         written=iso(written.mtime_ns // 1_000_000),
@@ -232,11 +240,11 @@ def _absent(written: WrittenFile | None) -> FileState:
     return "deleted"
 
 
-def _state(target: Target, outputs: Outputs, written: WrittenFile) -> FileState:
+def _state(path: Path, outputs: Outputs, written: WrittenFile, target: Target | None) -> FileState:
     """Say whether somebody changed a file, or whether it is not what a run would write."""
-    if not written.matches(target.path):
+    if not written.matches(path):
         return "changed"
-    if not outputs.is_current(target):
+    if target is not None and not outputs.is_current(target):
         return "outdated"
     return "current"
 

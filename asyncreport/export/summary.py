@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from asyncreport.core.text import counted, first_lines, plural
 from asyncreport.export.summary_gaps import MissingChunk, list_gaps
-from asyncreport.export.summary_outputs import SummaryFile, key
+from asyncreport.export.summary_outputs import SummaryFile, SummaryReport, key
 from asyncreport.export.teams import UnknownTeam, worst
 from asyncreport.store.restatements import Restatements
 
@@ -93,6 +93,10 @@ class Summary(Struct, frozen=True, kw_only=True):
     retries: Annotated[int, key("number of attempts after the first of each request")]
     throttled: Annotated[int, key("number of responses with status 429")]
     waiting_sec: Annotated[float, key("seconds for which requests waited for the rate limit")]
+    report: Annotated[
+        SummaryReport | None,
+        key("the page of output.report; null: the job has none, or the run ended before it"),
+    ] = None
 
     @property
     def exit_code(self) -> int:
@@ -119,9 +123,14 @@ class Summary(Struct, frozen=True, kw_only=True):
         """Count the chunks that were fetched, or say that there was nothing to do."""
         if self.chunks_fetched or self.gaps:
             return f"{counted(self.chunks_fetched, 'chunk')} fetched"
-        if self.complete and not self.outputs_written:
+        if self.complete and not self.outputs_written and not self._report_written:
             return "nothing to do"
         return "nothing to fetch"
+
+    @property
+    def _report_written(self) -> bool:
+        """Tell whether the run wrote a report."""
+        return self.report is not None and self.report.written
 
     def _facts(self) -> Iterator[str]:
         """Describe the work and its results."""
@@ -177,6 +186,8 @@ class Summary(Struct, frozen=True, kw_only=True):
         paths = [file.path for file in self.outputs]
         yield from _list_files(paths, self._mark, most)
         yield from _list_files(self.still_partial, " (partial, written by an earlier run)", most)
+        if self.report is not None:
+            yield f"  {self.report}"
 
     @property
     def _mark(self) -> str:

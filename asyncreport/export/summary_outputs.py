@@ -44,6 +44,22 @@ class SummaryFile(Struct, frozen=True, kw_only=True):
     ]
 
 
+class SummaryReport(Struct, frozen=True, kw_only=True):
+    """The HTML page of the job."""
+
+    path: Annotated[str, key("absolute path")]
+    written: Annotated[bool, key("true: this run wrote it")]
+    reason: Annotated[
+        str | None, key("why it was not written; null: it was, or it is up to date")
+    ] = None
+
+    def __str__(self) -> str:
+        """Give its path, and whether it is an old one."""
+        if self.reason is None:
+            return self.path
+        return f"{self.path} (not written)"
+
+
 def list_files(
     job: Job,
     written: Mapping[Path, WrittenFile],

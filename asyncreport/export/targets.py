@@ -68,6 +68,22 @@ def all_files(job: Job) -> list[OutputFile]:
     return files
 
 
+def report_path(job: Job) -> Path | None:
+    """Give the path of the report; None: the job has none."""
+    if job.output.report is None:
+        return None
+    return Path(job.output.report).absolute()
+
+
+def all_paths(job: Job) -> list[Path]:
+    """List the paths of everything that a run writes: every file, and the report."""
+    paths = [file.path for file in all_files(job)]
+    report = report_path(job)
+    if report is not None:
+        paths.append(report)
+    return paths
+
+
 def targets(
     job: Job,
     parts: Mapping[str, Sequence[Part]],

@@ -10,7 +10,7 @@ from asyncreport.core.job import Part
 from asyncreport.core.text import first_items, plural
 from asyncreport.export.preflight import OutputOwners
 from asyncreport.export.run_context import RunContext
-from asyncreport.export.targets import all_files, targets
+from asyncreport.export.targets import all_files, all_paths, targets
 from asyncreport.store.parts import PartReader
 from asyncreport.store.portable import return_free_memory
 from asyncreport.store.target import Target
@@ -59,7 +59,7 @@ class OutputUpdate:
         if files is None or self._names_are_due:
             files = await self._write()
         if not self._partial:
-            self._forget_other_files(files)
+            self._forget_other_files()
         self._warn_of_files_without_data(files)
         return files
 
@@ -124,9 +124,10 @@ class OutputUpdate:
         # An empty file would look like a range without work, and could replace a good file.
         return [target for target in found if target.has_data]
 
-    def _forget_other_files(self, files: Container[Path]) -> None:
+    def _forget_other_files(self) -> None:
         """Forget the files that the job does not write any more, and say so."""
-        others = [str(path) for path in self._outputs.forget_others(files)]
+        ours = all_paths(self._context.job)
+        others = [str(path) for path in self._outputs.forget_others(ours)]
         if others:
             self._context.say(_not_written_any_more(others))
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from msgspec.structs import replace
+
 from asyncreport.core.errors import StoreError
 from asyncreport.core.finding import Finding, Report
 from asyncreport.core.text import LongList, counted, first_items
 from asyncreport.export.snapshot import Snapshot
+from asyncreport.export.targets import report_path
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.merge_outputs import Merged, dry_run
 from asyncreport.store.parts import PartReader
@@ -40,6 +43,9 @@ async def check_outputs(snapshot: Snapshot, reader: PartReader, report: Report) 
     findings.update(await run_in_thread(compare.findings))
     for check in checks:
         report(findings[check.target.path])
+    page = report_path(snapshot.job)
+    if page is not None:
+        report(await run_in_thread(_ReportCheck(page, outputs).finding))
 
 
 def _has_gaps(snapshot: Snapshot) -> bool:
@@ -60,18 +66,39 @@ class _OutputCheck:
     def finding(self, _: Event) -> Finding | None:
         """Compare the file with what was written; None: it is to be compared with the parts."""
         path = self.target.path
-        try:
-            size, sha256 = _digest(path)
-        except FileNotFoundError:
-            return _absent(path)
-        written = self.outputs.get(path)
-        if written is None:
-            return _not_written(path, self.outputs.paths())
-        if (size, sha256) != (written.size, written.sha256):
-            return _changed(path, size, written)
-        if self.gaps:
+        finding = _not_as_written(path, self.outputs)
+        if finding is None and self.gaps:
             return _not_compared(path)
-        return None
+        return finding
+
+
+@dataclass(frozen=True, slots=True)
+class _ReportCheck:
+    """The check of the report; the export is complete without it."""
+
+    path: Path
+    outputs: Outputs
+
+    def finding(self, _: Event) -> Finding:
+        """Compare the report with what was written."""
+        finding = _not_as_written(self.path, self.outputs)
+        if finding is None:
+            return Finding("OK", f"{self.path}: unchanged since it was written")
+        return replace(finding, level="WARN")
+
+
+def _not_as_written(path: Path, outputs: Outputs) -> Finding | None:
+    """Report a file that is not what a run wrote; None: it is."""
+    try:
+        size, sha256 = _digest(path)
+    except FileNotFoundError:
+        return _absent(path)
+    written = outputs.get(path)
+    if written is None:
+        return _not_written(path, outputs.paths())
+    if (size, sha256) != (written.size, written.sha256):
+        return _changed(path, size, written)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,11 @@ class Library(Struct, frozen=True):
             return False
 
     @property
+    def needed(self) -> str:
+        """Say after a subject that it must be installed, and how."""
+        return f"needs {self.distribution}: pip install 'asyncreport[{self.extra}]'"
+
+    @property
     def version(self) -> str:
         """Give its version; another one may write other bytes."""
         try:

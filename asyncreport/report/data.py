@@ -8,7 +8,7 @@ from threading import Event
 
 from asyncreport.config.schema import MULTI_VALUED
 from asyncreport.core.job import Query, Team
-from asyncreport.core.timeline import Interval, iso, parse_iso
+from asyncreport.core.timeline import Interval, iso
 from asyncreport.report.coverage import Missing, missing_of
 from asyncreport.report.facts import Facts
 from asyncreport.report.model import Agent, Gap, Origin, PageData, Quality, Scope, Span, span_of
@@ -120,7 +120,7 @@ def _quality(facts: Facts, material: Material) -> Quality:
         stale=facts.last_run.stale if facts.last_run else 0,
         restated=restated.steps.total(),
         restated_at=restated.last or None,
-        unsettled_from=_unsettled_from(facts, material.interval),
+        unsettled_from=facts.unsettled_from,
         in_several_teams=_in_several_teams(facts.job.teams, material.rollups),
         counted_twice=_counted_twice(facts.job.query),
     )
@@ -133,17 +133,6 @@ def _gaps(missing: Mapping[str, Missing]) -> Iterator[Gap]:
         for span in sorted(found.spans):
             agents = None if everyone else found.spans[span]
             yield Gap(team=team, span=span_of(span), agents=agents)
-
-
-def _unsettled_from(facts: Facts, interval: Interval) -> str | None:
-    """Give the instant from which on numbers may still change; None: there is none."""
-    run = facts.last_run
-    if run is None or run.settled_until is None:
-        return None
-    settled = parse_iso(run.settled_until)
-    if settled >= interval.end:
-        return None
-    return iso(max(settled, interval.start))
 
 
 def _in_several_teams(teams: Sequence[Team], rollups: RollUps) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from msgspec import Struct
 
 from asyncreport.core.job import Job, Part
-from asyncreport.core.timeline import Interval, parse_iso
+from asyncreport.core.timeline import Interval, iso, parse_iso
 from asyncreport.store.rollup_lines import until_fetched
 
 
@@ -60,6 +60,31 @@ class Facts:
         if self._last_fetch <= whole.start:
             return whole
         return Interval(whole.start, min(whole.end, self._last_fetch))
+
+    @property
+    def unsettled_from(self) -> str | None:
+        """Give the instant from which on numbers may still change; None: there is none."""
+        if self.last_run is None or self.last_run.settled_until is None:
+            return None
+        settled = parse_iso(self.last_run.settled_until)
+        if settled >= self.interval.end:
+            return None
+        return iso(max(settled, self.interval.start))
+
+    @property
+    def shown(self) -> Iterator[object]:
+        """Walk all that a page depends on, except when and how it was made; as JSON can write it.
+
+        What was changed later is not read for it: then a part has changed too.
+        """
+        job = self.job
+        yield self.version, job.name, str(job.interval), str(self.interval), job.teams
+        for connection in job.connections:
+            name = connection.name
+            yield name, job.query.fingerprint(connection.identity), sorted(self.names[name].items())
+            yield [(part.number, part.sha256, part.fetched_at) for part in self.parts[name]]
+        yield self.unknown_teams, self.partial_files, self.unsettled_from
+        yield self.last_run is not None and self.last_run.stale
 
     @property
     def _last_fetch(self) -> int:

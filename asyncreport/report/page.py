@@ -11,6 +11,8 @@ from importlib.resources import files
 
 import msgspec
 
+from asyncreport.formats import PLOTLY
+from asyncreport.report.facts import Facts
 from asyncreport.report.model import PageData
 
 #: scripts of this package, in the order in which they run
@@ -37,6 +39,14 @@ def render(data: PageData) -> bytes:
     # In one pass: a name that looks like a placeholder stays as it is.
     page = re.sub(r"@([a-z]+)@", lambda found: parts[found[1]], _file("page.html"))
     return page.encode()
+
+
+def digest(facts: Facts) -> str:
+    """Digest all that the page shows, except its foot: when it was made, and by which run."""
+    # The files too: a version that is not released yet has the number of the one before.
+    own = map(_file, ("page.html", "page.css", *_SCRIPTS))
+    made_of = [PLOTLY.version, *own, *facts.shown]
+    return sha256(msgspec.json.encode(made_of)).hexdigest()
 
 
 def embedded(data: bytes) -> str:

@@ -96,7 +96,7 @@ class Outputs:
 
     def unchanged(self, target: Target) -> WrittenFile | None:
         """Give what is known of a file that needs no work; no part is read. Raise StoreError."""
-        file = self._current(target, _digest(target))
+        file = self._current(target.path, _digest(target))
         return file if file is not None and file.partial == self._partial else None
 
     def get(self, path: Path) -> WrittenFile | None:
@@ -105,12 +105,28 @@ class Outputs:
 
     def is_current(self, target: Target) -> bool:
         """Tell whether a file is what a run would write now; no part is read. Raise StoreError."""
-        return self._current(target, _digest(target)) is not None
+        return self._current(target.path, _digest(target)) is not None
+
+    def is_made_from(self, path: Path, digest: str) -> bool:
+        """Tell whether a file was made from this, and has not changed since; raise StoreError."""
+        return self._current(path, digest) is not None
 
     def is_partial(self, path: Path) -> bool:
         """Tell whether a file is still as a run with missing data left it; raise StoreError."""
         file = self.get(path)
         return file is not None and file.partial and file.matches(path)
+
+    def remember(self, path: Path, content: bytes, digest: str) -> None:
+        """Remember a file without records that was just written; raise StoreError."""
+        self._files[str(path)] = WrittenFile(
+            digest=digest,
+            size=len(content),
+            mtime_ns=_mtime(path),
+            sha256=sha256(content).hexdigest(),
+            records={},
+            partial=self._partial,
+        )
+        write_json(self._path, self._files)
 
     def forget_others(self, paths: Container[Path]) -> list[Path]:
         """Forget the files that the job does not write any more, so that another job may.
@@ -168,7 +184,7 @@ class Outputs:
         """Give each file once it is up to date; those that need no work first."""
         outdated = []
         for target in targets:
-            file = self._current(target, _digest(target))
+            file = self._current(target.path, _digest(target))
             if file is None:
                 outdated.append(target)
             else:
@@ -270,10 +286,10 @@ class Outputs:
             months=merged.months,
         )
 
-    def _current(self, target: Target, digest: str) -> WrittenFile | None:
+    def _current(self, path: Path, digest: str) -> WrittenFile | None:
         """Find a file that was made from the same and has not changed since."""
-        file = self.get(target.path)
-        if file is None or file.digest != digest or not file.matches(target.path):
+        file = self.get(path)
+        if file is None or file.digest != digest or not file.matches(path):
             return None
         return file
 

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from asyncreport.commands.report import ReportOptions, report_facts
+from asyncreport.commands.report_page import report_facts
 from asyncreport.config import load_job, refresh_interval
 from asyncreport.export.run import run_job
 from asyncreport.export.run_context import Choices
@@ -54,8 +54,7 @@ def users(emulator: Handle) -> list[str]:
 def data_of(path: Path, *, now: int = NOW, team: str | None = None) -> PageData:
     """Read what a report would show."""
     job = load_job(path, environ={}, now=now)
-    options = ReportOptions(path=Path("report.html"), team=team, command="asyncreport report")
-    facts = report_facts(Snapshot.read(job, now=now), options, now=now)
+    facts = report_facts(Snapshot.read(job, now=now), command="asyncreport report", team=team)
     return page_data(facts, Event(), of_team=team is not None)
 
 

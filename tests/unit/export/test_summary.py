@@ -15,7 +15,7 @@ from asyncreport.core.timeline import HOUR, Interval
 from asyncreport.engine.activity import Gap
 from asyncreport.export.summary import MemberChange, Summary
 from asyncreport.export.summary_gaps import MissingChunk
-from asyncreport.export.summary_outputs import SummaryFile
+from asyncreport.export.summary_outputs import SummaryFile, SummaryReport
 from asyncreport.export.summary_schema import summary_schema
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.restatements import Restatements
@@ -237,6 +237,7 @@ def test_a_stored_summary_has_exactly_the_keys_of_its_schema() -> None:
             gaps=[missing(users=("anna",), correlation_id="c-1", stale=True)],
             unknown_teams=[UNKNOWN],
             members={"sales": MemberChange(joined=["anna"], left=[])},
+            report=SummaryReport(path="/x/aht.html", written=True),
         )
     )
     written = {
@@ -246,6 +247,7 @@ def test_a_stored_summary_has_exactly_the_keys_of_its_schema() -> None:
         "UnknownTeam": stored["unknown_teams"][0],
         "MemberChange": stored["members"]["sales"],
         "Restatements": stored["changed"],
+        "SummaryReport": stored["report"],
     }
     definitions = summary_schema()["$defs"]
     assert definitions.keys() == written.keys()
