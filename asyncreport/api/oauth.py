@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from asyncreport.api.wire import Request
 from asyncreport.core.errors import TransientError
-from asyncreport.core.job import Client, Secret
+from asyncreport.core.job import Client
+from asyncreport.core.secret import Secret
 
 #: seconds; how long a token lives unless the owner of the OAuth client changed it:
 #: https://help.mypurecloud.com/articles/create-an-oauth-client/

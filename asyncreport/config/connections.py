@@ -15,7 +15,8 @@ from asyncreport.config.schema import ClientFile, ConnectionFile, EmulatorFile, 
 from asyncreport.config.urls import is_loopback, split_url
 from asyncreport.config.validate import Place, did_you_mean
 from asyncreport.core.errors import ConfigError
-from asyncreport.core.job import Authorities, Client, Connection, EmulatorSize, Secret
+from asyncreport.core.job import Authorities, Client, Connection, EmulatorSize
+from asyncreport.core.secret import Secret
 
 #: the connection of a team that names none
 DEFAULT = "default"

@@ -9,7 +9,7 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 from asyncreport.config.urls import is_loopback, split_url
 from asyncreport.config.validate import Place
 from asyncreport.core.errors import ConfigError
-from asyncreport.core.job import Secret
+from asyncreport.core.secret import Secret
 
 _ACCEPTED = "http://[USER:PASSWORD@]HOST:PORT"
 

@@ -13,8 +13,8 @@ from asyncreport.config.regions import NAMES
 from asyncreport.config.validate import Place, check_types
 from asyncreport.config.yaml import Node
 from asyncreport.core.columns import column
-from asyncreport.core.job import Secret
 from asyncreport.core.outputs import WEEKDAY_HOUR
+from asyncreport.core.secret import Secret
 from asyncreport.core.timeline import Granularity
 
 #: what records can be split by in addition to the user, as the vendor spells it:

@@ -14,37 +14,12 @@ from msgspec.structs import replace
 
 from asyncreport.core.fingerprint import digest, digest_of_format_1
 from asyncreport.core.outputs import Output
+from asyncreport.core.secret import Secret
 from asyncreport.core.timeline import DAY, HOUR, Grid, Interval
 
 #: the most users that one query may name:
 #: https://developer.genesys.cloud/analyticsdatamanagement/analytics/aggregate/user-query
 USERS_PER_QUERY = 100
-
-
-class Secret:
-    """A text that no `repr`, log or traceback shows; only `reveal()` gives it."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        """Hide a text."""
-        self._text = text
-
-    def __repr__(self) -> str:
-        """Say only what it is."""
-        return "Secret(***)"
-
-    def __eq__(self, other: object) -> bool:
-        """Compare the texts."""
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        """Hash the text, as `==` needs it."""
-        return hash(self._text)
-
-    def reveal(self) -> str:
-        """Give the text itself."""
-        return self._text
 
 
 class Client(Struct, frozen=True, kw_only=True):
@@ -230,12 +205,26 @@ class Job(Struct, frozen=True, kw_only=True):
     output: Output
     #: what a person should know about how the file was read
     notes: tuple[str, ...] = ()
+    #: set if this is one connection of a larger job: the larger job's `parts_folder`
+    within: Path | None = None
 
     @property
     def state_folder(self) -> Path:
-        """Give the folder of parts and manifest: `.asyncreport/<name>` next to the first output."""
+        """Give the folder of what a run remembers: names, members, outputs, summary."""
+        if self.within is None:
+            return self.parts_folder
+        return self.within / self.connections[0].name
+
+    @property
+    def parts_folder(self) -> Path:
+        """Give the folder that has a folder with manifest and parts for each connection.
+
+        `.asyncreport/<name>` next to the first output.
+        """
+        if self.within is not None:
+            return self.within
         folder = Path(self.output.paths[0]).parent
-        # If each month has a folder, all months share one state folder above them.
+        # If each month or connection has a folder, all share one state folder above them.
         while "{" in str(folder):
             folder = folder.parent
         return folder / ".asyncreport" / self.name

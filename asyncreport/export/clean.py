@@ -10,7 +10,6 @@ from itertools import chain
 from asyncreport.core.job import Job
 from asyncreport.export.queries_on_disk import QueryStatus, describe_queries
 from asyncreport.store.job_parts import JobParts, manifest_times, restore_times
-from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.state import State
 
 
@@ -51,7 +50,7 @@ async def clean(job: Job, *, now: int) -> Cleaned:
     if not times:
         # No folder is made for a job that never ran.
         return Cleaned({})
-    with State.open(job.state_folder, PartFilter.of(job)) as state:
+    with State.of(job) as state:
         # Under the lock, and before the deletion: afterwards nothing says what there was.
         found = find_other_queries(job)
         left_over = await state.run_in_writer(partial(state.delete_other_queries, at=now))

@@ -40,7 +40,7 @@ def _has_some(part: Part, chunk: Chunk) -> bool:
 
 def _loss(context: RunContext, part: Part) -> str:
     """Say what happened to the file of a lost part."""
-    path = part_path(context.state.folder, part)
+    path = part_path(context.job.parts_folder, part)
     name = f"{path} ({part.interval})"
     try:
         size = path.stat().st_size
@@ -69,7 +69,7 @@ async def _find_damaged(context: RunContext) -> list[DamagedPartError]:
     parts = chain.from_iterable(context.all_parts().values())
 
     def find(_: Event) -> list[DamagedPartError]:
-        with PartReader(context.state.folder) as reader:
+        with PartReader(context.job.parts_folder) as reader:
             return reader.damaged(parts)
 
     return await context.state.run_in_writer(find)

@@ -54,7 +54,7 @@ def _is_nobody(team: Team, context: RunContext) -> bool:
     names = context.names.users.of(connection.identity)
     if not knows_nobody(team, names):
         return False
-    return not has_records(team, context.parts(connection), context.state.folder)
+    return not has_records(team, context.parts(connection), context.job.parts_folder)
 
 
 def _without(teams: Sequence[Team], context: RunContext) -> RunContext:

@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from asyncreport.api.wire import Request
 from asyncreport.core.errors import AuthError
-from asyncreport.core.job import Client, Connection, EmulatorSize, Job, Secret
+from asyncreport.core.job import Client, Connection, EmulatorSize, Job
+from asyncreport.core.secret import Secret
 from asyncreport.engine.lane_pool import LaneError, LanePool
 from asyncreport.net import Lane, RequestCounts, SharedClients, at_once, open_lanes
 

@@ -220,7 +220,7 @@ def unknown_users(job: Job, connection: Connection, parts: Iterable[Part]) -> li
     if not without_name:
         return []
     in_range = [part for part in parts if part.interval.overlaps(job.interval)]
-    with PartReader(job.state_folder) as reader:
+    with PartReader(job.parts_folder) as reader:
         return sorted(without_name - reader.users(in_range))
 
 

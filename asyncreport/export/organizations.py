@@ -58,7 +58,7 @@ def _another(
     """Make the error for credentials of another organisation."""
     return ConfigError(
         f"{connection.name}: the OAuth client belongs to the organisation "
-        f"{one_line(organization, _MAX_ID)}, but {context.state.folder} holds data of the "
+        f"{one_line(organization, _MAX_ID)}, but {context.job.parts_folder} holds data of the "
         f"organisation {saved} from {connection.identity}; use a client of that organisation, "
         "or give this job another name and output path"
     )

@@ -104,7 +104,7 @@ class PlannedTeams:
         parts: JobParts,
     ) -> list[Team]:
         """List the teams whose listed users do not exist and have no records."""
-        folder = self.job.state_folder
+        folder = self.job.parts_folder
         return [
             team
             for team in self.job.teams

@@ -53,7 +53,7 @@ class OutputOwners:
 
     def check(self) -> None:
         """Check all files before any work; raise ConfigError."""
-        before = _files_without_owner(self._job.state_folder)
+        before = _files_without_owner(self._job.parts_folder)
         for path in self._paths:
             owner = owner_of(path) or before.get(os.path.realpath(path))
             if owner is not None:

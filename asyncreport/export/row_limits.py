@@ -24,7 +24,7 @@ async def check_row_limits(context: RunContext, plans: Mapping[str, Plan]) -> No
         return
     parts = {name: plan.reused for name, plan in plans.items()}
     files = targets(context.job, parts, context.names.tables)
-    with PartReader(context.state.folder) as reader:
+    with PartReader(context.job.parts_folder) as reader:
         # In the writing thread: a million records are counted in a second, and the event loop must
         # still handle a signal.
         await context.state.run_in_writer(lambda _: check_counts(files, reader))

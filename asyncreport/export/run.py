@@ -25,7 +25,6 @@ from asyncreport.export.zone_rules import zone_warnings
 from asyncreport.net import SharedClients
 from asyncreport.store.json_files import write_json
 from asyncreport.store.lookups import Members
-from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.state import State
 
 _DEFAULTS = Choices()
@@ -89,7 +88,7 @@ async def _export(
     """Check the job, open what the run needs, do its steps and keep the summary."""
     started = time.monotonic()
     _check(job, warnings)
-    with State.open(job.state_folder, PartFilter.of(job)) as state:
+    with State.of(job) as state:
         _claim_outputs(job)
         for warning in zone_warnings(job, state.outdated_parts):
             warnings.warn(warning)

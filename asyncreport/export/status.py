@@ -252,7 +252,7 @@ def _state(path: Path, outputs: Outputs, written: WrittenFile, target: Target | 
 def _changes(job: Job) -> Iterator[tuple[str, int]]:
     """Count the lines of each `changes.jsonl`, by its path in the state folder."""
     for connection in job.connections:
-        path = job.state_folder / connection.name / CHANGES
+        path = job.parts_folder / connection.name / CHANGES
         with oserror_as_store_error(path, "read"):
             if path.exists():
                 yield f"{connection.name}/{CHANGES}", _count_lines(path)

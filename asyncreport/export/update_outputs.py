@@ -83,7 +83,7 @@ class OutputUpdate:
     async def _write(self) -> dict[Path, WrittenFile]:
         """Look up names, then merge."""
         state, activity = self._context.state, self._context.activity
-        with PartReader(state.folder) as reader:
+        with PartReader(self._context.job.parts_folder) as reader:
             activity.phase = "looking up names"
             complete = await self._update_names(reader)
             activity.phase = "writing"

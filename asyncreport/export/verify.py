@@ -114,7 +114,7 @@ async def _check(job: Job, report: Report, activity: Activity, *, now: int) -> N
     """Make all checks."""
     snapshot = Snapshot.read(job, now=now)
     _report_all(_unknown_teams(snapshot), report)
-    with PartReader(job.state_folder) as reader:
+    with PartReader(job.parts_folder) as reader:
         passed = await check_parts(snapshot, reader, report)
         await check_outputs(snapshot, reader, report)
         if passed:

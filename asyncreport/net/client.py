@@ -13,7 +13,8 @@ from asyncreport.api.redaction import holds_secret
 from asyncreport.api.wire import Request, Response
 from asyncreport.core.backoff import wait
 from asyncreport.core.errors import AsyncReportError, ConfigError, RejectedError, TransientError
-from asyncreport.core.job import Limits, Secret
+from asyncreport.core.job import Limits
+from asyncreport.core.secret import Secret
 from asyncreport.net.attempts import Attempts, Health, now
 from asyncreport.net.counts import RequestCounts
 from asyncreport.net.throttle import Throttle

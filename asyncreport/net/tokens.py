@@ -13,7 +13,7 @@ from asyncreport.core.errors import (
     RetriesExhausted,
     TransientError,
 )
-from asyncreport.core.job import Secret
+from asyncreport.core.secret import Secret
 
 #: seconds before its end at which a token is renewed, or a tenth of its lifetime if that is less;
 #: for the first half of them it may still be sent

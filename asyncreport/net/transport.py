@@ -14,7 +14,8 @@ import aiohttp
 
 from asyncreport import __version__
 from asyncreport.api.wire import Request, Response
-from asyncreport.core.job import Connection, Limits, Secret
+from asyncreport.core.job import Connection, Limits
+from asyncreport.core.secret import Secret
 from asyncreport.net import failures
 from asyncreport.net.authorities import trusted
 

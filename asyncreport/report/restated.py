@@ -66,7 +66,7 @@ def _changes(
     """Walk the changes that lie in a step: its number, the user, and when it was found."""
     starts = [step.start for step in steps]
     end = steps[-1].end
-    for change in read_restatements(facts.job.state_folder / connection):
+    for change in read_restatements(facts.job.parts_folder / connection):
         at = parse_iso(change.interval_start)
         if starts[0] <= at < end:
             yield bisect_right(starts, at) - 1, change.user_id, change.at

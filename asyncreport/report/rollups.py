@@ -109,7 +109,7 @@ def _read(facts: Facts, frame: _Frame, stopped: Event) -> dict[str, bytes]:
     """Read the parts once, and give the lines of each roll-up."""
     rollups = frame.rollups()
     targets = [_target(facts, frame, rollup) for rollup in rollups.values()]
-    with PartReader(facts.job.state_folder) as reader:
+    with PartReader(facts.job.parts_folder) as reader:
         return dict(zip(rollups, read_lines(targets, reader, stopped), strict=True))
 
 

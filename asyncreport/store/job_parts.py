@@ -21,7 +21,7 @@ from asyncreport.store.part_filter import PartFilter
 class JobParts:
     """The manifests of a job's connections at the moment when they were read."""
 
-    #: the state folder
+    #: with a folder for each connection
     folder: Path
     #: by the connection's name
     manifests: Mapping[str, Manifest]
@@ -33,12 +33,12 @@ class JobParts:
 
         No lock is needed: a run only appends whole lines to a manifest, or replaces the file.
         """
-        check_converted(job.state_folder)
+        check_converted(job.parts_folder)
         manifests = {}
         for connection in job.connections:
             name = connection.name
-            manifests[name] = Manifest.read(job.state_folder / name)
-        return cls(job.state_folder, manifests, PartFilter.of(job))
+            manifests[name] = Manifest.read(job.parts_folder / name)
+        return cls(job.parts_folder, manifests, PartFilter.of(job))
 
     def current(self, connection: Connection) -> list[Part]:
         """List the parts that were not replaced and whose files exist; raise StoreError."""
@@ -76,10 +76,10 @@ def last_saved(job: Job) -> int | None:
 
 def manifest_times(job: Job) -> dict[Path, int]:
     """Give the time of the last change of each manifest that exists, in ns; raise StoreError."""
-    check_converted(job.state_folder)
+    check_converted(job.parts_folder)
     times = {}
     for connection in job.connections:
-        path = manifest_path(job.state_folder / connection.name)
+        path = manifest_path(job.parts_folder / connection.name)
         time = _time_of(path)
         if time is not None:
             times[path] = time

@@ -2,7 +2,8 @@
 
 `merge.lock` belongs to the process that writes names, members, outputs and summary. Each
 connection has a folder of its own with a lock of its own, and a run holds all of them from its
-start to its end.
+start to its end. Jobs that are one connection each of a larger job share nothing: each has its
+names, members and so on in the folder of its connection.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from threading import Event
 from typing import Self, TypeVar
 
 from asyncreport.core.answer_sizes import Totals
-from asyncreport.core.job import Chunk, Connection, Part, PartKey
+from asyncreport.core.job import Chunk, Connection, Job, Part, PartKey
 from asyncreport.core.records import Block
 from asyncreport.store.answer_totals import read_totals, write_totals
 from asyncreport.store.atomic import remove_temporaries
@@ -39,8 +40,16 @@ _WAITING = 2
 class State:
     """A state folder that one process holds for writing; to read only, use `JobParts`."""
 
-    def __init__(self, folder: Path, part_filter: PartFilter, held: ExitStack) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        parts_folder: Path,
+        part_filter: PartFilter,
+        held: ExitStack,
+    ) -> None:
         self.folder = folder
+        #: with a folder for each connection
+        self._parts_folder = parts_folder
         self._filter = part_filter
         #: by the connection's name
         self._connections: dict[str, PartFolder] = {}
@@ -53,13 +62,26 @@ class State:
         self._saved = asyncio.Event()
 
     @classmethod
-    def open(cls, folder: Path, part_filter: PartFilter) -> State:
+    def of(cls, job: Job) -> State:
+        """Open the state folder of a job, as `open` does."""
+        return cls.open(job.state_folder, PartFilter.of(job), parts_folder=job.parts_folder)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        part_filter: PartFilter,
+        *,
+        parts_folder: Path | None = None,
+    ) -> State:
         """Lock the folder of a job and read its manifests; create what does not exist.
+
+        `parts_folder` has the folders of the connections; None: the same folder.
 
         Raise StoreError if another process holds a lock, or if a manifest cannot be read.
         """
         with ExitStack() as stack:
-            state = cls(folder, part_filter, stack)
+            state = cls(folder, parts_folder or folder, part_filter, stack)
             state._open()
             # Nothing failed: the locks are held until `close`.
             state._held = stack.pop_all()
@@ -71,12 +93,13 @@ class State:
         self._lock(merge_lock(self.folder))
         # Sorted: two processes that want the same locks must take them in the same order.
         names = sorted(self._filter.fingerprints)
-        locks = {name: self._lock(self.folder / name / "lock") for name in names}
+        locks = {name: self._lock(self._parts_folder / name / "lock") for name in names}
         remove_temporaries(self.folder)
-        with format_1_locked(self.folder):
-            convert_format_1(self.folder, self._filter)
+        if self.folder == self._parts_folder:
+            with format_1_locked(self.folder):
+                convert_format_1(self.folder, self._filter)
         for name, lock in locks.items():
-            self._connections[name] = PartFolder.open(self.folder / name, lock, self._filter)
+            self._connections[name] = PartFolder.open(self._parts_folder / name, lock, self._filter)
 
     def _lock(self, path: Path) -> HeldLock:
         """Take a lock and keep it until `close`; create its folder if it does not exist."""
@@ -126,13 +149,14 @@ class State:
     def answer_totals(self, connection: Connection) -> Totals:
         """Give what the answers to the job's query held in earlier runs."""
         name = connection.name
-        return read_totals(self.folder / name, self._filter.fingerprints[name][0])
+        return read_totals(self._parts_folder / name, self._filter.fingerprints[name][0])
 
     async def keep_answer_totals(self, connection: Connection, totals: Totals) -> None:
         """Keep what the answers to the job's query held, for later runs; raise StoreError."""
         name = connection.name
         fingerprint = self._filter.fingerprints[name][0]
-        await self.run_in_writer(lambda _: write_totals(self.folder / name, fingerprint, totals))
+        folder = self._parts_folder / name
+        await self.run_in_writer(lambda _: write_totals(folder, fingerprint, totals))
 
     async def save(self, chunk: Chunk, blocks: Sequence[Block], *, fetched_at: int) -> Part:
         """Save a chunk's rows durably; raise StoreError, and nothing was saved.

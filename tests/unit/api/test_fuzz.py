@@ -26,8 +26,9 @@ from asyncreport.api.problems import problem
 from asyncreport.api.wire import Request, Response
 from asyncreport.config.zones import load_zone
 from asyncreport.core.errors import AsyncReportError, RetriesExhausted, TransientError
-from asyncreport.core.job import Chunk, Client, Query, Secret, Selector
+from asyncreport.core.job import Chunk, Client, Query, Selector
 from asyncreport.core.records import Accumulator, Block
+from asyncreport.core.secret import Secret
 from asyncreport.core.timeline import Granularity, Grid, Interval, parse_iso
 from asyncreport.emulator.cloud import Cloud
 from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET

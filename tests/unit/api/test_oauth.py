@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from asyncreport.api.oauth import DEFAULT_LIFETIME, decode_grant, token_request
 from asyncreport.core.errors import TransientError
-from asyncreport.core.job import Client, Secret
+from asyncreport.core.job import Client
+from asyncreport.core.secret import Secret
 
 CLIENT = Client(client_id="the-client", client_secret=Secret("s3cret:with/colon"))
 

@@ -21,7 +21,8 @@ from asyncreport.core.errors import (
     RejectedError,
     TransientError,
 )
-from asyncreport.core.job import Client, Secret
+from asyncreport.core.job import Client
+from asyncreport.core.secret import Secret
 
 QUERY = Request(method="POST", path="/api/v2/analytics/conversations/aggregates/query")
 TOKEN = token_request(Client(client_id="c", client_secret=Secret("pa55word")))

@@ -24,7 +24,8 @@ from asyncreport.api.redaction import (
 )
 from asyncreport.api.wire import Request, Response
 from asyncreport.core.errors import RejectedError, TransientError
-from asyncreport.core.job import Client, Secret
+from asyncreport.core.job import Client
+from asyncreport.core.secret import Secret
 
 #: changes when it is escaped for a URL, for HTML and for JSON
 SECRET = 's&cr=t/"\\é %'

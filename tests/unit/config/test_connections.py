@@ -9,7 +9,8 @@ import pytest
 from asyncreport.config import read_environ
 from asyncreport.config.regions import REGIONS
 from asyncreport.core.errors import ConfigError
-from asyncreport.core.job import Connection, EmulatorSize, Secret
+from asyncreport.core.job import Connection, EmulatorSize
+from asyncreport.core.secret import Secret
 from tests.unit.config.good_job import ENVIRON, GOOD, SECRET, load
 
 HOME = {"GENESYS_CLIENT_ID": "a", "GENESYS_CLIENT_SECRET": SECRET}

@@ -19,12 +19,12 @@ from asyncreport.core.job import (
     Connection,
     Filter,
     Limits,
-    Secret,
     Selector,
     Team,
 )
 from asyncreport.core.local_time import to_instant
 from asyncreport.core.outputs import Output
+from asyncreport.core.secret import Secret
 from asyncreport.core.timeline import DAY, Granularity, Interval, iso
 from asyncreport.emulator import vocabulary
 from tests.unit.config.good_job import GOOD, SECRET, load, with_range

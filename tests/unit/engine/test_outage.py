@@ -13,8 +13,9 @@ import pytest
 from asyncreport.api.oauth import token_request
 from asyncreport.api.wire import Request, Response
 from asyncreport.core.errors import AsyncReportError, TransientError
-from asyncreport.core.job import Chunk, Client, Limits, Part, Secret
+from asyncreport.core.job import Chunk, Client, Limits, Part
 from asyncreport.core.records import Block
+from asyncreport.core.secret import Secret
 from asyncreport.core.timeline import DAY, Interval
 from asyncreport.engine.activity import Progress
 from asyncreport.engine.scheduler import Work, run

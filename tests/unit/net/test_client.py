@@ -23,7 +23,8 @@ from asyncreport.core.errors import (
     RetriesExhausted,
     TransientError,
 )
-from asyncreport.core.job import Client, Limits, Secret
+from asyncreport.core.job import Client, Limits
+from asyncreport.core.secret import Secret
 from asyncreport.net.client import Lane
 from asyncreport.net.counts import RequestCounts
 from asyncreport.net.throttle import Throttle

@@ -9,7 +9,7 @@ import pytest
 
 from asyncreport.api.oauth import Grant
 from asyncreport.core.errors import AuthError, RetriesExhausted, TransientError
-from asyncreport.core.job import Secret
+from asyncreport.core.secret import Secret
 from asyncreport.net.tokens import REFUSALS, Tokens
 from tests.clock import run
 

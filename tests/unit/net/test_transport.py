@@ -21,7 +21,8 @@ from asyncreport.core.errors import (
     RejectedError,
     TransientError,
 )
-from asyncreport.core.job import Client, Connection, Limits, Secret
+from asyncreport.core.job import Client, Connection, Limits
+from asyncreport.core.secret import Secret
 from asyncreport.net import transport
 from asyncreport.net.connection_lanes import open_lanes
 from asyncreport.net.transport import Transport
