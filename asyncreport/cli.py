@@ -270,13 +270,24 @@ def status(job: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
 @cli.command(epilog="Example: asyncreport clean configs/demo.yaml --dry-run")
 @job_arguments
+@click.option(
+    "--user",
+    metavar="ID",
+    help="Erase one user from all that the job has stored, its output files too.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
-def clean(job: Path, overrides: tuple[str, ...], dry_run: bool) -> None:
-    """Delete the saved parts of queries that the job no longer asks; send no request."""
-    from asyncreport.commands import clean
+def clean(job: Path, overrides: tuple[str, ...], user: str | None, dry_run: bool) -> int:
+    """Delete the saved parts of queries that the job no longer asks, or one user's data.
+
+    Sends no request.
+    """
+    from asyncreport.commands import clean, erase
 
     loaded, now = _load(job, overrides)
+    if user is not None:
+        return erase.execute(loaded, user, now=now, dry_run=dry_run)
     clean.execute(loaded, now=now, dry_run=dry_run)
+    return 0
 
 
 @cli.command(epilog="Example: asyncreport report configs/demo.yaml -o report.html --open")

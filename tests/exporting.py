@@ -86,10 +86,10 @@ def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query_jobs, "_FIRST_PAUSE", 0.01)
 
 
-def restate(state: Path, start: str) -> None:
-    """Change one record in each part with this start, as if the vendor had sent other values.
+def restate(state: Path, start: str, *, count: int = 1) -> None:
+    """Change records in each part with this start, as if the vendor had sent other values.
 
-    The hash in the manifest changes as well.
+    The hash in the manifest changes as well. A `count` of 0 means all records.
     """
 
     def change(line: Line) -> Line:
@@ -97,15 +97,15 @@ def restate(state: Path, start: str) -> None:
         # The file of a part that was replaced is gone.
         if not line.get("interval", "").startswith(start) or not part.exists():
             return line
-        content = _changed(part)
+        content = _changed(part, count)
         return {**line, "sha256": hashlib.sha256(content).hexdigest()}
 
     edit_lines(state / "manifest.jsonl", change)
 
 
-def _changed(part: Path) -> bytes:
+def _changed(part: Path, count: int) -> bytes:
     before = part.read_bytes()
-    content = re.sub(rb'"handled_count":[1-9],', b'"handled_count":0,', before, count=1)
+    content = re.sub(rb'"handled_count":[1-9],', b'"handled_count":0,', before, count=count)
     part.write_bytes(content)
     return content
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from asyncreport.config.dates import refresh_interval
 from asyncreport.config.environ import read_environ
 from asyncreport.config.load import load_job, load_options
+from asyncreport.config.names import user_id
 from asyncreport.config.schema import MULTI_VALUED, job_schema
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "load_options",
     "read_environ",
     "refresh_interval",
+    "user_id",
 ]

@@ -45,6 +45,16 @@ def parse_id(place: Place, text: str) -> str:
     return text
 
 
+def user_id(option: str, text: str) -> str:
+    """Read the id of a user from an option; raise ConfigError for a name or an address."""
+    if not _UUID.fullmatch(text):
+        raise ConfigError(
+            f"{option}: {text!r} is not the id of a user; give an id such as "
+            "0b1d6a5e-7c43-4f0e-9f0a-3c5d8e2f1a90; `asyncreport list users --search TEXT` shows ids"
+        )
+    return text.lower()
+
+
 def parse_ids(place: Place, values: Sequence[str] | None) -> tuple[str, ...]:
     """Read a list of different ids; empty if the file does not have the list."""
     ids = []

@@ -72,11 +72,19 @@ class OutputOwners:
         The state folder is locked. Those of the other outputs are removed when they are written.
         """
         ours = {os.path.realpath(path) for path in self._paths}
-        before = Outputs(self._job.state_folder).by_real_path()
-        folders = {Path(path).parent for path in ours | before.keys()}
-        for path in owned(folders, self._job.state_folder):
+        for path in self.owned_files():
             if os.path.realpath(path) not in ours:
                 remove_temporary(path, self._job.state_folder)
+
+    def owned_files(self) -> list[Path]:
+        """List the files that belong to the job in the folders of its outputs, of now and before.
+
+        A file may be gone.
+        """
+        before = Outputs(self._job.state_folder).by_real_path()
+        ours = {os.path.realpath(path) for path in self._paths}
+        folders = {Path(path).parent for path in ours | before.keys()}
+        return list(owned(folders, self._job.state_folder))
 
     def check_rename(self, path: Path) -> None:
         """Check, before a file is replaced, that no other job has claimed it; raise ConfigError."""

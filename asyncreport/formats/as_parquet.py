@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from asyncreport.core.table import Column, Kind
 from asyncreport.formats.conversion import Conversion
@@ -34,6 +35,9 @@ COPY (SELECT * FROM read_json(?, format = 'newline_delimited', columns = {{{colu
 TO ? (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 61440, USE_TMP_FILE false)
 """
 
+#: rows that are read at once
+_ROWS = 1 << 14
+
 
 def convert(conversion: Conversion) -> None:
     """Let DuckDB write the file; raise OSError."""
@@ -48,6 +52,24 @@ def convert(conversion: Conversion) -> None:
             connection.execute(copy, [str(conversion.source), str(conversion.target)])
     except duckdb.Error as error:
         raise _as_oserror(error) from error
+
+
+def read_values(path: Path) -> Iterator[bytes]:
+    """Walk the rows of a file, some at a time, as texts; raise ValueError if it is damaged."""
+    import duckdb
+
+    try:
+        with duckdb.connect(config=dict(_SETTINGS)) as connection:
+            found = connection.execute("SELECT * FROM read_parquet(?)", [str(path)])
+            while rows := found.fetchmany(_ROWS):
+                yield "\n".join(map(_as_text, rows)).encode()
+    except duckdb.Error as error:
+        raise ValueError(str(error)) from error
+
+
+def _as_text(row: Sequence[object]) -> str:
+    """Write the values of a row."""
+    return "\t".join(map(str, row))
 
 
 def _columns(columns: Iterable[Column]) -> str:

@@ -62,7 +62,9 @@ class PartFolder:
         manifest = Manifest.read(folder)
         # Read first: an unreadable manifest must stay as it is, for a person to look at.
         manifest.start_writing()
-        cut_restatements(folder, manifest.changes_length)
+        length = cut_restatements(folder, manifest.changes_length)
+        if length < manifest.changes_length:
+            manifest.note_changes(length, ())
         # The manifest may be new, and its name must be durable before the first commit is.
         with oserror_as_store_error(folder, "written"):
             sync_folder(folder)

@@ -18,12 +18,19 @@ _PART = re.compile(r"part-\d{8,}\.jsonl")
 def compact(manifest: Manifest, is_kept: Callable[[Part], bool] = lambda _: True) -> Manifest:
     """Write a manifest again without its replaced parts, whose files are deleted already.
 
-    `is_kept` tells which of the other parts stay in it.
+    `is_kept` tells which of the other parts stay in it. Raise StoreError.
+    """
+    return change_parts(manifest, lambda part: part if is_kept(part) else None)
+
+
+def change_parts(manifest: Manifest, change: Callable[[Part], Part | None]) -> Manifest:
+    """Write a manifest again with what `change` makes of each part; None leaves it out.
+
     The file is replaced as a whole: a reader sees either the old lines or the new ones.
     Raise StoreError.
     """
     manifest.check_unchanged()
-    content = b"".join(map(seal, manifest.live_lines(is_kept)))
+    content = b"".join(map(seal, manifest.live_lines(change)))
     with atomic_write(manifest.path, owner=manifest.folder, mode=PRIVATE) as sink:
         sink.write(content)
     shorter = Manifest.read(manifest.folder)

@@ -83,6 +83,16 @@ class Names:
         rows = self._rows(identity)
         return {each: row.name for each, row in rows.items()}
 
+    def of_id(self, each: str) -> set[str]:
+        """Give the names of an id in all organisations: one, or none."""
+        rows = [rows[each] for rows in self._table.rows.values() if each in rows]
+        return {row.name for row in rows if row.name}
+
+    def forget(self, each: str) -> None:
+        """Forget an id in memory; the file stays as it is."""
+        for rows in self._table.rows.values():
+            rows.pop(each, None)
+
     def missing(self, identity: str, ids: Iterable[str], *, now: int) -> list[str]:
         """List, sorted, the ids that were never looked up or too long ago; `now` is an instant."""
         rows = self._rows(identity)
@@ -211,6 +221,13 @@ class Emails:
     def of(self, connection: Connection) -> dict[str, str]:
         """Give the ids that were last looked up, by address."""
         return self._table.rows.get(connection.identity, {})
+
+    def of_id(self, user: str) -> set[str]:
+        """Give the addresses of a user in all organisations."""
+        found: set[str] = set()
+        for ids in self._table.rows.values():
+            found.update(address for address, each in ids.items() if each == user)
+        return found
 
     def save(self, job: Job, ids: Mapping[str, Mapping[str, str]]) -> None:
         """Add what was looked up, by the connection's name; raise StoreError."""

@@ -190,13 +190,17 @@ class Manifest:
         """Tell whether more parts were replaced than are left."""
         return len(self._replaced_by) > len(self._parts) / 2
 
-    def live_lines(self, is_kept: Callable[[Part], bool]) -> Iterator[Line]:
-        """Give the lines that say the same of the kept parts that were not replaced."""
-        kept = [part for part in self.live_parts() if is_kept(part)]
+    def live_lines(self, change: Callable[[Part], Part | None]) -> Iterator[Line]:
+        """Give the lines that say the same of the parts that were not replaced.
+
+        `change` gives what a part becomes, perhaps under a new number; None leaves it out.
+        """
+        changed = {part.number: change(part) for part in self.live_parts()}
+        parts = {number: part for number, part in changed.items() if part is not None}
         yield self.header or Header()
         yield ChangesLine(changes=self.changes_length)
         written = set()
-        for part in kept:
+        for part in sorted(parts.values(), key=lambda part: part.number):
             users = None
             if part.users is not None:
                 users = digest_of_users(part.users)
@@ -204,7 +208,7 @@ class Manifest:
                     yield UsersLine(users=users, ids=part.users)
                     written.add(users)
             yield PartLine.of(part, users, ())
-        pending = self._refresh_pending.intersection(part.number for part in kept)
+        pending = [parts[number].number for number in self._refresh_pending if number in parts]
         if pending:
             yield AgainLine(again=tuple(sorted(pending)))
 

@@ -22,11 +22,12 @@ from asyncreport.core.job import Part
 from asyncreport.core.json_lines import escape_separators
 from asyncreport.core.text import counted
 from asyncreport.core.timeline import Interval, iso
-from asyncreport.store.atomic import append, appending
+from asyncreport.store.atomic import append, appending, atomic_write
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.identity import file_size
 from asyncreport.store.parts import Entry, PartReader
 from asyncreport.store.portable import sync_folder
+from asyncreport.store.replacement import PRIVATE
 
 NAME = "changes.jsonl"
 
@@ -105,6 +106,41 @@ def append_restatements(
         return _append_lines(path, chain([first], lines), length)
 
 
+def erase_restatements(folder: Path, user: str, length: int) -> int:
+    """Take the lines of a user out of `changes.jsonl`; give its new length.
+
+    The lines up to `length` count. Raise StoreError.
+    """
+    path = folder / NAME
+    if not count_restatements(folder, user):
+        return length
+    with (
+        oserror_as_store_error(path, "read"),
+        path.open("rb") as file,
+        atomic_write(path, owner=folder, mode=PRIVATE) as sink,
+    ):
+        for line in file:
+            if not _is_of(line, user):
+                sink.write(line)
+    return sink.size
+
+
+def count_restatements(folder: Path, user: str) -> int:
+    """Count the lines of a user in `changes.jsonl`; raise StoreError."""
+    path = folder / NAME
+    with oserror_as_store_error(path, "read"):
+        if not path.exists():
+            return 0
+        with path.open("rb") as file:
+            return sum(_is_of(line, user) for line in file)
+
+
+def _is_of(line: bytes, user: str) -> bool:
+    """Tell whether a line is about a user."""
+    # Few lines name the user: the others need not be decoded.
+    return user.encode() in line and line.endswith(b"\n") and orjson.loads(line)["user_id"] == user
+
+
 class Change(Struct, frozen=True, gc=False):
     """One value that the vendor changed."""
 
@@ -144,11 +180,16 @@ def _append_lines(path: Path, lines: Iterable[tuple[Pair, bytes]], length: int) 
     return Appended(found, length + sink.size)
 
 
-def cut_restatements(folder: Path, length: int) -> None:
-    """Cut off what a killed run appended and nobody noted; raise StoreError."""
+def cut_restatements(folder: Path, length: int) -> int:
+    """Cut off what a killed run appended and nobody noted; give the length that is left.
+
+    It is less than `length` if somebody deleted lines. Raise StoreError.
+    """
     path = folder / NAME
-    if (file_size(path) or 0) > length:
+    size = file_size(path) or 0
+    if size > length:
         append(path, b"", at=length)
+    return min(size, length)
 
 
 def _all_differences(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -121,6 +121,11 @@ class State:
         # In this order: the next process must not find this one still writing.
         self._writer.shutdown()
         self._held.close()
+
+    @property
+    def folders(self) -> Mapping[str, PartFolder]:
+        """Give the folders of the connections, by name."""
+        return self._connections
 
     def current_parts(self, connection: Connection) -> list[Part]:
         """List the parts that were not replaced and whose files exist; raise StoreError."""

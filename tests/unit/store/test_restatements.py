@@ -172,7 +172,7 @@ def test_a_file_that_somebody_deleted_or_shortened_is_continued(
     path.unlink()
     if left is not None:
         path.write_bytes(whole[:left])
-    cut_restatements(tmp_path / "default", first.length)
+    assert cut_restatements(tmp_path / "default", first.length) == (left or 0)
     second = append(tmp_path, replaced, length=first.length)
     assert path.read_bytes() == whole[: left or 0] + whole
     assert second.length == path.stat().st_size

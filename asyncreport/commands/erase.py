@@ -1,0 +1,90 @@
+"""Erase one person from everything that a job has stored, and say what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from asyncreport.config import user_id
+from asyncreport.core.job import Job
+from asyncreport.core.text import counted
+from asyncreport.export.erase import Erased, erase_user, find_user
+from asyncreport.store.erase import UserParts
+from asyncreport.terminal.signals import run_until_signal
+from asyncreport.terminal.stderr import say
+from asyncreport.terminal.stdout import show_lines
+
+#: the exit code if files are left that name the person
+_LEFT = 1
+
+
+def execute(job: Job, given: str, *, now: int, dry_run: bool) -> int:
+    """Erase the user of an id, or show what would be erased; give the exit code."""
+    user = user_id("--user", given)
+    if dry_run:
+        erased = find_user(job, user, now=now)
+        show_lines(_describe(job, erased, _WOULD))
+    else:
+        erased = run_until_signal(erase_user(job, user, now=now))
+        show_lines(_describe(job, erased, _DONE))
+    for team in erased.returning:
+        say(f"warning: {team}")
+    for path in erased.left:
+        say(f"warning: {_left(path)}")
+    return _LEFT if erased.left else 0
+
+
+#: what is said of records, of output files, and of copies
+_Verbs = tuple[str, str, str]
+_DONE: _Verbs = ("erased", "wrote", "deleted")
+_WOULD: _Verbs = ("would erase", "would write", "would delete")
+
+
+def _describe(job: Job, erased: Erased, verbs: _Verbs) -> Iterator[str]:
+    """Say what was done: a line for each place, then the sum."""
+    if not erased:
+        yield f"{job.name}: nothing is stored about user {erased.user}"
+        return
+    erase, write, delete = verbs
+    for name, parts in erased.parts.items():
+        for fact in _parts(parts):
+            yield f"{name}: {erase} {fact}"
+    if erased.state_files:
+        yield f"{job.name}: {erase} the user from {', '.join(erased.state_files)}"
+    for path in erased.outputs:
+        yield f"{job.name}: {write} {path} again without the user{_mark(path, erased.partial)}"
+    for path in erased.copies:
+        yield f"{job.name}: {delete} {path}, which asyncreport does not use and names the user"
+    yield f"{job.name}: {erase} user {erased.user}: {_sum(erased)}"
+
+
+def _parts(parts: UserParts) -> Iterator[str]:
+    """Say what the folder of a connection has."""
+    if parts.records:
+        records = counted(sum(parts.records.values()), "record")
+        yield f"{records} in {counted(len(parts.records), 'part')}"
+    if parts.listed:
+        yield f"the id from the user lists of {counted(parts.listed, 'part')}"
+    if parts.changes:
+        yield f"{counted(parts.changes, 'line')} of changes.jsonl"
+
+
+def _mark(path: Path, partial: Sequence[Path]) -> str:
+    """Mark a file that was written without records that are missing."""
+    return " (partial: the job has gaps; run it again)" if path in partial else ""
+
+
+def _sum(erased: Erased) -> str:
+    """Count what is erased in all."""
+    records = sum(sum(parts.records.values()) for parts in erased.parts.values())
+    files = len(erased.outputs)
+    return f"{counted(records, 'record')}, {counted(files, 'output file')}"
+
+
+def _left(path: Path) -> str:
+    """Say what to do about a file that names the person."""
+    return (
+        f"{path} names this user, or cannot be searched, and this job does not write it now: "
+        "delete it, or run this command with the range that it was written for "
+        "(--set range.start=...)"
+    )

@@ -1,0 +1,209 @@
+"""Erase one person from everything that a job has stored. Owns the order of the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event
+
+from asyncreport.core.job import Job, Team
+from asyncreport.core.person import Person
+from asyncreport.export.erase_outputs import OutputFiles, Parts, with_members
+from asyncreport.export.erase_state import (
+    connection_names,
+    copies_with_person,
+    delete_copies,
+    erase_person,
+    files_with_person,
+    find_person,
+    summary_times,
+    update_summary,
+)
+from asyncreport.export.preflight import OutputOwners
+from asyncreport.export.targets import all_files
+from asyncreport.store.atomic import remove_temporary
+from asyncreport.store.erase import PartsWithoutUser, UserParts
+from asyncreport.store.job_parts import manifest_times, restore_times
+from asyncreport.store.manifest import Manifest
+from asyncreport.store.part_filter import PartFilter
+from asyncreport.store.search import holds
+from asyncreport.store.state import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """Where a person was erased, or would be."""
+
+    #: id
+    user: str
+    #: by the connection's name, also of connections that the job no longer has
+    parts: Mapping[str, UserParts] = field(default_factory=dict)
+    #: names of files in the state folder
+    state_files: Sequence[str] = ()
+    #: output files that were written again
+    outputs: Sequence[Path] = ()
+    #: those of them that were written without records that are missing
+    partial: Sequence[Path] = ()
+    #: files in the state folder that asyncreport does not use; they are deleted
+    copies: Sequence[Path] = ()
+    #: output files of earlier runs that the job does not write now; they stay
+    left: Sequence[Path] = ()
+    #: teams that bring the person back, each with what to do
+    returning: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is stored about the person."""
+        stored = (self.state_files, self.outputs, self.copies, self.left)
+        return any(self.parts.values()) or any(stored)
+
+
+def find_user(job: Job, user: str, *, now: int) -> Erased:
+    """Find out what `erase_user` would do; no lock is needed. Raise StoreError."""
+    if not manifest_times(job):
+        return Erased(user=user)
+    manifests = {}
+    for name in connection_names(job.state_folder):
+        manifests[name] = Manifest.read(job.state_folder / name)
+    return _Erasure(job, user, manifests, now=now).found
+
+
+async def erase_user(job: Job, user: str, *, now: int) -> Erased:
+    """Erase a user from parts, look-ups, changes, summary and output files; send no request.
+
+    `user` is an id, `now` an instant. Raise StoreError, also if a run is in progress.
+    """
+    times = manifest_times(job)
+    if not times:
+        # No folder is made for a job that never ran.
+        return Erased(user=user)
+    times |= summary_times(job.state_folder)
+    with State.open(job.state_folder, _all_connections(job)) as state:
+        erased = await state.run_in_writer(lambda stopped: _erase(job, user, state, stopped, now))
+        # `status` compares them, to tell whether a run was broken off.
+        restore_times(times)
+    return erased
+
+
+def _all_connections(job: Job) -> PartFilter:
+    """Make a filter that knows also the connections that only the state folder has."""
+    others = dict.fromkeys(connection_names(job.state_folder), ())
+    return PartFilter({**others, **PartFilter.of(job).fingerprints}, job.query.grid)
+
+
+def _erase(job: Job, user: str, state: State, stopped: Event, now: int) -> Erased:
+    """Do all steps, in an order that a killed command can repeat."""
+    _remove_left_over(job, state, stopped, now)
+    manifests = {name: folder.manifest for name, folder in state.folders.items()}
+    erasure = _Erasure(job, user, manifests, now=now)
+    if not erasure.found:
+        return erasure.found
+    return erasure.run(state, stopped)
+
+
+def _remove_left_over(job: Job, state: State, stopped: Event, now: int) -> None:
+    """Delete what an interrupted command left: nobody knows whose data it has."""
+    state.delete_replaced(stopped, at=now)
+    OutputOwners(job).clean_up()
+    for file in all_files(job):
+        remove_temporary(file.path, job.state_folder)
+
+
+class _Erasure:
+    """What is stored about a person, and how it is erased; the manifests are by connection."""
+
+    def __init__(self, job: Job, user: str, manifests: Mapping[str, Manifest], *, now: int) -> None:
+        self._job = job
+        self._manifests = manifests
+        self._person = find_person(job.state_folder, user)
+        self._part_filter = PartFilter.of(job)
+        self._files = OutputFiles(job, self._person, self._current_parts(), now=now)
+        self.found = self._find()
+
+    def _current_parts(self) -> Parts:
+        """Give the parts that the job uses, by connection."""
+        parts = {}
+        for connection in self._job.connections:
+            manifest = self._manifests.get(connection.name)
+            parts[connection.name] = manifest.current_parts(self._part_filter) if manifest else []
+        return parts
+
+    def _find(self) -> Erased:
+        """Search everything that the job has stored."""
+        folder, person = self._job.state_folder, self._person
+        parts = {
+            name: UserParts.find(manifest, person.user)
+            for name, manifest in self._manifests.items()
+        }
+        records = {name: list(of_user.records) for name, of_user in parts.items()}
+        return Erased(
+            user=person.user,
+            parts=parts,
+            state_files=files_with_person(folder, person),
+            outputs=self._files.affected(records),
+            copies=list(copies_with_person(folder, person, list(self._manifests.values()))),
+            left=[path for path in self._files.others() if holds(path, person)],
+            returning=list(_returning(self._job, person)),
+        )
+
+    def run(self, state: State, stopped: Event) -> Erased:
+        """Erase the person; the manifests are last, so that a killed command begins again."""
+        new = {
+            name: PartsWithoutUser(folder, self._person.user, self.found.parts[name])
+            for name, folder in state.folders.items()
+        }
+        for parts in new.values():
+            parts.write(stopped)
+        delete_copies(self.found.copies)
+        files = self._files.write(self._without_user(new), stopped, self.found.outputs)
+        update_summary(self._job, files)
+        erase_person(self._job.state_folder, self._person)
+        for parts in new.values():
+            parts.commit()
+        written = [path for path in files.after if path in files.months]
+        partial = [path for path in written if files.after[path].partial]
+        return replace(self.found, outputs=written, partial=partial)
+
+    def _without_user(self, new: Mapping[str, PartsWithoutUser]) -> Parts:
+        """Give the parts that the job will use, by connection."""
+        return {
+            name: [part for part in map(new[name].of, parts) if part is not None]
+            for name, parts in self._current_parts().items()
+        }
+
+
+def _returning(job: Job, person: Person) -> Iterator[str]:
+    """Say which teams bring the person back, and what to do about each."""
+    last = {team.name: team for team in with_members(job).teams}
+    for team in job.teams:
+        if team.everyone:
+            yield _everyone(team)
+        elif person.ids.intersection((*team.users, *team.emails)):
+            yield _listed(team)
+        elif team.name in last and person.user in last[team.name].users:
+            yield _member(team)
+
+
+def _everyone(team: Team) -> str:
+    """Say what a team of everyone does."""
+    return (
+        f"team {team.name!r} is everyone: while Genesys Cloud has records of this user, every run "
+        "brings back those of the periods that it fetches, and `verify` reports the others as "
+        "missing; erase the user in Genesys Cloud, then run this command again"
+    )
+
+
+def _listed(team: Team) -> str:
+    """Say what a team that lists the user does."""
+    return (
+        f"team {team.name!r} lists this user: remove the user from the job file, or the next run "
+        "fetches the records again"
+    )
+
+
+def _member(team: Team) -> str:
+    """Say what a team does that had the user as a member."""
+    return (
+        f"team {team.name!r} ({team.selection}) had this user as a member when it was last looked "
+        "up: remove the user from it in Genesys Cloud, or the next run fetches the records again"
+    )

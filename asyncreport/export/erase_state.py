@@ -1,0 +1,142 @@
+"""Take a person out of the JSON files of a state folder, and find copies of its files.
+
+Writes `summary.json`, `names.json`, `members.json` and `emails.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from asyncreport.core.job import Job
+from asyncreport.core.person import Person, without_person
+from asyncreport.export.erase_outputs import Rewritten
+from asyncreport.export.targets import counted_files
+from asyncreport.store.disk_errors import oserror_as_store_error
+from asyncreport.store.json_files import read_json, write_json
+from asyncreport.store.lookups import OTHER_NAMES, Emails, Names
+from asyncreport.store.manifest import Manifest
+from asyncreport.store.portable import sync_folder
+from asyncreport.store.restatements import NAME as CHANGES
+from asyncreport.store.search import holds
+
+_SUMMARY = "summary.json"
+
+#: files of the state folder that may name a person
+_WITH_PERSONS = ("names.json", "members.json", "emails.json", _SUMMARY)
+
+#: other files of the state folder
+_WITHOUT_PERSONS = (
+    "queues.json",
+    *(f"{name}s.json" for name in OTHER_NAMES),
+    "outputs.json",
+    "query.json",
+    "merge.lock",
+    "merge.lock.json",
+)
+
+#: files of a connection's folder, besides its parts
+_OF_CONNECTION = ("manifest.jsonl", CHANGES, "answers.json", "lock", "lock.json")
+
+
+def find_person(folder: Path, user: str) -> Person:
+    """Read what the look-ups of a state folder call a user; raise StoreError."""
+    names = Names(folder / "names.json").of_id(user)
+    emails = Emails(folder).of_id(user)
+    return Person(user, emails=tuple(sorted(emails)), names=tuple(sorted(names)))
+
+
+def connection_names(folder: Path) -> list[str]:
+    """List the folders of connections, also of those that the job no longer has."""
+    return sorted(path.parent.name for path in folder.glob("*/manifest.jsonl"))
+
+
+def files_with_person(folder: Path, person: Person) -> list[str]:
+    """Name the JSON files of a state folder that name a person; raise StoreError."""
+    return [name for name in _WITH_PERSONS if _changed(folder / name, person) is not None]
+
+
+def erase_person(folder: Path, person: Person) -> None:
+    """Write the JSON files again without a person; raise StoreError."""
+    for name in _WITH_PERSONS:
+        changed = _changed(folder / name, person)
+        if changed is not None:
+            write_json(folder / name, changed)
+
+
+def _changed(path: Path, person: Person) -> dict[str, Any] | None:
+    """Read a file without a person; None: the file does not name it, or there is no file."""
+    content = read_json(path, dict[str, Any])
+    changed: dict[str, Any] = without_person(content or {}, person)
+    return changed if changed != (content or {}) else None
+
+
+def copies_with_person(
+    folder: Path,
+    person: Person,
+    manifests: Sequence[Manifest],
+) -> Iterator[Path]:
+    """Walk the files of a state folder that this version does not use and that name a person.
+
+    Somebody may have copied a file to restore it later.
+    """
+    known = {folder / name for name in (*_WITH_PERSONS, *_WITHOUT_PERSONS)}
+    for manifest in manifests:
+        known |= {manifest.folder / name for name in _OF_CONNECTION}
+        known |= {manifest.folder / name for name in manifest.files()}
+    for path in sorted(folder.rglob("*")):
+        if path not in known and path.is_file() and holds(path, person):
+            yield path
+
+
+def delete_copies(paths: Sequence[Path]) -> None:
+    """Delete files, durably; raise StoreError."""
+    for path in paths:
+        with oserror_as_store_error(path, "deleted"):
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+
+
+def summary_times(folder: Path) -> dict[Path, int]:
+    """Give the time of the last summary, in ns, if there is one; raise StoreError."""
+    path = folder / _SUMMARY
+    with oserror_as_store_error(path, "read"):
+        return {path: path.stat().st_mtime_ns} if path.exists() else {}
+
+
+def update_summary(job: Job, files: Rewritten) -> None:
+    """Let the summary of the last run describe the files as they are now; raise StoreError.
+
+    A program that loads the months that a run wrote finds those that changed now, too.
+    """
+    path = job.state_folder / _SUMMARY
+    summary = read_json(path, dict[str, Any])
+    if summary is None or not files.months:
+        return
+    counted = {str(file.path) for file in counted_files(job)}
+    for file in summary.get("outputs", ()):
+        # In summaries of version 0.1.0 a file is only a path.
+        if isinstance(file, dict) and Path(file["path"]) in files.months:
+            _update_file(file, files)
+            if file["path"] in counted:
+                _update_records(summary["records"], Path(file["path"]), files)
+    write_json(path, summary)
+
+
+def _update_file(file: dict[str, Any], files: Rewritten) -> None:
+    """Describe a file that was written again."""
+    path = Path(file["path"])
+    now = files.after[path]
+    file["records"] = sum(now.records.values())
+    file["sha256"] = now.sha256
+    file["complete"] = not now.partial
+    file["months_written"] = sorted({*file["months_written"], *files.months[path]})
+
+
+def _update_records(records: dict[str, int], path: Path, files: Rewritten) -> None:
+    """Count the records of the teams again: the difference of one file."""
+    before = files.before[path].records
+    for team, count in files.after[path].records.items():
+        if team in records:
+            records[team] += count - before.get(team, 0)
