@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -434,12 +435,18 @@ class JobFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def convert(root: Node) -> JobFile:
     """Convert a tree of nodes; raise ConfigError for an unknown key or a wrong type."""
-    check_types(Place.of(root), inspect.type_info(JobFile))
+    check_types(Place.of(root), _job_file_type())
     return msgspec.convert(
         _plain(root),
         JobFile,
         dec_hook=_secret,
     )
+
+
+@lru_cache(maxsize=1)
+def _job_file_type() -> inspect.Type:
+    """Describe the type of a job file; its annotations take longer to read than a job file."""
+    return inspect.type_info(JobFile)
 
 
 def _secret(_: type, text: str) -> Secret:
