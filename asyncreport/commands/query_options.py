@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from asyncreport.commands.chosen_connection import ConnectionOptions, connection_section
+from asyncreport.commands.team_names import TeamNames
 from asyncreport.config import load_options
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.job import Job
-
-#: characters of a team's name that a job's team name must not have: it may be part of a file name
-_NOT_IN_NAMES = re.compile(r"[/\\{}]")
 
 #: what messages call the keys of the job: the options that give their values
 _LABELS = {
@@ -120,7 +116,7 @@ def _labels(start: _Value, end: _Value, teams: Sequence[_Value]) -> dict[str, st
 
 def _teams(options: QueryOptions, environ: Mapping[str, str]) -> list[_Value]:
     """Give the teams of the job: one for each --team, and one for all listed users."""
-    names = _Names()
+    names = TeamNames()
     teams = [_Value(_selected_team(team, names), "--team") for team in options.teams]
     users = _users(options, environ)
     if users.value:
@@ -131,29 +127,10 @@ def _teams(options: QueryOptions, environ: Mapping[str, str]) -> list[_Value]:
     return teams
 
 
-def _selected_team(team: str, names: _Names) -> dict[str, str]:
+def _selected_team(team: str, names: TeamNames) -> dict[str, str]:
     """Describe a Genesys team, by id or exact name, as a team of a job."""
-    name = names.choose(_NOT_IN_NAMES.sub("-", team), team)
+    name = names.choose(team, team)
     return {"name": name, "team": team}
-
-
-class _Names:
-    """The names of the teams of a job, one for each selection."""
-
-    def __init__(self) -> None:
-        #: the option's value by name; None: the listed users
-        self._values: dict[str, str | None] = {}
-
-    def choose(self, name: str, value: str | None) -> str:
-        """Give a name for an option's value: `A-B`, or `A-B (2)` if another value has it.
-
-        The same value keeps its name, so that a team that is given twice is refused.
-        """
-        candidates = chain([name], (f"{name} ({number})" for number in count(2)))
-        free = (each for each in candidates if self._values.get(each, value) == value)
-        chosen = next(free)
-        self._values[chosen] = value
-        return chosen
 
 
 def _users(options: QueryOptions, environ: Mapping[str, str]) -> _Value:
