@@ -99,12 +99,17 @@ def _say_error(error: BaseException, text: str) -> None:
     say(f"error: {text}")
 
 
+def _env_file() -> Path:
+    """Give the file of variables: `.env`, or that of `--env-file`."""
+    chosen: Path = click.get_current_context().meta.get(ENV_FILE, Path(".env"))
+    return chosen
+
+
 def _environ() -> dict[str, str]:
-    """Give the environment, with the variables of `.env` or of `--env-file`."""
+    """Give the environment, with the variables of the file of variables."""
     from asyncreport.config import read_environ
 
-    chosen = click.get_current_context().meta.get(ENV_FILE, Path(".env"))
-    return read_environ(Path(), os.environ, chosen)
+    return read_environ(Path(), os.environ, _env_file())
 
 
 def _load(path: Path, overrides: tuple[str, ...]) -> tuple[Job, int]:
@@ -217,6 +222,73 @@ def demo() -> int:
     with demo.demo_file() as path:
         loaded, now = _load(path, ())
     return demo.execute(loaded, now=now)
+
+
+@cli.command(epilog="Example: asyncreport init   (asks; with options, it needs no terminal)")
+@click.argument("job", metavar="[JOB]", default="job.yaml", type=click.Path(path_type=Path))
+@place_options
+@message_options
+@click.option("--region", default="", metavar="NAME", help="mypurecloud.ie, or eu-west-1.")
+@click.option("--api-url", default="", metavar="URL", help="A gateway, or the url of `emulate`.")
+@click.option(
+    "--login-url",
+    default="",
+    metavar="URL",
+    help="The login host of the gateway; default: the same as --api-url.",
+)
+@click.option("--client-id", default="", metavar="ID", help="The id of the OAuth client.")
+@click.option(
+    "--client-secret-file",
+    "secret_file",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="A file that holds the secret of the client; - reads standard input.",
+)
+@click.option("--team", "teams", multiple=True, metavar="NAME-OR-ID", help="A Genesys team.")
+@click.option("--group", "groups", multiple=True, metavar="NAME-OR-ID", help="A group.")
+@click.option("--queue", "queues", multiple=True, metavar="NAME-OR-ID", help="A queue.")
+@click.option("--user", "users", multiple=True, metavar="ID-OR-EMAIL", help="A user.")
+@click.option("--everyone", is_flag=True, help="All users of the organisation.")
+@click.option(
+    "--start",
+    default="",
+    metavar="WHEN",
+    help="Start of the range: 2024-01-01, last_month; default: today-P35D.",
+)
+@click.option(
+    "--end", default="", metavar="WHEN", help="End of the range, not included; default: today."
+)
+@click.option(
+    "--time-zone",
+    default="",
+    metavar="ZONE",
+    help="An IANA name, such as Europe/Dublin; default: that of this machine.",
+)
+@click.option(
+    "--granularity",
+    default="",
+    metavar="LENGTH",
+    help="Length of a bucket: PT15M to P1M, or none; default: PT30M.",
+)
+@click.option(
+    "--format",
+    default="",
+    metavar="NAME",
+    help="csv (default), xlsx, parquet or jsonl: of exports/JOB.csv.",
+)
+@click.option("--output", default="", metavar="PATH", help="The output file, instead of --format.")
+def init(secret_file: Path | None, **options: Any) -> None:
+    """Ask what to export, and write a job file with comments; JOB is job.yaml by default.
+
+    Tries the OAuth client at once, and adds its id and secret to `.env`. Overwrites nothing.
+    """
+    from asyncreport.commands import init
+    from asyncreport.commands.init_files import read_secret_file
+    from asyncreport.commands.init_options import InitOptions
+    from asyncreport.core.secret import Secret
+
+    secret = Secret(read_secret_file(secret_file) if secret_file else "")
+    init.execute(InitOptions(client_secret=secret, **options), os.environ, _env_file())
 
 
 @cli.command(epilog="Example: asyncreport plan configs/demo.yaml")

@@ -36,6 +36,7 @@ _MOST = 2**18
 #: everything that the modules import which tests start
 _PRELOADED = (
     "asyncreport.commands.check",
+    "asyncreport.commands.init",
     "asyncreport.commands.plan",
     "asyncreport.commands.query",
     "asyncreport.commands.run",

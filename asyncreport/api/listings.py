@@ -34,6 +34,13 @@ class Entity(Struct):
 
     id: str
     name: str | None = None
+    #: of any type, as the numbers of a page
+    member_count: Any = msgspec.field(name="memberCount", default=None)
+
+    @property
+    def members(self) -> int | None:
+        """Return how many members a group, team or queue has; None if the server does not say."""
+        return _as_count(self.member_count)
 
 
 class Page(Struct, rename="camel"):

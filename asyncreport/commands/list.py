@@ -11,6 +11,7 @@ from asyncreport.api import directory
 from asyncreport.api.listings import Entity
 from asyncreport.commands.chosen_connection import ConnectionOptions, connection_section
 from asyncreport.config import load_options
+from asyncreport.core.errors import AsyncReportError
 from asyncreport.core.job import Job
 from asyncreport.engine.activity import Activity, Watch, unwatched
 from asyncreport.engine.fetch import drive
@@ -50,11 +51,30 @@ def execute(
 
 async def list_kind(job: Job, kind: str, *, watch: Watch = unwatched) -> Sequence[Entity]:
     """Read the whole listing of a kind from the connection of a job."""
-    activity = Activity("list", "listing")
+    listed = await list_kinds(job, [kind], watch=watch)
+    found = listed[kind]
+    if isinstance(found, AsyncReportError):
+        raise found
+    return found
+
+
+#: the listing of each kind, or why there is none
+Listed = dict[str, Sequence[Entity] | AsyncReportError]
+
+
+async def list_kinds(job: Job, kinds: Sequence[str], *, watch: Watch = unwatched) -> Listed:
+    """Read the whole listings of some kinds; one that fails does not stop the others."""
+    activity = Activity(job.name, "listing")
+    found: Listed = {}
     async with watch(activity), Connections(job) as connections:
         activity.requests = connections.counts_by_name
         ask = partial(connections.ask, job.connections[0].name)
-        return await drive(directory.list_named(kind), ask)
+        for kind in kinds:
+            try:
+                found[kind] = await drive(directory.list_named(kind), ask)
+            except AsyncReportError as error:
+                found[kind] = error
+    return found
 
 
 def _make_job(options: ConnectionOptions, environ: Mapping[str, str]) -> Job:

@@ -48,6 +48,15 @@ def load_job(
     return _resolve(root, environ=environ, now=now, once=bool(overrides))
 
 
+def load_text(text: str, label: str, *, environ: Mapping[str, str], now: int) -> Job:
+    """Load the text of a job file that is not written yet; messages name it by its label.
+
+    `now` is an instant. Raise ConfigError as `load_job` does.
+    """
+    root = expand(Place.of(yaml.read(text, label)), environ)
+    return _resolve(root, environ=environ, now=now, once=False)
+
+
 def _read(source: Path | Mapping[str, object]) -> Node:
     """Read a job as it is written: nothing is overridden, expanded or checked yet."""
     if isinstance(source, Mapping):

@@ -40,19 +40,24 @@ def parse_id(place: Place, text: str) -> str:
     _check_ends(place, text)
     if not text.isprintable():
         raise place.must("not contain control characters")
-    if _UUID.fullmatch(text):
+    if is_uuid(text):
         return text.lower()
     return text
 
 
 def user_id(option: str, text: str) -> str:
     """Read the id of a user from an option; raise ConfigError for a name or an address."""
-    if not _UUID.fullmatch(text):
+    if not is_uuid(text):
         raise ConfigError(
             f"{option}: {text!r} is not the id of a user; give an id such as "
             "0b1d6a5e-7c43-4f0e-9f0a-3c5d8e2f1a90; `asyncreport list users --search TEXT` shows ids"
         )
     return text.lower()
+
+
+def is_uuid(text: str) -> bool:
+    """Tell whether a text is an id of the directory, in lower or upper case."""
+    return _UUID.fullmatch(text) is not None
 
 
 def parse_ids(place: Place, values: Sequence[str] | None) -> tuple[str, ...]:

@@ -47,6 +47,45 @@ async def check_job(
     return collector.findings(job.name)
 
 
+async def check_clients(
+    job: Job,
+    *,
+    now: int,
+    report: Report = unreported,
+    watch: Watch = unwatched,
+) -> tuple[bool, Findings]:
+    """Check the clients of each connection, and nothing else.
+
+    Tell whether each connection has a client that works, and what was found. A client that lacks a
+    permission works, but not for every request.
+    """
+    collector = Collector(report)
+    activity = Activity(job.name, "checking")
+    async with watch(activity), Connections(job) as connections:
+        activity.requests = connections.counts_by_name
+        works = [
+            await _check_clients(job, connection, connections, collector.add, now=now)
+            for connection in job.connections
+        ]
+    return all(works), collector.findings(job.name)
+
+
+async def check_teams(
+    job: Job,
+    *,
+    report: Report = unreported,
+    watch: Watch = unwatched,
+) -> Findings:
+    """Look up the teams and the listed users, and check nothing else."""
+    collector = Collector(report)
+    activity = Activity(job.name, "looking up teams")
+    async with watch(activity), Connections(job) as connections:
+        activity.requests = connections.counts_by_name
+        for connection in job.connections:
+            await check_users(job, connection.name, connections, collector.add)
+    return collector.findings(job.name)
+
+
 async def _check(job: Job, report: Report, activity: Activity, *, now: int) -> None:
     """Make all tests."""
     too_many = too_many_queues(job)

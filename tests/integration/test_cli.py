@@ -67,6 +67,7 @@ def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
         "schema",
         "demo",
         "list",
+        "init",
     ],
 )
 def test_each_command_has_a_sentence_and_an_example(tmp_path: Path, command: str) -> None:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from asyncreport.config.zones import load_zone, zone_names
+from asyncreport.config.zones import load_zone, machine_zone, zone_names
 from asyncreport.core.timeline import iso
 from asyncreport.emulator import zones as emulated
 from tests.exporting import run_here
@@ -79,3 +79,20 @@ def test_the_emulator_knows_the_same_zones_and_no_file_outside() -> None:
     for name in ("localtime", "../zones", "/etc/localtime", "", "europe/dublin"):
         with pytest.raises(ValueError, match=f"^{re.escape(name)}$"):
             emulated.load_zone(name)
+
+
+def test_the_zone_of_this_machine_is_that_of_the_variable_the_link_or_the_file(
+    tmp_path: Path,
+) -> None:
+    assert machine_zone({}, tmp_path) == "UTC"
+    (tmp_path / "timezone").write_text("America/New_York\n")
+    assert machine_zone({}, tmp_path) == "America/New_York"
+    target = tmp_path / "zoneinfo" / "Europe" / "Dublin"
+    target.parent.mkdir(parents=True)
+    target.touch()
+    (tmp_path / "localtime").symlink_to(target)
+    assert machine_zone({}, tmp_path) == "Europe/Dublin"
+    # What is not a name of a zone does not count.
+    assert machine_zone({"TZ": "CET-1CEST"}, tmp_path) == "Europe/Dublin"
+    assert machine_zone({"TZ": ":Asia/Tokyo"}, tmp_path) == "Asia/Tokyo"
+    assert machine_zone({"TZ": "Etc/UTC"}, tmp_path) == "UTC"

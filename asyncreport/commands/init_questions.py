@@ -1,0 +1,194 @@
+"""The questions of `asyncreport init`: their texts, and what answers them. Pure.
+
+The lines fit into 80 columns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from msgspec import Struct
+
+from asyncreport.config.regions import REGIONS
+from asyncreport.core.errors import ConfigError
+
+T = TypeVar("T")
+
+#: endings of output files, in the order of the question; the first is the default
+FORMATS = ("csv", "xlsx", "parquet", "jsonl")
+
+#: how a message about an option begins; a person who was asked does not know the option
+_OPTION = re.compile(r"--[a-z-]+: ")
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """One question for a person."""
+
+    text: str
+    #: the answer if nothing is typed; empty: something must be typed
+    default: str = ""
+    #: lines that explain it
+    hints: tuple[str, ...] = ()
+    #: lines for somebody who types a question mark
+    help: tuple[str, ...] = ()
+    #: the answer is a secret
+    hidden: bool = False
+
+
+class Person(Protocol):
+    """Somebody who answers questions."""
+
+    def ask(self, question: Question) -> str:
+        """Give what was typed, without blanks around it; raise EOFError if there is no more."""
+
+    def say(self, lines: Sequence[str]) -> None:
+        """Show lines."""
+
+
+def answer(
+    question: Question,
+    given: str,
+    person: Person | None,
+    read: Callable[[str], T],
+) -> T:
+    """Read the value of an option, else what a person types, else the default.
+
+    `read` raises ConfigError for a value that is not accepted; a person is asked again.
+    """
+    if given or person is None:
+        return read(given or question.default)
+    person.say(question.hints)
+    while True:
+        text = person.ask(question)
+        if question.help and text == "?":
+            person.say(question.help)
+        elif text or question.default:
+            try:
+                return read(text or question.default)
+            except ConfigError as error:
+                person.say([_explained(error)])
+        else:
+            person.say(["  Please type an answer; Ctrl-C stops, and nothing is written."])
+
+
+def _explained(error: ConfigError) -> str:
+    """Write an error for the person who typed the value."""
+    return "  " + _OPTION.sub("", str(error), count=1)
+
+
+def pick(text: str, words: Sequence[str]) -> str:
+    """Give the word that a number of a list means, or a word in other letters; else the text."""
+    if text.isdecimal() and 1 <= int(text) <= len(words):
+        return words[int(text) - 1]
+    found = [word for word in words if word.casefold() == text.strip(".").casefold()]
+    return found[0] if found else text
+
+
+# The questions -----------------------------------------------------------------------------------
+
+
+def address_question(before: str) -> Question:
+    """Ask for the organisation; `before` is what was answered before, or what a variable says."""
+    return Question(
+        text="Region",
+        default=before,
+        hints=(
+            "Which region of Genesys Cloud? It is in the address bar of your browser:",
+            "apps.mypurecloud.ie is mypurecloud.ie. An AWS region such as eu-west-1, or the",
+            "URL of a gateway or of `asyncreport emulate`, will do too. ? lists all regions.",
+        ),
+        help=tuple(f"  {name:<16}{domain}" for name, domain in REGIONS.items()),
+    )
+
+
+def login_question(api_url: str) -> Question:
+    """Ask for the login host of a gateway."""
+    return Question(text="Login URL", default=api_url)
+
+
+def client_question(before: str) -> Question:
+    """Ask for the id of the OAuth client."""
+    return Question(
+        text="Client id",
+        default=before,
+        hints=(
+            "",
+            "Which OAuth client? Genesys Cloud: Admin > Integrations > OAuth, grant type",
+            "Client Credentials. Its id and secret go into .env, not into the job file.",
+        ),
+    )
+
+
+def secret_question() -> Question:
+    """Ask for the secret of the OAuth client."""
+    return Question(text="Client secret (not shown)", hidden=True)
+
+
+CHOICE_HINTS = (
+    "Type a part of a name to search, or numbers of the list, such as 1 3-5, to",
+    "choose; the same number again removes what was chosen.",
+)
+
+
+def team_question(chosen: int) -> Question:
+    """Ask for a part of a name, or for numbers; `chosen` is how many were chosen."""
+    if not chosen:
+        return Question(text="Name or numbers; Enter for everyone")
+    return Question(text=f"Name or numbers; Enter to go on with {chosen}")
+
+
+def start_question() -> Question:
+    """Ask for the start of the range."""
+    return Question(
+        text="From",
+        default="today-P35D",
+        hints=(
+            "",
+            "Which days? A date such as 2026-01-31, or one that moves with each run: today,",
+            "yesterday, this_week, last_month; today-P35D is five weeks ago.",
+        ),
+    )
+
+
+def end_question() -> Question:
+    """Ask for the end of the range."""
+    return Question(text="Until, this day not included", default="today")
+
+
+def zone_question(zone: str) -> Question:
+    """Ask for the time zone; `zone` is this machine's."""
+    return Question(text="Time zone", default=zone)
+
+
+def bucket_question() -> Question:
+    """Ask for the length of a bucket."""
+    return Question(
+        text="One record per agent and",
+        default="PT30M",
+        hints=(
+            "",
+            "  1 PT15M  quarter of an hour     4 P1D  day      7 none  the whole range",
+            "  2 PT30M  half an hour           5 P1W  week",
+            "  3 PT1H   hour                   6 P1M  month",
+        ),
+    )
+
+
+def format_question() -> Question:
+    """Ask for the format of the output file."""
+    return Question(
+        text="Format",
+        default=FORMATS[0],
+        hints=(
+            "",
+            "  1 csv      Excel and most tools     3 parquet  pandas, Polars, DuckDB",
+            "  2 xlsx     Excel                    4 jsonl    one JSON object a line",
+        ),
+    )
+
+
+def path_question(path: str) -> Question:
+    """Ask for the path of the output file."""
+    return Question(text="Output file", default=path)
