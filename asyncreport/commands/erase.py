@@ -45,17 +45,24 @@ def _describe(job: Job, erased: Erased, verbs: _Verbs) -> Iterator[str]:
     if not erased:
         yield f"{job.name}: nothing is stored about user {erased.user}"
         return
-    erase, write, delete = verbs
+    erase = verbs[0]
     for name, parts in erased.parts.items():
         for fact in _parts(parts):
             yield f"{name}: {erase} {fact}"
-    if erased.state_files:
-        yield f"{job.name}: {erase} the user from {', '.join(erased.state_files)}"
-    for path in erased.outputs:
-        yield f"{job.name}: {write} {path} again without the user{_mark(path, erased.partial)}"
-    for path in erased.copies:
-        yield f"{job.name}: {delete} {path}, which asyncreport does not use and names the user"
+    for fact in _files(erased, verbs):
+        yield f"{job.name}: {fact}"
     yield f"{job.name}: {erase} user {erased.user}: {_sum(erased)}"
+
+
+def _files(erased: Erased, verbs: _Verbs) -> Iterator[str]:
+    """Say what was done to files."""
+    erase, write, delete = verbs
+    if erased.state_files:
+        yield f"{erase} the user from {', '.join(erased.state_files)}"
+    for path in erased.outputs:
+        yield f"{write} {path} again without the user{_mark(path, erased.partial)}"
+    for path in erased.copies:
+        yield f"{delete} {path}, which names the user and is not used by asyncreport"
 
 
 def _parts(parts: UserParts) -> Iterator[str]:
@@ -85,6 +92,6 @@ def _left(path: Path) -> str:
     """Say what to do about a file that names the person."""
     return (
         f"{path} names this user, or cannot be searched, and this job does not write it now: "
-        "delete it, or run this command with the range that it was written for "
-        "(--set range.start=...)"
+        "delete it; or run this command with the range that it was written for "
+        "(--set range.start=...); or, if the job changed since, run the job first"
     )

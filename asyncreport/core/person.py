@@ -34,13 +34,24 @@ class Person:
         """Give what no other person has."""
         return frozenset((self.user, *self.emails))
 
-    @property
-    def pattern(self) -> re.Pattern[bytes]:
-        """Find the person in the bytes of a file of any format."""
+
+class PersonFinder:
+    """Find a person's id, addresses and names in the bytes of a file of any format."""
+
+    def __init__(self, person: Person) -> None:
         forms: set[bytes] = set()
-        for text in (self.user, *self.emails, *self.names):
+        for text in (person.user, *person.emails, *person.names):
             forms |= _forms(text)
-        return re.compile(_WORD % _any_of(forms), re.IGNORECASE)
+        self._lower = [form.lower() for form in forms]
+        self._pattern = re.compile(_WORD % _any_of(forms), re.IGNORECASE)
+
+    def occurs_in(self, text: bytes) -> bool:
+        """Tell whether a text has one of them as a word; upper case does not matter."""
+        lower = text.lower()
+        # Ten times as fast as the pattern, which is for the few texts that have a form.
+        if not any(form in lower for form in self._lower):
+            return False
+        return self._pattern.search(text) is not None
 
 
 def _forms(text: str) -> set[bytes]:

@@ -33,12 +33,20 @@ Parts = Mapping[str, Sequence[Part]]
 class Rewritten:
     """The output files that were brought up to date."""
 
-    #: what was remembered before, by path
-    before: dict[Path, WrittenFile] = field(default_factory=dict)
-    #: what is remembered now, by path
+    #: what is remembered of each, by path
     after: dict[Path, WrittenFile] = field(default_factory=dict)
     #: the months whose rows changed, by the path of each file whose content changed
     months: dict[Path, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """What is remembered of a file besides its content."""
+
+    #: records are missing in it
+    partial: bool
+    #: no name in it is to be looked up by the next run
+    names_complete: bool
 
 
 class OutputFiles:
@@ -96,21 +104,26 @@ class OutputFiles:
         Raise StoreError, and Interrupted once `stopped` is set.
         """
         done = Rewritten()
-        groups: defaultdict[tuple[bool, bool], list[Target]] = defaultdict(list)
+        with PartReader(self._job.state_folder) as reader:
+            for marks, group in self._groups(parts, affected).items():
+                outputs = Outputs(
+                    self._job.state_folder,
+                    partial=marks.partial,
+                    check=OutputOwners(self._job).check_rename,
+                )
+                done.after |= outputs.write(
+                    group, reader, stopped, names_complete=marks.names_complete
+                )
+                done.months |= outputs.changed
+        return done
+
+    def _groups(self, parts: Parts, affected: Container[Path]) -> dict[_Marks, list[Target]]:
+        """Group the files to write by what is to be remembered of them."""
+        groups: defaultdict[_Marks, list[Target]] = defaultdict(list)
         for target in self._new_targets(parts):
             if target.path in affected or not self._would_lose(target):
                 groups[self._marks(target)].append(target)
-        with PartReader(self._job.state_folder) as reader:
-            for (partial, names_complete), group in groups.items():
-                outputs = Outputs(
-                    self._job.state_folder,
-                    partial=partial,
-                    check=OutputOwners(self._job).check_rename,
-                )
-                done.after |= outputs.write(group, reader, stopped, names_complete=names_complete)
-                done.months |= outputs.changed
-        done.before = {path: file for path in done.after if (file := self._outputs.get(path))}
-        return done
+        return groups
 
     def _new_targets(self, parts: Parts) -> list[Target]:
         """List the files with what belongs in each without the person."""
@@ -124,13 +137,16 @@ class OutputFiles:
         """Tell whether a file has another content than the parts, and parts are missing for it."""
         return target.path not in self._current and self._has_hole(target)
 
-    def _marks(self, target: Target) -> tuple[bool, bool]:
-        """Tell whether records are missing in a file, and whether it has all names."""
+    def _marks(self, target: Target) -> _Marks:
+        """Say what is to be remembered of a file."""
         last = self._outputs.get(target.path)
-        partial = last is not None and last.partial
-        # An empty digest says that some names could not be looked up.
-        names_complete = last is None or last.digest != ""
-        return partial or self._would_lose(target), names_complete
+        if last is None:
+            return _Marks(partial=self._would_lose(target), names_complete=True)
+        return _Marks(
+            partial=last.partial or self._would_lose(target),
+            # An empty digest says that some names could not be looked up.
+            names_complete=last.digest != "",
+        )
 
     def _has_hole(self, target: Target) -> bool:
         """Tell whether parts of a file are missing, or a team whose members nobody knows."""

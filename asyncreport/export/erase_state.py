@@ -5,14 +5,14 @@ Writes `summary.json`, `names.json`, `members.json` and `emails.json`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from asyncreport.core.job import Job
 from asyncreport.core.person import Person, without_person
 from asyncreport.export.erase_outputs import Rewritten
-from asyncreport.export.targets import counted_files
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.json_files import read_json, write_json
 from asyncreport.store.lookups import OTHER_NAMES, Emails, Names
@@ -20,6 +20,7 @@ from asyncreport.store.manifest import Manifest
 from asyncreport.store.portable import sync_folder
 from asyncreport.store.restatements import NAME as CHANGES
 from asyncreport.store.search import holds
+from asyncreport.store.written_outputs import Outputs
 
 _SUMMARY = "summary.json"
 
@@ -112,31 +113,38 @@ def update_summary(job: Job, files: Rewritten) -> None:
     """
     path = job.state_folder / _SUMMARY
     summary = read_json(path, dict[str, Any])
-    if summary is None or not files.months:
+    if summary is None:
         return
-    counted = {str(file.path) for file in counted_files(job)}
-    for file in summary.get("outputs", ()):
-        # In summaries of version 0.1.0 a file is only a path.
-        if isinstance(file, dict) and Path(file["path"]) in files.months:
-            _update_file(file, files)
-            if file["path"] in counted:
-                _update_records(summary["records"], Path(file["path"]), files)
-    write_json(path, summary)
+    # In summaries of version 0.1.0 a file is only a path.
+    described = [file for file in summary.get("outputs", ()) if isinstance(file, dict)]
+    changed = sum(_update_file(file, files) for file in described)
+    if changed:
+        _count_records(job, summary["records"], [file["path"] for file in described])
+        write_json(path, summary)
 
 
-def _update_file(file: dict[str, Any], files: Rewritten) -> None:
-    """Describe a file that was written again."""
+def _update_file(file: dict[str, Any], files: Rewritten) -> bool:
+    """Describe a file as it is now; tell whether it is another one than the summary describes."""
     path = Path(file["path"])
-    now = files.after[path]
+    now = files.after.get(path)
+    if now is None or now.sha256 == file["sha256"]:
+        return False
+    # A killed command wrote the file: nobody knows which of its months changed.
+    months = files.months.get(path, now.months)
     file["records"] = sum(now.records.values())
     file["sha256"] = now.sha256
     file["complete"] = not now.partial
-    file["months_written"] = sorted({*file["months_written"], *files.months[path]})
+    file["months_written"] = sorted({*file["months_written"], *months})
+    return True
 
 
-def _update_records(records: dict[str, int], path: Path, files: Rewritten) -> None:
-    """Count the records of the teams again: the difference of one file."""
-    before = files.before[path].records
-    for team, count in files.after[path].records.items():
-        if team in records:
-            records[team] += count - before.get(team, 0)
+def _count_records(job: Job, records: dict[str, int], paths: Iterable[str]) -> None:
+    """Count each team's records in those of the files that have each record once."""
+    template = re.escape(str(Path(job.output.paths[0]).absolute()))
+    counted = re.compile(template.replace(re.escape("{month}"), r"\d{4}-\d\d"))
+    outputs = Outputs(job.state_folder)
+    written = [outputs.get(Path(path)) for path in paths if counted.fullmatch(path)]
+    known = [file for file in written if file is not None]
+    if len(known) == len(written):
+        for team in records:
+            records[team] = sum(file.records.get(team, 0) for file in known)

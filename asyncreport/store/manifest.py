@@ -28,6 +28,7 @@ from asyncreport.store.manifest_lines import (
     UsersLine,
     digest_of_users,
     format_of,
+    lines_of,
     seal,
     unseal,
 )
@@ -199,15 +200,7 @@ class Manifest:
         parts = {number: part for number, part in changed.items() if part is not None}
         yield self.header or Header()
         yield ChangesLine(changes=self.changes_length)
-        written = set()
-        for part in sorted(parts.values(), key=lambda part: part.number):
-            users = None
-            if part.users is not None:
-                users = digest_of_users(part.users)
-                if users not in written:
-                    yield UsersLine(users=users, ids=part.users)
-                    written.add(users)
-            yield PartLine.of(part, users, ())
+        yield from lines_of(sorted(parts.values(), key=lambda part: part.number))
         pending = [parts[number].number for number in self._refresh_pending if number in parts]
         if pending:
             yield AgainLine(again=tuple(sorted(pending)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import msgspec
@@ -135,6 +136,19 @@ _KINDS: dict[bytes, type[Line]] = {
 def digest_of_users(ids: tuple[str, ...]) -> str:
     """Name a set of user ids."""
     return hashlib.sha256(msgspec.json.encode(ids)).hexdigest()[:32]
+
+
+def lines_of(parts: Iterable[Part]) -> Iterator[UsersLine | PartLine]:
+    """Give the lines of parts that replace nothing, each set of user ids before the first."""
+    written = set()
+    for part in parts:
+        users = None
+        if part.users is not None:
+            users = digest_of_users(part.users)
+            if users not in written:
+                yield UsersLine(users=users, ids=part.users)
+                written.add(users)
+        yield PartLine.of(part, users, ())
 
 
 def seal(line: Line) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from asyncreport.core.person import Person
+from asyncreport.core.person import Person, PersonFinder
 from asyncreport.formats.contents import UnreadableError, read_blocks
 from asyncreport.store.disk_errors import oserror_as_store_error
 
@@ -18,10 +18,10 @@ def holds(path: Path, person: Person) -> bool:
 
     A file whose content cannot be read may have it.
     """
-    pattern = person.pattern
+    finder = PersonFinder(person)
     with oserror_as_store_error(path, "read"):
         try:
-            return any(pattern.search(text) for text in _overlapping(read_blocks(path)))
+            return any(map(finder.occurs_in, _overlapping(read_blocks(path))))
         except UnreadableError:
             return True
 
