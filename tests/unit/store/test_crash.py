@@ -21,6 +21,7 @@ import pytest
 
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part
+from asyncreport.store.erase import PartsWithoutUser, UserParts
 from asyncreport.store.parts import PartReader
 from asyncreport.store.state import State
 from tests.unit.store.facts import (
@@ -103,6 +104,12 @@ def _zeros(inode: Inode) -> bytes:
 
 def _all(inode: Inode) -> bytes:
     return inode.now
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sync nothing: the model decides what a power cut leaves, and the machine's disk is slow."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @contextmanager
@@ -286,6 +293,58 @@ def test_a_power_cut_while_a_manifest_is_shortened_loses_no_part(tmp_path: Path)
                 state.delete_replaced(Event(), at=START)
                 again = _save(state, 2)
                 assert state.current_parts(CONNECTION) == [*current, again]
+
+
+def _erase(folder: Path) -> None:
+    """Erase the user `a`."""
+    with open_state(folder) as state:
+        of_connection = state.folders["default"]
+        state.delete_replaced(Event(), at=START)
+        found = UserParts.find(of_connection.manifest, "a")
+        if found:
+            new = PartsWithoutUser(of_connection, "a", found)
+            new.write(Event())
+            new.commit()
+
+
+def _trace_of_erasure(folder: Path) -> tuple[Disk, list[Call]]:
+    """Make a folder with a change of two users, then erase one of them."""
+    with open_state(folder) as state:
+        for number, of in enumerate(CHUNKS[:2]):
+            found = [block(user, [row(0, handled=number)]) for user in of.users or ()]
+            asyncio.run(state.save(of, found, fetched_at=START + number))
+        state.delete_replaced(Event(), at=START)
+    inside = folder / "default"
+    before = {
+        path.name: Inode(path.read_bytes(), path.read_bytes())
+        for path in inside.iterdir()
+        if path.name != "lock"
+    }
+    with _recorded(inside) as calls:
+        _erase(folder)
+    return Disk(dict(before), dict(before)), calls
+
+
+def test_a_power_cut_while_a_user_is_erased_loses_nobody_else(tmp_path: Path) -> None:
+    """The parts are the old ones or the new ones, and the same command finishes."""
+    disk, calls = _trace_of_erasure(tmp_path / "state")
+    for at, call in enumerate([("open", "lock", None), *calls]):
+        disk.play(call)
+        for n, outcome in enumerate(disk.outcomes()):
+            folder = tmp_path / f"{at}-{n}"
+            inside = folder / "default"
+            inside.mkdir(parents=True)
+            for name, content in outcome.items():
+                (inside / name).write_bytes(content)
+            with open_state(folder) as state, PartReader(folder) as reader:
+                (part,) = state.current_parts(CONNECTION)
+                users = tuple(entry.user for entry in reader.checked_index(part))
+                assert part.users == users
+                assert users in (("a", "b"), ("b",))
+            _erase(folder)
+            left = [path for path in inside.iterdir() if b'"a"' in path.read_bytes()]
+            assert left == []
+            assert (inside / "changes.jsonl").read_bytes().count(b"\n") == 1
 
 
 @pytest.mark.model
