@@ -213,9 +213,10 @@ def run(
 @place_options
 @message_options
 def demo() -> int:
-    """Run the demo job: a quarter of three teams, from an emulated organisation.
+    """Run the demo job against an emulated organisation.
 
-    Needs no credentials and no job file. Writes exports/demo.jsonl in the current folder.
+    Needs no credentials and no job file. Writes exports/demo.jsonl in the current folder: a quarter
+    of three teams.
     """
     from asyncreport.commands import demo
 
@@ -306,7 +307,10 @@ def plan(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
 @job_arguments
 @json_result
 def check(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
-    """Check folders, credentials, permissions, limits, teams: one line each, OK, WARN or FAIL."""
+    """Check folders, credentials, permissions, limits and teams.
+
+    Prints a line for each of them: OK, WARN or FAIL.
+    """
     from asyncreport.commands import check
 
     loaded, now = _load(job, overrides)
@@ -333,7 +337,10 @@ def verify(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
 @job_arguments
 @json_result
 def status(job: Path, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Show what is on disk, what is missing, and whether a run is in progress; send no request."""
+    """Show what is on disk and what is missing; send no request.
+
+    Also shows whether a run is in progress.
+    """
     from asyncreport.commands import status
 
     loaded, now = _load(job, overrides)
@@ -349,7 +356,7 @@ def status(job: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
 def clean(job: Path, overrides: tuple[str, ...], user: str | None, dry_run: bool) -> int:
-    """Delete the saved parts of queries that the job no longer asks, or one user's data.
+    """Delete saved parts that the job no longer asks, or a user's data.
 
     Sends no request.
     """
@@ -379,7 +386,10 @@ def report(
     team: str | None,
     open_page: bool,
 ) -> int:
-    """Make an HTML page with charts and tables of an export; send no request."""
+    """Make an HTML page with charts and tables of an export.
+
+    Sends no request.
+    """
     from asyncreport.commands import report
 
     loaded, now = _load(job, overrides)
@@ -454,10 +464,10 @@ def report(
 )
 @connection_options
 def query(**options: Any) -> None:
-    """Show handled interactions and AHT: a table on a terminal, JSON lines in a pipe.
+    """Show handled interactions and average handle time (AHT).
 
-    GENESYS_CLIENT_ID, GENESYS_CLIENT_SECRET and GENESYS_ENV (the region) name the organisation;
-    they may be in `.env`.
+    A table on a terminal, JSON lines in a pipe. GENESYS_CLIENT_ID, GENESYS_CLIENT_SECRET and
+    GENESYS_ENV (the region) name the organisation; they may be in `.env`.
     """
     from asyncreport.commands import query
     from asyncreport.commands.query_options import QueryOptions

@@ -8,7 +8,8 @@ import re
 _PATTERNS = (
     (r"http://127\.0\.0\.1:\d+", "URL"),
     (r"[\d,]+ (bytes|records?|handled)\b", r"N \1"),
-    (r"[\d.,]+ s (waiting|in total)", r"N s \1"),
+    (r"[\d.,]+ s waiting", "N s waiting"),
+    (r"(requests?) in [\d.,]+ s", r"\1 in N s"),
     (r"[\d.,]+ GB", "N GB"),
     (r"correlation id [^\]]+", "correlation id ID"),
     (r"attempts? in \d+ s", "attempts in N s"),

@@ -32,7 +32,7 @@ def _resource() -> Traversable:
 
 def execute(job: Job, *, now: int) -> int:
     """Run the demo job, say what it wrote and what to try next; give the exit code."""
-    say("running the demo job with the data of an emulated organisation; no credentials needed")
+    say("running the demo job against an emulated organisation; no credentials needed")
     exit_code = run.execute(job, now=now, refresh=None)
     if exit_code == 0:
         _say_next_steps(job)

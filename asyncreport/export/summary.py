@@ -167,12 +167,11 @@ class Summary(Struct, frozen=True, kw_only=True):
 
     def _requests(self) -> Iterator[str]:
         """Count the requests and the seconds."""
-        yield counted(self.requests, "request")
+        yield f"{counted(self.requests, 'request')} in {self.elapsed_sec:,.1f} s"
         if self.retries:
             yield counted(self.retries, "retry", "retries")
         yield f"{self.throttled:,} rate limited (429)"
         yield f"{self.waiting_sec:,.1f} s waiting for the rate limit"
-        yield f"{self.elapsed_sec:,.1f} s in total"
 
     @property
     def _is_empty(self) -> bool:

@@ -21,6 +21,7 @@ from asyncreport.core.local_time import localized
 from asyncreport.core.text import MAX_SHOWN, printable
 from asyncreport.terminal.colour import coloured
 from asyncreport.terminal.discard import discard
+from asyncreport.terminal.folding import folded
 
 #: how messages are written: lines for people, or a JSON object in each line
 Format = Literal["text", "json"]
@@ -148,7 +149,8 @@ class TextLines(_Lines):
         """Write a record."""
         lines = _traceback(record) or [record.getMessage()]
         for line in lines:
-            _write(coloured(printable(self.in_zone(line)), sys.stderr))
+            shown = folded(printable(self.in_zone(line)), sys.stderr)
+            _write(coloured(shown, sys.stderr))
 
 
 class _JsonLines(_Lines):

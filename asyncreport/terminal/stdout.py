@@ -11,6 +11,7 @@ import msgspec
 from asyncreport.core.errors import StoreError
 from asyncreport.core.finding import Finding
 from asyncreport.terminal.colour import coloured
+from asyncreport.terminal.folding import folded
 from asyncreport.terminal.stderr import for_people, lines_shown
 
 
@@ -41,7 +42,7 @@ def show(text: str) -> None:
 
 def show_finding(finding: Finding) -> None:
     """Write a finding; raise StoreError."""
-    first, *details = map(for_people, finding.describe(lines_shown()).splitlines())
+    first, *details = map(_as_shown, finding.describe(lines_shown()).splitlines())
     show("\n".join([coloured(first, sys.stdout), *details]))
 
 
@@ -53,4 +54,9 @@ def show_json(value: object) -> None:
 def show_lines(lines: Iterable[str]) -> None:
     """Write lines without control characters: names and messages of a server are in them."""
     for line in lines:
-        show(for_people(line))
+        show(_as_shown(line))
+
+
+def _as_shown(line: str) -> str:
+    """Give a line as people see it: instants in the job's zone, no control characters, folded."""
+    return folded(for_people(line), sys.stdout)

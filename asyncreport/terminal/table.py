@@ -55,7 +55,10 @@ def print_table(rows: Sequence[Row], *, zone: ZoneInfo, teams: bool, routing: bo
 
 def print_names(entities: Sequence[tuple[str, str]]) -> None:
     """Print a table of ids and names. Raise OSError."""
-    names = Table("name", "id", box=None)
+    names = Table(box=None)
+    # An id that is cut off is of no use.
+    names.add_column("name", overflow="fold")
+    names.add_column("id", overflow="fold")
     for entity_id, name in entities:
         names.add_row(Text(printable(name)), Text(printable(entity_id)))
     Console(emoji=False).print(names)
