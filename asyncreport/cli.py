@@ -281,7 +281,8 @@ def demo() -> int:
 def init(secret_file: Path | None, **options: Any) -> None:
     """Ask what to export, and write a job file with comments.
 
-    JOB is job.yaml by default. Tries the OAuth client at once, and adds its id and secret to `.env`. Overwrites nothing.
+    JOB is job.yaml by default. Tries the OAuth client at once, and adds its id and secret to
+    `.env`. Overwrites nothing.
     """
     from asyncreport.commands import init
     from asyncreport.commands.init_files import read_secret_file
