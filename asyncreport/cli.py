@@ -355,7 +355,9 @@ def status(job: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     metavar="ID",
     help="Erase one user from all that the job has stored, its output files too.",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be deleted or erased; change nothing."
+)
 def clean(job: Path, overrides: tuple[str, ...], user: str | None, dry_run: bool) -> int:
     """Delete saved parts that the job no longer asks, or a user's data.
 

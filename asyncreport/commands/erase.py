@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from asyncreport.config import user_id
 from asyncreport.core.job import Job
-from asyncreport.core.text import counted
+from asyncreport.core.text import counted, first_lines
 from asyncreport.export.erase import Erased, erase_user, find_user
 from asyncreport.store.erase import UserParts
 from asyncreport.terminal.signals import run_until_signal
-from asyncreport.terminal.stderr import say
+from asyncreport.terminal.stderr import lines_shown, say
 from asyncreport.terminal.stdout import show_lines
 
 #: the exit code if files are left that name the person
@@ -59,10 +59,19 @@ def _files(erased: Erased, verbs: _Verbs) -> Iterator[str]:
     erase, write, delete = verbs
     if erased.state_files:
         yield f"{erase} the user from {', '.join(erased.state_files)}"
-    for path in erased.outputs:
-        yield f"{write} {path} again without the user{_mark(path, erased.partial)}"
-    for path in erased.copies:
-        yield f"{delete} {path}, which names the user and is not used by asyncreport"
+    outputs = [f"{write} {_output(path, erased)}" for path in erased.outputs]
+    yield from first_lines(outputs, "output file", limit=lines_shown())
+    copies = [
+        f"{delete} {path}, which names the user and is not used by asyncreport"
+        for path in erased.copies
+    ]
+    yield from first_lines(copies, "file", limit=lines_shown())
+
+
+def _output(path: Path, erased: Erased) -> str:
+    """Describe an output file; mark it if records are missing in it."""
+    mark = " (partial: the job has gaps; run it again)" if path in erased.partial else ""
+    return f"{path} again without the user{mark}"
 
 
 def _parts(parts: UserParts) -> Iterator[str]:
@@ -74,11 +83,6 @@ def _parts(parts: UserParts) -> Iterator[str]:
         yield f"the id from the user lists of {counted(parts.listed, 'part')}"
     if parts.changes:
         yield f"{counted(parts.changes, 'line')} of changes.jsonl"
-
-
-def _mark(path: Path, partial: Sequence[Path]) -> str:
-    """Mark a file that was written without records that are missing."""
-    return " (partial: the job has gaps; run it again)" if path in partial else ""
 
 
 def _sum(erased: Erased) -> str:

@@ -197,7 +197,7 @@ def _listed(team: Team) -> str:
     """Say what a team that lists the user does."""
     return (
         f"team {team.name!r} lists this user: remove the user from the job file, or the next run "
-        "fetches the records again"
+        "brings the user back"
     )
 
 
@@ -205,5 +205,5 @@ def _member(team: Team) -> str:
     """Say what a team does that had the user as a member."""
     return (
         f"team {team.name!r} ({team.selection}) had this user as a member when it was last looked "
-        "up: remove the user from it in Genesys Cloud, or the next run fetches the records again"
+        "up: remove the user from it in Genesys Cloud, or the next run brings the user back"
     )

@@ -301,9 +301,9 @@ def test_it_says_what_it_does_and_which_teams_bring_the_person_back(
     )
     returning = (
         "warning: team 'queue' (queue {QUEUE}) had this user as a member when it was last looked "
-        "up: remove the user from it in Genesys Cloud, or the next run fetches the records again\n"
+        "up: remove the user from it in Genesys Cloud, or the next run brings the user back\n"
         "warning: team 'listed' lists this user: remove the user from the job file, or the next "
-        "run fetches the records again\n"
+        "run brings the user back\n"
     )
     tried = erase(path, "--dry-run")
     assert tried.out == told.format(erase="would erase", write="would write", records=records)
