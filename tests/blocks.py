@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).parents[1]
 
-#: a fence, its language, the lines of the block, its end
-_FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: a fence, which may be in a list, its language, the lines of the block, its end
+_FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,9 @@ def blocks(path: Path) -> Iterator[Block]:
     for found in _FENCED.finditer(text):
         before = text[: found.start()]
         headings = re.findall(r"^#+ (.*)$", _FENCED.sub("", before), re.MULTILINE)
-        yield Block(path.name, headings[-1], found[1], found[2], before.count("\n") + 1)
+        _, language, content = found.groups()
+        line = before.count("\n") + 1
+        yield Block(path.name, headings[-1], language, dedent(content), line)
 
 
 def all_blocks(*languages: str) -> Sequence[Block]:

@@ -24,6 +24,7 @@ from syrupy.assertion import SnapshotAssertion
 from asyncreport.cli import main
 from asyncreport.commands.demo import demo_file
 from asyncreport.emulator import World
+from tests.blocks import texts
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import call, connection, environ, run_here, start, write_job
 from tests.masking import masked
@@ -663,6 +664,11 @@ def test_the_demo_runs_and_then_has_nothing_to_do(tmp_path: Path) -> None:
     assert second.err.startswith("demo: nothing to do, 6 parts reused\n")
     lines = (tmp_path / "exports" / "demo.jsonl").read_text().splitlines()
     assert {json.loads(line)["team"] for line in lines} == {"billing", "sales", "support"}
+    # README.md shows the first records, and what the run printed.
+    (records,) = texts("README.md", "json")
+    assert records.replace("\n ", "").splitlines() == lines[:3]
+    (printed,) = texts("README.md", "", "Try it")
+    assert masked(first.err, folder=tmp_path) == masked(printed, folder="/home/you/asyncreport")
 
 
 def test_the_demo_command_writes_the_bytes_of_the_shipped_job_and_says_what_is_next(

@@ -27,7 +27,7 @@ from tests.blocks import ROOT, Block, all_blocks, pages
 
 #: the tests that execute the Python blocks of a section, and how many blocks there are
 EXECUTED = {
-    ("README.md", "From Python"): (1, "integration/test_python_page.py"),
+    ("README.md", "Your organisation, in five steps"): (1, "integration/test_python_page.py"),
     ("python.md", "From Python"): (1, "integration/test_python_page.py"),
     ("python.md", "The functions"): (1, "integration/test_python_page.py"),
     ("python.md", "Notebooks and event loops"): (1, "integration/test_python_page.py"),
@@ -35,15 +35,16 @@ EXECUTED = {
     ("python.md", "Records"): (1, "integration/test_python_page.py"),
     ("python.md", "Data frames"): (2, "integration/test_python_page.py"),
     ("python.md", "Messages"): (1, "integration/test_python_page.py"),
-    ("recipes.md", "DuckDB"): (2, "integration/test_recipes.py"),
-    ("recipes.md", "PostgreSQL"): (1, "integration/test_recipes.py"),
-    ("recipes.md", "dlt"): (1, "integration/test_recipes.py"),
-    ("recipes.md", "pandas"): (1, "integration/test_recipes.py"),
-    ("recipes.md", "Polars"): (1, "integration/test_recipes.py"),
+    ("loading.md", "DuckDB"): (2, "integration/test_loading.py"),
+    ("loading.md", "PostgreSQL"): (1, "integration/test_loading.py"),
+    ("loading.md", "dlt"): (1, "integration/test_loading.py"),
+    ("loading.md", "pandas"): (1, "integration/test_loading.py"),
+    ("loading.md", "Polars"): (1, "integration/test_loading.py"),
 }
 
 #: the tests that compare a block without a language with what the program prints or has
 COMPARED = {
+    ("README.md", "Try it"): (1, "integration/test_cli.py"),
     ("architecture.md", "The layers"): (1, "unit/test_docs.py"),
     ("commands.md", "Progress"): (1, "unit/terminal/test_progress.py"),
 }
@@ -67,7 +68,7 @@ SMALLEST = {
 
 def test_every_block_is_in_a_language_that_is_checked() -> None:
     known = all_blocks("sh", "yaml", "json", "python", "")
-    fences = sum(path.read_text().count("\n```") for path in pages())
+    fences = sum(len(re.findall("^ *```", path.read_text(), re.MULTILINE)) for path in pages())
     assert len(known) == fences / 2
 
 

@@ -1,4 +1,4 @@
-"""The recipes of docs/recipes.md, executed against what they name.
+"""The programs of docs/loading.md, executed against what they name.
 
 Each block is taken from the page and run as a script in the job's folder, for a first export and
 for a second one with other numbers and without a member who left. After both, the table has exactly
@@ -33,7 +33,7 @@ from tests.exporting import call, connection, environ, restate
 
 pytestmark = pytest.mark.extra
 
-PAGE = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "loading.md").read_text()
 MONTHS = ("2024-01", "2024-02")
 ZONE = ZoneInfo("Europe/Berlin")
 NUMBERS = (
@@ -55,7 +55,7 @@ def recipe(title: str) -> str:
 
 def recipes(title: str) -> list[str]:
     """Give the blocks of a section of the page."""
-    return texts("recipes.md", "python", title)
+    return texts("loading.md", "python", title)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ def loader(tmp_path: Path) -> Iterator[Loader]:
         rosters = Rosters(World(agents=16, seed=8)).of("group")
         group = next(each for each in rosters if each.name == "Équipe d'accueil")
         found = Loader(tmp_path, emulator, group)
-        (block,) = texts("recipes.md", "yaml")
+        block = texts("loading.md", "yaml")[0]
         job = YAML(typ="safe").load(block)
         job["connections"]["default"] = connection(emulator)
         job["teams"].append({"name": 'Büro "Nord", früh', "group": group.id})
