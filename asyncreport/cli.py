@@ -26,6 +26,7 @@ from asyncreport.commands.shared_options import (
     overridable,
     place_options,
 )
+from asyncreport.core.apart import apart, is_apart
 from asyncreport.core.errors import AsyncReportError
 from asyncreport.terminal.discard import discard
 from asyncreport.terminal.error_texts import unexpected_error, usage_error
@@ -124,6 +125,14 @@ def _load(path: Path, overrides: tuple[str, ...]) -> tuple[Job, int]:
     return job, now
 
 
+def _worst(job: Job, execute: Callable[[Job], int]) -> int:
+    """Execute a command on each job that runs independently; give the worst exit code."""
+    worst = 0
+    for each in apart(job):
+        worst = max(worst, execute(each))
+    return worst
+
+
 def _load_all(paths: Sequence[Path], overrides: tuple[str, ...]) -> tuple[list[Loaded], int]:
     """Read several job files; one that cannot be read must not stop the others."""
     from asyncreport.commands.run_many import Loaded
@@ -132,7 +141,7 @@ def _load_all(paths: Sequence[Path], overrides: tuple[str, ...]) -> tuple[list[L
     files: list[Loaded] = []
     for path in paths:
         try:
-            files.append(Loaded(path, _load(path, overrides)[0]))
+            files += Loaded(path, _load(path, overrides)[0]).apart()
         except AsyncReportError as error:
             files.append(Loaded(path, error))
     return files, clock()
@@ -189,23 +198,40 @@ def cli() -> None:
 @click.option("--refresh-names", is_flag=True, help="Look up the name of every user again.")
 @click.option("--strict", is_flag=True, help="Stop before any query if a team cannot be looked up.")
 @click.option(
+    "--max-connections",
+    "at_once",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Connections that run at the same time, of several jobs or of one with {connection}.",
+)
+@click.option(
     "--refresh",
     metavar="START/END",
     help="Fetch an interval again: 2024-01-01/2024-01-08, yesterday/today.",
 )
 def run(
-    jobs: tuple[Path, ...], overrides: tuple[str, ...], refresh: str | None, **choices: bool
+    jobs: tuple[Path, ...],
+    overrides: tuple[str, ...],
+    at_once: int,
+    refresh: str | None,
+    **choices: bool,
 ) -> int:
     """Fetch the missing data and write the output files.
 
-    Several jobs run at the same time. Those with the same OAuth client share its rate limit.
+    Several jobs run at the same time, and so do the connections of a job with {connection} in its
+    paths. Those with the same OAuth client share its rate limit.
     """
     from asyncreport.commands import run, run_many
 
     if len(jobs) > 1:
         files, now = _load_all(jobs, overrides)
-        return run_many.execute(files, now=now, refresh=refresh, **choices)
+        return run_many.execute(files, now=now, at_once=at_once, refresh=refresh, **choices)
     loaded, now = _load(jobs[0], overrides)
+    if is_apart(loaded):
+        files = run_many.Loaded(jobs[0], loaded).apart()
+        return run_many.execute(files, now=now, at_once=at_once, refresh=refresh, **choices)
     return run.execute(loaded, now=now, refresh=refresh, **choices)
 
 
@@ -301,7 +327,7 @@ def plan(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     from asyncreport.commands import plan
 
     loaded, now = _load(job, overrides)
-    return plan.execute(loaded, now=now, as_json=as_json)
+    return _worst(loaded, lambda each: plan.execute(each, now=now, as_json=as_json))
 
 
 @cli.command(epilog="Example: asyncreport check configs/demo.yaml")
@@ -315,7 +341,7 @@ def check(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     from asyncreport.commands import check
 
     loaded, now = _load(job, overrides)
-    return check.execute(loaded, now=now, as_json=as_json)
+    return _worst(loaded, lambda each: check.execute(each, now=now, as_json=as_json))
 
 
 @cli.command(
@@ -331,7 +357,7 @@ def verify(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     from asyncreport.commands import verify
 
     loaded, now = _load(job, overrides)
-    return verify.execute(loaded, now=now, as_json=as_json)
+    return _worst(loaded, lambda each: verify.execute(each, now=now, as_json=as_json))
 
 
 @cli.command(epilog="Example: asyncreport status configs/demo.yaml")
@@ -345,7 +371,8 @@ def status(job: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     from asyncreport.commands import status
 
     loaded, now = _load(job, overrides)
-    status.execute(loaded, now=now, as_json=as_json)
+    for each in apart(loaded):
+        status.execute(each, now=now, as_json=as_json)
 
 
 @cli.command(epilog="Example: asyncreport clean configs/demo.yaml --dry-run")
@@ -367,8 +394,9 @@ def clean(job: Path, overrides: tuple[str, ...], user: str | None, dry_run: bool
 
     loaded, now = _load(job, overrides)
     if user is not None:
-        return erase.execute(loaded, user, now=now, dry_run=dry_run)
-    clean.execute(loaded, now=now, dry_run=dry_run)
+        return _worst(loaded, lambda each: erase.execute(each, user, now=now, dry_run=dry_run))
+    for each in apart(loaded):
+        clean.execute(each, now=now, dry_run=dry_run)
     return 0
 
 
@@ -402,7 +430,8 @@ def report(
         open_page=open_page,
         command=f"asyncreport report {job.name}",
     )
-    return report.execute(loaded, options, now=now)
+    report.check_path(loaded, options)
+    return _worst(loaded, lambda each: report.execute(each, options, now=now))
 
 
 @cli.command(epilog="Example: asyncreport query --emulator --start 2024-01-01 --end 2024-01-02")

@@ -1,7 +1,8 @@
 """The Python API: each command as a function with a typed result. Prints nothing.
 
-Messages and progress go to the logger `asyncreport`. Owns the event loop of a call that is not
-awaited.
+Messages and progress go to the logger `asyncreport`. `connection` names one connection of a job
+with `{connection}` in its paths: each is a job of its own. Owns the event loop of a call that is
+not awaited.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncreport.commands.report_page import page_maker
 from asyncreport.config import load_job, read_environ, refresh_interval
+from asyncreport.core.apart import CONNECTION, apart, is_apart
+from asyncreport.core.errors import ConfigError
 from asyncreport.core.finding import Findings
 from asyncreport.core.job import Job
-from asyncreport.core.text import MAX_SHOWN, printable
+from asyncreport.core.text import MAX_SHOWN, first_items, printable
 from asyncreport.engine.activity import Activity
 from asyncreport.export.check import check_job
 from asyncreport.export.frames import pandas_frame, polars_frame
@@ -58,6 +61,7 @@ async def run_async(
     job: JobSource,
     *,
     overrides: Overrides = _NO_OVERRIDES,
+    connection: str | None = None,
     allow_partial: bool = False,
     refresh: str | None = None,
     refresh_names: bool = False,
@@ -73,7 +77,7 @@ async def run_async(
     Raise ConfigError, AuthError, RejectedError or StoreError if the run cannot go on, and
     RetriesExhausted if the server cannot be reached.
     """
-    loaded, now = _load(job, overrides)
+    loaded, now = _load(job, overrides, connection)
     summary = await run_job(
         loaded,
         now=now,
@@ -97,6 +101,7 @@ def run(
     job: JobSource,
     *,
     overrides: Overrides = _NO_OVERRIDES,
+    connection: str | None = None,
     allow_partial: bool = False,
     refresh: str | None = None,
     refresh_names: bool = False,
@@ -113,6 +118,7 @@ def run(
             run_async,
             job,
             overrides=overrides,
+            connection=connection,
             allow_partial=allow_partial,
             refresh=refresh,
             refresh_names=refresh_names,
@@ -121,73 +127,95 @@ def run(
     )
 
 
-async def plan_async(job: JobSource, *, overrides: Overrides = _NO_OVERRIDES) -> JobPlan:
+async def plan_async(
+    job: JobSource, *, overrides: Overrides = _NO_OVERRIDES, connection: str | None = None
+) -> JobPlan:
     """Say what a run would fetch and reuse, and change nothing.
 
     Requests are sent only to look up teams, listed users and the number of users. Raise
     ConfigError, AuthError, RetriesExhausted or StoreError.
     """
-    loaded, now = _load(job, overrides)
+    loaded, now = _load(job, overrides, connection)
     return await plan_job(loaded.impatient, now=now, watch=_log_progress)
 
 
-def plan(job: JobSource, *, overrides: Overrides = _NO_OVERRIDES) -> JobPlan:
+def plan(
+    job: JobSource, *, overrides: Overrides = _NO_OVERRIDES, connection: str | None = None
+) -> JobPlan:
     """Say what a run would fetch and reuse, as `plan_async` does.
 
     Raise RuntimeError inside a running event loop.
     """
-    return _in_own_loop("plan", partial(plan_async, job, overrides=overrides))
+    return _in_own_loop(
+        "plan", partial(plan_async, job, overrides=overrides, connection=connection)
+    )
 
 
-async def check_async(job: JobSource, *, overrides: Overrides = _NO_OVERRIDES) -> Findings:
+async def check_async(
+    job: JobSource, *, overrides: Overrides = _NO_OVERRIDES, connection: str | None = None
+) -> Findings:
     """Check folders, credentials, permissions, limits and teams: one finding for each test.
 
     A test that fails is a finding and not an error. Raise ConfigError for a wrong job.
     """
-    loaded, now = _load(job, overrides)
+    loaded, now = _load(job, overrides, connection)
     return await check_job(loaded.impatient, now=now, watch=_log_progress)
 
 
-def check(job: JobSource, *, overrides: Overrides = _NO_OVERRIDES) -> Findings:
+def check(
+    job: JobSource, *, overrides: Overrides = _NO_OVERRIDES, connection: str | None = None
+) -> Findings:
     """Check folders, credentials, permissions, limits and teams, as `check_async` does.
 
     Raise RuntimeError inside a running event loop.
     """
-    return _in_own_loop("check", partial(check_async, job, overrides=overrides))
+    return _in_own_loop(
+        "check", partial(check_async, job, overrides=overrides, connection=connection)
+    )
 
 
-async def verify_async(job: JobSource, *, overrides: Overrides = _NO_OVERRIDES) -> Findings:
+async def verify_async(
+    job: JobSource, *, overrides: Overrides = _NO_OVERRIDES, connection: str | None = None
+) -> Findings:
     """Verify that an export is complete and correct, and change nothing: one finding for each test.
 
     Raise ConfigError for a wrong job, StoreError if a run changes the export meanwhile, and
     AuthError, RejectedError or RetriesExhausted if the server gives no totals.
     """
-    loaded, now = _load(job, overrides)
+    loaded, now = _load(job, overrides, connection)
     return await verify_job(loaded, now=now, watch=_log_progress)
 
 
-def verify(job: JobSource, *, overrides: Overrides = _NO_OVERRIDES) -> Findings:
+def verify(
+    job: JobSource, *, overrides: Overrides = _NO_OVERRIDES, connection: str | None = None
+) -> Findings:
     """Verify that an export is complete and correct, as `verify_async` does.
 
     Raise RuntimeError inside a running event loop.
     """
-    return _in_own_loop("verify", partial(verify_async, job, overrides=overrides))
+    return _in_own_loop(
+        "verify", partial(verify_async, job, overrides=overrides, connection=connection)
+    )
 
 
-async def status_async(job: JobSource, *, overrides: Overrides = _NO_OVERRIDES) -> Status:
+async def status_async(
+    job: JobSource, *, overrides: Overrides = _NO_OVERRIDES, connection: str | None = None
+) -> Status:
     """Say what is on disk and what is missing, in a thread: the event loop goes on meanwhile.
 
     Raise ConfigError or StoreError.
     """
-    return await asyncio.to_thread(status, job, overrides=overrides)
+    return await asyncio.to_thread(status, job, overrides=overrides, connection=connection)
 
 
-def status(job: JobSource, *, overrides: Overrides = _NO_OVERRIDES) -> Status:
+def status(
+    job: JobSource, *, overrides: Overrides = _NO_OVERRIDES, connection: str | None = None
+) -> Status:
     """Say what is on disk, what is missing, and whether a run is in progress; send no request.
 
     Works inside a running event loop too. Raise ConfigError or StoreError.
     """
-    loaded, now = _load(job, overrides)
+    loaded, now = _load(job, overrides, connection)
     return read_status(loaded, now=now)
 
 
@@ -195,6 +223,7 @@ def records(
     job: JobSource,
     *,
     overrides: Overrides = _NO_OVERRIDES,
+    connection: str | None = None,
     allow_partial: bool = False,
 ) -> Iterator[Record]:
     """Iterate over the records of a finished export, one at a time, in the order of the file.
@@ -204,13 +233,14 @@ def records(
     `Record`. Raise StoreError if the export was never written, was changed or deleted, or is
     not what a run would write now; also if records are missing in it, unless `allow_partial`.
     """
-    return _export(job, overrides, allow_partial).records()
+    return _export(job, overrides, connection, allow_partial).records()
 
 
 def to_pandas(
     job: JobSource,
     *,
     overrides: Overrides = _NO_OVERRIDES,
+    connection: str | None = None,
     allow_partial: bool = False,
 ) -> pandas.DataFrame:
     """Read a finished export into a data frame of pandas, with the columns of the file.
@@ -219,13 +249,14 @@ def to_pandas(
     `float64` (null is NaN), texts `string`. Raise ImportError without pandas, and the errors of
     `records`; any columns will do.
     """
-    return pandas_frame(_export(job, overrides, allow_partial))
+    return pandas_frame(_export(job, overrides, connection, allow_partial))
 
 
 def to_polars(
     job: JobSource,
     *,
     overrides: Overrides = _NO_OVERRIDES,
+    connection: str | None = None,
     allow_partial: bool = False,
 ) -> polars.DataFrame:
     """Read a finished export into a data frame of Polars, with the columns of the file.
@@ -234,15 +265,38 @@ def to_polars(
     texts `String`. Raise ImportError without Polars, and the errors of `records`; any columns will
     do.
     """
-    return polars_frame(_export(job, overrides, allow_partial))
+    return polars_frame(_export(job, overrides, connection, allow_partial))
 
 
-def _load(source: JobSource, overrides: Overrides) -> tuple[Job, int]:
+def _load(
+    source: JobSource,
+    overrides: Overrides,
+    connection: str | None,
+) -> tuple[Job, int]:
     """Read a job, and `.env` of the current folder; give the job and the current instant."""
     now = clock()
     environ = read_environ(Path(), os.environ)
     given = source if isinstance(source, Mapping) else Path(source)
-    return load_job(given, environ=environ, overrides=_texts(overrides), now=now), now
+    job = load_job(given, environ=environ, overrides=_texts(overrides), now=now)
+    if is_apart(job) or connection is not None:
+        return _only(job, connection), now
+    return job, now
+
+
+def _only(job: Job, connection: str | None) -> Job:
+    """Give the job of one connection; raise ConfigError if the job has no such job."""
+    if not is_apart(job):
+        raise ConfigError(
+            f"connection={connection!r}: {job.name} is exported as a whole; "
+            f"write {CONNECTION} into its paths, or leave out connection"
+        )
+    jobs = {each.connections[0].name: each for each in apart(job)}
+    if connection not in jobs:
+        raise ConfigError(
+            f"connection={connection!r}: each connection of {job.name} is a job of its own; "
+            f"accepted: {first_items(list(map(repr, jobs)))}"
+        )
+    return jobs[connection]
 
 
 def _texts(overrides: Overrides) -> list[str]:
@@ -253,9 +307,11 @@ def _texts(overrides: Overrides) -> list[str]:
     ]
 
 
-def _export(source: JobSource, overrides: Overrides, allow_partial: bool) -> Export:
+def _export(
+    source: JobSource, overrides: Overrides, connection: str | None, allow_partial: bool
+) -> Export:
     """Find the files of a finished export."""
-    loaded, now = _load(source, overrides)
+    loaded, now = _load(source, overrides, connection)
     return finished_export(loaded, now=now, allow_partial=allow_partial)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event
 
 from asyncreport.commands.report_page import report_facts
+from asyncreport.core.apart import CONNECTION, is_apart
 from asyncreport.core.errors import AsyncReportError, ConfigError
 from asyncreport.core.job import Job
 from asyncreport.core.text import counted
@@ -43,8 +44,17 @@ def execute(job: Job, options: ReportOptions, *, now: int) -> int:
     _check_library()
     run_until_signal(_write_in_thread(job, options, now=now))
     if options.open_page:
-        webbrowser.open(options.path.absolute().as_uri())
+        webbrowser.open(_path(job, options).absolute().as_uri())
     return 0
+
+
+def check_path(job: Job, options: ReportOptions) -> None:
+    """Refuse one page for connections that have files of their own; raise ConfigError."""
+    if is_apart(job) and CONNECTION not in str(options.path):
+        raise ConfigError(
+            f"--output {options.path}: each connection of this job has files of its own; "
+            f"write {CONNECTION} into the path: -o report-{CONNECTION}.html"
+        )
 
 
 def _check_library() -> None:
@@ -62,11 +72,16 @@ def _write(job: Job, options: ReportOptions, now: int, stopped: Event) -> str:
     """Write the report; describe it in one line. Raise StoreError, ConfigError."""
     data = _read(job, options, now, stopped)
     page = render(data)
-    path = options.path.absolute()
+    path = _path(job, options).absolute()
     make_folder(path.parent)
     with atomic_write(path, owner=job.state_folder) as sink:
         sink.write(page)
-    return f"{options.path}: {_contents(data)}, {len(page):,} bytes"
+    return f"{_path(job, options)}: {_contents(data)}, {len(page):,} bytes"
+
+
+def _path(job: Job, options: ReportOptions) -> Path:
+    """Give the path of the page of a job."""
+    return Path(str(options.path).replace(CONNECTION, job.connections[0].name))
 
 
 def _read(job: Job, options: ReportOptions, now: int, stopped: Event) -> PageData:

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from asyncreport.config.columns import resolve_columns
@@ -15,6 +16,7 @@ from asyncreport.config.names import first_repeat
 from asyncreport.config.rollups import resolve_rollups
 from asyncreport.config.schema import CsvFile, OutputFile, unset_to_none
 from asyncreport.config.validate import VALUE_SHOWN, Place
+from asyncreport.core.apart import CONNECTION, apart
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.job import Job, Query, Team
 from asyncreport.core.outputs import Output
@@ -33,8 +35,8 @@ _DELIMITERS = (",", ";", "\t", "|")
 
 def resolve_output(place: Place, given: OutputFile, query: Query, interval: Interval) -> Output:
     """Resolve the section `output`; `settle` becomes ms."""
-    return Output(
-        paths=_templates(place.at("path"), given.path, ["{month}"]),
+    output = Output(
+        paths=_templates(place.at("path"), given.path, ["{month}", CONNECTION]),
         per_team=_team_templates(place.at("per_team"), unset_to_none(given.per_team)),
         columns=resolve_columns(place.at("columns"), unset_to_none(given.columns), query),
         csv=_csv_style(place.at("csv"), given.csv),
@@ -42,6 +44,19 @@ def resolve_output(place: Place, given: OutputFile, query: Query, interval: Inte
         report=_report(place.at("report"), unset_to_none(given.report)),
         settle=parse_ms(place.at("settle"), given.settle),
     )
+    _check_apart(place, output)
+    return output
+
+
+def _check_apart(place: Place, output: Output) -> None:
+    """Refuse files of one connection together with files of all connections."""
+    first, *others = _all_templates(place, output)
+    for key, template in others:
+        if (CONNECTION in template) != (CONNECTION in first[1]):
+            raise key.must(
+                f"contain {CONNECTION} if {first[0].key} does, and only then",
+                "; write files of single connections and of all connections with two jobs",
+            )
 
 
 def _csv_style(place: Place, given: CsvFile) -> CsvStyle:
@@ -82,7 +97,7 @@ def _team_templates(place: Place, given: str | Sequence[str] | None) -> tuple[st
     """Check the paths of the files of teams."""
     if given is None:
         return ()
-    templates = _templates(place, given, ["{month}", "{team}"])
+    templates = _templates(place, given, ["{month}", "{team}", CONNECTION])
     for number, template in enumerate(templates):
         if "{team}" not in template:
             here = place if isinstance(given, str) else place.at(number)
@@ -94,9 +109,11 @@ def _report(place: Place, given: str | None) -> str | None:
     """Check the path of the report; None: the job has none."""
     if given is None:
         return None
-    if "{" in given or "}" in given:
+    filled = _filled(given, [CONNECTION])
+    if "{" in filled or "}" in filled:
         raise place.must(
-            "not contain { or }", "; the report is one page, of the whole range and of all teams"
+            f"not contain {{ or }} except in {CONNECTION}",
+            "; the report is one page, of the whole range and of all teams",
         )
     _check_path(place, given)
     if Path(given).suffix != ".html":
@@ -113,7 +130,7 @@ def _check_template(
     """Check a path with placeholders."""
     filled = _filled(template, placeholders)
     if "{" in filled or "}" in filled:
-        raise place.must(f"not contain {{ or }} except in {' and '.join(placeholders)}")
+        raise place.must(f"not contain {{ or }} except in {', '.join(placeholders)}")
     _check_path(place, template)
     _check_format(place, template)
 
@@ -185,7 +202,7 @@ def check_output_files(root: Place, job: Job) -> None:
     if job.output.per_team:
         _check_team_files(root.at("teams"), job.teams)
     taken: defaultdict[str, list[tuple[Place, str]]] = defaultdict(list)
-    for key, template in _files(place, job):
+    for key, template in chain.from_iterable(_files(place, each) for each in apart(job)):
         # Only these can be one file: the others differ in more than the month.
         alike = taken[_MONTH.sub("{month}", _folded(os.path.normpath(template)))]
         for earlier, other in alike:
@@ -204,13 +221,23 @@ def _same_file(place: Place, earlier: Place, template: str) -> ConfigError:
 
 def _files(place: Place, job: Job) -> Iterator[tuple[Place, str]]:
     """Walk the templates of all files, each with its key; of those of teams, each team's."""
-    output = job.output
+    names = sorted({team.name for team in job.teams})
+    for key, template in _all_templates(place, job.output):
+        if "{team}" not in template:
+            yield key, template
+            continue
+        for name in names:
+            yield key, template.replace("{team}", name)
+
+
+def _all_templates(place: Place, output: Output) -> Iterator[tuple[Place, str]]:
+    """Walk the paths of all files, each with its key."""
     yield from _at_each(place.at("path"), output.paths)
-    for key, template in _at_each(place.at("per_team"), output.per_team):
-        for team in job.teams:
-            yield key, template.replace("{team}", team.name)
+    yield from _at_each(place.at("per_team"), output.per_team)
     for number, rollup in enumerate(output.rollups):
         yield from _at_each(place.at("rollups", number, "path"), rollup.paths)
+    if output.report is not None:
+        yield place.at("report"), output.report
 
 
 def _at_each(place: Place, templates: Sequence[str]) -> Iterator[tuple[Place, str]]:
@@ -222,7 +249,9 @@ def _at_each(place: Place, templates: Sequence[str]) -> Iterator[tuple[Place, st
 
 def _check_team_files(place: Place, teams: Sequence[Team]) -> None:
     """Refuse names that some file systems treat as one: they ignore case, or how é is composed."""
-    repeat = first_repeat(_folded(team.name) for team in teams)
+    # A team of several connections is in the list once for each of them.
+    names = dict.fromkeys(team.name for team in teams)
+    repeat = first_repeat(map(_folded, names))
     if repeat:
         number, earlier = repeat
         raise place.at(number, "name").must(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from asyncreport.config.names import check_distinct
 from asyncreport.config.schema import DIMENSIONS, EVERY, FILLS, MULTI_VALUED, RollUpFile
 from asyncreport.config.validate import VALUE_SHOWN, Place, did_you_mean
+from asyncreport.core.apart import CONNECTION
 from asyncreport.core.columns import column
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.job import Query
@@ -38,7 +39,7 @@ def resolve_rollups(
         by = _by(each.at("by"), rollup.by, query)
         _check_every(each.at("every"), rollup.every, query)
         _check_zone(each.at("every"), rollup.every, query, interval)
-        files = paths(each.at("path"), rollup.path, ["{month}"])
+        files = paths(each.at("path"), rollup.path, ["{month}", CONNECTION])
         _check_weeks(each.at("path"), rollup.every, files)
         fill = _fill(each.at("fill"), rollup.fill)
         rollups.append(RollUp(by=by, every=rollup.every, paths=files, fill=fill))

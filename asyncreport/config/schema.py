@@ -277,6 +277,10 @@ class TeamFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "default",
         ),
     ] = UNSET
+    connections: Annotated[
+        str | list[str] | UnsetType,
+        _key("names of connections, or all: a team of this name on each of them", "all"),
+    ] = UNSET
 
 
 class LimitsFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -336,7 +340,10 @@ class RollUpFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ]
     path: Annotated[
         str | list[str],
-        _key("a file such as exports/daily.csv, or a list; may contain {month}", "exports/d.csv"),
+        _key(
+            "a file such as exports/daily.csv, or a list; may contain {month}, {connection}",
+            "exports/d.csv",
+        ),
     ]
     fill: Annotated[
         str,
@@ -351,7 +358,8 @@ class OutputFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: Annotated[
         str | list[str],
         _key(
-            "a file such as exports/aht.jsonl, or a list of files; may contain {month}",
+            "a file such as exports/aht.jsonl, or a list of files; may contain {month}; with "
+            "{connection}, each connection runs by itself",
             "exports/aht.jsonl",
             "exports/{month}.csv",
         ),
@@ -360,7 +368,8 @@ class OutputFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[
             str | list[str],
             _key(
-                "a file for each team, or a list; contains {team}, may contain {month}",
+                "a file for each team, or a list; contains {team}, may contain {month} and "
+                "{connection}",
                 "exports/{team}.jsonl",
             ),
         ]

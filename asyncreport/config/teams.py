@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Literal
 
 from msgspec import UNSET
 
 from asyncreport.config.connections import DEFAULT
-from asyncreport.config.names import check_name, first_repeat, parse_id, parse_users
+from asyncreport.config.names import (
+    check_distinct,
+    check_name,
+    first_repeat,
+    parse_id,
+    parse_users,
+)
 from asyncreport.config.schema import TeamFile, unset_to_none
 from asyncreport.config.validate import Place, did_you_mean
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.job import Connection, Selector, Team
+from asyncreport.core.text import shorten
+
+#: of `connections`: every connection of the job
+_ALL = "all"
+
+#: characters of the names in an error
+_MAX_NAMES = 300
 
 
 def resolve_teams(
@@ -20,69 +34,66 @@ def resolve_teams(
     given: Sequence[TeamFile],
     connections: Sequence[Connection],
 ) -> tuple[Team, ...]:
-    """Read the teams; their names differ, and each has one selector."""
+    """Read the teams; their names differ, and each has one selector.
+
+    A team of several connections becomes one team on each, in the order of the connections.
+    """
     names = [connection.name for connection in connections]
-    teams = tuple(
-        _team(
-            place.at(n),
-            team,
-            names,
-        )
-        for n, team in enumerate(given)
-    )
-    _check_team_names(place, teams)
+    teams = [_teams(place.at(n), team, names) for n, team in enumerate(given)]
+    _check_team_names(place, given)
     _check_everyone(place, teams)
-    return teams
+    return tuple(chain.from_iterable(teams))
 
 
-def _check_team_names(place: Place, teams: Sequence[Team]) -> None:
+def _check_team_names(place: Place, given: Sequence[TeamFile]) -> None:
     """Refuse one name twice: records and files name the team only by its name."""
-    repeat = first_repeat(team.name for team in teams)
+    repeat = first_repeat(team.name for team in given)
     if repeat:
         number, earlier = repeat
         raise place.at(number, "name").must(f"differ from teams[{earlier}].name")
 
 
-def _check_everyone(place: Place, teams: Sequence[Team]) -> None:
+def _check_everyone(place: Place, teams: Sequence[Sequence[Team]]) -> None:
     """Refuse two teams of everyone on one connection: each record would only be written twice."""
-    repeat = first_repeat(_connection_of_everyone(team) for team in teams)
-    if repeat:
-        number, earlier = repeat
-        raise place.at(number).error(
-            f"selects everyone, as teams[{earlier}] does; "
-            "give it users, group, team or queue, or remove one of the two"
-        )
+    of_everyone: dict[str, int] = {}
+    for number, expanded in enumerate(teams):
+        for team in expanded:
+            if team.everyone and of_everyone.setdefault(team.connection, number) != number:
+                raise _everyone_again(place.at(number), of_everyone[team.connection])
 
 
-def _connection_of_everyone(team: Team) -> str | None:
-    """Give the connection of a team of everyone; None for any other team."""
-    if team.everyone:
-        return team.connection
-    return None
+def _everyone_again(place: Place, earlier: int) -> ConfigError:
+    """Make the error for a second team of everyone."""
+    return place.error(
+        f"selects everyone, as teams[{earlier}] does; "
+        "give it users, group, team or queue, or remove one of the two"
+    )
 
 
-def _team(
+def _teams(
     place: Place,
     given: TeamFile,
     connections: Sequence[str],
-) -> Team:
-    """Read one team; `connections` are the names that it may use."""
+) -> list[Team]:
+    """Read a team, once for each of its connections; `connections` are those of the job."""
     # First: a team without a selector often has a name that is not what was meant either.
     _check_selection(place, given)
     check_name(place.at("name"), given.name)
     users, emails = parse_users(place.at("users"), unset_to_none(given.users))
-    return Team(
-        name=given.name,
-        connection=_connection_of(
-            place.at("connection"),
-            given,
-            connections,
-        ),
-        everyone=given.everyone,
-        users=users,
-        emails=emails,
-        selector=_selector(place, given),
-    )
+    selector = _selector(place, given)
+    chosen = _connections_of(place, given, connections)
+    return [
+        Team(
+            name=given.name,
+            connection=connection,
+            everyone=given.everyone,
+            users=users,
+            emails=emails,
+            selector=selector,
+            one_of_several=len(chosen) > 1,
+        )
+        for connection in chosen
+    ]
 
 
 _KINDS: tuple[Literal["group", "team", "queue"], ...] = ("group", "team", "queue")
@@ -120,18 +131,46 @@ def _selector(place: Place, given: TeamFile) -> Selector | None:
     return None
 
 
-def _connection_of(
-    place: Place,
-    given: TeamFile,
-    names: Sequence[str],
-) -> str:
-    """Choose the connection of a team."""
-    name = unset_to_none(given.connection)
-    if name is None:
-        return _default_connection(place, names)
+def _connections_of(place: Place, given: TeamFile, names: Sequence[str]) -> Sequence[str]:
+    """Choose the connections of a team; `names` are those of the job."""
+    one, several = unset_to_none(given.connection), unset_to_none(given.connections)
+    if several is not None:
+        _check_several(place, given)
+        return _several_connections(place.at("connections"), several, names)
+    if one is None:
+        return [_default_connection(place.at("connection"), names)]
+    _check_connection(place.at("connection"), one, names)
+    return [one]
+
+
+def _check_several(place: Place, given: TeamFile) -> None:
+    """Refuse keys that belong to one connection."""
+    if given.connection is not UNSET:
+        raise place.at("connections").not_with("connection")
+    if given.users is not UNSET:
+        raise place.at("connections").not_with("users", ": a user belongs to one organisation")
+
+
+def _several_connections(
+    place: Place, given: str | Sequence[str], names: Sequence[str]
+) -> Sequence[str]:
+    """Read a list of connections, or `all`; give them in the order of the job."""
+    if given == _ALL:
+        return names
+    if isinstance(given, str):
+        raise place.must("be all, or a list of connections", accepted=_some(names))
+    if not given:
+        raise place.error("is empty; write at least one connection, or all")
+    for number, name in enumerate(given):
+        _check_connection(place.at(number), name, names)
+    check_distinct(place, given)
+    return [name for name in names if name in given]
+
+
+def _check_connection(place: Place, name: str, names: Sequence[str]) -> None:
+    """Refuse a connection that the job does not have."""
     if name not in names:
         raise _unknown_connection(place, name, names)
-    return name
 
 
 def _unknown_connection(
@@ -143,7 +182,7 @@ def _unknown_connection(
     return place.must(
         "be a connection",
         did_you_mean(name, names),
-        accepted=", ".join(names),
+        accepted=_some(names),
     )
 
 
@@ -154,6 +193,11 @@ def _default_connection(place: Place, names: Sequence[str]) -> str:
     if len(names) > 1:
         raise place.error(
             "is missing, and no connection is named default",
-            accepted=", ".join(names),
+            accepted=_some(names),
         )
     return names[0]
+
+
+def _some(names: Sequence[str]) -> str:
+    """List connections in an error: a job may have hundreds."""
+    return shorten(", ".join(names), _MAX_NAMES)

@@ -108,10 +108,19 @@ class Team(Struct, frozen=True, kw_only=True):
     emails: tuple[str, ...] = ()
     #: None: the users are listed, or everyone
     selector: Selector | None = None
+    #: other connections of the job have a team of the same name
+    one_of_several: bool = False
 
     @property
     def selection(self) -> str:
         """Say how the users are selected: `everyone`, `listed users`, `group Night Shift`."""
+        if self.one_of_several:
+            return f"{self._selection} of {self.connection}"
+        return self._selection
+
+    @property
+    def _selection(self) -> str:
+        """Say it without the connection."""
         if self.everyone:
             return "everyone"
         if self.selector is None:

@@ -63,8 +63,8 @@ def find_user(job: Job, user: str, *, now: int) -> Erased:
     if not manifest_times(job):
         return Erased(user=user)
     manifests = {}
-    for name in connection_names(job.state_folder):
-        manifests[name] = Manifest.read(job.state_folder / name)
+    for name in _connection_names(job):
+        manifests[name] = Manifest.read(job.parts_folder / name)
     return _Erasure(job, user, manifests, now=now).found
 
 
@@ -78,16 +78,26 @@ async def erase_user(job: Job, user: str, *, now: int) -> Erased:
         # No folder is made for a job that never ran.
         return Erased(user=user)
     times |= summary_times(job.state_folder)
-    with State.open(job.state_folder, _all_connections(job)) as state:
+    every = _all_connections(job)
+    with State.open(job.state_folder, every, parts_folder=job.parts_folder) as state:
         erased = await state.run_in_writer(lambda stopped: _erase(job, user, state, stopped, now))
         # `status` compares them, to tell whether a run was broken off.
         restore_times(times)
     return erased
 
 
+def _connection_names(job: Job) -> list[str]:
+    """List the connections with data of the job, also those that it no longer has."""
+    names = connection_names(job.parts_folder)
+    if job.within is None:
+        return names
+    # The others are jobs of their own.
+    return [each.name for each in job.connections if each.name in names]
+
+
 def _all_connections(job: Job) -> PartFilter:
     """Make a filter that knows also the connections that only the state folder has."""
-    others = dict.fromkeys(connection_names(job.state_folder), ())
+    others = dict.fromkeys(_connection_names(job), ())
     return PartFilter({**others, **PartFilter.of(job).fingerprints}, job.query.grid)
 
 

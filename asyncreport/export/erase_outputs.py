@@ -104,7 +104,7 @@ class OutputFiles:
         Raise StoreError, and Interrupted once `stopped` is set.
         """
         done = Rewritten()
-        with PartReader(self._job.state_folder) as reader:
+        with PartReader(self._job.parts_folder) as reader:
             for marks, group in self._groups(parts, affected).items():
                 outputs = Outputs(
                     self._job.state_folder,

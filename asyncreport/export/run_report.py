@@ -110,11 +110,12 @@ def _other_paths(job: Job, files: Container[Path]) -> list[Path]:
 
 def _member_changes(members: Members, teams: Sequence[Team]) -> dict[str, MemberChange]:
     """Find who joined or left each team since the last run that reported it."""
-    changes = {}
+    changes: dict[str, MemberChange] = {}
     for team in teams:
         change = _member_change(members, team)
         if change is not None:
-            changes[team.name] = change
+            # A team of several connections is in the list once for each of them.
+            changes[team.name] = change + changes.get(team.name)
     return changes
 
 

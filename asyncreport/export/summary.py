@@ -31,6 +31,14 @@ class MemberChange(Struct, frozen=True, kw_only=True):
     joined: Annotated[list[str], key("user ids")]
     left: Annotated[list[str], key("user ids")]
 
+    def __add__(self, other: MemberChange | None) -> MemberChange:
+        """Add those of another connection."""
+        if other is None:
+            return self
+        return MemberChange(
+            joined=sorted(self.joined + other.joined), left=sorted(self.left + other.left)
+        )
+
     def __str__(self) -> str:
         """Count who joined and who left."""
         return f"{len(self.joined):,} joined, {len(self.left):,} left since the last run"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -60,8 +60,8 @@ def all_files(job: Job) -> list[OutputFile]:
     for template in job.output.paths:
         files += files_of(job, template)
     for template in job.output.per_team:
-        for team in job.teams:
-            files += _files(job, "per_team", template.replace("{team}", team.name), (team,))
+        for name, teams in _by_name(job.teams).items():
+            files += _files(job, "per_team", template.replace("{team}", name), teams)
     for rollup in job.output.rollups:
         for template in rollup.paths:
             files += _files(job, "rollup", template, job.teams, rollup)
@@ -82,6 +82,14 @@ def all_paths(job: Job) -> list[Path]:
     if report is not None:
         paths.append(report)
     return paths
+
+
+def _by_name(teams: Iterable[Team]) -> dict[str, tuple[Team, ...]]:
+    """Group teams by name: a team of several connections is one team on each."""
+    found: dict[str, tuple[Team, ...]] = {}
+    for team in teams:
+        found[team.name] = (*found.get(team.name, ()), team)
+    return found
 
 
 def targets(

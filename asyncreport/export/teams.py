@@ -96,8 +96,8 @@ class _LookUp:
     job: Job
     connections: Connections
     emails: EmailIds = field(default_factory=dict)
-    #: by the team's name
-    _found: dict[str, Team | UnknownTeam] = field(default_factory=dict)
+    #: by the team as the job has it
+    _found: dict[Team, Team | UnknownTeam] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Look up every team; raise AuthError."""
@@ -125,13 +125,13 @@ class _LookUp:
     async def _look_up(self, team: Team, rosters: Rosters) -> None:
         """Look up one team; note it as unknown if that fails."""
         try:
-            self._found[team.name] = await with_members(team, rosters, self.emails)
+            self._found[team] = await with_members(team, rosters, self.emails)
         except (UnknownTeamError, RejectedError, RetriesExhausted) as error:
-            self._found[team.name] = UnknownTeam.of(team, error)
+            self._found[team] = UnknownTeam.of(team, error)
 
     def result(self) -> LookedUpTeams:
         """Give what was found, in the order of the job."""
-        found = [self._found[team.name] for team in self.job.teams]
+        found = [self._found[team] for team in self.job.teams]
         teams = tuple(team for team in found if isinstance(team, Team))
         unknown = [team for team in found if isinstance(team, UnknownTeam)]
         job = msgspec.structs.replace(self.job, teams=teams)

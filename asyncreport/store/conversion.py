@@ -44,14 +44,14 @@ _LEFT_OVER = ("part-*.jsonl", CHANGES, "lock", "lock.json")
 
 def check_converted(folder: Path) -> None:
     """Raise StoreError for a job's folder of format 1, which only a run converts."""
-    if _is_format_1(folder):
+    if is_format_1(folder):
         raise StoreError(
             f"{folder} was written by an earlier version of asyncreport; run the job once: "
             "the run converts the folder and reuses the existing parts"
         )
 
 
-def _is_format_1(folder: Path) -> bool:
+def is_format_1(folder: Path) -> bool:
     """Tell whether a folder is of version 0.1.0."""
     return file_size(manifest_path(folder)) is not None
 
@@ -59,7 +59,7 @@ def _is_format_1(folder: Path) -> bool:
 @contextmanager
 def format_1_locked(folder: Path) -> Iterator[None]:
     """Hold the lock of format 1, if there is such a folder; raise StoreError if it is taken."""
-    if not _is_format_1(folder):
+    if not is_format_1(folder):
         yield
         return
     with locked(folder / "lock"):
@@ -71,7 +71,7 @@ def convert_format_1(folder: Path, part_filter: PartFilter) -> None:
 
     A part of a query that no connection asks now may be of any of them: each gets it.
     """
-    if _is_format_1(folder):
+    if is_format_1(folder):
         _convert(folder, part_filter)
     _delete_left_over(folder)
 

@@ -163,7 +163,7 @@ class MemberChanges(NamedTuple):
 
 
 class Members:
-    """The user ids of each team that was looked up, by the team's name."""
+    """The user ids of each team that was looked up."""
 
     def __init__(self, folder: Path) -> None:
         self._table = _JsonTable(folder / "members.json", dict[str, _TeamRow])
@@ -190,7 +190,7 @@ class Members:
         rows = {}
         for team in teams:
             if team.selector is not None:
-                rows[team.name] = self._new_row(team, team.selector, reported=reported)
+                rows[_key(team)] = self._new_row(team, team.selector, reported=reported)
         self._table.update(rows)
 
     def _new_row(self, team: Team, selector: Selector, *, reported: bool) -> _TeamRow:
@@ -206,10 +206,18 @@ class Members:
 
     def _row(self, team: Team) -> _TeamRow | None:
         """Find a team's row; a team with another selector is another team, whatever its name."""
-        row = self._table.rows.get(team.name)
+        row = self._table.rows.get(_key(team))
         if row is None or row.connection != team.connection or row.selector != team.selector:
             return None
         return row
+
+
+def _key(team: Team) -> str:
+    """Give the key of a team's row: its name, with the connection if several have the name."""
+    if team.one_of_several:
+        # Neither name contains a slash.
+        return f"{team.connection}/{team.name}"
+    return team.name
 
 
 class Emails:

@@ -24,7 +24,7 @@ from asyncreport.core.records import Block
 from asyncreport.store.answer_totals import read_totals, write_totals
 from asyncreport.store.atomic import remove_temporaries
 from asyncreport.store.commit import PartFolder
-from asyncreport.store.conversion import convert_format_1, format_1_locked
+from asyncreport.store.conversion import convert_format_1, format_1_locked, is_format_1
 from asyncreport.store.folders import make_folder, make_private
 from asyncreport.store.lock import HeldLock, merge_lock, take_lock
 from asyncreport.store.part_filter import PartFilter
@@ -233,3 +233,12 @@ class State:
         """Do what `PartFolder.delete_other_queries` does, in all connections."""
         folders = self._connections.values()
         return sum(folder.delete_other_queries(stopped, at=at) for folder in folders)
+
+
+def convert(job: Job) -> None:
+    """Convert the state folder of a whole job if it has format 1; raise StoreError.
+
+    Its connections cannot do that when they run apart: format 1 has one manifest for all of them.
+    """
+    if is_format_1(job.parts_folder):
+        State.of(job).close()

@@ -82,6 +82,11 @@ def say(text: str, **facts: object) -> None:
     _logger().log(level, "%s", text, extra={"facts": facts})
 
 
+def say_detail(text: str) -> None:
+    """Write one line to standard error if -v was given."""
+    _logger().debug("%s", text)
+
+
 def shows_progress() -> bool:
     """Tell whether lines may move on the terminal: not for a log collector, not if quiet."""
     logger = _logger()

@@ -89,6 +89,30 @@ MISTAKES = {
     "a share of Windows": ("exports/aht.jsonl", "\\\\server\\share\\aht.jsonl"),
     "an unknown format": ("aht.jsonl", "aht.doc"),
     "a folder as the output": ("exports/aht.jsonl", "exports/"),
+    # several connections
+    "a connection and connections": (
+        "group: Support",
+        "group: Support\n    connection: default\n    connections: all",
+    ),
+    "an unknown connection in a list": (
+        "group: Support",
+        "group: Support\n    connections: [default, defualt]",
+    ),
+    "a connection twice in a list": (
+        "group: Support",
+        "group: Support\n    connections: [default, default]",
+    ),
+    "no connection in a list": ("group: Support", "group: Support\n    connections: []"),
+    "a connection in place of a list": (
+        "group: Support",
+        "group: Support\n    connections: default",
+    ),
+    "users on several connections": ("group: Support", "users: [ann@x.org]\n    connections: all"),
+    "a file of one connection next to a file of all": (
+        "path: exports/aht.jsonl",
+        "path: [exports/aht.jsonl, 'exports/{connection}.csv']",
+    ),
+    "an unknown placeholder": ("exports/aht.jsonl", "exports/{conection}.jsonl"),
 }
 
 

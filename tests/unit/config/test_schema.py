@@ -140,6 +140,7 @@ def test_the_shipped_jobs_are_these() -> None:
         "last-weeks",
         "multi-team",
         "occupancy",
+        "organisations",
         "query-jobs",
         "report",
         "several-clients",

@@ -1,0 +1,243 @@
+"""Connections that run apart: `{connection}` in the paths, a team on several connections."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import asyncreport
+from asyncreport.store.lock import locked
+from tests.emulator_process import Handle, emulator_process
+from tests.exporting import call, connection
+
+DAY = {"start": "2024-01-01", "end": "2024-01-03", "granularity": "PT1H"}
+NAMES = ("acme", "globex", "initech")
+APART = {"path": "out/{connection}.jsonl", "per_team": "out/{connection}-{team}.jsonl"}
+
+
+@pytest.fixture(scope="module")
+def emulators() -> Iterator[dict[str, Handle]]:
+    """Serve three organisations with the same names of teams, and other users in each."""
+    with (
+        emulator_process(agents=12, seed=1, requests_per_minute=0) as acme,
+        emulator_process(agents=12, seed=2, requests_per_minute=0) as globex,
+        emulator_process(agents=12, seed=3, requests_per_minute=0) as initech,
+    ):
+        yield dict(zip(NAMES, (acme, globex, initech), strict=True))
+
+
+class Bureau:
+    """A job of several organisations in a folder."""
+
+    def __init__(self, folder: Path, emulators: dict[str, Handle]) -> None:
+        self.folder = folder
+        self.job: dict[str, Any] = {
+            "name": "bureau",
+            "connections": {name: connection(each) for name, each in emulators.items()},
+            "range": DAY,
+            "teams": [
+                {"name": "all", "everyone": True, "connections": "all"},
+                {"name": "sales", "team": "Sales", "connections": ["globex", "acme"]},
+            ],
+            "output": APART,
+        }
+
+    def call(self, command: str, *arguments: str) -> Any:
+        path = self.folder / "job.yaml"
+        path.write_text(yaml.safe_dump(self.job, sort_keys=False))
+        return call(command, str(path), *arguments, cwd=self.folder)
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        text = (self.folder / "out" / name).read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+    def files(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (self.folder / "out").glob("*.jsonl")}
+
+    def refuse(self, name: str) -> None:
+        self.job["connections"][name]["client_secret"] = "revoked"
+
+
+@pytest.fixture
+def bureau(tmp_path: Path, emulators: dict[str, Handle]) -> Bureau:
+    return Bureau(tmp_path, emulators)
+
+
+def test_each_connection_has_its_files_and_its_state(bureau: Bureau) -> None:
+    result = bureau.call("run")
+    assert result.code == 0, result.err
+    lines = result.err.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [f"bureau/{name}" for name in NAMES]
+    assert sorted(bureau.files()) == [
+        "acme-all.jsonl",
+        "acme-sales.jsonl",
+        "acme.jsonl",
+        "globex-all.jsonl",
+        "globex-sales.jsonl",
+        "globex.jsonl",
+        "initech-all.jsonl",
+        "initech.jsonl",
+    ]
+    for name in NAMES:
+        state = bureau.folder / "out" / ".asyncreport" / "bureau" / name
+        summary = json.loads((state / "summary.json").read_bytes())
+        assert (summary["job"], summary["complete"]) == (f"bureau/{name}", True)
+        assert sum(summary["records"].values()) == len(bureau.lines(f"{name}.jsonl"))
+    assert {line["team"] for line in bureau.lines("acme.jsonl")} == {"all", "sales"}
+    assert {line["team"] for line in bureau.lines("initech.jsonl")} == {"all"}
+
+
+def test_a_connection_alone_exports_the_same_bytes(bureau: Bureau) -> None:
+    """Running apart changes where files are, and nothing in them."""
+    assert bureau.call("run").code == 0
+    apart = bureau.files()
+    alone = Bureau(bureau.folder, {})
+    alone.job["connections"] = {"acme": bureau.job["connections"]["acme"]}
+    alone.job["teams"] = [
+        {"name": "all", "everyone": True},
+        {"name": "sales", "team": "Sales"},
+    ]
+    alone.job["output"] = {"path": "out/alone.jsonl"}
+    assert alone.call("run").code == 0
+    assert alone.files()["alone.jsonl"] == apart["acme.jsonl"]
+
+
+def test_one_that_fails_leaves_the_others_alone(bureau: Bureau) -> None:
+    assert bureau.call("run").code == 0
+    before = bureau.files()
+    bureau.job["range"] = {**DAY, "end": "2024-01-04"}
+    bureau.refuse("acme")
+    result = bureau.call("run")
+    assert result.code == 3
+    assert "Traceback" not in result.err
+    last = result.err.splitlines()[-3:]
+    # What needs attention is last, although acme is the first connection.
+    assert [line.partition(":")[0] for line in last] == [
+        "bureau/globex",
+        "bureau/initech",
+        "bureau/acme",
+    ]
+    assert last[-1].startswith("bureau/acme: exit code 3: error: POST /oauth/token: 401")
+    after = bureau.files()
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {name for name in after if not name.startswith("acme")}
+
+
+def test_one_that_another_process_exports_does_not_stop_the_others(bureau: Bureau) -> None:
+    folder = bureau.folder / "out" / ".asyncreport" / "bureau" / "globex"
+    folder.mkdir(parents=True)
+    with locked(folder / "lock"):
+        result = bureau.call("run")
+    assert result.code == 5
+    assert "acme.jsonl" in bureau.files()
+    assert "globex.jsonl" not in bureau.files()
+    assert "bureau/globex: exit code 5: error: " in result.err
+
+
+def test_a_job_that_is_split_later_fetches_nothing_again(
+    bureau: Bureau, emulators: dict[str, Handle]
+) -> None:
+    bureau.job["output"] = {"path": "out/whole.jsonl"}
+    assert bureau.call("run").code == 0
+    seen = {name: len(queries(each)) for name, each in emulators.items()}
+    bureau.job["output"] = APART
+    assert bureau.call("run").code == 0
+    bureau.job["output"] = {"path": "out/whole.jsonl"}
+    assert bureau.call("run").code == 0
+    assert {name: len(queries(each)) for name, each in emulators.items()} == seen
+    whole = bureau.lines("whole.jsonl")
+    assert len(whole) == sum(len(bureau.lines(f"{name}.jsonl")) for name in NAMES)
+
+
+def queries(emulator: Handle) -> list[Any]:
+    return [entry for entry in emulator.log() if entry["path"].endswith("aggregates/query")]
+
+
+def test_a_team_of_several_connections_in_one_file(bureau: Bureau) -> None:
+    """Lines are in the order of teams, then of connections as the job has them, then of users."""
+    bureau.job["range"] = {**DAY, "end": "2024-01-08"}
+    bureau.job["output"] = {
+        "path": "out/whole.jsonl",
+        "per_team": "out/{team}.jsonl",
+        "columns": ["connection", "team", "user_id", "interval_start", "handled_count"],
+    }
+    result = bureau.call("run")
+    assert result.code == 0, result.err
+    lines = bureau.lines("whole.jsonl")
+    order = [(line["team"], line["connection"]) for line in lines]
+    assert list(dict.fromkeys(order)) == [
+        ("all", "acme"),
+        ("all", "globex"),
+        ("all", "initech"),
+        ("sales", "acme"),
+        ("sales", "globex"),
+    ]
+    for each in dict.fromkeys(order):
+        users = [line["user_id"] or "" for line, of in zip(lines, order, strict=True) if of == each]
+        assert users == sorted(users)
+    assert bureau.lines("sales.jsonl") == [line for line in lines if line["team"] == "sales"]
+    assert f"  sales: {len(bureau.lines('sales.jsonl')):,} records" in result.err
+    assert bureau.call("verify").code == 0
+    # The members of both are remembered, each with its connection.
+    assert "members" not in bureau.call("status").out
+
+
+def test_the_other_commands_take_each_connection_in_turn(bureau: Bureau) -> None:
+    assert bureau.call("run").code == 0
+    plan = bureau.call("plan")
+    assert plan.code == 0
+    assert [line for line in plan.out.splitlines() if "0 chunks to fetch" in line] == [
+        f"{name}: 1 part reused, 0 stale, 0 chunks to fetch" for name in NAMES
+    ]
+    status = bureau.call("status")
+    assert status.out.count("no run is in progress") == 3
+    assert bureau.call("verify").code == 0
+    (bureau.folder / "out" / "globex.jsonl").unlink()
+    assert bureau.call("verify").code == 1
+    assert bureau.call("clean", "--dry-run").out.splitlines() == [
+        f"bureau/{name}: nothing to delete: the job asks every query that has parts"
+        for name in NAMES
+    ]
+
+
+def test_one_person_is_erased_wherever_it_is(bureau: Bureau) -> None:
+    assert bureau.call("run").code == 0
+    before = bureau.files()
+    user = next(line["user_id"] for line in bureau.lines("globex.jsonl") if line["user_id"])
+    result = bureau.call("clean", "--user", user)
+    assert result.code == 0
+    assert f"bureau/acme: nothing is stored about user {user}" in result.out
+    after = bureau.files()
+    assert user.encode() not in b"".join(after.values())
+    assert {name for name in after if after[name] != before[name]} >= {"globex.jsonl"}
+    assert after["acme.jsonl"] == before["acme.jsonl"]
+
+
+def test_a_report_for_each_connection(bureau: Bureau) -> None:
+    pytest.importorskip("plotly")
+    assert bureau.call("run").code == 0
+    refused = bureau.call("report", "-o", "page.html")
+    assert (refused.code, refused.out) == (2, "")
+    assert "write {connection} into the path: -o report-{connection}.html" in refused.err
+    assert bureau.call("report", "-o", "page-{connection}.html").code == 0
+    assert sorted(path.name for path in bureau.folder.glob("*.html")) == [
+        f"page-{name}.html" for name in NAMES
+    ]
+
+
+def test_the_python_api_takes_one_connection(bureau: Bureau, monkeypatch: Any) -> None:
+    monkeypatch.chdir(bureau.folder)
+    with pytest.raises(asyncreport.ConfigError, match="accepted: 'acme', 'globex', 'initech'"):
+        asyncreport.run(bureau.job)
+    summary = asyncreport.run(bureau.job, connection="globex")
+    assert (summary.job, summary.complete) == ("bureau/globex", True)
+    found = list(asyncreport.records(bureau.job, connection="globex"))
+    assert len(found) == sum(summary.records.values())
+    bureau.job["output"] = {"path": "out/whole.jsonl"}
+    with pytest.raises(asyncreport.ConfigError, match="is exported as a whole"):
+        asyncreport.status(bureau.job, connection="globex")
