@@ -26,7 +26,6 @@ from asyncreport.commands.shared_options import (
     overridable,
     place_options,
 )
-from asyncreport.core.apart import apart, is_apart
 from asyncreport.core.errors import AsyncReportError
 from asyncreport.terminal.discard import discard
 from asyncreport.terminal.error_texts import unexpected_error, usage_error
@@ -125,11 +124,13 @@ def _load(path: Path, overrides: tuple[str, ...]) -> tuple[Job, int]:
     return job, now
 
 
-def _worst(job: Job, execute: Callable[[Job], int]) -> int:
+def _worst(job: Job, execute: Callable[[Job], int | None]) -> int:
     """Execute a command on each job that runs independently; give the worst exit code."""
+    from asyncreport.core.apart import apart
+
     worst = 0
     for each in apart(job):
-        worst = max(worst, execute(each))
+        worst = max(worst, execute(each) or 0)
     return worst
 
 
@@ -224,6 +225,7 @@ def run(
     paths. Those with the same OAuth client share its rate limit.
     """
     from asyncreport.commands import run, run_many
+    from asyncreport.core.apart import is_apart
 
     if len(jobs) > 1:
         files, now = _load_all(jobs, overrides)
@@ -371,8 +373,7 @@ def status(job: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     from asyncreport.commands import status
 
     loaded, now = _load(job, overrides)
-    for each in apart(loaded):
-        status.execute(each, now=now, as_json=as_json)
+    _worst(loaded, lambda each: status.execute(each, now=now, as_json=as_json))
 
 
 @cli.command(epilog="Example: asyncreport clean configs/demo.yaml --dry-run")
@@ -395,9 +396,7 @@ def clean(job: Path, overrides: tuple[str, ...], user: str | None, dry_run: bool
     loaded, now = _load(job, overrides)
     if user is not None:
         return _worst(loaded, lambda each: erase.execute(each, user, now=now, dry_run=dry_run))
-    for each in apart(loaded):
-        clean.execute(each, now=now, dry_run=dry_run)
-    return 0
+    return _worst(loaded, lambda each: clean.execute(each, now=now, dry_run=dry_run))
 
 
 @cli.command(epilog="Example: asyncreport report configs/demo.yaml -o report.html --open")
