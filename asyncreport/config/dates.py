@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from asyncreport.config.moments import NAMES, Moment
 from asyncreport.config.schema import GRANULARITIES, RangeFile
+from asyncreport.config.similar_dates import similar_date
 from asyncreport.config.validate import Place, did_you_mean
 from asyncreport.config.yaml import Node
 from asyncreport.config.zones import load_zone, zone_names
@@ -269,7 +270,8 @@ def _instant(
 def _moment(place: Place, text: str) -> datetime:
     """Read a date or a date-time; it has a time zone only if the text has an offset."""
     if not _has_known_form(text):
-        raise place.must("be a date or a date-time", did_you_mean(text, NAMES), accepted=BOUNDS)
+        suggestion = similar_date(text) or did_you_mean(text, NAMES)
+        raise place.must("be a date or a date-time", suggestion, accepted=BOUNDS)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:

@@ -1,0 +1,50 @@
+"""A date that is written as in some country gets a suggestion, unless it may be two dates."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncreport.config.similar_dates import similar_date
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("1.3.2024", "2024-03-01"),
+        ("01.03.2024", "2024-03-01"),
+        ("13/1/2024", "2024-01-13"),
+        ("1/13/2024", "2024-01-13"),
+        ("13-01-2024", "2024-01-13"),
+        ("2024/1/3", "2024-01-03"),
+        ("2024-1-3", "2024-01-03"),
+        ("2024.01.03", "2024-01-03"),
+        ("20240103", "2024-01-03"),
+        # Another day in the United States than in Europe.
+        ("1/3/2024", ""),
+        ("01-03-2024", ""),
+        ("30.2.2024", ""),
+        ("1.3.24", ""),
+        ("1.3-2024", ""),
+        ("1.3.2024 10:00", ""),
+        ("0.0.0000", ""),
+        ("soon", ""),
+    ],
+)
+def test_the_date_that_is_meant(text: str, meant: str) -> None:
+    assert similar_date(text) == (meant and f" (did you mean '{meant}'?)")
+
+
+@settings(deadline=None)
+@given(st.dates(), st.sampled_from(["{:%d.%m.%Y}", "{:%Y/%m/%d}", "{:%m/%d/%Y}", "{:%d/%m/%Y}"]))
+def test_a_suggestion_is_the_date_or_nothing(day: date, form: str) -> None:
+    assert str(day) in similar_date(form.format(day)) or similar_date(form.format(day)) == ""
+
+
+@settings(deadline=None)
+@given(st.text("0123456789./-", max_size=12))
+def test_any_text_is_no_error(text: str) -> None:
+    assert len(similar_date(text)) in (0, 29)
