@@ -11,7 +11,14 @@ from pathlib import Path
 
 from asyncreport.api.listings import Entity
 from asyncreport.commands.git_ignore import is_exposed
-from asyncreport.commands.init_access import Client, Variables, known_client, missing_variables
+from asyncreport.commands.init_access import (
+    ID_VARIABLE,
+    SECRET_VARIABLE,
+    Client,
+    Variables,
+    known_client,
+    missing_variables,
+)
 from asyncreport.commands.init_files import (
     add_variables,
     check_new,
@@ -28,15 +35,15 @@ from asyncreport.config import load_text, read_environ
 from asyncreport.config.job_text import JobDraft, job_text
 from asyncreport.config.zones import machine_zone
 from asyncreport.core.errors import AsyncReportError, ConfigError
-from asyncreport.core.finding import Finding
+from asyncreport.core.finding import Finding, Report
 from asyncreport.core.job import Job
 from asyncreport.export.check import check_clients, check_teams
 from asyncreport.export.run import clock
 from asyncreport.terminal.progress import Screen
-from asyncreport.terminal.questions import can_ask, read_line, read_secret
+from asyncreport.terminal.questions import can_ask, read_line, read_secret, show_wrapped
 from asyncreport.terminal.signals import Stopped, run_until_signal
-from asyncreport.terminal.stderr import say
-from asyncreport.terminal.stdout import show, show_finding, show_lines
+from asyncreport.terminal.stderr import lines_shown, say
+from asyncreport.terminal.stdout import show, show_finding
 
 
 def execute(options: InitOptions, environ: Mapping[str, str], env_file: Path) -> None:
@@ -64,14 +71,20 @@ def _check_files(options: InitOptions, variables: Variables, env_file: Path) -> 
 
 def _interview(options: InitOptions, variables: Variables, *, now: int) -> Interview:
     """Prepare the interview, on the terminal if there is one."""
+    asks = can_ask()
     return Interview(
         options=options,
         variables=variables,
         now=now,
         zone=machine_zone(variables.process),
-        person=_Terminal() if can_ask() else None,
-        organisation=_Server(now),
+        person=_Terminal() if asks else None,
+        organisation=_Server(now, _show_wrapped if asks else show_finding),
     )
+
+
+def _show_wrapped(finding: Finding) -> None:
+    """Show a finding between two questions."""
+    show_wrapped(finding.describe(lines_shown()).splitlines())
 
 
 @contextmanager
@@ -104,7 +117,7 @@ class _Terminal:
 
     def say(self, lines: Sequence[str]) -> None:
         """Show lines."""
-        show_lines(lines)
+        show_wrapped(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,24 +126,25 @@ class _Server:
 
     #: an instant
     now: int
+    report: Report
 
     def check_client(self, job: Job) -> int:
         """Check the client and show each finding; 0 if it works, else an exit code."""
         screen = Screen()
         check = check_clients(
-            job.impatient, now=self.now, report=show_finding, watch=screen.watching
+            job.impatient, now=self.now, report=self.report, watch=screen.watching
         )
         works, findings = run_until_signal(check, screen.stopping)
         if not works:
             return findings.exit_code
         if findings.failed:
-            say("warning: a run needs what failed above; the job file can be written before that")
+            say("warning: a run fails until that is fixed; the job file can be written now")
         return 0
 
     def check_teams(self, job: Job) -> int:
         """Look up the teams and show each finding; 0 if all exist, else an exit code."""
         screen = Screen()
-        check = check_teams(job.impatient, report=show_finding, watch=screen.watching)
+        check = check_teams(job.impatient, report=self.report, watch=screen.watching)
         return run_until_signal(check, screen.stopping).exit_code
 
     def candidates(self, job: Job) -> Iterable[Candidate]:
@@ -142,7 +156,7 @@ class _Server:
         for kind, plural in plurals.items():
             found = listed[plural]
             if isinstance(found, AsyncReportError):
-                show_finding(Finding("WARN", f"{plural} cannot be listed: {found}"))
+                self.report(Finding("WARN", f"{plural} cannot be listed: {found}"))
             else:
                 yield from (_candidate(kind, each) for each in found)
 
@@ -169,6 +183,7 @@ def _write(
     if added:
         add_variables(env_file, added)
         _say_variables(env_file, list(added))
+        _say_other_client(client)
     else:
         say(f"{client.id_variable} and {client.secret_variable} are set already")
     write_new(path, text)
@@ -182,6 +197,15 @@ def _say_variables(env_file: Path, names: Sequence[str]) -> None:
         say(
             f"warning: git does not ignore {env_file}, and the secret must not be committed: "
             f"add a line {env_file.name} to .gitignore"
+        )
+
+
+def _say_other_client(client: Client) -> None:
+    """Say why the variables do not have their usual names."""
+    if client.id_variable != ID_VARIABLE:
+        say(
+            f"{ID_VARIABLE} and {SECRET_VARIABLE} keep their values: they hold another client; "
+            f"the job file uses {client.id_variable} and {client.secret_variable}"
         )
 
 

@@ -98,9 +98,9 @@ def read_hosts(text: str) -> dict[str, str]:
 
     Give keys of a connection, which are not checked.
     """
-    domain = _domain(text)
-    if regions.hosts(domain) is not None:
-        return {"region": domain}
+    region = regions.find(_domain(text))
+    if regions.hosts(region) is not None:
+        return {"region": region}
     if "/" in text or ":" in text:
         return {"api_url": text, "login_url": text}
     return {"region": text}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -21,7 +22,10 @@ from asyncreport.commands.init_access import (
 )
 from asyncreport.commands.init_options import InitOptions, check_options
 from asyncreport.commands.init_questions import (
+    BUCKETS,
     CHOICE_HINTS,
+    CORRECTION_HINTS,
+    FORMAT,
     FORMATS,
     Person,
     address_question,
@@ -36,13 +40,13 @@ from asyncreport.commands.init_questions import (
     secret_question,
     start_question,
     team_question,
+    without_hints,
     zone_question,
 )
 from asyncreport.commands.init_teams import Candidate, TeamSearch, everyone, given_teams
 from asyncreport.commands.team_names import valid_name
 from asyncreport.config import load_options
 from asyncreport.config.job_text import JobDraft, job_values
-from asyncreport.config.schema import GRANULARITIES
 from asyncreport.core.errors import AsyncReportError, ConfigError
 from asyncreport.core.job import Job
 from asyncreport.core.secret import Secret
@@ -153,23 +157,29 @@ class Interview:
 
     def _connect(self) -> None:
         """Ask for the organisation and its client, until the client works."""
-        address, login_url = self.options.address, self.options.login_url
         client_id, secret = self._known_client()
-        while True:
-            self._ask_address(address, login_url)
-            self._ask_client(client_id, secret)
-            exit_code = self.organisation.check_client(self._load(self.draft))
-            if exit_code == 0:
-                return
+        self._say_known(client_id, secret)
+        self._ask_address(self.options.address, self.options.login_url)
+        self._ask_client(client_id, secret)
+        while exit_code := self.organisation.check_client(self._load(self.draft)):
             if self.person is None:
                 raise _failure("the OAuth client cannot be used", exit_code)
-            self.person.say(["Correct what is wrong; press Enter where it is right.", ""])
-            address = login_url = client_id = secret = ""
+            self.person.say(CORRECTION_HINTS)
+            self._ask_address("", "")
+            self._ask_client("", "")
+
+    def _say_known(self, client_id: str, secret: str) -> None:
+        """Say which client is used if nobody is asked for it."""
+        if self.person is not None and client_id and secret:
+            self.person.say([f"The OAuth client is {client_id}, as options or variables say.", ""])
 
     def _ask_address(self, given: str, login_url: str) -> None:
         """Ask for the region, or for the URLs of a gateway."""
         before = next(iter(self.draft.hosts.values()), self.variables.get("GENESYS_ENV"))
-        self.draft = answer(address_question(before), given, self.person, self._with_address)
+        question = address_question(before)
+        if self.draft.hosts:
+            question = without_hints(question)
+        self.draft = answer(question, given, self.person, self._with_address)
         api_url = self.draft.hosts.get("api_url")
         if api_url is not None:
             # Other commands take the same URL too if only one is given.
@@ -186,9 +196,11 @@ class Interview:
 
     def _ask_client(self, client_id: str, secret: str) -> None:
         """Ask for the id and the secret of the OAuth client."""
-        before = "" if self.client is _ANY_CLIENT else self.client.client_id
-        self.client = _ANY_CLIENT
-        self.client = answer(client_question(before), client_id, self.person, self._with_id)
+        question = client_question("")
+        if self.client is not _ANY_CLIENT:
+            question = without_hints(client_question(self.client.client_id))
+            self.client = _ANY_CLIENT
+        self.client = answer(question, client_id, self.person, self._with_id)
         self.client = answer(secret_question(), secret, self.person, self._with_secret)
 
     def _with_id(self, text: str) -> Client:
@@ -249,7 +261,7 @@ class Interview:
 
     def _with_granularity(self, text: str) -> JobDraft:
         """Take the length of a bucket, or its number in the list."""
-        return self._checked(granularity=pick(text, GRANULARITIES))
+        return self._checked(granularity=pick(text, BUCKETS))
 
     def _ask_output(self) -> None:
         """Ask for the format and the path of the output file."""
@@ -270,7 +282,15 @@ class Interview:
         return self._checked(path=f"exports/{self.draft.name}.{ending}")
 
     def _with_path(self, text: str) -> JobDraft:
-        """Take the path of the output file."""
+        """Take the path of the output file; a folder, or a file without an ending, will do."""
+        home = self.variables.get("HOME")
+        if text.startswith("~/") and home:
+            # A shell does this for options only.
+            text = home + text[1:]
+        if text.endswith("/"):
+            text += self.draft.name
+        if not PurePath(text).suffix:
+            text += PurePath(self.draft.path).suffix
         return self._checked(path=text)
 
     # The job so far -----------------------------------------------------------------------------
@@ -306,13 +326,13 @@ def _first_draft(options: InitOptions, zone: str) -> JobDraft:
         time_zone=zone,
         granularity=bucket_question().default,
         teams=(everyone(),),
-        path=f"exports/{name}.{FORMATS[0]}",
+        path=f"exports/{name}.{FORMAT}",
     )
 
 
 def _choose(search: TeamSearch, person: Person) -> None:
     """Let a person search and choose until nothing is typed."""
-    person.say(["", f"Whose work? The organisation has {search.summary()}.", *search.lines()])
+    person.say(["", f"Whose work? Found: {search.summary()}.", *search.lines()])
     person.say(CHOICE_HINTS)
     while True:
         text = person.ask(team_question(len(search.chosen)))

@@ -6,18 +6,39 @@ The lines fit into 80 columns.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from asyncreport.config.regions import REGIONS
+from asyncreport.config import regions
 from asyncreport.core.errors import ConfigError
 
 T = TypeVar("T")
 
-#: endings of output files, in the order of the question; the first is the default
-FORMATS = ("csv", "xlsx", "parquet", "jsonl")
+#: letters of a description that are enough to mean it
+_PART = 3
+
+#: lengths of buckets, and what they mean
+BUCKETS = {
+    "PT15M": "quarter of an hour",
+    "PT30M": "half an hour",
+    "PT1H": "hour",
+    "P1D": "day",
+    "P1W": "week",
+    "P1M": "month",
+    "none": "the whole range",
+}
+
+#: endings of output files, and who reads them; the first is the default
+FORMATS = {
+    "csv": "Excel and most tools",
+    "xlsx": "Excel",
+    "parquet": "pandas, Polars, DuckDB",
+    "jsonl": "one JSON object a line",
+}
+FORMAT = next(iter(FORMATS))
 
 #: how a message about an option begins; a person who was asked does not know the option
 _OPTION = re.compile(r"--[a-z-]+: ")
@@ -35,6 +56,11 @@ class Question(Struct, frozen=True, kw_only=True):
     help: tuple[str, ...] = ()
     #: the answer is a secret
     hidden: bool = False
+
+
+def without_hints(question: Question) -> Question:
+    """Ask again: the hints were shown before."""
+    return replace(question, hints=())
 
 
 class Person(Protocol):
@@ -78,15 +104,34 @@ def _explained(error: ConfigError) -> str:
     return "  " + _OPTION.sub("", str(error), count=1)
 
 
-def pick(text: str, words: Sequence[str]) -> str:
-    """Give the word that a number of a list means, or a word in other letters; else the text."""
+def pick(text: str, choices: Mapping[str, str]) -> str:
+    """Give the word that a text means: by its number, by itself, or by its description.
+
+    `choices` maps words to descriptions, as they are listed. Give the text itself if it means no
+    word, or several.
+    """
+    words = list(choices)
+    wanted = text.strip(".").casefold()
     if text.isdecimal() and 1 <= int(text) <= len(words):
         return words[int(text) - 1]
-    found = [word for word in words if word.casefold() == text.strip(".").casefold()]
-    return found[0] if found else text
+    for word, description in choices.items():
+        if wanted in (word.casefold(), description.casefold()):
+            return word
+    if len(wanted) < _PART:
+        return text
+    found = [word for word, description in choices.items() if wanted in description.casefold()]
+    return found[0] if len(found) == 1 else text
 
 
 # The questions -----------------------------------------------------------------------------------
+
+
+def _listed(choices: Mapping[str, str]) -> tuple[str, ...]:
+    """List words with their numbers and descriptions."""
+    return (
+        "",
+        *(f"  {n} {word:<8} {choices[word]}" for n, word in enumerate(choices, 1)),
+    )
 
 
 def address_question(before: str) -> Question:
@@ -96,10 +141,10 @@ def address_question(before: str) -> Question:
         default=before,
         hints=(
             "Which region of Genesys Cloud? It is in the address bar of your browser:",
-            "apps.mypurecloud.ie is mypurecloud.ie. An AWS region such as eu-west-1, or the",
-            "URL of a gateway or of `asyncreport emulate`, will do too. ? lists all regions.",
+            "apps.mypurecloud.ie is mypurecloud.ie. Type ? for a list of all regions.",
+            "(The URL of a gateway or of `asyncreport emulate` will do too.)",
         ),
-        help=tuple(f"  {name:<16}{domain}" for name, domain in REGIONS.items()),
+        help=tuple(regions.listed()),
     )
 
 
@@ -125,6 +170,12 @@ def secret_question() -> Question:
     """Ask for the secret of the OAuth client."""
     return Question(text="Client secret (not shown)", hidden=True)
 
+
+#: after a check that failed
+CORRECTION_HINTS = (
+    "",
+    "Please correct the region, the id or the secret; Enter keeps what is in brackets.",
+)
 
 CHOICE_HINTS = (
     "Type a part of a name to search, or numbers of the list, such as 1 3-5, to",
@@ -164,29 +215,12 @@ def zone_question(zone: str) -> Question:
 
 def bucket_question() -> Question:
     """Ask for the length of a bucket."""
-    return Question(
-        text="One record per agent and",
-        default="PT30M",
-        hints=(
-            "",
-            "  1 PT15M  quarter of an hour     4 P1D  day      7 none  the whole range",
-            "  2 PT30M  half an hour           5 P1W  week",
-            "  3 PT1H   hour                   6 P1M  month",
-        ),
-    )
+    return Question(text="One record per agent and", default="PT30M", hints=_listed(BUCKETS))
 
 
 def format_question() -> Question:
     """Ask for the format of the output file."""
-    return Question(
-        text="Format",
-        default=FORMATS[0],
-        hints=(
-            "",
-            "  1 csv      Excel and most tools     3 parquet  pandas, Polars, DuckDB",
-            "  2 xlsx     Excel                    4 jsonl    one JSON object a line",
-        ),
-    )
+    return Question(text="Format", default=FORMAT, hints=_listed(FORMATS))
 
 
 def path_question(path: str) -> Question:

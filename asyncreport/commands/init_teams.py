@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from asyncreport.commands.init_options import InitOptions
@@ -58,9 +58,9 @@ class TeamSearch:
         self.chosen: list[Candidate] = []
 
     def summary(self) -> str:
-        """Say what the directory has: `6 teams, 1 group, 0 queues, 40 users`."""
+        """Say what was found: `6 teams, 1 group, 40 users`."""
         counts = Counter(each.kind for each in self._all)
-        return ", ".join(counted(counts[kind], kind) for kind in KINDS)
+        return ", ".join(counted(number, kind) for kind, number in counts.items()) or "nothing"
 
     def lines(self) -> list[str]:
         """Show the last list, with numbers."""
@@ -210,26 +210,28 @@ class GivenTeam(NamedTuple):
 def given_teams(options: InitOptions) -> list[GivenTeam]:
     """Give the teams that options select."""
     names = TeamNames()
-    teams: list[GivenTeam] = []
-    kinds: tuple[tuple[Selection, tuple[str, ...]], ...] = (
-        ("team", options.teams),
-        ("group", options.groups),
-        ("queue", options.queues),
-    )
-    for kind, values in kinds:
-        teams += [_given(kind, value, names) for value in values]
+    teams = [
+        *_given("team", options.teams, names),
+        *_given("group", options.groups, names),
+        *_given("queue", options.queues, names),
+    ]
     if options.users:
-        users = tuple(map(Selected, options.users))
-        name = names.choose(CHOSEN_USERS, "users")
-        draft = TeamDraft(name=name, selection="users", selected=users)
-        teams.append(GivenTeam(draft, "--user"))
+        teams.append(_given_users(options.users, names))
     if options.everyone:
         teams.append(GivenTeam(everyone(), "--everyone"))
     return teams
 
 
-def _given(kind: Selection, value: str, names: TeamNames) -> GivenTeam:
-    """Make a team of the members of a team, group or queue that an option names."""
-    name = names.choose(value, (kind, value))
-    draft = TeamDraft(name=name, selection=kind, selected=(Selected(value),))
-    return GivenTeam(draft, f"--{kind}")
+def _given(kind: Selection, values: Sequence[str], names: TeamNames) -> Iterator[GivenTeam]:
+    """Make teams of the members of the teams, groups or queues that an option names."""
+    for value in values:
+        name = names.choose(value, (kind, value))
+        draft = TeamDraft(name=name, selection=kind, selected=(Selected(value),))
+        yield GivenTeam(draft, f"--{kind}")
+
+
+def _given_users(values: Sequence[str], names: TeamNames) -> GivenTeam:
+    """Make a team of the users that an option names."""
+    name = names.choose(CHOSEN_USERS, "users")
+    users = tuple(map(Selected, values))
+    return GivenTeam(TeamDraft(name=name, selection="users", selected=users), "--user")

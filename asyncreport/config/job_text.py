@@ -118,6 +118,7 @@ def _connection(draft: JobDraft) -> list[str]:
         "    # the values of these variables are in .env, or in the environment",
         f"    client_id: ${{{draft.id_variable}}}",
         f"    client_secret: ${{{draft.secret_variable}}}",
+        "    # requests_per_minute: 300       # `asyncreport check` says what the server allows",
     ]
 
 

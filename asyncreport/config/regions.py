@@ -29,6 +29,28 @@ REGIONS = {
     "ap-southeast-2": "mypurecloud.com.au",
 }
 
+#: where each is, for people
+PLACES = {
+    "us-east-1": "United States, Virginia",
+    "us-east-2": "United States, FedRAMP",
+    "us-west-2": "United States, Oregon",
+    "ca-central-1": "Canada",
+    "mx-central-1": "Mexico",
+    "sa-east-1": "Brazil, São Paulo",
+    "eu-west-1": "Ireland, Dublin",
+    "eu-west-2": "United Kingdom, London",
+    "eu-central-1": "Germany, Frankfurt",
+    "eu-central-2": "Switzerland, Zurich",
+    "eusc-de-east-1": "European Sovereign Cloud",
+    "me-central-1": "United Arab Emirates",
+    "ap-northeast-1": "Japan, Tokyo",
+    "ap-northeast-2": "South Korea, Seoul",
+    "ap-northeast-3": "Japan, Osaka",
+    "ap-south-1": "India, Mumbai",
+    "ap-southeast-1": "Singapore",
+    "ap-southeast-2": "Australia, Sydney",
+}
+
 DEFAULT = "mypurecloud.com"
 
 #: all names that are accepted
@@ -41,6 +63,29 @@ ACCEPTED = "a domain such as mypurecloud.ie, or an AWS region: " + first_items(
 
 #: shown with -v
 ALL = "all regions: " + ", ".join(f"{name} ({domain})" for name, domain in REGIONS.items())
+
+
+def find(text: str) -> str:
+    """Give the domain of a region: by its number in `listed`, its domain, its AWS name or place.
+
+    Give the text itself if it means none, or several.
+    """
+    domains = list(REGIONS.values())
+    wanted = text.casefold()
+    if text.isdecimal() and 1 <= int(text) <= len(domains):
+        return domains[int(text) - 1]
+    if wanted in NAMES:
+        return wanted
+    found = [name for name, place in PLACES.items() if wanted in place.casefold().split(", ")]
+    return REGIONS[found[0]] if len(found) == 1 else text
+
+
+def listed() -> list[str]:
+    """List all regions with numbers, for people."""
+    return [
+        f"{number:>4}  {name:<14}  {domain:<22}  {PLACES[name]}"
+        for number, (name, domain) in enumerate(REGIONS.items(), 1)
+    ]
 
 
 def hosts(region: str) -> tuple[str, str] | None:

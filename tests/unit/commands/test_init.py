@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from asyncreport.commands.init_access import (
 )
 from asyncreport.commands.init_interview import Interview
 from asyncreport.commands.init_options import InitOptions
-from asyncreport.commands.init_questions import Question
+from asyncreport.commands.init_questions import BUCKETS, FORMATS, Question, pick
 from asyncreport.commands.init_teams import Candidate, TeamSearch, given_teams
 from asyncreport.commands.team_names import TeamNames, valid_name
 from asyncreport.config import load_text
 from asyncreport.config.job_text import JobDraft, Selected, TeamDraft, job_text
 from asyncreport.config.names import NAME_BYTES, check_name
+from asyncreport.config.regions import PLACES, REGIONS, find, listed
+from asyncreport.config.schema import GRANULARITIES
 from asyncreport.config.validate import Place
 from asyncreport.config.yaml import Node
 from asyncreport.core.errors import AsyncReportError
@@ -178,7 +181,7 @@ def test_without_a_person_one_error_names_all_that_is_missing() -> None:
         ("end", "2023-01-01", "--end: must be after range.start"),
         ("time_zone", "Berlin", "--time-zone: must be an IANA time zone, but is 'Berlin'"),
         ("granularity", "30 min", "--granularity: must be a granularity"),
-        ("output", "out/east", "--output: must be a file with a known extension"),
+        ("output", "out/east.txt", "--output: must be a file with a known extension"),
         ("client_id", "ïd", "--client-id: has a character that is not ASCII"),
         ("users", ("ada", "ada"), "--user: "),
     ],
@@ -200,7 +203,7 @@ def test_a_wrong_answer_is_explained_and_asked_again() -> None:
     person = Typing(
         *["mars", TYPED[0], "", "ïd", TYPED[1], "", "s\u00e9cret", TYPED[2], "99", "zz"],
         *["1 2", "", "1.1.2024", TYPED[5], "2000-01-01", TYPED[6], "Berlin", TYPED[7]],
-        *["8", TYPED[8], "excel", TYPED[9], "out/east", TYPED[10]],
+        *["8", TYPED[8], "word", TYPED[9], "out/east.txt", TYPED[10]],
     )
     assert hold(person) == hold(**GIVEN)
     explained = "\n".join(line for line in person.seen if line.startswith("  "))
@@ -254,6 +257,11 @@ def test_a_gateway_has_two_urls() -> None:
         ("apps.euw2.pure.cloud", {"region": "euw2.pure.cloud"}),
         ("https://login.mypurecloud.ie", {"region": "mypurecloud.ie"}),
         ("EU-West-1", {"region": "eu-west-1"}),
+        ("Dublin", {"region": "mypurecloud.ie"}),
+        ("germany", {"region": "mypurecloud.de"}),
+        ("7", {"region": "mypurecloud.ie"}),
+        # Two regions are in Japan.
+        ("japan", {"region": "japan"}),
         ("nowhere", {"region": "nowhere"}),
         (
             "http://127.0.0.1:1",
@@ -264,6 +272,53 @@ def test_a_gateway_has_two_urls() -> None:
 )
 def test_an_address_is_a_region_or_a_gateway(text: str, hosts: dict[str, str]) -> None:
     assert read_hosts(text) == hosts
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("2", "PT30M"),
+        ("pt30m", "PT30M"),
+        ("hour", "PT1H"),
+        ("Half", "PT30M"),
+        ("Day", "P1D"),
+        ("whole range", "none"),
+        ("0", "0"),
+        ("8", "8"),
+        ("a", "a"),
+        ("minute", "minute"),
+    ],
+)
+def test_a_word_is_picked_by_number_or_description(text: str, word: str) -> None:
+    assert pick(text, BUCKETS) == word
+
+
+def test_every_choice_can_be_typed() -> None:
+    assert tuple(BUCKETS) == GRANULARITIES
+    assert set(PLACES) == set(REGIONS)
+    for choices in (BUCKETS, FORMATS):
+        for word, description in choices.items():
+            assert pick(word, choices) == pick(description, choices) == word
+    for line, domain in zip(listed(), REGIONS.values(), strict=True):
+        number, *_, place = re.split(r"  +", line.strip())
+        assert find(number) == domain
+        assert place.count(",") < 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "path"),
+    [
+        ("aht", "aht.xlsx"),
+        ("out/", "out/job.xlsx"),
+        ("~/aht", "/home/ada/aht.xlsx"),
+        ("out/{month}", "out/{month}.xlsx"),
+        ("out/aht.csv", "out/aht.csv"),
+    ],
+)
+def test_a_path_may_leave_out_its_ending(typed: str, path: str) -> None:
+    person = Typing("excel", typed)
+    draft = hold(person, process={"HOME": "/home/ada"}, **{**GIVEN, "output": ""})
+    assert draft.path == path
 
 
 # Variables ---------------------------------------------------------------------------------------
@@ -352,6 +407,7 @@ def test_a_search_finds_words_in_any_order_and_without_accents() -> None:
     assert "no name contains 'zz'" in search.type("zz")[0]
     assert "Circle (g2)" in "\n".join(search.type("circle"))
     assert search.summary() == "2 teams, 3 groups, 1 queue, 2 users"
+    assert TeamSearch([]).summary() == "nothing"
 
 
 def test_numbers_choose_and_choose_back() -> None:

@@ -119,7 +119,7 @@ def test_the_emulator_is_queried_for_everyone_unless_users_are_given() -> None:
         (
             {},
             {"start": "2024-1-1"},
-            "--start: must be a date or a date-time, but is '2024-1-1' (did you mean '2024-01-01'?)",
+            "--start: must be a date or a date-time, but is '2024-1-1' (did you mean '2024-01-0",
         ),
         (
             {"QUERY_START_DATE": "soon"},
