@@ -516,7 +516,7 @@ def query(**options: Any) -> None:
 )
 @place_options
 @message_options
-@click.option("--search", default="", metavar="TEXT", help="Names that contain this, in any case.")
+@click.option("--search", default="", metavar="TEXT", help="Names that contain these words.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines on a terminal too.")
 @click.option("--emulator", is_flag=True, help="List an emulated organisation.")
 @connection_options

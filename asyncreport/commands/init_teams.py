@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from asyncreport.commands.init_options import InitOptions
+from asyncreport.commands.name_search import folded, name_matches
 from asyncreport.commands.team_names import TeamNames
 from asyncreport.config.job_text import Selected, Selection, TeamDraft
 from asyncreport.config.names import is_uuid
@@ -78,8 +78,7 @@ class TeamSearch:
 
     def _search(self, text: str) -> list[str]:
         """Find what has all words of a text in its name."""
-        words = _folded(text).split()
-        found = [each for each in self._all if _has(each, words)]
+        found = [each for each in self._all if each.id == text or name_matches(each.name, text)]
         if not found:
             return [
                 f"  no name contains {one_line(text, _NAME_SHOWN)!r}; type a shorter part of it"
@@ -159,7 +158,7 @@ def _users(users: Sequence[Candidate], names: TeamNames) -> TeamDraft:
 
 def _order(candidate: Candidate) -> tuple[int, str, str]:
     """Sort by kind, then by name."""
-    return KINDS.index(candidate.kind), _folded(candidate.name), candidate.id
+    return KINDS.index(candidate.kind), folded(candidate.name), candidate.id
 
 
 def _key(candidate: Candidate) -> tuple[Kind, str]:
@@ -176,18 +175,6 @@ def _repeated_names(candidates: Sequence[Candidate]) -> set[tuple[Kind, str]]:
 def _can_be_used(name: str) -> bool:
     """Tell whether a job file may select by a name."""
     return name.isprintable() and name == name.strip() and bool(name) and not is_uuid(name)
-
-
-def _has(candidate: Candidate, words: Sequence[str]) -> bool:
-    """Tell whether a name contains all words; an id counts too."""
-    name = _folded(candidate.name)
-    return all(word in name for word in words) or words == [candidate.id]
-
-
-def _folded(text: str) -> str:
-    """Leave out what people do not type: capitals and accents."""
-    letters = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 def _numbers(text: str) -> list[int]:

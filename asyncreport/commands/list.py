@@ -10,6 +10,7 @@ from functools import partial
 from asyncreport.api import directory
 from asyncreport.api.listings import Entity
 from asyncreport.commands.chosen_connection import ConnectionOptions, connection_section
+from asyncreport.commands.name_search import folded, name_matches
 from asyncreport.config import load_options
 from asyncreport.core.errors import AsyncReportError
 from asyncreport.core.job import Job
@@ -96,10 +97,9 @@ def _make_job(options: ConnectionOptions, environ: Mapping[str, str]) -> Job:
 
 
 def _matching(found: Sequence[Entity], search: str) -> list[Entity]:
-    """Keep the entities whose name contains a text, in any case; sorted by name."""
-    wanted = search.casefold()
-    kept = [each for each in found if wanted in (each.name or "").casefold()]
-    return sorted(kept, key=lambda each: ((each.name or "").casefold(), each.id))
+    """Keep the entities whose names match a text; sorted by name."""
+    kept = [each for each in found if name_matches(each.name or "", search)]
+    return sorted(kept, key=lambda each: (folded(each.name or ""), each.id))
 
 
 def _json_line(entity: Entity) -> str:
