@@ -129,6 +129,23 @@ class Cut:
         self._real["unlink"](path, **named)
 
 
+#: calls after which the disk is another one
+_CHANGES = ("write", "ftruncate", "replace", "unlink")
+
+
+def kills(trace: Path) -> list[tuple[int, str, str]]:
+    """Read a trace; give each moment whose kill leaves another disk, with its action and call.
+
+    A process that dies at any other moment leaves what one of these leaves.
+    """
+    moments = json.loads(trace.read_text())
+    found = []
+    for at, (what, of) in enumerate(moments, 1):
+        if what in _CHANGES or at == len(moments):
+            found.append((at, "half" if what == "write" else "kill", f"{what} {of}"))
+    return found
+
+
 _STOPPED = threading.Event()
 _SIGNAL = signal.signal
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -11,10 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from asyncreport.config import load_job
 from asyncreport.core.timeline import HOUR
+from asyncreport.export.clean import clean
+from asyncreport.export.status import read_status
 from asyncreport.store.lock import merge_lock, take_lock
+from tests.cut import kills
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, Call, call, restate, run_here, write_job
 
@@ -206,23 +212,30 @@ def test_a_clean_that_is_killed_at_any_moment_is_finished_by_the_next(
     trace = tmp_path / "trace"
     assert cut(tmp_path, "clean", str(path), trace=str(trace)).code == 0
     wanted, own = state(tmp_path), queries(path)
-    moments = [tuple(moment) for moment in json.loads(trace.read_text())]
-    assert ("replace", "manifest.jsonl") in moments
-    assert sum(what == "unlink" and of.startswith("part-") for what, of in moments) == 4
-    for at, (what, _) in enumerate(moments, 1):
+    moments = kills(trace)
+    calls = [call for _, _, call in moments]
+    assert "replace manifest.jsonl" in calls
+    assert sum(call.startswith("unlink part-") for call in calls) == 4
+    for number, (at, action, moment) in enumerate(moments):
         shutil.rmtree(root)
         shutil.copytree(copied, root)
-        action = "half" if what == "write" else "kill"
         ended = cut(tmp_path, "clean", str(path), at=at, action=action)
-        assert ended.code == -signal.SIGKILL, (moments[at - 1], ended.err)
-        found = queries(path)
+        assert ended.code == -signal.SIGKILL, (moment, ended.err)
+        found = queries_here(path)
         assert found[0] == own[0]
         # All parts of the other query, or none: the manifest is the commit.
         assert [query["parts"] for query in found[1:]] in ([4], [])
-        if at % 2:
+        if number % 2:
             # A run in between finds all its parts, and deletes the files that no line names.
             assert run_here(path).chunks_fetched == 0
-        assert command(path, "clean").code == 0
-        assert state(tmp_path) == wanted, moments[at - 1]
+        asyncio.run(clean(load_job(path, environ={}, now=NOW), now=NOW))
+        assert state(tmp_path) == wanted, moment
         assert run_here(path).chunks_fetched == 0
     assert not [*tmp_path.rglob("*.tmp"), *tmp_path.rglob(".asyncreport-*")]
+
+
+def queries_here(path: Path) -> list[dict[str, Any]]:
+    """Give the queries of `status`, read in this process."""
+    (connection,) = read_status(load_job(path, environ={}, now=NOW), now=NOW).connections
+    found: list[dict[str, Any]] = msgspec.to_builtins(connection.queries)
+    return list(found)

@@ -25,6 +25,7 @@ from asyncreport.export.verify import verify_job
 from asyncreport.store.lock import merge_lock, take_lock
 from asyncreport.store.replacement import temporary_path
 from asyncreport.store.search import holds
+from tests.cut import kills
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import Call, call, restate, rows, run_here, write_job
 
@@ -34,6 +35,9 @@ QUEUE = WORLD.queues[0].id
 GONE, *OTHERS = WORLD.people
 OTHER_IDS = [person.id for person in OTHERS]
 PERSON = Person(GONE.id, (GONE.email,), (GONE.name,))
+
+#: the first change after the locks are taken
+FIRST_WRITE = "write part-00000004.jsonl"
 
 RANGE = {"start": "2024-01-30", "end": "2024-02-03", "granularity": "PT1H", "chunk": "P1D"}
 LIGHT = ("jsonl", "jsonl.gz", "csv", "csv.gz")
@@ -208,27 +212,24 @@ def test_an_erasure_that_is_killed_at_any_moment_is_finished_by_the_next(
     trace = tmp_path / "trace"
     assert cut(path, trace=str(trace)).code == 0
     wanted = lasting(folder)
-    moments = [tuple(moment) for moment in json.loads(trace.read_text())]
-    assert {("replace", "changes.jsonl"), ("replace", "manifest.jsonl")} < {*moments}
-    begin = moments.index(("open", "part-00000004.jsonl"))
-    # A process that dies at any other moment leaves what one of these leaves.
-    changing = ("replace", "write", "unlink")
-    numbers = [at for at in range(begin, len(moments)) if moments[at][0] in changing]
-    for number, index in enumerate([*numbers, len(moments) - 1]):
-        (what, of), at = moments[index], index + 1
+    moments = kills(trace)
+    calls = [call for _, _, call in moments]
+    assert {"replace changes.jsonl", "replace manifest.jsonl"} < {*calls}
+    for number, (at, action, moment) in enumerate(moments[calls.index(FIRST_WRITE) :]):
         shutil.rmtree(folder)
         shutil.copytree(copied, folder)
-        ended = cut(path, at=at, action="half" if what == "write" else "kill")
-        assert ended.code == -signal.SIGKILL, (what, of, ended.err)
+        ended = cut(path, at=at, action=action)
+        assert ended.code == -signal.SIGKILL, (moment, ended.err)
         if number % 2:
             summary = run_here(path, now=clock() + HOUR)
-            assert (summary.chunks_fetched, summary.complete) == (0, True), (what, of)
-            assert verified(path) == {"OK"}, (what, of)
+            assert (summary.chunks_fetched, summary.complete) == (0, True), moment
+            assert verified(path) == {"OK"}, moment
         erase_here(path)
-        assert lasting(folder) == wanted, (what, of)
-        assert with_the_person(folder) == [], (what, of)
-        assert described(folder) == {"team": len(rows(folder / "out.jsonl"))}, (what, of)
-        assert run_here(path, now=clock() + HOUR).chunks_fetched == 0
+        assert lasting(folder) == wanted, moment
+        assert with_the_person(folder) == [], moment
+        assert described(folder) == {"team": len(rows(folder / "out.jsonl"))}, moment
+        if number % 2 == 0:
+            assert run_here(path, now=clock() + HOUR).chunks_fetched == 0
 
 
 def cut(path: Path, **spec: Any) -> Call:
