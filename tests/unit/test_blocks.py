@@ -27,6 +27,8 @@ from tests.blocks import ROOT, Block, all_blocks, pages
 
 #: the tests that execute the Python blocks of a section, and how many blocks there are
 EXECUTED = {
+    ("coming-from-a-requests-loop.md", "The loop"): (1, "integration/test_loop_page.py"),
+    ("coming-from-a-requests-loop.md", "Compare both"): (1, "integration/test_loop_page.py"),
     ("README.md", "Your organisation, in five steps"): (1, "integration/test_python_page.py"),
     ("python.md", "From Python"): (1, "integration/test_python_page.py"),
     ("python.md", "The functions"): (1, "integration/test_python_page.py"),
@@ -44,6 +46,7 @@ EXECUTED = {
 
 #: the tests that compare a block without a language with what the program prints or has
 COMPARED = {
+    ("coming-from-a-requests-loop.md", "Compare both"): (1, "integration/test_loop_page.py"),
     ("README.md", "Try it"): (1, "integration/test_cli.py"),
     ("architecture.md", "The layers"): (1, "unit/test_docs.py"),
     ("commands.md", "Progress"): (1, "unit/terminal/test_progress.py"),
@@ -56,6 +59,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 ENVIRON = {"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": "secret"}
 ENVIRON |= {"GENESYS_ENV": "eu-west-1"}
+ENVIRON |= dict.fromkeys(("GENESYS_API_URL", "GENESYS_LOGIN_URL"), "https://gateway.example")
 
 #: every key that a job needs, for examples that show only some
 SMALLEST = {
