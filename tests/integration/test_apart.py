@@ -12,6 +12,7 @@ import yaml
 
 import asyncreport
 from asyncreport.store.lock import locked
+from tests.blocks import ROOT, texts
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import call, connection
 
@@ -90,6 +91,12 @@ def test_each_connection_has_its_files_and_its_state(bureau: Bureau) -> None:
         assert sum(summary["records"].values()) == len(bureau.lines(f"{name}.jsonl"))
     assert {line["team"] for line in bureau.lines("acme.jsonl")} == {"all", "sales"}
     assert {line["team"] for line in bureau.lines("initech.jsonl")} == {"all"}
+
+
+def test_the_example_prints_what_the_page_shows(tmp_path: Path) -> None:
+    result = call("run", str(ROOT / "configs" / "organisations.yaml"), cwd=tmp_path)
+    assert result.code == 0
+    assert [result.err] == texts("organisations.md", "")
 
 
 def test_a_connection_alone_exports_the_same_bytes(bureau: Bureau) -> None:
