@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,15 +36,15 @@ from asyncreport.config import load_text, read_environ
 from asyncreport.config.job_text import JobDraft, job_text
 from asyncreport.config.zones import machine_zone
 from asyncreport.core.errors import AsyncReportError, ConfigError
-from asyncreport.core.finding import Finding, Report
+from asyncreport.core.finding import Finding
 from asyncreport.core.job import Job
 from asyncreport.export.check import check_clients, check_teams
 from asyncreport.export.run import clock
 from asyncreport.terminal.progress import Screen
-from asyncreport.terminal.questions import can_ask, read_line, read_secret, show_wrapped
+from asyncreport.terminal.questions import can_ask, read_line, read_secret
 from asyncreport.terminal.signals import Stopped, run_until_signal
-from asyncreport.terminal.stderr import lines_shown, say
-from asyncreport.terminal.stdout import show, show_finding
+from asyncreport.terminal.stderr import say
+from asyncreport.terminal.stdout import show, show_finding, show_lines
 
 
 def execute(options: InitOptions, environ: Mapping[str, str], env_file: Path) -> None:
@@ -71,20 +72,15 @@ def _check_files(options: InitOptions, variables: Variables, env_file: Path) -> 
 
 def _interview(options: InitOptions, variables: Variables, *, now: int) -> Interview:
     """Prepare the interview, on the terminal if there is one."""
-    asks = can_ask()
     return Interview(
         options=options,
         variables=variables,
         now=now,
         zone=machine_zone(variables.process),
-        person=_Terminal() if asks else None,
-        organisation=_Server(now, _show_wrapped if asks else show_finding),
+        person=_Terminal() if can_ask() else None,
+        exists=os.path.lexists,
+        organisation=_Server(now),
     )
-
-
-def _show_wrapped(finding: Finding) -> None:
-    """Show a finding between two questions."""
-    show_wrapped(finding.describe(lines_shown()).splitlines())
 
 
 @contextmanager
@@ -117,7 +113,7 @@ class _Terminal:
 
     def say(self, lines: Sequence[str]) -> None:
         """Show lines."""
-        show_wrapped(lines)
+        show_lines(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +122,12 @@ class _Server:
 
     #: an instant
     now: int
-    report: Report
 
     def check_client(self, job: Job) -> int:
         """Check the client and show each finding; 0 if it works, else an exit code."""
         screen = Screen()
         check = check_clients(
-            job.impatient, now=self.now, report=self.report, watch=screen.watching
+            job.impatient, now=self.now, report=show_finding, watch=screen.watching
         )
         works, findings = run_until_signal(check, screen.stopping)
         if not works:
@@ -144,7 +139,7 @@ class _Server:
     def check_teams(self, job: Job) -> int:
         """Look up the teams and show each finding; 0 if all exist, else an exit code."""
         screen = Screen()
-        check = check_teams(job.impatient, report=self.report, watch=screen.watching)
+        check = check_teams(job.impatient, report=show_finding, watch=screen.watching)
         return run_until_signal(check, screen.stopping).exit_code
 
     def candidates(self, job: Job) -> Iterable[Candidate]:
@@ -156,7 +151,7 @@ class _Server:
         for kind, plural in plurals.items():
             found = listed[plural]
             if isinstance(found, AsyncReportError):
-                self.report(Finding("WARN", f"{plural} cannot be listed: {found}"))
+                show_finding(Finding("WARN", f"{plural} cannot be listed: {found}"))
             else:
                 yield from (_candidate(kind, each) for each in found)
 
@@ -217,4 +212,5 @@ def _say_next_steps(path: Path, env_file: Path, draft: JobDraft) -> None:
     say(f"wrote {path}; next:")
     say(f"  asyncreport check {arguments}   # try permissions, teams and folders")
     say(f"  asyncreport plan {arguments}    # show what a run fetches, and how long it takes")
-    say(f"  asyncreport run {arguments}     # write {draft.path}")
+    done = "replace" if os.path.lexists(draft.path) else "write"
+    say(f"  asyncreport run {arguments}     # {done} {draft.path}")

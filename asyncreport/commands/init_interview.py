@@ -6,7 +6,7 @@ replace both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Protocol
@@ -43,7 +43,7 @@ from asyncreport.commands.init_questions import (
     without_hints,
     zone_question,
 )
-from asyncreport.commands.init_teams import Candidate, TeamSearch, everyone, given_teams
+from asyncreport.commands.init_teams import Candidate, GivenTeam, TeamSearch, everyone, given_teams
 from asyncreport.commands.team_names import valid_name
 from asyncreport.config import load_options
 from asyncreport.config.job_text import JobDraft, job_values
@@ -99,6 +99,8 @@ class Interview:
     #: None: nobody answers, and what is not given has its default
     person: Person | None
     organisation: Organisation
+    #: tell whether there is a file
+    exists: Callable[[str], bool]
     draft: JobDraft = field(init=False)
     client: Client = field(init=False, default=_ANY_CLIENT)
 
@@ -221,16 +223,20 @@ class Interview:
         """Take the teams of the options, or let the person choose."""
         given = given_teams(self.options)
         if given or self.person is None:
-            labels = {f"teams[{number}]": team.option for number, team in enumerate(given)}
-            labels.update(_LABELS)
-            self.draft = replace(self.draft, teams=tuple(team.draft for team in given))
-            exit_code = self.organisation.check_teams(self._load(self.draft, labels=labels))
-            if exit_code:
-                raise _failure("not all teams can be looked up", exit_code)
+            self._take_teams(given)
         else:
             search = TeamSearch(self.organisation.candidates(self._load(self.draft)))
             _choose(search, self.person)
             self.draft = self._checked(teams=tuple(search.teams()))
+
+    def _take_teams(self, given: Sequence[GivenTeam]) -> None:
+        """Take teams of options; raise an error if the organisation does not have them."""
+        labels = {f"teams[{number}]": team.option for number, team in enumerate(given)}
+        self.draft = replace(self.draft, teams=tuple(team.draft for team in given))
+        job = self._load(self.draft, labels={**labels, **_LABELS})
+        exit_code = self.organisation.check_teams(job)
+        if exit_code:
+            raise _failure("not all teams can be looked up", exit_code)
 
     # Which days, and where they go --------------------------------------------------------------
 
@@ -269,9 +275,24 @@ class Interview:
         if not options.output:
             question = format_question()
             self.draft = answer(question, options.format, self.person, self._with_format)
-        self.draft = answer(
-            path_question(self.draft.path), options.output, self.person, self._with_path
-        )
+        self._ask_path(options.output)
+        if self.person is not None and not options.output:
+            self._confirm_path(self.person)
+
+    def _ask_path(self, given: str = "") -> None:
+        """Ask for the path of the output file."""
+        question = path_question(self.draft.path)
+        self.draft = answer(question, given, self.person, self._with_path)
+
+    def _confirm_path(self, person: Person) -> None:
+        """Ask again while the file exists: a run would replace it."""
+        confirmed = ""
+        while self.exists(self.draft.path) and self.draft.path != confirmed:
+            confirmed = self.draft.path
+            person.say(
+                [f"  {confirmed} exists, and a run replaces it; Enter if it may, or another:"]
+            )
+            self._ask_path()
 
     def _with_format(self, text: str) -> JobDraft:
         """Take a format, or its number in the list: the end of the path."""

@@ -117,10 +117,15 @@ def pick(text: str, choices: Mapping[str, str]) -> str:
     for word, description in choices.items():
         if wanted in (word.casefold(), description.casefold()):
             return word
-    if len(wanted) < _PART:
-        return text
-    found = [word for word, description in choices.items() if wanted in description.casefold()]
-    return found[0] if len(found) == 1 else text
+    return _described(wanted, choices) or text
+
+
+def _described(part: str, choices: Mapping[str, str]) -> str:
+    """Find the one word with a part of a text in its description; empty if there is none."""
+    found = [word for word, description in choices.items() if part in description.casefold()]
+    if len(found) > 1 or len(part) < _PART:
+        return ""
+    return "".join(found)
 
 
 # The questions -----------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ class TeamSearch:
         name = one_line(candidate.name, _NAME_SHOWN)
         if _key(candidate) in self._repeated:
             name += f" ({candidate.id[:8]})"
-        return f"{mark}{number:>3}  {candidate.kind:<5}  {size:>13}  {name}"
+        return f"{mark}{number:>3}  {candidate.kind:<5}  {size:>14}  {name}"
 
     def teams(self) -> list[TeamDraft]:
         """Give the teams of what was chosen; everyone if nothing was."""

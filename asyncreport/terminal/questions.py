@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Iterable
 from contextlib import suppress
 
-from asyncreport.terminal.colour import coloured
-from asyncreport.terminal.stderr import for_people
 from asyncreport.terminal.stdout import show
-from asyncreport.terminal.wrapping import wrapped
 
 
 def can_ask() -> bool:
@@ -40,9 +36,3 @@ def _read(prompt: str, *, hidden: bool) -> str:
             return ask(prompt).strip()
         except UnicodeDecodeError:
             show("  That is not valid UTF-8; type it again.")
-
-
-def show_wrapped(lines: Iterable[str]) -> None:
-    """Show lines between questions, as wide as the terminal; names of a server may be in them."""
-    for line in lines:
-        show(coloured(wrapped(for_people(line)), sys.stdout))

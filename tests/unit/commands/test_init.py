@@ -119,6 +119,7 @@ def hold(
     server: Server | None = None,
     process: Mapping[str, str] = {},
     file: Mapping[str, str] = {},
+    existing: Sequence[str] = (),
     **options: Any,
 ) -> JobDraft:
     interview = Interview(
@@ -128,6 +129,7 @@ def hold(
         zone="Europe/Berlin",
         person=person,
         organisation=server or Server(),
+        exists=lambda path: path in existing,
     )
     draft, client = interview.hold()
     # What was agreed on is what `run` loads.
@@ -319,6 +321,17 @@ def test_a_path_may_leave_out_its_ending(typed: str, path: str) -> None:
     person = Typing("excel", typed)
     draft = hold(person, process={"HOME": "/home/ada"}, **{**GIVEN, "output": ""})
     assert draft.path == path
+
+
+def test_a_file_that_a_run_would_replace_is_asked_for_again() -> None:
+    existing = ["a.csv", "b.csv"]
+    person = Typing("a", "b", "b")
+    rest = {**GIVEN, "output": "", "format": "csv"}
+    assert hold(person, existing=existing, **rest).path == "b.csv"
+    assert [line.split()[0] for line in person.seen if "replaces it" in line] == existing
+    assert hold(Typing("a", ""), existing=existing, **rest).path == "a.csv"
+    assert hold(Typing("a", "c"), existing=existing, **rest).path == "c.csv"
+    assert hold(Typing(), existing=existing, **{**GIVEN, "output": "a.csv"}).path == "a.csv"
 
 
 # Variables ---------------------------------------------------------------------------------------
