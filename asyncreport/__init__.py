@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from asyncreport.export.status import Status
     from asyncreport.export.summary import Summary
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 __all__ = [
     "ApiError",

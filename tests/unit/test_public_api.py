@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import pytest
 
 import asyncreport
 from asyncreport.core import errors
+from tests.blocks import ROOT
+
+CHANGELOG = (ROOT / "docs" / "CHANGELOG.md").read_text()
+
+
+def test_the_version_is_the_newest_one_of_the_changelog() -> None:
+    newest, *_ = re.findall(r"^## (\S+), \d{4}-\d\d-\d\d$", CHANGELOG, re.MULTILINE)
+    assert newest == asyncreport.__version__
 
 
 def test_every_public_name_exists() -> None:
