@@ -22,6 +22,7 @@ from tests.bench import (
     memory,
     pace,
     quarter_hours,
+    report,
     state,
 )
 from tests.bench.contest import Terms
@@ -109,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _budgets(load: Load, server: Server, options: argparse.Namespace, runs: int) -> None:
     _table(budgets.lines(load, server, runs=runs, latency=options.latency or 0.2))
-    for module in (hot, state, memory, pace, lanes, answers, quarter_hours):
+    for module in (hot, state, memory, pace, lanes, answers, quarter_hours, report):
         _table(module.lines(quick=options.quick))
 
 

@@ -75,12 +75,12 @@ def export(
     )
 
 
-def run(path: Path, command: str = "run") -> dict[str, Any]:
+def run(path: Path, command: str = "run", *options: str) -> dict[str, Any]:
     """Run a command on a job in a process of its own; give seconds, CPU seconds and peak MB.
 
     Raise RuntimeError if it fails.
     """
-    asked = [sys.executable, "-m", "asyncreport", command, str(path)]
+    asked = [sys.executable, "-m", "asyncreport", command, str(path), *options]
     done = subprocess.run(
         [*LAUNCHER, "3600", *asked], env=environ(), capture_output=True, text=True, check=True
     )
