@@ -22,24 +22,29 @@ function tickSteps(kind) {
   return steps;
 }
 
-// A few round ticks from zero to a maximum.
-function ticks(most, kind) {
-  const step = tickSteps(kind).find((each) => most / each <= 5);
+// A few round ticks, the first at or below a minimum, the last at or above a maximum.
+function ticks(least, most, kind) {
+  const step = tickSteps(kind).find((each) => (most - least) / each <= 5);
   const values = [];
-  for (let number = 0; number * step < most + step; number += 1) {
+  for (let number = Math.floor(least / step); number * step < most + step; number += 1) {
     values.push(number * step);
   }
   return values;
 }
 
-const AXIS_TEXT = { time, count, percent };
+const AXIS_TEXT = { time, count, percent: wholePercent };
 
-function valueAxis(most, kind) {
-  const values = ticks(most || 1, kind);
+// Where the axis of a line chart begins: with steady values at zero, their changes could not be seen.
+function lineStart(least, most) {
+  return least > most / 2 ? Math.min(least, 0.8 * most) : 0;
+}
+
+function valueAxis(least, most, kind) {
+  const values = ticks(least, most || 1, kind);
   return {
     tickvals: values,
     ticktext: values.map((value) => AXIS_TEXT[kind](value)),
-    range: [0, values[values.length - 1]],
+    range: [values[0], values[values.length - 1]],
     fixedrange: true,
     gridcolor: colour("line"),
     zeroline: true,
@@ -120,10 +125,16 @@ function swatch(kind, background) {
 }
 
 // What marks in a chart over time mean; only those that it has.
-function keys(figure, scope, fades) {
+function keys(figure, scope, { short, isCut = false, isBroken = false } = {}) {
   const items = [];
-  if (fades && scope.steps.some((_, place) => isShort(place))) {
-    items.push(element("li", {}, swatch("short"), `a shorter ${STEP_NAMES[DATA.every]}: the report begins or ends in it`));
+  if (isBroken) {
+    items.push(element("li", {}, "A gap in a line: nothing was handled."));
+  }
+  if (isCut) {
+    items.push(element("li", {}, "The axis does not begin at zero."));
+  }
+  if (short && scope.steps.some((_, place) => isShort(place))) {
+    items.push(element("li", {}, swatch(short), `a shorter ${STEP_NAMES[DATA.every]}: the report begins or ends in it`));
   }
   if (scope.steps.some((step) => step.missing > 0)) {
     items.push(element("li", {}, swatch("gap"), "data is missing: this is not zero"));
@@ -185,12 +196,12 @@ function remark(scope, place) {
   return facts.join("; ");
 }
 
-function timeFrame(figure, height, most, kind) {
+function timeFrame(figure, height, yaxis) {
   const labels = DATA.steps.map((_, place) => tickText(place));
-  const room = DATA.every === "P1M" ? 76 : 62;
+  const longest = Math.max(...labels.map((label) => label.length));
   return layout(height, {
-    xaxis: placeAxis(labels, figure.clientWidth, room),
-    yaxis: valueAxis(most, kind),
+    xaxis: placeAxis(labels, figure.clientWidth, 20 + 7 * longest),
+    yaxis,
     yaxis2: { overlaying: "y", range: [0, 1], visible: false, fixedrange: true },
   });
 }
@@ -203,6 +214,11 @@ function maximum(values) {
   return values.reduce((most, value) => Math.max(most, value || 0), 0);
 }
 
+function minimum(values) {
+  const known = values.filter((value) => value !== null);
+  return known.length ? Math.min(...known) : 0;
+}
+
 function valuesOf(scope, key) {
   return scope.steps.map((step) => (step.numbers === null ? null : step.numbers[key]));
 }
@@ -210,12 +226,17 @@ function valuesOf(scope, key) {
 function hover(scope, values, kind, name) {
   return values.map((value, place) => {
     const extra = remark(scope, place);
-    return `${name ? `${escaped(name)}<br>` : ""}${stepText(place)}<br><b>${AXIS_TEXT[kind](value)}</b>${extra ? `<br>${extra}` : ""}`;
+    return `${name ? `${escaped(name)}<br>` : ""}${stepText(place)}<br><b>${SHOWN[kind](value)}</b>${extra ? `<br>${extra}` : ""}`;
   });
 }
 
 // Which lines the reader switched off, by the team's name.
 const HIDDEN = new Set();
+
+// Dots touch each other nowhere.
+function dotSize() {
+  return Math.max(2, (0.5 * Math.min(window.innerWidth, 1150)) / DATA.steps.length);
+}
 
 function lineTrace(scope, key, kind, name, look) {
   const values = valuesOf(scope, key);
@@ -225,7 +246,7 @@ function lineTrace(scope, key, kind, name, look) {
     visible: !HIDDEN.has(name),
     line: { color: look.colour, width: look.width || 2, dash: look.dash || "solid" },
     marker: {
-      size: look.size || 6, color: scope.steps.map((step) => (step.missing > 0 ? colour("card") : look.colour)),
+      size: Math.min(look.size || 6, dotSize()), color: scope.steps.map((step, place) => (step.missing > 0 || isShort(place) ? colour("card") : look.colour)),
       line: { width: 2, color: look.colour },
     },
   };
@@ -250,13 +271,32 @@ function lines(scope) {
 function drawLines(figure, scope, key, kind, title) {
   const shown = lines(scope);
   const visible = shown.filter((line) => !HIDDEN.has(line.name));
-  const most = maximum(visible.flatMap((line) => valuesOf(line.scope, key)));
+  const values = visible.flatMap((line) => valuesOf(line.scope, key));
+  const most = maximum(values);
+  const axis = valueAxis(lineStart(minimum(values), most), most, kind);
   const traces = shown.map((line) => lineTrace(line.scope, key, kind, line.name, line));
   legend(figure, shown.length > 1 ? shown.map((line) => toggle(figure, scope, key, kind, title, line)) : []);
   const drawn = draw(figure, `Line chart: ${title} per ${STEP_NAMES[DATA.every]}. A table with the numbers follows.`,
-    [...markTraces(scope), ...traces], timeFrame(figure, height(), most, kind));
-  keys(figure, scope);
+    [...markTraces(scope), ...traces], timeFrame(figure, height(), axis));
+  keys(figure, scope, { short: "hollow", isCut: axis.range[0] > 0, isBroken: visible.some((line) => isBroken(line.scope, key)) });
+  sayWhichLines(figure, scope);
   return drawn;
+}
+
+// Whether there is no number although no data is missing.
+function isBroken(scope, key) {
+  return scope.steps.some((step) => step.missing === 0 && step.numbers[key] === null);
+}
+
+// Colours can be told apart for a few teams only.
+function sayWhichLines(figure, scope) {
+  const teams = DATA.scopes.length - 1;
+  const hidden = scope.team === null ? Math.max(0, teams - MOST_LINES) : 0;
+  const note = figure.querySelector(".note") || element("p", { class: "note" });
+  note.textContent = `Lines: all teams together, and the ${MOST_LINES} teams that handled most. `
+    + `The other ${counted(hidden, "team is", "teams are")} in the table; choose one at the top of the page to see its line.`;
+  note.hidden = hidden === 0;
+  figure.querySelector(".chart").before(note);
 }
 
 function toggle(figure, scope, key, kind, title, line) {
@@ -287,8 +327,8 @@ function drawBars(figure, scope, layers, kind, title) {
   const items = layers.map((layer) => element("li", {}, swatch("", layer.colour), layer.name));
   legend(figure, layers.length > 1 ? items : []);
   const drawn = draw(figure, `Bar chart: ${title} per ${STEP_NAMES[DATA.every]}. A table with the numbers follows.`,
-    [...traces, ...markTraces(scope)], timeFrame(figure, height(), maximum(totals), kind));
-  keys(figure, scope, fades);
+    [...traces, ...markTraces(scope)], timeFrame(figure, height(), valueAxis(0, maximum(totals), kind)));
+  keys(figure, scope, { short: fades ? "short" : null });
   return drawn;
 }
 
@@ -300,7 +340,7 @@ function drawWeek(figure, week, key, kind, title) {
   const [least, most] = colourRange(week, key);
   const text = week.map((row, day) => row.map((cell, hour) => {
     const extra = cell.incomplete ? "<br>incomplete: data is missing" : "";
-    return `${weekdayName(day, "long")}, ${hourName(hour)}–${hourName((hour + 1) % 24)}<br><b>${AXIS_TEXT[kind](cell[key])}</b>${extra}`;
+    return `${weekdayName(day, "long")}, ${hourName(hour)}–${hourName((hour + 1) % 24)}<br><b>${SHOWN[kind](cell[key])}</b>${extra}`;
   }));
   const narrow = window.innerWidth < 700;
   const shownHours = hours.filter((hour) => hour % (narrow ? 6 : 3) === 0);
@@ -322,7 +362,7 @@ function drawWeek(figure, week, key, kind, title) {
   legend(figure, [heatScale(least, most, kind)]);
   const drawn = draw(figure, `Heat map: ${title} by weekday and hour. A table with the numbers follows.`,
     [trace, ...incompleteCells(week, key, (least + most) / 2)], frame);
-  weekKeys(figure, week);
+  weekKeys(figure, week, key);
   return drawn;
 }
 
@@ -369,19 +409,25 @@ function incompleteCells(week, key, middle) {
   }];
 }
 
-function weekKeys(figure, week) {
+function weekKeys(figure, week, key) {
   const old = figure.querySelector(".keys");
   if (old) {
     old.remove();
   }
-  const number = week.flat().filter((cell) => cell.incomplete).length;
-  if (!number) {
-    return;
+  const items = [];
+  const cells = week.flat();
+  if (cells.some((cell) => cell[key] === null && !cell.incomplete)) {
+    items.push(element("li", {}, "Blank: nothing was handled in this hour."));
   }
-  const item = number > MOST_MARKS
-    ? element("li", {}, swatch("gap"), `in ${count(number)} of 168 hours some data is missing`)
-    : element("li", {}, element("span", { "aria-hidden": "true" }, "×"), "some data of this hour is missing");
-  figure.querySelector(".chart").after(element("ul", { class: "legend keys" }, item));
+  const number = cells.filter((cell) => cell.incomplete).length;
+  if (number > MOST_MARKS) {
+    items.push(element("li", {}, swatch("gap"), `in ${count(number)} of 168 hours some data is missing`));
+  } else if (number) {
+    items.push(element("li", {}, element("span", { "aria-hidden": "true" }, "×"), "some data of this hour is missing"));
+  }
+  if (items.length) {
+    figure.querySelector(".chart").after(element("ul", { class: "legend keys" }, ...items));
+  }
 }
 
 // How many agents are in which range of AHT, with the quartiles.
@@ -404,12 +450,12 @@ function drawSpread(figure, found) {
   const axis = placeAxis(labels, figure.clientWidth, 56);
   axis.tickvals = axis.tickvals.map((each) => each - 0.5);
   axis.range = [-0.7, labels.length - 0.3];
-  const frame = layout(height(), { xaxis: axis, yaxis: valueAxis(maximum(found.bars), "count"), bargap: 0.06 });
+  const frame = layout(height(), { xaxis: axis, yaxis: valueAxis(0, maximum(found.bars), "count"), bargap: 0.06 });
   frame.shapes = [line(first, "dot"), line(median, "solid"), line(third, "dot")];
   legend(figure, [
     element("li", {}, swatch("", colour("series-1")), "agents"),
-    element("li", {}, swatch("line", colour("ink")), "median"),
-    element("li", {}, element("span", { "aria-hidden": "true" }, "┊"), "quartiles"),
+    element("li", {}, swatch("line", colour("ink")), "median: half of the agents are below it"),
+    element("li", {}, element("span", { "aria-hidden": "true" }, "┊"), "quartiles: half of the agents are between them"),
   ]);
   return draw(figure, "Bar chart: number of agents by average handle time. A table with the numbers follows.", [bars], frame);
 }

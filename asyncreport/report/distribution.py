@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from math import isqrt
 
 from msgspec import Struct
 
 #: seconds that a bar of the chart may cover
 _WIDTHS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
-#: bars of the chart, at most
+#: bars of the chart, at most; and for few agents, who would each have a bar of their own
 _MOST_BARS = 24
+_FEWEST_BARS = 6
 
 
 class Distribution(Struct, frozen=True, kw_only=True):
@@ -34,7 +36,7 @@ def distribution(times: Sequence[float]) -> Distribution | None:
         return None
     ordered = sorted(times)
     low, high = ordered[0], ordered[-1]
-    width = _width(low, high)
+    width = _width(low, high, _most_bars(len(ordered)))
     first = int(low // width)
     return Distribution(
         agents=len(ordered),
@@ -51,12 +53,17 @@ def _bars(ordered: Sequence[float], width: int) -> list[int]:
     return [counts[number] for number in range(min(counts), max(counts) + 1)]
 
 
-def _width(low: float, high: float) -> int:
+def _most_bars(agents: int) -> int:
+    """Limit the bars, so that most of them have several agents."""
+    return max(_FEWEST_BARS, min(_MOST_BARS, 2 * isqrt(agents)))
+
+
+def _width(low: float, high: float, most: int) -> int:
     """Choose the narrowest bars of which not too many are needed."""
     for width in _WIDTHS:
-        if high // width - low // width < _MOST_BARS:
+        if high // width - low // width < most:
             return width
-    hours = int((high - low) // (_MOST_BARS * 3600)) + 1
+    hours = int((high - low) // (most * 3600)) + 1
     return 3600 * hours
 
 

@@ -1,7 +1,9 @@
 "use strict";
 // The page: what each section shows for the team that the reader chose.
 
+// Rows of agents at first; a few more are shown at once, too.
 const FIRST_AGENTS = 25;
+const FEW_MORE = 15;
 const STATE = { scope: DATA.scopes[0], agents: FIRST_AGENTS };
 
 function at(selector) {
@@ -31,18 +33,18 @@ function fillNotices() {
   const found = [];
   const quality = DATA.quality;
   if (isEmpty()) {
-    found.push(notice("warn", "No handled interactions were found in this range.", [
-      "The range may be wrong, or in the future.",
-      "The user ids, teams, queues or media types of the job may be wrong.",
-      "The OAuth client may lack a division, or a permission: `asyncreport check` shows what it can see.",
-      "Nobody may have handled anything.",
+    found.push(notice("warn", "No handled interactions were found in this range. Possible causes:", [
+      "The range is wrong, or in the future.",
+      "The users, teams, queues or media types of the export are wrong.",
+      "The export may not see a division, or lacks a permission. “asyncreport check” shows what it can see.",
+      "Nobody handled anything.",
     ]));
   }
   const lacking = missingFacts();
   if (lacking.length) {
     found.push(notice("warn", "Data is missing in this report. Run the job again to fetch it.", lacking));
   } else {
-    found.push(notice("good", "Complete: everything in this report's range was fetched.", remarks()));
+    found.push(notice("good", "Complete: no data is missing in this report.", remarks()));
   }
   if (lacking.length && remarks().length) {
     found.push(notice("", "Good to know", remarks()));
@@ -58,7 +60,7 @@ function missingFacts() {
   const facts = [];
   if (quality.gaps.length) {
     const number = quality.gaps.length + quality.more_gaps;
-    facts.push(`${counted(number, "span", "spans")} of time could not be fetched or got lost: ${percent(Math.max(DATA.scopes[0].missing, 0.001))} of the agents' time. Charts show them hatched.`);
+    facts.push(`Data of ${counted(number, "period", "periods")} could not be fetched, or was lost: ${percent(Math.max(DATA.scopes[0].missing, 0.001))} of the agents' time. The charts show it hatched; the periods are listed at the end.`);
   }
   if (quality.unknown_teams.length) {
     facts.push(`The last run could not look up these teams, so their data is missing or old: ${quality.unknown_teams.join(", ")}.`);
@@ -73,16 +75,16 @@ function remarks() {
   const quality = DATA.quality;
   const facts = [];
   if (DATA.covered.end < DATA.range.end) {
-    facts.push(`The last fetch was on ${MOMENT.format(new Date(DATA.covered.end))}; the job's range goes on until ${MOMENT.format(new Date(DATA.range.end))}.`);
+    facts.push(`The data was last fetched on ${MOMENT.format(new Date(DATA.covered.end))}, and the report ends there. The range of the export goes on until ${MOMENT.format(new Date(DATA.range.end))}.`);
   }
   if (quality.unsettled_from !== null) {
-    facts.push(`Numbers from ${MOMENT.format(new Date(quality.unsettled_from))} on may still change.`);
+    facts.push(`Genesys may still change numbers from ${MOMENT.format(new Date(quality.unsettled_from))} on.`);
   }
   if (quality.stale) {
-    facts.push(`${counted(quality.stale, "chunk", "chunks")} could not be fetched again; the numbers of an earlier fetch are shown.`);
+    facts.push(`${counted(quality.stale, "part of the data is", "parts of the data are")} older than the rest: the last run could not fetch ${quality.stale === 1 ? "it" : "them"} again.`);
   }
   if (quality.restated) {
-    facts.push(`Genesys changed ${counted(quality.restated, "value", "values")} after they were fetched, last seen on ${MOMENT.format(new Date(quality.restated_at))}. The report has the new ones.`);
+    facts.push(`Genesys changed ${counted(quality.restated, "number", "numbers")} later; the last change was found on ${MOMENT.format(new Date(quality.restated_at))}. The report has the new numbers.`);
   }
   if (quality.in_several_teams && DATA.team === null) {
     facts.push(`${counted(quality.in_several_teams, "agent is", "agents are")} in several teams and counted in each of them, also in “All teams”.`);
@@ -105,25 +107,30 @@ function fillSummary() {
   const shares = change !== null && change.occupancy !== null ? `${POINTS.format(change.occupancy * 100)} points in the second half` : "";
   const groups = [
     figureOf("Handled interactions", count(total.handled), "", grown(change && change.handled)),
-    figureOf("Average handle time", time(total.aht), "min:s", grown(change && change.aht)),
-    figureOf("Talk", time(total.talk), "min:s"),
-    ...(DATA.has_hold ? [figureOf("Hold", time(total.hold), "min:s")] : []),
-    figureOf("Wrap-up", time(total.wrap_up), "min:s"),
+    figureOf("Average handle time", time(total.aht), unit(total.aht), grown(change && change.aht)),
+    figureOf("Talk", time(total.talk), unit(total.talk)),
+    ...(DATA.has_hold ? [figureOf("Hold", time(total.hold), unit(total.hold))] : []),
+    figureOf("Wrap-up", time(total.wrap_up), unit(total.wrap_up)),
     ...(DATA.has_occupancy ? [figureOf("Occupancy", percent(total.occupancy), "", shares)] : []),
-    figureOf("Agents with records", count(agents), ""),
+    figureOf("Agents with data", count(agents), ""),
   ];
   at("#figures").replaceChildren(...groups.map((group) => element("div", {}, ...group)));
-  at("#compared").textContent = comparedText(change);
+  at("#compared").textContent = `${averagesText()} ${comparedText(change)}`;
+  at("#compared").hidden = total.handled === 0;
 }
 
 function comparedText(change) {
   if (DATA.halves === null) {
-    return "No comparison of two halves: the range has fewer than two whole days, or its intervals are longer than a day.";
+    return "The two halves of the range are not compared: it has fewer than two whole days, or its intervals are longer than a day.";
   }
   if (change === null) {
-    return "No comparison of two halves: data is missing in one of them.";
+    return "The two halves of the range are not compared: data is missing in one of them.";
   }
-  return `“In the second half” compares ${spanText(DATA.halves[1])} with ${spanText(DATA.halves[0])}.`;
+  return `Second half: ${spanText(DATA.halves[1])}, compared with ${spanText(DATA.halves[0])}.`;
+}
+
+function averagesText() {
+  return DATA.has_hold ? "Talk, hold and wrap-up are averages per handled interaction." : "Talk and wrap-up are averages per handled interaction.";
 }
 
 function stepColumn() {
@@ -261,6 +268,22 @@ function incomplete(isIncomplete) {
   return (row) => (isIncomplete(row) ? "incomplete" : "");
 }
 
+function agentMark(agent) {
+  const facts = [];
+  if (agent.id === null) {
+    facts.push("handled without an agent");
+  } else if (agent.name === null) {
+    facts.push("name not known");
+  }
+  // Once above the table is enough for all of them.
+  if (agent.incomplete && !ALL_INCOMPLETE) {
+    facts.push("incomplete");
+  }
+  return facts.join("; ");
+}
+
+const ALL_INCOMPLETE = DATA.agents.every((agent) => agent.incomplete);
+
 const TEAMS = new SortedTable(at("#teams .table"), "Teams", [
   { title: "Team", kind: "text", value: (row) => row.team, mark: incomplete((row) => row.missing > 0) },
   ...organisationColumns(),
@@ -269,7 +292,7 @@ const TEAMS = new SortedTable(at("#teams .table"), "Teams", [
 ], { place: 0, order: "ascending" });
 
 const AGENTS = new SortedTable(at("#agents .table"), "Agents", [
-  { title: "Agent", kind: "text", value: agentName, mark: incomplete((row) => row.incomplete), ...underAgent() },
+  { title: "Agent", kind: "text", value: agentName, mark: agentMark, ...underAgent() },
   ...(DATA.scopes.length > 1 ? [{ title: "Team", kind: "text", value: (row) => row.team, wide: true }] : []),
   ...organisationColumns(),
   ...numberColumns(),
@@ -279,10 +302,11 @@ function fillAgents() {
   const words = at("#find").value.trim().toLocaleLowerCase();
   const ofTeam = DATA.agents.filter((agent) => STATE.scope.team === null || agent.team === STATE.scope.team);
   const rows = ofTeam.filter((agent) => `${agentName(agent)} ${agent.team}`.toLocaleLowerCase().includes(words));
-  AGENTS.show(rows, STATE.agents);
-  const shown = Math.min(rows.length, STATE.agents);
+  const shown = rows.length <= STATE.agents + FEW_MORE ? rows.length : STATE.agents;
+  AGENTS.show(rows, shown);
   at("#found").textContent = shown < rows.length
     ? `${count(shown)} of ${counted(rows.length, "row", "rows")} shown` : counted(rows.length, "row", "rows");
+  at("#agents .note").hidden = !ALL_INCOMPLETE || rows.length === 0;
   at("#all-agents").hidden = shown === rows.length;
   at("#all-agents").textContent = `Show all ${count(rows.length)} rows`;
 }
@@ -300,10 +324,10 @@ function fillQuality() {
     { title: "Not fetched", kind: "text", value: (gap) => spanText(gap.span) },
     { title: "Agents", kind: "text", value: (gap) => (gap.agents === null ? "everyone" : count(gap.agents)) },
   ];
-  const label = quality.more_gaps ? `The first gaps; ${count(quality.more_gaps)} more exist` : "Gaps";
+  const label = quality.more_gaps ? `The first periods without data; ${count(quality.more_gaps)} more exist` : "Periods without data";
   at("#quality .table").replaceChildren(scrolling(label, makeTable(label, columns, quality.gaps, null)));
   if (quality.more_gaps) {
-    at("#quality .table").append(element("p", { class: "note" }, `${count(quality.more_gaps)} more gaps are not listed.`));
+    at("#quality .table").append(element("p", { class: "note" }, `${count(quality.more_gaps)} more periods are not listed.`));
   }
 }
 
@@ -311,15 +335,15 @@ function fillOrigin() {
   const { command, version, at: made, last_run: run } = DATA.origin;
   const moment = (text) => MOMENT.format(new Date(text));
   const facts = [
-    ["Command", element("code", {}, command)],
+    ["Made by", element("code", {}, command)],
     ["Version", `asyncreport ${version}`],
     ["Made on", moment(made)],
-    ["Range of the job", spanText(DATA.range)],
+    ["Range of the export", spanText(DATA.range)],
   ];
   if (run !== null) {
-    facts.push(["Last run", `${moment(run.started)}, ${counted(run.requests, "request", "requests")}`]);
+    facts.push(["Last fetched", `${moment(run.started)}, ${counted(run.requests, "request", "requests")}`]);
     if (run.settled_until !== null) {
-      facts.push(["Settled until", moment(run.settled_until)]);
+      facts.push(["Numbers final until", moment(run.settled_until)]);
     }
   }
   at("#origin").replaceChildren(...facts.flatMap(([title, value]) => [element("dt", {}, title), element("dd", {}, value)]));
@@ -336,6 +360,7 @@ function drawAll() {
     for (const name of ["aht", "parts", "volume", "occupancy", "week", "spread"]) {
       at(`#${name}`).hidden = true;
     }
+    at("#teams").hidden = at("#agents").hidden = DATA.agents.length === 0;
     return Promise.resolve();
   }
   at("#occupancy").hidden = !DATA.has_occupancy;

@@ -100,7 +100,7 @@ function byValue(column, order) {
       return (first === null) - (second === null);
     }
     if (column.kind === "text") {
-      return sign * first.localeCompare(second);
+      return sign * first.localeCompare(second, undefined, { numeric: true });
     }
     return sign * (first - second);
   };

@@ -5,7 +5,10 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 const NONE = "–";
 
 const PLAIN = new Intl.NumberFormat();
-const PERCENT = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
+const PERCENT = new Intl.NumberFormat(undefined, {
+  style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1,
+});
+const WHOLE_PERCENT = new Intl.NumberFormat(undefined, { style: "percent" });
 const SIGNED = new Intl.NumberFormat(undefined, {
   style: "percent", maximumFractionDigits: 1, signDisplay: "exceptZero",
 });
@@ -18,6 +21,8 @@ function inZone(options) {
 const DAY = inZone({ day: "numeric", month: "short", year: "numeric" });
 const WEEKDAY = inZone({ weekday: "short", day: "numeric", month: "short", year: "numeric" });
 const SHORT_DAY = inZone({ day: "numeric", month: "short" });
+const SHORT_DAY_OF_YEAR = inZone({ day: "numeric", month: "short", year: "2-digit" });
+const YEAR = inZone({ year: "numeric" });
 const MONTH = inZone({ month: "short", year: "numeric" });
 const MOMENT = inZone({ day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
 
@@ -35,6 +40,10 @@ function percent(value) {
   return value === null ? NONE : PERCENT.format(value);
 }
 
+function wholePercent(value) {
+  return WHOLE_PERCENT.format(value);
+}
+
 // Seconds as minutes:seconds, or hours:minutes:seconds.
 function time(seconds) {
   if (seconds === null) {
@@ -47,6 +56,14 @@ function time(seconds) {
     return `${minutes}:${two(whole % 60)}`;
   }
   return `${PLAIN.format(Math.floor(minutes / 60))}:${two(minutes % 60)}:${two(whole % 60)}`;
+}
+
+// How a time is to be read.
+function unit(seconds) {
+  if (seconds === null) {
+    return "";
+  }
+  return Math.round(seconds) < 3600 ? "min:s" : "h:min:s";
 }
 
 function counted(number, one, many) {
@@ -86,7 +103,15 @@ function isWholeMonth(span) {
 
 function tickText(number) {
   const start = new Date(DATA.steps[number].start);
-  return DATA.every === "P1M" ? MONTH.format(start) : SHORT_DAY.format(start);
+  if (DATA.every === "P1M") {
+    return MONTH.format(start);
+  }
+  return isOfOneYear() ? SHORT_DAY.format(start) : SHORT_DAY_OF_YEAR.format(start);
+}
+
+function isOfOneYear() {
+  const [first, last] = [DATA.steps[0], DATA.steps[DATA.steps.length - 1]].map((span) => new Date(span.start));
+  return YEAR.format(first) === YEAR.format(last);
 }
 
 // Whether the range cuts a step short; a day may have 23 hours.
