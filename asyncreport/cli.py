@@ -25,6 +25,7 @@ from asyncreport.commands.shared_options import (
     message_options,
     overridable,
     place_options,
+    read_share,
 )
 from asyncreport.core.errors import AsyncReportError
 from asyncreport.terminal.discard import discard
@@ -134,7 +135,11 @@ def _worst(job: Job, execute: Callable[[Job], int | None]) -> int:
     return worst
 
 
-def _load_all(paths: Sequence[Path], overrides: tuple[str, ...]) -> tuple[list[Loaded], int]:
+def _load_all(
+    paths: Sequence[Path],
+    overrides: tuple[str, ...],
+    share: tuple[int, int] | None,
+) -> tuple[list[Loaded], int]:
     """Read several job files; one that cannot be read must not stop the others."""
     from asyncreport.commands.run_many import Loaded
     from asyncreport.export.run import clock
@@ -142,7 +147,7 @@ def _load_all(paths: Sequence[Path], overrides: tuple[str, ...]) -> tuple[list[L
     files: list[Loaded] = []
     for path in paths:
         try:
-            files += Loaded(path, _load(path, overrides)[0]).apart()
+            files += Loaded(path, _load(path, overrides)[0]).apart(share)
         except AsyncReportError as error:
             files.append(Loaded(path, error))
     return files, clock()
@@ -208,6 +213,13 @@ def cli() -> None:
     help="Connections that run at the same time, of several jobs or of one with {connection}.",
 )
 @click.option(
+    "--connections",
+    "share",
+    metavar="I/N",
+    callback=read_share,
+    help="Run only every N-th connection, in the order of their names, from the I-th on: 3/16.",
+)
+@click.option(
     "--refresh",
     metavar="START/END",
     help="Fetch an interval again: 2024-01-01/2024-01-08, yesterday/today.",
@@ -216,6 +228,7 @@ def run(
     jobs: tuple[Path, ...],
     overrides: tuple[str, ...],
     at_once: int,
+    share: tuple[int, int] | None,
     refresh: str | None,
     **choices: bool,
 ) -> int:
@@ -228,13 +241,31 @@ def run(
     from asyncreport.core.apart import is_apart
 
     if len(jobs) > 1:
-        files, now = _load_all(jobs, overrides)
+        files, now = _load_all(jobs, overrides, share)
         return run_many.execute(files, now=now, at_once=at_once, refresh=refresh, **choices)
     loaded, now = _load(jobs[0], overrides)
-    if is_apart(loaded):
-        files = run_many.Loaded(jobs[0], loaded).apart()
+    if share is not None or is_apart(loaded):
+        files = run_many.Loaded(jobs[0], loaded).apart(share)
         return run_many.execute(files, now=now, at_once=at_once, refresh=refresh, **choices)
     return run.execute(loaded, now=now, refresh=refresh, **choices)
+
+
+@cli.command(epilog="Example: asyncreport merge configs/demo.yaml")
+@job_arguments
+@click.option(
+    "--allow-partial",
+    is_flag=True,
+    help="Write the output even if chunks are missing; the summary lists them.",
+)
+def merge(job: Path, overrides: tuple[str, ...], allow_partial: bool) -> int:
+    """Write the output files from what was fetched, for example by several machines.
+
+    Sends requests only for teams and names.
+    """
+    from asyncreport.commands import merge
+
+    loaded, now = _load(job, overrides)
+    return merge.execute(loaded, now=now, allow_partial=allow_partial)
 
 
 @cli.command(epilog="Example: asyncreport demo")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from asyncreport.commands.report_page import page_maker
 from asyncreport.config import refresh_interval
-from asyncreport.core.apart import apart
+from asyncreport.core.apart import apart, is_apart, share_of, without_files
 from asyncreport.core.errors import AsyncReportError
 from asyncreport.core.job import Job
 from asyncreport.core.text import counted
@@ -53,12 +53,19 @@ class Loaded:
             return str(self.path)
         return f"{self.path} ({self.job.connections[0].name})"
 
-    def apart(self) -> list[Loaded]:
-        """List the jobs of the file that run independently: often one. Raise StoreError."""
+    def apart(self, share: tuple[int, int] | None = None) -> list[Loaded]:
+        """List the jobs of the file that run independently: often one. Raise StoreError.
+
+        Of a `share` of the connections, each runs by itself; if the job has files of all
+        connections, they only fetch.
+        """
         if isinstance(self.job, AsyncReportError):
             return [self]
         convert(self.job)
-        return [Loaded(self.path, each) for each in apart(self.job)]
+        jobs = apart(self.job)
+        if share is not None:
+            jobs = share_of(jobs if is_apart(self.job) else without_files(self.job), *share)
+        return [Loaded(self.path, each) for each in jobs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +91,8 @@ class _Ended:
     @classmethod
     def of(cls, summary: Summary, job: _Labelled) -> _Ended:
         """Describe a run that came to its end."""
-        records = counted(sum(summary.records.values()), "record")
         fact = "complete" if summary.exit_code == 0 else "not complete"
-        return cls(job.number, job.label, f"{fact}, {records}", summary.exit_code)
+        return cls(job.number, job.label, f"{fact}, {_amount(summary)}", summary.exit_code)
 
     @classmethod
     def by(cls, error: Exception, job: _Labelled) -> _Ended:
@@ -96,6 +102,13 @@ class _Ended:
             return cls(job.number, job.label, f"error: {error}", error.exit_code)
         text, exit_code = unexpected_error(error)
         return cls(job.number, job.label, f"error: {text}", exit_code)
+
+
+def _amount(summary: Summary) -> str:
+    """Count the records in the files; of a run without files, those that were fetched."""
+    if not summary.outputs:
+        return f"{counted(summary.records_fetched, 'record')} fetched"
+    return counted(sum(summary.records.values()), "record")
 
 
 def execute(
@@ -111,6 +124,9 @@ def execute(
     So many jobs run `at_once`. `refresh` is an interval to fetch again, as the option gives it;
     `choices` are the other fields of Choices.
     """
+    if not files:
+        say("this share has no connection: there are fewer connections than shares")
+        return 0
     batch = _Batch(now, at_once, refresh, choices)
     # The longest first: if it began last, all others would wait for it in the end.
     longest_first = sorted(_labelled(files), key=partial(_expected_work, now), reverse=True)

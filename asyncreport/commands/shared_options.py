@@ -6,6 +6,7 @@ Messages are written as the options say from the moment when they are read.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -120,6 +121,16 @@ def job_arguments(command: F) -> F:
     """Add the arguments that all commands on a job share."""
     job = click.argument("job", metavar="JOB", type=click.Path(path_type=Path))
     return overridable(place_options(job(message_options(command))))
+
+
+def read_share(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    """Read `3/16`: the third of sixteen shares; raise BadParameter."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", text)
+    if found is None or int(found[1]) > int(found[2]):
+        raise click.BadParameter(f"{text!r} is not a share such as 3/16: the third of sixteen")
+    return int(found[1]), int(found[2])
 
 
 def connection_options(command: F) -> F:

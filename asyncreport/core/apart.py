@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from asyncreport.core.job import Connection, Job
@@ -26,6 +28,34 @@ def apart(job: Job) -> list[Job]:
     """
     if job.within is not None or not is_apart(job):
         return [job]
+    return _split(job)
+
+
+def without_files(job: Job) -> list[Job]:
+    """List a job for each connection that fetches and writes no file.
+
+    For files of all connections, which are written when every connection has been fetched.
+    """
+    bare = replace(job.output, per_team=(), rollups=(), report=None)
+    return [replace(each, output=replace(bare, paths=())) for each in _split(job)]
+
+
+def share_of(jobs: Sequence[Job], number: int, shares: int) -> list[Job]:
+    """Choose every so many-th job, from a number on: work for one of several machines.
+
+    Counted in the order of their names: every machine must see the same order, whatever the order
+    in its job file. Numbers begin at 1.
+    """
+    return sorted(jobs, key=_name)[number - 1 :: shares]
+
+
+def _name(job: Job) -> str:
+    """Give the sort key of a job."""
+    return job.name
+
+
+def _split(job: Job) -> list[Job]:
+    """List a job for each connection."""
     first, *others = (_only(job, connection) for connection in job.connections)
     # What a person should know about the job file is said once.
     return [first, *(replace(other, notes=()) for other in others)]

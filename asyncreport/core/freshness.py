@@ -18,6 +18,8 @@ class Freshness:
     refresh: Interval | None = None
     #: start of this run, an instant; parts fetched at this instant are the run's own and fresh
     now: int
+    #: False: the run sends no query, and no part is stale
+    fetch: bool = True
 
     def is_stale(self, part: Part) -> bool:
         """Tell whether to fetch a part again."""
@@ -25,7 +27,7 @@ class Freshness:
 
     def stale_reason(self, part: Part) -> str | None:
         """Say why to fetch a part again, to be read after "was"; None: it is fresh."""
-        if self._is_own(part) or self._lies_in_future(part):
+        if not self.fetch or self._is_own(part) or self._lies_in_future(part):
             return None
         if part.fetched_at > self.now:
             # If the clock was ahead, the run may have asked for a time that had not come yet and

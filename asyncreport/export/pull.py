@@ -10,7 +10,7 @@ from functools import partial
 from asyncreport.api import directory
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.core.answer_sizes import AnswerSizes
-from asyncreport.core.errors import StoreError
+from asyncreport.core.errors import RetriesExhausted, StoreError
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.plan import Plan
 from asyncreport.core.records import Block
@@ -65,11 +65,20 @@ class Pull:
         Raise AuthError, RejectedError or StoreError; other errors become gaps in `progress`.
         """
         self.progress.begin_again()
+        if not self.context.choices.fetch:
+            self._fetch_nothing(plans)
+            return
         works = [await self._work(name, plan) for name, plan in plans.items() if plan.chunks]
         if works:
             # Parts prove that the server accepts this query: a refusal is then only a gap.
             self.progress.proven = self.chunks_fetched > 0 or _has_parts(plans)
             await self._run(works)
+
+    def _fetch_nothing(self, plans: Mapping[str, Plan]) -> None:
+        """Count what is missing as gaps."""
+        for name, plan in plans.items():
+            error = RetriesExhausted("not fetched yet: `asyncreport run` fetches it")
+            self.progress.of(name).gaps += [Gap(chunk, error) for chunk in plan.chunks]
 
     async def _run(self, works: Sequence[Work]) -> None:
         """Run the scheduler."""

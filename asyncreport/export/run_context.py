@@ -34,6 +34,8 @@ class Choices:
     strict: bool = False
     #: fetch the parts again that overlap it
     refresh: Interval | None = None
+    #: False: send no query, and write the files from the parts that exist
+    fetch: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,7 @@ class RunContext:
             settle=self.job.output.settle,
             refresh=self.choices.refresh,
             now=self.now,
+            fetch=self.choices.fetch,
         )
 
     def say(self, line: str) -> None:

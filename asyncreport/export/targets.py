@@ -45,8 +45,8 @@ class OutputFile:
 
 
 def counted_files(job: Job) -> list[OutputFile]:
-    """List files that have each record once: those of the first path."""
-    return files_of(job, job.output.paths[0])
+    """List files that have each record once: those of the first path; often one."""
+    return [file for path in job.output.paths[:1] for file in files_of(job, path)]
 
 
 def files_of(job: Job, template: str) -> list[OutputFile]:

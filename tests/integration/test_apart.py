@@ -37,6 +37,7 @@ class Bureau:
 
     def __init__(self, folder: Path, emulators: dict[str, Handle]) -> None:
         self.folder = folder
+        self.emulators = emulators
         self.job: dict[str, Any] = {
             "name": "bureau",
             "connections": {name: connection(each) for name, each in emulators.items()},
@@ -248,3 +249,52 @@ def test_the_python_api_takes_one_connection(bureau: Bureau, monkeypatch: Any) -
     bureau.job["output"] = {"path": "out/whole.jsonl"}
     with pytest.raises(asyncreport.ConfigError, match="is exported as a whole"):
         asyncreport.status(bureau.job, connection="globex")
+
+
+def test_shares_and_a_merge_write_the_bytes_of_one_run(bureau: Bureau, tmp_path: Path) -> None:
+    bureau.job["output"] = {"path": "out/whole.jsonl", "per_team": "out/{team}.jsonl"}
+    early = bureau.call("run", "--connections", "1/2")
+    assert early.code == 0, early.err
+    # The first and the third, in the order of their names; no file of all connections is written.
+    ended = [line.partition(":")[0] for line in early.err.splitlines() if "exit code" in line]
+    assert ended == ["bureau/acme", "bureau/initech"]
+    assert bureau.files() == {}
+    incomplete = bureau.call("merge")
+    assert incomplete.code == 1
+    assert incomplete.err.count("not fetched yet: `asyncreport run` fetches it") == 1
+    assert bureau.files() == {}
+    assert bureau.call("run", "--connections", "2/2").code == 0
+    seen = [len(queries(each)) for each in bureau.emulators.values()]
+    merged = bureau.call("merge")
+    assert merged.code == 0, merged.err
+    assert seen == [len(queries(each)) for each in bureau.emulators.values()]
+    assert bureau.call("verify").code == 0
+    once = Bureau(tmp_path / "once", bureau.emulators)
+    once.folder.mkdir()
+    once.job["output"] = bureau.job["output"]
+    assert once.call("run").code == 0
+    assert once.files() == bureau.files()
+
+
+def test_shares_tile_the_connections(bureau: Bureau) -> None:
+    ran = []
+    for number in (1, 2, 3, 4, 5):
+        result = bureau.call("run", "--connections", f"{number}/5")
+        assert result.code == 0, result.err
+        ran += [line.partition(":")[0] for line in result.err.splitlines()]
+    nothing = "this share has no connection"
+    assert ran == [*(f"bureau/{name}" for name in NAMES), nothing, nothing]
+    assert {"acme.jsonl", "globex.jsonl", "initech.jsonl"} <= bureau.files().keys()
+
+
+@pytest.mark.parametrize("share", ["0/3", "4/3", "3", "a/b", "1/0", "-1/3", "1/3/5"])
+def test_a_wrong_share_is_refused(bureau: Bureau, share: str) -> None:
+    result = bureau.call("run", f"--connections={share}")
+    assert (result.code, result.out) == (2, "")
+    assert f"{share!r} is not a share such as 3/16: the third of sixteen" in result.err
+
+
+def test_there_is_nothing_to_merge_if_each_has_files_of_its_own(bureau: Bureau) -> None:
+    result = bureau.call("merge")
+    assert result.code == 2
+    assert "there are no files of all connections to merge" in result.err

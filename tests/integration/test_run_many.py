@@ -72,7 +72,7 @@ def test_the_exit_code_is_the_worst_and_the_others_are_complete(tmp_path: Path) 
     last = dict(line.split(": ", 1) for line in result.err.splitlines()[-5:])
     assert last.pop("good").startswith("exit code 0: complete, ")
     assert last.pop("refused").startswith("exit code 3: error: POST /oauth/token: 401")
-    assert last.pop("odd") == "exit code 2: not complete, 0 records"
+    assert last.pop("odd") == "exit code 2: not complete, 0 records fetched"
     texts = list(last.values())
     assert texts[0].startswith(f"exit code 2: error: {paths[3]}:")
     assert texts[1].startswith(f"exit code 2: error: {paths[4]}: does not exist")
