@@ -284,7 +284,7 @@ def demo() -> int:
     return demo.execute(loaded, now=now)
 
 
-@cli.command(epilog="Example: asyncreport init   (asks; with options, it needs no terminal)")
+@cli.command(epilog="Example: asyncreport init job.yaml")
 @click.argument("job", metavar="[JOB]", default="job.yaml", type=click.Path(path_type=Path))
 @place_options
 @message_options

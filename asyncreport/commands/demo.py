@@ -44,4 +44,5 @@ def _say_next_steps(job: Job) -> None:
     say(f"the records are in {job.output.paths[0]}, one JSON object a line; try next:")
     say("  asyncreport demo       # again: nothing to do, all parts are reused")
     say("  asyncreport query --emulator --start 2024-01-01 --end 2024-01-02")
+    say("  asyncreport init       # a job file for your own organisation")
     say("  asyncreport --help     # all commands")

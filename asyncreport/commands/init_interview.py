@@ -49,7 +49,9 @@ from asyncreport.config import load_options
 from asyncreport.config.job_text import JobDraft, job_values
 from asyncreport.core.errors import AsyncReportError, ConfigError
 from asyncreport.core.job import Job
+from asyncreport.core.local_time import localized
 from asyncreport.core.secret import Secret
+from asyncreport.core.timeline import iso
 
 #: a later end than any start
 _END_OF_TIME = "2100-12-31"
@@ -116,6 +118,7 @@ class Interview:
         self._connect()
         self._choose_teams()
         self._ask_range()
+        self._say_range()
         self._ask_output()
         return self._named_draft(), self.client
 
@@ -251,6 +254,15 @@ class Interview:
         self.draft = answer(
             bucket_question(), options.granularity, self.person, self._with_granularity
         )
+
+    def _say_range(self) -> None:
+        """Say which time the answers mean, and what was rounded."""
+        if self.person is None:
+            return
+        job = self._load(self.draft)
+        lines = [f"a run today is from {iso(job.interval.start)} until {iso(job.interval.end)}"]
+        zone = job.query.grid.zone
+        self.person.say([f"  {localized(line, zone)}" for line in (*lines, *job.notes)])
 
     def _with_start(self, text: str) -> JobDraft:
         """Take the start of the range, whatever its end will be."""

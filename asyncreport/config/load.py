@@ -68,7 +68,7 @@ def _read_job(path: Path) -> Node:
     """Read a job file."""
     root = yaml.read(_read_text(path), str(path))
     if root.value is None:
-        raise ConfigError(f"{path}: is empty; start with a copy of configs/demo.yaml")
+        raise ConfigError(f"{path}: is empty; remove it, and write one with `asyncreport init`")
     return root
 
 
@@ -161,7 +161,9 @@ def _read_bytes(path: Path) -> bytes:
 def _unreadable(path: Path, error: OSError) -> ConfigError:
     """Make the error for a job file that cannot be read."""
     if isinstance(error, FileNotFoundError):
-        return ConfigError(f"{path}: does not exist; name a job file such as configs/demo.yaml")
+        return ConfigError(
+            f"{path}: does not exist; name a job file, or write one with `asyncreport init`"
+        )
     return ConfigError(f"{path}: cannot be read ({error.strerror}); name a readable job file")
 
 

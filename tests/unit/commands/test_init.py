@@ -334,6 +334,15 @@ def test_a_file_that_a_run_would_replace_is_asked_for_again() -> None:
     assert hold(Typing(), existing=existing, **{**GIVEN, "output": "a.csv"}).path == "a.csv"
 
 
+def test_the_person_sees_which_time_the_answers_mean() -> None:
+    """Now is 14:00 on 1 June in Berlin; months are whole, and so the range is shorter."""
+    person = Typing("today-P35D", "today", "Europe/Berlin", "month")
+    hold(person, **{**GIVEN, "start": "", "end": "", "time_zone": "", "granularity": ""})
+    text = "\n".join(person.seen)
+    assert "a run today is from 2024-04-01T00:00+02:00 until 2024-06-01T00:00+02:00" in text
+    assert "range.start: today-P35D is rounded down to 2024-04-01T00:00+02:00" in text
+
+
 # Variables ---------------------------------------------------------------------------------------
 
 USUAL = {"GENESYS_CLIENT_ID": "id-1", "GENESYS_CLIENT_SECRET": "s3cret"}

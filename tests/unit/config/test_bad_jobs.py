@@ -93,7 +93,7 @@ def test_a_long_value_is_cut_in_the_message(folder: Path) -> None:
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"^nowhere\.yaml: does not exist; name a job file such as configs/demo\.yaml$",
+        match=r"^nowhere\.yaml: does not exist; name a job file, or write one with",
     ):
         load_job(Path("nowhere.yaml"), environ=ENVIRON, now=NOW)
 
