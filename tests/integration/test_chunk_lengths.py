@@ -22,21 +22,21 @@ def queries(emulator: Handle) -> int:
 
 
 def test_a_job_needs_fewer_requests_once_it_knows_what_answers_hold(tmp_path: Path) -> None:
-    with emulator_process(agents=60, seed=1) as emulator:
+    with emulator_process(agents=30, seed=1) as emulator:
         january = month("2024-01", "2024-02-01")
         path = write_job(tmp_path, emulator, range=january, limits={"concurrency": 2})
-        # 333 buckets of 60 users in a chunk, 2,976 in the month.
+        # 666 buckets of 30 users in a chunk, 2,976 in the month.
         first = call("plan", str(path), cwd=tmp_path)
-        assert re.search(r"2 to 9 requests, .*; the emptier the answers", first.out)
+        assert re.search(r"1 to 5 requests, .*; the emptier the answers", first.out)
         run_here(path)
         asked = queries(emulator)
-        assert 2 <= asked < 9, "the first answers make the next chunks longer"
+        assert 1 <= asked < 5, "the first answers make the next chunks longer"
 
         february = month("2024-02", "2024-03-01")
         path = write_job(tmp_path, emulator, range=february, limits={"concurrency": 2})
         known = call("plan", str(path), cwd=tmp_path)
         found = re.search(
-            r"(\d) to 9 requests, .*; the smaller number if users have 0\.\d+ records", known.out
+            r"(\d) to 5 requests, .*; the smaller number if users have 0\.\d+ records", known.out
         )
         assert found
         run_here(path)

@@ -3,47 +3,24 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.blocks import texts
-from tests.exporting import environ
+from tests.exporting import call
 
 JOB = texts("python.md", "yaml")[0]
 BLOCKS = texts("python.md", "python")
 FRAMES = [block for block in BLOCKS if "pandas" in block or "polars" in block]
 
-#: runs a script as a notebook does: `await` may stand outside of functions
-NOTEBOOK = """
-import ast, asyncio, pathlib, types
-text = pathlib.Path("example.py").read_text()
-code = compile(text, "example.py", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-value = types.FunctionType(code, {"__name__": "__main__"})()
-if value is not None:
-    asyncio.run(value)
-"""
-
 
 def execute(block: str, folder: Path) -> tuple[str, str]:
     """Run an example; give what it printed to stdout and stderr."""
     (folder / "example.py").write_text(block)
-    command = ["example.py"]
-    if re.search(r"^[^#\n]*\bawait ", block, re.MULTILINE):
-        command = ["-c", NOTEBOOK]
-    done = subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env=environ(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, f"{block}\n{done.stderr}"
-    return done.stdout, done.stderr
+    done = call("example.py", module="tests.script", cwd=folder)
+    assert done.code == 0, f"{block}\n{done.err}"
+    return done.out, done.err
 
 
 def test_the_examples_run(tmp_path: Path) -> None:
