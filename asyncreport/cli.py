@@ -458,7 +458,7 @@ def report(
         path=output or Path("report.html"),
         team=team,
         open_page=open_page,
-        command=f"asyncreport report {job.name}",
+        job_file=job.name,
     )
     report.check_path(loaded, options)
     return _worst(loaded, lambda each: report.execute(each, options, now=now))
