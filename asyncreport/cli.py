@@ -11,6 +11,7 @@ import sys
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,8 +77,7 @@ def _run_command() -> int:
             help_text.show()
         return help_text.exit_code
     except click.ClickException as error:
-        _say_error(error, usage_error(error))
-        return error.exit_code
+        return _report_usage(error)
     except AsyncReportError as error:
         _say_error(error, str(error))
         return error.exit_code
@@ -85,6 +85,20 @@ def _run_command() -> int:
     # Exception.
     except (Exception, CancelledError) as error:  # noqa: BLE001 - the one place that catches all
         return _report(error)
+
+
+def _report_usage(error: click.ClickException) -> int:
+    """Report a wrong command line, and give the exit code."""
+    # An option that does not exist ends the parser, perhaps before it comes to this one.
+    if _asks_for_json(sys.argv):
+        show_messages(form="json")
+    _say_error(error, usage_error(error))
+    return error.exit_code
+
+
+def _asks_for_json(arguments: Sequence[str]) -> bool:
+    """Tell whether arguments contain `--log-format json`."""
+    return "--log-format=json" in arguments or ("--log-format", "json") in pairwise(arguments)
 
 
 def _report(error: BaseException) -> int:
