@@ -66,6 +66,8 @@ def _files(erased: Erased, verbs: _Verbs) -> Iterator[str]:
         for path in erased.copies
     ]
     yield from first_lines(copies, "file", limit=lines_shown())
+    if erased.report is not None:
+        yield f"{delete} {erased.report}; the next run makes it again without the user"
 
 
 def _output(path: Path, erased: Erased) -> str:

@@ -21,7 +21,7 @@ from asyncreport.export.erase_state import (
     update_summary,
 )
 from asyncreport.export.preflight import OutputOwners
-from asyncreport.export.targets import all_files
+from asyncreport.export.targets import all_paths
 from asyncreport.store.atomic import remove_temporary
 from asyncreport.store.erase import PartsWithoutUser, UserParts
 from asyncreport.store.job_parts import manifest_times, restore_times
@@ -47,6 +47,8 @@ class Erased:
     partial: Sequence[Path] = ()
     #: files in the state folder that asyncreport does not use; they are deleted
     copies: Sequence[Path] = ()
+    #: the report, if it names the person; it is deleted, and the next run makes it again
+    report: Path | None = None
     #: output files of earlier runs that the job does not write now; they stay
     left: Sequence[Path] = ()
     #: teams that bring the person back, each with what to do
@@ -54,7 +56,7 @@ class Erased:
 
     def __bool__(self) -> bool:
         """Tell whether anything is stored about the person."""
-        stored = (self.state_files, self.outputs, self.copies, self.left)
+        stored = (self.state_files, self.outputs, self.copies, self.report, self.left)
         return any(self.parts.values()) or any(stored)
 
 
@@ -115,8 +117,8 @@ def _remove_left_over(job: Job, state: State, stopped: Event, now: int) -> None:
     """Delete what an interrupted command left: nobody knows whose data it has."""
     state.delete_replaced(stopped, at=now)
     OutputOwners(job).clean_up()
-    for file in all_files(job):
-        remove_temporary(file.path, job.state_folder)
+    for path in all_paths(job):
+        remove_temporary(path, job.state_folder)
 
 
 class _Erasure:
@@ -152,6 +154,7 @@ class _Erasure:
             state_files=files_with_person(folder, person),
             outputs=self._files.affected(records),
             copies=list(copies_with_person(folder, person, list(self._manifests.values()))),
+            report=self._files.report(),
             left=[path for path in self._files.others() if holds(path, person)],
             returning=list(_returning(self._job, person)),
         )
@@ -165,6 +168,8 @@ class _Erasure:
         for parts in new.values():
             parts.write(stopped)
         delete_copies(self.found.copies)
+        if self.found.report is not None:
+            delete_copies([self.found.report])
         files = self._files.write(self._without_user(new), stopped, self.found.outputs)
         update_summary(self._job, files)
         erase_person(self._job.state_folder, self._person)

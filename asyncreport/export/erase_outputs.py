@@ -17,7 +17,7 @@ from asyncreport.core.person import Person
 from asyncreport.core.plan import plan
 from asyncreport.export.plans import demand_of
 from asyncreport.export.preflight import OutputOwners
-from asyncreport.export.targets import targets
+from asyncreport.export.targets import report_path, targets
 from asyncreport.store.lookups import Emails, Members, NameTables
 from asyncreport.store.owners import owner_of
 from asyncreport.store.parts import PartReader
@@ -90,9 +90,20 @@ class OutputFiles:
         months = {part.month for name in connections for part in records.get(name, ())}
         return not months.isdisjoint(target.months)
 
+    def report(self) -> Path | None:
+        """Give the report if a run wrote it and it names the person."""
+        path = report_path(self._job)
+        if path is None or not self._is_ours(path) or not holds(path, self._person):
+            return None
+        return path
+
     def others(self) -> Iterator[Path]:
         """Walk the files that this job wrote once and would not write now."""
-        ours = {os.path.realpath(target.path) for target in self._targets}
+        paths = [target.path for target in self._targets]
+        report = report_path(self._job)
+        if report is not None:
+            paths.append(report)
+        ours = set(map(os.path.realpath, paths))
         owned = map(os.path.realpath, OutputOwners(self._job).owned_files())
         for path in sorted({*owned, *self._outputs.by_real_path()} - ours):
             if Path(path).is_file():

@@ -21,6 +21,7 @@ from asyncreport.commands.report_page import page_maker
 from asyncreport.commands.status import status_lines
 from asyncreport.config import load_job
 from asyncreport.core.errors import ConfigError, Interrupted, StoreError
+from asyncreport.export.erase import erase_user, find_user
 from asyncreport.export.report_file import Page
 from asyncreport.export.run import run_job
 from asyncreport.export.run_context import Choices
@@ -29,7 +30,7 @@ from asyncreport.export.status import FileStatus, read_status
 from asyncreport.export.summary import Summary
 from asyncreport.export.verify import verify_job
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import FAIL_SOON, NOW, call, run_here, write_job
+from tests.exporting import FAIL_SOON, NOW, call, rows, run_here, write_job
 
 RANGE = {"start": "2024-01-30", "end": "2024-02-02", "granularity": "PT1H", "chunk": "P1D"}
 
@@ -287,6 +288,27 @@ def test_the_digest_changes_with_what_the_page_shows(emulator: Handle, tmp_path:
     assert digest("teams[0].name=everybody") != same
     run(write(tmp_path, emulator, filter={"media_types": ["voice"]}), Pages())
     assert digest() != same
+
+
+def test_an_erasure_deletes_a_report_that_names_the_person(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    """The next run makes it again; a page without the person stays."""
+    path = write(tmp_path, emulator)
+    page = tmp_path / "pages" / "out.html"
+    run(path, Pages())
+    user = rows(tmp_path / "out.jsonl")[0]["user_id"]
+    job = load_job(path, environ={}, now=NOW)
+    assert find_user(job, user, now=NOW).report is None
+    named = Pages(content=f'{{"id":"{user}"}}'.encode(), digest="2")
+    run(path, named)
+    assert find_user(job, user, now=NOW).report == page
+    assert page.exists()
+    erased = asyncio.run(erase_user(job, user, now=NOW))
+    assert (erased.report, erased.left) == (page, [])
+    assert not page.exists()
+    run(path, Pages(digest="3"))
+    assert page.exists()
 
 
 @pytest.mark.extra
