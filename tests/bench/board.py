@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tests.bench.contest import Killed, Run, Terms, kill, middle, must, run
-from tests.bench.sides import OURS, Side
+from tests.bench.sides import OURS, OURS_ALONE, Side
 from tests.bench.table import figure, streamed
 
 #: if the first run takes so many seconds, `FEW` runs are enough
 LONG = 30
 FEW = 3
-#: a record may take at most this part of each peer's CPU time: 1/30 ...
-CPU = {"vendor's SDK, 16 threads": 30, "dlt": 10, "requests loop": 2}
+#: a record may take at most this part of each peer's CPU time, with our own chunk lengths: 1/30 ...
+CPU = {"vendor's SDK, 16 threads": 30, "dlt": 10, "requests loop": 3}
 
 _PULLED = (
     *(
@@ -104,9 +104,9 @@ def pulls(sides: Sequence[Side], terms: Terms, runs: int) -> Iterator[str]:
 
     yield from streamed(_PULLED, rows())
     budgets = [
-        _budget(name, scores[OURS], scores[name], share)
+        _budget(name, scores[OURS_ALONE], scores[name], share)
         for name, share in CPU.items()
-        if {name, OURS} <= scores.keys()
+        if {name, OURS_ALONE} <= scores.keys()
     ]
     if budgets:
         yield ""
@@ -121,7 +121,9 @@ def score(side: Side, terms: Terms, runs: int) -> Score:
     while len(found) < (runs if found[0].seconds < LONG else min(runs, FEW)):
         found.append(must(side, terms))
     late = sum(each.counts["unprepared"] for each in found)
-    if late:
+    # How long our own chunks are depends on the moment, so each run has some that no other had.
+    # What the server computes for them is in the wall time, and not in the CPU of the client.
+    if late and side.on_grid:
         raise RuntimeError(
             f"{side.name} sent {late} queries without a prepared response: its figures would be "
             "those of the server"

@@ -18,6 +18,8 @@ from tests.bench.load import START, Load, Server
 from tests.exporting import connection, write_job
 
 OURS = "asyncreport"
+#: with chunks as long as it likes, so that its queries differ from those of the others
+OURS_ALONE = f"{OURS}, its own chunk length"
 PEERS = Path(__file__).parent / "peers"
 #: requests a minute if the server has no limit
 UNLIMITED = 30_000
@@ -55,7 +57,7 @@ def sides(python: Path | None) -> list[Side]:
     ours = [
         Side(OURS, lambda pull: _ours(pull, {"chunk": "P1D"}), _one),
         Side(
-            f"{OURS}, its own chunk length",
+            OURS_ALONE,
             lambda pull: _ours(pull, {}),
             _one,
             on_grid=False,
