@@ -73,7 +73,7 @@ class Accumulator:
     """Add up what the responses for one chunk report; give it back as sorted rows."""
 
     def __init__(self, edges: Sequence[int], query: Query) -> None:
-        self._buckets = _Buckets(edges)
+        self._buckets = _buckets(tuple(edges))
         self._layout = _layout(query)
         self._rows = _RowMaker(query, self._buckets.spans, self._layout)
         self._cells: dict[str | None, _BySplit] = {}
@@ -212,6 +212,10 @@ class _Buckets:
             f"expected buckets from {start} to {end}, the first until {first_end}",
             code=OFF_GRID,
         )
+
+
+#: the chunks of the next users often have the same edges
+_buckets = lru_cache(maxsize=8)(_Buckets)
 
 
 @dataclass(slots=True, frozen=True)

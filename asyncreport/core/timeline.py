@@ -249,7 +249,7 @@ def _month_before(first: date) -> date:
 
 def iso(at: int) -> str:
     """Write an instant as in requests and records: `2023-10-01T10:00:00.000Z`."""
-    return from_instant(at).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at % 1000:03}Z"
+    return from_instant(at).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_iso(text: str) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tests.bench.contest import Killed, Run, Terms, kill, middle, must, run
-from tests.bench.sides import OURS, OURS_ALONE, Side
+from tests.bench.sides import OURS_ALONE, Side
 from tests.bench.table import figure, streamed
 
 #: if the first run takes so many seconds, `FEW` runs are enough

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -44,3 +46,20 @@ def test_notebooks_can_complete_every_public_name() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = asyncreport.nothing
+
+
+def test_only_the_command_line_changes_how_often_python_looks_for_cycles() -> None:
+    """The process of a program that uses the package is its own."""
+    used = "import asyncreport, asyncreport.export.run"
+    ran = "import atexit, gc, sys; from asyncreport.cli import main; sys.argv = ['a', '--version']"
+    show = "print(gc.get_threshold()[0])"
+    default = _printed(f"import gc; {show}")
+    assert _printed(f"import gc; {used}; {show}") == default
+    assert _printed(f"{ran}; atexit.register(lambda: {show}); main()") != default
+
+
+def _printed(code: str) -> str:
+    """Run code in a process of its own; give the last line that it prints."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1]

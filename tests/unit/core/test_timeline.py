@@ -48,6 +48,13 @@ def at(text: str, zone: str = "UTC") -> int:
     return local_instant(datetime.fromisoformat(text), load_zone(zone))
 
 
+@given(st.integers(0, 4_102_444_799_999))
+def test_an_instant_is_written_with_milliseconds(at: int) -> None:
+    text = datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    assert iso(at) == f"{text}.{at % 1000:03}Z"
+    assert parse_iso(iso(at)) == at
+
+
 @given(instants, st.sampled_from(ZONES), st.sampled_from(GRANULARITIES))
 def test_every_instant_lies_in_one_bucket_of_one_slot(
     moment: int, zone: str, granularity: Granularity
