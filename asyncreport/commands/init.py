@@ -42,7 +42,7 @@ from asyncreport.export.check import check_clients, check_teams
 from asyncreport.export.run import clock
 from asyncreport.terminal.progress import Screen
 from asyncreport.terminal.questions import can_ask, read_line, read_secret
-from asyncreport.terminal.signals import Stopped, run_until_signal
+from asyncreport.terminal.signals import Stopped, run_until_signal, sigterm_raises
 from asyncreport.terminal.stderr import say
 from asyncreport.terminal.stdout import show, show_finding, show_lines
 
@@ -56,7 +56,7 @@ def execute(options: InitOptions, environ: Mapping[str, str], env_file: Path) ->
     variables = Variables(environ, read_environ(Path(), {}, env_file))
     _check_files(options, variables, env_file)
     now = clock()
-    with _end_is_explained():
+    with _end_is_explained(), sigterm_raises():
         draft, client = _interview(options, variables, now=now).hold()
     _write(options.job, env_file, draft, client, variables, now=now)
     _say_next_steps(options.job, env_file, draft)
@@ -93,6 +93,7 @@ def _end_is_explained() -> Iterator[None]:
         say("nothing was written")
         raise Stopped(signal.SIGINT) from None
     except Stopped:
+        show("")
         say("nothing was written")
         raise
     except EOFError:

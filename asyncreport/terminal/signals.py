@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
@@ -43,6 +44,24 @@ def run_until_signal(
         if not stop.received:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+
+@contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """Raise Stopped at SIGTERM while a person is asked, as Ctrl-C raises KeyboardInterrupt.
+
+    Without it, a terminal whose echo is off would stay like that.
+    """
+    before = signal.signal(signal.SIGTERM, _raise_stopped)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _raise_stopped(number: int, _: FrameType | None) -> NoReturn:
+    """Raise Stopped where the program is."""
+    raise Stopped(number)
 
 
 class _Stop:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -211,16 +212,24 @@ class Session:
         """Type keys; a line break is Enter."""
         os.write(self._terminal, text.encode())
 
-    def interrupt(self) -> tuple[int, str]:
-        """Press Ctrl-C, and again if nothing happens; give what `end` gives.
+    def interrupt(self, number: signal.Signals) -> tuple[int, str]:
+        """Press Ctrl-C or send SIGTERM, and again if nothing happens; give what `end` gives.
 
         A signal that comes between the prompt and the wait for keys is not noticed before the next.
         """
         with suppress(OSError):
             while True:
-                self.type("\x03")
+                if number == signal.SIGINT:
+                    self.type("\x03")
+                else:
+                    self._process.send_signal(number)
                 self._read(5)
         return self._ended()
+
+    @property
+    def echoes(self) -> bool:
+        """Tell whether the terminal shows what is typed."""
+        return bool(termios.tcgetattr(self._terminal)[3] & termios.ECHO)
 
     def end(self) -> tuple[int, str]:
         """Read to the end; give the exit code and all that was written."""
@@ -319,15 +328,23 @@ def test_what_cannot_be_listed_is_named(poor: Handle, tmp_path: Path) -> None:
     assert files(tmp_path) == set()
 
 
-@pytest.mark.parametrize("prompt", ["Region: ", "(not shown): "])
-def test_ctrl_c_ends_with_a_message_and_leaves_nothing(
-    emulator: Handle, tmp_path: Path, prompt: str
+@pytest.mark.parametrize(
+    ("prompt", "number"),
+    [
+        ("Region: ", signal.SIGINT),
+        ("(not shown): ", signal.SIGINT),
+        ("(not shown): ", signal.SIGTERM),
+    ],
+)
+def test_a_signal_ends_with_a_message_and_leaves_nothing(
+    emulator: Handle, tmp_path: Path, prompt: str, number: signal.Signals
 ) -> None:
     given = {"Region: ": [], "(not shown): ": access(emulator, tmp_path)[:4]}
     with terminal(tmp_path, *given[prompt]) as session:
         session.until(prompt)
-        code, text = session.interrupt()
-    assert code == 128 + signal.SIGINT
+        code, text = session.interrupt(number)
+        assert session.echoes
+    assert code == 128 + number
     assert "nothing was written" in text
     assert "Traceback" not in text
     assert files(tmp_path) == set()
