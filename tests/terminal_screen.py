@@ -26,9 +26,6 @@ from tests.template import fork
 #: a control sequence, a control character, or a character that is shown
 _TOKEN = re.compile(r"\x1b\[([?\d;]*)([A-Za-z])|([\r\n])|([^\x1b])", re.DOTALL)
 
-#: more lines than any command here writes
-_LINES = 500
-
 
 class Screen:
     """The cells of a terminal; lines that leave it at the top are kept."""
@@ -69,7 +66,6 @@ class Screen:
         """Go one line down, in the same column."""
         self._row += 1
         if self._row == len(self._lines):
-            assert self._row < _LINES
             self._lines.append([])
 
     def _show(self, character: str) -> None:

@@ -68,12 +68,14 @@ def table(rows: Sequence[Row], *, zone: ZoneInfo, teams: bool, routing: bool) ->
     """Make a table of rows, with intervals in local time.
 
     `teams` and `routing` add the columns team and occupancy. On a narrow
-    terminal the cells fold, the widest first: nothing is cut off.
+    terminal users and intervals fold: nothing is cut off.
     """
     columns = _columns(zone, teams=teams, routing=routing)
     drawn = Table()
     for column in columns:
-        drawn.add_column(column.title, justify=column.justify, overflow="fold")
+        # A number in two pieces would be taken for two numbers.
+        whole = column.justify == "right"
+        drawn.add_column(column.title, justify=column.justify, overflow="fold", no_wrap=whole)
     for row in rows:
         # Text, not str: rich would read [brackets] in a name as markup.
         cells = [Text(column.cell(row)) for column in columns]
