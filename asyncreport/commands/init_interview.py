@@ -14,7 +14,6 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from asyncreport.commands.init_access import (
-    REGION_VARIABLE,
     Client,
     Variables,
     known_client,
@@ -148,7 +147,7 @@ class Interview:
         options = self.options
         client_id, secret = self._known_client()
         return {
-            "--region, or --api-url": options.address or self.variables.get(REGION_VARIABLE),
+            "--region, or --api-url": options.address or self.variables.get("GENESYS_ENV"),
             "--client-id, or the variable GENESYS_CLIENT_ID": client_id,
             "--client-secret-file, or the variable GENESYS_CLIENT_SECRET": secret,
             "--team, --group, --queue, --user or --everyone": given_teams(options),
@@ -181,7 +180,7 @@ class Interview:
 
     def _ask_address(self, given: str, login_url: str) -> None:
         """Ask for the region, or for the URLs of a gateway."""
-        before = next(iter(self.draft.hosts.values()), self.variables.get(REGION_VARIABLE))
+        before = next(iter(self.draft.hosts.values()), self.variables.get("GENESYS_ENV"))
         question = address_question(before)
         if self.draft.hosts:
             question = without_hints(question)

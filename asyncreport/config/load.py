@@ -6,7 +6,7 @@ Reads the job file; owns no file.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from typing import Any
 import msgspec
 
 from asyncreport.config import yaml
+from asyncreport.config.connection_files import add_connections
 from asyncreport.config.dates import kept_from
 from asyncreport.config.environ import expand
 from asyncreport.config.mapping import read_mapping
 from asyncreport.config.resolve import resolve
 from asyncreport.config.schema import convert
+from asyncreport.config.text_file import read_text
 from asyncreport.config.validate import VALUE_SHOWN, Place
 from asyncreport.config.yaml import Node
 from asyncreport.core.errors import ConfigError
@@ -42,8 +44,12 @@ def load_job(
     key, value and what is accepted.
     """
     root = _read(source)
-    for override in overrides:
-        root = _override(root, override)
+    # Those of one connection come last: it may be in a file that another override names.
+    of_connections = [text for text in overrides if text.startswith("connections.")]
+    others = [text for text in overrides if text not in of_connections]
+    root = _overridden(root, others)
+    root = add_connections(root, _folder(source), environ)
+    root = _overridden(root, of_connections)
     root = expand(Place.of(root), environ)
     return _resolve(root, environ=environ, now=now, once=bool(overrides))
 
@@ -62,6 +68,13 @@ def _read(source: Path | Mapping[str, object]) -> Node:
     if isinstance(source, Mapping):
         return read_mapping(source)
     return _read_job(source)
+
+
+def _folder(source: Path | Mapping[str, object]) -> Path:
+    """Give the folder that the paths of connections are relative to."""
+    if isinstance(source, Mapping):
+        return Path()
+    return source.parent
 
 
 def _read_job(path: Path) -> Node:
@@ -138,22 +151,9 @@ class _Labels:
 
 
 def _read_text(path: Path) -> str:
-    """Read a job file as UTF-8, with or without a byte order mark."""
-    content = _read_bytes(path)
-    if len(content) > MAX_BYTES:
-        raise ConfigError(f"{path}: is larger than 1 MiB; a job file has room for 20,000 users")
+    """Read the text of a job file."""
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: is not UTF-8; save the file as UTF-8") from error
-
-
-def _read_bytes(path: Path) -> bytes:
-    """Read a file up to one byte more than the limit."""
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        return read_text(path, MAX_BYTES, "a job file has room for 20,000 users")
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -173,6 +173,13 @@ _OVERRIDE = re.compile(
     re.DOTALL,
 )
 _STEP = re.compile(r"\[([0-9]+)\]|([^.\[\]]+)")
+
+
+def _overridden(root: Node, overrides: Iterable[str]) -> Node:
+    """Apply overrides in their order."""
+    for override in overrides:
+        root = _override(root, override)
+    return root
 
 
 def _override(root: Node, text: str) -> Node:

@@ -414,6 +414,15 @@ class JobFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "from GENESYS_CLIENT_ID, GENESYS_CLIENT_SECRET and GENESYS_ENV"
         ),
     ] = UNSET
+    connections_from: Annotated[
+        str | list[str] | UnsetType,
+        _key(
+            "files of more connections, or a list of them: CSV with a line for each, or YAML with "
+            "NAME: connection; relative to the folder of the job file",
+            "connections.csv",
+            "connections/*.yaml",
+        ),
+    ] = UNSET
     contract: Annotated[
         Literal["aggregates", "query-jobs", "entities"],
         _key(

@@ -315,7 +315,7 @@ def _scalar(raw: ScalarNode) -> Scalar:
     """Read a scalar; only one without quotes can be anything but text."""
     text: str = raw.value
     if _is_plain(raw):
-        return _resolve(text)
+        return plain_scalar(text)
     return text
 
 
@@ -342,8 +342,8 @@ _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]{1,20}|[0-9]{1,20}(\.[0-9]{0,20})?)([eE][-+]?[0-9]{1,3})?")
 
 
-def _resolve(text: str) -> Scalar:
-    """Give a plain scalar's value by the core schema of YAML 1.2."""
+def plain_scalar(text: str) -> Scalar:
+    """Give the value of a text without quotes by the core schema of YAML 1.2."""
     if text in _WORDS:
         return _WORDS[text]
     if _INT.fullmatch(text):

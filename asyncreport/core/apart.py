@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from asyncreport.core.job import Connection, Job
+from asyncreport.core.job import Connection, Job, Team
 from asyncreport.core.outputs import Output
 
 #: stands for the connection's name in the path of a file
@@ -56,18 +56,22 @@ def _name(job: Job) -> str:
 
 def _split(job: Job) -> list[Job]:
     """List a job for each connection."""
-    first, *others = (_only(job, connection) for connection in job.connections)
+    # Grouped once: a walk over all teams for each connection takes seconds for thousands.
+    teams: dict[str, list[Team]] = {connection.name: [] for connection in job.connections}
+    for team in job.teams:
+        teams[team.connection].append(team)
+    first, *others = (_only(job, each, teams[each.name]) for each in job.connections)
     # What a person should know about the job file is said once.
     return [first, *(replace(other, notes=()) for other in others)]
 
 
-def _only(job: Job, connection: Connection) -> Job:
-    """Give the job of one connection."""
+def _only(job: Job, connection: Connection, teams: Sequence[Team]) -> Job:
+    """Give the job of one connection, which has these teams."""
     return replace(
         job,
         name=f"{job.name}/{connection.name}",
         connections=(connection,),
-        teams=tuple(team for team in job.teams if team.connection == connection.name),
+        teams=tuple(teams),
         output=_output_of(job.output, connection.name),
         within=job.parts_folder,
     )

@@ -48,8 +48,12 @@ def test_the_chunks_of_a_shipped_job_cover_its_range_once(
 
 
 def environ_for(path: Path) -> dict[str, str]:
-    """Give each variable of a job file a value of its own."""
-    names = sorted(set(re.findall(r"\$\{(\w+)\}", path.read_text())))
+    """Give each variable of a job file, and of its table, a value of its own."""
+    text = path.read_text()
+    table = path.with_suffix(".csv")
+    if table.exists():
+        text += table.read_text()
+    names = sorted(set(re.findall(r"\$\{(\w+)\}", text)))
     values = {name: f"value-{n}" for n, name in enumerate(names)}
     credentials = {"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": "secret"}
     return credentials | values | {"GENESYS_ENV": "eu-west-1"}

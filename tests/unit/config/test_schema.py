@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ NAMED = (
     "AMERICA_CLIENT_ID",
     "SECOND_CLIENT_SECRET",
 )
-ENVIRON = dict.fromkeys((*NAMED, "AMERICA_CLIENT_SECRET"), "x") | {
+TABLED = re.findall(r"\$\{(\w+)\}", (ROOT / "configs/many-organisations.csv").read_text())
+ENVIRON = dict.fromkeys((*NAMED, *TABLED, "AMERICA_CLIENT_SECRET"), "x") | {
     "GENESYS_ENV": "mypurecloud.ie",
     "PROXY_HOST": "proxy.example",
     "SECOND_CLIENT_ID": "y",
@@ -138,6 +140,7 @@ def test_the_shipped_jobs_are_these() -> None:
         "demo",
         "formats",
         "last-weeks",
+        "many-organisations",
         "multi-team",
         "occupancy",
         "organisations",
