@@ -420,3 +420,20 @@ def described(folder: Path) -> dict[str, int]:
         assert file["records"] == sum(summary["records"].values())
     records: dict[str, int] = summary["records"]
     return records
+
+
+def test_no_file_is_made_and_a_team_that_nobody_looked_up_is_a_gap(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    """A file that somebody deleted stays deleted, and one without an owner is the job's own."""
+    path = small_job(tmp_path, emulator)
+    run_here(path)
+    (tmp_path / "out.csv").unlink()
+    (tmp_path / ".asyncreport" / "owners.json").unlink()
+    (state(tmp_path) / "summary.json").unlink()
+    teams = [{"name": "team", "users": OTHER_IDS[:2]}, {"name": "new", "queue": QUEUE}]
+    small_job(tmp_path, emulator, teams=teams)
+    erased = erase_here(path)
+    assert [*erased.outputs] == [*erased.partial] == [tmp_path / "out.jsonl"]
+    assert not (tmp_path / "out.csv").exists()
+    assert with_the_person(tmp_path) == []
