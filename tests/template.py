@@ -170,7 +170,11 @@ class _Template:
 
 
 def _preload() -> None:
-    """Import what the modules need, and forget the modules, so that they can run as `__main__`."""
+    """Import what the modules need, and forget the modules, so that they can run as `__main__`.
+
+    Their writes do not wait for the disk, see `tests/conftest.py`.
+    """
+    os.fsync = lambda _: None
     for name in _PRELOADED:
         importlib.import_module(name)
     for name in ("asyncreport.__main__", *_PRELOADED):

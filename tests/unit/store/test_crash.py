@@ -106,12 +106,6 @@ def _all(inode: Inode) -> bytes:
     return inode.now
 
 
-@pytest.fixture(autouse=True)
-def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sync nothing: the model decides what a power cut leaves, and the machine's disk is slow."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
 @contextmanager
 def _recorded(folder: Path) -> Iterator[list[Call]]:
     """Record every call that changes a folder, in order."""
