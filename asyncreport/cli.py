@@ -12,6 +12,7 @@ import sys
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -83,8 +84,7 @@ def _run_command() -> int:
             help_text.show()
         return help_text.exit_code
     except click.ClickException as error:
-        _say_error(error, usage_error(error))
-        return error.exit_code
+        return _report_usage(error)
     except AsyncReportError as error:
         _say_error(error, str(error))
         return error.exit_code
@@ -92,6 +92,20 @@ def _run_command() -> int:
     # Exception.
     except (Exception, CancelledError) as error:  # noqa: BLE001 - the one place that catches all
         return _report(error)
+
+
+def _report_usage(error: click.ClickException) -> int:
+    """Report a wrong command line, and give the exit code."""
+    # An option that does not exist ends the parser, perhaps before it comes to this one.
+    if _asks_for_json(sys.argv):
+        show_messages(form="json")
+    _say_error(error, usage_error(error))
+    return error.exit_code
+
+
+def _asks_for_json(arguments: Sequence[str]) -> bool:
+    """Tell whether arguments contain `--log-format json`."""
+    return "--log-format=json" in arguments or ("--log-format", "json") in pairwise(arguments)
 
 
 def _report(error: BaseException) -> int:
@@ -425,7 +439,7 @@ def status(job: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     "--dry-run", is_flag=True, help="Show what would be deleted or erased; change nothing."
 )
 def clean(job: Path, overrides: tuple[str, ...], user: str | None, dry_run: bool) -> int:
-    """Delete saved parts that the job no longer asks, or a user's data.
+    """Delete saved parts that the job no longer needs, or a user's data.
 
     Sends no request.
     """
@@ -465,7 +479,7 @@ def report(
         path=output or Path("report.html"),
         team=team,
         open_page=open_page,
-        command=f"asyncreport report {job.name}",
+        job_file=job.name,
     )
     report.check_path(loaded, options)
     return _worst(loaded, lambda each: report.execute(each, options, now=now))

@@ -105,7 +105,8 @@ def _show_address(server: emulator.Emulator) -> None:
 
 def _show_first_steps(server: emulator.Emulator) -> None:
     """Say how a job file uses the emulator, and how to stop it."""
-    say("an emulated organisation is ready; press Ctrl-C to stop it. For a job file:")
+    say("an emulated organisation is ready; press Ctrl-C to stop it.")
+    say("`asyncreport init` asks for this url, id and secret. For a job file:")
     say("")
     say("connections:")
     say("  default:")

@@ -175,25 +175,35 @@ def _write(
     text = job_text(draft)
     # Before anything is written: nobody wants a job file that `run` refuses.
     load_text(text, str(path), environ={**variables.all, **client.variables}, now=now)
-    added = missing_variables(client, variables)
+    added = missing_variables(client, draft.hosts, variables)
     if added:
         add_variables(env_file, added)
         _say_variables(env_file, list(added))
         _say_other_client(client)
     else:
-        say(f"{client.id_variable} and {client.secret_variable} are set already")
+        _say_known_client(env_file, client, variables)
     write_new(path, text)
 
 
 def _say_variables(env_file: Path, names: Sequence[str]) -> None:
     """Say which variables were written, and who may see them."""
     readers = "; only you can read it" if is_private(env_file) else ""
-    say(f"wrote {env_file}: {' and '.join(names)}{readers}")
+    say(f"wrote {env_file}: {', '.join(names)}{readers}")
     if is_exposed(env_file):
         say(
             f"warning: git does not ignore {env_file}, and the secret must not be committed: "
             f"add a line {env_file.name} to .gitignore"
         )
+
+
+def _say_known_client(env_file: Path, client: Client, variables: Variables) -> None:
+    """Say where the variables of the client are set."""
+    names = f"{client.id_variable} and {client.secret_variable}"
+    if variables.process.keys() & client.variables.keys():
+        # Another shell, or a job that cron starts, may not have it.
+        say(f"{names} are set in the environment, so {env_file} is left as it is")
+    else:
+        say(f"{names} are in {env_file} already")
 
 
 def _say_other_client(client: Client) -> None:

@@ -14,6 +14,7 @@ from asyncreport.core.secret import Secret
 #: the usual names
 ID_VARIABLE = "GENESYS_CLIENT_ID"
 SECRET_VARIABLE = "GENESYS_CLIENT_SECRET"  # noqa: S105 - a name
+REGION_VARIABLE = "GENESYS_ENV"
 
 #: what browsers and tools of the vendor have in front of a region's domain
 _FIRST_LABELS = ("apps.", "api.", "login.")
@@ -88,9 +89,21 @@ def _names(number: int) -> tuple[str, str]:
     return f"GENESYS_{number}_CLIENT_ID", f"GENESYS_{number}_CLIENT_SECRET"
 
 
-def missing_variables(client: Client, variables: Variables) -> dict[str, str]:
-    """Give the variables of a client that are not set yet, with their values."""
-    return {name: value for name, value in client.variables.items() if variables.get(name) != value}
+def missing_variables(
+    client: Client,
+    hosts: Mapping[str, str],
+    variables: Variables,
+) -> dict[str, str]:
+    """Give the variables of a client that are not set yet, with their values.
+
+    With a client of the usual names comes its region: `query` and `list` look for all three.
+    """
+    wanted = client.variables
+    missing = {name: wanted[name] for name in wanted if variables.get(name) != wanted[name]}
+    is_usual = client.id_variable == ID_VARIABLE
+    if missing and is_usual and "region" in hosts and not variables.get(REGION_VARIABLE):
+        missing[REGION_VARIABLE] = hosts["region"]
+    return missing
 
 
 def read_hosts(text: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from asyncreport.commands.init_access import (
+    REGION_VARIABLE,
     Client,
     Variables,
     known_client,
@@ -147,7 +148,7 @@ class Interview:
         options = self.options
         client_id, secret = self._known_client()
         return {
-            "--region, or --api-url": options.address or self.variables.get("GENESYS_ENV"),
+            "--region, or --api-url": options.address or self.variables.get(REGION_VARIABLE),
             "--client-id, or the variable GENESYS_CLIENT_ID": client_id,
             "--client-secret-file, or the variable GENESYS_CLIENT_SECRET": secret,
             "--team, --group, --queue, --user or --everyone": given_teams(options),
@@ -180,7 +181,7 @@ class Interview:
 
     def _ask_address(self, given: str, login_url: str) -> None:
         """Ask for the region, or for the URLs of a gateway."""
-        before = next(iter(self.draft.hosts.values()), self.variables.get("GENESYS_ENV"))
+        before = next(iter(self.draft.hosts.values()), self.variables.get(REGION_VARIABLE))
         question = address_question(before)
         if self.draft.hosts:
             question = without_hints(question)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import webbrowser
 from dataclasses import dataclass
 from functools import partial
@@ -13,14 +14,16 @@ from asyncreport.core.apart import CONNECTION, is_apart
 from asyncreport.core.errors import AsyncReportError, ConfigError
 from asyncreport.core.job import Job
 from asyncreport.core.text import counted
+from asyncreport.export.output_paths import check_targets
 from asyncreport.export.snapshot import Snapshot
+from asyncreport.export.targets import report_path
 from asyncreport.formats import PLOTLY
 from asyncreport.report.data import page_data
 from asyncreport.report.model import PageData
 from asyncreport.report.page import render
 from asyncreport.store.atomic import atomic_write
-from asyncreport.store.folders import make_folder
 from asyncreport.store.job_parts import last_saved
+from asyncreport.store.owners import owner_of
 from asyncreport.store.threads import run_in_thread
 from asyncreport.terminal.signals import run_until_signal
 from asyncreport.terminal.stderr import say
@@ -35,16 +38,27 @@ class ReportOptions:
     team: str | None = None
     #: show it in a browser
     open_page: bool = False
-    #: that makes the report again, for its foot
-    command: str
+    #: the name of the job file
+    job_file: str
+
+    @property
+    def command(self) -> str:
+        """Give the command that makes the page again, for its foot."""
+        words = ["asyncreport", "report", self.job_file]
+        if self.team is not None:
+            words += ["--team", self.team]
+        return shlex.join(words)
 
 
 def execute(job: Job, options: ReportOptions, *, now: int) -> int:
     """Write the report of a job and say where it is; give the exit code."""
     _check_library()
+    _check_fetched(job)
+    path = _path(job, options)
+    _check_target(job, path.absolute())
     run_until_signal(_write_in_thread(job, options, now=now))
     if options.open_page:
-        webbrowser.open(_path(job, options).absolute().as_uri())
+        _open(path)
     return 0
 
 
@@ -63,6 +77,31 @@ def _check_library() -> None:
         raise ConfigError(f"a report {PLOTLY.needed}")
 
 
+def _check_fetched(job: Job) -> None:
+    """Raise AsyncReportError if there is nothing to report."""
+    if last_saved(job) is None:
+        raise AsyncReportError(f"{job.name}: nothing fetched yet; `asyncreport run` fetches it")
+
+
+def _check_target(job: Job, path: Path) -> None:
+    """Check that a report can be written, and that no job writes this file; create its folder.
+
+    Raise StoreError or ConfigError.
+    """
+    owner = owner_of(path)
+    if owner is not None and path.exists() and path != report_path(job):
+        raise ConfigError(
+            f"{path} is an output file of the job {owner.name!r}; give the report another path"
+        )
+    check_targets([path])
+
+
+def _open(path: Path) -> None:
+    """Show a page in a browser."""
+    if not webbrowser.open(path.absolute().as_uri()):
+        say(f"warning: no browser could be started; open {path} yourself")
+
+
 async def _write_in_thread(job: Job, options: ReportOptions, *, now: int) -> None:
     """Write the report while signals are handled, and say what it contains."""
     say(await run_in_thread(partial(_write, job, options, now)))
@@ -73,7 +112,6 @@ def _write(job: Job, options: ReportOptions, now: int, stopped: Event) -> str:
     data = _read(job, options, now, stopped)
     page = render(data)
     path = _path(job, options).absolute()
-    make_folder(path.parent)
     with atomic_write(path, owner=job.state_folder) as sink:
         sink.write(page)
     return f"{_path(job, options)}: {_contents(data)}, {len(page):,} bytes"
@@ -86,8 +124,6 @@ def _path(job: Job, options: ReportOptions) -> Path:
 
 def _read(job: Job, options: ReportOptions, now: int, stopped: Event) -> PageData:
     """Read what the page shows."""
-    if last_saved(job) is None:
-        raise AsyncReportError(f"{job.name}: nothing fetched yet; `asyncreport run` fetches it")
     snapshot = Snapshot.read(job, now=now)
     facts = report_facts(snapshot, command=options.command, team=options.team)
     return page_data(facts, stopped, of_team=options.team is not None)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from asyncreport import __version__
 from asyncreport.config.validate import did_you_mean
 from asyncreport.core.errors import AsyncReportError, ConfigError
-from asyncreport.core.job import Job
+from asyncreport.core.job import Job, Team
 from asyncreport.core.text import first_items
 from asyncreport.export.report_file import MakePage, Page
 from asyncreport.export.snapshot import Snapshot
@@ -45,7 +45,7 @@ def report_facts(snapshot: Snapshot, *, command: str, team: str | None = None) -
 
     Raise ConfigError for an unknown team, and StoreError.
     """
-    job = _of_team(snapshot.job, team)
+    job = _of_team(_with_distinct_names(snapshot.job), team)
     names = NameTables(job.state_folder).users
     return Facts(
         job=job,
@@ -58,6 +58,18 @@ def report_facts(snapshot: Snapshot, *, command: str, team: str | None = None) -
         version=__version__,
         now=snapshot.freshness.now,
     )
+
+
+def _with_distinct_names(job: Job) -> Job:
+    """Name the connection of teams of one name: the page shows each by itself."""
+    return replace(job, teams=tuple(map(_with_distinct_name, job.teams)))
+
+
+def _with_distinct_name(team: Team) -> Team:
+    """Add the connection to a team's name, if several connections have the name."""
+    if not team.one_of_several:
+        return team
+    return replace(team, name=f"{team.name} ({team.connection})")
 
 
 def _of_team(job: Job, name: str | None) -> Job:

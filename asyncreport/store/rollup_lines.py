@@ -91,6 +91,8 @@ class RollUpLines:
         self._buckets = Buckets(rollup.every, query, target.interval)
         self._empty = Sums(rollup, query, self._buckets)
         self._groups = _groups(target.teams, rollup)
+        #: no other group adds to the sums of one: they need not stay in memory
+        self._apart = len({group.number for group in self._groups}) == len(self._groups)
         #: sums that the next rows may add to
         self._open: dict[_Key, Sums] = {}
         self._facts: dict[_Key, Mapping[str, object]] = {}
@@ -106,8 +108,7 @@ class RollUpLines:
         blanks = self._blanks(month, until) if self._rollup.fill else {}
         for group in self._groups:
             for key in self._add(group, month, blanks):
-                # At once where no other group adds to these sums: those of few are in memory.
-                if self._rollup.by_team_or_user:
+                if self._rollup.by_team_or_user and self._apart:
                     self._write(key, until, sink)
         self._write_all(until, sink)
         self._done = until
@@ -219,7 +220,7 @@ def _covered(spans: Sequence[tuple[Bucket, Interval]], gaps: Sequence[Interval])
 def _groups(teams: Sequence[Team], rollup: RollUp) -> list[_Group]:
     """Divide the teams: each by itself, or those of a connection together."""
     if "team" in rollup.by:
-        return [_group(n, [team], {"team": team.name}) for n, team in enumerate(teams)]
+        return list(_groups_of_teams(teams, rollup))
     of_connection: defaultdict[str, list[Team]] = defaultdict(list)
     for team in teams:
         of_connection[team.connection].append(team)
@@ -227,6 +228,15 @@ def _groups(teams: Sequence[Team], rollup: RollUp) -> list[_Group]:
     apart = "user" in rollup.by
     groups = enumerate(of_connection.values())
     return [_group(n if apart else 0, together, {}) for n, together in groups]
+
+
+def _groups_of_teams(teams: Sequence[Team], rollup: RollUp) -> Iterator[_Group]:
+    """Make a group of each team; teams of one name are added up over their connections."""
+    numbers: dict[str, int] = {}
+    for number, team in enumerate(teams):
+        first = numbers.setdefault(team.name, number)
+        # Users are of one connection: their rows are in the order of connections.
+        yield _group(number if "user" in rollup.by else first, [team], {"team": team.name})
 
 
 def _group(number: int, teams: Sequence[Team], facts: Mapping[str, object]) -> _Group:

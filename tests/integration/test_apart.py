@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -298,3 +299,55 @@ def test_there_is_nothing_to_merge_if_each_has_files_of_its_own(bureau: Bureau) 
     result = bureau.call("merge")
     assert result.code == 2
     assert "there are no files of all connections to merge" in result.err
+
+
+def handled(lines: list[dict[str, Any]], *by: str) -> dict[Any, int]:
+    """Add up the handled interactions."""
+    sums: Counter[Any] = Counter()
+    for line in lines:
+        sums[tuple(line[key] for key in by)] += line["handled_count"]
+    return dict(sums)
+
+
+def test_a_roll_up_adds_a_team_up_over_its_connections(bureau: Bureau) -> None:
+    bureau.job["range"] = {**DAY, "start": "2024-01-28", "end": "2024-02-06"}
+    bureau.job["output"] = {
+        "path": "out/whole.jsonl",
+        "rollups": [
+            {"by": ["team"], "every": "P1D", "path": "out/teams.jsonl"},
+            {"by": ["team", "user"], "every": "P1D", "path": "out/users.jsonl"},
+        ],
+    }
+    assert bureau.call("run").code == 0
+    lines = [{**line, "day": line["interval_start"][:10]} for line in bureau.lines("whole.jsonl")]
+    teams = [{**row, "day": row["interval_start"][:10]} for row in bureau.lines("teams.jsonl")]
+    users = [{**row, "day": row["interval_start"][:10]} for row in bureau.lines("users.jsonl")]
+    assert handled(teams, "team", "day") == handled(lines, "team", "day")
+    assert len(teams) == len(handled(teams, "team", "day"))
+    assert handled(users, "team", "user_id", "day") == handled(lines, "team", "user_id", "day")
+
+
+def test_a_report_tells_the_teams_of_connections_apart(bureau: Bureau) -> None:
+    pytest.importorskip("plotly")
+    bureau.job["range"] = {**DAY, "end": "2024-01-08"}
+    bureau.job["output"] = {
+        "path": "out/whole.jsonl",
+        "columns": ["connection", "team", "user_id", "handled_count"],
+    }
+    assert bureau.call("run").code == 0
+    result = bureau.call("report", "-o", "page.html")
+    assert result.code == 0, result.err
+    lines = bureau.lines("whole.jsonl")
+    people = {line["user_id"] for line in lines} - {None}
+    # The records of an agent in two teams count in both, and the page says so.
+    total = sum(line["handled_count"] for line in lines)
+    assert f"5 teams, {len(people)} agents, {total:,} handled" in result.err
+    sales = [line for line in lines if line["team"] == "sales" and line["connection"] == "acme"]
+    alone = bureau.call("report", "-o", "sales.html", "--team", "sales (acme)")
+    assert alone.code == 0, alone.err
+    total = sum(line["handled_count"] for line in sales)
+    assert f"1 team, {len({line['user_id'] for line in sales})} agent" in alone.err
+    assert f"{total:,} handled" in alone.err
+    unknown = bureau.call("report", "-o", "sales.html", "--team", "sales")
+    assert unknown.code == 2
+    assert "sales (acme), sales (globex)" in unknown.err

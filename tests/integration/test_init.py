@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -109,7 +110,7 @@ def test_an_env_file_keeps_what_it_has(emulator: Handle, tmp_path: Path) -> None
     assert client == (emulator.client_id, emulator.client_secret)
     again = init(emulator, tmp_path, "second.yaml", "--everyone")
     assert again.code == 0
-    assert "GENESYS_2_CLIENT_ID and GENESYS_2_CLIENT_SECRET are set already" in again.err
+    assert "GENESYS_2_CLIENT_ID and GENESYS_2_CLIENT_SECRET are in .env already" in again.err
     assert path.read_bytes() == content
     assert _client(tmp_path, "second.yaml") == client
 
@@ -128,7 +129,17 @@ def test_variables_that_are_set_need_no_env_file(emulator: Handle, tmp_path: Pat
     }
     result = call("init", "--api-url", emulator.url, "--everyone", cwd=tmp_path, **variables)
     assert result.code == 0, result.err
+    assert "are set in the environment, so .env is left as it is" in result.err
     assert files(tmp_path) == {"job.yaml"}
+
+
+def test_another_file_of_variables_is_written_and_named(emulator: Handle, tmp_path: Path) -> None:
+    (tmp_path / "my vars").touch()
+    result = init(emulator, tmp_path, "my job.yaml", "--everyone", "--env-file", "my vars")
+    assert result.code == 0, result.err
+    assert files(tmp_path) == {"my vars", "my job.yaml"}
+    (line,) = re.findall(r"^  asyncreport (check .*)   #", result.err, re.MULTILINE)
+    assert call(*shlex.split(line), cwd=tmp_path).code == 0
 
 
 def test_a_wrong_secret_ends_with_3_and_writes_nothing(emulator: Handle, tmp_path: Path) -> None:

@@ -69,6 +69,8 @@ def test_a_log_collector_gets_one_object_a_line(job: Path, tmp_path: Path) -> No
     trace, error = objects(call("run", "x.yaml", "--log-format=json", "-v", cwd=tmp_path).err)
     assert "FileNotFoundError" in trace["traceback"]
     # A wrong value of an option is reported in the same form.
+    (unknown,) = objects(call("run", "--log-format", "json", "--no-such", "x", cwd=tmp_path).err)
+    assert unknown["message"].startswith("no such option '--no-such'; see ")
     (usage,) = objects(call("run", "--log-format=json", "--env-file=x", "x", cwd=tmp_path).err)
     assert usage["level"] == "error"
 

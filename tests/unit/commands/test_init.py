@@ -387,10 +387,27 @@ def test_another_client_never_replaces_one(
     variables = Variables(process, file)
     client = named("id-1", "s3cret", variables)
     assert client.id_variable == f"{prefix}_CLIENT_ID"
-    missing = missing_variables(client, variables)
+    gateway = {"api_url": "https://g.example", "login_url": "https://g.example"}
+    missing = missing_variables(client, gateway, variables)
     assert list(missing) == [f"{prefix}_CLIENT_{each}" for each in added]
     after = Variables(process, {**file, **missing})
     assert [after.get(name) for name in client.variables] == ["id-1", "s3cret"]
+
+
+def test_a_region_comes_with_the_usual_variables_only() -> None:
+    """`query` and `list` read it; a job file names its own."""
+    hosts = {"region": "mypurecloud.ie"}
+
+    def added(file: dict[str, str]) -> list[str]:
+        variables = Variables({}, file)
+        client = named("id-1", "s3cret", variables)
+        return list(missing_variables(client, hosts, variables))
+
+    assert added({})[-1] == "GENESYS_ENV"
+    assert added({"GENESYS_CLIENT_ID": "id-1"}) == ["GENESYS_CLIENT_SECRET", "GENESYS_ENV"]
+    assert added(USUAL) == []
+    assert added({"GENESYS_ENV": "eu-west-2"}) == list(USUAL)
+    assert "GENESYS_ENV" not in added({"GENESYS_CLIENT_ID": "another"})
 
 
 def test_a_secret_of_the_variables_belongs_to_their_id() -> None:
