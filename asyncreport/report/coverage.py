@@ -39,12 +39,34 @@ class Missing:
         """Give the missing share of the members' time in a span: 0 if nothing is missing."""
         if not self.members:
             return 0.0
+        return self._lacking(span) / (self.members * _length(span))
+
+    def _lacking(self, span: Interval) -> int:
+        """Add up the time of each member that is missing in a span, in ms."""
         lacking = 0
         for each, members in self.spans.items():
             if each.overlaps(span):
-                common = each.intersection(span)
-                lacking += members * (common.end - common.start)
-        return lacking / (self.members * (span.end - span.start))
+                lacking += members * _length(each.intersection(span))
+        return lacking
+
+    def add(self, intervals: Sequence[Interval], users: Sequence[str] | None) -> None:
+        """Note that some users lack intervals; None: everyone does, and counts as one."""
+        if users is None:
+            self.users.add(None)
+        else:
+            self.users.update(users)
+        for each in intervals:
+            self.spans[each] += _count(users)
+
+    def agents_in(self, span: Interval) -> int | None:
+        """Count the agents who lack one of the spans; None: everyone does."""
+        if None in self.users:
+            return None
+        return self.spans[span]
+
+    def concerns(self, user: str | None) -> bool:
+        """Tell whether something of a user is missing, or of everyone."""
+        return user in self.users or None in self.users
 
     def week_hours(self, zone: ZoneInfo) -> set[WeekHour]:
         """List the hours of the week of which something is missing."""
@@ -63,17 +85,30 @@ def _week_hours(span: Interval, zone: ZoneInfo) -> Iterator[WeekHour]:
         yield local.isoweekday(), local.hour
 
 
+def _length(span: Interval) -> int:
+    """Give the length of a span, in ms."""
+    return span.end - span.start
+
+
 def missing_of(team: Team, span: Interval, parts: Sequence[Part]) -> Missing:
     """Find what no part of a team's connection covers."""
-    found = Missing(members=1 if team.everyone else len(team.users))
-    for intervals, batch in missing_by_batch(_users(team), span, parts):
+    users = _users(team)
+    found = Missing(members=_count(users))
+    for intervals, batch in missing_by_batch(users, span, parts):
         if intervals:
-            found.users.update((None,) if batch is None else batch)
-            for each in intervals:
-                found.spans[each] += 1 if batch is None else len(batch)
+            found.add(intervals, batch)
     return found
 
 
 def _users(team: Team) -> tuple[str, ...] | None:
     """Give the users whom a team asks for; None: everyone."""
-    return None if team.everyone else team.users
+    if team.everyone:
+        return None
+    return team.users
+
+
+def _count(users: Sequence[str] | None) -> int:
+    """Count users; everyone counts as one."""
+    if users is None:
+        return 1
+    return len(users)

@@ -15,7 +15,7 @@ from asyncreport.report.model import Agent, Gap, Origin, PageData, Quality, Scop
 from asyncreport.report.numbers import numbers_of
 from asyncreport.report.periods import Halves, axis_length, halves, steps
 from asyncreport.report.restated import Restated, count_restated
-from asyncreport.report.rollups import RollUps, read_rollups
+from asyncreport.report.rollups import RollUps, Row, read_rollups
 from asyncreport.report.scopes import Material
 
 #: gaps that the page lists
@@ -86,26 +86,30 @@ def _missing(facts: Facts, interval: Interval) -> dict[str, Missing]:
 
 def _scopes(material: Material, teams: Sequence[Team]) -> list[Scope]:
     """Describe all teams together, if there are several, then each team."""
-    groups: list[Sequence[Team]] = [[team] for team in teams]
+    scopes = [material.scope([team]) for team in teams]
     if len(teams) > 1:
-        groups.insert(0, teams)
-    return [material.scope(group) for group in groups]
+        scopes.insert(0, material.scope(teams))
+    return scopes
 
 
 def _agents(facts: Facts, material: Material) -> Iterator[Agent]:
     """Walk the agents of each team."""
     for team in facts.job.teams:
-        lacking = material.missing[team.name].users
+        lacking = material.missing[team.name]
         for row in material.rollups.agents.get(team.name, ()):
-            user = row["user_id"]
-            yield Agent(
-                team=team.name,
-                connection=team.connection,
-                id=user,
-                name=row["user_name"],
-                numbers=numbers_of(row),
-                incomplete=user in lacking or (team.everyone and bool(lacking)),
-            )
+            yield _agent(team, row, lacking.concerns(row["user_id"]))
+
+
+def _agent(team: Team, row: Row, incomplete: bool) -> Agent:
+    """Describe an agent in a team."""
+    return Agent(
+        team=team.name,
+        connection=team.connection,
+        id=row["user_id"],
+        name=row["user_name"],
+        numbers=numbers_of(row),
+        incomplete=incomplete,
+    )
 
 
 def _quality(facts: Facts, material: Material) -> Quality:
@@ -117,7 +121,7 @@ def _quality(facts: Facts, material: Material) -> Quality:
         more_gaps=max(0, len(gaps) - _MOST_GAPS),
         unknown_teams=list(facts.unknown_teams),
         partial_files=list(facts.partial_files),
-        stale=facts.last_run.stale if facts.last_run else 0,
+        stale=facts.stale,
         restated=restated.steps.total(),
         restated_at=restated.last or None,
         unsettled_from=facts.unsettled_from,
@@ -129,19 +133,13 @@ def _quality(facts: Facts, material: Material) -> Quality:
 def _gaps(missing: Mapping[str, Missing]) -> Iterator[Gap]:
     """Walk the gaps of each team, in order of time."""
     for team, found in missing.items():
-        everyone = None in found.users
         for span in sorted(found.spans):
-            agents = None if everyone else found.spans[span]
-            yield Gap(team=team, span=span_of(span), agents=agents)
+            yield Gap(team=team, span=span_of(span), agents=found.agents_in(span))
 
 
 def _in_several_teams(teams: Sequence[Team], rollups: RollUps) -> int:
     """Count the agents who have records in several teams."""
-    counts: Counter[tuple[str, str]] = Counter()
-    for team in teams:
-        for row in rollups.agents.get(team.name, ()):
-            if row["user_id"] is not None:
-                counts[team.connection, row["user_id"]] += 1
+    counts = Counter(agent for agent, _ in rollups.agents_of(teams))
     return sum(number > 1 for number in counts.values())
 
 

@@ -35,14 +35,13 @@ def distribution(times: Sequence[float]) -> Distribution | None:
     if not times:
         return None
     ordered = sorted(times)
-    low, high = ordered[0], ordered[-1]
-    width = _width(low, high, _most_bars(len(ordered)))
-    first = int(low // width)
+    low = ordered[0]
+    width = _width(low, ordered[-1], _most_bars(len(ordered)))
     return Distribution(
         agents=len(ordered),
-        quartiles=(low, _at(ordered, 1), _at(ordered, 2), _at(ordered, 3), high),
+        quartiles=_quartiles(ordered),
         width=width,
-        first=first * width,
+        first=int(low // width) * width,
         bars=_bars(ordered, width),
     )
 
@@ -67,10 +66,20 @@ def _width(low: float, high: float, most: int) -> int:
     return 3600 * hours
 
 
+def _quartiles(ordered: Sequence[float]) -> tuple[float, float, float, float, float]:
+    """Give the lowest time, the quartiles, and the highest time."""
+    first, median, third = (_at(ordered, quarter) for quarter in (1, 2, 3))
+    return ordered[0], first, median, third, ordered[-1]
+
+
 def _at(ordered: Sequence[float], quarter: int) -> float:
     """Give a quartile; between two agents it is interpolated, to hundredths of a second."""
     place, rest = divmod((len(ordered) - 1) * quarter, 4)
     if not rest:
         return ordered[place]
-    below, above = ordered[place], ordered[place + 1]
-    return round(below + (above - below) * rest / 4, 2)
+    return _between(ordered[place], ordered[place + 1], rest)
+
+
+def _between(below: float, above: float, quarters: int) -> float:
+    """Give the place so many quarters of the way between two times."""
+    return round(below + (above - below) * quarters / 4, 2)

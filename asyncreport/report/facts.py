@@ -49,8 +49,7 @@ class Facts:
 
     def parts_until_fetched(self, connection: str) -> list[Part]:
         """List the parts of a connection that overlap the range, without what was in the future."""
-        clipped = map(until_fetched, self.parts[connection])
-        found = [part for part in clipped if part is not None]
+        found = filter(None, map(until_fetched, self.parts[connection]))
         return [part for part in found if part.interval.overlaps(self.job.interval)]
 
     @property
@@ -60,6 +59,13 @@ class Facts:
         if self._last_fetch <= whole.start:
             return whole
         return Interval(whole.start, min(whole.end, self._last_fetch))
+
+    @property
+    def stale(self) -> int:
+        """Count the chunks whose values are those of an earlier fetch."""
+        if self.last_run is None:
+            return 0
+        return self.last_run.stale
 
     @property
     def unsettled_from(self) -> str | None:
@@ -80,16 +86,30 @@ class Facts:
         job = self.job
         yield self.version, job.name, str(job.interval), str(self.interval), job.teams
         for connection in job.connections:
-            name = connection.name
-            yield name, job.query.fingerprint(connection.identity), sorted(self.names[name].items())
-            yield [(part.number, part.sha256, part.fetched_at) for part in self.parts[name]]
-        yield self.unknown_teams, self.partial_files, self.unsettled_from
-        yield self.last_run is not None and self.last_run.stale
+            yield connection.name, job.query.fingerprint(connection.identity)
+            yield from self._shown_of(connection.name)
+        yield self.unknown_teams, self.partial_files, self.unsettled_from, self.stale
+
+    def _shown_of(self, connection: str) -> Iterator[object]:
+        """Walk what a page shows of a connection."""
+        yield sorted(self.names[connection].items())
+        yield list(map(_identity, self.parts[connection]))
 
     @property
     def _last_fetch(self) -> int:
         """Give the start of the last run, also of one that did not finish: an instant."""
         times = [part.fetched_at for part in chain.from_iterable(self.parts.values())]
-        if self.last_run is not None:
-            times.append(parse_iso(self.last_run.started))
+        times += self._last_start
         return max(times, default=self.now)
+
+    @property
+    def _last_start(self) -> list[int]:
+        """Give the start of the last run that finished, if there is one."""
+        if self.last_run is None:
+            return []
+        return [parse_iso(self.last_run.started)]
+
+
+def _identity(part: Part) -> tuple[int, str, int]:
+    """Give what tells a part of a connection from all others."""
+    return part.number, part.sha256, part.fetched_at

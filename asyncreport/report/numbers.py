@@ -33,20 +33,23 @@ class Numbers(Struct, frozen=True, kw_only=True):
 def numbers_of(row: Mapping[str, Any]) -> Numbers:
     """Read the row of a roll-up; its ratios are kept, the others are divided here, once."""
     handled = row["handled_count"] or 0
-    times = [row[name] for name in _PARTS]
-    whole = row["total_handle_time_sec"] or 0
-    rest = _ms(whole) - sum(map(_ms, times))
-    talk, hold, wrap_up = times
+    talk, hold, wrap_up = (_average(row[name], handled) for name in _PARTS)
     return Numbers(
         handled=handled,
-        handle_time=whole,
+        handle_time=row["total_handle_time_sec"] or 0,
         aht=row["avg_handle_time_sec"],
-        talk=_average(talk, handled),
-        hold=_average(hold, handled),
-        wrap_up=_average(wrap_up, handled),
-        other=average(max(0, rest), handled),
+        talk=talk,
+        hold=hold,
+        wrap_up=wrap_up,
+        other=average(_other(row), handled),
         occupancy=row.get("occupancy"),
     )
+
+
+def _other(row: Mapping[str, Any]) -> int:
+    """Give the handle time that is none of the parts, in ms."""
+    parts = sum(ms_of(row[name]) for name in _PARTS)
+    return max(0, ms_of(row["total_handle_time_sec"]) - parts)
 
 
 #: of a time with complete data and without a record
@@ -62,11 +65,13 @@ NOTHING = Numbers(
 )
 
 
-def _ms(seconds: float | None) -> int:
+def ms_of(seconds: float | None) -> int:
     """Give whole ms; 0 if a time was not measured."""
     return round((seconds or 0) * 1000)
 
 
 def _average(seconds: float | None, handled: int) -> float | None:
     """Divide a time by what was handled; None if there is no time or nothing was handled."""
-    return None if seconds is None else average(_ms(seconds), handled)
+    if seconds is None:
+        return None
+    return average(ms_of(seconds), handled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from importlib.resources import files
 
@@ -28,25 +28,32 @@ _POLICY = (
 
 def render(data: PageData) -> bytes:
     """Write the page of a report; the package plotly must be installed."""
-    scripts = [_plotly(), *map(_file, _SCRIPTS)]
-    parts = {
+    parts = _parts(data, [_plotly(), *map(_file, _SCRIPTS)])
+    # In one pass: a name that looks like a placeholder stays as it is.
+    page = re.sub(r"@([a-z]+)@", lambda found: parts[found[1]], _file("page.html"))
+    return page.encode()
+
+
+def _parts(data: PageData, scripts: Sequence[str]) -> dict[str, str]:
+    """Give what takes the place of each placeholder."""
+    return {
         "policy": _POLICY.format(" ".join(map(_source, scripts))),
         "title": html.escape(data.team or data.job),
         "style": _file("page.css"),
         "data": embedded(msgspec.json.encode(data)),
         "scripts": _tags(scripts),
     }
-    # In one pass: a name that looks like a placeholder stays as it is.
-    page = re.sub(r"@([a-z]+)@", lambda found: parts[found[1]], _file("page.html"))
-    return page.encode()
 
 
 def digest(facts: Facts) -> str:
     """Digest all that the page shows, except its foot: when it was made, and by which run."""
-    # The files too: a version that is not released yet has the number of the one before.
-    own = map(_file, ("page.html", "page.css", *_SCRIPTS))
-    made_of = [PLOTLY.version, *own, *facts.shown]
+    made_of = [PLOTLY.version, *_own_files(), *facts.shown]
     return sha256(msgspec.json.encode(made_of)).hexdigest()
+
+
+def _own_files() -> Iterator[str]:
+    """Read the files that a page is made of: two versions may have one number."""
+    return map(_file, ("page.html", "page.css", *_SCRIPTS))
 
 
 def embedded(data: bytes) -> str:

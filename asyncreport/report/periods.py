@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from asyncreport.core.job import Query
 from asyncreport.core.rollups import Buckets
@@ -20,7 +20,9 @@ _LONG = (Granularity.P1W, Granularity.P1M, Granularity.NONE)
 def base_length(query: Query) -> str:
     """Give the buckets that the parts are added up to: days, or those of the job if longer."""
     granularity = query.grid.granularity
-    return granularity.value if granularity in _LONG else "P1D"
+    if granularity in _LONG:
+        return granularity.value
+    return "P1D"
 
 
 def axis_length(query: Query, interval: Interval) -> str:
@@ -34,7 +36,9 @@ def axis_length(query: Query, interval: Interval) -> str:
     length = interval.end - interval.start
     if length <= _LONGEST_IN_DAYS:
         return "P1D"
-    return "P1W" if length <= _LONGEST_IN_WEEKS else "P1M"
+    if length <= _LONGEST_IN_WEEKS:
+        return "P1W"
+    return "P1M"
 
 
 def steps(every: str, query: Query, interval: Interval) -> list[Interval]:
@@ -43,8 +47,7 @@ def steps(every: str, query: Query, interval: Interval) -> list[Interval]:
     return [span for _, span in buckets.within(interval.start, interval.end)]
 
 
-@dataclass(frozen=True, slots=True)
-class Halves:
+class Halves(NamedTuple):
     """Two spans of equally many whole days; a day between them is in neither."""
 
     earlier: Interval

@@ -12,6 +12,9 @@ from asyncreport.core.timeline import Interval, parse_iso
 from asyncreport.report.facts import Facts
 from asyncreport.store.restatements import read_restatements
 
+#: the number of its step, the user, and when it was found
+_Change = tuple[int, str | None, str]
+
 
 @dataclass(slots=True)
 class Restated:
@@ -33,37 +36,41 @@ class Restated:
 
 def count_restated(facts: Facts, steps: Sequence[Interval]) -> dict[str, Restated]:
     """Count the changed values of each team, by its name; raise StoreError."""
-    found = {team.name: Restated() for team in facts.job.teams}
+    counts = [_TeamCount.of(team) for team in facts.job.teams]
     for connection in facts.job.connections:
-        teams = [team for team in facts.job.teams if team.connection == connection.name]
-        members = [(found[team.name], _Members.of(team)) for team in teams]
-        for step, user, at in _changes(facts, connection.name, steps):
-            for restated, each in members:
-                if user in each:
-                    restated.add(step, at)
-    return found
+        of_connection = [each for each in counts if each.team.connection == connection.name]
+        for change in _changes(facts, connection.name, steps):
+            _add(change, of_connection)
+    return {count.team.name: count.restated for count in counts}
+
+
+def _add(change: _Change, counts: Sequence[_TeamCount]) -> None:
+    """Count a change in each team that has its user."""
+    for count in counts:
+        count.add(*change)
 
 
 @dataclass(frozen=True, slots=True)
-class _Members:
-    """Who belongs to a team."""
+class _TeamCount:
+    """The changed values of a team."""
 
-    everyone: bool
+    team: Team
     users: frozenset[str | None]
+    restated: Restated
 
     @classmethod
-    def of(cls, team: Team) -> _Members:
-        """List the members of a team."""
-        return cls(team.everyone, frozenset(team.users))
+    def of(cls, team: Team) -> _TeamCount:
+        """Begin to count."""
+        return cls(team, frozenset(team.users), Restated())
 
-    def __contains__(self, user: str | None) -> bool:
-        return self.everyone or user in self.users
+    def add(self, step: int, user: str | None, at: str) -> None:
+        """Count a value if it is of a member."""
+        if self.team.everyone or user in self.users:
+            self.restated.add(step, at)
 
 
-def _changes(
-    facts: Facts, connection: str, steps: Sequence[Interval]
-) -> Iterator[tuple[int, str | None, str]]:
-    """Walk the changes that lie in a step: its number, the user, and when it was found."""
+def _changes(facts: Facts, connection: str, steps: Sequence[Interval]) -> Iterator[_Change]:
+    """Walk the changes that lie in a step."""
     starts = [step.start for step in steps]
     end = steps[-1].end
     for change in read_restatements(facts.job.parts_folder / connection):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -25,6 +25,9 @@ from asyncreport.store.read_lines import read_lines
 from asyncreport.store.target import Form, Source, Target
 
 Row = dict[str, Any]
+
+#: a connection's name and the id of one of its users
+Agent = tuple[str, str]
 
 #: granularities whose buckets lie in one hour
 _WITHIN_HOUR = (Granularity.PT15M, Granularity.PT30M, Granularity.PT1H)
@@ -54,20 +57,23 @@ class RollUps:
 
         The rows of a roll-up have the columns of records, so they are added up in the same way.
         """
-        lines = []
+        rollup = RollUp(by=(), every=every, paths=())
+        sums = Sums(rollup, self.query, Buckets(every, self.query, interval))
         for team in teams:
-            for start, line in self.base.get(team, ()):
-                if interval.start <= start < interval.end:
-                    lines.append(line)
-        return _summed(lines, every, self.query, interval)
+            sums.add(self._lines_within(team, interval))
+        return list(sums.take({}, {}, until=None))
 
+    def _lines_within(self, team: str, interval: Interval) -> bytes:
+        """Join the lines of a team that begin in an interval."""
+        lines = self.base.get(team, ())
+        return b"\n".join(line for start, line in lines if interval.start <= start < interval.end)
 
-def _summed(lines: Sequence[bytes], every: str, query: Query, interval: Interval) -> list[Row]:
-    """Add up lines."""
-    rollup = RollUp(by=(), every=every, paths=())
-    sums = Sums(rollup, query, Buckets(every, query, interval))
-    sums.add(b"\n".join(lines))
-    return list(sums.take({}, {}, until=None))
+    def agents_of(self, teams: Iterable[Team]) -> Iterator[tuple[Agent, Row]]:
+        """Walk the rows of the agents of some teams; not those of work that nobody did."""
+        for team in teams:
+            for row in self.agents.get(team.name, ()):
+                if row["user_id"] is not None:
+                    yield (team.connection, row["user_id"]), row
 
 
 def read_rollups(facts: Facts, interval: Interval, stopped: Event) -> RollUps:
@@ -78,13 +84,19 @@ def read_rollups(facts: Facts, interval: Interval, stopped: Event) -> RollUps:
     # Without the split and the job's own metrics: the report shows neither.
     query = replace(facts.job.query, split_by=(), metrics=())
     found = _read(facts, _Frame(query, interval), stopped)
-    has_hours = "week_hours" in found
     return RollUps(
         query=query,
         base=_base_lines(found["base"]),
-        week_hours=_rows(found["week_hours"]) if has_hours else None,
+        week_hours=_week_hours(found.get("week_hours")),
         agents=_rows(found["agents"]),
     )
+
+
+def _week_hours(lines: bytes | None) -> dict[str, list[Row]] | None:
+    """Decode the lines of the hours of the week, if they are known."""
+    if lines is None:
+        return None
+    return _rows(lines)
 
 
 class _Frame(NamedTuple):
@@ -95,13 +107,13 @@ class _Frame(NamedTuple):
 
     def rollups(self) -> dict[str, RollUp]:
         """List the roll-ups that the report needs, by the field of RollUps."""
-        granularity = self.query.grid.granularity
+        of_teams = RollUp(by=("team",), every=base_length(self.query), paths=())
         found = {
-            "base": RollUp(by=("team",), every=base_length(self.query), paths=()),
+            "base": of_teams,
             "agents": RollUp(by=("team", "user"), every=WHOLE, paths=()),
         }
-        if granularity in _WITHIN_HOUR:
-            found["week_hours"] = RollUp(by=("team",), every=WEEKDAY_HOUR, paths=())
+        if self.query.grid.granularity in _WITHIN_HOUR:
+            found["week_hours"] = replace(of_teams, every=WEEKDAY_HOUR)
         return found
 
 
@@ -135,8 +147,7 @@ def _sources(facts: Facts) -> dict[str, Source]:
 def _rows(lines: bytes) -> dict[str, list[Row]]:
     """Decode lines, by the team's name."""
     rows: defaultdict[str, list[Row]] = defaultdict(list)
-    for line in lines.splitlines():
-        row = orjson.loads(line)
+    for row in map(orjson.loads, lines.splitlines()):
         rows[row["team"]].append(row)
     return rows
 
@@ -147,17 +158,4 @@ def _base_lines(lines: bytes) -> dict[str, list[BaseLine]]:
     for line in lines.splitlines():
         row = orjson.loads(line)
         found[row["team"]].append(BaseLine(parse_iso(row["interval_start"]), line))
-    return found
-
-
-def members_of(teams: Sequence[Team], rollups: RollUps) -> dict[tuple[str, str], Row]:
-    """Give the row of each agent of some teams once, by connection and id; not of work by nobody.
-
-    The records of an agent are the same in each team.
-    """
-    found: dict[tuple[str, str], Row] = {}
-    for team in teams:
-        for row in rollups.agents.get(team.name, ()):
-            if row["user_id"] is not None:
-                found[team.connection, row["user_id"]] = row
     return found

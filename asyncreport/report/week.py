@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from asyncreport.core.columns import average
 from asyncreport.report.coverage import WeekHour
 from asyncreport.report.model import Cell
+from asyncreport.report.numbers import ms_of
 from asyncreport.report.rollups import Row
 
 
@@ -17,9 +18,7 @@ def week_of(rows: Iterable[Row], lacking: Set[WeekHour]) -> list[list[Cell]]:
 
     `lacking` are the hours of which something is missing.
     """
-    sums = _Sums()
-    for row in rows:
-        sums.add(row)
+    sums = _Sums.of(rows)
     return [sums.day(day, lacking) for day in range(1, 8)]
 
 
@@ -31,11 +30,19 @@ class _Sums:
     #: handle time, in ms
     times: Counter[WeekHour] = field(default_factory=Counter)
 
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> _Sums:
+        """Add up the rows of a roll-up."""
+        sums = cls()
+        for row in rows:
+            sums.add(row)
+        return sums
+
     def add(self, row: Row) -> None:
         """Add the row of a roll-up."""
         hour = row["weekday"], row["hour"]
         self.handled[hour] += row["handled_count"]
-        self.times[hour] += round(row["total_handle_time_sec"] * 1000)
+        self.times[hour] += ms_of(row["total_handle_time_sec"])
 
     def day(self, day: int, lacking: Set[WeekHour]) -> list[Cell]:
         """Describe the hours of a day."""
@@ -43,10 +50,7 @@ class _Sums:
 
     def _cell(self, hour: WeekHour, incomplete: bool) -> Cell:
         """Describe an hour; without a row nothing was handled, but only if nothing is missing."""
-        known = hour in self.handled or not incomplete
+        if incomplete and hour not in self.handled:
+            return Cell(handled=None, aht=None, incomplete=True)
         handled = self.handled[hour]
-        return Cell(
-            handled=handled if known else None,
-            aht=average(self.times[hour], handled),
-            incomplete=incomplete,
-        )
+        return Cell(handled=handled, aht=average(self.times[hour], handled), incomplete=incomplete)
