@@ -163,7 +163,7 @@ names = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Zl", "Zp"
 
 
 @hostile
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(names)
 def test_hostile_names_come_back(name: str) -> None:
     """Also in comments, in which everything may be."""
