@@ -317,12 +317,15 @@ def demo() -> int:
     metavar="URL",
     help="The login host of the gateway; default: the same as --api-url.",
 )
+@click.option(
+    "--allow-http", is_flag=True, help="The gateway may have http URLs: nothing is encrypted."
+)
 @click.option("--client-id", default="", metavar="ID", help="The id of the OAuth client.")
 @click.option(
     "--client-secret-file",
     "secret_file",
     metavar="PATH",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
     help="A file that holds the secret of the client; - reads standard input.",
 )
 @click.option("--team", "teams", multiple=True, metavar="NAME-OR-ID", help="A Genesys team.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from asyncreport.config.env_text import with_variables
-from asyncreport.core.errors import ConfigError, StoreError
+from asyncreport.core.errors import ConfigError
 from asyncreport.store.atomic import atomic_write
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.replacement import PRIVATE
@@ -54,13 +54,15 @@ def write_new(path: Path, text: str) -> None:
 
 
 def read_secret_file(path: Path) -> str:
-    """Read a secret from a file, without blanks and line breaks around it; raise StoreError.
+    """Read a secret from a file, without blanks and line breaks around it; `-` is standard input.
 
-    `-` is standard input.
+    Raise StoreError, or ConfigError for a file that is not text.
     """
     with oserror_as_store_error(path, "read"):
         data = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
     try:
         return data.decode().strip()
     except UnicodeDecodeError as error:
-        raise StoreError(f"{path} is not UTF-8; save the secret as plain text") from error
+        raise ConfigError(
+            "--client-secret-file: is not UTF-8; save the secret as plain text"
+        ) from error

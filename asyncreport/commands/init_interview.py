@@ -353,6 +353,7 @@ def _first_draft(options: InitOptions, zone: str) -> JobDraft:
     return JobDraft(
         name=name,
         hosts={},
+        allow_http=options.allow_http,
         id_variable="",
         secret_variable="",
         start=start_question().default,

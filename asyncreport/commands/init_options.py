@@ -19,6 +19,7 @@ class InitOptions(Struct, frozen=True, kw_only=True):
     #: a gateway, instead of a region
     api_url: str = ""
     login_url: str = ""
+    allow_http: bool = False
     client_id: str = ""
     client_secret: Secret = Secret("")
     #: ids or exact names

@@ -48,6 +48,8 @@ class JobDraft(Struct, frozen=True, kw_only=True):
     name: str
     #: `region`, or `api_url` and `login_url`
     hosts: Mapping[str, str]
+    #: the URLs may start with http://
+    allow_http: bool = False
     #: names of variables
     id_variable: str
     secret_variable: str
@@ -61,10 +63,15 @@ class JobDraft(Struct, frozen=True, kw_only=True):
 
 def job_values(draft: JobDraft, client_id: str, client_secret: str) -> dict[str, Any]:
     """Give the job as plain values with the shape of the file, with its credentials in them."""
-    client = {"client_id": client_id, "client_secret": client_secret}
+    connection = {
+        **draft.hosts,
+        "client_id": client_id,
+        "client_secret": client_secret,
+        "allow_http": draft.allow_http,
+    }
     return {
         "name": draft.name,
-        "connections": {"default": {**draft.hosts, **client}},
+        "connections": {"default": connection},
         "range": {
             "start": draft.start,
             "end": draft.end,
@@ -111,6 +118,8 @@ def _head(draft: JobDraft) -> list[str]:
 def _connection(draft: JobDraft) -> list[str]:
     """Write the section `connections`."""
     hosts = [f"    {key}: {quoted(value)}" for key, value in draft.hosts.items()]
+    if draft.allow_http and "api_url" in draft.hosts:
+        hosts.append(_line("    allow_http: true", "the secret is sent unencrypted"))
     return [
         "connections:",
         "  default:",

@@ -152,6 +152,17 @@ def test_a_wrong_secret_ends_with_3_and_writes_nothing(emulator: Handle, tmp_pat
     assert files(tmp_path) == set()
 
 
+def test_a_secret_file_that_cannot_be_used_is_an_error_of_its_option(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    (tmp_path / "sheet.xlsx").write_bytes(b"PK\xff\xfe")
+    for name in ("nowhere.txt", "sheet.xlsx"):
+        options = ["--api-url", emulator.url, "--client-id", "a", "--client-secret-file", name]
+        result = call("init", *options, "--everyone", cwd=tmp_path)
+        assert (result.code, result.out) == (2, "")
+        assert "--client-secret-file" in result.err
+
+
 def test_a_team_that_does_not_exist_ends_with_2(emulator: Handle, tmp_path: Path) -> None:
     result = init(emulator, tmp_path, "--team", "Biling East")
     assert result.code == 2

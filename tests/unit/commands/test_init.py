@@ -248,6 +248,8 @@ def test_a_gateway_has_two_urls() -> None:
     rest = {**GIVEN, "region": ""}
     both = {"api_url": "https://g.example/api", "login_url": "https://l.example"}
     assert hold(**rest, **both) == draft
+    assert "to allow it, set allow_http: true" in refusal(**rest, api_url="http://g.example")
+    assert hold(**rest, api_url="http://g.example", allow_http=True).allow_http
     assert hold(**rest, api_url="https://g.example").hosts["login_url"] == "https://g.example"
 
 

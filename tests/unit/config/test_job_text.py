@@ -148,6 +148,8 @@ def test_the_job_that_is_read_is_the_one_that_was_written(snapshot: SnapshotAsse
     assert job_text(DRAFT) == snapshot
     gateway = {"api_url": "https://g.example/api", "login_url": "https://g.example/#x"}
     read_both(replace(DRAFT, hosts={**gateway, "login_url": gateway["api_url"]}))
+    plain = dict.fromkeys(gateway, "http://g.example")
+    read_both(replace(DRAFT, hosts=plain, allow_http=True))
 
 
 def test_keys_that_are_comments_can_be_used() -> None:
