@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import pages
+from tests.blocks import pages as documents
 from tests.blocks import texts
 
 ROOT = Path(__file__).parents[2]
@@ -58,3 +59,21 @@ def test_what_is_made_from_the_code_is_up_to_date(name: str) -> None:
     """After a change of a key or an option: `python -m tests.pages`."""
     page = (DOCS / name).read_text()
     assert pages.made(name, page) == page
+
+
+#: words that a newcomer does not know
+WORDS = re.compile(r"\b(lane|chunk|part|bucket|contract)s?\b")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in documents() if path.name not in {"CHANGELOG.md", "architecture.md"}],
+    ids=lambda path: path.name,
+)
+def test_a_page_with_words_of_our_own_explains_them_or_links_to_the_glossary(path: Path) -> None:
+    prose = re.sub(
+        r"`[^`]*`|\]\([^)]*\)|<!-- made by.*?<!-- end -->", "", path.read_text(), flags=re.DOTALL
+    )
+    used = {found[1] for found in WORDS.finditer(prose)}
+    explained = set(re.findall(r"\*(\w+?)s?\*", prose))
+    assert used <= explained or "#glossary" in path.read_text()
