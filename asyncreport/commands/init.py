@@ -27,7 +27,7 @@ from asyncreport.commands.init_files import (
     is_private,
     write_new,
 )
-from asyncreport.commands.init_interview import Interview
+from asyncreport.commands.init_interview import ClientResult, Interview
 from asyncreport.commands.init_options import InitOptions
 from asyncreport.commands.init_questions import Question
 from asyncreport.commands.init_teams import KINDS, Candidate, Kind
@@ -124,18 +124,18 @@ class _Server:
     #: an instant
     now: int
 
-    def check_client(self, job: Job) -> int:
-        """Check the client and show each finding; 0 if it works, else an exit code."""
+    def check_client(self, job: Job) -> ClientResult:
+        """Check the client and show each finding."""
         screen = Screen()
         check = check_clients(
             job.impatient, now=self.now, report=show_finding, watch=screen.watching
         )
-        works, findings = run_until_signal(check, screen.stopping)
-        if not works:
-            return findings.exit_code
-        if findings.failed:
+        found = run_until_signal(check, screen.stopping)
+        if not found.works:
+            return ClientResult(found.findings.exit_code)
+        if found.findings.failed:
             say("warning: a run fails until that is fixed; the job file can be written now")
-        return 0
+        return ClientResult(0, found.allowed)
 
     def check_teams(self, job: Job) -> int:
         """Look up the teams and show each finding; 0 if all exist, else an exit code."""

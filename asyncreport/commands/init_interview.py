@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
@@ -76,11 +76,20 @@ _LABELS = {
 _ANY_CLIENT = Client("id", Secret("secret"), "", "")
 
 
+class ClientResult(NamedTuple):
+    """What a check of the client found."""
+
+    #: 0 if it works
+    exit_code: int
+    #: requests per minute that the server allows; None: it does not say
+    allowed: int | None = None
+
+
 class Organisation(Protocol):
     """What answers about credentials and names."""
 
-    def check_client(self, job: Job) -> int:
-        """Check the client and show what was found; 0 if it works, else an exit code."""
+    def check_client(self, job: Job) -> ClientResult:
+        """Check the client and show what was found."""
 
     def check_teams(self, job: Job) -> int:
         """Look up the teams and show what was found; 0 if all exist, else an exit code."""
@@ -167,17 +176,33 @@ class Interview:
         self._say_known(client_id, secret)
         self._ask_address(self.options.address, self.options.login_url)
         self._ask_client(client_id, secret)
-        while exit_code := self.organisation.check_client(self._load(self.draft)):
+        while exit_code := self._check_client():
             if self.person is None:
                 raise _failure("the OAuth client cannot be used", exit_code)
             self.person.say(CORRECTION_HINTS)
             self._ask_address("", "")
             self._ask_client("", "")
 
+    def _check_client(self) -> int:
+        """Check the client; note a low rate limit. Give 0 if it works, else an exit code."""
+        # Another client may have another limit.
+        self.draft = replace(self.draft, requests_per_minute=None)
+        job = self._load(self.draft)
+        result = self.organisation.check_client(job)
+        if result.allowed and result.allowed < job.connections[0].requests_per_minute:
+            self.draft = replace(self.draft, requests_per_minute=result.allowed)
+            self._say([f"The job file gets requests_per_minute: {result.allowed}."])
+        return result.exit_code
+
+    def _say(self, lines: Sequence[str]) -> None:
+        """Show lines if there is a person."""
+        if self.person is not None:
+            self.person.say(lines)
+
     def _say_known(self, client_id: str, secret: str) -> None:
         """Say which client is used if nobody is asked for it."""
-        if self.person is not None and client_id and secret:
-            self.person.say([f"The OAuth client is {client_id}, as options or variables say.", ""])
+        if client_id and secret:
+            self._say([f"The OAuth client is {client_id}, as options or variables say.", ""])
 
     def _ask_address(self, given: str, login_url: str) -> None:
         """Ask for the region, or for the URLs of a gateway."""
@@ -258,12 +283,10 @@ class Interview:
 
     def _say_range(self) -> None:
         """Say which time the answers mean, and what was rounded."""
-        if self.person is None:
-            return
         job = self._load(self.draft)
         lines = [f"a run today is from {iso(job.interval.start)} until {iso(job.interval.end)}"]
         zone = job.query.grid.zone
-        self.person.say([f"  {localized(line, zone)}" for line in (*lines, *job.notes)])
+        self._say([f"  {localized(line, zone)}" for line in (*lines, *job.notes)])
 
     def _with_start(self, text: str) -> JobDraft:
         """Take the start of the range, whatever its end will be."""

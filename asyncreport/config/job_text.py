@@ -50,6 +50,8 @@ class JobDraft(Struct, frozen=True, kw_only=True):
     hosts: Mapping[str, str]
     #: the URLs may start with http://
     allow_http: bool = False
+    #: None: the vendor's usual limit
+    requests_per_minute: int | None = None
     #: names of variables
     id_variable: str
     secret_variable: str
@@ -63,12 +65,14 @@ class JobDraft(Struct, frozen=True, kw_only=True):
 
 def job_values(draft: JobDraft, client_id: str, client_secret: str) -> dict[str, Any]:
     """Give the job as plain values with the shape of the file, with its credentials in them."""
-    connection = {
+    connection: dict[str, Any] = {
         **draft.hosts,
         "client_id": client_id,
         "client_secret": client_secret,
         "allow_http": draft.allow_http,
     }
+    if draft.requests_per_minute is not None:
+        connection["requests_per_minute"] = draft.requests_per_minute
     return {
         "name": draft.name,
         "connections": {"default": connection},
@@ -127,8 +131,16 @@ def _connection(draft: JobDraft) -> list[str]:
         "    # the values of these variables are in .env, or in the environment",
         f"    client_id: ${{{draft.id_variable}}}",
         f"    client_secret: ${{{draft.secret_variable}}}",
-        "    # requests_per_minute: 300       # `asyncreport check` says what the server allows",
+        _rate(draft.requests_per_minute),
     ]
+
+
+def _rate(requests_per_minute: int | None) -> str:
+    """Write the rate limit; the usual one as a comment."""
+    key = f"    requests_per_minute: {requests_per_minute}"
+    if requests_per_minute is None:
+        key = "    # requests_per_minute: 300"
+    return _line(key, "`asyncreport check` says what the server allows")
 
 
 def _range(draft: JobDraft) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -47,27 +47,38 @@ async def check_job(
     return collector.findings(job.name)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientFindings:
+    """What was found about the clients of all connections."""
+
+    #: each connection has a client that works; one that lacks a permission does too
+    works: bool
+    #: the least that a server allows one of them, requests per minute; None: no server says it
+    allowed: int | None
+    findings: Findings
+
+
 async def check_clients(
     job: Job,
     *,
     now: int,
     report: Report = unreported,
     watch: Watch = unwatched,
-) -> tuple[bool, Findings]:
-    """Check the clients of each connection, and nothing else.
-
-    Tell whether each connection has a client that works, and what was found. A client that lacks a
-    permission works, but not for every request.
-    """
+) -> ClientFindings:
+    """Check the clients of each connection, and nothing else."""
     collector = Collector(report)
     activity = Activity(job.name, "checking")
     async with watch(activity), Connections(job) as connections:
         activity.requests = connections.counts_by_name
-        works = [
+        checked = [
             await _check_clients(job, connection, connections, collector.add, now=now)
             for connection in job.connections
         ]
-    return all(works), collector.findings(job.name)
+    return ClientFindings(
+        works=all(clients.works for clients in checked),
+        allowed=min(filter(None, (clients.allowed for clients in checked)), default=None),
+        findings=collector.findings(job.name),
+    )
 
 
 async def check_teams(
@@ -94,7 +105,8 @@ async def _check(job: Job, report: Report, activity: Activity, *, now: int) -> N
     async with Connections(job) as connections:
         activity.requests = connections.counts_by_name
         for connection in job.connections:
-            if await _check_clients(job, connection, connections, report, now=now):
+            checked = await _check_clients(job, connection, connections, report, now=now)
+            if checked.works:
                 await check_users(job, connection.name, connections, report)
     for finding in check_disk(job):
         report(finding)
@@ -107,16 +119,28 @@ async def _check_clients(
     report: Report,
     *,
     now: int,
-) -> bool:
-    """Check every OAuth client of a connection; tell whether one of them works."""
+) -> _Checked:
+    """Check every OAuth client of a connection."""
     lanes = await connections.lanes(connection.name)
     clients = await connections.clients(connection.name)
-    works = []
+    checked = []
     for lane, client in zip(lanes, clients, strict=True):
         name = _client_name(connection, client)
         check = _ClientCheck(name, job, connection, lane, now, report)
-        works.append(await check.run())
-    return any(works)
+        checked.append(await check.run())
+    return _Checked(
+        works=any(each.works for each in checked),
+        allowed=min(filter(None, (each.allowed for each in checked)), default=None),
+    )
+
+
+class _Checked(NamedTuple):
+    """What was found about a client, or about all clients of a connection."""
+
+    #: one of them works
+    works: bool
+    #: the least that the server allows one of them, requests per minute; None: it does not say
+    allowed: int | None = None
 
 
 def _client_name(connection: Connection, client: str) -> str:
@@ -139,19 +163,19 @@ class _ClientCheck:
     now: int
     report: Report
 
-    async def run(self) -> bool:
-        """Make all tests; tell whether the client works: without a token no test can pass."""
+    async def run(self) -> _Checked:
+        """Make all tests; the client does not work without a token: no test can pass."""
         route = _route(self.connection)
         try:
             allowed = await self._allowed_requests()
         except AsyncReportError as error:
             self.report(self._failure(f"credentials and hosts, connecting {route}", error))
-            return False
+            return _Checked(works=False)
         self.report(self._ok(f"got a token and reached {self.connection.identity} {route}"))
         self.report(self._rate_limit(allowed))
         await self._try_requests()
         self.report(await self._divisions())
-        return True
+        return _Checked(works=True, allowed=allowed)
 
     async def _try_requests(self) -> None:
         """Try each kind of request that a run of the job sends."""

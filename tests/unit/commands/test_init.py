@@ -19,7 +19,7 @@ from asyncreport.commands.init_access import (
     named,
     read_hosts,
 )
-from asyncreport.commands.init_interview import Interview
+from asyncreport.commands.init_interview import ClientResult, Interview
 from asyncreport.commands.init_options import InitOptions
 from asyncreport.commands.init_questions import BUCKETS, FORMATS, Question, pick
 from asyncreport.commands.init_teams import Candidate, TeamSearch, given_teams
@@ -71,14 +71,17 @@ class Typing:
 class Server:
     """An organisation in which the first checks fail with these exit codes."""
 
-    def __init__(self, *failures: int, unknown_teams: int = 0) -> None:
+    def __init__(self, *failures: int, unknown_teams: int = 0, allowed: int | None = None) -> None:
+        self.allowed = allowed
         self.failures = list(failures)
         self.unknown_teams = unknown_teams
         self.jobs: list[Job] = []
 
-    def check_client(self, job: Job) -> int:
+    def check_client(self, job: Job) -> ClientResult:
         self.jobs.append(job)
-        return self.failures.pop(0) if self.failures else 0
+        if self.failures:
+            return ClientResult(self.failures.pop(0))
+        return ClientResult(0, self.allowed)
 
     def check_teams(self, job: Job) -> int:
         self.jobs.append(job)
@@ -239,6 +242,13 @@ def test_without_a_person_a_client_that_does_not_work_ends_with_its_exit_code() 
     with pytest.raises(AsyncReportError) as caught:
         hold(server=Server(unknown_teams=2), **GIVEN)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(("allowed", "written"), [(None, None), (300, None), (100, 100)])
+def test_a_low_limit_of_the_server_is_written(allowed: int | None, written: int | None) -> None:
+    draft = hold(server=Server(allowed=allowed), **GIVEN)
+    assert draft.requests_per_minute == written
+    assert (f"\n    requests_per_minute: {written}" in job_text(draft)) is (written is not None)
 
 
 def test_a_gateway_has_two_urls() -> None:

@@ -149,7 +149,7 @@ def test_the_job_that_is_read_is_the_one_that_was_written(snapshot: SnapshotAsse
     gateway = {"api_url": "https://g.example/api", "login_url": "https://g.example/#x"}
     read_both(replace(DRAFT, hosts={**gateway, "login_url": gateway["api_url"]}))
     plain = dict.fromkeys(gateway, "http://g.example")
-    read_both(replace(DRAFT, hosts=plain, allow_http=True))
+    read_both(replace(DRAFT, hosts=plain, allow_http=True, requests_per_minute=100))
 
 
 def test_keys_that_are_comments_can_be_used() -> None:
