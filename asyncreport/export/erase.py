@@ -127,7 +127,7 @@ class _Erasure:
     def __init__(self, job: Job, user: str, manifests: Mapping[str, Manifest], *, now: int) -> None:
         self._job = job
         self._manifests = manifests
-        self._person = find_person(job.state_folder, user)
+        self._person = find_person(job, user)
         self._part_filter = PartFilter.of(job)
         self._files = OutputFiles(job, self._person, self._current_parts(), now=now)
         self.found = self._find()
@@ -142,7 +142,7 @@ class _Erasure:
 
     def _find(self) -> Erased:
         """Search everything that the job has stored."""
-        folder, person = self._job.state_folder, self._person
+        job, person = self._job, self._person
         parts = {
             name: UserParts.find(manifest, person.user)
             for name, manifest in self._manifests.items()
@@ -151,12 +151,12 @@ class _Erasure:
         return Erased(
             user=person.user,
             parts=parts,
-            state_files=files_with_person(folder, person),
+            state_files=files_with_person(job, person),
             outputs=self._files.affected(records),
-            copies=list(copies_with_person(folder, person, list(self._manifests.values()))),
+            copies=list(copies_with_person(job, person, list(self._manifests.values()))),
             report=self._files.report(),
             left=[path for path in self._files.others() if holds(path, person)],
-            returning=list(_returning(self._job, person)),
+            returning=list(_returning(job, person, parts)),
         )
 
     def run(self, state: State, stopped: Event) -> Erased:
@@ -172,7 +172,7 @@ class _Erasure:
             delete_copies([self.found.report])
         files = self._files.write(self._without_user(new), stopped, self.found.outputs)
         update_summary(self._job, files)
-        erase_person(self._job.state_folder, self._person)
+        erase_person(self._job, self._person)
         for parts in new.values():
             parts.commit()
         written = [path for path in files.after if path in files.months]
@@ -187,12 +187,14 @@ class _Erasure:
         }
 
 
-def _returning(job: Job, person: Person) -> Iterator[str]:
+def _returning(job: Job, person: Person, parts: Mapping[str, UserParts]) -> Iterator[str]:
     """Say which teams bring the person back, and what to do about each."""
     last = {team.name: team for team in with_members(job).teams}
     for team in job.teams:
         if team.everyone:
-            yield _everyone(team)
+            # Of another organisation, or with a mistyped id, nobody comes back.
+            if parts.get(team.connection):
+                yield _everyone(team)
         elif person.ids.intersection((*team.users, *team.emails)):
             yield _listed(team)
         elif team.name in last and person.user in last[team.name].users:

@@ -17,9 +17,9 @@ from asyncreport.core.person import Person
 from asyncreport.core.plan import plan
 from asyncreport.export.plans import demand_of
 from asyncreport.export.preflight import OutputOwners
-from asyncreport.export.targets import report_path, targets
+from asyncreport.export.targets import all_paths, report_path, targets
 from asyncreport.store.lookups import Emails, Members, NameTables
-from asyncreport.store.owners import owner_of
+from asyncreport.store.owners import owned, owner_of
 from asyncreport.store.parts import PartReader
 from asyncreport.store.search import holds
 from asyncreport.store.target import Target
@@ -104,10 +104,19 @@ class OutputFiles:
         if report is not None:
             paths.append(report)
         ours = set(map(os.path.realpath, paths))
-        owned = map(os.path.realpath, OutputOwners(self._job).owned_files())
-        for path in sorted({*owned, *self._outputs.by_real_path()} - ours):
+        for path in sorted(self._files_of_all_states() - ours):
             if Path(path).is_file():
                 yield Path(path)
+
+    def _files_of_all_states(self) -> set[str]:
+        """Give the files that the job wrote, also when its paths had no `{connection}`."""
+        found: set[str] = set()
+        for state in state_folders(self._job):
+            found |= Outputs(state).by_real_path().keys()
+        folders = {Path(path).parent for path in (*found, *map(str, all_paths(self._job)))}
+        for state in state_folders(self._job):
+            found.update(map(os.path.realpath, owned(folders, state)))
+        return found
 
     def write(self, parts: Parts, stopped: Event, affected: Container[Path]) -> Rewritten:
         """Write the files from parts without the person; `affected` are those with records of it.
@@ -167,6 +176,17 @@ class OutputFiles:
         return any(
             hole.connection in connections and hole.month in target.months for hole in self._holes
         )
+
+
+def state_folders(job: Job) -> list[Path]:
+    """List the job's state folder, then those that it had with other paths.
+
+    With `{connection}` in its paths each connection has one, without it all have one together.
+    """
+    others = [job.parts_folder / connection.name for connection in job.connections]
+    if job.within is not None:
+        others = [job.within]
+    return [job.state_folder, *filter(Path.is_dir, others)]
 
 
 def with_members(job: Job) -> Job:

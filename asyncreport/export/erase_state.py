@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from asyncreport.core.job import Job
 from asyncreport.core.person import Person, without_person
-from asyncreport.export.erase_outputs import Rewritten
+from asyncreport.export.erase_outputs import Rewritten, state_folders
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.json_files import read_json, write_json
 from asyncreport.store.lookups import OTHER_NAMES, Emails, Names
@@ -41,10 +42,13 @@ _WITHOUT_PERSONS = (
 _OF_CONNECTION = ("manifest.jsonl", CHANGES, "answers.json", "lock", "lock.json")
 
 
-def find_person(folder: Path, user: str) -> Person:
-    """Read what the look-ups of a state folder call a user; raise StoreError."""
-    names = Names(folder / "names.json").of_id(user)
-    emails = Emails(folder).of_id(user)
+def find_person(job: Job, user: str) -> Person:
+    """Read what the look-ups of a job call a user; raise StoreError."""
+    names: set[str] = set()
+    emails: set[str] = set()
+    for folder in state_folders(job):
+        names |= Names(folder / "names.json").of_id(user)
+        emails |= Emails(folder).of_id(user)
     return Person(user, emails=tuple(sorted(emails)), names=tuple(sorted(names)))
 
 
@@ -53,17 +57,26 @@ def connection_names(folder: Path) -> list[str]:
     return sorted(path.parent.name for path in folder.glob("*/manifest.jsonl"))
 
 
-def files_with_person(folder: Path, person: Person) -> list[str]:
-    """Name the JSON files of a state folder that name a person; raise StoreError."""
-    return [name for name in _WITH_PERSONS if _changed(folder / name, person) is not None]
+def files_with_person(job: Job, person: Person) -> list[str]:
+    """Name the JSON files of a job's state that name a person; raise StoreError.
+
+    A file of another folder than today's has its path.
+    """
+    found = [path for path in _json_files(job) if _changed(path, person) is not None]
+    return [path.name if path.parent == job.state_folder else str(path) for path in found]
 
 
-def erase_person(folder: Path, person: Person) -> None:
+def erase_person(job: Job, person: Person) -> None:
     """Write the JSON files again without a person; raise StoreError."""
-    for name in _WITH_PERSONS:
-        changed = _changed(folder / name, person)
+    for path in _json_files(job):
+        changed = _changed(path, person)
         if changed is not None:
-            write_json(folder / name, changed)
+            write_json(path, changed)
+
+
+def _json_files(job: Job) -> list[Path]:
+    """List the files that may name a person, whether they exist or not."""
+    return [folder / name for folder, name in product(state_folders(job), _WITH_PERSONS)]
 
 
 def _changed(path: Path, person: Person) -> dict[str, Any] | None:
@@ -74,7 +87,7 @@ def _changed(path: Path, person: Person) -> dict[str, Any] | None:
 
 
 def copies_with_person(
-    folder: Path,
+    job: Job,
     person: Person,
     manifests: Sequence[Manifest],
 ) -> Iterator[Path]:
@@ -82,11 +95,12 @@ def copies_with_person(
 
     Somebody may have copied a file to restore it later.
     """
-    known = {folder / name for name in (*_WITH_PERSONS, *_WITHOUT_PERSONS)}
+    names = (*_WITH_PERSONS, *_WITHOUT_PERSONS)
+    known = {folder / name for folder, name in product(state_folders(job), names)}
     for manifest in manifests:
         known |= {manifest.folder / name for name in _OF_CONNECTION}
         known |= {manifest.folder / name for name in manifest.files()}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(job.state_folder.rglob("*")):
         if path not in known and path.is_file() and holds(path, person):
             yield path
 

@@ -27,7 +27,7 @@ from asyncreport.store.replacement import temporary_path
 from asyncreport.store.search import holds
 from tests.cut import kills
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import Call, call, restate, rows, run_here, write_job
+from tests.exporting import Call, call, connection, restate, rows, run_here, write_job
 
 WORLD = World(agents=6, seed=3)
 QUEUE = WORLD.queues[0].id
@@ -437,3 +437,26 @@ def test_no_file_is_made_and_a_team_that_nobody_looked_up_is_a_gap(
     assert [*erased.outputs] == [*erased.partial] == [tmp_path / "out.jsonl"]
     assert not (tmp_path / "out.csv").exists()
     assert with_the_person(tmp_path) == []
+
+
+@pytest.mark.parametrize("names", [("all", "{connection}"), ("{connection}", "all")])
+def test_what_the_job_wrote_with_other_paths_is_found_too(
+    emulator: Handle, tmp_path: Path, names: tuple[str, str]
+) -> None:
+    """With `{connection}` each connection has files and a state of its own, beside what was."""
+    teams = [{"name": "team", "connection": "one", "users": [*OTHER_IDS[:2], GONE.id]}]
+    others = [{**teams[0], "users": OTHER_IDS[:2]}]
+    for name, listed in ((names[0], teams), (names[1], teams), (names[1], others)):
+        path = small_job(
+            tmp_path,
+            emulator,
+            connections={"one": connection(emulator)},
+            teams=listed,
+            output={"path": str(tmp_path / f"{name}.jsonl")},
+        )
+        if listed is teams:
+            assert command(path, "run").code == 0
+    old = tmp_path / f"{names[0]}.jsonl".replace("{connection}", "one")
+    erased = erase(path)
+    assert (erased.code, with_the_person(tmp_path)) == (1, [old.name]), erased.out
+    assert erased.err.startswith(f"warning: {old} names this user, or cannot be searched, and")
