@@ -274,12 +274,24 @@ function agentMark(agent) {
     facts.push("handled without an agent");
   } else if (agent.name === null) {
     facts.push("name not known");
+  } else if (idsOfName(agent.name).size > 1) {
+    facts.push(`another agent has this name; id ${agent.id}`);
   }
   // Once above the table is enough for all of them.
   if (agent.incomplete && !ALL_INCOMPLETE) {
     facts.push("incomplete");
   }
   return facts.join("; ");
+}
+
+// The agents who have a name, as ids with their organisation.
+const IDS = new Map();
+for (const { name, connection, id } of DATA.agents) {
+  IDS.set(name, idsOfName(name).add(`${connection} ${id}`));
+}
+
+function idsOfName(name) {
+  return IDS.get(name) || new Set();
 }
 
 const ALL_INCOMPLETE = DATA.agents.every((agent) => agent.incomplete);

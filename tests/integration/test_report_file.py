@@ -342,6 +342,17 @@ def test_each_way_to_run_a_job_writes_the_page_of_the_command(
     assert data_of(page)["scopes"] == by_run["scopes"]
 
 
+@pytest.mark.extra
+def test_the_shipped_job_writes_its_page(tmp_path: Path) -> None:
+    """A week of it: each of its teams exists."""
+    job = Path(__file__).parents[2] / "configs" / "report.yaml"
+    ended = call("run", str(job), "--set", "range.end=2023-01-08", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    data = data_of(tmp_path / "exports" / "report.html")
+    assert [scope["team"] for scope in data["scopes"]] == [None, "billing", "care", "sales"]
+    assert all(scope["total"]["handled"] for scope in data["scopes"])
+
+
 def data_of(page: Path) -> dict[str, Any]:
     text = page.read_text().partition('id="data"')[2].partition(">")[2]
     found: dict[str, Any] = json.JSONDecoder().raw_decode(text.lstrip())[0]

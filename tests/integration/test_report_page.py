@@ -209,6 +209,18 @@ def test_hostile_names_are_text(report: Made, browser: Any) -> None:
         assert found.faults() == []
 
 
+def test_agents_of_one_name_have_their_ids(report: Made, browser: Any) -> None:
+    with opened(browser, report.page) as found:
+        ids: dict[str, set[str]] = {}
+        for agent in found.data()["agents"]:
+            ids.setdefault(agent["name"], set()).add(agent["id"])
+        doubled = {name: each for name, each in ids.items() if len(each) > 1}
+        assert doubled
+        marks = found.page.locator("#agents .mark", has_text="another agent has this name")
+        shown = {text.partition("; id ")[2] for text in marks.all_inner_texts()}
+        assert shown == set().union(*doubled.values())
+
+
 def test_a_table_is_sorted_by_mouse_and_by_keyboard(report: Made, browser: Any) -> None:
     with opened(browser, report.page) as found:
         page = found.page
