@@ -186,7 +186,9 @@ def _output(path: str) -> list[str]:
         f"  path: {quoted(path)}",
     ]
     if path.endswith(".csv"):
-        lines.append("  # csv: {delimiter: ;, decimal: ','}   # for an Excel that writes 1,5")
+        lines.append(
+            "  # csv: {delimiter: ';', decimal: ',', bom: true}   # for Excel in most of Europe"
+        )
     return lines
 
 

@@ -11,6 +11,10 @@ from asyncreport.core.errors import ConfigError
 #: of a name that becomes part of a file's name: most file systems allow 255
 NAME_BYTES = 100
 
+#: quotes of a word processor, which YAML takes for a part of the text
+_OPENING = "\u201c\u201d\u201e\u2018\u2019\u201a"
+_CLOSING = "\u201c\u201d\u2018\u2019"
+
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -146,3 +150,5 @@ def _check_ends(place: Place, text: str) -> None:
         raise place.must("not be empty")
     if text != text.strip():
         raise place.must("not start or end with a space")
+    if text[0] in _OPENING and text[-1] in _CLOSING:
+        raise place.must("not be in curly quotes", "; write straight quotes, or none")

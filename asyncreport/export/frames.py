@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from itertools import islice
@@ -41,7 +43,8 @@ def _library(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
-        message = f"asyncreport.to_{name} needs {name}: pip install {name}"
+        command = f"{shlex.quote(sys.executable)} -m pip install {name}"
+        message = f"asyncreport.to_{name} needs {name}: {command}"
         raise ImportError(message, name=name) from None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -43,8 +45,12 @@ class Library(Struct, frozen=True):
 
     @property
     def needed(self) -> str:
-        """Say after a subject that it must be installed, and how."""
-        return f"needs {self.distribution}: pip install 'asyncreport[{self.extra}]'"
+        """Say after a subject that it must be installed, and how.
+
+        By the interpreter that runs: another `pip` may come first on the path.
+        """
+        command = f"{shlex.quote(sys.executable)} -m pip install 'asyncreport[{self.extra}]'"
+        return f"needs {self.distribution}: {command}"
 
     @property
     def version(self) -> str:
