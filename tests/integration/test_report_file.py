@@ -21,6 +21,7 @@ from asyncreport.commands.report_page import page_maker
 from asyncreport.commands.status import status_lines
 from asyncreport.config import load_job
 from asyncreport.core.errors import ConfigError, Interrupted, StoreError
+from asyncreport.core.timeline import parse_iso
 from asyncreport.export.erase import erase_user, find_user
 from asyncreport.export.report_file import Page
 from asyncreport.export.run import run_job
@@ -274,7 +275,7 @@ def test_a_folder_in_the_place_of_the_report_is_found_before_any_request(
 
 
 def test_the_digest_changes_with_what_the_page_shows(emulator: Handle, tmp_path: Path) -> None:
-    """Not with the time; a range that is not settled changes what the page says each time."""
+    """Not with the time: a range that is settled is not made again every night."""
     path = write(tmp_path, emulator)
     run(path, Pages())
 
@@ -288,6 +289,20 @@ def test_the_digest_changes_with_what_the_page_shows(emulator: Handle, tmp_path:
     assert digest("teams[0].name=everybody") != same
     run(write(tmp_path, emulator, filter={"media_types": ["voice"]}), Pages())
     assert digest() != same
+
+
+def test_a_range_that_goes_on_has_another_page_after_each_run(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    """It says until when there is data, and from when on numbers may still change."""
+    path, pages = write(tmp_path, emulator), Pages()
+    digests = set()
+    for hour in (1, 2):
+        now = parse_iso("2024-01-31T10:00Z") + hour * 3_600_000
+        run(path, pages, now=now)
+        job = load_job(path, environ={}, now=now)
+        digests.add(page_maker("asyncreport run")(Snapshot.read(job, now=now)).digest)
+    assert len(digests) == 2
 
 
 def test_an_erasure_deletes_a_report_that_names_the_person(
