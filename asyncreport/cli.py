@@ -442,7 +442,7 @@ def status(job: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     "--dry-run", is_flag=True, help="Show what would be deleted or erased; change nothing."
 )
 def clean(job: Path, overrides: tuple[str, ...], user: str | None, dry_run: bool) -> int:
-    """Delete saved parts that the job no longer needs, or a user's data.
+    """Delete saved data that is not needed, or one user's data.
 
     Sends no request.
     """
