@@ -556,21 +556,25 @@ def test_recent_parts_are_fetched_again_until_they_settle(emulator: Handle, tmp_
     assert len(list((tmp_path / ".asyncreport" / "job" / "default").glob("part-*"))) == CHUNKS
 
 
-def test_names_are_looked_up_once_a_month_or_on_request(emulator: Handle, tmp_path: Path) -> None:
-    path = job(tmp_path, emulator)
+def test_names_are_looked_up_once_a_month_or_on_request(tmp_path: Path) -> None:
+    """With an emulator of its own: the log of a shared one may get requests of a killed process."""
+    with emulator_process(agents=12, seed=3, requests_per_minute=0) as emulator:
+        path = job(tmp_path, emulator)
 
-    def lookups(**options: Any) -> int:
-        seen = len(emulator.log())
-        run_here(path, **options)
-        return sum("id=" in entry["query"] for entry in emulator.log()[seen:])
+        def lookups(**options: Any) -> int:
+            seen = len(emulator.log())
+            run_here(path, **options)
+            asked = [entry for entry in emulator.log()[seen:] if "id=" in entry["query"]]
+            # A busy machine may break a connection: what is sent again is the same look-up.
+            return len({entry["query"] for entry in asked})
 
-    assert [
-        lookups(),
-        lookups(),
-        lookups(refresh_names=True),
-        lookups(now=NOW + 31 * DAY),
-        lookups(now=NOW + 32 * DAY),
-    ] == [1, 0, 1, 1, 0]
+        assert [
+            lookups(),
+            lookups(),
+            lookups(refresh_names=True),
+            lookups(now=NOW + 31 * DAY),
+            lookups(now=NOW + 32 * DAY),
+        ] == [1, 0, 1, 1, 0]
 
 
 def test_a_directory_that_refuses_costs_the_names_and_not_the_run(tmp_path: Path) -> None:
