@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from configparser import RawConfigParser
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, Literal
@@ -26,7 +27,7 @@ from ruamel.yaml import YAML
 
 from asyncreport.core import errors
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import FAIL_SOON, PATIENCE, environ
+from tests.exporting import FAIL_SOON, PATIENCE, connection, environ
 
 FILES = Path(__file__).parents[2] / "configs" / "automation"
 PAGE = (Path(__file__).parents[2] / "docs" / "automation.md").read_text()
@@ -169,7 +170,7 @@ class FailError(AgainError):
 
 def stub(monkeypatch: pytest.MonkeyPatch, home: str) -> SimpleNamespace:
     """Put the few names of Airflow in place that the file imports; `home` has the decorators."""
-    seen = SimpleNamespace(tasks={}, order=[], options={})
+    seen = SimpleNamespace(tasks={}, order=[], options={}, mapped={}, task_options={})
 
     class Step:
         def __init__(self, name: str) -> None:
@@ -179,9 +180,23 @@ def stub(monkeypatch: pytest.MonkeyPatch, home: str) -> SimpleNamespace:
             seen.order.append((self.name, after.name))
             return after
 
-    def task(function: Callable[[], None]) -> Callable[[], Step]:
-        seen.tasks[function.__name__] = function
-        return lambda: Step(function.__name__)
+    class Task:
+        def __init__(self, function: Callable[..., None]) -> None:
+            self.name = function.__name__
+            seen.tasks[self.name] = function
+
+        def __call__(self) -> Step:
+            return Step(self.name)
+
+        def expand(self, **values: list[str]) -> Step:
+            seen.mapped[self.name] = values
+            return Step(self.name)
+
+    def task(function: Callable[..., None] | None = None, **options: Any) -> Any:
+        if function is None:
+            return partial(task, **options)
+        seen.task_options[function.__name__] = options
+        return Task(function)
 
     def dag(**options: Any) -> Callable[[Callable[[], None]], Callable[[], None]]:
         seen.options = options
@@ -199,9 +214,9 @@ def stub(monkeypatch: pytest.MonkeyPatch, home: str) -> SimpleNamespace:
     return seen
 
 
-def load_dag() -> ModuleType:
+def load_dag(name: str = "airflow_dag") -> ModuleType:
     """Import the file as Airflow does."""
-    spec = importlib.util.spec_from_file_location("airflow_dag", FILES / "airflow_dag.py")
+    spec = importlib.util.spec_from_file_location(name, FILES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -399,6 +414,175 @@ def test_the_command_of_kubernetes_runs(machine: Machine) -> None:
     mounted.chmod(0o555)
     places = {"/data": machine.folder, "/job/aht.yaml": mounted / "aht.yaml"}
     machine.run([str(places.get(each, each)) for each in container.command], machine.home)
+
+
+# shares of many organisations
+
+
+class IndexedSpec(Of):
+    completion_mode: Literal["Indexed"]
+    completions: int
+    parallelism: int
+    backoff_limit_per_index: int
+    pod_failure_policy: Rules
+    template: Pod
+
+
+class IndexedJob(Of):
+    api_version: Literal["batch/v1"]
+    kind: Literal["Job"]
+    metadata: Named
+    spec: IndexedSpec
+
+
+class MergeSpec(Of):
+    backoff_limit: int
+    template: Pod
+
+
+class MergeJob(Of):
+    api_version: Literal["batch/v1"]
+    kind: Literal["Job"]
+    metadata: Named
+    spec: MergeSpec
+
+
+class Bureau:
+    """Two organisations, and the lines that each share and the merge of a scheduler run."""
+
+    def __init__(self, machine: Machine, other: Handle) -> None:
+        self.machine = machine
+        servers = {"acme": machine.emulator, "globex": other}
+        job = {
+            "name": "bureau",
+            "connections": {name: connection(each) for name, each in servers.items()},
+            "range": {"start": "2024-01-01", "end": "2024-01-03"},
+            "teams": [{"name": "all", "everyone": True, "connections": "all"}],
+            "output": {
+                "path": "exports/all.jsonl",
+                "columns": ["connection", "user_id", "interval_start", "handled_count"],
+            },
+        }
+        (machine.folder / "bureau.yaml").write_text(json.dumps(job))
+
+    def run(self, command: list[str], code: int = 0, **variables: str) -> str:
+        done = subprocess.run(
+            command,
+            check=False,
+            cwd=self.machine.folder,
+            env=self.machine.environ() | variables,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        assert done.returncode == code, done.stderr
+        return done.stderr
+
+    def check(self) -> None:
+        """Compare the file with that of one run."""
+        merged = (self.machine.folder / "exports" / "all.jsonl").read_bytes()
+        assert b'"acme"' in merged
+        assert b'"globex"' in merged
+        self.run(
+            ["asyncreport", "run", "bureau.yaml", "--set", "output.path=once/all.jsonl"],
+        )
+        assert (self.machine.folder / "once" / "all.jsonl").read_bytes() == merged
+
+
+@pytest.fixture(scope="module")
+def other() -> Iterator[Handle]:
+    with emulator_process(agents=4, seed=2) as handle:
+        yield handle
+
+
+@pytest.fixture
+def bureau(machine: Machine, other: Handle) -> Bureau:
+    return Bureau(machine, other)
+
+
+def kubernetes_shares() -> tuple[VolumeClaim, IndexedJob, MergeJob]:
+    yaml = YAML(typ="safe", pure=True)
+    claim, shares = yaml.load_all((FILES / "kubernetes_shares.yaml").read_text())
+    merge = yaml.load((FILES / "kubernetes_merge.yaml").read_text())
+    return (
+        msgspec.convert(claim, VolumeClaim),
+        msgspec.convert(shares, IndexedJob),
+        msgspec.convert(merge, MergeJob),
+    )
+
+
+def test_the_indexed_job_of_kubernetes_is_sound() -> None:
+    claim, shares, merge = kubernetes_shares()
+    assert claim.spec.access_modes == ["ReadWriteMany"]
+    fail, ignore = shares.spec.pod_failure_policy.rules
+    assert fail.on_exit_codes is not None
+    assert (fail.action, set(fail.on_exit_codes.values)) == ("FailIndex", ALERT)
+    assert (ignore.action, ignore.on_exit_codes) == ("Ignore", None)
+    assert shares.spec.backoff_limit_per_index > 0
+    assert merge.spec.backoff_limit == 0
+    for pod in (shares.spec.template.spec, merge.spec.template.spec):
+        (container,) = pod.containers
+        # The API accepts a failure policy only with this.
+        assert pod.restart_policy == "Never"
+        assert fail.on_exit_codes.container_name == container.name
+        volumes = {volume.name: volume for volume in pod.volumes}
+        assert {mount.name for mount in container.volume_mounts} == set(volumes)
+        data = volumes["data"].persistent_volume_claim
+        assert data is not None
+        assert data.claim_name == claim.metadata.name
+
+
+def test_the_shares_of_kubernetes_run_and_merge(bureau: Bureau) -> None:
+    _, shares, merge = kubernetes_shares()
+    (container,) = shares.spec.template.spec.containers
+    places = {"/data": str(bureau.machine.folder), "/job/": f"{bureau.machine.folder}/"}
+
+    def placed(command: list[str]) -> list[str]:
+        for place, here in places.items():
+            command = [each.replace(place, here) for each in command]
+        return command
+
+    for index in range(shares.spec.completions):
+        bureau.run(placed(container.command), JOB_COMPLETION_INDEX=str(index))
+    (container,) = merge.spec.template.spec.containers
+    bureau.run(placed(container.command))
+    bureau.check()
+
+
+def test_the_mapped_task_of_airflow_runs_and_merges(
+    bureau: Bureau, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = stub(monkeypatch, "airflow.sdk")
+    monkeypatch.setattr(load_dag("airflow_shares"), "FOLDER", bureau.machine.folder)
+    assert seen.order == [("run", "merge")]
+    assert seen.options["max_active_runs"] == 1
+    assert seen.task_options == {"run": {}, "merge": {"retries": 0}}
+    for name, value in bureau.machine.environ().items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(AgainError, match="exit code 1:"):
+        seen.tasks["merge"]()
+    shares = seen.mapped["run"]["share"]
+    assert shares == ["1/4", "2/4", "3/4", "4/4"]
+    for share in shares:
+        seen.tasks["run"](share)
+    seen.tasks["merge"]()
+    bureau.check()
+
+
+def test_the_array_of_slurm_runs_and_merges(bureau: Bureau) -> None:
+    script = FILES / "slurm_array.sh"
+    text = script.read_text()
+    options = dict(re.findall(r"^#SBATCH --([\w-]+)=(\S+)$", text, re.MULTILINE))
+    assert options.keys() == {"job-name", "array", "cpus-per-task", "mem", "time"}
+    first, last = map(int, options["array"].split("-"))
+    assert (first, f"SHARES={last}\n" in text) == (1, True)
+    # sbatch ignores options after the first command.
+    assert text.index("set -eu") > text.rindex("#SBATCH")
+    for number in (1, 2, last):
+        bureau.run(["/bin/sh", str(script)], SLURM_ARRAY_TASK_ID=str(number))
+    (merge,) = re.findall(r"--wrap '([^']+)'", text)
+    bureau.run(shlex.split(merge))
+    bureau.check()
 
 
 # Windows
