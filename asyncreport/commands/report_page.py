@@ -50,7 +50,7 @@ def report_facts(snapshot: Snapshot, *, command: str, team: str | None = None) -
     return Facts(
         job=job,
         parts={each.name: snapshot.parts[each.name] for each in job.connections},
-        names={each.name: names.of(each.identity) for each in job.connections},
+        names={each.name: names.of(each.directory) for each in job.connections},
         unknown_teams=_unknown_teams(snapshot, job),
         partial_files=_partial_files(snapshot),
         last_run=_last_run(snapshot),

@@ -14,8 +14,9 @@ from asyncreport.config.proxies import environment_proxy, parse_proxy
 from asyncreport.config.schema import ClientFile, ConnectionFile, EmulatorFile, unset_to_none
 from asyncreport.config.urls import is_loopback, split_url
 from asyncreport.config.validate import Place, did_you_mean
+from asyncreport.core.authorities import Authorities
 from asyncreport.core.errors import ConfigError
-from asyncreport.core.job import Authorities, Client, Connection, EmulatorSize
+from asyncreport.core.job import Client, Connection, EmulatorSize
 from asyncreport.core.secret import Secret
 
 #: the connection of a team that names none

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
@@ -103,8 +104,13 @@ def _connections(
         environ,
     )
     in_form = given.contract == "entities"
+    hosts = Counter(connection.identity for connection in connections)
     return tuple(
-        msgspec.structs.replace(connection, credentials_in_form=in_form)
+        msgspec.structs.replace(
+            connection,
+            credentials_in_form=in_form,
+            shares_host=hosts[connection.identity] > 1,
+        )
         for connection in connections
     )
 
@@ -133,12 +139,21 @@ def _check_connection(
 
 
 def _check_organisations(place: Place, connections: Sequence[Connection]) -> None:
-    """Refuse one organisation twice: both connections would fetch and keep the same parts."""
-    repeat = first_repeat(connection.identity for connection in connections)
+    """Refuse one organisation twice: both connections would export the same records.
+
+    A host serves all organisations of a region; of one client there is one organisation.
+    """
+    repeat = first_repeat(map(_first_client, connections))
     if repeat:
         number, earlier = repeat
         later = place.at(connections[number].name)
         raise _same_organisation(later, connections[earlier].name)
+
+
+def _first_client(connection: Connection) -> str:
+    """Give the host with the first of its clients; an emulator has none."""
+    ids = [client.client_id.strip().lower() for client in connection.clients[:1]]
+    return " ".join([connection.identity, *ids])
 
 
 def _same_organisation(place: Place, other: str) -> ConfigError:

@@ -12,6 +12,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from asyncreport.core.authorities import Authorities
 from asyncreport.core.fingerprint import digest, digest_of_format_1
 from asyncreport.core.outputs import Output
 from asyncreport.core.secret import Secret
@@ -38,15 +39,6 @@ class EmulatorSize(Struct, frozen=True, kw_only=True):
     clients: int = 1
 
 
-class Authorities(Struct, frozen=True, kw_only=True):
-    """Where the certificates of trusted authorities are; empty: where OpenSSL has them."""
-
-    #: SSL_CERT_FILE
-    file: str = ""
-    #: SSL_CERT_DIR
-    folder: str = ""
-
-
 class Connection(Struct, frozen=True, kw_only=True):
     """One organisation: its hosts and its OAuth clients."""
 
@@ -66,6 +58,8 @@ class Connection(Struct, frozen=True, kw_only=True):
     #: send the credentials of a token request in its form instead of a header, as the `entities`
     #: contract needs
     credentials_in_form: bool = False
+    #: another connection of the job has the same host: that of another organisation in its region
+    shares_host: bool = False
 
     @property
     def lanes(self) -> int:
@@ -80,6 +74,13 @@ class Connection(Struct, frozen=True, kw_only=True):
         if self.emulator is not None:
             return f"emulator:agents={self.emulator.agents},seed={self.emulator.seed}"
         return self.api_url
+
+    @property
+    def directory(self) -> str:
+        """Name the organisation in what was looked up: names, addresses, divisions."""
+        if self.shares_host:
+            return f"{self.identity} {self.name}"
+        return self.identity
 
 
 class Selector(Struct, frozen=True, kw_only=True):

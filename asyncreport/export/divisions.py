@@ -66,7 +66,7 @@ def _path(context: RunContext) -> Path:
 def _last(context: RunContext, connection: Connection) -> _Row | None:
     """Give what the server said within the last day; None: ask again."""
     rows = read_json(_path(context), _Rows) or {}
-    row = rows.get(connection.identity)
+    row = rows.get(connection.directory)
     if row is None or not row.is_fresh(context.now):
         return None
     return row
@@ -79,7 +79,7 @@ async def _ask(context: RunContext, connection: Connection) -> _Row:
         hidden=await _hidden(context, connection),
     )
     rows = read_json(_path(context), _Rows) or {}
-    write_json(_path(context), {**rows, connection.identity: row})
+    write_json(_path(context), {**rows, connection.directory: row})
     return row
 
 

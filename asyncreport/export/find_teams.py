@@ -51,7 +51,7 @@ async def _teams_of_nobody(context: RunContext) -> list[Team]:
 def _is_nobody(team: Team, context: RunContext) -> bool:
     """Tell whether no listed user exists, and none has records."""
     connection = context.job.connection(team.connection)
-    names = context.names.users.of(connection.identity)
+    names = context.names.users.of(connection.directory)
     if not knows_nobody(team, names):
         return False
     return not has_records(team, context.parts(connection), context.job.parts_folder)

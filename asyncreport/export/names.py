@@ -71,12 +71,12 @@ class NameLookup:
 
     def _is_due(self, job: Job, connection: Connection) -> bool:
         """Tell whether a name of a connection is to be looked up."""
-        identity = connection.identity
-        user_ids = self.users.of(identity).keys() | listed_users(job, connection.name)
-        if self.users.missing(identity, user_ids, now=self._now):
+        directory = connection.directory
+        user_ids = self.users.of(directory).keys() | listed_users(job, connection.name)
+        if self.users.missing(directory, user_ids, now=self._now):
             return True
         tables = [self.queues, *map(self.tables.others.__getitem__, wanted_names(job))]
-        return any(table.missing(identity, table.of(identity), now=self._now) for table in tables)
+        return any(table.missing(directory, table.of(directory), now=self._now) for table in tables)
 
     async def update(
         self,
@@ -114,7 +114,7 @@ class NameLookup:
         refresh: bool,
     ) -> bool:
         """Look up names of users; False if some could not be looked up."""
-        self.users.drop_unseen(connection.identity, with_records | listed, now=self._now)
+        self.users.drop_unseen(connection.directory, with_records | listed, now=self._now)
         look_up = partial(
             self._update,
             connection,
@@ -126,7 +126,7 @@ class NameLookup:
         # valid, the directory may refuse the whole request.
         if not await look_up(with_records):
             return False
-        left = self.users.missing(connection.identity, listed - with_records, now=self._now)
+        left = self.users.missing(connection.directory, listed - with_records, now=self._now)
         error = self._listed_errors.get(connection.name)
         if error is not None and left:
             # Asked before the pull. The same question would get the same answer.
@@ -148,7 +148,7 @@ class NameLookup:
         refresh: bool,
     ) -> bool:
         """Look up names of queues or other things; False if some could not be looked up."""
-        names.drop_unseen(connection.identity, ids, now=self._now)
+        names.drop_unseen(connection.directory, ids, now=self._now)
         contract = partial(directory.names, column)
         return await self._update(connection, names, contract, ids, refresh=refresh)
 
@@ -163,7 +163,7 @@ class NameLookup:
             except (AuthError, RejectedError, RetriesExhausted) as error:
                 self._listed_errors[connection.name] = error
                 continue
-            self.users.save(connection.identity, found, now=self._now)
+            self.users.save(connection.directory, found, now=self._now)
 
     async def ask_for_listed(self, job: Job, connection: Connection) -> dict[str, str | None]:
         """Ask for the names of listed users that are not known, or too old; keep nothing.
@@ -171,7 +171,7 @@ class NameLookup:
         Raise AuthError, RejectedError or RetriesExhausted.
         """
         listed = listed_users(job, connection.name)
-        wanted = self.users.missing(connection.identity, listed, now=self._now)
+        wanted = self.users.missing(connection.directory, listed, now=self._now)
         ask = partial(self._connections.try_to_ask, connection.name)
         return await drive(directory.user_names(wanted), ask)
 
@@ -187,11 +187,11 @@ class NameLookup:
         """Look up names; if the directory refuses, the run goes on without them: False."""
         wanted = sorted(ids)
         if not refresh:
-            wanted = names.missing(connection.identity, wanted, now=self._now)
+            wanted = names.missing(connection.directory, wanted, now=self._now)
         if not wanted:
             return True
         ask = partial(self._connections.ask, connection.name)
-        keep = partial(names.save, connection.identity, now=self._now)
+        keep = partial(names.save, connection.directory, now=self._now)
         looked_up = NameBatches(wanted, lambda ids: drive(contract(ids), ask), keep)
         await looked_up.run()
         if looked_up.error is None:
@@ -213,7 +213,7 @@ def unknown_users(job: Job, connection: Connection, parts: Iterable[Part]) -> li
 
     The server gives no error for a mistyped id, only no records. Raise StoreError.
     """
-    names = Names(job.state_folder / "names.json").of(connection.identity)
+    names = Names(job.state_folder / "names.json").of(connection.directory)
     # A user that was never looked up is not in `names`; None: the directory did not know it.
     listed = listed_users(job, connection.name)
     without_name = {user for user in listed if user in names and names[user] is None}

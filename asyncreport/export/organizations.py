@@ -19,10 +19,28 @@ _MAX_ID = 80
 
 
 async def check_organizations(context: RunContext, plans: Mapping[str, Plan]) -> None:
-    """Check the connections that something will be fetched from; raise ConfigError."""
+    """Check the connections that something will be fetched from; raise ConfigError.
+
+    Two connections must not be one organisation: its records would be exported twice.
+    """
+    found: dict[str, str] = {}
     for connection in context.job.connections:
         if connection.emulator is None and plans[connection.name].chunks:
             await _check_organization(context, connection)
+        organization = context.state.organization(connection)
+        if organization is not None:
+            other = found.setdefault(organization, connection.name)
+            if other != connection.name:
+                raise _same(connection.name, other, organization)
+
+
+def _same(name: str, other: str, organization: str) -> ConfigError:
+    """Make the error for two connections of one organisation."""
+    return ConfigError(
+        f"connections.{name} is the same organisation as connections.{other} "
+        f"({one_line(organization, _MAX_ID)}); use connection: {other} for its teams, and write "
+        "the OAuth clients of both into its clients"
+    )
 
 
 async def _check_organization(context: RunContext, connection: Connection) -> None:

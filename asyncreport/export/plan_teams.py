@@ -82,7 +82,7 @@ class PlannedTeams:
         except RetriesExhausted as error:
             self._note_silence(connection, error)
             return
-        names = {**lookup.users.of(connection.identity), **found}
+        names = {**lookup.users.of(connection.directory), **found}
         nobody = self._teams_of_nobody(connection, names, parts)
         self.unknown += map(unknown_team, nobody)
         self.job = replace(

@@ -102,7 +102,7 @@ def targets(
     for connection in job.connections:
         sources[connection.name] = Source.of(
             parts[connection.name],
-            names.users.of(connection.identity),
+            names.users.of(connection.directory),
             _queue_names(job, connection, names.queues),
             _other_names(job, connection, names),
         )
@@ -133,7 +133,7 @@ def _queue_names(job: Job, connection: Connection, queues: Names) -> dict[str, s
     """Give the names of queues; None: the records have no queues."""
     if "queueId" not in job.query.split_by:
         return None
-    return queues.of(connection.identity)
+    return queues.of(connection.directory)
 
 
 def wanted_names(job: Job) -> dict[str, str]:
@@ -152,7 +152,9 @@ def wanted_names(job: Job) -> dict[str, str]:
 def _other_names(job: Job, connection: Connection, names: NameTables) -> NamesById:
     """Give the other names that the files have."""
     wanted = wanted_names(job)
-    return {name: (ids, names.others[name].of(connection.identity)) for name, ids in wanted.items()}
+    return {
+        name: (ids, names.others[name].of(connection.directory)) for name, ids in wanted.items()
+    }
 
 
 def _files(

@@ -43,7 +43,7 @@ class Comparison:
     def of(cls, snapshot: Snapshot, connection: Connection) -> Self:
         """Begin a comparison; raise StoreError if the names cannot be read."""
         names = Names(snapshot.job.state_folder / "names.json")
-        return cls(snapshot, connection, user_names=names.of(connection.identity))
+        return cls(snapshot, connection, user_names=names.of(connection.directory))
 
     @property
     def name(self) -> str:

@@ -7,8 +7,8 @@ import ssl
 from collections.abc import Iterable
 from pathlib import Path
 
+from asyncreport.core.authorities import Authorities
 from asyncreport.core.errors import ConfigError
-from asyncreport.core.job import Authorities
 
 _CORRECT = "correct the variable in the environment or in .env, or remove it"
 

@@ -69,7 +69,7 @@ def _checksum(each: str, name: str | None, asked_at: str) -> str:
 
 
 class Names:
-    """The names of users, or of queues, by the connection's identity and then by id."""
+    """The names of users, or of queues, by the connection's directory and then by id."""
 
     def __init__(self, path: Path) -> None:
         self._table = _JsonTable(path, dict[str, dict[str, _NameRow]])
@@ -221,14 +221,14 @@ def _key(team: Team) -> str:
 
 
 class Emails:
-    """The user ids of the e-mail addresses that a job lists, by the connection's identity."""
+    """The user ids of the e-mail addresses that a job lists, by the connection's directory."""
 
     def __init__(self, folder: Path) -> None:
         self._table = _JsonTable(folder / "emails.json", dict[str, dict[str, str]])
 
     def of(self, connection: Connection) -> dict[str, str]:
         """Give the ids that were last looked up, by address."""
-        return self._table.rows.get(connection.identity, {})
+        return self._table.rows.get(connection.directory, {})
 
     def of_id(self, user: str) -> set[str]:
         """Give the addresses of a user in all organisations."""
@@ -243,7 +243,7 @@ class Emails:
         for name, found in ids.items():
             connection = job.connection(name)
             # Kept: the addresses of a team that could not be looked up this time.
-            rows[connection.identity] = {**self.of(connection), **found}
+            rows[connection.directory] = {**self.of(connection), **found}
         self._table.update(rows)
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
@@ -351,3 +355,96 @@ def test_a_report_tells_the_teams_of_connections_apart(bureau: Bureau) -> None:
     unknown = bureau.call("report", "-o", "sales.html", "--team", "sales")
     assert unknown.code == 2
     assert "sales (acme), sales (globex)" in unknown.err
+
+
+class Region(ThreadingHTTPServer):
+    """One host of two organisations: each request goes to that of its OAuth client."""
+
+    def __init__(self, emulators: dict[str, Handle]) -> None:
+        super().__init__(("127.0.0.1", 0), _Forward)
+        self.emulators = emulators
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Forward(BaseHTTPRequestHandler):
+    """Send each request on, with the credentials of the emulator."""
+
+    server: Region
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"] or 0))
+        given = self.headers["authorization"]
+        headers = {"content-type": self.headers["content-type"] or "", "authorization": given}
+        if self.path == "/oauth/token":
+            client = b64decode(given.removeprefix("Basic ")).decode().partition(":")[0]
+            owner = self.server.emulators[client]
+            pair = f"{owner.client_id}:{owner.client_secret}"
+            headers["authorization"] = "Basic " + b64encode(pair.encode()).decode()
+        else:
+            # Both emulators give the same tokens; the name of the client is in front of them.
+            client, _, token = given.removeprefix("Bearer ").partition(".")
+            owner = self.server.emulators[client]
+            headers["authorization"] = f"Bearer {token}"
+        request = Request(
+            owner.url + self.path, data=body or None, headers=headers, method=self.command
+        )
+        with urlopen(request) as response:
+            answer = response.read()
+            if self.path == "/oauth/token":
+                answer = answer.replace(b'"access_token":"', f'"access_token":"{client}.'.encode())
+                assert f"{client}.".encode() in answer
+            self.send_response(response.status)
+            self.send_header("content-type", response.headers["content-type"])
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_GET = do_POST  # noqa: N815 - the name that http.server calls
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def region(emulators: dict[str, Handle]) -> Iterator[Region]:
+    both = {name: emulators[name] for name in ("acme", "globex")}
+    with Region(both) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.parametrize("path", ["out/whole.jsonl", "out/{connection}.jsonl"])
+def test_two_organisations_of_one_region(bureau: Bureau, region: Region, path: str) -> None:
+    """They have the same host, and their clients tell them apart."""
+    bureau.job["output"] = {"path": path, "columns": ["connection", "user_name", "handled_count"]}
+    assert bureau.call("run").code == 0
+    before = bureau.files()
+    for name in ("acme", "globex"):
+        host = {"api_url": region.url, "login_url": region.url, "client_id": name}
+        bureau.job["connections"][name] = {**bureau.job["connections"][name], **host}
+    bureau.job["name"] = "region"
+    bureau.job["output"]["path"] = path.replace("out/", "out/region-")
+    result = bureau.call("run")
+    assert result.code == 0, result.err
+    for name, content in before.items():
+        assert bureau.files()[f"region-{name}"] == content
+    assert bureau.call("verify").code == 0
+
+
+def test_one_organisation_twice_is_refused(bureau: Bureau, region: Region) -> None:
+    """With two clients only the server can say it."""
+    region.emulators["second"] = region.emulators["acme"]
+    host = {"api_url": region.url, "login_url": region.url}
+    bureau.job["connections"] = {
+        name: {**bureau.job["connections"]["acme"], **host, "client_id": name}
+        for name in ("acme", "second")
+    }
+    bureau.job["teams"] = [{"name": "all", "everyone": True, "connections": "all"}]
+    bureau.job["output"] = {"path": "out/whole.jsonl"}
+    result = bureau.call("run")
+    assert (result.code, bureau.files()) == (2, {})
+    assert "connections.second is the same organisation as connections.acme" in result.err

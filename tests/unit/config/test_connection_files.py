@@ -246,7 +246,7 @@ MISTAKES: dict[str, dict[str, str | bytes]] = {
         "requests_per_minute\nacme,eu-west-1,acme-id,${ACME},120",
         "proxy\nacme,eu-west-1,acme-id,${ACME},https://proxy.example:3128/x",
     ),
-    "one organisation twice": table("us-east-1", "eu-west-1"),
+    "one organisation twice": table("us-east-1,globex-id", "eu-west-1,acme-id"),
     "a mistake below and after cells of several lines": table(
         "acme-id,${ACME},120\nglobex,us-east-1,globex-id,",
         '"acme-id\r\n\n",${ACME},120\nglobex,"us-east-1\n",globex id\u20ac,',

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from asyncreport.core.authorities import Authorities
 from asyncreport.core.errors import AsyncReportError, ConfigError, TransientError
-from asyncreport.core.job import Authorities, Limits
+from asyncreport.core.job import Limits
 from asyncreport.net.transport import Transport
 from tests.unit.net.test_transport import GET, connection, http, listening, saying
 
