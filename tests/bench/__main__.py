@@ -1,7 +1,7 @@
 """The bench: `python -m tests.bench` measures asyncreport against its budgets.
 
 With `--peers` it also compares asyncreport with other tools for the same work. Both print Markdown.
-The budgets take 40 minutes. `python -m tests.bench.peers` makes the environment of the peers.
+The budgets take 47 minutes. `python -m tests.bench.peers` makes the environment of the peers.
 `--quick` only checks that the bench works: its figures mean nothing.
 """
 
@@ -17,6 +17,7 @@ from tests.bench import (
     answers,
     board,
     budgets,
+    bureau,
     hot,
     lanes,
     memory,
@@ -24,6 +25,7 @@ from tests.bench import (
     quarter_hours,
     report,
     state,
+    workers,
 )
 from tests.bench.contest import Terms
 from tests.bench.load import Load, Server, ceiling, serving
@@ -110,7 +112,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _budgets(load: Load, server: Server, options: argparse.Namespace, runs: int) -> None:
     _table(budgets.lines(load, server, runs=runs, latency=options.latency or 0.2))
-    for module in (hot, state, memory, pace, lanes, answers, quarter_hours, report):
+    modules = (hot, state, memory, pace, lanes, answers, quarter_hours, report, bureau, workers)
+    for module in modules:
         _table(module.lines(quick=options.quick))
 
 

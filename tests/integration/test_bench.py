@@ -18,7 +18,7 @@ from asyncreport.emulator import Options, World
 from asyncreport.emulator.cloud import Cloud
 from asyncreport.emulator.limits import CLIENT_ID
 from asyncreport.emulator.messages import Request as EmulatedRequest
-from tests.bench import board, contest
+from tests.bench import board, bureau, contest, workers
 from tests.bench.load import Load, Server, Verdict, serving
 from tests.bench.peers import pull
 from tests.bench.sides import Pull, Side, sides
@@ -271,3 +271,30 @@ def test_a_contest_with_a_limit_reports_the_result_of_each(server: Server) -> No
         "0",
     )
     assert cells["rows: right, missing, twice, wrong"] == f"{len(LOAD.truth)}, 0, 0, 0"
+
+
+@pytest.mark.parametrize("night", workers.NIGHTS)
+def test_the_longest_first_is_near_the_time_that_no_order_beats(night: str) -> None:
+    plans = workers.plans(night, seed=1)
+    assert sum(plans) / workers.WORKERS <= workers.least(plans)
+    assert workers.least(plans) - 1 <= workers.longest_first(plans) <= 1.01 * workers.least(plans)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("night", workers.NIGHTS)
+def test_the_longest_first_never_takes_a_third_more(night: str) -> None:
+    """Graham's bound is 4/3 of the best order; with few plans it matters."""
+    for number in (20, 30, 100):
+        for seed in range(100):
+            plans = workers.plans(night, seed, number)
+            best = max(workers.least(plans), 2 * sorted(plans)[-21] if number > 20 else 0)
+            assert workers.longest_first(plans) <= 4 / 3 * best + 1
+
+
+def test_the_bench_of_many_organisations_exports_each(tmp_path: Path) -> None:
+    with bureau.organisations(3) as urls:
+        job = bureau.write_job(tmp_path, urls, end="2024-01-03", chunk="P7D")
+        bureau.run(job)
+    sizes = [path.stat().st_size for path in tmp_path.glob("org-*.jsonl")]
+    assert len(sizes) == 3
+    assert min(sizes) > 0
