@@ -23,7 +23,7 @@ from asyncreport.report.model import PageData
 from asyncreport.report.page import render
 from asyncreport.store.atomic import atomic_write
 from asyncreport.store.job_parts import last_saved
-from asyncreport.store.owners import owner_of
+from asyncreport.store.owners import job_name, owner_of
 from asyncreport.store.threads import run_in_thread
 from asyncreport.terminal.signals import run_until_signal
 from asyncreport.terminal.stderr import say
@@ -91,7 +91,7 @@ def _check_target(job: Job, path: Path) -> None:
     owner = owner_of(path)
     if owner is not None and path.exists() and path != report_path(job):
         raise ConfigError(
-            f"{path} is an output file of the job {owner.name!r}; give the report another path"
+            f"{path} is an output file of the job {job_name(owner)!r}; give the report another path"
         )
     check_targets([path])
 

@@ -13,7 +13,7 @@ from asyncreport.core.job import Job
 from asyncreport.export.targets import all_paths
 from asyncreport.store.atomic import remove_temporary
 from asyncreport.store.lock import lock_holder, merge_lock
-from asyncreport.store.owners import claim, owned, owner_of
+from asyncreport.store.owners import claim, job_name, owned, owner_of
 from asyncreport.store.written_outputs import Outputs, WrittenFile
 
 
@@ -143,7 +143,7 @@ def _files_without_owner(own: Path) -> dict[str, Path]:
 def _describe_running(path: Path, folder: Path, holder: str) -> str:
     """Say that another job is about to write a file; `holder` describes its process."""
     return (
-        f"{path} is an output file of the job {folder.name!r}, which is running {holder}, "
+        f"{path} is an output file of the job {job_name(folder)!r}, which is running {holder}, "
         "and two jobs must not write one file; give this job another path"
     )
 
@@ -157,6 +157,6 @@ def _describe_conflict(job: Job, path: Path, folder: Path) -> str:
             f", or, if {folder.name!r} is the old name of this job, rename {folder} to {own.name}"
         )
     return (
-        f"{path} is an output file of the job {folder.name!r}, "
+        f"{path} is an output file of the job {job_name(folder)!r}, "
         f"and two jobs must not write one file; {steps}; then run again"
     )

@@ -27,6 +27,9 @@ Check = Callable[[Path, Path], None]
 #: seconds; another process holds the lock only while it replaces a small file
 _PATIENCE = 30
 
+#: the folder next to the output files that has the state folders of jobs
+_STATE = ".asyncreport"
+
 
 def owner_of(path: Path) -> Path | None:
     """Give the state folder of the job that writes a file; None if no job does.
@@ -35,6 +38,13 @@ def owner_of(path: Path) -> Path | None:
     """
     real = Path(os.path.realpath(path))
     return _Table(real.parent).owner(real.name)
+
+
+def job_name(state: Path) -> str:
+    """Give the name of the job of a state folder: `bureau/acme` if a connection has its own."""
+    if state.parent.parent.name == _STATE:
+        return f"{state.parent.name}/{state.name}"
+    return state.name
 
 
 def claim(paths: Iterable[Path], state: Path, check: Check) -> None:
@@ -107,7 +117,7 @@ class _Table:
 
 def _state(folder: Path) -> Path:
     """Give the folder of the table of a folder of files."""
-    return folder / ".asyncreport"
+    return folder / _STATE
 
 
 def _by_real_folder(paths: Iterable[Path]) -> dict[Path, list[tuple[str, Path]]]:

@@ -299,6 +299,16 @@ def test_a_wrong_share_is_refused(bureau: Bureau, share: str) -> None:
     assert f"{share!r} is not a share such as 3/16: the third of sixteen" in result.err
 
 
+def test_a_second_job_with_the_same_files_names_the_first(bureau: Bureau) -> None:
+    assert bureau.call("run").code == 0
+    before = bureau.files()
+    bureau.job["name"] = "copy"
+    result = bureau.call("run", "--connections", "1/3")
+    assert result.code == 2
+    assert "acme.jsonl is an output file of the job 'bureau/acme', and two jobs" in result.err
+    assert bureau.files() == before
+
+
 def test_there_is_nothing_to_merge_if_each_has_files_of_its_own(bureau: Bureau) -> None:
     result = bureau.call("merge")
     assert result.code == 2
