@@ -19,7 +19,7 @@ import asyncreport
 from asyncreport.store.lock import locked
 from tests.blocks import ROOT, texts
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import call, connection
+from tests.exporting import call, connection, start
 
 DAY = {"start": "2024-01-01", "end": "2024-01-03", "granularity": "PT1H"}
 NAMES = ("acme", "globex", "initech")
@@ -277,6 +277,38 @@ def test_shares_and_a_merge_write_the_bytes_of_one_run(bureau: Bureau, tmp_path:
     once = Bureau(tmp_path / "once", bureau.emulators)
     once.folder.mkdir()
     once.job["output"] = bureau.job["output"]
+    assert once.call("run").code == 0
+    assert once.files() == bureau.files()
+
+
+def test_a_share_that_is_killed_loses_and_doubles_nothing(bureau: Bureau, tmp_path: Path) -> None:
+    bureau.job["output"] = {"path": "out/whole.jsonl"}
+    bureau.job["range"] = {**DAY, "chunk": "P1D"}
+    bureau.job["limits"] = {"concurrency": 1}
+    assert bureau.call("run", "--connections", "2/2").code == 0
+    acme = bureau.emulators["acme"]
+    seen = len(queries(acme))
+    # One chunk is saved; the next query gets no answer.
+    acme.faults([{"match": {"path": "aggregates/query", "after": 1}, "do": {"hang": True}}])
+    try:
+        path = str(bureau.folder / "job.yaml")
+        with start("run", path, "--connections", "1/2", cwd=bureau.folder) as share:
+            while len(queries(acme)) < seen + 2:
+                assert share.poll() is None
+            # Its locks are held: the merge does not write what is half fetched.
+            assert bureau.call("merge").code == 5
+            share.kill()
+            share.wait()
+    finally:
+        acme.faults([])
+    assert bureau.call("merge").code == 1
+    assert bureau.files() == {}
+    assert bureau.call("run", "--connections", "1/2").code == 0
+    assert bureau.call("merge").code == 0
+    once = Bureau(tmp_path / "once", bureau.emulators)
+    once.folder.mkdir()
+    once.job["output"] = bureau.job["output"]
+    once.job["range"] = bureau.job["range"]
     assert once.call("run").code == 0
     assert once.files() == bureau.files()
 
