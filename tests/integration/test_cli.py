@@ -667,7 +667,9 @@ def test_the_demo_runs_and_then_has_nothing_to_do(tmp_path: Path) -> None:
     (records,) = texts("README.md", "json")
     assert records.replace("\n ", "").splitlines() == lines[:3]
     (printed,) = texts("README.md", "", "Try it")
-    assert masked(first.err, folder=tmp_path) == masked(printed, folder="/home/you/asyncreport")
+    expected = masked(printed, folder="/home/you/asyncreport").splitlines()
+    # On a busy machine, lines about the progress come before.
+    assert masked(first.err, folder=tmp_path).splitlines()[-len(expected) :] == expected
 
 
 def test_the_demo_command_writes_the_bytes_of_the_shipped_job_and_says_what_is_next(
