@@ -21,15 +21,16 @@ _MAX_ID = 80
 async def check_organizations(context: RunContext, plans: Mapping[str, Plan]) -> None:
     """Check the connections that something will be fetched from; raise ConfigError.
 
-    Two connections must not be one organisation: its records would be exported twice.
+    Two connections of one host must not be one organisation: its records would be exported twice.
     """
-    found: dict[str, str] = {}
+    #: the connection by its host and organisation
+    found: dict[tuple[str, str], str] = {}
     for connection in context.job.connections:
         if connection.emulator is None and plans[connection.name].chunks:
             await _check_organization(context, connection)
         organization = context.state.organization(connection)
         if organization is not None:
-            other = found.setdefault(organization, connection.name)
+            other = found.setdefault((connection.identity, organization), connection.name)
             if other != connection.name:
                 raise _same(connection.name, other, organization)
 

@@ -13,7 +13,6 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-import yaml
 
 import asyncreport
 from asyncreport.store.lock import locked
@@ -56,7 +55,7 @@ class Bureau:
 
     def call(self, command: str, *arguments: str) -> Any:
         path = self.folder / "job.yaml"
-        path.write_text(yaml.safe_dump(self.job, sort_keys=False))
+        path.write_text(json.dumps(self.job))
         return call(command, str(path), *arguments, cwd=self.folder)
 
     def lines(self, name: str) -> list[dict[str, Any]]:
@@ -231,8 +230,8 @@ def test_one_person_is_erased_wherever_it_is(bureau: Bureau) -> None:
     assert after["acme.jsonl"] == before["acme.jsonl"]
 
 
+@pytest.mark.extra
 def test_a_report_for_each_connection(bureau: Bureau) -> None:
-    pytest.importorskip("plotly")
     assert bureau.call("run").code == 0
     refused = bureau.call("report", "-o", "page.html")
     assert (refused.code, refused.out) == (2, "")
@@ -373,8 +372,8 @@ def test_a_roll_up_adds_a_team_up_over_its_connections(bureau: Bureau) -> None:
     assert handled(users, "team", "user_id", "day") == handled(lines, "team", "user_id", "day")
 
 
+@pytest.mark.extra
 def test_a_report_tells_the_teams_of_connections_apart(bureau: Bureau) -> None:
-    pytest.importorskip("plotly")
     bureau.job["range"] = {**DAY, "end": "2024-01-08"}
     bureau.job["output"] = {
         "path": "out/whole.jsonl",

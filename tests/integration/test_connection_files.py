@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import Call, call, connection
@@ -54,7 +53,7 @@ class Bureau:
             "output": {"path": "out/{connection}.jsonl"},
         }
         path = self._folder / "jobs" / "bureau.yaml"
-        path.write_text(yaml.safe_dump(job, sort_keys=False))
+        path.write_text(json.dumps(job))
         secrets = {name.upper(): each.client_secret for name, each in self._emulators.items()}
         return call(command, str(path), *arguments, cwd=self._folder, **secrets)
 

@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 from asyncreport.cli import cli
 from asyncreport.config import load_job
 from asyncreport.core.timeline import parse_iso
+from asyncreport.formats import Library
 from tests.blocks import ROOT, Block, all_blocks, pages
 
 #: the tests that execute the Python blocks of a section, and how many blocks there are
@@ -93,7 +94,11 @@ def test_every_block_is_in_a_table(language: str, table: dict[Any, tuple[int, st
 
 
 @pytest.mark.parametrize("block", all_blocks("yaml"), ids=str)
-def test_yaml_is_a_job_or_a_part_of_one(block: Block, tmp_path: Path) -> None:
+def test_yaml_is_a_job_or_a_part_of_one(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Some formats need an extra.
+    monkeypatch.setattr(Library, "is_installed", True)
     ids = iter(f"11111111-2222-4333-8444-{n:012}" for n in range(9))
     text = re.sub("<[a-z]+ id>", lambda _: next(ids), block.text)
     path = tmp_path / "job.yaml"
