@@ -244,7 +244,9 @@ def run(*command: str) -> None:
 
 def as_postgres() -> list[str]:
     """Give what runs a command as the user of Debian's package, if this is root."""
-    return ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    # Its folder is not in every PATH.
+    program = shutil.which("runuser") or "/usr/sbin/runuser"
+    return [program, "-u", "postgres", "--"] if os.geteuid() == 0 else []
 
 
 def tool(name: str) -> str:
