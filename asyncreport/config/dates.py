@@ -136,14 +136,17 @@ def rounded_bounds(given: RangeFile, interval: Interval, grid: Grid, now: int) -
     return notes
 
 
-def kept_from(given: RangeFile, interval: Interval) -> int | None:
-    """Give the instant before which a range that moves has left parts behind; None: it is fixed.
+def left_behind(given: RangeFile, interval: Interval) -> Interval | None:
+    """Give the interval whose parts a moving range no longer needs; None: the range is fixed.
 
-    As much as the range holds stays in front of it: somebody may make it a little longer.
+    It is as long as the range, and ends one such length before the range: somebody may make the
+    range longer. Older parts stay. They are there because the range was fixed before, or because
+    the clock was wrong for one run, and a year of parts takes long to fetch again.
     """
     if Moment.read(given.start) is None:
         return None
-    return interval.start - (interval.end - interval.start)
+    length = interval.end - interval.start
+    return Interval(interval.start - 2 * length, interval.start - length)
 
 
 def _zone(place: Place, name: str) -> ZoneInfo:

@@ -15,7 +15,7 @@ import msgspec
 
 from asyncreport.config import yaml
 from asyncreport.config.connection_files import add_connections
-from asyncreport.config.dates import kept_from
+from asyncreport.config.dates import left_behind
 from asyncreport.config.environ import expand
 from asyncreport.config.mapping import read_mapping
 from asyncreport.config.resolve import resolve
@@ -103,7 +103,7 @@ def _resolve(
     if once:
         # It must not delete what the other runs need.
         return job
-    return msgspec.structs.replace(job, keep_from=kept_from(given.range, job.interval))
+    return msgspec.structs.replace(job, left_behind=left_behind(given.range, job.interval))
 
 
 def load_options(

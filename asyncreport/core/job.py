@@ -205,8 +205,8 @@ class Job(Struct, frozen=True, kw_only=True):
     name: str
     connections: tuple[Connection, ...]
     interval: Interval
-    #: of a range that moves: parts that end before this instant are deleted; None: none are
-    keep_from: int | None = None
+    #: of a moving range: parts that end in it, or at its end, are deleted; None: none are
+    left_behind: Interval | None = None
     query: Query
     #: None: as long as memory allows
     chunk: ChunkLength | None = None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Self
 
 from asyncreport.core.job import Job, Part
-from asyncreport.core.timeline import Grid, Slot
+from asyncreport.core.timeline import Grid, Interval, Slot
 
 
 class PartFilter:
@@ -15,18 +15,18 @@ class PartFilter:
 
     `fingerprints` are those of the query, by the connection's name, today's first. `grid` has the
     buckets of today's time zone rules: after a change of the rules, a part of a month whose bucket
-    edges have moved cannot be used any more. Parts that end before `keep_from` are not kept.
+    edges have moved cannot be used any more. Parts that end in `left_behind` are not kept.
     """
 
     def __init__(
         self,
         fingerprints: Mapping[str, tuple[str, ...]],
         grid: Grid,
-        keep_from: int | None = None,
+        left_behind: Interval | None = None,
     ) -> None:
         self.fingerprints = fingerprints
         self._grid = grid
-        self._keep_from = keep_from
+        self._left_behind = left_behind
         # Digests of the edges by month: a job of years has ten thousand parts, and few months.
         self._digests: dict[str, str] = {}
 
@@ -36,7 +36,7 @@ class PartFilter:
         fingerprints = {}
         for connection in job.connections:
             fingerprints[connection.name] = job.query.fingerprints(connection.identity)
-        return cls(fingerprints, job.query.grid, job.keep_from)
+        return cls(fingerprints, job.query.grid, job.left_behind)
 
     def accepts(self, part: Part) -> bool:
         """Tell whether a part can be used."""
@@ -52,7 +52,11 @@ class PartFilter:
 
     def is_kept(self, part: Part) -> bool:
         """Tell whether a range that moves has not left a part behind, of whatever query."""
-        return self._keep_from is None or part.interval.end > self._keep_from
+        span = self._left_behind
+        if span is None:
+            return True
+        # A part that ends where the span starts lies before the span.
+        return not span.start < part.interval.end <= span.end
 
     def is_on_grid(self, part: Part) -> bool:
         """Tell whether a part has whole buckets of today, of one month.

@@ -743,35 +743,60 @@ def test_a_window_that_moves_fetches_only_the_new_day(emulator: Handle, tmp_path
 
 def test_a_window_that_moves_leaves_nothing_behind(emulator: Handle, tmp_path: Path) -> None:
     """Two windows stay on disk; `--set` and a fixed start delete nothing."""
-    moving = {"start": "today-P3D", "end": "today", "granularity": "PT1H", "chunk": "P1D"}
-    path = job(tmp_path, emulator, range=moving, output=_settled(tmp_path))
+    path = job(tmp_path, emulator, range=_LAST_THREE_DAYS, output=_settled(tmp_path))
     first = parse_iso("2024-01-28T06:00Z")
-    state = tmp_path / ".asyncreport" / "job" / "default"
-
-    def days_on_disk() -> list[str]:
-        """List the days of the parts that the manifest and the folder have."""
-        parts = Manifest.read(state).parts_on_disk()
-        assert len(list(state.glob("part-*"))) == len(parts)
-        return sorted(iso(part.interval.start)[:10] for part in parts)
-
     for number in range(8):
         run_here(path, now=first + number * DAY)
-    kept = [iso(first + number * DAY)[:10] for number in range(1, 7)]
-    assert days_on_disk() == kept
-    files = len(list(state.iterdir()))
+    assert _days_on_disk(tmp_path) == _days("2024-01-29", 6)
     last = (tmp_path / "out.jsonl").read_bytes()
     run_here(path, "range.start=today-P1D", now=first + 7 * DAY)
-    assert len(days_on_disk()) == 6
+    assert len(_days_on_disk(tmp_path)) == 6
     # What is still there is not fetched again.
     assert run_here(path, "range.start=today-P6D", now=first + 7 * DAY).chunks_fetched == 0
     run_here(path, now=first + 7 * DAY)
     assert (tmp_path / "out.jsonl").read_bytes() == last
+    # Five days later, on 9 February: of the days before the window, three are left behind.
     run_here(path, now=first + 12 * DAY)
-    assert len(list(state.iterdir())) <= files
-    fixed = {**moving, "start": "2024-02-08", "end": "2024-02-09"}
-    before = days_on_disk()
+    before = _days_on_disk(tmp_path)
+    assert before == [*_days("2024-01-29", 2), "2024-02-03", *_days("2024-02-06", 3)]
+    fixed = {**_LAST_THREE_DAYS, "start": "2024-02-08", "end": "2024-02-09"}
     run_here(job(tmp_path, emulator, range=fixed, output=_settled(tmp_path)))
-    assert days_on_disk() == before
+    assert _days_on_disk(tmp_path) == before
+
+
+def test_a_fixed_year_then_a_moving_range_the_older_parts_stay(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    """The window deletes what it leaves behind, not what was fetched long before it."""
+    year = {**_LAST_THREE_DAYS, "start": "2024-01-10", "end": "2024-01-26"}
+    run_here(job(tmp_path, emulator, range=year, output=_settled(tmp_path)))
+    path = job(tmp_path, emulator, range=_LAST_THREE_DAYS, output=_settled(tmp_path))
+    # The window is 25 to 27 January; 22 to 24 stay in front of it, and 19 to 21 are left behind.
+    run_here(path, now=parse_iso("2024-01-28T06:00Z"))
+    expected = _days("2024-01-10", 9) + _days("2024-01-22", 6)
+    assert _days_on_disk(tmp_path) == expected
+    # The clock of the machine is a year ahead, for one run.
+    run_here(path, now=parse_iso("2025-01-28T06:00Z"))
+    assert _days_on_disk(tmp_path) == expected + _days("2025-01-25", 3)
+    again = run_here(job(tmp_path, emulator, range=year, output=_settled(tmp_path)))
+    assert again.chunks_fetched == 3
+
+
+_LAST_THREE_DAYS = {"start": "today-P3D", "end": "today", "granularity": "PT1H", "chunk": "P1D"}
+
+
+def _days(first: str, count: int) -> list[str]:
+    """List consecutive days."""
+    start = parse_iso(f"{first}T00:00Z")
+    return [iso(start + number * DAY)[:10] for number in range(count)]
+
+
+def _days_on_disk(folder: Path) -> list[str]:
+    """List the days of the parts that the manifest and the state folder of a job have."""
+    state = folder / ".asyncreport" / "job" / "default"
+    parts = Manifest.read(state).parts_on_disk()
+    assert len(list(state.glob("part-*"))) == len(parts)
+    return sorted(iso(part.interval.start)[:10] for part in parts)
 
 
 def _settled(folder: Path) -> dict[str, str]:

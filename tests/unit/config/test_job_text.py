@@ -138,7 +138,7 @@ def read_both(draft: JobDraft) -> None:
     text = job_text(draft)
     job = load_text(text, "job.yaml", environ=ENVIRON, now=NOW)
     # Options hold for one run, which deletes nothing.
-    job = replace(job, keep_from=None)
+    job = replace(job, left_behind=None)
     assert job == load_options(values, labels={}, environ=ENVIRON, now=NOW)
     assert all(len(line) <= 100 for line in text.splitlines() if "comment" in line)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from asyncreport.config.moments import NAMES, Moment
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.local_time import day_start, to_instant
-from asyncreport.core.timeline import HOUR, Grid, parse_iso
+from asyncreport.core.timeline import HOUR, Grid, Interval, parse_iso
 from tests.unit.config.good_job import load, with_range
 
 ZONES = ("UTC", "Europe/Dublin", "America/St_Johns", "America/Havana", "Pacific/Apia")
@@ -137,22 +137,28 @@ def test_relative_bounds_are_rounded_down_to_whole_buckets(
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "kept"),
+    ("start", "end", "left_behind"),
     [
-        ("today-P7D", "today", "2024-05-02T00:00Z"),
-        ("last_week", "this_week", "2024-04-29T00:00Z"),
-        ("now-P2D", "now", "2024-05-12T13:00Z"),
-        ("2024-05-09", "today", None),
+        ("today-P7D", "today", "2024-04-25T00/2024-05-02T00"),
+        ("last_week", "this_week", "2024-04-22T00/2024-04-29T00"),
+        ("now-P2D", "now", "2024-05-10T13/2024-05-12T13"),
     ],
 )
-def test_parts_stay_for_one_range_before_a_range_that_moves(
-    tmp_path: Path, start: str, end: str, kept: str | None
+def test_a_range_that_moves_leaves_behind_what_is_one_length_before_it(
+    tmp_path: Path, start: str, end: str, left_behind: str
 ) -> None:
-    """A fixed start keeps all parts, and so does a run whose job was overridden for once."""
     text = with_range(start, end, granularity="PT1H")
-    assert load(tmp_path, text, now=NOW).keep_from == (kept and parse_iso(kept))
-    job = load(tmp_path, text, overrides=["range.time_zone=UTC"], now=NOW)
-    assert job.keep_from is None
+    first, last = left_behind.split("/")
+    expected = Interval(parse_iso(f"{first}:00Z"), parse_iso(f"{last}:00Z"))
+    assert load(tmp_path, text, now=NOW).left_behind == expected
+
+
+def test_a_fixed_start_and_an_override_leave_nothing_behind(tmp_path: Path) -> None:
+    fixed = with_range("2024-05-09", "today", granularity="PT1H")
+    assert load(tmp_path, fixed, now=NOW).left_behind is None
+    moving = with_range("today-P7D", "today", granularity="PT1H")
+    job = load(tmp_path, moving, overrides=["range.time_zone=UTC"], now=NOW)
+    assert job.left_behind is None
 
 
 @pytest.mark.parametrize(
