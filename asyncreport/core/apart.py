@@ -13,6 +13,11 @@ from asyncreport.core.outputs import Output
 CONNECTION = "{connection}"
 
 
+def is_single(job: Job) -> bool:
+    """Tell whether a job has one connection: if that one is refused, nothing can be fetched."""
+    return len(job.connections) == 1
+
+
 def is_apart(job: Job) -> bool:
     """Tell whether each connection has output files of its own.
 

@@ -17,6 +17,7 @@ from asyncreport.core.records import Block
 from asyncreport.core.splitting import SplitChunk
 from asyncreport.engine.activity import Count, Gap, Progress
 from asyncreport.engine.lane_pool import LaneError, LanePool, Report, is_lane_error, is_unsent
+from asyncreport.engine.refusal import GiveUp, raise_refusal
 
 #: fetch a chunk with one lane
 Fetch = Callable[[Chunk], Awaitable[list[Block]]]
@@ -37,6 +38,8 @@ class Work:
     concurrency: int
     #: called for a lane that is lost while others remain
     lost: Report = lambda _, __: None
+    #: called when the last lane is lost, before its chunks become gaps
+    give_up: GiveUp = raise_refusal
     #: seconds for which a lane may fail to send a request
     patience: float = 900.0
     #: may give a longer or a shorter chunk than was planned
@@ -54,8 +57,8 @@ async def run(works: Sequence[Work], save: Save, progress: Progress) -> None:
     """Fetch and save every chunk; one that fails becomes a gap and does not stop the others.
 
     A lane that is refused, or cannot send its requests, leaves its chunks to the other lanes of its
-    connection. Raise AuthError if a connection's last lane is refused, RejectedError if the query
-    is refused before any chunk has succeeded, StoreError at once.
+    connection. Raise AuthError if a work gives up with one, RejectedError if the query is refused
+    before any chunk has succeeded, StoreError at once.
     """
     for work in works:
         progress.of(work.name).chunks += len(work.chunks)
@@ -226,12 +229,12 @@ class ChunkQueue:
         return self._give_up(error)
 
     def _give_up(self, error: LaneError) -> list[Gap]:
-        """Give all chunks that are left as gaps; raise the error if the last lane was refused."""
-        if isinstance(error, AuthError):
-            raise error
+        """Give all chunks that are left as gaps; the work may raise the error instead."""
         # Other workers of this lane come here later with errors of their own. All gaps get the
         # first error, so that the person sees one reason.
-        self._end = self._end or error
+        if self._end is None:
+            self.work.give_up(error)
+            self._end = error
         gaps = [Gap(chunk, self._end) for chunk in (*self._left, *self._again)]
         self._left.clear()
         self._again.clear()

@@ -6,8 +6,8 @@ Owns the lanes, and the emulators that replace an organisation.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from msgspec.structs import replace
 
 from asyncreport.api.wire import Request
+from asyncreport.core.apart import is_single
 from asyncreport.core.errors import AuthError
 from asyncreport.core.job import Client, Connection, EmulatorSize, Job
 from asyncreport.core.secret import Secret
@@ -84,12 +85,24 @@ class Connections:
     async def ask(self, name: str, request: Request) -> Any:
         """Send a request that belongs to no chunk, with another client if one is refused.
 
-        Raise the error of the last client.
+        Raise the error of the last client; if it was refused and the job has other connections,
+        the error names this one.
         """
         opened = await self._opened(name)
         # A new pool for each request: a client may lack the permission for one look-up only.
         pool = LanePool(opened.order, partial(self.lost, name))
-        return await pool.ask(lambda lane: opened.lanes[lane].ask(request))
+        with self.naming(name):
+            return await pool.ask(lambda lane: opened.lanes[lane].ask(request))
+
+    @contextmanager
+    def naming(self, name: str) -> Iterator[None]:
+        """Name a connection in the refusal of its last client, if the job has others."""
+        try:
+            yield
+        except AuthError as error:
+            if is_single(self._job):
+                raise
+            raise type(error)(f"{name}: {error}") from error
 
     async def try_to_ask(self, name: str, request: Request) -> Any:
         """Send a request that the run can do without: no client is reported as lost.

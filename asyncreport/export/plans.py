@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from asyncreport.api import directory
+from asyncreport.core.apart import is_single
 from asyncreport.core.errors import (
     AuthError,
     CredentialsError,
@@ -40,7 +40,7 @@ async def make_plans(
         parts = parts_of(connection)
         found = plan(demand_of(job, connection, job.chunk), parts, freshness)
         if _needs_population(found):
-            population = await _population(connection, connections)
+            population = await _population(connection, connections, alone=is_single(job))
             demand = dataclasses.replace(found.demand, population=population)
             found = plan(demand, parts, freshness)
         plans[connection.name] = found
@@ -78,13 +78,25 @@ def _needs_population(found: Plan) -> bool:
 async def _population(
     connection: Connection,
     connections: Connections,
+    *,
+    alone: bool,
 ) -> int:
-    """Ask how many users exist; if nobody says it, warn and assume a number."""
+    """Ask how many users exist; if nobody says it, warn and assume a number.
+
+    Raise CredentialsError if every client is refused and no other connection can go on.
+    """
     # A run does not fail without it: the number decides only how long chunks are.
-    with suppress(RetriesExhausted):
+    try:
         number = await count_users(connection.name, connections)
-        if number is not None:
-            return number
+    except RetriesExhausted:
+        number = None
+    except CredentialsError:
+        if alone:
+            raise
+        # The first chunk of this connection reports it.
+        return _ASSUMED_USERS
+    if number is not None:
+        return number
     connections.warn(
         connection.name,
         f"the directory did not say how many users exist; assuming {_ASSUMED_USERS:,}",

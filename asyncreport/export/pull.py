@@ -10,15 +10,20 @@ from functools import partial
 from asyncreport.api import directory
 from asyncreport.api.aggregates import ConnectionState
 from asyncreport.core.answer_sizes import AnswerSizes
-from asyncreport.core.errors import RetriesExhausted, StoreError
+from asyncreport.core.apart import is_single
+from asyncreport.core.errors import AuthError, RetriesExhausted, StoreError
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.plan import Plan
 from asyncreport.core.records import Block
 from asyncreport.engine.activity import Gap, Progress
 from asyncreport.engine.fetch import drive, fetch
+from asyncreport.engine.lane_pool import LaneError
 from asyncreport.engine.next_chunk import NextChunk
+from asyncreport.engine.refusal import raise_refusal
 from asyncreport.engine.scheduler import Fetch, Work, run
 from asyncreport.export.run_context import RunContext
+
+_REFUSED = "the OAuth client was refused, so that its data is missing; the others are fetched"
 
 
 @dataclass(slots=True)
@@ -68,11 +73,33 @@ class Pull:
         if not self.context.choices.fetch:
             self._fetch_nothing(plans)
             return
-        works = [await self._work(name, plan) for name, plan in plans.items() if plan.chunks]
+        works = await self._works(plans)
         if works:
             # Parts prove that the server accepts this query: a refusal is then only a gap.
             self.progress.proven = self.chunks_fetched > 0 or _has_parts(plans)
             await self._run(works)
+
+    async def _works(self, plans: Mapping[str, Plan]) -> list[Work]:
+        """Make the work of each connection; one that is refused before becomes gaps."""
+        works = []
+        for name, plan in plans.items():
+            if not plan.chunks:
+                continue
+            try:
+                works.append(await self._work(name, plan))
+            except AuthError as error:
+                self._give_up(name, error)
+                count = self.progress.of(name)
+                count.chunks += len(plan.chunks)
+                count.gaps += [Gap(chunk, error) for chunk in plan.chunks]
+        return works
+
+    def _give_up(self, name: str, error: LaneError) -> None:
+        """Raise the refusal of the only connection; warn about that of one of several."""
+        if is_single(self.context.job):
+            raise_refusal(error)
+        elif isinstance(error, AuthError):
+            self.context.connections.warn(name, f"{_REFUSED}: {error}")
 
     def _fetch_nothing(self, plans: Mapping[str, Plan]) -> None:
         """Count what is missing as gaps."""
@@ -112,6 +139,7 @@ class Pull:
             await self._fetchers(name, state),
             self._concurrency(name),
             partial(self.context.connections.lost, name),
+            partial(self._give_up, name),
             self.context.job.limits.give_up_after,
             next_chunk.take,
             name,

@@ -108,10 +108,11 @@ class Summary(Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """Give the exit code of a run: 1 with gaps, or that of the worst unknown team."""
+        """Give the exit code of a run: 1 with gaps, or that of the worst of what is missing."""
         if self.complete:
             return 0
-        return max(_INCOMPLETE, worst(self.unknown_teams))
+        codes = [gap.exit_code for gap in self.gaps]
+        return max(_INCOMPLETE, worst(self.unknown_teams), *codes)
 
     def lines(self, most: int) -> Iterator[str]:
         """Describe the run for people, line by line; of long lists at most so many lines."""
@@ -217,8 +218,14 @@ class Summary(Struct, frozen=True, kw_only=True):
             yield self._missing_teams()
         facts = list(self._failed_chunks())
         if facts:
-            facts[-1] += "; run again to fetch only these chunks"
+            facts[-1] += f"; {self._retry()}"
         yield from facts
+
+    def _retry(self) -> str:
+        """Say how to fetch the chunks that failed."""
+        if any(chunk.refused for chunk in self.gaps):
+            return "when the client has access, run again to fetch only these chunks"
+        return "run again to fetch only these chunks"
 
     def _missing_teams(self) -> str:
         """Count the unknown teams, and say what to do."""

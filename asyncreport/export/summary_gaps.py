@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Annotated
 
 from msgspec import Struct
 
+from asyncreport.core.errors import AsyncReportError, AuthError, RetriesExhausted
 from asyncreport.core.job import Chunk, PartKey
-from asyncreport.core.text import describe_users
+from asyncreport.core.text import counted, describe_users
 from asyncreport.engine.activity import Gap
 from asyncreport.export.summary_outputs import key
 
@@ -27,6 +29,10 @@ class MissingChunk(Struct, frozen=True, kw_only=True):
             "the vendor's support asks for it; null: no response came, or a response without an id"
         ),
     ] = None
+    exit_code: Annotated[
+        int,
+        key("the exit code of a run with this gap: 3 if the OAuth client was refused, else 1"),
+    ] = RetriesExhausted.exit_code
     stale: Annotated[
         bool,
         key("true: it should have been fetched again, and the values of an earlier run are used"),
@@ -41,6 +47,7 @@ class MissingChunk(Struct, frozen=True, kw_only=True):
             users=gap.chunk.users,
             error=str(gap.error),
             correlation_id=gap.error.correlation_id,
+            exit_code=_exit_code(gap.error),
             stale=stale,
         )
 
@@ -57,26 +64,55 @@ class MissingChunk(Struct, frozen=True, kw_only=True):
         return [cls.of(gap, stale=_replaces_only(gap.chunk, stale)) for gap in in_order]
 
     @property
-    def title(self) -> str:
-        """Say what is missing, without the error."""
-        return f"{self._fact}: {self.connection} {self.interval}, {_describe_users(self.users)}"
+    def refused(self) -> bool:
+        """Tell whether the server refused the OAuth client."""
+        return self.exit_code == AuthError.exit_code
 
     @property
-    def _fact(self) -> str:
+    def title(self) -> str:
+        """Say what is missing, without the error."""
+        return f"{self.fact}: {self.connection} {self.interval}, {_describe_users(self.users)}"
+
+    @property
+    def fact(self) -> str:
         """Say what the output lacks: the records, or their last values."""
         if self.stale:
             return "not fetched again"
         return "missing"
 
 
-def list_gaps(chunks: Iterable[MissingChunk]) -> list[str]:
-    """Describe each chunk; an error that is the same as in the line before is not repeated."""
-    lines = []
+def list_gaps(chunks: Sequence[MissingChunk]) -> list[str]:
+    """Describe each refused connection, then each other chunk.
+
+    An error that is the same as in the line before is not repeated.
+    """
+    lines = _list_refused(chunks)
     previous = ""
     for chunk in chunks:
+        if chunk.refused:
+            continue
         lines.append(f"{chunk.title}: {_error(chunk, previous)}")
         previous = chunk.error
     return lines
+
+
+def _list_refused(chunks: Iterable[MissingChunk]) -> list[str]:
+    """Describe each connection whose OAuth clients were refused, in one line."""
+    refused: defaultdict[tuple[str, str], list[MissingChunk]] = defaultdict(list)
+    for chunk in chunks:
+        if chunk.refused:
+            refused[chunk.connection, chunk.fact].append(chunk)
+    return [
+        f"{fact}: {connection}, {counted(len(found), 'chunk')}: {found[0].error}"
+        for (connection, fact), found in sorted(refused.items())
+    ]
+
+
+def _exit_code(error: AsyncReportError) -> int:
+    """Give the exit code of a run with a gap: a refused client needs a person."""
+    if isinstance(error, AuthError):
+        return error.exit_code
+    return RetriesExhausted.exit_code
 
 
 def _error(chunk: MissingChunk, previous: str) -> str:

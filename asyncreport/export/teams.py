@@ -16,8 +16,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from asyncreport.api.user_search import users_by_email
+from asyncreport.core.apart import is_single
 from asyncreport.core.errors import (
     AsyncReportError,
+    AuthError,
     ConfigError,
     RejectedError,
     RetriesExhausted,
@@ -83,7 +85,10 @@ class LookedUpTeams:
 
 
 async def look_up_teams(job: Job, connections: Connections) -> LookedUpTeams:
-    """Fill in the members of teams; raise AuthError if the directory refuses every client."""
+    """Fill in the members of teams.
+
+    Raise AuthError if the directory refuses every client of the only connection.
+    """
     look_up = _LookUp(job, connections)
     await look_up.run()
     return look_up.result()
@@ -126,6 +131,10 @@ class _LookUp:
         """Look up one team; note it as unknown if that fails."""
         try:
             self._found[team] = await with_members(team, rosters, self.emails)
+        except AuthError as error:
+            if is_single(self.job):
+                raise
+            self._found[team] = UnknownTeam.of(team, error)
         except (UnknownTeamError, RejectedError, RetriesExhausted) as error:
             self._found[team] = UnknownTeam.of(team, error)
 

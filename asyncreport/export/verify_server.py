@@ -73,7 +73,8 @@ async def _compare(
         LanePool(range(len(lanes)), partial(connections.lost, comparison.name)),
         _chunks(comparison),
     )
-    await _run_workers(workers.work, len(lanes), _concurrency(comparison))
+    with connections.naming(comparison.name):
+        await _run_workers(workers.work, len(lanes), _concurrency(comparison))
     comparison.sort()
 
 
