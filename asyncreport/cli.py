@@ -22,10 +22,12 @@ from asyncreport import __version__
 from asyncreport.commands.shared_options import (
     ENV_FILE,
     connection_options,
+    gateway_options,
     job_arguments,
     json_result,
     message_options,
     overridable,
+    partial_option,
     place_options,
     read_share,
 )
@@ -217,11 +219,7 @@ def cli() -> None:
 @overridable
 @place_options
 @message_options
-@click.option(
-    "--allow-partial",
-    is_flag=True,
-    help="Write the output even if chunks are missing; the summary lists them.",
-)
+@partial_option
 @click.option("--refresh-names", is_flag=True, help="Look up the name of every user again.")
 @click.option("--strict", is_flag=True, help="Stop before any query if a team cannot be looked up.")
 @click.option(
@@ -273,11 +271,7 @@ def run(
 
 @cli.command(epilog="Example: asyncreport merge configs/demo.yaml")
 @job_arguments
-@click.option(
-    "--allow-partial",
-    is_flag=True,
-    help="Write the output even if chunks are missing; the summary lists them.",
-)
+@partial_option
 def merge(job: Path, overrides: tuple[str, ...], allow_partial: bool) -> int:
     """Write the output files from what was fetched, for example by several machines.
 
@@ -310,13 +304,7 @@ def demo() -> int:
 @place_options
 @message_options
 @click.option("--region", default="", metavar="NAME", help="mypurecloud.ie, or eu-west-1.")
-@click.option("--api-url", default="", metavar="URL", help="A gateway, or the url of `emulate`.")
-@click.option(
-    "--login-url",
-    default="",
-    metavar="URL",
-    help="The login host of the gateway; default: the same as --api-url.",
-)
+@gateway_options
 @click.option(
     "--allow-http", is_flag=True, help="The gateway may have http URLs: nothing is encrypted."
 )

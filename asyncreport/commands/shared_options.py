@@ -105,6 +105,13 @@ def place_options(command: F) -> F:
     return _folder(_env_file(command))
 
 
+partial_option = click.option(
+    "--allow-partial",
+    is_flag=True,
+    help="Write the output even if chunks are missing; the summary lists them.",
+)
+
+
 json_result = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
@@ -133,30 +140,33 @@ def read_share(_: click.Context, __: click.Parameter, text: str | None) -> tuple
     return int(found[1]), int(found[2])
 
 
+_api_url = click.option(
+    "--api-url", default="", metavar="URL", help="A gateway, or the url of `emulate`."
+)
+_login_url = click.option(
+    "--login-url",
+    default="",
+    metavar="URL",
+    help="The login host of the gateway; default: the same as --api-url.",
+)
+
+
+def gateway_options(command: F) -> F:
+    """Add the options that name the hosts of a gateway."""
+    return _api_url(_login_url(command))
+
+
+_job = click.option(
+    "--job", type=click.Path(path_type=Path), help="Use a connection of this job file."
+)
+_connection = click.option(
+    "--connection",
+    default="",
+    metavar="NAME",
+    help="Which connection of --job; may be left out if there is only one.",
+)
+
+
 def connection_options(command: F) -> F:
     """Add the options that choose an organisation: a gateway, or a connection of a job file."""
-    for option in reversed(_CONNECTION):
-        command = option(command)
-    return command
-
-
-_CONNECTION = (
-    click.option(
-        "--api-url", default="", metavar="URL", help="A gateway, or the url of `emulate`."
-    ),
-    click.option(
-        "--login-url",
-        default="",
-        metavar="URL",
-        help="The login host of the gateway; default: the same as --api-url.",
-    ),
-    click.option(
-        "--job", type=click.Path(path_type=Path), help="Use a connection of this job file."
-    ),
-    click.option(
-        "--connection",
-        default="",
-        metavar="NAME",
-        help="Which connection of --job; may be left out if there is only one.",
-    ),
-)
+    return gateway_options(_job(_connection(command)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
@@ -15,7 +16,7 @@ from asyncreport.core.finding import Collector, Finding, Findings, Report, unrep
 from asyncreport.core.job import Chunk, Connection, Job, Query
 from asyncreport.core.records import Accumulator
 from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval
-from asyncreport.engine.activity import Activity, Watch, unwatched
+from asyncreport.engine.activity import Activity, Phase, Watch, unwatched
 from asyncreport.engine.fetch import drive, fetch
 from asyncreport.export.check_disk import check_disk
 from asyncreport.export.check_users import check_users, failure
@@ -41,9 +42,8 @@ async def check_job(
     finding is reported when it is known.
     """
     collector = Collector(report)
-    activity = Activity(job.name, "checking")
-    async with watch(activity):
-        await _check(job, collector.add, activity, now=now)
+    async with _connected(job, "checking", watch) as connections:
+        await _check(job, connections, collector.add, now=now)
     return collector.findings(job.name)
 
 
@@ -67,9 +67,7 @@ async def check_clients(
 ) -> ClientFindings:
     """Check the clients of each connection, and nothing else."""
     collector = Collector(report)
-    activity = Activity(job.name, "checking")
-    async with watch(activity), Connections(job) as connections:
-        activity.requests = connections.counts_by_name
+    async with _connected(job, "checking", watch) as connections:
         checked = [
             await _check_clients(job, connection, connections, collector.add, now=now)
             for connection in job.connections
@@ -89,25 +87,30 @@ async def check_teams(
 ) -> Findings:
     """Look up the teams and the listed users, and check nothing else."""
     collector = Collector(report)
-    activity = Activity(job.name, "looking up teams")
-    async with watch(activity), Connections(job) as connections:
-        activity.requests = connections.counts_by_name
+    async with _connected(job, "looking up teams", watch) as connections:
         for connection in job.connections:
             await check_users(job, connection.name, connections, collector.add)
     return collector.findings(job.name)
 
 
-async def _check(job: Job, report: Report, activity: Activity, *, now: int) -> None:
+@asynccontextmanager
+async def _connected(job: Job, phase: Phase, watch: Watch) -> AsyncIterator[Connections]:
+    """Open the connections of a job; `watch` shows the phase and the requests."""
+    activity = Activity(job.name, phase)
+    async with watch(activity), Connections(job) as connections:
+        activity.requests = connections.counts_by_name
+        yield connections
+
+
+async def _check(job: Job, connections: Connections, report: Report, *, now: int) -> None:
     """Make all tests."""
     too_many = too_many_queues(job)
     if too_many:
         report(Finding("WARN", too_many))
-    async with Connections(job) as connections:
-        activity.requests = connections.counts_by_name
-        for connection in job.connections:
-            checked = await _check_clients(job, connection, connections, report, now=now)
-            if checked.works:
-                await check_users(job, connection.name, connections, report)
+    for connection in job.connections:
+        checked = await _check_clients(job, connection, connections, report, now=now)
+        if checked.works:
+            await check_users(job, connection.name, connections, report)
     for finding in check_disk(job):
         report(finding)
 

@@ -43,13 +43,13 @@ MakePage = Callable[[Snapshot], Page]
 _NO_OUTPUTS = "the output files were not written either"
 
 
-async def with_report(context: RunContext, summary: Summary, make_page: MakePage) -> Summary:
+async def with_report(context: RunContext, summary: Summary, make_page: MakePage | None) -> Summary:
     """Bring the report of a job up to date after its output files; add it to the saved summary.
 
     A report that fails is a warning: the export is complete without it.
     """
     path = report_path(context.job)
-    if path is None:
+    if path is None or make_page is None:
         return summary
     started = time.monotonic()
     report = await _update(context, path, summary, make_page)

@@ -13,11 +13,10 @@ from asyncreport.export.names import NameLookup
 from asyncreport.export.output_paths import check_targets
 from asyncreport.export.preflight import OutputOwners, query_warnings
 from asyncreport.export.query_change import query_changes, save_query
-from asyncreport.export.report_file import MakePage, Page, with_report
+from asyncreport.export.report_file import MakePage, with_report
 from asyncreport.export.run_context import Choices, RunContext, Say, silent
 from asyncreport.export.run_report import summarize
 from asyncreport.export.run_steps import Steps
-from asyncreport.export.snapshot import Snapshot
 from asyncreport.export.summary import Summary
 from asyncreport.export.targets import all_paths
 from asyncreport.export.warning_list import WarningList
@@ -35,11 +34,6 @@ def clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _no_page(_: Snapshot) -> Page:
-    """Make no page: for callers whose jobs have no report."""
-    raise NotImplementedError
-
-
 async def run_job(
     job: Job,
     *,
@@ -49,13 +43,13 @@ async def run_job(
     watch: Watch = unwatched,
     choices: Choices = _DEFAULTS,
     shared: SharedClients | None = None,
-    make_page: MakePage = _no_page,
+    make_page: MakePage | None = None,
 ) -> Summary:
     """Bring a job's output files up to date; `now` is the start of the run, an instant.
 
     `say` prints a line, `warn` a warning; without `warn`, `say` prints it as `warning: ...`.
     `shared` are clients that other jobs of this process use too; None if this is the only job.
-    `make_page` makes the page of `output.report`.
+    `make_page` makes the page of `output.report`; without it, no report is written.
 
     Chunks that failed and unknown teams are in the summary; the output files are not changed then,
     unless `choices.allow_partial`. Raise AuthError, RejectedError, StoreError or ConfigError if the
@@ -83,7 +77,7 @@ async def _export(
     now: int,
     choices: Choices,
     shared: SharedClients | None,
-    make_page: MakePage,
+    make_page: MakePage | None,
 ) -> Summary:
     """Check the job, open what the run needs, do its steps and keep the summary."""
     started = time.monotonic()
