@@ -228,10 +228,11 @@ def records(
 ) -> Iterator[Record]:
     """Iterate over the records of a finished export, one at a time, in the order of the file.
 
-    They are read from the first path of `output.path` that has JSON lines: `.jsonl`, `.jsonl.gz` or
-    `.jsonl.zst`. Raise ConfigError if there is none, or if `output.columns` leaves out a column of
-    `Record`. Raise StoreError if the export was never written, was changed or deleted, or is
-    not what a run would write now; also if records are missing in it, unless `allow_partial`.
+    They are read from the path of `output.path` that is read fastest: JSON lines, else CSV, else
+    Parquet. Raise ConfigError if there are only workbooks (`.xlsx`), or if `output.columns` leaves
+    out a column of `Record`. Raise StoreError if the export was never written, was changed or
+    deleted, or is not what a run would write now; also if records are missing in it, unless
+    `allow_partial`.
     """
     return _export(job, overrides, connection, allow_partial).records()
 

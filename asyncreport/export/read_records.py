@@ -1,4 +1,4 @@
-"""The records of a finished export, read back from its JSON lines one by one."""
+"""The records of a finished export, read back from its files one by one."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import orjson
 from msgspec import Struct
 
 from asyncreport.core.columns import default_columns
 from asyncreport.core.errors import ConfigError, StoreError
 from asyncreport.core.job import Job
-from asyncreport.core.table import Column, Kind
+from asyncreport.core.table import Column, Kind, Table
 from asyncreport.export.status import FileStatus, read_status
 from asyncreport.export.targets import OutputFile, files_of
-from asyncreport.formats import format_of
+from asyncreport.formats import FORMATS, format_of
 from asyncreport.store.disk_errors import oserror_as_store_error
 
 Value = str | int | float | datetime | date | None
@@ -57,20 +56,24 @@ class Record(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """The files of a finished export that have each record once, and their columns."""
+    """The files of a finished export that have each record once, and what is in them."""
 
     #: in order of time
     files: Sequence[OutputFile]
-    columns: Sequence[Column]
+    table: Table
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """List the columns, in order."""
+        return self.table.columns
 
     def rows(self) -> Iterator[list[Any]]:
-        """Read the values of each row as the file has them; raise StoreError."""
+        """Read the values of each row as JSON lines have them; raise StoreError."""
         for file in self.files:
-            read = file.format.lines
+            read = file.format.read
             assert read is not None
-            with _readable(file.path), read(file.path) as lines:
-                for line in lines:
-                    yield list(orjson.loads(line).values())
+            with _readable(file.path):
+                yield from read(file.path, self.table)
 
     def records(self) -> Iterator[Record]:
         """Read the records; raise StoreError while reading.
@@ -142,28 +145,28 @@ _CONVERTERS: Mapping[Kind, Callable[[str], Value]] = {
 def finished_export(job: Job, *, now: int, allow_partial: bool = False) -> Export:
     """Find the files with the records of a finished export; `now` is an instant.
 
-    They are those of the first path with JSON lines. Raise ConfigError if there is none, StoreError
-    if a file is not what a run of this job would leave, and unless `allow_partial`, if records are
-    missing in it.
+    They are those of the path that is read fastest. Raise ConfigError if no path can be read,
+    StoreError if a file is not what a run of this job would leave, and unless `allow_partial`, if
+    records are missing in it.
     """
-    files = files_of(job, _path_with_lines(job))
+    files = files_of(job, _fastest_path(job))
     found = {file.path: file for file in read_status(job, now=now).files}
     for file in files:
         _check_file(file.path, found.get(str(file.path)), allow_partial=allow_partial)
     columns = job.output.columns or default_columns(job.query)
-    return Export(files, columns)
+    return Export(files, Table(columns, job.query.grid.zone, job.output.csv))
 
 
-def _path_with_lines(job: Job) -> str:
-    """Give the first path of the job with JSON lines; raise ConfigError."""
-    for template in job.output.paths:
-        found = format_of(template)
-        if found is not None and found.lines is not None:
-            return template
+def _fastest_path(job: Job) -> str:
+    """Give the path whose format is the first of all formats; raise ConfigError if none is read."""
+    for each in FORMATS.values():
+        of_format = [path for path in job.output.paths if format_of(path) == each]
+        if of_format and each.read is not None:
+            return of_format[0]
     raise ConfigError(
-        f"output.path: has no JSON lines, only {', '.join(job.output.paths)}; add a path that ends "
-        "with .jsonl, .jsonl.gz or .jsonl.zst (a list makes several) and run the job: parts are "
-        "reused"
+        f"output.path: only has {', '.join(job.output.paths)}, and a workbook is not read back: "
+        "its times have no offset; add a path that ends with .jsonl or .csv (a list makes several) "
+        "and run the job: parts are reused"
     )
 
 

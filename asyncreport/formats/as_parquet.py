@@ -6,8 +6,9 @@ import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from asyncreport.core.table import Column, Kind
+from asyncreport.core.table import Column, Kind, Table
 from asyncreport.formats.conversion import Conversion
 
 _TYPES: dict[Kind, str] = {
@@ -35,6 +36,8 @@ COPY (SELECT * FROM read_json(?, format = 'newline_delimited', columns = {{{colu
 TO ? (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 61440, USE_TMP_FILE false)
 """
 
+_SELECT = "SELECT {} FROM read_parquet(?)"
+
 #: rows that are read at once
 _ROWS = 1 << 14
 
@@ -56,15 +59,41 @@ def convert(conversion: Conversion) -> None:
 
 def read_values(path: Path) -> Iterator[bytes]:
     """Walk the rows of a file, some at a time, as texts; raise ValueError if it is damaged."""
+    for rows in _selected("*", path):
+        yield "\n".join(map(_as_text, rows)).encode()
+
+
+#: how an instant and a date of a file become the texts that JSON lines have
+_TEXTS: Mapping[Kind, str] = {
+    "instant": "strftime({} AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%gZ')",
+    "date": "strftime({}, '%Y-%m-%d')",
+}
+
+
+def read(path: Path, table: Table) -> Iterator[list[Any]]:
+    """Read the values of each row; raise ValueError if the file is damaged."""
+    wanted = ", ".join(_TEXTS.get(each.kind, "{}").format(_name(each)) for each in table.columns)
+    for rows in _selected(wanted, path):
+        yield from map(list, rows)
+
+
+def _selected(wanted: str, path: Path) -> Iterator[list[tuple[Any, ...]]]:
+    """Select columns of a file, some rows at a time; raise ValueError if it is damaged."""
     import duckdb
 
     try:
         with duckdb.connect(config=dict(_SETTINGS)) as connection:
-            found = connection.execute("SELECT * FROM read_parquet(?)", [str(path)])
+            found = connection.execute(_SELECT.format(wanted), [str(path)])
             while rows := found.fetchmany(_ROWS):
-                yield "\n".join(map(_as_text, rows)).encode()
+                yield rows
     except duckdb.Error as error:
         raise ValueError(str(error)) from error
+
+
+def _name(column: Column) -> str:
+    """Write the name of a column in SQL."""
+    doubled = column.name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _as_text(row: Sequence[object]) -> str:

@@ -52,6 +52,8 @@ def zstandard(path: Path) -> Iterator[BinaryIO]:
     parameter = zstd.CompressionParameter
     options = {parameter.compression_level: _ZSTD_LEVEL, parameter.checksum_flag: 1}
     with path.open("wb") as file, zstd.ZstdFile(file, "wb", options=options) as packed:
+        # Without a write there would be no frame.
+        packed.write(b"")
         yield packed
 
 
@@ -71,6 +73,10 @@ def read_gzip(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def read_zstandard(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that is compressed with Zstandard, for reading."""
-    with import_module(ZSTD_MODULE).ZstdFile(path, "rb") as file:
-        yield file
+    """Open a file that is compressed with Zstandard, for reading; raise ValueError if damaged."""
+    zstd = import_module(ZSTD_MODULE)
+    try:
+        with zstd.ZstdFile(path, "rb") as file:
+            yield file
+    except zstd.ZstdError as error:
+        raise ValueError(str(error)) from error

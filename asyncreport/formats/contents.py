@@ -6,18 +6,12 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from gzip import BadGzipFile
-from importlib import import_module
 from pathlib import Path
 from typing import IO
 from zipfile import BadZipFile, ZipFile
 
 from asyncreport.formats import as_parquet
-from asyncreport.formats.compression import (
-    ZSTD_MODULE,
-    read_gzip,
-    read_plain,
-    read_zstandard,
-)
+from asyncreport.formats.compression import read_gzip, read_plain, read_zstandard
 
 #: bytes that are read at once
 _BLOCK = 1 << 20
@@ -73,12 +67,8 @@ def _gzip(path: Path) -> Iterator[bytes]:
 
 
 def _zstandard(path: Path) -> Iterator[bytes]:
-    damaged: type[Exception] = import_module(ZSTD_MODULE).ZstdError
-    try:
-        with read_zstandard(path) as file:
-            yield from _blocks(file)
-    except damaged as error:
-        raise ValueError(str(error)) from error
+    with read_zstandard(path) as file:
+        yield from _blocks(file)
 
 
 def _zip(path: Path) -> Iterator[bytes]:

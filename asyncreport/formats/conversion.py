@@ -31,6 +31,10 @@ class Conversion(Struct, frozen=True, kw_only=True):
 #: writes the target of a conversion; raises OSError, StoreError, or Interrupted
 Convert = Callable[[Conversion], None]
 
+#: reads the values of each row of a file, as its JSON lines had them, in the order of the columns;
+#: raises OSError, or ValueError if the file is damaged
+Read = Callable[[Path, Table], Iterator[list[Any]]]
+
 #: rows between two looks at `stopped`
 _ROWS = 1 << 12
 

@@ -348,12 +348,57 @@ def test_records_of_files_of_months_come_in_order_of_time(
     assert found == [json.loads(line) for line in lines.splitlines()]
 
 
-@pytest.mark.extra
-def test_records_of_zstandard(emulator: Handle, expected: bytes) -> None:
-    given = job(emulator, output={"path": "out.jsonl.zst"})
+EXCEL = {"delimiter": ";", "decimal": ",", "bom": True}
+
+
+@pytest.mark.parametrize(
+    ("path", "style"),
+    [
+        ("out.csv", {}),
+        ("out.csv", EXCEL),
+        ("{month}.csv.gz", EXCEL),
+        ("out.csv", {"delimiter": "\t", "escape_formulas": False}),
+        *(
+            pytest.param(f"out.{each}", EXCEL, marks=pytest.mark.extra)
+            for each in ("jsonl.zst", "csv.zst", "parquet")
+        ),
+    ],
+)
+def test_records_of_any_format_are_those_of_the_json_lines(
+    emulator: Handle, path: str, style: dict[str, Any]
+) -> None:
+    sections: dict[str, Any] = {"split_by": ["media_type", "queue_id"], "occupancy": False}
+    lines = job(emulator, output={"path": "same.jsonl", "columns": CHOSEN}, **sections)
+    other = job(
+        emulator, name="other", output={"path": path, "csv": style, "columns": CHOSEN}, **sections
+    )
+    asyncreport.run(lines)
+    asyncreport.run(other)
+    expected = list(asyncreport.records(lines))
+    assert list(asyncreport.records(other)) == expected
+    assert len(expected) > 100
+    assert any(record.avg_handle_time_sec is None for record in expected)
+
+
+def test_json_lines_are_preferred_to_csv(emulator: Handle) -> None:
+    given = job(emulator, output={"path": ["out.csv.gz", "out.csv", "out.jsonl"]})
     asyncreport.run(given)
-    found = [as_line(record) for record in asyncreport.records(given)]
-    assert found == [json.loads(line) for line in expected.splitlines()]
+    Path("out.csv").unlink()
+    assert list(asyncreport.records(given))
+    Path("out.jsonl").unlink()
+    with pytest.raises(asyncreport.StoreError, match=r"out\.jsonl: was deleted"):
+        asyncreport.records(given)
+
+
+def test_damaged_csv_says_what_to_do(emulator: Handle) -> None:
+    given = job(emulator, output={"path": "out.csv"})
+    asyncreport.run(given)
+    found = asyncreport.records(given)
+    next(found)
+    with Path("out.csv").open("ab") as file:
+        file.write(b"a,b\r\n")
+    with pytest.raises(asyncreport.StoreError, match=r"out\.csv: is damaged .* run the job again"):
+        list(found)
 
 
 CHOSEN = [
@@ -449,7 +494,11 @@ def test_the_file_of_another_query_or_job_is_refused(emulator: Handle) -> None:
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ({"path": "out.csv"}, "output.path: has no JSON lines, only out.csv; add a path"),
+        pytest.param(
+            {"path": "out.xlsx"},
+            "output.path: only has out.xlsx, and a workbook is not read back: ",
+            marks=pytest.mark.extra,
+        ),
         ({"path": "out.jsonl", "columns": ["team"]}, "leaves out user_id, user_name, interval_"),
     ],
 )
@@ -477,6 +526,23 @@ FRAME_JOB: dict[str, Any] = {
         ],
     },
 }
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_data_frames_of_any_format_are_those_of_the_json_lines(
+    emulator: Handle, suffix: str
+) -> None:
+    import pandas.testing
+    import polars.testing
+
+    output = {**FRAME_JOB["output"], "path": f"out.{suffix}", "csv": EXCEL}
+    lines = job(emulator, **FRAME_JOB)
+    other = job(emulator, name="other", **{**FRAME_JOB, "output": output})
+    asyncreport.run(lines)
+    asyncreport.run(other)
+    pandas.testing.assert_frame_equal(asyncreport.to_pandas(other), asyncreport.to_pandas(lines))
+    polars.testing.assert_frame_equal(asyncreport.to_polars(other), asyncreport.to_polars(lines))
 
 
 @pytest.mark.extra

@@ -7,7 +7,7 @@ import gzip
 import importlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Event
@@ -221,6 +221,111 @@ def test_a_workbook_has_real_dates_in_the_zone_and_no_formulas(tmp_path: Path) -
             each["seconds"],
         )
     assert {cell.data_type for (cell,) in sheet["A2:A17"]} <= {"s", "n", "inlineStr"}
+
+
+def read(path: Path, suffix: str, table: Table = TABLE) -> list[list[Any]]:
+    read = FORMATS[suffix].read
+    assert read is not None
+    return list(read(path, table))
+
+
+def values(rows: Sequence[dict[str, Any]]) -> list[list[Any]]:
+    """Give the values as JSON has them."""
+    return [list(json.loads(json.dumps(each)).values()) for each in rows]
+
+
+#: texts with what is special in CSV, and any others
+csv_texts = st.text(st.sampled_from("aß\"',;\t|=+-@\r\n\ufeff")) | st.text(
+    st.characters(codec="utf-8"), max_size=8
+)
+numbers = st.none() | st.integers(0, 10**12) | st.floats(0, 1e9) | st.floats(0, 1e-3)
+csv_rows = st.lists(
+    st.builds(
+        lambda text, number, count: {**row(text, 1), "count": count, "seconds": number},
+        st.none() | csv_texts,
+        numbers,
+        st.integers(0, 10**12),
+    ),
+    max_size=6,
+)
+csv_styles = st.builds(
+    CsvStyle,
+    delimiter=st.sampled_from([",", ";", "\t", "|"]),
+    decimal=st.sampled_from([".", ","]),
+    bom=st.booleans(),
+    escape_formulas=st.booleans(),
+).filter(lambda style: style.decimal != style.delimiter)
+
+
+@given(csv_rows, csv_styles, st.sampled_from([".csv", ".csv.gz"]))
+def test_what_is_read_from_csv_is_what_the_json_lines_had(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[dict[str, Any]],
+    style: CsvStyle,
+    suffix: str,
+) -> None:
+    table = Table(TABLE.columns, ZONE, style)
+    path = convert(tmp_path_factory.mktemp("csv"), suffix, rows, table)
+    found, expected = read(path, suffix, table), values(rows)
+    assert found == expected
+    assert types(found) == types(expected)
+
+
+def types(rows: list[list[Any]]) -> list[list[type]]:
+    return [list(map(type, each)) for each in rows]
+
+
+READ_BACK = [suffix for suffix, each in FORMATS.items() if each.read and suffix != ".jsonl"]
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize("suffix", READ_BACK)
+def test_every_format_but_a_workbook_is_read_back(tmp_path: Path, suffix: str) -> None:
+    assert {*READ_BACK, ".jsonl", ".xlsx"} == set(FORMATS)
+    name = 'a "b" {c}'
+    odd = Table((Column(name, "name", "text"), *TABLE.columns[1:]), ZONE)
+    rows = [{name: each.pop("name"), **each} for each in map(dict, ROWS)]
+    assert read(convert(tmp_path, suffix, rows, odd), suffix, odd) == values(ROWS)
+    assert read(convert(tmp_path, suffix, []), suffix) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-1],
+        lambda data: data[:-5],
+        lambda data: data.replace(b"2023", b"20,23", 1),
+        lambda data: data.replace(b'""Shiv', b'"Shiv', 1),
+        lambda data: data.replace(b'""Shiv""', b'"Shiv"', 1),
+        lambda data: data.replace(b"\r\n", b"\n"),
+        lambda data: data.replace(b"\xc3", b"\xff", 1),
+        lambda data: data.replace(b",1,1.125", b",one,1.125"),
+    ],
+)
+def test_damaged_csv_is_an_error(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = convert(tmp_path, ".csv")
+    before = path.read_bytes()
+    path.write_bytes(damage(before))
+    assert path.read_bytes() != before
+    with pytest.raises(ValueError, match=r"."):
+        read(path, ".csv")
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize("suffix", [".jsonl.zst", ".csv.zst", ".parquet"])
+def test_damage_that_a_library_finds_is_an_error_too(tmp_path: Path, suffix: str) -> None:
+    path = convert(tmp_path, suffix)
+    path.write_bytes(path.read_bytes()[:-20] + bytes(20))
+    with pytest.raises(ValueError, match=r"."):
+        read(path, suffix)
+
+
+def test_an_apostrophe_of_a_name_is_not_taken_for_an_escape(tmp_path: Path) -> None:
+    names = ["=A1", "'=A1", "''=A1", "'A1"]
+    path = convert(tmp_path, ".csv", list(map(row, names)))
+    written = [line.partition(",")[0] for line in path.read_text().splitlines()]
+    assert written[1:] == ["'=A1", "''=A1", "'" * 3 + "=A1", "'A1"]
+    assert [each[0] for each in read(path, ".csv")] == names
 
 
 @pytest.mark.extra
