@@ -17,6 +17,7 @@ from asyncreport.commands.init_access import (
     SECRET_VARIABLE,
     Client,
     Variables,
+    api_url,
     known_client,
     missing_variables,
 )
@@ -220,7 +221,7 @@ def _say_next_steps(path: Path, env_file: Path, draft: JobDraft) -> None:
     arguments = shlex.quote(str(path))
     if env_file != Path(".env"):
         arguments += f" --env-file {shlex.quote(str(env_file))}"
-    say(f"wrote {path}; next:")
+    say(f"wrote {path} for {api_url(draft.hosts)}; next:")
     say(f"  asyncreport check {arguments}   # try permissions, teams and folders")
     say(f"  asyncreport plan {arguments}    # show what a run fetches, and how long it takes")
     done = "replace" if os.path.lexists(draft.path) else "write"

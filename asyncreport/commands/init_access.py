@@ -119,6 +119,20 @@ def read_hosts(text: str) -> dict[str, str]:
     return {"region": text}
 
 
+def api_url(hosts: Mapping[str, str]) -> str:
+    """Give the URL that keys of a connection lead to, which were checked."""
+    urls = regions.hosts(hosts.get("region", ""))
+    return hosts["api_url"] if urls is None else urls[0]
+
+
+def described(hosts: Mapping[str, str]) -> list[str]:
+    """Say which region and which host keys of a connection mean."""
+    lines = [f"host: {api_url(hosts)}"]
+    if "region" in hosts:
+        lines.insert(0, regions.described(hosts["region"]))
+    return lines
+
+
 def _domain(text: str) -> str:
     """Find what may be the domain of a region in an address."""
     host = text.lower().removeprefix("https://").partition("/")[0]

@@ -17,6 +17,7 @@ from asyncreport.commands.init_access import (
     REGION_VARIABLE,
     Client,
     Variables,
+    described,
     known_client,
     named,
     read_hosts,
@@ -28,6 +29,7 @@ from asyncreport.commands.init_questions import (
     CORRECTION_HINTS,
     FORMAT,
     FORMATS,
+    SECRET_HINTS,
     Person,
     address_question,
     answer,
@@ -38,6 +40,7 @@ from asyncreport.commands.init_questions import (
     login_question,
     path_question,
     pick,
+    second_secret_question,
     secret_question,
     start_question,
     team_question,
@@ -46,15 +49,16 @@ from asyncreport.commands.init_questions import (
 )
 from asyncreport.commands.init_teams import Candidate, GivenTeam, TeamSearch, everyone, given_teams
 from asyncreport.commands.team_names import valid_name
-from asyncreport.config import load_options
+from asyncreport.config import load_options, regions
 from asyncreport.config.job_text import JobDraft, job_values
-from asyncreport.core.errors import AsyncReportError, ConfigError
+from asyncreport.core.errors import AsyncReportError, AuthError, ConfigError
 from asyncreport.core.job import Job
 from asyncreport.core.local_time import localized
 from asyncreport.core.secret import Secret
 from asyncreport.core.timeline import iso
 
-#: a later end than any start
+#: an earlier start than any end, and a later end than any start
+_BEGIN_OF_TIME = "2000-01-02"
 _END_OF_TIME = "2100-12-31"
 
 #: what messages call the keys of the job
@@ -71,6 +75,9 @@ _LABELS = {
     "range.granularity": "--granularity",
     "output.path": "--output",
 }
+
+#: before the organisation is known: what every check accepts
+_ANY_HOSTS = {"region": regions.DEFAULT}
 
 #: a client with an id and a secret that every check accepts
 _ANY_CLIENT = Client("id", Secret("secret"), "", "")
@@ -125,6 +132,7 @@ class Interview:
         check_options(self.options)
         self._check_missing()
         self.draft = _first_draft(self.options, self.zone)
+        self._take_options()
         self._connect()
         self._choose_teams()
         self._ask_range()
@@ -168,6 +176,38 @@ class Interview:
         options = self.options
         return known_client(options.client_id, options.client_secret.reveal(), self.variables)
 
+    # Options that are given ---------------------------------------------------------------------
+
+    def _take_options(self) -> None:
+        """Take what options give before any request: a mistake in one is an error at once."""
+        options = self.options
+        reads = [
+            (self._with_zone, options.time_zone),
+            # Before the bounds, which lie on edges of buckets.
+            (self._with_granularity, options.granularity),
+            (self._with_start, options.start),
+            (self._with_given_end, self._given_end()),
+            (self._with_format, options.format),
+            (self._with_path, options.output),
+        ]
+        for read, text in reads:
+            if text:
+                self.draft = read(text)
+        self._load_teams(given_teams(options))
+
+    def _given_end(self) -> str:
+        """Give the end that is known before a question."""
+        if self.person is None:
+            return self.options.end or end_question().default
+        return self.options.end
+
+    def _with_given_end(self, text: str) -> JobDraft:
+        """Take the end of the range, whatever start a person will type."""
+        if self.person is None or self.options.start:
+            return self._with_end(text)
+        self._checked(start=_BEGIN_OF_TIME, end=text)
+        return self.draft
+
     # The organisation and its client ------------------------------------------------------------
 
     def _connect(self) -> None:
@@ -179,9 +219,19 @@ class Interview:
         while exit_code := self._check_client():
             if self.person is None:
                 raise _failure("the OAuth client cannot be used", exit_code)
-            self.person.say(CORRECTION_HINTS)
-            self._ask_address("", "")
-            self._ask_client("", "")
+            self._correct(self.person, exit_code)
+
+    def _correct(self, person: Person, exit_code: int) -> None:
+        """Ask again for the secret; if nothing is typed, or a host fails, for all three."""
+        if exit_code == AuthError.exit_code:
+            person.say(SECRET_HINTS)
+            client = answer(second_secret_question(), "", person, self._with_second_secret)
+            if client is not None:
+                self.client = client
+                return
+        person.say(CORRECTION_HINTS)
+        self._ask_address("", "")
+        self._ask_client("", "")
 
     def _check_client(self) -> int:
         """Check the client; note a low rate limit. Give 0 if it works, else an exit code."""
@@ -216,6 +266,7 @@ class Interview:
             # Other commands take the same URL too if only one is given.
             known = login_url or (api_url if given else "")
             self.draft = answer(login_question(api_url), known, self.person, self._with_login)
+        self._say([f"  {line}" for line in described(self.draft.hosts)])
 
     def _with_address(self, text: str) -> JobDraft:
         """Take a region, or the URL of a gateway."""
@@ -246,6 +297,10 @@ class Interview:
         self._load(self.draft, client)
         return named(client.client_id, text, self.variables)
 
+    def _with_second_secret(self, text: str) -> Client | None:
+        """Take another secret of the same client; None if nothing is typed."""
+        return self._with_secret(text) if text else None
+
     # Whose work ---------------------------------------------------------------------------------
 
     def _choose_teams(self) -> None:
@@ -260,12 +315,16 @@ class Interview:
 
     def _take_teams(self, given: Sequence[GivenTeam]) -> None:
         """Take teams of options; raise an error if the organisation does not have them."""
-        labels = {f"teams[{number}]": team.option for number, team in enumerate(given)}
-        self.draft = replace(self.draft, teams=tuple(team.draft for team in given))
-        job = self._load(self.draft, labels={**labels, **_LABELS})
-        exit_code = self.organisation.check_teams(job)
+        exit_code = self.organisation.check_teams(self._load_teams(given))
         if exit_code:
             raise _failure("not all teams can be looked up", exit_code)
+
+    def _load_teams(self, given: Sequence[GivenTeam]) -> Job:
+        """Put teams of options into the draft, and load it."""
+        labels = {f"teams[{number}]": team.option for number, team in enumerate(given)}
+        if given:
+            self.draft = replace(self.draft, teams=tuple(team.draft for team in given))
+        return self._load(self.draft, labels={**labels, **_LABELS})
 
     # Which days, and where they go --------------------------------------------------------------
 
@@ -366,6 +425,8 @@ class Interview:
     ) -> Job:
         """Load a draft as a job; raise ConfigError with the option of what is wrong."""
         client = client or self.client
+        if not draft.hosts:
+            draft = replace(draft, hosts=_ANY_HOSTS)
         values = job_values(draft, client.client_id, client.client_secret.reveal())
         return load_options(values, labels=labels, environ=self.variables.all, now=self.now)
 

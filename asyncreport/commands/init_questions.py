@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from asyncreport import formats
 from asyncreport.config import regions
 from asyncreport.core.errors import ConfigError
 
@@ -43,6 +44,9 @@ FORMAT = next(iter(FORMATS))
 #: how a message about an option begins; a person who was asked does not know the option
 _OPTION = re.compile(r"--[a-z-]+: ")
 
+#: how a message suggests another value
+_SUGGESTION = re.compile(r"\(did you mean '([^']+)'\?\)")
+
 
 class Question(Struct, frozen=True, kw_only=True):
     """One question for a person."""
@@ -56,6 +60,8 @@ class Question(Struct, frozen=True, kw_only=True):
     help: tuple[str, ...] = ()
     #: the answer is a secret
     hidden: bool = False
+    #: nothing is an answer too
+    optional: bool = False
 
 
 def without_hints(question: Question) -> Question:
@@ -90,11 +96,12 @@ def answer(
         text = person.ask(question)
         if question.help and text == "?":
             person.say(question.help)
-        elif text or question.default:
+        elif text or question.default or question.optional:
             try:
                 return read(text or question.default)
             except ConfigError as error:
                 person.say([_explained(error)])
+                question = _with_suggestion(question, error)
         else:
             person.say(["  Please type an answer; Ctrl-C stops, and nothing is written."])
 
@@ -102,6 +109,12 @@ def answer(
 def _explained(error: ConfigError) -> str:
     """Write an error for the person who typed the value."""
     return "  " + _OPTION.sub("", str(error), count=1)
+
+
+def _with_suggestion(question: Question, error: ConfigError) -> Question:
+    """Let Enter take what an error suggests when the question is repeated."""
+    found = _SUGGESTION.search(str(error))
+    return question if found is None else replace(question, default=found[1])
 
 
 def pick(text: str, choices: Mapping[str, str]) -> str:
@@ -176,6 +189,18 @@ def secret_question() -> Question:
     return Question(text="Client secret (not shown)", hidden=True)
 
 
+#: after a secret that was refused
+SECRET_HINTS = (
+    "",
+    "Please type the secret again, or only Enter to correct the region or the id too.",
+)
+
+
+def second_secret_question() -> Question:
+    """Ask for the secret again; nothing: something else is wrong."""
+    return Question(text="Client secret (not shown); Enter for more", hidden=True, optional=True)
+
+
 #: after a check that failed
 CORRECTION_HINTS = (
     "",
@@ -225,7 +250,16 @@ def bucket_question() -> Question:
 
 def format_question() -> Question:
     """Ask for the format of the output file."""
-    return Question(text="Format", default=FORMAT, hints=_listed(FORMATS))
+    choices = {word: about + _needed(word) for word, about in FORMATS.items()}
+    return Question(text="Format", default=FORMAT, hints=_listed(choices))
+
+
+def _needed(word: str) -> str:
+    """Say behind a format what must be installed first; nothing if it can be chosen."""
+    library = formats.FORMATS[f".{word}"].library
+    if library is None or library.is_installed:
+        return ""
+    return f" (needs: pip install 'asyncreport[{library.extra}]')"
 
 
 def path_question(path: str) -> Question:

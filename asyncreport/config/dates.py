@@ -161,10 +161,11 @@ def _zone(place: Place, name: str) -> ZoneInfo:
 
 
 def _zone_of_city(name: str) -> str:
-    """Suggest the zone that ends with the name of a city: `Berlin`, `new york`."""
+    """Suggest the zone that ends with the name of a city: `Berlin`, `new york`, `Rome time`."""
     if _has_digit(name):
         return ""
-    city = "/" + name.strip().replace(" ", "_").casefold()
+    words = name.strip().casefold().removesuffix(" time")
+    city = "/" + words.replace(" ", "_")
     zones = sorted(zone for zone in zone_names() if zone.casefold().endswith(city))
     if not zones:
         return ""
@@ -273,7 +274,8 @@ def _instant(
 def _moment(place: Place, text: str) -> datetime:
     """Read a date or a date-time; it has a time zone only if the text has an offset."""
     if not _has_known_form(text):
-        suggestion = similar_date(text) or did_you_mean(text, NAMES)
+        name = text.strip().lower().replace(" ", "_")
+        suggestion = similar_date(text) or did_you_mean(name, NAMES)
         raise place.must("be a date or a date-time", suggestion, accepted=BOUNDS)
     try:
         moment = datetime.fromisoformat(text)

@@ -88,6 +88,12 @@ def listed() -> list[str]:
     ]
 
 
+def described(region: str) -> str:
+    """Say what a region is: `mypurecloud.de / eu-central-1 (Germany, Frankfurt)`."""
+    (name,) = (name for name, domain in REGIONS.items() if region in (name, domain))
+    return f"{REGIONS[name]} / {name} ({PLACES[name]})"
+
+
 def hosts(region: str) -> tuple[str, str] | None:
     """Give the URLs of a region's API and login hosts; None for an unknown region."""
     domain = REGIONS.get(region, region)

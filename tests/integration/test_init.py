@@ -181,6 +181,20 @@ def test_missing_permissions_are_named_and_the_job_is_written(poor: Handle, tmp_
     assert files(tmp_path) == {".env", "job.yaml"}
 
 
+@pytest.mark.parametrize(
+    "wrong", [("--start", "30"), ("--time-zone", "Berlin time"), ("--output", "out.xls")]
+)
+def test_a_wrong_option_is_an_error_before_any_request(
+    tmp_path: Path, wrong: tuple[str, str]
+) -> None:
+    """Nothing listens at the URL."""
+    given = ["--api-url", "http://127.0.0.1:9", "--client-id", "a", "--everyone"]
+    (tmp_path / "secret.txt").write_text("s")
+    result = call("init", *given, "--client-secret-file", "secret.txt", *wrong, cwd=tmp_path)
+    assert (result.code, result.out) == (2, "")
+    assert f"{wrong[0]}: must be " in result.err
+
+
 def test_a_folder_that_cannot_be_written_is_an_error_at_once(
     emulator: Handle, tmp_path: Path
 ) -> None:
@@ -299,14 +313,11 @@ def test_typed_answers_make_a_job_that_runs(emulator: Handle, tmp_path: Path) ->
     with terminal(tmp_path, TZ="Europe/Dublin") as session:
         for prompt, typed in [
             ("Region: ", "mypurecloud.it"),
-            ("Region: ", emulator.url),
+            ("Region [mypurecloud.ie]: ", emulator.url),
             (f"Login URL [{emulator.url}]: ", ""),
             ("Client id: ", emulator.client_id),
             ("Client secret (not shown): ", "wrong-5ecret"),
-            (f"Region [{emulator.url}]: ", ""),
-            (f"Login URL [{emulator.url}]: ", ""),
-            (f"Client id [{emulator.client_id}]: ", ""),
-            ("Client secret (not shown): ", emulator.client_secret),
+            ("Client secret (not shown); Enter for more: ", emulator.client_secret),
             ("Enter for everyone: ", "billing"),
             ("Enter for everyone: ", "1 3"),
             ("Enter to go on with 2: ", ""),
@@ -323,6 +334,8 @@ def test_typed_answers_make_a_job_that_runs(emulator: Handle, tmp_path: Path) ->
     assert code == 0, text
     assert "(did you mean 'mypurecloud.ie'?)" in text
     assert "FAIL  default: credentials and hosts" in text
+    assert f"host: {emulator.url}" in text
+    assert f"wrote job.yaml for {emulator.url}; next:" in text
     for secret in ("wrong-5ecret", emulator.client_secret):
         assert secret not in text
     assert emulator.client_secret in (tmp_path / ".env").read_text()

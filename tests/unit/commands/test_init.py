@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from asyncreport.commands.init_access import (
     Variables,
+    described,
     known_client,
     missing_variables,
     named,
@@ -31,7 +32,7 @@ from asyncreport.config.regions import PLACES, REGIONS, find, listed
 from asyncreport.config.schema import GRANULARITIES
 from asyncreport.config.validate import Place
 from asyncreport.config.yaml import Node
-from asyncreport.core.errors import AsyncReportError
+from asyncreport.core.errors import AsyncReportError, ConfigError
 from asyncreport.core.job import Job
 from asyncreport.core.secret import Secret
 from asyncreport.core.timeline import parse_iso
@@ -219,6 +220,86 @@ def test_a_wrong_answer_is_explained_and_asked_again() -> None:
     assert "--" not in explained
 
 
+@pytest.mark.parametrize(
+    ("option", "typed", "suggested"),
+    [
+        ("region", "mypurecloud.it", "mypurecloud.ie"),
+        ("start", "30", "today-P30D"),
+        ("start", "last 30 days", "today-P30D"),
+        ("start", "Last Month", "last_month"),
+        ("start", "31.01.2024", "2024-01-31"),
+        ("end", "TODAY", "today"),
+        ("time_zone", "Berlin time", "Europe/Berlin"),
+        ("granularity", "30 min", "PT30M"),
+    ],
+)
+def test_enter_takes_what_was_suggested(option: str, typed: str, suggested: str) -> None:
+    person = Typing(typed, "")
+    rest = {**GIVEN, "end": "today"}
+    draft = hold(person, **{**rest, option: ""})
+    assert person.asked[-1].default == suggested
+    assert draft == hold(**{**rest, option: suggested})
+
+
+def test_both_readings_of_a_date_are_named_and_none_is_the_default() -> None:
+    person = Typing("01/10/2023", "2023-10-01")
+    draft = hold(person, **{**GIVEN, "start": ""})
+    assert draft.start == "2023-10-01"
+    assert "(did you mean 2023-10-01 or 2023-01-10?)" in "\n".join(person.seen)
+    assert person.asked[1].default == "today-P35D"
+
+
+@pytest.mark.parametrize("person", [None, Typing(*TYPED)])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("region", "eu-west-9"),
+        ("start", "30"),
+        ("end", "1/2/2024"),
+        ("end", "2000-01-01"),
+        ("time_zone", "Berlin"),
+        ("granularity", "PT2M"),
+        ("output", "out/east.txt"),
+        ("users", ("ada", "ada")),
+    ],
+)
+def test_a_wrong_option_is_refused_before_any_request(
+    option: str, value: Any, person: Typing | None
+) -> None:
+    server = Server()
+    with pytest.raises(ConfigError):
+        hold(person, server, **{**GIVEN, option: value})
+    assert server.jobs == []
+
+
+def test_a_format_without_its_library_is_marked_and_refused_before_any_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Library, "is_installed", False)
+    for wrong in ({"output": "", "format": "xlsx"}, {"output": "a.jsonl.zst"}):
+        server = Server()
+        with pytest.raises(ConfigError, match="-m pip install 'asyncreport"):
+            hold(server=server, **{**GIVEN, **wrong})
+        assert server.jobs == []
+    person = Typing("xlsx", "csv", "")
+    assert hold(person, **{**GIVEN, "output": ""}).path == "exports/job.csv"
+    listed = [line for line in person.seen if "(needs: " in line]
+    assert [line.split()[1] for line in listed] == ["xlsx", "parquet"]
+    assert listed[0].endswith("Excel (needs: pip install 'asyncreport[xlsx]')")
+    assert max(map(len, listed)) <= 80
+
+
+def test_options_with_a_fine_granularity_may_have_fine_bounds() -> None:
+    fine = {"granularity": "PT15M", "start": "2024-01-01T00:15"}
+    assert hold(**{**GIVEN, **fine}).start == "2024-01-01T00:15"
+
+
+def test_an_end_as_an_option_waits_for_the_start_that_is_typed() -> None:
+    person = Typing("2020-01-01")
+    draft = hold(person, **{**GIVEN, "start": "", "end": "2020-02-01"})
+    assert (draft.start, draft.end) == ("2020-01-01", "2020-02-01")
+
+
 def test_the_lines_fit_into_80_columns() -> None:
     person = Typing("?", *TYPED)
     hold(person)
@@ -228,12 +309,37 @@ def test_the_lines_fit_into_80_columns() -> None:
 
 
 def test_a_client_that_does_not_work_is_asked_for_again() -> None:
-    person = Typing("mypurecloud.ie", "id-1", "wrong", "", "", "s3cret", *TYPED[3:])
+    person = Typing("mypurecloud.ie", "id-1", "wrong", "s\u00e9cret", "s3cret", *TYPED[3:])
     server = Server(3)
     assert hold(person, server) == hold(**GIVEN)
     first, second = (job.connections[0].clients[0] for job in server.jobs)
     assert (first.client_id, second.client_id) == ("id-1", "id-1")
     assert (first.client_secret, second.client_secret) == (Secret("wrong"), Secret("s3cret"))
+    # Whoever types a secret then must not see it.
+    assert [question.hidden for question in person.asked[2:5]] == [True] * 3
+
+
+def test_region_and_id_are_asked_for_again_only_if_the_person_wants() -> None:
+    person = Typing("mypurecloud.de", "id-2", "wrong", "", "mypurecloud.ie", *TYPED[1:])
+    assert hold(person, Server(3)) == hold(**GIVEN)
+    assert [question.default for question in person.asked[4:6]] == ["mypurecloud.de", "id-2"]
+
+
+def test_a_host_that_does_not_answer_is_asked_for_again_at_once() -> None:
+    """Another secret would not help."""
+    person = Typing("mypurecloud.de", "id-1", "s3cret", "mypurecloud.ie", "", *TYPED[2:])
+    assert hold(person, Server(1)) == hold(**GIVEN)
+
+
+def test_the_person_sees_which_host_a_place_means() -> None:
+    person = Typing("germany", *TYPED[1:])
+    assert hold(person).hosts == {"region": "mypurecloud.de"}
+    place = person.seen.index("  mypurecloud.de / eu-central-1 (Germany, Frankfurt)")
+    assert person.seen[place + 1] == "  host: https://api.mypurecloud.de"
+    for region in (*REGIONS, *REGIONS.values()):
+        assert max(map(len, described({"region": region}))) < 78
+    gateway = {"api_url": "https://g.example", "login_url": "https://l.example"}
+    assert described(gateway) == ["host: https://g.example"]
 
 
 def test_without_a_person_a_client_that_does_not_work_ends_with_its_exit_code() -> None:
