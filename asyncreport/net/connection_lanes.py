@@ -15,7 +15,7 @@ from asyncreport.net.counts import RequestCounts
 from asyncreport.net.shared_clients import SharedClients
 from asyncreport.net.throttle import Throttle
 from asyncreport.net.tokens import Tokens
-from asyncreport.net.transport import Transport, at_once
+from asyncreport.net.transport import Transport, always, at_once
 
 
 @asynccontextmanager
@@ -25,6 +25,7 @@ async def open_lanes(
     *,
     rng: Callable[[], float],
     room: Callable[[], Awaitable[None]] = at_once,
+    permit: Callable[[], None] = always,
     shared: SharedClients | None = None,
 ) -> AsyncIterator[tuple[list[Lane], RequestCounts]]:
     """Open a connection: one lane per client, all with one transport; `rng` draws from [0, 1).
@@ -48,7 +49,7 @@ async def open_lanes(
             client, transport.send, found.throttle, health=found.health, tokens=found.tokens
         )
 
-    async with Transport(connection, limits, room) as transport:
+    async with Transport(connection, limits, room, permit) as transport:
         yield [await lane(client) for client in connection.clients], counts
 
 

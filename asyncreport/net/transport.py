@@ -49,10 +49,15 @@ async def at_once() -> None:
     """Wait for nothing."""
 
 
+def always() -> None:
+    """Permit every request."""
+
+
 class Transport:
     """Talk to the two hosts of one connection; made in a running loop and closed by `async with`.
 
-    `room` waits until there is memory for what one more large response becomes.
+    `room` waits until there is memory for what one more large response becomes. `permit` is called
+    before each request, and raises StoreError if nothing may be sent any more.
     """
 
     def __init__(
@@ -60,12 +65,14 @@ class Transport:
         connection: Connection,
         limits: Limits,
         room: Callable[[], Awaitable[None]] = at_once,
+        permit: Callable[[], None] = always,
     ) -> None:
         self._hosts = {"api": connection.api_url, "login": connection.login_url}
         self._proxy = _revealed(connection.proxy)
         self._timeout = limits.request_timeout
         self._readers = asyncio.Semaphore(_READERS)
         self._room = room
+        self._permit = permit
         clients = max(1, len(connection.clients))
         addresses = [*self._hosts.values(), self._proxy or ""]
         trust = trusted(connection.authorities, addresses)
@@ -88,6 +95,8 @@ class Transport:
         Raise TransientError if none came back within `limits.request_timeout`, ConfigError if none
         ever will, RejectedError if a success is longer than `request.most_bytes`.
         """
+        # Here, behind every wait: what passes is sent at once.
+        self._permit()
         try:
             async with asyncio.timeout(self._timeout) as timeout:
                 return await self._exchange(request, timeout)

@@ -27,7 +27,9 @@ from asyncreport.store.manifest import Manifest
 from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.parts import part_name, write_part
 from asyncreport.store.portable import sync_folder
+from asyncreport.store.remote import NOWHERE, Remote
 from asyncreport.store.restatements import (
+    NAME,
     Replaced,
     Restatements,
     append_restatements,
@@ -53,13 +55,15 @@ class PartFolder:
         self.outdated = [part for part in manifest.live_parts() if part_filter.is_outdated(part)]
 
     @classmethod
-    def open(cls, folder: Path, lock: HeldLock, part_filter: PartFilter) -> PartFolder:
+    def open(
+        cls, folder: Path, lock: HeldLock, part_filter: PartFilter, remote: Remote = NOWHERE
+    ) -> PartFolder:
         """Read the manifest of a folder whose lock is held; create it if it does not exist.
 
         Clean up after a run that was killed. Raise StoreError, if the manifest cannot be read.
         """
         remove_temporaries(folder)
-        manifest = Manifest.read(folder)
+        manifest = Manifest.read(folder, remote)
         # Read first: an unreadable manifest must stay as it is, for a person to look at.
         manifest.start_writing()
         length = cut_restatements(folder, manifest.changes_length)
@@ -76,6 +80,7 @@ class PartFolder:
         part = self._write(chunk, blocks, fetched_at)
         outdated = tuple(old for old in self.outdated if old.interval.overlaps(part.interval))
         numbers = tuple(old.number for old in outdated)
+        self.manifest.remote.save_part(part)
         # After the file and its name are durable: the line is the commit, and a committed part
         # whose file a power cut took would be a hole.
         self.manifest.add(part, chunk.replaces + numbers)
@@ -107,6 +112,7 @@ class PartFolder:
         with oserror_as_store_error(path, "deleted"):
             path.unlink(missing_ok=True)
             sync_folder(self._folder)
+        self.manifest.remote.delete(path)
 
     def delete_replaced(self, stopped: Event, *, at: int) -> Restatements:
         """Write down what changed in replaced parts, then delete their files; `at` is now.
@@ -142,6 +148,8 @@ class PartFolder:
         replaced = [pair for pair in self.manifest.replaced() if _is_comparable(pair)]
         if not replaced:
             return Restatements()
+        remote = self.manifest.remote
+        remote.fetch(part for pair in replaced for part in (pair.old, pair.new))
         appended = append_restatements(
             self._folder,
             replaced,
@@ -149,6 +157,8 @@ class PartFolder:
             at=at,
             length=self.manifest.changes_length,
         )
+        if appended.restatements.values:
+            remote.save(self._folder / NAME)
         # After the lines are durable: the length that counts is the one in the manifest.
         self.manifest.note_changes(appended.length, replaced)
         return appended.restatements

@@ -31,9 +31,10 @@ def change_parts(manifest: Manifest, change: Callable[[Part], Part | None]) -> M
     """
     manifest.check_unchanged()
     content = b"".join(map(seal, manifest.live_lines(change)))
+    manifest.remote.replace(content)
     with atomic_write(manifest.path, owner=manifest.folder, mode=PRIVATE) as sink:
         sink.write(content)
-    shorter = Manifest.read(manifest.folder)
+    shorter = Manifest.read(manifest.folder, manifest.remote)
     shorter.start_writing()
     return shorter
 

@@ -28,6 +28,7 @@ from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.parts import Entry, PartReader, write_part
 from asyncreport.store.portable import sync_folder
+from asyncreport.store.restatements import NAME as CHANGES
 from asyncreport.store.restatements import count_restatements, erase_restatements
 
 #: a column that the index of a part lists
@@ -96,8 +97,9 @@ class PartsWithoutUser:
         """Write a part again under a new number, without the user's rows."""
         entries = [each for each in reader.checked_index(part) if each.user != self._user]
         blocks = [_block(part, entry, reader) for entry in entries]
-        stats = write_part(self._folder.manifest.folder, number, blocks)
-        return replace(
+        manifest = self._folder.manifest
+        stats = write_part(manifest.folder, number, blocks)
+        new = replace(
             part,
             number=number,
             count=stats.count,
@@ -105,6 +107,8 @@ class PartsWithoutUser:
             index_at=stats.index_at,
             sha256=stats.sha256,
         )
+        manifest.remote.save_part(new)
+        return new
 
     def of(self, part: Part) -> Part | None:
         """Give what a part becomes; None if it was fetched for nobody else, or its file is gone."""
@@ -121,6 +125,8 @@ class PartsWithoutUser:
         manifest.changes_length = erase_restatements(
             manifest.folder, self._user, manifest.changes_length
         )
+        if self._found.changes:
+            manifest.remote.save(manifest.folder / CHANGES)
         self._folder.manifest = change_parts(manifest, self.of)
         delete_unnamed(self._folder.manifest)
         # After a power cut, too, the old files must be gone.

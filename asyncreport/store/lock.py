@@ -135,7 +135,7 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def in_use(folder: Path, by: str) -> StoreError:
+def in_use(folder: Path | str, by: str) -> StoreError:
     """Make the error for a folder that another process holds; `by` describes the process."""
     return StoreError(
         f"{folder} is in use {by}; wait until that run ends, or stop it, then run again"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -34,6 +34,7 @@ from asyncreport.store.manifest_lines import (
 )
 from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.parts import part_name
+from asyncreport.store.remote import NOWHERE, Remote
 from asyncreport.store.restatements import Pair, Replaced
 
 
@@ -45,8 +46,9 @@ def manifest_path(folder: Path) -> Path:
 class Manifest:
     """What the manifest in a connection's folder says; a missing file is an empty one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, remote: Remote = NOWHERE) -> None:
         self.folder = folder
+        self.remote = remote
         self.path = manifest_path(folder)
         #: None: no line says it yet
         self.header: Header | None = None
@@ -66,12 +68,12 @@ class Manifest:
         self._identity: Identity | None = None
 
     @classmethod
-    def read(cls, folder: Path) -> Manifest:
+    def read(cls, folder: Path, remote: Remote = NOWHERE) -> Manifest:
         """Read all lines; raise StoreError if one cannot be read and is not the last.
 
         The last line may be cut short, if the process that wrote it died.
         """
-        manifest = cls(folder)
+        manifest = cls(folder, remote)
         *lines, rest = _content(manifest.path).split(b"\n")
         if lines:
             manifest._check_format(lines[0])
@@ -125,6 +127,10 @@ class Manifest:
     def live_parts(self) -> Iterator[Part]:
         """Walk the parts that were not replaced, of any query, in the order of their numbers."""
         return (part for part in self._parts if part.number not in self._replaced_by)
+
+    def all_parts(self) -> Sequence[Part]:
+        """List all parts, those that were replaced too."""
+        return self._parts
 
     def parts_on_disk(self) -> list[Part]:
         """List the parts of any query that were not replaced and whose files were not cut."""
@@ -225,6 +231,8 @@ class Manifest:
         """Append lines durably."""
         self.check_unchanged()
         data = seal(line)
+        # First: of a folder that is a copy, this is the commit.
+        self.remote.append(data)
         append(self.path, data, at=self._end)
         # After the append: if it fails, this manifest still says what the file says.
         self._end += len(data)

@@ -28,6 +28,7 @@ from asyncreport.store.conversion import convert_format_1, format_1_locked, is_f
 from asyncreport.store.folders import make_folder, make_private
 from asyncreport.store.lock import HeldLock, merge_lock, take_lock
 from asyncreport.store.part_filter import PartFilter
+from asyncreport.store.remote import Remotes, nowhere
 from asyncreport.store.restatements import Restatements
 from asyncreport.store.threads import run_in_thread
 
@@ -46,11 +47,13 @@ class State:
         parts_folder: Path,
         part_filter: PartFilter,
         held: ExitStack,
+        remotes: Remotes = nowhere,
     ) -> None:
         self.folder = folder
         #: with a folder for each connection
         self._parts_folder = parts_folder
         self._filter = part_filter
+        self._remotes = remotes
         #: by the connection's name
         self._connections: dict[str, PartFolder] = {}
         # What `close` ends, the last first.
@@ -62,9 +65,14 @@ class State:
         self._saved = asyncio.Event()
 
     @classmethod
-    def of(cls, job: Job) -> State:
+    def of(cls, job: Job, remotes: Remotes = nowhere) -> State:
         """Open the state folder of a job, as `open` does."""
-        return cls.open(job.state_folder, PartFilter.of(job), parts_folder=job.parts_folder)
+        return cls.open(
+            job.state_folder,
+            PartFilter.of(job),
+            parts_folder=job.parts_folder,
+            remotes=remotes,
+        )
 
     @classmethod
     def open(
@@ -73,15 +81,17 @@ class State:
         part_filter: PartFilter,
         *,
         parts_folder: Path | None = None,
+        remotes: Remotes = nowhere,
     ) -> State:
         """Lock the folder of a job and read its manifests; create what does not exist.
 
-        `parts_folder` has the folders of the connections; None: the same folder.
+        `parts_folder` has the folders of the connections; None: the same folder. `remotes` gives
+        where the parts of each connection are kept, if the folder is a copy.
 
         Raise StoreError if another process holds a lock, or if a manifest cannot be read.
         """
         with ExitStack() as stack:
-            state = cls(folder, parts_folder or folder, part_filter, stack)
+            state = cls(folder, parts_folder or folder, part_filter, stack, remotes)
             state._open()
             # Nothing failed: the locks are held until `close`.
             state._held = stack.pop_all()
@@ -99,7 +109,9 @@ class State:
             with format_1_locked(self.folder):
                 convert_format_1(self.folder, self._filter)
         for name, lock in locks.items():
-            self._connections[name] = PartFolder.open(self._parts_folder / name, lock, self._filter)
+            self._connections[name] = PartFolder.open(
+                self._parts_folder / name, lock, self._filter, self._remotes(name)
+            )
 
     def _lock(self, path: Path) -> HeldLock:
         """Take a lock and keep it until `close`; create its folder if it does not exist."""

@@ -1,0 +1,237 @@
+"""One bucket of an object storage: whole objects, and writes under a condition.
+
+Owns the connections to the storage. An object is visible whole or not at all:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel
+A condition needs If-None-Match and If-Match:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asyncreport.core.errors import StoreError
+from asyncreport.core.text import one_line
+
+if TYPE_CHECKING:
+    from obstore import PutMode, UpdateVersion
+    from obstore.store import S3Store
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+#: requests at the same time
+_AT_ONCE = 32
+
+#: bytes of a piece of a large object; S3 takes at most 10,000 pieces, so an object has up to 160 GB
+_PIECE = 16 << 20
+
+#: the longest text of the storage that a message shows
+_MOST_SHOWN = 300
+
+_CLIENT = {"timeout": "120s", "connect_timeout": "5s"}
+
+#: seconds in which a request is repeated
+_PATIENCE = 30
+
+_CHECK_ACCESS = (
+    "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, and that this user may list, "
+    "read, write and delete objects there"
+)
+_CHECK_SERVER = "check AWS_ENDPOINT_URL, AWS_REGION and the network"
+
+
+@dataclass(slots=True, frozen=True)
+class Found:
+    """An object in a list."""
+
+    key: str
+    #: bytes
+    size: int
+    etag: str
+    #: ns
+    modified: int
+
+
+@dataclass(slots=True, frozen=True)
+class Content:
+    """What an object had when it was read."""
+
+    data: bytes
+    etag: str
+
+
+class Bucket:
+    """The objects of one bucket; all methods raise StoreError."""
+
+    def __init__(self, name: str, settings: Mapping[str, str]) -> None:
+        """Open a bucket; `settings` has AWS variables, by name. Sends nothing."""
+        self.name = name
+        self._store = _open_store(name, settings)
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="asyncreport-objects")
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+    def url(self, key: str) -> str:
+        """Name an object in messages."""
+        return f"s3://{self.name}/{key}"
+
+    def each(self, work: Callable[[T], U], items: Iterable[T]) -> list[U]:
+        """Work on many objects at the same time; give the results in the order of the items."""
+        return list(self._pool.map(work, items))
+
+    def read(self, key: str) -> Content | None:
+        """Read an object; None: it does not exist."""
+        import obstore
+
+        with self._reported(key, "read"):
+            try:
+                found = obstore.get(self._store, key)
+                return Content(bytes(found.bytes()), found.meta["e_tag"] or "")
+            except FileNotFoundError:
+                return None
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        """Read some bytes of an object that exists."""
+        import obstore
+
+        with self._reported(key, "read"):
+            return bytes(obstore.get_range(self._store, key, start=start, length=length))
+
+    def download(self, key: str, path: Path) -> None:
+        """Write the bytes of an object into a file that exists; few of them are in memory."""
+        import obstore
+
+        with self._reported(key, "read"), path.open("r+b") as file:
+            for piece in obstore.get(self._store, key).stream(min_chunk_size=_PIECE):
+                file.write(piece)
+
+    def write(self, key: str, data: bytes) -> str:
+        """Write an object, or replace it; give its etag."""
+        return self._put(key, data, "overwrite")
+
+    def create(self, key: str, data: bytes) -> str | None:
+        """Write an object that does not exist yet; give its etag, None: it exists."""
+        from obstore.exceptions import AlreadyExistsError
+
+        try:
+            return self._put(key, data, "create")
+        except AlreadyExistsError:
+            return None
+
+    def replace(self, key: str, data: bytes, etag: str) -> str | None:
+        """Replace an object that still has this etag; give its new one, None: it changed."""
+        from obstore.exceptions import PreconditionError
+
+        condition: UpdateVersion = {"e_tag": etag}
+        try:
+            return self._put(key, data, condition)
+        except (PreconditionError, FileNotFoundError):
+            return None
+
+    def upload(self, key: str, path: Path) -> str:
+        """Write an object from a file, piece by piece; give its etag.
+
+        The object is visible once the last piece is there; if a piece fails, there is none.
+        """
+        import obstore
+
+        with self._reported(key, "written"):
+            found = obstore.put(self._store, key, path, chunk_size=_PIECE, max_concurrency=4)
+            return found["e_tag"] or ""
+
+    def list(self, folder: str, after: str = "") -> list[Found]:
+        """List the objects in a folder and in its folders, in the order of their keys.
+
+        `after` is a key: only those after it.
+        """
+        import obstore
+
+        with self._reported(folder, "listed"):
+            pages = obstore.list(self._store, folder, offset=after or None, chunk_size=1000)
+            return [_found(each) for page in pages for each in page]
+
+    def list_folder(self, folder: str) -> list[Found]:
+        """List the objects in a folder, without those in its folders."""
+        import obstore
+
+        with self._reported(folder, "listed"):
+            found = obstore.list_with_delimiter(self._store, folder)
+            return [_found(each) for each in found["objects"]]
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete objects; one that does not exist is passed over."""
+        import obstore
+
+        gone = list(keys)
+        if gone:
+            with self._reported(gone[0], "deleted"):
+                obstore.delete(self._store, gone)
+
+    def _put(self, key: str, data: bytes, mode: PutMode) -> str:
+        """Write an object in one request."""
+        import obstore
+
+        with self._reported(key, "written"):
+            found = obstore.put(self._store, key, data, mode=mode, use_multipart=False)
+            return found["e_tag"] or ""
+
+    @contextmanager
+    def _reported(self, key: str, action: str) -> Iterator[None]:
+        """Turn an error of the storage into a StoreError; a condition that fails stays as it is."""
+        from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+
+        try:
+            yield
+        except (AlreadyExistsError, PreconditionError):
+            raise
+        except (BaseError, OSError) as error:
+            raise self._error(key, action, error) from error
+
+    def _error(self, key: str, action: str, error: Exception) -> StoreError:
+        """Say what could not be done, why, and what to do next."""
+        reason = one_line(str(error), _MOST_SHOWN)
+        step = _CHECK_SERVER
+        if isinstance(error, PermissionError) or "403" in reason or "401" in reason:
+            step = _CHECK_ACCESS
+        if "NoSuchBucket" in str(error):
+            reason, step = "the bucket does not exist", "create it, or give the output another path"
+        return StoreError(
+            f"{self.url(key)} could not be {action}: {reason}; {step}, then run again: "
+            "saved parts are kept"
+        )
+
+
+def _found(listed: Mapping[str, Any]) -> Found:
+    """Describe an object of a list."""
+    modified = int(listed["last_modified"].timestamp() * 1000) * 1_000_000
+    return Found(listed["path"], listed["size"], listed["e_tag"] or "", modified)
+
+
+def _open_store(name: str, settings: Mapping[str, str]) -> S3Store:
+    """Make the client of the library."""
+    from datetime import timedelta
+
+    from obstore.exceptions import BaseError
+    from obstore.store import S3Store
+
+    # The library reads the AWS variables of the process; these may be of a `.env` file.
+    config: dict[str, Any] = {key.lower(): value for key, value in settings.items()}
+    allow_http = config.pop("aws_allow_http", "false").lower() == "true"
+    try:
+        return S3Store(
+            name,
+            config=config,
+            client_options={**_CLIENT, "allow_http": allow_http},
+            retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=_PATIENCE)},
+        )
+    except BaseError as error:
+        reason = one_line(str(error), _MOST_SHOWN)
+        raise StoreError(f"s3://{name} cannot be used: {reason}; {_CHECK_SERVER}") from error
