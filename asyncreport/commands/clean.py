@@ -9,6 +9,7 @@ from asyncreport.core.text import counted
 from asyncreport.export.clean import Cleaned, clean, find_other_queries
 from asyncreport.export.queries_on_disk import QueryStatus
 from asyncreport.terminal.signals import run_until_signal
+from asyncreport.terminal.stderr import say
 from asyncreport.terminal.stdout import show_lines
 
 
@@ -17,7 +18,7 @@ def execute(job: Job, *, now: int, dry_run: bool) -> None:
     if dry_run:
         show_lines(_describe(job, find_other_queries(job), "would delete"))
     else:
-        show_lines(_describe(job, run_until_signal(clean(job, now=now)), "deleted"))
+        show_lines(_describe(job, run_until_signal(clean(job, now=now, say=say)), "deleted"))
 
 
 def _describe(job: Job, cleaned: Cleaned, verb: str) -> Iterator[str]:

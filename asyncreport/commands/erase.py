@@ -25,7 +25,7 @@ def execute(job: Job, given: str, *, now: int, dry_run: bool) -> int:
         erased = find_user(job, user, now=now)
         show_lines(_describe(job, erased, _WOULD))
     else:
-        erased = run_until_signal(erase_user(job, user, now=now))
+        erased = run_until_signal(erase_user(job, user, now=now, say=say))
         show_lines(_describe(job, erased, _DONE))
     for team in erased.returning:
         say(f"warning: {team}")

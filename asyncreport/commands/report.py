@@ -16,6 +16,7 @@ from asyncreport.core.job import Job
 from asyncreport.core.text import counted
 from asyncreport.export.output_paths import check_targets
 from asyncreport.export.snapshot import Snapshot
+from asyncreport.export.storage import reading
 from asyncreport.export.targets import report_path
 from asyncreport.formats import PLOTLY
 from asyncreport.report.data import page_data
@@ -53,10 +54,8 @@ class ReportOptions:
 def execute(job: Job, options: ReportOptions, *, now: int) -> int:
     """Write the report of a job and say where it is; give the exit code."""
     _check_library()
-    _check_fetched(job)
     path = _path(job, options)
-    _check_target(job, path.absolute())
-    run_until_signal(_write_in_thread(job, options, now=now))
+    run_until_signal(_make(job, options, path.absolute(), now=now))
     if options.open_page:
         _open(path)
     return 0
@@ -102,9 +101,12 @@ def _open(path: Path) -> None:
         say(f"warning: no browser could be started; open {path} yourself")
 
 
-async def _write_in_thread(job: Job, options: ReportOptions, *, now: int) -> None:
+async def _make(job: Job, options: ReportOptions, path: Path, *, now: int) -> None:
     """Write the report while signals are handled, and say what it contains."""
-    say(await run_in_thread(partial(_write, job, options, now)))
+    async with reading(job) as files:
+        _check_fetched(files.job)
+        _check_target(files.job, path)
+        say(await run_in_thread(partial(_write, files.job, options, now)))
 
 
 def _write(job: Job, options: ReportOptions, now: int, stopped: Event) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from asyncreport.config.columns import resolve_columns
 from asyncreport.config.dates import parse_ms
 from asyncreport.config.names import first_repeat
+from asyncreport.config.object_paths import check_one_bucket, check_scheme
 from asyncreport.config.rollups import resolve_rollups
 from asyncreport.config.schema import CsvFile, OutputFile, unset_to_none
 from asyncreport.config.validate import VALUE_SHOWN, Place
@@ -50,7 +51,9 @@ def resolve_output(place: Place, given: OutputFile, query: Query, interval: Inte
 
 def _check_apart(place: Place, output: Output) -> None:
     """Refuse files of one connection together with files of all connections."""
-    first, *others = _all_templates(place, output)
+    templates = list(_all_templates(place, output))
+    check_one_bucket(templates)
+    first, *others = templates
     for key, template in others:
         if (CONNECTION in template) != (CONNECTION in first[1]):
             raise key.must(
@@ -137,6 +140,7 @@ def _check_template(
 
 def _check_path(place: Place, template: str) -> None:
     """Check that a path can be one of this system, outside of state folders."""
+    check_scheme(place, template)
     _check_system(place, template)
     _check_start(place, template)
     _check_folders(place, template)

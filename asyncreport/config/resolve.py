@@ -17,6 +17,7 @@ from asyncreport.config.names import (
     first_repeat,
     parse_ids,
 )
+from asyncreport.config.object_paths import storage_settings
 from asyncreport.config.outputs import check_output_files, resolve_output
 from asyncreport.config.schema import (
     DIMENSIONS,
@@ -71,6 +72,7 @@ def resolve(
         teams=teams,
         limits=_limits(root.at("limits"), given.limits),
         output=output,
+        storage=storage_settings(output.paths[0], environ),
         notes=tuple(rounded_bounds(given.range, interval, grid, now)),
     )
     _check(root, job)

@@ -20,6 +20,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from asyncreport.core.object_urls import as_objects
+
 #: the platform's code for a response that it does not send because of its size; also used for a
 #: response that we do not read because of its size
 TOO_LARGE = "response.entity.too.large"
@@ -52,7 +54,7 @@ class AsyncReportError(Exception):
 
         Facts and next steps are added to a message on its way; the id matters to support only.
         """
-        text = super().__str__()
+        text = as_objects(super().__str__())
         ids = "".join(match[0] for match in _CORRELATION_ID.finditer(text))
         return _CORRELATION_ID.sub("", text) + ids
 

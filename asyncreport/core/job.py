@@ -215,6 +215,8 @@ class Job(Struct, frozen=True, kw_only=True):
     output: Output
     #: what a person should know about how the file was read
     notes: tuple[str, ...] = ()
+    #: of a bucket: `AWS_REGION` and so on, by their names
+    storage: dict[str, Secret] = {}
     #: set if this is one connection of a larger job: the larger job's `parts_folder`
     within: Path | None = None
 

@@ -76,6 +76,7 @@ class Progress:
 #: what a command does, one after another; some of them more than once
 Phase = Literal[
     "starting",
+    "opening the bucket",
     "checking",
     "looking up teams",
     "listing",
@@ -84,6 +85,7 @@ Phase = Literal[
     "looking up names",
     "writing",
     "making the report",
+    "uploading",
     "verifying",
 ]
 

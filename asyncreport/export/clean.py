@@ -8,7 +8,10 @@ from functools import partial
 from itertools import chain
 
 from asyncreport.core.job import Job
+from asyncreport.engine.activity import Activity
 from asyncreport.export.queries_on_disk import QueryStatus, describe_queries
+from asyncreport.export.run_context import Say, silent
+from asyncreport.export.storage import Files, looking, writing
 from asyncreport.store.job_parts import JobParts, manifest_times, restore_times
 from asyncreport.store.state import State
 
@@ -31,6 +34,12 @@ class Cleaned:
 
 def find_other_queries(job: Job) -> Cleaned:
     """List what `clean` would delete; no lock is needed. Raise StoreError."""
+    with looking(job) as files:
+        return _find(files.job)
+
+
+def _find(job: Job) -> Cleaned:
+    """List the queries that the job no longer asks."""
     on_disk = JobParts.read(job)
     found = {}
     for connection in job.connections:
@@ -41,18 +50,25 @@ def find_other_queries(job: Job) -> Cleaned:
     return Cleaned(found)
 
 
-async def clean(job: Job, *, now: int) -> Cleaned:
+async def clean(job: Job, *, now: int, say: Say = silent) -> Cleaned:
     """Delete the parts of queries that the job no longer asks; `now` is an instant.
 
     Raise StoreError, also if a run is in progress.
     """
+    async with writing(job, Activity(job.name), say) as files:
+        return await _clean(files, now=now)
+
+
+async def _clean(files: Files, *, now: int) -> Cleaned:
+    """Delete them, if the job ever ran."""
+    job = files.job
     times = manifest_times(job)
     if not times:
         # No folder is made for a job that never ran.
         return Cleaned({})
-    with State.of(job) as state:
+    with State.of(job, files.remote) as state:
         # Under the lock, and before the deletion: afterwards nothing says what there was.
-        found = find_other_queries(job)
+        found = _find(job)
         left_over = await state.run_in_writer(partial(state.delete_other_queries, at=now))
         # `status` compares them with the time of the summary, to tell whether a run was broken off.
         restore_times(times)

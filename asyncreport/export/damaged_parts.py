@@ -66,9 +66,10 @@ def _delete(context: RunContext, damage: DamagedPartError) -> None:
 
 async def _find_damaged(context: RunContext) -> list[DamagedPartError]:
     """Hash all parts, in the writing thread."""
-    parts = chain.from_iterable(context.all_parts().values())
+    parts = [*chain.from_iterable(context.all_parts().values())]
 
     def find(_: Event) -> list[DamagedPartError]:
+        context.files.fetch(parts)
         with PartReader(context.job.parts_folder) as reader:
             return reader.damaged(parts)
 

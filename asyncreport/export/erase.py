@@ -9,6 +9,7 @@ from threading import Event
 
 from asyncreport.core.job import Job, Team
 from asyncreport.core.person import Person
+from asyncreport.engine.activity import Activity
 from asyncreport.export.erase_outputs import OutputFiles, Parts, with_members
 from asyncreport.export.erase_state import (
     connection_names,
@@ -21,6 +22,8 @@ from asyncreport.export.erase_state import (
     update_summary,
 )
 from asyncreport.export.preflight import OutputOwners
+from asyncreport.export.run_context import Say, silent
+from asyncreport.export.storage import Files, looking, writing
 from asyncreport.export.targets import all_paths
 from asyncreport.store.atomic import remove_temporary
 from asyncreport.store.erase import PartsWithoutUser, UserParts
@@ -62,6 +65,12 @@ class Erased:
 
 def find_user(job: Job, user: str, *, now: int) -> Erased:
     """Find out what `erase_user` would do; no lock is needed. Raise StoreError."""
+    with looking(job, content=True) as files:
+        return _find(files.job, user, now=now)
+
+
+def _find(job: Job, user: str, *, now: int) -> Erased:
+    """Find out what is stored about a user."""
     if not manifest_times(job):
         return Erased(user=user)
     manifests = {}
@@ -70,18 +79,27 @@ def find_user(job: Job, user: str, *, now: int) -> Erased:
     return _Erasure(job, user, manifests, now=now).found
 
 
-async def erase_user(job: Job, user: str, *, now: int) -> Erased:
+async def erase_user(job: Job, user: str, *, now: int, say: Say = silent) -> Erased:
     """Erase a user from parts, look-ups, changes, summary and output files; send no request.
 
     `user` is an id, `now` an instant. Raise StoreError, also if a run is in progress.
     """
+    async with writing(job, Activity(job.name), say, everything=True) as files:
+        return await _erase_in(files, user, now=now)
+
+
+async def _erase_in(files: Files, user: str, *, now: int) -> Erased:
+    """Erase a user, if the job ever ran."""
+    job = files.job
     times = manifest_times(job)
     if not times:
         # No folder is made for a job that never ran.
         return Erased(user=user)
     times |= summary_times(job.state_folder)
     every = _all_connections(job)
-    with State.open(job.state_folder, every, parts_folder=job.parts_folder) as state:
+    with State.open(
+        job.state_folder, every, parts_folder=job.parts_folder, remotes=files.remote
+    ) as state:
         erased = await state.run_in_writer(lambda stopped: _erase(job, user, state, stopped, now))
         # `status` compares them, to tell whether a run was broken off.
         restore_times(times)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Chunk, Job
 from asyncreport.export.snapshot import Snapshot
+from asyncreport.export.storage import looking
 
 #: assumed for a connection whose users are not known
 _USERS = 1_000
@@ -19,7 +20,8 @@ def expected_work(job: Job, *, now: int) -> float:
     It only puts jobs in an order, the longest first: what is on disk is not checked.
     """
     try:
-        snapshot = Snapshot.read(job, now=now)
+        with looking(job) as files:
+            snapshot = Snapshot.read(files.job, now=now)
     except StoreError:
         # The run reports it, and soon ends.
         return 0

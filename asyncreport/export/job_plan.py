@@ -28,6 +28,7 @@ from asyncreport.export.plan_teams import PlannedTeam, PlannedTeams, find_teams
 from asyncreport.export.plans import make_plans
 from asyncreport.export.preflight import query_warnings
 from asyncreport.export.query_change import query_changes
+from asyncreport.export.storage import Files, reading
 from asyncreport.export.summary_outputs import key
 from asyncreport.export.teams import UnknownTeam, worst
 from asyncreport.export.zone_rules import zone_warnings
@@ -132,11 +133,23 @@ async def plan_job(job: Job, *, now: int, watch: Watch = unwatched) -> JobPlan:
     has looked up and, if all users are wanted, for their number. Raise AuthError if the directory
     refuses every client, StoreError if the state folder cannot be read.
     """
+    activity = Activity(job.name, "starting")
+    async with watch(activity), reading(job, content=False) as files:
+        return await _plan(files, activity, now=now)
+
+
+async def _plan(files: Files, activity: Activity, *, now: int) -> JobPlan:
+    """Plan a run of a job whose files are open."""
+    job = files.job
     parts = JobParts.read(job)
     freshness = Freshness(settle=job.output.settle, now=now)
     warnings = _warnings(job, parts)
-    activity = Activity(job.name, "looking up teams")
-    async with watch(activity), Connections(job, warnings.append) as connections:
+    activity.phase = "looking up teams"
+    if any(team.users for team in job.teams):
+        # Users whom the directory does not know may have records.
+        for connection in job.connections:
+            files.fetch_indexes(parts.current(connection))
+    async with Connections(job, warnings.append) as connections:
         activity.requests = connections.counts_by_name
         teams = await find_teams(job, parts, connections, now=now)
         activity.phase = "planning"

@@ -21,7 +21,7 @@ from asyncreport.core.errors import AuthError
 from asyncreport.core.job import Client, Connection, EmulatorSize, Job
 from asyncreport.core.secret import Secret
 from asyncreport.engine.lane_pool import LaneError, LanePool
-from asyncreport.net import Lane, RequestCounts, SharedClients, at_once, open_lanes
+from asyncreport.net import Lane, RequestCounts, SharedClients, always, at_once, open_lanes
 
 if TYPE_CHECKING:
     from asyncreport.emulator import Emulator
@@ -43,7 +43,8 @@ class Connections:
     """Lanes by connection; an async context manager that closes what was opened.
 
     `warn` is called about a client that is lost. `room` waits until there is memory for one
-    more large response. `shared` are clients that other jobs of this process use too.
+    more large response. `permit` raises StoreError if nothing may be sent any more. `shared` are
+    clients that other jobs of this process use too.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class Connections:
         warn: Callable[[str], None] = lambda _: None,
         *,
         room: Callable[[], Awaitable[None]] = at_once,
+        permit: Callable[[], None] = always,
         shared: SharedClients | None = None,
     ) -> None:
         self._job = job
         self._shared = shared
         self._room = room
+        self._permit = permit
         self._warn = warn
         self._open: dict[str, _Opened] = {}
         #: how many users each connection has, once that was asked; None: nobody says it
@@ -140,6 +143,7 @@ class Connections:
             self._job.limits,
             rng=random.random,
             room=self._room,
+            permit=self._permit,
             shared=self._shared,
         )
         lanes, counts = await self._stack.enter_async_context(opening)

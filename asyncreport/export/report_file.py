@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from threading import Event
 
@@ -70,6 +71,8 @@ async def _update(
     if not summary.outputs:
         return SummaryReport(path=str(path), written=False, reason=_NO_OUTPUTS)
     context.activity.phase = "making the report"
+    parts = [*chain.from_iterable(context.all_parts().values())]
+    await context.state.run_in_writer(lambda _: context.files.fetch(parts))
     update = _Update(context.job, path, make_page, partial=summary.partial)
     try:
         work = partial(update.run, now=context.now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 
 from asyncreport.core.job import Job
 from asyncreport.core.plan import Plan
@@ -24,6 +25,8 @@ async def check_row_limits(context: RunContext, plans: Mapping[str, Plan]) -> No
         return
     parts = {name: plan.reused for name, plan in plans.items()}
     files = targets(context.job, parts, context.names.tables)
+    reused = [*chain.from_iterable(parts.values())]
+    await context.state.run_in_writer(lambda _: context.files.fetch_indexes(reused))
     with PartReader(context.job.parts_folder) as reader:
         # In the writing thread: a million records are counted in a second, and the event loop must
         # still handle a signal.

@@ -17,6 +17,7 @@ from asyncreport.export.report_file import MakePage, with_report
 from asyncreport.export.run_context import Choices, RunContext, Say, silent
 from asyncreport.export.run_report import summarize
 from asyncreport.export.run_steps import Steps
+from asyncreport.export.storage import Files, writing
 from asyncreport.export.summary import Summary
 from asyncreport.export.targets import all_paths
 from asyncreport.export.warning_list import WarningList
@@ -56,12 +57,11 @@ async def run_job(
     run cannot go on.
     """
     activity = Activity(job.name)
-    async with watch(activity):
-        warnings = WarningList(say, warn)
+    async with watch(activity), writing(job, activity, say) as files:
         return await _export(
-            job,
+            files,
             activity,
-            warnings,
+            WarningList(say, warn),
             now=now,
             choices=choices,
             shared=shared,
@@ -70,7 +70,7 @@ async def run_job(
 
 
 async def _export(
-    job: Job,
+    files: Files,
     activity: Activity,
     warnings: WarningList,
     *,
@@ -81,18 +81,24 @@ async def _export(
 ) -> Summary:
     """Check the job, open what the run needs, do its steps and keep the summary."""
     started = time.monotonic()
+    job = files.job
     _check(job, warnings)
-    with State.of(job) as state:
-        _claim_outputs(job)
+    with State.of(job, files.remote) as state:
+        _claim_outputs(files)
         for warning in zone_warnings(job, state.outdated_parts):
             warnings.warn(warning)
         async with Connections(
-            job, warnings.warn, room=state.wait_for_writer, shared=shared
+            job,
+            warnings.warn,
+            room=state.wait_for_writer,
+            permit=files.check,
+            shared=shared,
         ) as connections:
             activity.requests = connections.counts_by_name
             activity.saving = lambda: state.saving
             context = RunContext(
                 job=job,
+                files=files,
                 state=state,
                 connections=connections,
                 names=NameLookup(state.folder, connections, warnings.warn, now=now),
@@ -124,13 +130,13 @@ async def _run(context: RunContext, started: float) -> Summary:
     return summary
 
 
-def _claim_outputs(job: Job) -> None:
+def _claim_outputs(files: Files) -> None:
     """Claim the output files, and remove the temporary files of a killed run.
 
     With the lock held: a job that starts at the same time finds a claim that is in use.
     """
-    owners = OutputOwners(job)
-    owners.claim()
+    owners = OutputOwners(files.job)
+    files.claim_outputs(owners.claim)
     owners.clean_up()
 
 

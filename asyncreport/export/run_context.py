@@ -11,6 +11,7 @@ from asyncreport.core.timeline import Interval
 from asyncreport.engine.activity import Activity
 from asyncreport.export.lanes import Connections
 from asyncreport.export.names import NameLookup
+from asyncreport.export.storage import Files
 from asyncreport.export.warning_list import WarningList
 from asyncreport.store.state import State
 
@@ -44,6 +45,7 @@ class RunContext:
 
     #: with the members of its teams, and without the teams that could not be looked up
     job: Job
+    files: Files
     state: State
     connections: Connections
     #: of users and queues

@@ -216,6 +216,7 @@ class Steps:
         """Warn about listed users that the directory does not know."""
         job = self.context.job
         for connection in job.connections:
+            self.context.files.fetch_indexes(parts[connection.name])
             unknown = unknown_users(job, connection, parts[connection.name])
             if unknown:
                 message = unknown_users_message(unknown)

@@ -19,12 +19,12 @@ from asyncreport.core.timeline import iso
 from asyncreport.export.last_summary import LastSummary
 from asyncreport.export.queries_on_disk import QueryStatus, describe_queries
 from asyncreport.export.snapshot import Snapshot
+from asyncreport.export.storage import looking
 from asyncreport.export.summary_outputs import key
 from asyncreport.export.targets import report_path
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.job_parts import JobParts, last_saved
-from asyncreport.store.lock import lock_holder, merge_lock
 from asyncreport.store.restatements import NAME as CHANGES
 from asyncreport.store.target import Target
 from asyncreport.store.written_outputs import Outputs, WrittenFile
@@ -128,7 +128,12 @@ def read_status(job: Job, *, now: int) -> Status:
 
     `now` is an instant. Raise StoreError.
     """
-    running = lock_holder(merge_lock(job.state_folder))
+    with looking(job) as files:
+        return _read(files.job, files.holder, now=now)
+
+
+def _read(job: Job, running: str | None, *, now: int) -> Status:
+    """Read the state folder; `running` describes who holds the lock."""
     status = Status(
         job=job.name,
         range=str(job.interval),

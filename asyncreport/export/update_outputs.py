@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from itertools import chain, product
 from pathlib import Path
 from threading import Event
 
@@ -10,7 +11,7 @@ from asyncreport.core.job import Part
 from asyncreport.core.text import first_items, plural
 from asyncreport.export.preflight import OutputOwners
 from asyncreport.export.run_context import RunContext
-from asyncreport.export.targets import all_files, all_paths, targets
+from asyncreport.export.targets import all_files, all_paths, targets, wanted_names
 from asyncreport.store.parts import PartReader
 from asyncreport.store.portable import return_free_memory
 from asyncreport.store.target import Target
@@ -85,6 +86,7 @@ class OutputUpdate:
         state, activity = self._context.state, self._context.activity
         with PartReader(self._context.job.parts_folder) as reader:
             activity.phase = "looking up names"
+            await state.run_in_writer(self._fetch)
             complete = await self._update_names(reader)
             activity.phase = "writing"
             # Before the merge: a pull of 10,000 users leaves 50 MB between the blocks in use.
@@ -97,6 +99,21 @@ class OutputUpdate:
             # In the writing thread: the event loop must still handle a signal while gigabytes are
             # hashed and copied, and nothing else may write to the state folder meanwhile.
             return await state.run_in_writer(write)
+
+    def _fetch(self, _: Event) -> None:
+        """Bring what is read: the indexes of all parts, and the rows of files that need work."""
+        files, job = self._context.files, self._context.job
+        parts = [*chain.from_iterable(self._parts.values())]
+        if wanted_names(job):
+            files.fetch(parts)
+            return
+        files.fetch_indexes(parts)
+        for target in self._targets():
+            if not self._outputs.is_current(target):
+                for name, month in product(
+                    {team.connection for team in target.teams}, target.months
+                ):
+                    files.fetch(target.parts(name, month))
 
     async def _update_names(self, reader: PartReader) -> bool:
         """Look up the names of each connection; False if some could not be looked up."""

@@ -14,13 +14,13 @@ from asyncreport.engine.activity import Activity, Watch, unwatched
 from asyncreport.export.lanes import Connections
 from asyncreport.export.names import unknown_users, unknown_users_message
 from asyncreport.export.snapshot import Snapshot
+from asyncreport.export.storage import Files, reading
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.export.verify_outputs import check_outputs
 from asyncreport.export.verify_parts import check_parts
 from asyncreport.export.verify_server import compare_with_server
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.job_parts import last_saved
-from asyncreport.store.lock import lock_holder, merge_lock
 from asyncreport.store.parts import PartReader
 
 
@@ -39,17 +39,18 @@ async def verify_job(
     """
     collector = Collector(report)
     activity = Activity(job.name, "verifying")
-    async with watch(activity):
-        await _verify(job, collector.add, activity, now=now)
+    async with watch(activity), reading(job) as files:
+        await _verify(files, collector.add, activity, now=now)
     return collector.findings(job.name)
 
 
-async def _verify(job: Job, report: Report, activity: Activity, *, now: int) -> None:
+async def _verify(files: Files, report: Report, activity: Activity, *, now: int) -> None:
     """Make all checks, if there is something to verify."""
+    job = files.job
     if last_saved(job) is None:
         report(_nothing_fetched(job))
         return
-    _report_all(_run_in_progress(job.state_folder), report)
+    _report_all(_run_in_progress(files), report)
     with _unchanged(job.state_folder):
         await _check(job, report, activity, now=now)
 
@@ -63,13 +64,13 @@ def _nothing_fetched(job: Job) -> Finding:
     )
 
 
-def _run_in_progress(folder: Path) -> Iterator[Finding]:
+def _run_in_progress(files: Files) -> Iterator[Finding]:
     """Warn if a run is in progress: it may be fetching what is missing."""
-    holder = lock_holder(merge_lock(folder))
+    holder = files.holder
     if holder is not None:
         yield Finding(
             "WARN",
-            f"a run is in progress: {folder} is in use {holder}",
+            f"a run is in progress: {files.job.state_folder} is in use {holder}",
             ("what it has not saved yet is reported as missing",),
         )
 

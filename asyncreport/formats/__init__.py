@@ -22,7 +22,17 @@ from asyncreport.formats.compression import (
 )
 from asyncreport.formats.conversion import Conversion, Convert, Read
 
-__all__ = ["FORMATS", "JSONL", "PLOTLY", "Conversion", "Convert", "Format", "Library", "format_of"]
+__all__ = [
+    "FORMATS",
+    "JSONL",
+    "OBSTORE",
+    "PLOTLY",
+    "Conversion",
+    "Convert",
+    "Format",
+    "Library",
+    "format_of",
+]
 
 
 class Library(Struct, frozen=True):
@@ -87,6 +97,9 @@ class Format(Struct, frozen=True, kw_only=True):
 _ZSTD = Library(ZSTD_MODULE, "backports.zstd", "zst")
 _DUCKDB = Library("duckdb", "duckdb", "parquet")
 _XLSXWRITER = Library("xlsxwriter", "XlsxWriter", "xlsx")
+
+#: not of a format: speaks to a bucket
+OBSTORE = Library("obstore", "obstore", "s3")
 
 #: not of a format: a report contains its script
 PLOTLY = Library("plotly", "plotly", "report")

@@ -18,6 +18,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from asyncreport.core.local_time import localized
+from asyncreport.core.object_urls import as_objects
 from asyncreport.core.text import MAX_SHOWN, printable
 from asyncreport.terminal.colour import coloured
 from asyncreport.terminal.discard import discard
@@ -58,7 +59,7 @@ def for_people(text: str) -> str:
     """Write a line without control characters, with instants in the zone of the job."""
     for handler in _handlers():
         text = handler.in_zone(text)
-    return printable(text)
+    return printable(as_objects(text))
 
 
 def _handlers() -> list[_Lines]:
@@ -152,7 +153,7 @@ class TextLines(_Lines):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""
-        lines = _traceback(record) or [record.getMessage()]
+        lines = _traceback(record) or [as_objects(record.getMessage())]
         for line in lines:
             shown = folded(printable(self.in_zone(line)), sys.stderr)
             _write(coloured(shown, sys.stderr))
@@ -167,7 +168,7 @@ class _JsonLines(_Lines):
         entry: dict[str, object] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
             "level": record.levelname.lower(),
-            "message": printable(_without_kind(record.getMessage())),
+            "message": printable(as_objects(_without_kind(record.getMessage()))),
             **getattr(record, "facts", {}),
         }
         lines = _traceback(record)

@@ -10,6 +10,7 @@ import msgspec
 
 from asyncreport.core.errors import StoreError
 from asyncreport.core.finding import Finding
+from asyncreport.core.object_urls import as_objects
 from asyncreport.terminal.colour import coloured
 from asyncreport.terminal.folding import folded
 from asyncreport.terminal.stderr import for_people, lines_shown
@@ -48,7 +49,7 @@ def show_finding(finding: Finding) -> None:
 
 def show_json(value: object) -> None:
     """Write a value as one JSON object; raise StoreError."""
-    show(msgspec.json.format(msgspec.json.encode(value)).decode())
+    show(as_objects(msgspec.json.format(msgspec.json.encode(value)).decode()))
 
 
 def show_lines(lines: Iterable[str]) -> None:

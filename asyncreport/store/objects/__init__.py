@@ -1,1 +1,1 @@
-"""A job whose files are objects of a bucket: a working copy on disk, and what it owes the bucket."""
+"""Jobs whose files are objects of a bucket: leases, commits, and a copy to work with."""

@@ -13,14 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from asyncreport.core.errors import StoreError
 from asyncreport.core.text import one_line
 
 if TYPE_CHECKING:
     from obstore import PutMode, UpdateVersion
-    from obstore.store import S3Store
+    from obstore.store import ClientConfig, S3Config, S3Store
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -34,7 +34,7 @@ _PIECE = 16 << 20
 #: the longest text of the storage that a message shows
 _MOST_SHOWN = 300
 
-_CLIENT = {"timeout": "120s", "connect_timeout": "5s"}
+_CLIENT: ClientConfig = {"timeout": "120s", "connect_timeout": "5s"}
 
 #: seconds in which a request is repeated
 _PATIENCE = 30
@@ -64,6 +64,8 @@ class Content:
 
     data: bytes
     etag: str
+    #: ns
+    modified: int
 
 
 class Bucket:
@@ -94,7 +96,7 @@ class Bucket:
         with self._reported(key, "read"):
             try:
                 found = obstore.get(self._store, key)
-                return Content(bytes(found.bytes()), found.meta["e_tag"] or "")
+                return Content(bytes(found.bytes()), found.meta["e_tag"] or "", _time(found.meta))
             except FileNotFoundError:
                 return None
 
@@ -147,7 +149,7 @@ class Bucket:
             found = obstore.put(self._store, key, path, chunk_size=_PIECE, max_concurrency=4)
             return found["e_tag"] or ""
 
-    def list(self, folder: str, after: str = "") -> list[Found]:
+    def list_all(self, folder: str, after: str = "") -> list[Found]:
         """List the objects in a folder and in its folders, in the order of their keys.
 
         `after` is a key: only those after it.
@@ -211,8 +213,12 @@ class Bucket:
 
 def _found(listed: Mapping[str, Any]) -> Found:
     """Describe an object of a list."""
-    modified = int(listed["last_modified"].timestamp() * 1000) * 1_000_000
-    return Found(listed["path"], listed["size"], listed["e_tag"] or "", modified)
+    return Found(listed["path"], listed["size"], listed["e_tag"] or "", _time(listed))
+
+
+def _time(listed: Mapping[str, Any]) -> int:
+    """Give when an object was written, in ns."""
+    return int(listed["last_modified"].timestamp() * 1000) * 1_000_000
 
 
 def _open_store(name: str, settings: Mapping[str, str]) -> S3Store:
@@ -228,7 +234,7 @@ def _open_store(name: str, settings: Mapping[str, str]) -> S3Store:
     try:
         return S3Store(
             name,
-            config=config,
+            config=cast("S3Config", config),
             client_options={**_CLIENT, "allow_http": allow_http},
             retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=_PATIENCE)},
         )

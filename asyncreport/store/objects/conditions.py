@@ -35,6 +35,6 @@ def _try(bucket: Bucket, key: str) -> None:
 def _unusable(bucket: Bucket, fact: str) -> StoreError:
     """Make the error for a storage without conditions."""
     return StoreError(
-        f"s3://{bucket.name} cannot hold an export: the storage has no conditional writes ({fact}), "
+        f"s3://{bucket.name} cannot hold an export: it has no conditional writes ({fact}), "
         "so two runs at the same time could damage it; use a storage that has them, or a disk"
     )

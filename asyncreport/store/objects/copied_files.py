@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asyncreport.core.job import Part
+from asyncreport.core.object_urls import SCHEME
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.folders import make_folder
 from asyncreport.store.objects.bucket import Bucket, Found
-from asyncreport.store.objects.localize import SCHEME
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,10 +58,6 @@ class CopiedFiles:
     def path(self, key: str) -> Path:
         """Give the file of a key."""
         return self._root / self.bucket.name / key
-
-    def shown(self, text: str) -> str:
-        """Name objects in a text instead of files in the folder."""
-        return text.replace(f"{self._root}/", SCHEME)
 
     def download(self, found: Found) -> None:
         """Copy a small object, if it still exists; paths in JSON become those of the folder."""
@@ -151,9 +147,7 @@ class CopiedFiles:
     def _fetch_end(self, end: tuple[Path, Part]) -> None:
         """Bring the index of a part."""
         path, part = end
-        data = self.bucket.read_range(
-            self._keys[path], part.index_at, part.size - part.index_at
-        )
+        data = self.bucket.read_range(self._keys[path], part.index_at, part.size - part.index_at)
         with oserror_as_store_error(path, "written"):
             before = path.stat()
             with path.open("r+b") as file:

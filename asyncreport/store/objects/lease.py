@@ -66,10 +66,18 @@ class LeaseRecord(Struct, frozen=True, kw_only=True):
         return f"by process {self.pid} on {self.host} since {self.since}"
 
 
-def read_record(bucket: Bucket, folder: str) -> LeaseRecord | None:
-    """Read who holds the lease of a folder, or held it last; raise StoreError."""
+def describe_holder(bucket: Bucket, folder: str, lasts: float) -> str | None:
+    """Describe who seems to hold the lease of a folder; None: nobody. Raise StoreError.
+
+    For people only: it compares the clock of the storage with that of this machine.
+    """
     found = bucket.read(f"{folder}/{NAME}")
-    return None if found is None else _decoded(bucket, folder, found.data)
+    if found is None:
+        return None
+    held = _decoded(bucket, folder, found.data)
+    if held.free or time.time() - found.modified / 1e9 > 2 * lasts:
+        return None
+    return str(held)
 
 
 @dataclass(slots=True)

@@ -9,10 +9,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from asyncreport.core.job import Job
+from asyncreport.core.object_urls import SCHEME
 from asyncreport.core.outputs import Output
-
-#: how the path of an object begins
-SCHEME = "s3://"
 
 # What `Path` makes of it.
 _AS_PATH = "s3:/"

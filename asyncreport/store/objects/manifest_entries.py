@@ -102,10 +102,10 @@ class ManifestEntries:
         number = self._read.last + 1
         try:
             created = self._create(number, lines)
-        except StoreError as error:
+        except StoreError:
             # The entry may exist or not: a second one of this number must not be tried.
-            self._checked_lease().lost = "a commit could not be finished"
-            raise error
+            self._lose("a commit could not be finished")
+            raise
         if created is None:
             raise self._lost()
         self._read.last = number
@@ -113,12 +113,11 @@ class ManifestEntries:
 
     def replace(self, lines: bytes) -> None:
         """Make these lines the whole manifest; raise StoreError, and it stays as it was."""
-        lease = self._checked_lease()
+        self._checked_lease()
         read = self._read
         head = _BaseHead(upto=read.last, empty=read.head.empty)
         etag = self._write_base(msgspec.json.encode(head) + b"\n" + lines)
         if etag is None:
-            lease.lost = "another process wrote the manifest"
             raise self._lost()
         # After the base is written: until then these entries have lines that count.
         self._delete_entries(head)
@@ -127,7 +126,7 @@ class ManifestEntries:
     def _delete_entries(self, head: _BaseHead) -> None:
         """Delete the entries whose lines the base has, also those of an interrupted command."""
         kept = {self._key(number) for number in head.empty}
-        listed = [each.key for each in self._bucket.list(self._folder) if _is_entry(each.key)]
+        listed = [each.key for each in self._bucket.list_all(self._folder) if _is_entry(each.key)]
         last = self._key(head.upto)
         self._bucket.delete(key for key in listed if key <= last and key not in kept)
 
@@ -136,7 +135,7 @@ class ManifestEntries:
         base = self._bucket.read(f"{self._folder}/base")
         head, lines, etag = self._split_base(base)
         after = self._key(head.upto)
-        listed = self._bucket.list(self._folder, after=after)
+        listed = self._bucket.list_all(self._folder, after=after)
         numbers = [int(each.key.rsplit("/", 1)[1]) for each in listed if _is_entry(each.key)]
         if numbers != list(range(head.upto + 1, head.upto + 1 + len(numbers))):
             return None
@@ -199,9 +198,13 @@ class ManifestEntries:
 
     def _lost(self) -> StoreError:
         """Make the error for a commit that another process prevented."""
+        return self._lose("another process took it over").lost_error()
+
+    def _lose(self, reason: str) -> Lease:
+        """Commit nothing more."""
         assert self._lease is not None
-        self._lease.lost = self._lease.lost or "another process took it over"
-        return self._lease.lost_error()
+        self._lease.lost = self._lease.lost or reason
+        return self._lease
 
     def _key(self, number: int) -> str:
         """Give the key of an entry."""

@@ -21,14 +21,14 @@ from threading import Event
 
 from msgspec import Struct
 
-from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Job, Part
+from asyncreport.core.object_urls import COPIES
 from asyncreport.store.json_files import read_json, write_json
 from asyncreport.store.manifest import Manifest, manifest_path
 from asyncreport.store.objects.bucket import Bucket, Found
 from asyncreport.store.objects.conditions import check_conditions
 from asyncreport.store.objects.copied_files import CopiedFiles
-from asyncreport.store.objects.lease import Lease, Leases, read_record
+from asyncreport.store.objects.lease import NAME, Lease, Leases, describe_holder
 from asyncreport.store.objects.localize import bucket_of, localized
 from asyncreport.store.objects.manifest_entries import ManifestEntries
 from asyncreport.store.parts import part_name, part_path
@@ -108,12 +108,14 @@ class WorkingCopy:
     ) -> None:
         name = bucket_of(job)
         assert name is not None
-        self._root = Path(tempfile.mkdtemp(prefix="asyncreport-")).resolve()
+        self._root = Path(tempfile.mkdtemp(prefix=COPIES)).resolve()
         #: the job with its files in the folder
         self.job = localized(job, self._root)
         self.files = CopiedFiles(Bucket(name, settings), self._root)
-        #: who holds the lease of the job; None: nobody
+        #: who holds the lease of the job; None: nobody, as far as can be seen
         self.holder: str | None = None
+        self._lease_seconds = lease_seconds
+        self._connections = {each.name for each in self.job.connections}
         self._bucket = self.files.bucket
         self._outputs = outputs(self.job)
         self._leases = Leases(self._bucket, lease_seconds)
@@ -133,20 +135,51 @@ class WorkingCopy:
             self._bucket.close()
             shutil.rmtree(self._root, ignore_errors=True)
 
-    def open_to_read(self) -> None:
-        """Copy what the bucket has; a run may write meanwhile."""
-        record = read_record(self._bucket, self.files.key(self.job.state_folder))
-        if record is not None and not record.free:
-            self.holder = str(record)
-        self._pull({})
+    def open_to_read(self, *, content: bool) -> None:
+        """Copy what the bucket has, with the `content` of all files; a run may write meanwhile."""
+        folder = self.files.key(self.job.state_folder)
+        self.holder = describe_holder(self._bucket, folder, self._lease_seconds)
+        self._open({}, everything=content)
 
-    def open_to_write(self, tell: Callable[[str], None], stopped: Event, *, patient: bool) -> None:
-        """Take the leases, then copy what the bucket has; the arguments are those of `take`."""
+    def open_to_write(
+        self,
+        tell: Callable[[str], None],
+        stopped: Event,
+        *,
+        patient: bool,
+        everything: bool,
+    ) -> None:
+        """Take the leases, then copy what the bucket has; see `Leases.take`.
+
+        `everything`: with the content of all files, also of connections that the job had before.
+        """
         state = self.files.key(self.job.state_folder)
         check_conditions(self._bucket, state)
+        if everything and self.job.within is None:
+            self._connections |= self._connections_of_before()
         self._stack.enter_context(self._leases)
-        folders = {state, *(self._connection_key(each.name) for each in self.job.connections)}
-        self._pull(self._leases.take(folders, tell, stopped, patient=patient))
+        folders = {state, *map(self._connection_key, self._connections)}
+        held = self._leases.take(folders, tell, stopped, patient=patient)
+        self._open(held, everything=everything)
+
+    def _connections_of_before(self) -> set[str]:
+        """Name the connections that have a folder."""
+        top = self.files.key(self._top)
+        listed = self._bucket.list_all(top)
+        names = {each.key.removeprefix(f"{top}/").partition("/")[0] for each in listed}
+        return {name for name in names if f"{top}/{name}/{NAME}" in {each.key for each in listed}}
+
+    def _open(self, held: Mapping[str, Lease], *, everything: bool) -> None:
+        """Copy what the bucket has."""
+        self._pull(held)
+        if everything:
+            self._fetch_everything()
+
+    def try_bucket(self) -> None:
+        """Try what a run does in the bucket, with an object of its own."""
+        folder = self.files.key(self.job.state_folder)
+        check_conditions(self._bucket, folder)
+        self._bucket.list_all(folder)
 
     def check(self) -> None:
         """Raise StoreError unless this process holds its leases; nothing is sent."""
@@ -167,20 +200,20 @@ class WorkingCopy:
         folder = self.job.parts_folder
         self.files.fetch_ends((part_path(folder, part), part) for part in parts)
 
-    def fetch_everything(self) -> None:
+    def _fetch_everything(self) -> None:
         """Bring the content of all parts that exist, and of all output files."""
-        for connection in self.job.connections:
-            self.fetch(Manifest.read(self.job.parts_folder / connection.name).all_parts())
+        for name in sorted(self._connections):
+            self.fetch(Manifest.read(self.job.parts_folder / name).all_parts())
         self.files.fetch(self._known_outputs())
 
     def _pull(self, held: Mapping[str, Lease]) -> None:
         """Copy the state folder, and make parts and output files without content."""
-        listed = self._bucket.list(self.files.key(self._top))
+        listed = self._bucket.list_all(self.files.key(self._top))
         self._bucket.each(self.files.download, filter(_is_small, listed))
-        for connection in self.job.connections:
-            key = self._connection_key(connection.name)
+        for name in sorted(self._connections):
+            key = self._connection_key(name)
             found = [each for each in listed if each.key.startswith(f"{key}/")]
-            self._pull_connection(connection.name, held.get(key), found)
+            self._pull_connection(name, held.get(key), found)
         self._pull_outputs()
 
     @property
@@ -216,7 +249,7 @@ class WorkingCopy:
         self._unnamed += objects
 
     def _pull_outputs(self) -> None:
-        """Make the output files that exist, without content, and copy the tables of their owners."""
+        """Make the output files that exist, without content, and copy the tables of owners."""
         self._uploads = read_json(self._uploads_path, dict[str, _Upload]) or {}
         known = self._known_outputs()
         for folder in sorted({path.parent for path in known}):
@@ -254,10 +287,16 @@ class WorkingCopy:
         folders = sorted({path.parent for path in self._outputs})
         while True:
             claim()
-            if all([self._save_owners(folder) for folder in folders]):
+            if self._save_all_owners(folders):
                 return
             for folder in folders:
                 self._pull_owners(folder)
+
+    def _save_all_owners(self, folders: Iterable[Path]) -> bool:
+        """Write the tables of owners; False if another job has written one meanwhile."""
+        # Not `all` over a generator: after the first conflict the others are still to be written.
+        saved = [self._save_owners(folder) for folder in folders]
+        return all(saved)
 
     def _save_owners(self, folder: Path) -> bool:
         """Write a table of owners, unless another job has written it since it was read."""
@@ -302,19 +341,14 @@ class WorkingCopy:
 
     def _save_state(self, *, failed: bool) -> None:
         """Write the small files of the state folder that changed."""
-        last = []
-        for path in sorted(self._top.rglob("*")):
-            if not path.is_file() or not _is_small_name(path.name):
-                continue
-            if path.name in _OF_OUTPUTS:
-                last.append(path)
-            elif self.files.has_changed(path):
-                self.files.upload(path)
-        if not failed:
-            for name in _OF_OUTPUTS:
-                for path in last:
-                    if path.name == name and self.files.has_changed(path):
-                        self.files.upload(path)
+        found = [path for path in sorted(self._top.rglob("*")) if path.is_file()]
+        changed = [
+            each for each in found if _is_small_name(each.name) and self.files.has_changed(each)
+        ]
+        self._bucket.each(self.files.upload, [each for each in changed if not _is_last(each)])
+        last = [] if failed else filter(_is_last, changed)
+        for path in sorted(last, key=lambda each: _OF_OUTPUTS.index(each.name)):
+            self.files.upload(path)
 
     def _delete(self) -> None:
         """Delete the objects whose files were deleted, and parts that were never committed."""
@@ -336,6 +370,11 @@ def _is_small(found: Found) -> bool:
 def _is_small_name(name: str) -> bool:
     """Tell whether a file with this name in a state folder is copied as a whole."""
     return _PART.fullmatch(name) is None and _NOT_COPIED.fullmatch(name) is None
+
+
+def _is_last(path: Path) -> bool:
+    """Tell whether a file says what the output files are."""
+    return path.name in _OF_OUTPUTS
 
 
 def _key_of_part(folder: str, part: Part) -> str:
