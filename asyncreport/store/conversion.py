@@ -21,7 +21,7 @@ from asyncreport.store.atomic import atomic_write
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.identity import file_size
 from asyncreport.store.lock import locked
-from asyncreport.store.manifest import manifest_path, unreadable
+from asyncreport.store.manifest import manifest_path
 from asyncreport.store.manifest_lines import (
     AgainLine,
     ChangesLine,
@@ -32,6 +32,7 @@ from asyncreport.store.manifest_lines import (
     decode,
     digest_of_users,
     seal,
+    unreadable,
 )
 from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.parts import part_name

@@ -5,7 +5,6 @@ Owns `manifest.jsonl`.
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,10 +29,12 @@ from asyncreport.store.manifest_lines import (
     format_of,
     lines_of,
     seal,
+    unreadable,
     unseal,
 )
 from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.parts import part_name
+from asyncreport.store.present_parts import with_files
 from asyncreport.store.remote import NOWHERE, Remote
 from asyncreport.store.restatements import Pair, Replaced
 
@@ -112,7 +113,7 @@ class Manifest:
 
         A file that is missing, or was cut short, is fetched again. Raise StoreError.
         """
-        found = _with_files(self.committed(part_filter), self.folder)
+        found = with_files(self.committed(part_filter), self.folder)
         return [self._with_refresh_pending(part) for part in found]
 
     def lost_parts(self, part_filter: PartFilter) -> list[Part]:
@@ -134,7 +135,7 @@ class Manifest:
 
     def parts_on_disk(self) -> list[Part]:
         """List the parts of any query that were not replaced and whose files were not cut."""
-        return _with_files(self.live_parts(), self.folder)
+        return with_files(self.live_parts(), self.folder)
 
     def files(self) -> set[str]:
         """Name the files of the parts that were not replaced, of any query."""
@@ -145,7 +146,7 @@ class Manifest:
 
         Both files exist, and no line says that they were compared already. Raise StoreError.
         """
-        present = {part.number: part for part in _with_files(self._parts, self.folder)}
+        present = {part.number: part for part in with_files(self._parts, self.folder)}
         found = []
         for old in present.values():
             for new in self._replaced_by.get(old.number, ()):
@@ -277,34 +278,10 @@ class Manifest:
         return self._user_sets[digest]
 
 
-def unreadable(path: Path, number: int, error: Exception) -> StoreError:
-    """Make the error for a line of a manifest."""
-    return StoreError(
-        f"{path}, line {number}: cannot be read ({error}); restore the file from a "
-        f"backup, or delete the folder {path.parent} and run again: everything is fetched again"
-    )
-
-
 def _content(path: Path) -> bytes:
-    """Write the lines of a manifest."""
+    """Read the lines of a manifest; a missing file has none."""
     with oserror_as_store_error(path, "read"):
         try:
             return path.read_bytes()
         except FileNotFoundError:
             return b""
-
-
-def _with_files(parts: Iterable[Part], folder: Path) -> list[Part]:
-    """Keep the parts whose files have the right size; raise StoreError."""
-    sizes = _file_sizes(folder)
-    return [part for part in parts if sizes.get(part_name(part.number)) == part.size]
-
-
-def _file_sizes(folder: Path) -> Mapping[str, int]:
-    """List the files of a folder with their sizes: one call for all is faster than one each."""
-    with oserror_as_store_error(folder, "listed"):
-        try:
-            with os.scandir(folder) as entries:
-                return {entry.name: entry.stat().st_size for entry in entries}
-        except FileNotFoundError:
-            return {}

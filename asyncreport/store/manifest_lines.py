@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
+from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part
 from asyncreport.core.json_lines import escape_separators
 from asyncreport.core.timeline import Interval, iso, parse_iso
@@ -186,3 +188,11 @@ class _Format(Struct):
     """What every version's header has."""
 
     format: int
+
+
+def unreadable(path: Path, number: int, error: Exception) -> StoreError:
+    """Make the error for a line of a manifest."""
+    return StoreError(
+        f"{path}, line {number}: cannot be read ({error}); restore the file from a "
+        f"backup, or delete the folder {path.parent} and run again: everything is fetched again"
+    )
