@@ -359,7 +359,7 @@ class OutputFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str | list[str],
         _key(
             "a file such as exports/aht.jsonl, or a list of files; may contain {month}; with "
-            "{connection}, each connection runs by itself",
+            "{connection}, each connection runs by itself; s3://bucket/aht.jsonl is in a bucket",
             "exports/aht.jsonl",
             "exports/{month}.csv",
         ),

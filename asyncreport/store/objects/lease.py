@@ -92,6 +92,8 @@ class Lease:
     etag: str
     #: monotonic; the beginning of the last renewal that succeeded
     renewed: float
+    #: the clock that counts; nobody can set it, and it goes on in a stopped process
+    now: Callable[[], float]
     #: why it is lost; empty: it is held
     lost: str = ""
     # A renewal and the release must not cross.
@@ -105,7 +107,7 @@ class Lease:
     def check(self) -> None:
         """Raise StoreError unless the lease is held; nothing is sent."""
         # Before the time is over: another process may take over right at its end.
-        if not self.lost and _now() - self.renewed > self.lasts * _SAFE_SHARE:
+        if not self.lost and self.now() - self.renewed > self.lasts * _SAFE_SHARE:
             self.lost = "it could not be renewed in time"
         if self.lost:
             raise self.lost_error()
@@ -122,7 +124,7 @@ class Lease:
         with self._lock:
             if self.lost or self.record.free:
                 return
-            begun = _now()
+            begun = self.now()
             self._write(replace(self.record, renewals=self.record.renewals + 1))
             if not self.lost:
                 self.renewed = begun
@@ -163,6 +165,7 @@ class _Taker:
     #: wait for a holder that works, too
     patient: bool
     stopped: Event
+    now: Callable[[], float]
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     #: the etag that was seen first, and when
     seen: tuple[str, float] | None = None
@@ -185,14 +188,14 @@ class _Taker:
         held = _decoded(self.bucket, self.folder, found.data)
         if held.token == self.token and not held.free:
             # It was written, and only the response was lost.
-            return self._lease(held, found.etag, _now())
+            return self._lease(held, found.etag, self.now())
         if held.free or self._is_over(held, found.etag):
             return self._write(held.number + 1, found.etag)
         return None
 
     def _is_over(self, held: LeaseRecord, etag: str) -> bool:
         """Tell whether nobody renewed a lease for its time, by the clock of this process."""
-        now = _now()
+        now = self.now()
         if self.seen is None:
             self._tell_waiting(held)
             self.seen = (etag, now)
@@ -216,7 +219,7 @@ class _Taker:
 
     def _write(self, number: int, etag: str | None) -> Lease | None:
         """Try to be the holder with this number; None: another process was faster."""
-        begun = _now()
+        begun = self.now()
         record = LeaseRecord(
             token=self.token,
             pid=os.getpid(),
@@ -233,14 +236,17 @@ class _Taker:
 
     def _lease(self, record: LeaseRecord, etag: str, begun: float) -> Lease:
         """Make the lease of this process."""
-        return Lease(self.bucket, self.folder, self.lasts, record, etag, begun)
+        return Lease(self.bucket, self.folder, self.lasts, record, etag, begun, self.now)
 
 
 class Leases:
     """The leases that one command holds, and the thread that renews them."""
 
-    def __init__(self, bucket: Bucket, lasts: float) -> None:
+    def __init__(
+        self, bucket: Bucket, lasts: float, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._bucket = bucket
+        self._now = now
         self._lasts = lasts
         self._held: list[Lease] = []
         self._ended = Event()
@@ -269,7 +275,7 @@ class Leases:
         found = {}
         # Sorted: two processes that want the same leases must take them in the same order.
         for folder in sorted(folders):
-            taker = _Taker(self._bucket, folder, self._lasts, tell, patient, stopped)
+            taker = _Taker(self._bucket, folder, self._lasts, tell, patient, stopped, self._now)
             lease = taker.take()
             self._held.append(lease)
             found[folder] = lease
@@ -317,8 +323,3 @@ def _decoded(bucket: Bucket, folder: str, data: bytes) -> LeaseRecord:
             f"{bucket.url(folder)}/{NAME} is damaged: {error}; make sure that no run is in "
             "progress, delete it and run again"
         ) from error
-
-
-def _now() -> float:
-    """Give the seconds of a clock that nobody can set, and that goes on in a stopped process."""
-    return time.monotonic()

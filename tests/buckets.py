@@ -1,0 +1,88 @@
+"""A bucket in memory, which can fail, lose responses, and forget its conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import TypeVar, cast
+
+from asyncreport.core.errors import StoreError
+from asyncreport.store.objects.bucket import Bucket, Content, Found
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@dataclass
+class FakeBucket:
+    """The objects of a bucket, by their keys."""
+
+    name: str = "bucket"
+    objects: dict[str, Content] = field(default_factory=dict)
+    #: called before each write, with the key; may raise StoreError
+    before_write: Callable[[str], None] = lambda _: None
+    #: called after each write, with the key; may raise StoreError: the response is lost
+    after_write: Callable[[str], None] = lambda _: None
+    conditional: bool = True
+    #: keys that were written, in their order
+    written: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    _etags: count[int] = field(default_factory=count)
+
+    @property
+    def bucket(self) -> Bucket:
+        """Give it as what the product expects."""
+        return cast("Bucket", self)
+
+    def url(self, key: str) -> str:
+        return f"s3://{self.name}/{key}"
+
+    def close(self) -> None:
+        """Close nothing."""
+
+    def each(self, work: Callable[[T], U], items: Iterable[T]) -> list[U]:
+        return [work(item) for item in items]
+
+    def read(self, key: str) -> Content | None:
+        return self.objects.get(key)
+
+    def write(self, key: str, data: bytes) -> str:
+        self.before_write(key)
+        etag = f'"{next(self._etags)}"'
+        self.objects[key] = Content(data, etag, 0)
+        self.written.append(key)
+        self.after_write(key)
+        return etag
+
+    def create(self, key: str, data: bytes) -> str | None:
+        if self.conditional and key in self.objects:
+            return None
+        return self.write(key, data)
+
+    def replace(self, key: str, data: bytes, etag: str) -> str | None:
+        found = self.objects.get(key)
+        if self.conditional and (found is None or found.etag != etag):
+            return None
+        return self.write(key, data)
+
+    def upload(self, key: str, path: Path) -> str:
+        return self.write(key, path.read_bytes())
+
+    def list_all(self, folder: str, after: str = "") -> list[Found]:
+        return [
+            Found(key, len(found.data), found.etag, found.modified)
+            for key, found in sorted(self.objects.items())
+            if key.startswith(f"{folder}/") and key > after
+        ]
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.objects.pop(key, None)
+            self.deleted.append(key)
+
+
+def fails(_: str) -> None:
+    """Fail as a storage that cannot be reached."""
+    raise StoreError("the storage cannot be reached")
