@@ -358,8 +358,8 @@ class OutputFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: Annotated[
         str | list[str],
         _key(
-            "a file such as exports/aht.jsonl, or a list of files; may contain {month}; with "
-            "{connection}, each connection runs by itself; s3://bucket/aht.jsonl is in a bucket",
+            "a file such as exports/aht.jsonl or s3://bucket/aht.jsonl, or a list of files; may "
+            "contain {month}; with {connection}, each connection runs by itself",
             "exports/aht.jsonl",
             "exports/{month}.csv",
         ),
