@@ -8,7 +8,7 @@ Owns the objects in `manifest/` of the connection's folder:
 
 A holder begins with an entry without lines. A holder before it, who does not know yet that its
 lease is lost, would create an entry of this number next, and cannot. Entries without lines are
-therefore never deleted; others are, once the base has their lines.
+therefore kept, those of many holders; others are deleted once the base has their lines.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ from asyncreport.store.objects.lease import Lease
 
 #: entries after which the base is written again
 _MOST_ENTRIES = 256
+
+#: entries without lines that are kept: a process would have to be stopped while so many others run
+#: to the end, and then go on, to commit what nobody reads
+_MOST_EMPTY = 1000
 
 #: times that a reader begins again because a writer deleted entries meanwhile
 _MOST_READS = 10
@@ -115,7 +119,7 @@ class ManifestEntries:
         """Make these lines the whole manifest; raise StoreError, and it stays as it was."""
         self._checked_lease()
         read = self._read
-        head = _BaseHead(upto=read.last, empty=read.head.empty)
+        head = _BaseHead(upto=read.last, empty=read.head.empty[-_MOST_EMPTY:])
         etag = self._write_base(msgspec.json.encode(head) + b"\n" + lines)
         if etag is None:
             raise self._lost()
@@ -132,26 +136,27 @@ class ManifestEntries:
 
     def _try_to_read(self) -> _Read | None:
         """Read the base and the entries after it; None: a writer deleted one meanwhile."""
-        base = self._bucket.read(f"{self._folder}/base")
-        head, lines, etag = self._split_base(base)
-        after = self._key(head.upto)
-        listed = self._bucket.list_all(self._folder, after=after)
-        numbers = [int(each.key.rsplit("/", 1)[1]) for each in listed if _is_entry(each.key)]
-        if numbers != list(range(head.upto + 1, head.upto + 1 + len(numbers))):
+        head, lines, etag = self._split_base(self._bucket.read(f"{self._folder}/base"))
+        numbers = self._numbers_after(head.upto)
+        if numbers and numbers[-1] != head.upto + len(numbers):
             return None
         found = self._bucket.each(self._bucket.read, map(self._key, numbers))
-        texts = []
-        empty = list(head.empty)
-        for number, content in zip(numbers, found, strict=True):
-            if content is None:
-                return None
-            text = content.data.partition(b"\n")[2]
-            texts.append(text)
-            if not text:
-                empty.append(number)
-        head = msgspec.structs.replace(head, empty=tuple(empty))
-        last = numbers[-1] if numbers else head.upto
-        return _Read(lines + b"".join(texts), last, head, etag, numbers)
+        texts = [_lines_of(content) for content in found if content is not None]
+        if len(texts) < len(numbers):
+            return None
+        empty = [number for number, text in zip(numbers, texts, strict=True) if not text]
+        return _Read(
+            lines=lines + b"".join(texts),
+            last=head.upto + len(numbers),
+            head=msgspec.structs.replace(head, empty=(*head.empty, *empty)),
+            etag=etag,
+            numbers=numbers,
+        )
+
+    def _numbers_after(self, number: int) -> list[int]:
+        """List the numbers of the entries after one."""
+        listed = self._bucket.list_all(self._folder, after=self._key(number))
+        return [int(each.key.rsplit("/", 1)[1]) for each in listed if _is_entry(each.key)]
 
     def _split_base(self, base: Content | None) -> tuple[_BaseHead, bytes, str]:
         """Give the head of the base, its lines, and its etag; raise StoreError."""
@@ -209,6 +214,11 @@ class ManifestEntries:
     def _key(self, number: int) -> str:
         """Give the key of an entry."""
         return f"{self._folder}/{number:08}"
+
+
+def _lines_of(entry: Content) -> bytes:
+    """Give the lines of an entry, without its head."""
+    return entry.data.partition(b"\n")[2]
 
 
 def _is_entry(key: str) -> bool:

@@ -238,9 +238,13 @@ class WorkingCopy:
             lines = entries.start_writing()
             self._copies[name] = ConnectionCopy(self, folder, entries)
         times = [each.modified for each in listed if each.key.startswith(f"{key}/manifest/")]
-        if not lines or not times:
-            return
-        self.files.write(manifest_path(folder), lines, max(times))
+        if lines and times:
+            self.files.write(manifest_path(folder), lines, max(times))
+            self._make_parts(folder, listed)
+
+    def _make_parts(self, folder: Path, listed: Iterable[Found]) -> None:
+        """Make the parts of a connection, without content."""
+        key = self.files.key(folder)
         objects = {each.key: each for each in listed if each.key.startswith(f"{key}/part-")}
         for part in Manifest.read(folder).all_parts():
             found = objects.pop(_key_of_part(key, part), None)
