@@ -29,6 +29,7 @@ from asyncreport.commands.shared_options import (
     overridable,
     partial_option,
     place_options,
+    read_cluster,
     read_share,
 )
 from asyncreport.core.errors import AsyncReportError
@@ -45,7 +46,7 @@ from asyncreport.terminal.stderr import (
 )
 
 if TYPE_CHECKING:
-    from asyncreport.commands.run_many import Loaded
+    from asyncreport.commands.batch import Loaded
     from asyncreport.core.job import Job
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -164,7 +165,7 @@ def _load_all(
     share: tuple[int, int] | None,
 ) -> tuple[list[Loaded], int]:
     """Read several job files; one that cannot be read must not stop the others."""
-    from asyncreport.commands.run_many import Loaded
+    from asyncreport.commands.batch import Loaded
     from asyncreport.export.run import clock
 
     files: list[Loaded] = []
@@ -239,6 +240,12 @@ def cli() -> None:
     help="Run only every N-th connection, in the order of their names, from the I-th on: 3/16.",
 )
 @click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    callback=read_cluster,
+    help="Run the connections on a Dask cluster, tcp://scheduler:8786, or in 4 processes, local:4.",
+)
+@click.option(
     "--refresh",
     metavar="START/END",
     help="Fetch an interval again: 2024-01-01/2024-01-08, yesterday/today.",
@@ -248,6 +255,7 @@ def run(
     overrides: tuple[str, ...],
     at_once: int,
     share: tuple[int, int] | None,
+    cluster: str | None,
     refresh: str | None,
     **choices: bool,
 ) -> int:
@@ -257,14 +265,31 @@ def run(
     paths. Those with the same OAuth client share its rate limit.
     """
     from asyncreport.commands import run, run_many
+    from asyncreport.commands.batch import Loaded
     from asyncreport.core.apart import is_apart
 
+    if cluster is not None:
+        from asyncreport.cluster.run import ClusterOptions
+        from asyncreport.cluster.run import execute as run_on_cluster
+
+        options = ClusterOptions(
+            address=cluster,
+            at_once=at_once,
+            share=share,
+            refresh=refresh,
+            overrides=overrides,
+            environ=_environ(),
+            env_file=_env_file(),
+        )
+        loads = [_load(path, overrides) for path in jobs]
+        whole = [Loaded(path, job) for path, (job, _) in zip(jobs, loads, strict=True)]
+        return run_on_cluster(whole, options, now=loads[-1][1], **choices)
     if len(jobs) > 1:
         files, now = _load_all(jobs, overrides, share)
         return run_many.execute(files, now=now, at_once=at_once, refresh=refresh, **choices)
     loaded, now = _load(jobs[0], overrides)
     if share is not None or is_apart(loaded):
-        files = run_many.Loaded(jobs[0], loaded).apart(share)
+        files = Loaded(jobs[0], loaded).apart(share)
         return run_many.execute(files, now=now, at_once=at_once, refresh=refresh, **choices)
     return run.execute(loaded, now=now, refresh=refresh, **choices)
 

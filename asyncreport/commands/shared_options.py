@@ -167,6 +167,13 @@ _connection = click.option(
 )
 
 
+def read_cluster(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    """Read `tcp://scheduler:8786`, or `local:4`: four processes; raise BadParameter."""
+    if text is None or re.fullmatch(r"local:[1-9][0-9]{0,2}|[a-z]+://.+", text):
+        return text
+    raise click.BadParameter(f"{text!r} is not a cluster such as tcp://scheduler:8786 or local:4")
+
+
 def connection_options(command: F) -> F:
     """Add the options that choose an organisation: a gateway, or a connection of a job file."""
     return gateway_options(_job(_connection(command)))

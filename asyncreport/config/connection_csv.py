@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from asyncreport.config.literal_secrets import A_VARIABLE, check_has_no_secret
 from asyncreport.config.validate import VALUE_SHOWN, Place, did_you_mean
 from asyncreport.config.yaml import Node, Scalar, plain_scalar
 from asyncreport.core.errors import ConfigError
@@ -31,13 +32,12 @@ COLUMNS = (
 )
 
 #: columns without an empty cell, and what to write there
-_REQUIRED = {_NAME: "a name", _SECRET: "a variable such as ${ACME_SECRET}"}
+_REQUIRED = {_NAME: "a name", _SECRET: A_VARIABLE}
 
 #: keys of a connection that have no place in a cell
 _ONLY_YAML = ("clients", "emulator")
 
 _ACCEPTED = ", ".join(COLUMNS)
-_VARIABLE = re.compile(r"\$\{[^{}]*\}")
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
@@ -200,17 +200,6 @@ def _value(column: str, text: str) -> Scalar:
 
 def _check_secrets(place: Place) -> None:
     """Refuse secrets in the table itself: tables are mailed, and shared in folders."""
-    secret = place.at(_SECRET)
-    assert secret.node is not None
-    if not _VARIABLE.fullmatch(secret.node.text):
-        raise _literal_secret(secret, f"must be {_REQUIRED[_SECRET]}")
-    proxy = place.at("proxy")
-    if proxy.node is not None and "@" in proxy.node.text and "${" not in proxy.node.text:
-        raise _literal_secret(proxy, "has a user or a password; write a variable: ${ACME_PROXY}")
-
-
-def _literal_secret(place: Place, fact: str) -> ConfigError:
-    """Make the error for a secret in a cell, which is not shown."""
-    return place.error(
-        f"{fact}; a table contains no secret: set the variable in the environment or in .env"
+    check_has_no_secret(
+        place, "a table contains no secret: set the variable in the environment or in .env"
     )

@@ -43,15 +43,28 @@ def load_job(
     `now` is an instant. Raise ConfigError for any mistake, with file and line (or the override),
     key, value and what is accepted.
     """
+    root = read_tree(source, environ=environ, overrides=overrides)
+    root = expand(Place.of(root), environ)
+    return _resolve(root, environ=environ, now=now, once=bool(overrides))
+
+
+def read_tree(
+    source: Path | Mapping[str, object],
+    *,
+    environ: Mapping[str, str],
+    overrides: Sequence[str] = (),
+) -> Node:
+    """Read a job with its overrides, and with the connections of its files.
+
+    The values are as they are written: variables are expanded only in the paths of such files.
+    """
     root = _read(source)
     # Those of one connection come last: it may be in a file that another override names.
     of_connections = [text for text in overrides if text.startswith("connections.")]
     others = [text for text in overrides if text not in of_connections]
     root = _overridden(root, others)
     root = add_connections(root, _folder(source), environ)
-    root = _overridden(root, of_connections)
-    root = expand(Place.of(root), environ)
-    return _resolve(root, environ=environ, now=now, once=bool(overrides))
+    return _overridden(root, of_connections)
 
 
 def load_text(text: str, label: str, *, environ: Mapping[str, str], now: int) -> Job:

@@ -461,6 +461,11 @@ def convert(root: Node) -> JobFile:
     )
 
 
+def convert_connection(node: Node) -> ConnectionFile:
+    """Convert the tree of one connection, whose types were checked together with its job."""
+    return msgspec.convert(_plain(node), ConnectionFile, dec_hook=_secret)
+
+
 @lru_cache(maxsize=1)
 def _job_file_type() -> inspect.Type:
     """Describe the type of a job file; its annotations take longer to read than a job file."""

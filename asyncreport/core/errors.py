@@ -11,6 +11,7 @@
       RetriesExhausted    nobody: run again later                    exit 1
       StoreError          the owner of the disk                      exit 5
         DamagedPartError  nobody: the part is fetched again
+        FolderInUseError  nobody: wait for the other process
 
 A message is subject, fact, next step. A message about a response ends with its correlation id.
 """
@@ -188,3 +189,12 @@ class DamagedPartError(StoreError):
         super().__init__(f"{fact}; delete this file and run again: it is fetched again")
         self.fact = fact
         self.part = part
+
+
+class FolderInUseError(StoreError):
+    """Report a state folder that another process holds; `fact` has no next step."""
+
+    def __init__(self, fact: str) -> None:
+        """Take the fact; the next step is added."""
+        super().__init__(f"{fact}; wait until that run ends, or stop it, then run again")
+        self.fact = fact

@@ -14,7 +14,7 @@ from typing import Annotated
 from filelock import FileLock, Timeout
 from msgspec import Meta, Struct
 
-from asyncreport.core.errors import StoreError
+from asyncreport.core.errors import FolderInUseError
 from asyncreport.core.timeline import iso
 from asyncreport.store.disk_errors import changed_under_a_run, oserror_as_store_error
 from asyncreport.store.identity import Identity, identity
@@ -135,11 +135,9 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def in_use(folder: Path | str, by: str) -> StoreError:
+def in_use(folder: Path | str, by: str) -> FolderInUseError:
     """Make the error for a folder that another process holds; `by` describes the process."""
-    return StoreError(
-        f"{folder} is in use {by}; wait until that run ends, or stop it, then run again"
-    )
+    return FolderInUseError(f"{folder} is in use {by}")
 
 
 def _may_run(holder: _Holder) -> bool:

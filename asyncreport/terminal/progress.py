@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -26,6 +27,19 @@ _LINE_PERIODS = 10
 def say_stopping() -> None:
     """Say what the first signal does, and the second one."""
     say("stopping: requests are cancelled, writes finished; press Ctrl-C again to stop at once")
+
+
+class Shown(Protocol):
+    """What has lines to show; times are in seconds of the event loop's clock."""
+
+    def follow(self, now: float) -> None:
+        """Note what has begun: called every second, also if no line is shown."""
+
+    def lines(self, now: float) -> list[Line]:
+        """Describe what the command is doing."""
+
+    def last_lines(self, now: float) -> list[Line]:
+        """Describe what it has done, at its end."""
 
 
 class Screen:
@@ -51,7 +65,12 @@ class Screen:
     @asynccontextmanager
     async def watching(self, activity: Activity) -> AsyncIterator[None]:
         """Show an activity while the body runs."""
-        figures = Figures(activity, since=_now())
+        async with self.showing(Figures(activity, since=_now())):
+            yield
+
+    @asynccontextmanager
+    async def showing(self, figures: Shown) -> AsyncIterator[None]:
+        """Show what lines say while the body runs."""
         task = asyncio.create_task(self._show(figures))
         try:
             yield
@@ -60,7 +79,7 @@ class Screen:
             await asyncio.wait([task])
             _ignore_lost_terminal(task)
 
-    async def _show(self, figures: Figures) -> None:
+    async def _show(self, figures: Shown) -> None:
         """Show figures until the task is cancelled."""
         if self._moves:
             await self._draw(figures)
@@ -73,7 +92,7 @@ class Screen:
         terminal = self._console.is_terminal and not self._console.is_dumb_terminal
         return terminal and shows_progress() and not self._label
 
-    async def _draw(self, figures: Figures) -> None:
+    async def _draw(self, figures: Shown) -> None:
         """Move the lines until the task is cancelled; what was fetched stays on the terminal."""
         with self._new_live(figures) as live:
             self._live = live
@@ -86,7 +105,7 @@ class Screen:
                 live.transient = not last
                 live.update(self._text(last), refresh=True)
 
-    def _new_live(self, figures: Figures) -> Live:
+    def _new_live(self, figures: Shown) -> Live:
         """Make the moving lines; they show something at once."""
         return Live(
             self._text(figures.lines(_now())),
@@ -105,7 +124,7 @@ class Screen:
         drawn = (line.drawn(width, name_width, blocks) for line in lines)
         return Text("\n".join(drawn), no_wrap=True, overflow="crop")
 
-    async def _log(self, figures: Figures) -> None:
+    async def _log(self, figures: Shown) -> None:
         """Write lines until the task is cancelled."""
         while True:
             for _ in range(_LINE_PERIODS):
