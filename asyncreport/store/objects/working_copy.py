@@ -12,8 +12,6 @@ The parts of a year may be gigabytes: at first each is a file of the right size 
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,12 +20,12 @@ from threading import Event
 from msgspec import Struct
 
 from asyncreport.core.job import Job, Part
-from asyncreport.core.object_urls import COPIES
 from asyncreport.store.json_files import read_json, write_json
 from asyncreport.store.manifest import Manifest, manifest_path
 from asyncreport.store.objects.bucket import Bucket, Found
 from asyncreport.store.objects.conditions import check_conditions
 from asyncreport.store.objects.copied_files import CopiedFiles
+from asyncreport.store.objects.copy_folder import CopyFolder
 from asyncreport.store.objects.lease import NAME, Lease, Leases, describe_holder
 from asyncreport.store.objects.localize import bucket_of, localized
 from asyncreport.store.objects.manifest_entries import ManifestEntries
@@ -108,7 +106,8 @@ class WorkingCopy:
     ) -> None:
         name = bucket_of(job)
         assert name is not None
-        self._root = Path(tempfile.mkdtemp(prefix=COPIES)).resolve()
+        self._folder = CopyFolder()
+        self._root = self._folder.path
         #: the job with its files in the folder
         self.job = localized(job, self._root)
         self.files = CopiedFiles(Bucket(name, settings), self._root)
@@ -133,7 +132,7 @@ class WorkingCopy:
             self._stack.close()
         finally:
             self._bucket.close()
-            shutil.rmtree(self._root, ignore_errors=True)
+            self._folder.remove()
 
     def open_to_read(self, *, content: bool) -> None:
         """Copy what the bucket has, with the `content` of all files; a run may write meanwhile."""
