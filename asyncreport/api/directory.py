@@ -35,7 +35,7 @@ _MAX_TEXT = 200
 _USERS = "/api/v2/users"
 _PATHS = {"group": "/api/v2/groups", "team": "/api/v2/teams", "queue": "/api/v2/routing/queues"}
 
-#: what lists the names of each column; all of them filter by id:
+#: path that lists the names of each column; all of them filter by id:
 #: https://developer.genesys.cloud/devapps/api-explorer
 _NAME_PATHS = {
     "queue_name": _PATHS["queue"],
@@ -82,15 +82,15 @@ def _decode_total(body: bytes) -> int | None:
 
 
 def all_user_ids() -> Generator[Request, Any, tuple[str, ...]]:
-    """List the ids of all users, sorted; users who left and deleted users too.
+    """List the sorted ids of all users, including users who left and deleted users.
 
-    Raise RejectedError if the vendor does not list all of them. It refuses, with a 400, to list
-    users who are not active beyond the 10,000th, whatever pageCount says
+    Raise RejectedError if the vendor does not list all of them. Beyond the 10,000th user, it
+    refuses (400) to list users who are not active, whatever pageCount says
     (https://github.com/MyPureCloud/terraform-provider-genesyscloud/pull/1276). Therefore each state
-    is listed by itself: then 10,000 users who left can be listed, with any number of active users.
+    is listed separately: 10,000 users who left can be listed, and any number of active users.
     """
     found: set[str] = set()
-    # People leave in this order. A user who leaves in the meantime is seen twice, and not missed.
+    # In the order of a user's life: a user who leaves in the meantime is seen twice, never missed.
     for state in ("active", "inactive", "deleted"):
         found.update((yield from _user_ids(state)))
     return tuple(sorted(found))
@@ -138,8 +138,8 @@ def user_names(ids: Iterable[str]) -> Names:
 def names(column: str, ids: Iterable[str]) -> Names:
     """Look up the names for a column such as `queue_name`.
 
-    An id that the directory does not know (any more) gets None. So does a wrap-up code that is no
-    id: the vendor has one for timeouts, and a request with it might be refused.
+    An id that the directory does not know (any more) gets None. So does a wrap-up code that
+    is not an id: the vendor has one for timeouts, and might refuse a request with it.
     """
     found: dict[str, str | None] = dict.fromkeys(ids)
     known = [each for each in found if column == "queue_name" or _ID.fullmatch(each)]
@@ -169,7 +169,7 @@ def _names_of(path: str, ids: Sequence[str], *query: tuple[str, str]) -> Names:
 def look_up(selector: Selector, listed: Sequence[Entity] | None) -> Generator[Request, Any, Roster]:
     """Find a group, team or queue by id or exact name, and its members.
 
-    `listed` is everything of its kind; None: its name is looked up with a filter.
+    `listed` has everything of its kind; None: a filter finds the name.
 
     Raise UnknownTeamError if there is none or if several have the name, RejectedError if the pages
     go in a circle. Raise UnlistedNameError for an unknown name if only a filter was used.
@@ -199,7 +199,7 @@ def list_all(kind: Kind) -> Listing:
     return _list_kind(kind)
 
 
-#: what else can be listed, by its word on the command line; all pages have numbers
+#: path of what else can be listed, by its word on the command line; the pages are numbered
 _LABEL_PATHS = {
     "divisions": _NAME_PATHS["division_name"],
     "skills": _NAME_PATHS["skill_name"],
@@ -230,7 +230,7 @@ def _listed_users() -> Listing:
 
 
 class UnlistedNameError(UnknownTeamError):
-    """Report a name that a filter did not find; the whole list has names that are nearly right."""
+    """A filter did not find a name; a full list may have similar names to suggest."""
 
 
 def _by_id(kind: Kind, entity_id: str) -> Generator[Request, Any, Entity]:

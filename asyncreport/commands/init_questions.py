@@ -1,4 +1,4 @@
-"""The questions of `asyncreport init`: their texts, and what answers them. Pure.
+"""The questions of `asyncreport init`, and how answers are read. Pure.
 
 The lines fit into 80 columns.
 """
@@ -18,7 +18,7 @@ from asyncreport.core.errors import ConfigError
 
 T = TypeVar("T")
 
-#: letters of a description that are enough to mean it
+#: letters of a description that are enough to choose it
 _PART = 3
 
 #: lengths of buckets, and what they mean
@@ -65,7 +65,7 @@ class Question(Struct, frozen=True, kw_only=True):
 
 
 def without_hints(question: Question) -> Question:
-    """Ask again: the hints were shown before."""
+    """Give the question without its hints, which were already shown."""
     return replace(question, hints=())
 
 
@@ -73,7 +73,7 @@ class Person(Protocol):
     """Somebody who answers questions."""
 
     def ask(self, question: Question) -> str:
-        """Give what was typed, without blanks around it; raise EOFError if there is no more."""
+        """Give what was typed, without blanks around it; raise EOFError at the end of input."""
 
     def say(self, lines: Sequence[str]) -> None:
         """Show lines."""
@@ -85,7 +85,7 @@ def answer(
     person: Person | None,
     read: Callable[[str], T],
 ) -> T:
-    """Read the value of an option, else what a person types, else the default.
+    """Read the value of an option; without one, what a person types; without both, the default.
 
     `read` raises ConfigError for a value that is not accepted; a person is asked again.
     """
@@ -118,10 +118,10 @@ def _with_suggestion(question: Question, error: ConfigError) -> Question:
 
 
 def pick(text: str, choices: Mapping[str, str]) -> str:
-    """Give the word that a text means: by its number, by itself, or by its description.
+    """Give the word that a text chooses: by its number, its spelling or its description.
 
-    `choices` maps words to descriptions, as they are listed. Give the text itself if it means no
-    word, or several.
+    `choices` maps words to descriptions, as they are listed. Give the text itself if it
+    chooses no word, or several.
     """
     words = list(choices)
     wanted = text.strip(".").casefold()
@@ -134,7 +134,7 @@ def pick(text: str, choices: Mapping[str, str]) -> str:
 
 
 def _described(part: str, choices: Mapping[str, str]) -> str:
-    """Find the one word with a part of a text in its description; empty if there is none."""
+    """Find the one word whose description contains a text; empty if there is none."""
     found = [word for word, description in choices.items() if part in description.casefold()]
     if len(found) > 1 or len(part) < _PART:
         return ""
@@ -153,14 +153,14 @@ def _listed(choices: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def address_question(before: str) -> Question:
-    """Ask for the organisation; `before` is what was answered before, or what a variable says."""
+    """Ask for the organisation; `before` is the last answer, or the value of a variable."""
     return Question(
         text="Region",
         default=before,
         hints=(
             "Which region of Genesys Cloud? It is in the address bar of your browser:",
             "apps.mypurecloud.ie is mypurecloud.ie. Type ? for a list of all regions.",
-            "(The URL of a gateway or of `asyncreport emulate` will do too.)",
+            "(You can also type the URL of a gateway or of `asyncreport emulate`.)",
         ),
         help=tuple(regions.listed()),
     )

@@ -12,7 +12,7 @@ def execute(job: Job, *, now: int, allow_partial: bool) -> int:
     """Write the files and print a summary; give the exit code."""
     if is_apart(job):
         raise ConfigError(
-            f"{job.name}: output.path contains {CONNECTION}, so `run` writes the files of each "
-            "connection; there are no files of all connections to merge"
+            f"{job.name}: output.path contains {CONNECTION}, so `run` writes separate files for "
+            "each connection, and nothing is left to merge"
         )
     return run.execute(job, now=now, refresh=None, allow_partial=allow_partial, fetch=False)

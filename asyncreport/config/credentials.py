@@ -1,4 +1,4 @@
-"""What the id and the secret of an OAuth client may consist of. Pure."""
+"""Check the characters in the id and the secret of an OAuth client. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 
 from asyncreport.config.validate import Place
 
-#: what the two may have: visible ASCII characters and blanks
+#: accepted in both: visible ASCII characters and blanks
 #: (https://www.rfc-editor.org/rfc/rfc6749#appendix-A)
 _ALLOWED = re.compile(r"[ -~]*")
 
@@ -20,9 +20,9 @@ _CURLY_QUOTES = "\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb"
 
 
 def check_credential(place: Place, text: str, variable: str = "") -> None:
-    """Refuse an id or a secret that no server can have given; the value is never shown.
+    """Refuse an id or a secret that cannot come from a server; the value is never shown.
 
-    `variable` is the one that it comes from if the file does not name one. Raise ConfigError.
+    `variable` is where it comes from if the file names no variable. Raise ConfigError.
     """
     fault = _mistake(text) or _invalid(text)
     if fault:
@@ -30,7 +30,7 @@ def check_credential(place: Place, text: str, variable: str = "") -> None:
 
 
 def _source(place: Place, variable: str) -> str:
-    """Name the variables that a value comes from; nothing if it stands in the file itself."""
+    """Name the variables that a value comes from; empty if the value is in the file itself."""
     names = [variable]
     if place.node is not None:
         names = _VARIABLE.findall(place.node.text)
@@ -40,7 +40,7 @@ def _source(place: Place, variable: str) -> str:
 
 
 def _mistake(text: str) -> str:
-    """Describe a usual mistake, and what to do; empty if there is none."""
+    """Describe a common mistake, and what to do; empty if there is none."""
     if _BARE_VARIABLE.fullmatch(text):
         return "looks like the name of a variable; write ${VARIABLE}, with braces"
     if text[0] in _CURLY_QUOTES or text[-1] in _CURLY_QUOTES:

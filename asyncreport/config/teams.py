@@ -46,7 +46,7 @@ def resolve_teams(
 
 
 def _check_team_names(place: Place, given: Sequence[TeamFile]) -> None:
-    """Refuse one name twice: records and files name the team only by its name."""
+    """Refuse two teams of the same name: records and files identify a team by its name."""
     repeat = first_repeat(team.name for team in given)
     if repeat:
         number, earlier = repeat
@@ -54,7 +54,7 @@ def _check_team_names(place: Place, given: Sequence[TeamFile]) -> None:
 
 
 def _check_everyone(place: Place, teams: Sequence[Sequence[Team]]) -> None:
-    """Refuse two teams of everyone on one connection: each record would only be written twice."""
+    """Refuse two teams of everyone on one connection: each record would be written twice."""
     of_everyone: dict[str, int] = {}
     for number, expanded in enumerate(teams):
         for team in expanded:
@@ -76,7 +76,7 @@ def _teams(
     connections: Sequence[str],
 ) -> list[Team]:
     """Read a team, once for each of its connections; `connections` are those of the job."""
-    # First: a team without a selector often has a name that is not what was meant either.
+    # First: if a selector is missing, the name is often wrong too.
     _check_selection(place, given)
     check_name(place.at("name"), given.name)
     users, emails = parse_users(place.at("users"), unset_to_none(given.users))
@@ -101,7 +101,7 @@ _NEEDS = "a team needs users, group, team, queue or everyone: true"
 
 
 def _check_selection(place: Place, given: TeamFile) -> None:
-    """Refuse a team that is selected in no way, or in two: nobody is exported by mistake."""
+    """Refuse a team with no selection or with two: it might export the wrong people."""
     keys = [key for key in ("users", *_KINDS) if getattr(given, key) is not UNSET]
     if given.everyone:
         keys.append("everyone")
@@ -112,7 +112,7 @@ def _check_selection(place: Place, given: TeamFile) -> None:
 
 
 def _no_selection(place: Place) -> ConfigError:
-    """Report a team that selects nobody; a forgotten key lets YAML take a list into the name."""
+    """Report a team without a selection; YAML reads a list without its key into the name."""
     name = place.at("name").node
     if name is not None and name.is_continued:
         return place.error(
@@ -123,7 +123,7 @@ def _no_selection(place: Place) -> ConfigError:
 
 
 def _selector(place: Place, given: TeamFile) -> Selector | None:
-    """Read whose members a team has; None for listed users and for everyone."""
+    """Read the group, team or queue that is selected; None for listed users and for everyone."""
     for kind in _KINDS:
         value = unset_to_none(getattr(given, kind))
         if value is not None:

@@ -37,19 +37,19 @@ def apart(job: Job) -> list[Job]:
 
 
 def without_files(job: Job) -> list[Job]:
-    """List a job for each connection that fetches and writes no file.
+    """List one job for each connection; it fetches, and writes no output file.
 
-    For files of all connections, which are written when every connection has been fetched.
+    The files of all connections are written later, once every connection was fetched.
     """
     bare = replace(job.output, per_team=(), rollups=(), report=None)
     return [replace(each, output=replace(bare, paths=())) for each in _split(job)]
 
 
 def share_of(jobs: Sequence[Job], number: int, shares: int) -> list[Job]:
-    """Choose every so many-th job, from a number on: work for one of several machines.
+    """Choose the jobs of one of several machines: every `shares`-th one, from the `number`-th on.
 
-    Counted in the order of their names: every machine must see the same order, whatever the order
-    in its job file. Numbers begin at 1.
+    Jobs are sorted by name: every machine must see the same order, whatever the order in its job
+    file. Numbers begin at 1.
     """
     return sorted(jobs, key=_name)[number - 1 :: shares]
 
@@ -66,12 +66,12 @@ def _split(job: Job) -> list[Job]:
     for team in job.teams:
         teams[team.connection].append(team)
     first, *others = (_only(job, each, teams[each.name]) for each in job.connections)
-    # What a person should know about the job file is said once.
+    # Notes about the job file are shown once.
     return [first, *(replace(other, notes=()) for other in others)]
 
 
 def _only(job: Job, connection: Connection, teams: Sequence[Team]) -> Job:
-    """Give the job of one connection, which has these teams."""
+    """Give the job of one connection with these teams."""
     return replace(
         job,
         name=f"{job.name}/{connection.name}",

@@ -1,4 +1,4 @@
-"""Split a chunk into pieces if the server does not answer the whole; join their records. Pure.
+"""Split a chunk into pieces if the server cannot answer it whole; join their records. Pure.
 
 Pieces tile their chunk (users x buckets): nothing is lost and nothing is fetched twice. A piece is
 a chunk itself, and the pieces of a chunk fill one part.
@@ -20,11 +20,11 @@ from asyncreport.core.job import Chunk, batches
 from asyncreport.core.records import Block
 from asyncreport.core.timeline import Grid, Interval
 
-#: why a smaller request may be answered: the response is too large, it comes too late, or the
-#: request itself is too long
+#: why the server may answer a smaller request: the response was too large or too late, or the
+#: request itself was too long
 SplitReason = Literal["large", "late", "long"]
 
-#: chunks that must be answered without a split before a bound rises: a wrong rise may cost minutes
+#: chunks answered without a split before a bound rises; a bound that is too high costs minutes
 _CALM = 16
 
 #: the HTTP status of a request that is too long
@@ -34,11 +34,11 @@ _REQUEST_TOO_LONG = 413
 class SplitChunk(Exception):
     """The answer to a whole chunk is too large: each half becomes a chunk of its own.
 
-    As pieces of one chunk they would have to be in memory together.
+    Pieces of one chunk would all have to be in memory at the same time.
     """
 
     def __init__(self, halves: Sequence[Chunk]) -> None:
-        """Take the halves."""
+        """Keep the halves."""
         super().__init__("the answer to a chunk is too large")
         self.halves = halves
 
@@ -47,7 +47,7 @@ class SplitChunk(Exception):
 class Bound:
     """The most that a server answered after it failed to answer more; None: no failure yet.
 
-    It rises again: what a server could not answer once may have been a bad hour, or a busy month.
+    It rises again: the server may have had a bad hour, or the month was busy.
     """
 
     #: users x buckets, of listed users
@@ -109,7 +109,7 @@ def size(piece: Chunk, grid: Grid) -> int:
 
 
 def split_reason(error: AsyncReportError) -> SplitReason | None:
-    """Say why a smaller request may be answered; None: it would fail with this error too."""
+    """Say why the server may answer a smaller request; None: it would fail too."""
     if isinstance(error, RetriesExhausted):
         if error.reason in {"late", "silent"}:
             return "late"
@@ -130,7 +130,7 @@ def tile(
 ) -> list[Chunk]:
     """Split a chunk into pieces within a bound, in order of time.
 
-    `single_buckets`: the contract sends a request for each bucket anyway, so that each is a piece.
+    `single_buckets`: the contract sends a request for each bucket anyway, so each is a piece.
     """
     edges = grid.edges(chunk.interval)
     users = _users_together(chunk, bound)
@@ -145,7 +145,7 @@ def tile(
 
 
 def _users_together(chunk: Chunk, bound: Bound) -> int | None:
-    """Give how many users one piece may have, each with at least one bucket; None: everyone."""
+    """Give the most users of a piece, each with at least one bucket; None: everyone."""
     if chunk.users is None:
         return None
     most = len(chunk.users)
@@ -156,7 +156,7 @@ def _users_together(chunk: Chunk, bound: Bound) -> int | None:
 
 
 def _buckets_together(bound: Bound, users: int | None) -> int | None:
-    """Give how many buckets one piece of so many users may have; None: any number."""
+    """Give the most buckets of a piece with so many users; None: any number."""
     if users is None:
         return bound.buckets
     if bound.cells is None:
@@ -172,7 +172,7 @@ def _by_users(piece: Chunk, together: int | None) -> list[Chunk]:
 
 
 def halves(piece: Chunk, grid: Grid, reason: SplitReason) -> Sequence[Chunk]:
-    """Split a piece in two at its middle bucket edge, or a single bucket between two users.
+    """Split a piece at its middle bucket edge; split a single bucket between two users.
 
     Give nothing if it cannot be split. A request that is too long is split between users, because a
     shorter interval does not make it shorter.

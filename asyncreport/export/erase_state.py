@@ -43,7 +43,7 @@ _OF_CONNECTION = ("manifest.jsonl", CHANGES, "answers.json", "lock", "lock.json"
 
 
 def find_person(job: Job, user: str) -> Person:
-    """Read what the look-ups of a job call a user; raise StoreError."""
+    """Read the names and addresses of a user from the look-ups of a job; raise StoreError."""
     names: set[str] = set()
     emails: set[str] = set()
     for folder in state_folders(job):
@@ -53,14 +53,14 @@ def find_person(job: Job, user: str) -> Person:
 
 
 def connection_names(folder: Path) -> list[str]:
-    """List the folders of connections, also of those that the job no longer has."""
+    """List the names of connections with a folder, also those that the job no longer has."""
     return sorted(path.parent.name for path in folder.glob("*/manifest.jsonl"))
 
 
 def files_with_person(job: Job, person: Person) -> list[str]:
     """Name the JSON files of a job's state that name a person; raise StoreError.
 
-    A file of another folder than today's has its path.
+    A file in an older state folder is named with its path.
     """
     found = [path for path in _json_files(job) if _changed(path, person) is not None]
     return [path.name if path.parent == job.state_folder else str(path) for path in found]
@@ -80,7 +80,7 @@ def _json_files(job: Job) -> list[Path]:
 
 
 def _changed(path: Path, person: Person) -> dict[str, Any] | None:
-    """Read a file without a person; None: the file does not name it, or there is no file."""
+    """Read a file without a person; None: it does not name the person, or does not exist."""
     content = read_json(path, dict[str, Any])
     changed: dict[str, Any] = without_person(content or {}, person)
     return changed if changed != (content or {}) else None
@@ -123,7 +123,7 @@ def summary_times(folder: Path) -> dict[Path, int]:
 def update_summary(job: Job, files: Rewritten) -> None:
     """Let the summary of the last run describe the files as they are now; raise StoreError.
 
-    A program that loads the months that a run wrote finds those that changed now, too.
+    A program that loads the months in the summary then also loads those that changed now.
     """
     path = job.state_folder / _SUMMARY
     summary = read_json(path, dict[str, Any])
@@ -138,7 +138,7 @@ def update_summary(job: Job, files: Rewritten) -> None:
 
 
 def _update_file(file: dict[str, Any], files: Rewritten) -> bool:
-    """Describe a file as it is now; tell whether it is another one than the summary describes."""
+    """Describe a file as it is now; tell whether it differs from what the summary says."""
     path = Path(file["path"])
     now = files.after.get(path)
     if now is None or now.sha256 == file["sha256"]:
@@ -153,7 +153,7 @@ def _update_file(file: dict[str, Any], files: Rewritten) -> bool:
 
 
 def _count_records(job: Job, records: dict[str, int], paths: Iterable[str]) -> None:
-    """Count each team's records in those of the files that have each record once."""
+    """Count each team's records in the files of the first output, which have each record once."""
     template = re.escape(str(Path(job.output.paths[0]).absolute()))
     counted = re.compile(template.replace(re.escape("{month}"), r"\d{4}-\d\d"))
     outputs = Outputs(job.state_folder)

@@ -66,30 +66,30 @@ class StalePart(Struct, frozen=True, kw_only=True):
 
 
 class ReusedInterval(Struct, frozen=True, kw_only=True):
-    """A time of some users that existing parts cover."""
+    """An interval of some users that existing parts cover."""
 
     interval: Annotated[str, key("start/end, UTC")]
     users: Annotated[Users, key("user ids; null: everyone")]
 
 
 class Cost(Struct, frozen=True, kw_only=True):
-    """What a run would take from the server, without retries."""
+    """What a run would cost: requests, time and records, without retries."""
 
     fewest_requests: Annotated[int, key("if the answers are as full as those of earlier runs")]
     most_requests: Annotated[int, key("if every bucket of every user has a record")]
     lower_bound: Annotated[
         bool,
-        key("true: there will be more requests; polls and pages of the contract are not known"),
+        key("true: a run sends more requests; the number of polls or pages is not known"),
     ]
-    shortest_sec: Annotated[float, key("seconds that the fewest requests take at the rate limit")]
-    longest_sec: Annotated[float, key("seconds that the most requests take at the rate limit")]
+    shortest_sec: Annotated[float, key("seconds for the fewest requests, at the rate limit")]
+    longest_sec: Annotated[float, key("seconds for the most requests, at the rate limit")]
     requests_per_minute: Annotated[int, key("rate limit of each OAuth client")]
     clients: Annotated[int, key("number of OAuth clients")]
     most_records: Annotated[int, key("users x buckets; for each combination of `split_by`")]
     split_by: Annotated[tuple[str, ...], key("columns that split the records of a bucket")]
     records_per_bucket: Annotated[
         float | None,
-        key("records of a user in a bucket in earlier answers; null: nothing was fetched yet"),
+        key("records per user and bucket in earlier answers; null: nothing was fetched yet"),
     ]
 
 
@@ -102,7 +102,7 @@ class ConnectionPlan(Struct, frozen=True, kw_only=True):
     reused: Annotated[tuple[ReusedInterval, ...], key("what these parts cover, by time")] = ()
     stale: Annotated[tuple[StalePart, ...], key("parts to fetch again")] = ()
     chunks: Annotated[tuple[PlannedChunk, ...], key("chunks to fetch, by time")] = ()
-    cost: Annotated[Cost | None, key("null: nothing is to fetch")] = None
+    cost: Annotated[Cost | None, key("null: there is nothing to fetch")] = None
 
 
 class JobPlan(Struct, frozen=True, kw_only=True):
@@ -117,7 +117,7 @@ class JobPlan(Struct, frozen=True, kw_only=True):
     connections: Annotated[tuple[ConnectionPlan, ...], key("in the order of the job")]
     unsettled: Annotated[
         tuple[str, ...],
-        key("from when on numbers may still change, or are in the future, as sentences"),
+        key("sentences: from when on numbers may still change, or lie in the future"),
     ]
 
     @property

@@ -75,7 +75,7 @@ class _ConnectionCheck:
         if damaged:
             return self._damaged(damaged)
         if not self.parts:
-            return Finding("WARN", f"{self.name}: there is no part to check")
+            return Finding("WARN", f"{self.name}: nothing was fetched that could be checked")
         records = counted(sum(part.count for part in self.parts), "record")
         return self._ok(f"{self._number} with {records}, unchanged since they were saved")
 
@@ -95,7 +95,7 @@ class _ConnectionCheck:
     async def _damaged_parts(self) -> list[str]:
         """List the damaged parts, each with its problem and the next step.
 
-        Raise StoreError for a part that cannot be opened: that is no damage.
+        Raise StoreError for a part that cannot be opened: it need not be damaged.
         """
         query = self.snapshot.job.query
         damaged = []
@@ -147,7 +147,7 @@ class _ConnectionCheck:
         return by_reason
 
     def _stale(self, reason: str, parts: Sequence[Part]) -> Finding:
-        """Warn about parts that are stale for one reason, to be read after "was"."""
+        """Warn about parts that are stale for one reason; the reason follows "was"."""
         verb = plural(len(parts), "was", "were")
         lines = [_fetch_time(part) for part in parts]
         return Finding(
@@ -158,7 +158,7 @@ class _ConnectionCheck:
         )
 
     def _overlaps(self) -> Iterator[Finding]:
-        """Report parts with the same time of the same user: its records would count twice."""
+        """Report parts that overlap: the records in both would count twice."""
         overlaps = _find_overlaps(self.parts)
         if overlaps:
             details: list[str | LongList] = [
@@ -166,7 +166,7 @@ class _ConnectionCheck:
                 "delete these files from the state folder and run again to fetch them again",
             ]
             yield self._failure(
-                "parts overlap: they have the same time of the same user",
+                "parts overlap: they contain the same time for the same user",
                 details,
             )
 
@@ -184,7 +184,7 @@ def _missing(chunks: Sequence[Chunk]) -> list[str]:
 
 
 def _overlaps_any(part: Part, chunks: Sequence[Chunk]) -> bool:
-    """Tell whether a part has time in common with any of the chunks."""
+    """Tell whether a part and any of the chunks overlap in time."""
     return any(part.interval.overlaps(chunk.interval) for chunk in chunks)
 
 
@@ -244,7 +244,7 @@ class _PartCheck:
 
 @dataclass(frozen=True, slots=True)
 class _Overlap:
-    """Two parts with the same time of the same user."""
+    """Two parts that contain the same time for the same user."""
 
     #: numbers of the parts
     earlier: int
@@ -259,7 +259,7 @@ class _Overlap:
 
 @dataclass(slots=True)
 class _Reach:
-    """How far in time some parts reach: the latest end, and the part that has it."""
+    """The latest end of some parts, and the part that has it."""
 
     end: int = 0
     number: int = 0
@@ -273,7 +273,7 @@ class _Reach:
 
 @dataclass(slots=True)
 class _Reaches:
-    """How far the parts reach that were added in order of their start."""
+    """The latest ends of the parts so far; parts are added in order of their start."""
 
     #: of all parts
     any_part: _Reach = field(default_factory=_Reach)
@@ -283,13 +283,13 @@ class _Reaches:
     by_user: defaultdict[str, _Reach] = field(default_factory=lambda: defaultdict(_Reach))
 
     def of_same_users(self, part: Part) -> list[_Reach]:
-        """Give the reaches of earlier parts that have a user in common with this one."""
+        """Give the latest ends of the earlier parts that share a user with this one."""
         if part.users is None:
             return [self.any_part]
         return [self.all_users, *(self.by_user[user] for user in part.users)]
 
     def overlaps(self, part: Part) -> Iterator[_Overlap]:
-        """Find the earlier parts that have time and a user in common with this one."""
+        """Find the earlier parts that overlap this one: they share a user and some time."""
         start = part.interval.start
         for reach in self.of_same_users(part):
             if reach.end > start:
@@ -307,7 +307,7 @@ class _Reaches:
 def _find_overlaps(parts: Iterable[Part]) -> list[_Overlap]:
     """Find pairs of parts that overlap, each pair once, in order of time."""
     reaches = _Reaches()
-    # By itself: two parts may have many users in common. A dict, because it keeps the order.
+    # Each pair once, even if two parts share many users. A dict, because it keeps the order.
     overlaps: dict[_Overlap, None] = {}
     for part in sorted(parts, key=lambda part: (part.interval, part.number)):
         overlaps.update(dict.fromkeys(reaches.overlaps(part)))

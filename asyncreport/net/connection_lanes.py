@@ -1,4 +1,4 @@
-"""Open the lanes of a connection: one for each OAuth client. Owns their transport."""
+"""Open the lanes of a connection, one for each OAuth client. Owns their transport."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def open_lanes(
 
     async def lane(client: Client) -> Lane:
         if shared is None:
-            # One for each lane: the vendor's limit is per token, which is per client here.
+            # One for each lane: the vendor limits each token, and each client has one token.
             throttle = Throttle(connection.requests_per_minute, counts)
             return make(client, transport.send, throttle)
 
@@ -80,7 +80,7 @@ def _lane(
 
 
 def _proxy_secrets(connection: Connection) -> frozenset[str]:
-    """List what no message may show of a proxy's address."""
+    """List the secrets in a proxy's address, which no message may show."""
     if connection.proxy is None:
         return frozenset()
     return proxy_credentials(connection.proxy.reveal())

@@ -11,7 +11,7 @@ from asyncreport.api.problems import subject
 from asyncreport.api.wire import Request
 from asyncreport.core.errors import AsyncReportError, ConfigError, TransientError
 
-#: reasons of OpenSSL for bytes that have no form of TLS, as plain HTTP
+#: reasons of OpenSSL for bytes that are not TLS, such as plain HTTP
 _NOT_TLS = frozenset(
     {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"}
 )
@@ -20,7 +20,7 @@ _NO_VERSION = "it accepts no TLS version from 1.2 on"
 _NO_CLIENT_CERTIFICATE = "it demands a client certificate, which asyncreport does not send"
 _NO_CIPHER = "it accepts none of this computer's ciphers, or demands a client certificate"
 
-#: reasons for which each handshake fails alike; the names of the alerts are those of
+#: reasons for which every handshake fails; the alerts are named as in
 #: https://www.rfc-editor.org/rfc/rfc8446#section-6.2
 _REFUSALS = {
     "PROTOCOL_VERSION": _NO_VERSION,
@@ -41,14 +41,14 @@ _ALERT = re.compile(r"^(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?")
 _OTHER_HOST = frozenset({62, 63, 64})
 #: it is not valid yet, or has expired
 _OTHER_TIME = frozenset({9, 10})
-#: nobody whom this computer trusts has signed it
+#: no authority that this computer trusts has signed it
 _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 
 
 def tls_failure(request: Request, error: Exception) -> AsyncReportError | None:
     """Report a request that failed because of TLS; None: it failed for another reason.
 
-    A ConfigError if each attempt would fail alike, otherwise a TransientError.
+    A ConfigError if every attempt would fail, otherwise a TransientError.
     """
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return ConfigError(f"{subject(request, None)}: {_untrusted(request, error)}")
@@ -59,7 +59,7 @@ def tls_failure(request: Request, error: Exception) -> AsyncReportError | None:
 
 
 def _refused(request: Request, error: ssl.SSLError, server: str) -> AsyncReportError:
-    """Report a handshake that one of the two sides ended."""
+    """Report a handshake that the server or this computer ended."""
     name = subject(request, None)
     reason = _ALERT.sub("", error.reason or "")
     if reason in _NOT_TLS:
@@ -80,9 +80,9 @@ def _words(reason: str) -> str:
 
 
 def _ssl_error(error: BaseException | None) -> ssl.SSLError | None:
-    """Find OpenSSL's error in what aiohttp raised: after the handshake it is a cause of a cause."""
+    """Find OpenSSL's error in what aiohttp raised: it may be the cause of a cause."""
     while error is not None:
-        # aiohttp's own error of a handshake is an SSLError too, but without a reason.
+        # aiohttp's own handshake error is also an SSLError, but it has no reason.
         if isinstance(error, ssl.SSLError) and not isinstance(error, aiohttp.ClientError):
             return error
         error = getattr(error, "os_error", None) or error.__cause__

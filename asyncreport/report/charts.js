@@ -34,7 +34,7 @@ function ticks(least, most, kind) {
 
 const AXIS_TEXT = { time, count, percent: wholePercent };
 
-// Where the axis of a line chart begins: with steady values at zero, their changes could not be seen.
+// Where the axis of a line chart begins. Not at zero if values are steady: changes would be invisible.
 function lineStart(least, most) {
   return least > most / 2 ? Math.min(least, 0.8 * most) : 0;
 }
@@ -107,7 +107,7 @@ function draw(figure, label, traces, frame) {
 
 function legend(figure, items) {
   const old = figure.querySelector(".legend:not(.keys)");
-  // A list without items would be announced.
+  // A screen reader would announce an empty list.
   const list = element("ul", { class: "legend", hidden: items.length === 0 }, ...items);
   if (old) {
     old.replaceWith(list);
@@ -124,7 +124,7 @@ function swatch(kind, background) {
   return made;
 }
 
-// What marks in a chart over time mean; only those that it has.
+// The legend of a chart over time: only the marks that it has.
 function keys(figure, scope, { short, isCut = false, isBroken = false } = {}) {
   const items = [];
   if (isBroken) {
@@ -178,7 +178,7 @@ function markTraces(scope) {
   return traces;
 }
 
-// What is special about a step, in words; empty if nothing is.
+// Remarks about a step, in words; empty if there are none.
 function remark(scope, place) {
   const step = scope.steps[place];
   const facts = [];
@@ -233,7 +233,7 @@ function hover(scope, values, kind, name) {
 // Which lines the reader switched off, by the team's name.
 const HIDDEN = new Set();
 
-// Dots touch each other nowhere.
+// Small enough that dots do not touch each other.
 function dotSize() {
   return Math.max(2, (0.5 * Math.min(window.innerWidth, 1150)) / DATA.steps.length);
 }
@@ -288,7 +288,7 @@ function isBroken(scope, key) {
   return scope.steps.some((step) => step.missing === 0 && step.numbers[key] === null);
 }
 
-// Colours can be told apart for a few teams only.
+// People can tell only a few colours apart.
 function sayWhichLines(figure, scope) {
   const teams = DATA.scopes.length - 1;
   const hidden = scope.team === null ? Math.max(0, teams - MOST_LINES) : 0;
@@ -366,7 +366,7 @@ function drawWeek(figure, week, key, kind, title) {
   return drawn;
 }
 
-// From which value to which the colours go. A few interactions at night have an AHT far from all others:
+// The range of the colours. A few interactions at night have an AHT far from all others:
 // 5 % of the interactions may lie below the range, and 5 % above.
 function colourRange(week, key) {
   const cells = week.flat().filter((cell) => cell[key] !== null);

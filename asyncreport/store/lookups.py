@@ -1,4 +1,4 @@
-"""What a run looked up and the next one reuses: names, team members, organisations.
+"""Keep what a run looked up, so that the next run reuses it: names, members, addresses.
 
 Owns `names.json`, `queues.json`, a file for each of OTHER_NAMES, `members.json`, `emails.json`.
 """
@@ -54,11 +54,11 @@ class _NameRow(Struct, frozen=True, array_like=True):
         return cls(name, asked_at, _checksum(each, name, asked_at))
 
     def is_sound(self, each: str) -> bool:
-        """Tell whether the row is what a run wrote: a name that somebody edited is no fact."""
+        """Tell whether the row is as a run wrote it: a name that somebody edited is not used."""
         return self.checksum in ("", _checksum(each, self.name, self.asked_at))
 
     def expired(self, oldest: str) -> bool:
-        """Tell whether it was looked up before `oldest`: instants sort as their texts do."""
+        """Tell whether it was looked up before `oldest`: texts of instants sort by time."""
         return self.asked_at < oldest
 
 
@@ -75,7 +75,7 @@ class Names:
         self._table = _JsonTable(path, dict[str, dict[str, _NameRow]])
         for rows in self._table.rows.values():
             for each in [each for each, row in rows.items() if not row.is_sound(each)]:
-                # As if it had never been looked up, so that the next run does.
+                # The next run looks it up again.
                 del rows[each]
 
     def of(self, identity: str) -> dict[str, str | None]:
@@ -94,7 +94,7 @@ class Names:
             rows.pop(each, None)
 
     def missing(self, identity: str, ids: Iterable[str], *, now: int) -> list[str]:
-        """List, sorted, the ids that were never looked up or too long ago; `now` is an instant."""
+        """List the sorted ids whose name is unknown or too old; `now` is an instant."""
         rows = self._rows(identity)
         oldest = iso(now - NAME_LIFETIME)
         found = set()
@@ -105,7 +105,7 @@ class Names:
         return sorted(found)
 
     def drop_unseen(self, identity: str, ids: Iterable[str], *, now: int) -> None:
-        """Remove old names of ids without records, which are never looked up again."""
+        """Remove old names of ids without records: no run looks them up again."""
         rows = dict(self._rows(identity))
         unseen = rows.keys() - set(ids)
         for each in self.missing(identity, unseen, now=now):
@@ -151,7 +151,7 @@ class _TeamRow(Struct, frozen=True, kw_only=True):
     selector: Selector
     #: ids, sorted
     users: list[str]
-    #: the members in the last summary that came with output files; None before the first one
+    #: the members in the last summary with output files; None if there was none
     reported: list[str] | None = field(name="shown", default=None)
 
 
@@ -174,7 +174,7 @@ class Members:
         return None if row is None else tuple(row.users)
 
     def changes(self, team: Team) -> MemberChanges | None:
-        """Compare a team with the last report; None before the first."""
+        """Compare a team with the last summary that reported it; None if none did."""
         row = self._row(team)
         if row is None or row.reported is None:
             return None
@@ -205,7 +205,7 @@ class Members:
         return row
 
     def _row(self, team: Team) -> _TeamRow | None:
-        """Find a team's row; a team with another selector is another team, whatever its name."""
+        """Find a team's row; with another selector it is another team, even if it has its name."""
         row = self._table.rows.get(_key(team))
         if row is None or row.connection != team.connection or row.selector != team.selector:
             return None
@@ -242,11 +242,11 @@ class Emails:
         rows = {}
         for name, found in ids.items():
             connection = job.connection(name)
-            # Kept: the addresses of a team that could not be looked up this time.
+            # Old addresses stay: their team may not have been looked up this time.
             rows[connection.directory] = {**self.of(connection), **found}
         self._table.update(rows)
 
 
 def _sorted(users: Iterable[str]) -> tuple[str, ...]:
-    """Sort the rows by id."""
+    """Sort user ids."""
     return tuple(sorted(users))

@@ -1,4 +1,4 @@
-"""The calls about files and memory that not every system has, with fallbacks. Owns nothing."""
+"""Calls for files and memory that some systems lack, with fallbacks. Owns nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 #: do not follow a link; systems without this flag follow it
 NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 
-#: take bytes as they are: Windows would write `\r\n` for `\n`
+#: write bytes as they are: otherwise Windows writes `\r\n` for `\n`
 BINARY: int = getattr(os, "O_BINARY", 0)
 
 
@@ -30,7 +30,7 @@ def read_at(descriptor: int, length: int, offset: int) -> bytes:
 def sync_folder(folder: Path) -> None:
     """Make durable what was created, renamed and removed in a folder; raise OSError.
 
-    On a system that cannot open a folder there is no such call. The file system decides there.
+    A system that cannot open a folder has no such call. There, the file system decides.
     """
     if not hasattr(os, "O_DIRECTORY"):
         return
@@ -44,7 +44,7 @@ def sync_folder(folder: Path) -> None:
 def copy_mode(source: Path, descriptor: int, path: Path) -> None:
     """Give an open file the mode of another file; `path` is the open file's. Raise OSError."""
     mode = stat.S_IMODE(source.stat().st_mode)
-    # By descriptor where the system can: meanwhile somebody may put another file at the path.
+    # By descriptor if the system can: somebody may have put another file at the path.
     if hasattr(os, "fchmod"):
         os.fchmod(descriptor, mode)
     else:
@@ -62,7 +62,7 @@ def open_file_limit() -> int | None:
 
 
 def return_free_memory() -> None:
-    """Give the memory that was freed back to the system; glibc keeps it for later.
+    """Return freed memory to the system; glibc would keep it for later.
 
     Other C libraries have no such call, and some Pythons cannot call it.
     """

@@ -1,4 +1,4 @@
-"""Lines of roll-ups in memory, for what is no output file. Owns nothing."""
+"""Lines of roll-ups in memory, for pages rather than output files. Owns nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from asyncreport.store.target import Target
 
 
 def read_lines(targets: Sequence[Target], reader: PartReader, stopped: Event) -> list[bytes]:
-    """Give the lines of each target, and write no file: they must fit in memory.
+    """Give the lines of each target without writing a file; they must fit in memory.
 
     Raise StoreError, and Interrupted once `stopped` is set.
     """
@@ -38,5 +38,5 @@ class _InMemory:
         self.lines = lines_of(self.target)
 
     def writing(self, _: str) -> AbstractContextManager[BytesIO]:
-        """Give what keeps the lines."""
+        """Give the buffer that takes the lines."""
         return nullcontext(self.content)

@@ -1,4 +1,4 @@
-"""The text of errors that are not ours: of click, of the system, and faults of ours. Pure."""
+"""The text of errors of click and of the system, and of bugs in asyncreport. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import click
 #: the exit code if the system cannot read or write a file, or has no memory
 _SYSTEM_ERROR = 5
 
-#: the exit code of a fault of ours: EX_SOFTWARE of sysexits.h
+#: the exit code after a bug in asyncreport: EX_SOFTWARE of sysexits.h
 _INTERNAL_ERROR = 70
 
-#: how click makes its suggestion
+#: the suggestion in an error of click
 _DID_YOU_MEAN = re.compile(r"\. Did you mean (.*)\?")
 
 OUT_OF_MEMORY = (
@@ -32,7 +32,7 @@ def usage_error(error: click.ClickException) -> str:
 
 
 def unexpected_error(error: BaseException) -> tuple[str, int]:
-    """Say what is wrong if an error is not one of ours; give its exit code too."""
+    """Describe an error that is not an AsyncReportError; give its exit code too."""
     if isinstance(error, OSError):
         return f"{os_error(error)}; run again with -v to see the traceback", _SYSTEM_ERROR
     if is_out_of_memory(error):
@@ -41,22 +41,22 @@ def unexpected_error(error: BaseException) -> tuple[str, int]:
 
 
 def os_error(error: OSError) -> str:
-    """Name the file, or the system, and what went wrong."""
+    """Name the file or the operating system, and say what went wrong."""
     place = error.filename or "operating system"
     return f"{place}: {error.strerror or error}"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether there was no memory, or no memory for one more thread."""
+    """Tell whether there was not enough memory, perhaps for one more thread."""
     if isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
 
 
 def internal_error(error: BaseException) -> str:
-    """Ask for a report of an error that nobody expected."""
+    """Ask the person to report a bug."""
     kind = type(error).__name__
     return (
-        f"internal error, {kind}: {error}; this is a fault of asyncreport: please report it with "
+        f"internal error, {kind}: {error}; this is a bug in asyncreport: please report it with "
         "the output of the same command with -v; finished work is kept"
     )

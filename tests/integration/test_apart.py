@@ -343,7 +343,7 @@ def test_a_second_job_with_the_same_files_names_the_first(bureau: Bureau) -> Non
 def test_there_is_nothing_to_merge_if_each_has_files_of_its_own(bureau: Bureau) -> None:
     result = bureau.call("merge")
     assert result.code == 2
-    assert "there are no files of all connections to merge" in result.err
+    assert "and nothing is left to merge" in result.err
 
 
 def handled(lines: list[dict[str, Any]], *by: str) -> dict[Any, int]:

@@ -224,7 +224,7 @@ def test_a_part_of_everyone_and_one_of_listed_users_overlap(
         found = [block for block in found if block.user in users]
     commit(path, msgspec.structs.replace(old, number=9, users=users), found)
     text = failures(path)
-    assert "FAIL  default: parts overlap: they have the same time of the same user" in text
+    assert "FAIL  default: parts overlap: they contain the same time for the same user" in text
     assert "part-00000001.jsonl and part-00000009.jsonl at 2024-01-22T00:00:00.000Z" in text
 
 
