@@ -36,11 +36,30 @@ class Entity(Struct):
     name: str | None = None
     #: of any type, as the numbers of a page
     member_count: Any = msgspec.field(name="memberCount", default=None)
+    #: of users; of any type too, for only `list` shows them, as the division
+    email: Any = None
+    state: Any = None
+    #: of users, teams and queues: an object with the id, and often the name
+    division: Any = None
 
     @property
     def members(self) -> int | None:
         """Return how many members a group, team or queue has; None if the server does not say."""
         return _as_count(self.member_count)
+
+    @property
+    def division_id(self) -> str | None:
+        """Give the id of the division; None if the server does not say."""
+        return self._of_division("id")
+
+    @property
+    def division_name(self) -> str | None:
+        """Give the name of the division; None if the server does not say."""
+        return self._of_division("name")
+
+    def _of_division(self, key: str) -> str | None:
+        """Give a text of the division."""
+        return as_text(self.division.get(key)) if isinstance(self.division, dict) else None
 
 
 class Page(Struct, rename="camel"):
@@ -95,6 +114,11 @@ def decode_page(body: bytes) -> Page:
 
 _WHAT = "page of a listing"
 _PAGE = msgspec.json.Decoder(Page)
+
+
+def as_text(value: object) -> str | None:
+    """Give a text; None for anything else."""
+    return value if isinstance(value, str) else None
 
 
 def _as_count(value: object) -> int | None:

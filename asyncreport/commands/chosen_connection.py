@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
+from msgspec.structs import replace
 
-from asyncreport.config import load_job
+from asyncreport.config import load_connection, load_job
+from asyncreport.config.connections import DEFAULT
 from asyncreport.core.errors import ConfigError
-from asyncreport.core.job import Client, Connection, Job
+from asyncreport.core.job import Connection, Job
 
 
 class ConnectionOptions(Struct, frozen=True, kw_only=True):
@@ -25,31 +27,37 @@ class ConnectionOptions(Struct, frozen=True, kw_only=True):
     connection: str = ""
 
 
-def connection_section(
+def choose_connection(
     options: ConnectionOptions,
     *,
+    command: str,
     environ: Mapping[str, str],
     now: int,
-) -> dict[str, Any]:
-    """Give the section `connections` of a job; empty if the environment names the organisation.
+) -> Connection:
+    """Give the connection that options choose, named `default`; else that of the environment.
 
-    `now` is an instant. Raise ConfigError for options that exclude each other, and as `load_job`
-    does.
+    `command` is for messages, `now` an instant. Raise ConfigError for options that exclude each
+    other, and as `load_job` does.
     """
     _check(options)
-    if options.emulator:
-        return _section({"emulator": True})
-    if options.api_url:
-        return _section(_gateway(options, environ))
     if options.job is not None:
         job = load_job(options.job, environ=environ, now=now)
-        return _section(_as_in_a_job_file(_find(job, options)))
-    return {}
+        return replace(_find(job, options), name=DEFAULT)
+    labels = {
+        "": f"asyncreport {command}",
+        "connections.default.api_url": "--api-url",
+        "connections.default.login_url": "--login-url",
+    }
+    return load_connection(_values(options, environ), labels=labels, environ=environ)
 
 
-def _section(connection: dict[str, Any]) -> dict[str, Any]:
-    """Make the section with one connection, which teams need not name."""
-    return {"connections": {"default": connection}}
+def _values(options: ConnectionOptions, environ: Mapping[str, str]) -> dict[str, Any] | None:
+    """Describe the connection with the keys of a job file; None: the environment has it."""
+    if options.emulator:
+        return {"emulator": True}
+    if options.api_url:
+        return _gateway(options, environ)
+    return None
 
 
 def _check(options: ConnectionOptions) -> None:
@@ -101,28 +109,3 @@ def _find(job: Job, options: ConnectionOptions) -> Connection:
         f"--connection: must be a connection of {options.job}; "
         f"given: {given}; accepted: {', '.join(names)}"
     )
-
-
-def _as_in_a_job_file(connection: Connection) -> dict[str, Any]:
-    """Describe a resolved connection with the keys of a job file."""
-    described: dict[str, Any] = {"requests_per_minute": connection.requests_per_minute}
-    if connection.emulator is not None:
-        return {**described, "emulator": to_builtins(connection.emulator)}
-    if connection.proxy is not None:
-        described["proxy"] = connection.proxy.reveal()
-    return {
-        **described,
-        "api_url": connection.api_url,
-        "login_url": connection.login_url,
-        # The job file allowed it, if it is http.
-        "allow_http": True,
-        "clients": [_client(client) for client in connection.clients],
-    }
-
-
-def _client(client: Client) -> dict[str, str]:
-    """Describe an OAuth client with the keys of a job file."""
-    return {
-        "client_id": client.client_id,
-        "client_secret": client.client_secret.reveal(),
-    }

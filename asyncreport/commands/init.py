@@ -148,7 +148,7 @@ class _Server:
         """List the directory; show why a kind cannot be listed."""
         screen = Screen()
         plurals = {kind: f"{kind}s" for kind in KINDS}
-        listing = list_kinds(job.impatient, list(plurals.values()), watch=screen.watching)
+        listing = list_kinds(job.connections[0], list(plurals.values()), watch=screen.watching)
         listed = run_until_signal(listing, screen.stopping)
         for kind, plural in plurals.items():
             found = listed[plural]

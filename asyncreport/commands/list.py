@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from asyncreport.api import directory
-from asyncreport.api.listings import Entity
-from asyncreport.commands.chosen_connection import ConnectionOptions, connection_section
+from asyncreport.api.listings import Entity, as_text
+from asyncreport.commands.chosen_connection import ConnectionOptions, choose_connection
 from asyncreport.commands.name_search import folded, name_matches
-from asyncreport.config import load_options
 from asyncreport.core.errors import AsyncReportError
-from asyncreport.core.job import Job
+from asyncreport.core.job import Connection, Limits
 from asyncreport.engine.activity import Activity, Watch, unwatched
 from asyncreport.engine.fetch import drive
 from asyncreport.export.lanes import Connections
@@ -36,40 +35,34 @@ def execute(
 
     Raise AuthError for a missing permission, ConfigError for options that cannot be used.
     """
-    job = _make_job(options, environ)
+    connection = choose_connection(options, command="list", environ=environ, now=clock())
     screen = Screen()
-    listing = list_kind(job.impatient, kind, watch=screen.watching)
-    found = _matching(run_until_signal(listing, screen.stopping), search)
+    listing = list_kinds(connection, [kind], watch=screen.watching)
+    listed = run_until_signal(listing, screen.stopping)[kind]
+    if isinstance(listed, AsyncReportError):
+        raise listed
+    found = [describe(kind, each) for each in _matching(listed, search)]
     if not found:
         say(f"no {kind} found")
     elif sys.stdout.isatty() and not as_json:
         _draw_table(found)
     else:
-        show_lines(
-            [json.dumps({"id": each.id, "name": each.name}, ensure_ascii=False) for each in found]
-        )
-
-
-async def list_kind(job: Job, kind: str, *, watch: Watch = unwatched) -> Sequence[Entity]:
-    """Read the whole listing of a kind from the connection of a job."""
-    listed = await list_kinds(job, [kind], watch=watch)
-    found = listed[kind]
-    if isinstance(found, AsyncReportError):
-        raise found
-    return found
+        show_lines([json.dumps(each, ensure_ascii=False) for each in found])
 
 
 #: the listing of each kind, or why there is none
 Listed = dict[str, Sequence[Entity] | AsyncReportError]
 
 
-async def list_kinds(job: Job, kinds: Sequence[str], *, watch: Watch = unwatched) -> Listed:
+async def list_kinds(
+    connection: Connection, kinds: Sequence[str], *, watch: Watch = unwatched
+) -> Listed:
     """Read the whole listings of some kinds; one that fails does not stop the others."""
-    activity = Activity(job.name, "listing")
+    activity = Activity("list", "listing")
     found: Listed = {}
-    async with watch(activity), Connections(job) as connections:
+    async with watch(activity), Connections([connection], Limits().impatient) as connections:
         activity.requests = connections.counts_by_name
-        ask = partial(connections.ask, job.connections[0].name)
+        ask = partial(connections.ask, connection.name)
         for kind in kinds:
             try:
                 found[kind] = await drive(directory.list_named(kind), ask)
@@ -78,39 +71,48 @@ async def list_kinds(job: Job, kinds: Sequence[str], *, watch: Watch = unwatched
     return found
 
 
-def _make_job(options: ConnectionOptions, environ: Mapping[str, str]) -> Job:
-    """Make a job that only has a connection: the range and the team are not used."""
-    now = clock()
-    values = {
-        "name": "list",
-        "range": {"start": "2024-01-01", "end": "2024-01-02"},
-        "teams": [{"name": "everyone", "everyone": True}],
-        "output": {"path": "list.jsonl"},
-        **connection_section(options, environ=environ, now=now),
-    }
-    labels = {
-        "": "asyncreport list",
-        "connections.default.api_url": "--api-url",
-        "connections.default.login_url": "--login-url",
-    }
-    return load_options(values, labels=labels, environ=environ, now=now)
-
-
 def _matching(found: Sequence[Entity], search: str) -> list[Entity]:
     """Keep the entities whose names match a text; sorted by name."""
     kept = [each for each in found if name_matches(each.name or "", search)]
     return sorted(kept, key=lambda each: (folded(each.name or ""), each.id))
 
 
-def _json_line(entity: Entity) -> str:
-    """Write an entity as a JSON line, with letters as they are."""
-    return json.dumps({"id": entity.id, "name": entity.name}, ensure_ascii=False)
+#: what the listing of a kind says besides id and name
+_DETAILS: Mapping[str, tuple[str, ...]] = {
+    "users": ("email", "state", "division", "division_id"),
+    "teams": ("members", "division", "division_id"),
+    "groups": ("members",),
+    "queues": ("members", "division", "division_id"),
+}
+
+#: what an entity has, by column
+_Described = dict[str, str | int | None]
 
 
-def _draw_table(found: Sequence[Entity]) -> None:
-    """Draw a table of ids and names."""
+def describe(kind: str, entity: Entity) -> _Described:
+    """Give what is shown of an entity; None: the server does not say."""
+    known = {
+        "email": as_text(entity.email),
+        "state": as_text(entity.state),
+        "members": entity.members,
+        "division": entity.division_name,
+        "division_id": entity.division_id,
+    }
+    details = {name: known[name] for name in _DETAILS.get(kind, ())}
+    return {"id": entity.id, "name": entity.name, **details}
+
+
+def _draw_table(found: Sequence[_Described]) -> None:
+    """Draw a table; a division is shown by its id if the server does not say its name."""
     # Imported only if a table is drawn: most lists go into a pipe.
     from asyncreport.terminal.table import print_names
 
+    rows = []
+    for each in found:
+        row = {"name": each["name"], **each}
+        division_id = row.pop("division_id", None)
+        if "division" in row:
+            row["division"] = row["division"] or division_id
+        rows.append(row)
     with writing():
-        print_names([(each.id, each.name or "") for each in found])
+        print_names(rows)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asyncreport.commands.chosen_connection import ConnectionOptions, connection_section
+from asyncreport.commands.chosen_connection import ConnectionOptions, choose_connection
 from asyncreport.commands.team_names import TeamNames
 from asyncreport.config import load_options
 from asyncreport.core.errors import ConfigError
@@ -20,8 +20,6 @@ _LABELS = {
     "range.time_zone": "--time-zone",
     "contract": "--contract",
     "occupancy": "--occupancy",
-    "connections.default.api_url": "--api-url",
-    "connections.default.login_url": "--login-url",
 }
 
 
@@ -63,11 +61,10 @@ def make_job(
         "occupancy": options.occupancy,
         "teams": [team.value for team in teams],
         "output": {"path": str(folder / "records.jsonl")},
-        # Without any, the environment names the organisation.
-        **connection_section(options, environ=environ, now=now),
     }
+    connection = choose_connection(options, command="query", environ=environ, now=now)
     labels = _labels(start, end, teams)
-    return load_options(values, labels=labels, environ=environ, now=now)
+    return load_options(values, labels=labels, environ=environ, now=now, connection=connection)
 
 
 def _range(options: QueryOptions, start: _Value, end: _Value) -> dict[str, Any]:

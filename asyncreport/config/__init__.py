@@ -8,7 +8,7 @@ from __future__ import annotations
 from asyncreport.config.dates import refresh_interval
 from asyncreport.config.elsewhere import Unresolved, unresolved_connections
 from asyncreport.config.environ import read_environ
-from asyncreport.config.load import load_job, load_options, load_text
+from asyncreport.config.load import load_connection, load_job, load_options, load_text
 from asyncreport.config.names import user_id
 from asyncreport.config.object_paths import storage_settings
 from asyncreport.config.schema import MULTI_VALUED, job_schema
@@ -18,6 +18,7 @@ __all__ = [
     "MULTI_VALUED",
     "Unresolved",
     "job_schema",
+    "load_connection",
     "load_job",
     "load_options",
     "load_text",

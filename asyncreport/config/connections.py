@@ -11,7 +11,13 @@ from asyncreport.config import regions
 from asyncreport.config.credentials import check_credential
 from asyncreport.config.names import first_repeat
 from asyncreport.config.proxies import environment_proxy, parse_proxy
-from asyncreport.config.schema import ClientFile, ConnectionFile, EmulatorFile, unset_to_none
+from asyncreport.config.schema import (
+    ClientFile,
+    ConnectionFile,
+    EmulatorFile,
+    convert_connection,
+    unset_to_none,
+)
 from asyncreport.config.urls import is_loopback, split_url
 from asyncreport.config.validate import Place, did_you_mean
 from asyncreport.core.authorities import Authorities
@@ -50,6 +56,19 @@ def resolve_connections(
             )
         )
     return tuple(connections)
+
+
+def resolve_connection(section: Place, name: str, environ: Mapping[str, str]) -> Connection:
+    """Resolve one connection of a section; if there is no section, that of the environment.
+
+    Raise ConfigError as `resolve_connections` does.
+    """
+    given = None
+    node = section.at(name).node
+    if node is not None:
+        given = {name: convert_connection(node)}
+    (connection,) = resolve_connections(section, given, environ)
+    return connection
 
 
 def _no_connection(place: Place) -> ConfigError:

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from asyncreport.config.connections import DEFAULT, resolve_connections
+from asyncreport.config.connections import DEFAULT, resolve_connection
 from asyncreport.config.environ import expand
 from asyncreport.config.literal_secrets import check_has_no_secret
 from asyncreport.config.load import read_tree
-from asyncreport.config.schema import convert_connection
 from asyncreport.config.validate import Place
 from asyncreport.config.yaml import Node
 from asyncreport.core.job import Connection
@@ -34,12 +33,10 @@ class Unresolved:
     def resolve(self, environ: Mapping[str, str]) -> Connection:
         """Resolve the connection with an environment; raise ConfigError."""
         section = Place(None, self.where, ("connections",))
-        if self.node is None:
-            return resolve_connections(section, None, environ)[0]
-        members = {self.name: self._expanded(self.node, environ)}
-        section = replace(section, node=Node(self.where, members))
-        given = {self.name: convert_connection(members[self.name])}
-        return resolve_connections(section, given, environ)[0]
+        if self.node is not None:
+            members = {self.name: self._expanded(self.node, environ)}
+            section = replace(section, node=Node(self.where, members))
+        return resolve_connection(section, self.name, environ)
 
     def _expanded(self, node: Node, environ: Mapping[str, str]) -> Node:
         """Replace the variables."""

@@ -1,4 +1,4 @@
-"""Turns a job file or options into a Job: read, override, expand, check, resolve.
+"""Turns a job file or options into a Job, and options into a Connection: read, check, resolve.
 
 Reads the job file; owns no file.
 """
@@ -15,6 +15,7 @@ import msgspec
 
 from asyncreport.config import yaml
 from asyncreport.config.connection_files import add_connections
+from asyncreport.config.connections import DEFAULT, resolve_connection
 from asyncreport.config.dates import left_behind
 from asyncreport.config.environ import expand
 from asyncreport.config.mapping import read_mapping
@@ -24,7 +25,7 @@ from asyncreport.config.text_file import read_text
 from asyncreport.config.validate import VALUE_SHOWN, Place
 from asyncreport.config.yaml import Node
 from asyncreport.core.errors import ConfigError
-from asyncreport.core.job import Job
+from asyncreport.core.job import Connection, Job
 from asyncreport.core.text import shorten
 
 #: of a job file; 20,000 listed users need less
@@ -104,14 +105,19 @@ def _resolve(
     environ: Mapping[str, str],
     now: int,
     once: bool,
+    connection: Connection | None = None,
 ) -> Job:
-    """Turn a tree into a job; `once`: it holds for one run."""
+    """Turn a tree into a job; `once`: it holds for one run.
+
+    `connection` is used instead of those of the tree.
+    """
     given = convert(root)
     job = resolve(
         Place.of(root),
         given,
         environ=environ,
         now=now,
+        connection=connection,
     )
     if once:
         # It must not delete what the other runs need.
@@ -125,16 +131,42 @@ def load_options(
     labels: Mapping[str, str],
     environ: Mapping[str, str],
     now: int,
+    connection: Connection | None = None,
 ) -> Job:
     """Load plain values that have the shape of a job file; `now` is an instant.
+
+    `connection` is one that is resolved already: the job has no other.
 
     Nothing is expanded; None is an empty value. Raise ConfigError as `load_job` does, with a label
     instead of file and line. `labels` maps a key as messages spell it, `range.start`, to the name
     of the option, `--start`; a key without a label uses the one around it; "" is the root's key.
     """
+    root = _labelled(values, labels)
+    return _resolve(root, environ=environ, now=now, once=True, connection=connection)
+
+
+def load_connection(
+    values: Mapping[str, Any] | None,
+    *,
+    labels: Mapping[str, str],
+    environ: Mapping[str, str],
+) -> Connection:
+    """Load one connection without a job; None: the one of the environment.
+
+    `values` has the keys of a connection in a job file. Raise ConfigError with labels, as
+    `load_options` does.
+    """
+    sections: dict[str, Any] = {}
+    if values is not None:
+        sections["connections"] = {DEFAULT: values}
+    root = Place.of(_labelled(sections, labels))
+    return resolve_connection(root.at("connections"), DEFAULT, environ)
+
+
+def _labelled(values: Mapping[str, Any], labels: Mapping[str, str]) -> Node:
+    """Turn plain values into nodes that messages name by labels."""
     place = Place(None, labels.get("", "options"))
-    root = _Labels(labels).node(values, place)
-    return _resolve(root, environ=environ, now=now, once=True)
+    return _Labels(labels).node(values, place)
 
 
 @dataclass(frozen=True, slots=True)

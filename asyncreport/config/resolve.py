@@ -47,14 +47,20 @@ def resolve(
     *,
     environ: Mapping[str, str],
     now: int,
+    connection: Connection | None = None,
 ) -> Job:
-    """Build the Job of a file; `root` is its root, `now` an instant; raise ConfigError."""
+    """Build the Job of a file; `root` is its root, `now` an instant; raise ConfigError.
+
+    `connection` is used instead of those of the file.
+    """
     check_name(root.at("name"), given.name)
-    connections = _connections(
-        root.at("connections"),
-        given,
-        environ,
-    )
+    if connection is None:
+        found = resolve_connections(
+            root.at("connections"), unset_to_none(given.connections), environ
+        )
+    else:
+        found = (connection,)
+    connections = _for_job(found, given)
     interval, grid = resolve_range(
         root.at("range"),
         given.range,
@@ -94,17 +100,8 @@ def _chunk(root: Place, given: JobFile) -> ChunkLength | None:
     return chunk_length(root.at("range", "chunk"), text)
 
 
-def _connections(
-    place: Place,
-    given: JobFile,
-    environ: Mapping[str, str],
-) -> tuple[Connection, ...]:
-    """Resolve the connections; only the contract entities sends credentials as form fields."""
-    connections = resolve_connections(
-        place,
-        unset_to_none(given.connections),
-        environ,
-    )
+def _for_job(connections: Sequence[Connection], given: JobFile) -> tuple[Connection, ...]:
+    """Add what depends on the job; only the contract entities sends credentials as form fields."""
     in_form = given.contract == "entities"
     hosts = Counter(connection.identity for connection in connections)
     return tuple(

@@ -157,6 +157,11 @@ class Limits(Struct, frozen=True, kw_only=True):
     #: seconds for one attempt
     request_timeout: float = 60.0
 
+    @property
+    def impatient(self) -> Limits:
+        """Give the limits for a person who waits: an unknown host is soon given up."""
+        return replace(self, to_reach=_TO_REACH)
+
 
 class ChunkLength(Struct, frozen=True, kw_only=True):
     """A chunk's length as the job file gives it; both None: a whole slot."""
@@ -244,8 +249,7 @@ class Job(Struct, frozen=True, kw_only=True):
     @property
     def impatient(self) -> Job:
         """Give the job for a person who waits: an unknown host is soon given up."""
-        limits = replace(self.limits, to_reach=_TO_REACH)
-        return replace(self, limits=limits)
+        return replace(self, limits=self.limits.impatient)
 
     def connection(self, name: str) -> Connection:
         """Find a connection by name; raise KeyError for an unknown name."""

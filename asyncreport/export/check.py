@@ -97,7 +97,7 @@ async def check_teams(
 async def _connected(job: Job, phase: Phase, watch: Watch) -> AsyncIterator[Connections]:
     """Open the connections of a job; `watch` shows the phase and the requests."""
     activity = Activity(job.name, phase)
-    async with watch(activity), Connections(job) as connections:
+    async with watch(activity), Connections(job.connections, job.limits) as connections:
         activity.requests = connections.counts_by_name
         yield connections
 

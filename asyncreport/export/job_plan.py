@@ -149,7 +149,7 @@ async def _plan(files: Files, activity: Activity, *, now: int) -> JobPlan:
         # Users whom the directory does not know may have records.
         for connection in job.connections:
             files.fetch_indexes(parts.current(connection))
-    async with Connections(job, warnings.append) as connections:
+    async with Connections(job.connections, job.limits, warnings.append) as connections:
         activity.requests = connections.counts_by_name
         teams = await find_teams(job, parts, connections, now=now)
         activity.phase = "planning"

@@ -6,7 +6,7 @@ Owns the lanes, and the emulators that replace an organisation.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 from msgspec.structs import replace
 
 from asyncreport.api.wire import Request
-from asyncreport.core.apart import is_single
 from asyncreport.core.errors import AuthError
-from asyncreport.core.job import Client, Connection, EmulatorSize, Job
+from asyncreport.core.job import Client, Connection, EmulatorSize, Limits
 from asyncreport.core.secret import Secret
 from asyncreport.engine.lane_pool import LaneError, LanePool
 from asyncreport.net import Lane, RequestCounts, SharedClients, always, at_once, open_lanes
@@ -49,14 +48,16 @@ class Connections:
 
     def __init__(
         self,
-        job: Job,
+        connections: Sequence[Connection],
+        limits: Limits,
         warn: Callable[[str], None] = lambda _: None,
         *,
         room: Callable[[], Awaitable[None]] = at_once,
         permit: Callable[[], None] = always,
         shared: SharedClients | None = None,
     ) -> None:
-        self._job = job
+        self._connections = {each.name: each for each in connections}
+        self._limits = limits
         self._shared = shared
         self._room = room
         self._permit = permit
@@ -103,7 +104,7 @@ class Connections:
         try:
             yield
         except AuthError as error:
-            if is_single(self._job):
+            if len(self._connections) == 1:
                 raise
             raise type(error)(f"{name}: {error}") from error
 
@@ -131,7 +132,7 @@ class Connections:
     async def _opened(self, name: str) -> _Opened:
         """Give an open connection; open it if this is its first use."""
         if name not in self._open:
-            self._open[name] = await self._open_lanes(self._job.connection(name))
+            self._open[name] = await self._open_lanes(self._connections[name])
         return self._open[name]
 
     async def _open_lanes(self, connection: Connection) -> _Opened:
@@ -140,7 +141,7 @@ class Connections:
         connection = self._with_emulator(connection)
         opening = open_lanes(
             connection,
-            self._job.limits,
+            self._limits,
             rng=random.random,
             room=self._room,
             permit=self._permit,

@@ -88,7 +88,8 @@ async def _export(
         for warning in zone_warnings(job, state.outdated_parts):
             warnings.warn(warning)
         async with Connections(
-            job,
+            job.connections,
+            job.limits,
             warnings.warn,
             room=state.wait_for_writer,
             permit=files.check,

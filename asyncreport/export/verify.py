@@ -143,7 +143,8 @@ async def _compare(
     """Compare with the directory and the server; add warnings about clients that were refused."""
     _report_all(_unknown_users(snapshot), report)
     warnings: list[str] = []
-    async with Connections(snapshot.job, warnings.append) as connections:
+    job = snapshot.job
+    async with Connections(job.connections, job.limits, warnings.append) as connections:
         activity.requests = connections.counts_by_name
         await compare_with_server(snapshot, reader, connections, report, now=now)
     for warning in warnings:

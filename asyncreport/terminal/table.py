@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -19,6 +19,9 @@ from asyncreport.core.columns import average, occupancy
 from asyncreport.core.local_time import from_instant
 from asyncreport.core.text import counted, printable
 from asyncreport.core.timeline import parse_iso
+
+#: columns of a terminal that is not narrow
+_ROOM = 80
 
 #: shown instead of a value that was not measured
 _NO_VALUE = "–"
@@ -53,15 +56,21 @@ def print_table(rows: Sequence[Row], *, zone: ZoneInfo, teams: bool, routing: bo
     console.print(total(rows, routing=routing), markup=False, highlight=False)
 
 
-def print_names(entities: Sequence[tuple[str, str]]) -> None:
-    """Print a table of ids and names. Raise OSError."""
+def print_names(rows: Sequence[Mapping[str, object]]) -> None:
+    """Print a table of ids, names and more; all rows have the same columns. Raise OSError."""
+    console = Console(emoji=False)
     names = Table(box=None)
-    # An id that is cut off is of no use.
-    names.add_column("name", overflow="fold")
-    names.add_column("id", overflow="fold")
-    for entity_id, name in entities:
-        names.add_row(Text(printable(name)), Text(printable(entity_id)))
-    Console(emoji=False).print(names)
+    for column in rows[0]:
+        # Nothing is cut off. An id is copied, so it stays in one piece if there is room.
+        whole = column == "id" and console.width >= _ROOM
+        justify: Literal["left", "right"] = "left"
+        if column == "members":
+            justify = "right"
+        names.add_column(column, justify=justify, overflow="fold", no_wrap=whole)
+    for row in rows:
+        cells = ["" if value is None else printable(str(value)) for value in row.values()]
+        names.add_row(*map(Text, cells))
+    console.print(names)
 
 
 def table(rows: Sequence[Row], *, zone: ZoneInfo, teams: bool, routing: bool) -> Table:

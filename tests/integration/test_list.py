@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from asyncreport.api.listings import decode_page
+from asyncreport.commands.list import describe
 from asyncreport.commands.name_search import folded
 from asyncreport.emulator import Emulator, Options, World, running
 from asyncreport.emulator.labels import SKILLS, WRAP_UPS
@@ -51,6 +53,81 @@ def test_every_entry_of_a_kind_is_listed_over_all_pages(tmp_path: Path, kind: st
     assert {row["id"] for row in rows} == expected(kind)
     names = [folded(row["name"]) for row in rows]
     assert names == sorted(names)
+
+
+def test_a_listing_says_what_else_the_server_knows(tmp_path: Path) -> None:
+    rosters = Rosters(WORLD)
+    people = {person.id: person for person in WORLD.people}
+    with running(WORLD, Options(requests_per_minute=0)) as server:
+        for row in rows(listed(server, "users", cwd=tmp_path)):
+            person = people[row["id"]]
+            assert row == {
+                "id": person.id,
+                "name": person.name,
+                "email": person.email,
+                "state": person.state,
+                "division": person.division.name,
+                "division_id": person.division.id,
+            }
+        for kind, singular in (("teams", "team"), ("groups", "group"), ("queues", "queue")):
+            found = {roster.id: roster for roster in rosters.of(singular)}
+            for row in rows(listed(server, kind, cwd=tmp_path)):
+                roster = found[row["id"]]
+                division = {}
+                if roster.division is not None:
+                    division["division"] = roster.division.name
+                    division["division_id"] = roster.division.id
+                expected = {"id": roster.id, "name": roster.name, "members": len(roster.members)}
+                assert row == {**expected, **division}
+        for row in rows(listed(server, "skills", cwd=tmp_path)):
+            assert list(row) == ["id", "name"]
+
+
+def rows(result: Call) -> list[dict[str, object]]:
+    assert result.code == 0, result.err
+    return [json.loads(line) for line in result.out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("odd", "division", "shown"),
+    [
+        ({}, None, None),
+        ({"division": {"id": "d1"}, "memberCount": "7"}, "d1", 7),
+        ({"division": "d1", "memberCount": [], "email": 5}, None, None),
+        ({"division": {"id": 5, "name": None}}, None, None),
+    ],
+)
+def test_what_a_server_does_not_say_is_null(
+    odd: dict[str, object], division: str | None, shown: int | None
+) -> None:
+    body = json.dumps({"entities": [{"id": "t1", "name": "A", **odd}], "pageNumber": 1})
+    (entity,) = decode_page(body.encode()).entities or []
+    assert describe("teams", entity) == {
+        "id": "t1",
+        "name": "A",
+        "members": shown,
+        "division": None,
+        "division_id": division,
+    }
+    assert describe("users", entity)["email"] is None
+
+
+def test_a_connection_of_a_job_file_is_used_as_it_is(tmp_path: Path) -> None:
+    """Only its own keys count: the rest of the job is for another command."""
+    with running(WORLD, Options(requests_per_minute=0)) as server:
+        client = {"client_id": server.client_id, "client_secret": server.client_secret}
+        place = {"api_url": server.url, "login_url": server.url}
+        job = {
+            "name": "job",
+            "connections": {"east": {**place, **client}, "west": {"emulator": True}},
+            "range": {"start": "2024-01-01", "end": "2024-02-01"},
+            "teams": [{"name": "all", "connections": "all", "everyone": True}],
+            "output": {"path": "out.jsonl"},
+        }
+        (tmp_path / "job.yaml").write_text(json.dumps(job))
+        options = ("--job", "job.yaml", "--connection", "east")
+        result = call("list", "queues", *options, cwd=tmp_path)
+    assert {row["id"] for row in rows(result)} == expected("queues")
 
 
 def test_search_keeps_names_with_all_words_in_any_case(tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ def failures(path: Path, caplog: pytest.LogCaptureFixture) -> str:
 
     async def main() -> None:
         given = load_job(path, environ={"SECRET": SECRET}, now=NOW)
-        async with Connections(given) as connections:
+        async with Connections(given.connections, given.limits) as connections:
             (lane,) = await connections.lanes("default")
             for request in (organization.limits_request(), directory.user_count_request()):
                 try:
