@@ -11,7 +11,7 @@ _NOT_IGNORED = 1
 
 
 def is_exposed(path: Path) -> bool:
-    """Tell whether a file is in a git repository and not ignored; False if nobody can say it."""
+    """Tell whether a file is in a git repository and not ignored; False if that is not known."""
     git = shutil.which("git")
     if git is None:
         return False

@@ -41,7 +41,7 @@ def add_variables(path: Path, variables: Mapping[str, str]) -> None:
 
 
 def is_private(path: Path) -> bool:
-    """Tell whether other users of this machine cannot read a file, as far as its mode says."""
+    """Tell whether the mode of a file keeps other users of this machine from reading it."""
     with oserror_as_store_error(path, "read"):
         return path.stat().st_mode & 0o077 == 0
 

@@ -202,7 +202,7 @@ class Interview:
         return self.options.end
 
     def _with_given_end(self, text: str) -> JobDraft:
-        """Take the end of the range, whatever start a person will type."""
+        """Take the end of the range; the start may still change."""
         if self.person is None or self.options.start:
             return self._with_end(text)
         self._checked(start=_BEGIN_OF_TIME, end=text)
@@ -348,7 +348,7 @@ class Interview:
         self._say([f"  {localized(line, zone)}" for line in (*lines, *job.notes)])
 
     def _with_start(self, text: str) -> JobDraft:
-        """Take the start of the range, whatever its end will be."""
+        """Take the start of the range; the end may still change."""
         self._checked(start=text, end=_END_OF_TIME)
         return replace(self.draft, start=text)
 

@@ -6,7 +6,7 @@ import unicodedata
 
 
 def name_matches(name: str, search: str) -> bool:
-    """Tell whether a name contains all words of a text, whatever their order, case and accents."""
+    """Tell whether a name contains all words of a text; order, case and accents do not count."""
     folded_name = folded(name)
     return all(word in folded_name for word in folded(search).split())
 

@@ -94,7 +94,7 @@ def _files(entry: Place, folder: Path, environ: Mapping[str, str]) -> list[Path]
 
 
 def _has_wildcard(path: str | Path) -> bool:
-    """Tell whether a path has characters that stand for others."""
+    """Tell whether a path has wildcards."""
     return not _WILDCARDS.isdisjoint(str(path))
 
 

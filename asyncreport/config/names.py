@@ -19,7 +19,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def check_name(place: Place, text: str) -> None:
-    """Check a name: it must not leave its folder, nor break a path or a placeholder."""
+    """Check a name: it must not lead out of its folder or break a path or a placeholder."""
     _check_ends(place, text)
     if text.startswith("."):
         raise place.must("not start with a dot")

@@ -84,7 +84,7 @@ def _number(
     high: int,
     description: str,
 ) -> Meta:
-    """Describe an integer and its limits, both of which are allowed."""
+    """Describe an integer and its limits, both included."""
     return Meta(ge=low, le=high, description=description)
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from asyncreport.core.job import Connection, Job, Team
 from asyncreport.core.outputs import Output
 
-#: stands for the connection's name in the path of a file
+#: placeholder for the connection's name in the path of a file
 CONNECTION = "{connection}"
 
 

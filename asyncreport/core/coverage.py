@@ -1,4 +1,4 @@
-"""Find what parts of earlier runs do not cover: which intervals, of which users. Pure."""
+"""Find what parts of earlier runs do not cover: intervals and their users. Pure."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ class Sums:
                 self._cells.setdefault((bucket, split), self._zeros())
 
     def _zeros(self) -> list[Any]:
-        """Make the sums of no record: null where nothing can have been measured."""
+        """Make the sums for a bucket without records: null where nothing can have been measured."""
         unknown = set(_MEASURED)
         if self._query.contract == "entities":
             unknown.add("total_hold_time_sec")

@@ -1,4 +1,4 @@
-"""Say how far the range of a job is settled, and from when on it lies in the future. Pure."""
+"""Say until when the range of a job is settled, and from when it is in the future. Pure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def future_from(job: Job, now: int) -> int:
 
 
 def describe_unsettled(job: Job, now: int) -> list[str]:
-    """Say from when on the range is not settled, and from when on it is empty; often nothing."""
+    """Say from when the range is not settled, and from when it is empty; often nothing."""
     lines = []
     settled = settled_until(job, now)
     future = future_from(job, now)

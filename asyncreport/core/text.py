@@ -1,4 +1,4 @@
-"""Put numbers, lists, durations and text of a server into messages. Pure."""
+"""Write numbers, lists, durations and a server's text for messages. Pure."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def one_line(text: str, longest: int) -> str:
 
 
 def plural(number: int, singular: str, many: str | None = None) -> str:
-    """Choose the form of a word for a number: `chunk`, `chunks`, or `many` if it is irregular."""
+    """Choose the singular or the plural for a number; `many` is an irregular plural."""
     if number == 1:
         return singular
     return f"{singular}s" if many is None else many
 
 
 def counted(number: int, singular: str, many: str | None = None) -> str:
-    """Write a number of things: `1 chunk`, `1,200 chunks`, `2 retries`."""
+    """Write a number with its noun: `1 chunk`, `1,200 chunks`, `2 retries`."""
     return f"{number:,} {plural(number, singular, many)}"
 
 
@@ -58,7 +58,7 @@ def first_lines(lines: Sequence[str], noun: str = "", *, limit: int = MAX_SHOWN)
 
 @dataclass(frozen=True, slots=True)
 class LongList:
-    """Lines of which only the first are shown, unless somebody asks for all."""
+    """Many lines; only the first are shown, unless a person asks for all."""
 
     lines: Sequence[str]
     #: what each line is about

@@ -359,7 +359,7 @@ class _Trial:
 
 
 def _recent_hour(now: int) -> Interval:
-    """Give the last hour but one: its data is there, and the response is small."""
+    """Give the hour before the last whole hour: its data exists, and the response is small."""
     start = now // HOUR * HOUR - 2 * HOUR
     return Interval(start, start + HOUR)
 

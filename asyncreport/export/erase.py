@@ -210,7 +210,7 @@ def _returning(job: Job, person: Person, parts: Mapping[str, UserParts]) -> Iter
     last = {team.name: team for team in with_members(job).teams}
     for team in job.teams:
         if team.everyone:
-            # Of another organisation, or with a mistyped id, nobody comes back.
+            # A user of another organisation, or a mistyped id, cannot come back.
             if parts.get(team.connection):
                 yield _everyone(team)
         elif person.ids.intersection((*team.users, *team.emails)):

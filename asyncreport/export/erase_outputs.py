@@ -169,7 +169,7 @@ class OutputFiles:
         )
 
     def _has_hole(self, target: Target) -> bool:
-        """Tell whether parts of a file are missing, or a team whose members nobody knows."""
+        """Tell whether a file lacks parts, or a team whose members are not known."""
         if len(self._with_members.teams) < len(self._job.teams):
             return True
         connections = {team.connection for team in target.teams}
@@ -190,7 +190,7 @@ def state_folders(job: Job) -> list[Path]:
 
 
 def with_members(job: Job) -> Job:
-    """Fill in the users that were last looked up, without teams of which nobody knows any.
+    """Fill in the users that were last looked up; leave out teams without known users.
 
     Of listed e-mail addresses, those that are known count: the person's may be erased already.
     """

@@ -43,13 +43,13 @@ def _report(unknown: Sequence[UnknownTeam], context: RunContext) -> None:
 
 
 async def _teams_of_nobody(context: RunContext) -> list[Team]:
-    """List the teams of which the directory knows no listed user."""
+    """List the teams whose listed users are all unknown to the directory."""
     await context.names.look_up_listed(context.job)
     return [team for team in context.job.teams if _is_nobody(team, context)]
 
 
 def _is_nobody(team: Team, context: RunContext) -> bool:
-    """Tell whether no listed user exists, and none has records."""
+    """Tell whether none of the listed users exists or has records."""
     connection = context.job.connection(team.connection)
     names = context.names.users.of(connection.directory)
     if not knows_nobody(team, names):

@@ -63,7 +63,7 @@ class Connections:
         self._permit = permit
         self._warn = warn
         self._open: dict[str, _Opened] = {}
-        #: how many users each connection has, once that was asked; None: nobody says it
+        #: how many users each connection has, once that was asked; None: not known
         self.user_counts: dict[str, int | None] = {}
         self._stack = AsyncExitStack()
 

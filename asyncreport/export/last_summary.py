@@ -15,7 +15,7 @@ from asyncreport.store.json_files import read_json
 
 
 class _Gap(Struct, frozen=True):
-    """A chunk that could not be fetched; `stands` is what the version before called stale."""
+    """A chunk that could not be fetched; an earlier version wrote `stands` for stale."""
 
     stale: bool = False
     stands: bool = False

@@ -52,7 +52,7 @@ async def find_teams(
 
 
 def _ignore(_: str) -> None:
-    """Say nothing about names: a plan needs none."""
+    """Ignore messages about names: a plan does not need them."""
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class PlannedTeams:
         lookup: NameLookup,
         parts: JobParts,
     ) -> None:
-        """Take out the teams of a connection of which the directory knows no listed user."""
+        """Take out the teams of a connection whose listed users are all unknown."""
         try:
             found = await lookup.ask_for_listed(self.job, connection)
         except CredentialsError:
@@ -90,7 +90,7 @@ class PlannedTeams:
         )
 
     def _note_silence(self, connection: Connection, error: RetriesExhausted) -> None:
-        """Note the teams that list users if nobody answers; the plan is made all the same."""
+        """Note the teams that list users if the server does not answer; the plan is still made."""
         self.unknown += [
             UnknownTeam.of(team, error)
             for team in self.job.teams
@@ -123,7 +123,7 @@ class PlannedTeams:
         )
 
     async def _count(self, team: Team) -> int | None:
-        """Count the users of a team; None: nobody says how many exist."""
+        """Count the users of a team; None: the number is not known."""
         if not team.everyone:
             return len(team.users)
         try:

@@ -81,7 +81,7 @@ async def _population(
     *,
     alone: bool,
 ) -> int:
-    """Ask how many users exist; if nobody says it, warn and assume a number.
+    """Ask how many users exist; if the server does not say it, warn and assume a number.
 
     Raise CredentialsError if every client is refused and no other connection can go on.
     """

@@ -158,7 +158,7 @@ def finished_export(job: Job, *, now: int, allow_partial: bool = False) -> Expor
 
 
 def _fastest_path(job: Job) -> str:
-    """Give the path whose format is the first of all formats; raise ConfigError if none is read."""
+    """Give the path whose format is fastest to read; raise ConfigError if none can be read."""
     for each in FORMATS.values():
         of_format = [path for path in job.output.paths if format_of(path) == each]
         if of_format and each.read is not None:

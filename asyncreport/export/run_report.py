@@ -71,7 +71,7 @@ def _is_partial(steps: Steps, files: Mapping[Path, WrittenFile]) -> bool:
 
 
 def _empty_from(context: RunContext) -> str | None:
-    """Give the instant from which on the range is in the future; None: nothing of it is."""
+    """Give the instant from which the range is in the future; None: nothing is in the future."""
     job = context.job
     start = future_from(job, context.now)
     if start >= job.interval.end:

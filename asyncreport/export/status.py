@@ -103,7 +103,7 @@ class Status(Struct, frozen=True, kw_only=True):
     ] = ()
     unsettled: Annotated[
         tuple[str, ...],
-        key("from when on numbers may still change, or are in the future, as sentences"),
+        key("sentences: from when on numbers may still change, or lie in the future"),
     ] = ()
     changed_values: Annotated[
         dict[str, int],

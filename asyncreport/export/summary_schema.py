@@ -25,7 +25,7 @@ def summary_schema() -> dict[str, Any]:
 
 
 def _require_all(definition: dict[str, Any]) -> None:
-    """Say that every key is there: defaults are written too."""
+    """Mark every key as required: defaults are written too."""
     properties = definition["properties"]
     definition["required"] = list(properties)
     for each in properties.values():

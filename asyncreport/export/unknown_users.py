@@ -1,4 +1,4 @@
-"""Teams of which the directory knows no listed user: the ids are wrong. Owns nothing."""
+"""Teams whose listed users are all unknown to the directory: wrong ids. Owns nothing."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xlsxwriter import Workbook
     from xlsxwriter.worksheet import Worksheet
 
-#: a sheet has 1,048,576 rows, of which the header takes one:
+#: a sheet has 1,048,576 rows, and the header takes one of them:
 #: https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3
 MOST_RECORDS = 1_048_575
 

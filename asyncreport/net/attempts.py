@@ -38,7 +38,7 @@ def now() -> float:
 class Health:
     """What the responses to one client say about its server; shared by the client's requests."""
 
-    #: hosts that have responded, with whatever status
+    #: hosts that have responded, with any status
     reached: set[str] = field(default_factory=set)
     #: when the last valid response of the API came, by method and in the event loop's time
     answered: dict[str, float] = field(default_factory=dict)

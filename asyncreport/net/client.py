@@ -125,7 +125,7 @@ class Lane:
         """Send a request with its token, and read the response."""
         # From here on time is spent on the server, which decides what a time-out means.
         attempts.waits_for = ""
-        # Counted before the send: an attempt that fails or is cancelled was sent all the same.
+        # Counted before the send: an attempt that fails or is cancelled was sent too.
         self._counts.add_attempt(len(request.body or b""), retry=attempts.sent > 0)
         attempts.sent += 1
         with self._counts.sending():

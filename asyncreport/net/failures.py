@@ -52,7 +52,7 @@ _MAX_ENCODING = 40
 
 def encoded(request: Request, encoding: str) -> RejectedError:
     """Report a response that is compressed in a way that no request accepts."""
-    # Not transient: whatever compressed it will do so again.
+    # Not transient: the server or proxy will compress it again in the same way.
     return RejectedError(
         f"{subject(request, None)}: the response has the Content-Encoding "
         f"{one_line(encoding, _MAX_ENCODING)!r}, but only gzip was accepted; check the proxy or "

@@ -1,4 +1,4 @@
-"""What no part covers, of which share of a team's agents. Pure."""
+"""Find what no part covers, and for which share of a team's agents. Pure."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Missing:
         return user in self.users or None in self.users
 
     def week_hours(self, zone: ZoneInfo) -> set[WeekHour]:
-        """List the hours of the week of which something is missing."""
+        """List the hours of the week that are not complete."""
         found: set[WeekHour] = set()
         for each in self.spans:
             found.update(_week_hours(each, zone))

@@ -58,7 +58,7 @@ def _most_bars(agents: int) -> int:
 
 
 def _width(low: float, high: float, most: int) -> int:
-    """Choose the narrowest bars of which not too many are needed."""
+    """Choose the narrowest bars that do not become too many."""
     for width in _WIDTHS:
         if high // width - low // width < most:
             return width

@@ -54,7 +54,7 @@ class Facts:
 
     @property
     def interval(self) -> Interval:
-        """Give the range up to the last fetch: nobody can say anything about what follows."""
+        """Give the range up to the last fetch: nothing is known about later times."""
         whole = self.job.interval
         if self._last_fetch <= whole.start:
             return whole

@@ -16,7 +16,7 @@ from asyncreport.report.rollups import Row
 def week_of(rows: Iterable[Row], lacking: Set[WeekHour]) -> list[list[Cell]]:
     """Add up rows, and describe each hour of Monday, then of the other days.
 
-    `lacking` are the hours of which something is missing.
+    `lacking` are the hours that are not complete.
     """
     sums = _Sums.of(rows)
     return [sums.day(day, lacking) for day in range(1, 8)]

@@ -1,4 +1,4 @@
-"""A state folder of format 1 becomes one of format 2. Owns the files of format 1.
+"""Convert a state folder from format 1 to format 2. Owns the files of format 1.
 
 Format 1 had the manifest, the parts and the lock of all connections in the folder of the job. The
 folders of the connections are completed first. Removing the old manifest is the commit: until then
@@ -83,7 +83,7 @@ def _convert(folder: Path, part_filter: PartFilter) -> None:
     contents = _sort_lines(_read(manifest), part_filter)
     for name, content in contents.items():
         _fill(folder, folder / name, content.numbers)
-    # One list of changes, whatever the connection of its parts.
+    # One list of changes for the parts of all connections.
     first = next(iter(contents))
     _link(folder / CHANGES, folder / first / CHANGES)
     contents[first].lines.append(ChangesLine(changes=file_size(folder / CHANGES) or 0))

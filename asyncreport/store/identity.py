@@ -6,7 +6,7 @@ from pathlib import Path
 
 from asyncreport.store.disk_errors import oserror_as_store_error
 
-#: device and inode of a file: another file has another identity, whatever its name
+#: device and inode of a file: another file of the same name has another identity
 Identity = tuple[int, int]
 
 

@@ -177,7 +177,7 @@ def decode(body: bytes) -> Line:
 
 
 def format_of(first: bytes) -> int | None:
-    """Read the format in a first line, whatever else it has; None: it is not a header."""
+    """Read only the format from a first line; None: it is not a header."""
     try:
         return msgspec.json.decode(first, type=_Format).format
     except (msgspec.DecodeError, ValueError):

@@ -267,7 +267,7 @@ def _read_indexes(indexes: _Indexes, target: Target, month: str, read_index: Rea
 def lines_size(target: Target, reader: PartReader) -> int:
     """Add up the bytes of a target's lines from the indexes; raise StoreError.
 
-    Queue names are not counted, nor is what the range or a choice of columns leaves out.
+    Not counted: queue names, and the effect of the range and of a choice of columns.
     """
     return sum(size for size, _ in _sizes(target, reader))
 

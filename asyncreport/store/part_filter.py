@@ -11,7 +11,7 @@ from asyncreport.core.timeline import Grid, Interval, Slot
 
 
 class PartFilter:
-    """What a job's query needs of a part, whatever the part's interval and users.
+    """What a part must have to be used by a job's query, for any interval and users.
 
     `fingerprints` are those of the query, by the connection's name, today's first. `grid` has the
     buckets of today's time zone rules: after a change of the rules, a part of a month whose bucket
@@ -51,7 +51,7 @@ class PartFilter:
         return part.fingerprint in self.fingerprints[part.connection]
 
     def is_kept(self, part: Part) -> bool:
-        """Tell whether a range that moves has not left a part behind, of whatever query."""
+        """Tell whether a part, of any query, was not left behind by a moving range."""
         span = self._left_behind
         if span is None:
             return True
@@ -59,7 +59,7 @@ class PartFilter:
         return not span.start < part.interval.end <= span.end
 
     def is_on_grid(self, part: Part) -> bool:
-        """Tell whether a part has whole buckets of today, of one month.
+        """Tell whether a part has whole buckets of one month, by today's time zone rules.
 
         This also bounds the interval of a part by the length of a month, whatever the file says.
         """

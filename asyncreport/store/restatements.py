@@ -228,7 +228,7 @@ def _users_who_differ(
     try:
         before, after = _entries(pair.old, reader), _entries(pair.new, reader)
     except DamagedPartError:
-        # Nobody can say what a damaged part held.
+        # What a damaged part held is not known.
         return
     for user in _users(pair.old, before.keys() | after.keys()):
         if stopped.is_set():

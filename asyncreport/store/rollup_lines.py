@@ -26,14 +26,14 @@ from asyncreport.store.month_index import Rows
 from asyncreport.store.record_lines import LineSink, Month, members, rows_within, user_facts
 from asyncreport.store.target import Target
 
-#: under this name the rows of a roll-up are counted: they need not be of a team
+#: the rows of a roll-up are counted under this name: they may have no team
 ROWS = ""
 
 
 class _Key(NamedTuple):
     """Whose rows are added up together; in the order of the lines."""
 
-    #: the position of the team in the job, or of the connection; 0 if a row is of no team or user
+    #: the position of the team in the job, or of the connection; 0 if a row has no team or user
     number: int
     #: null before all users
     user: tuple[bool, str]

@@ -1,4 +1,4 @@
-"""Fold long lines at blanks, as wide as the terminal, which would cut words. Owns nothing."""
+"""Fold long lines between words; a terminal alone would cut words. Owns nothing."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import IO
 #: a terminal with fewer columns has no room for words
 _FEWEST_COLUMNS = 20
 
-#: blanks by which the rest of a line is further in than its first part
+#: blanks by which the rest of a line is indented
 _INDENT = 2
 
-#: what stands in front of a line's text: how serious it is, or blanks
+#: what comes before a line's text: how serious it is, or blanks
 _FRONT = re.compile(r"(?:OK|WARN|FAIL) +|(?P<blanks> *)")
 
 
@@ -40,7 +40,7 @@ def fold(line: str, columns: int) -> str:
 
 
 def _blanks_below(front: re.Match[str]) -> str:
-    """Give the blanks in front of the second and all further lines."""
+    """Give the indent of all lines but the first."""
     indent = front.end()
     if front["blanks"] is not None:
         indent += _INDENT

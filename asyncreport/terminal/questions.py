@@ -16,7 +16,7 @@ def can_ask() -> bool:
 
 
 def read_line(prompt: str) -> str:
-    """Ask for a line; give it without blanks around it. Raise EOFError if there is no more."""
+    """Ask for a line; give it without blanks around it. Raise EOFError at the end of input."""
     # It lets people move the cursor in what they type. Not every system has it.
     with suppress(ImportError):
         import readline  # noqa: F401 - `input` uses it

@@ -41,7 +41,7 @@ def run_until_signal(
             raise
         raise Stopped(stop.received[0]) from None
     finally:
-        # After a signal the default handlers stay: the next signal kills, whatever runs then.
+        # After a signal the default handlers stay: the next signal kills the process at any time.
         if not stop.received:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
