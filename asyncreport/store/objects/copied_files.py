@@ -48,8 +48,9 @@ class CopiedFiles:
         self._absent: set[Path] = set()
 
     def key(self, path: Path) -> str:
-        """Give the key of a file."""
-        return path.relative_to(self._root / self.bucket.name).as_posix()
+        """Give the key of a file, or of a folder; that of the bucket itself is empty."""
+        key = path.relative_to(self._root / self.bucket.name).as_posix()
+        return "" if key == "." else key
 
     def object_key(self, path: Path) -> str:
         """Give the key of the object of a file, which may have another name."""
