@@ -59,7 +59,9 @@ class Entity(Struct):
 
     def _of_division(self, key: str) -> str | None:
         """Give a text of the division."""
-        return as_text(self.division.get(key)) if isinstance(self.division, dict) else None
+        if not isinstance(self.division, dict):
+            return None
+        return as_text(self.division.get(key))
 
 
 class Page(Struct, rename="camel"):
@@ -118,7 +120,9 @@ _PAGE = msgspec.json.Decoder(Page)
 
 def as_text(value: object) -> str | None:
     """Give a text; None for anything else."""
-    return value if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    return value
 
 
 def _as_count(value: object) -> int | None:

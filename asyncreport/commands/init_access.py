@@ -122,7 +122,9 @@ def read_hosts(text: str) -> dict[str, str]:
 def api_url(hosts: Mapping[str, str]) -> str:
     """Give the URL that keys of a connection lead to, which were checked."""
     urls = regions.hosts(hosts.get("region", ""))
-    return hosts["api_url"] if urls is None else urls[0]
+    if urls is None:
+        return hosts["api_url"]
+    return urls[0]
 
 
 def described(hosts: Mapping[str, str]) -> list[str]:

@@ -114,7 +114,9 @@ def _explained(error: ConfigError) -> str:
 def _with_suggestion(question: Question, error: ConfigError) -> Question:
     """Let Enter take what an error suggests when the question is repeated."""
     found = _SUGGESTION.search(str(error))
-    return question if found is None else replace(question, default=found[1])
+    if found is None:
+        return question
+    return replace(question, default=found[1])
 
 
 def pick(text: str, choices: Mapping[str, str]) -> str:

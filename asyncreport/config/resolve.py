@@ -54,13 +54,7 @@ def resolve(
     `connection` is used instead of those of the file.
     """
     check_name(root.at("name"), given.name)
-    if connection is None:
-        found = resolve_connections(
-            root.at("connections"), unset_to_none(given.connections), environ
-        )
-    else:
-        found = (connection,)
-    connections = _for_job(found, given)
+    connections = _connections(root, given, environ, connection)
     interval, grid = resolve_range(
         root.at("range"),
         given.range,
@@ -98,6 +92,19 @@ def _chunk(root: Place, given: JobFile) -> ChunkLength | None:
     if text is None:
         return None
     return chunk_length(root.at("range", "chunk"), text)
+
+
+def _connections(
+    root: Place,
+    given: JobFile,
+    environ: Mapping[str, str],
+    connection: Connection | None,
+) -> tuple[Connection, ...]:
+    """Resolve the connections, unless there is one already."""
+    if connection is not None:
+        return _for_job([connection], given)
+    found = resolve_connections(root.at("connections"), unset_to_none(given.connections), environ)
+    return _for_job(found, given)
 
 
 def _for_job(connections: Sequence[Connection], given: JobFile) -> tuple[Connection, ...]:

@@ -24,6 +24,11 @@ def similar_date(text: str) -> str:
     match = _FORM.fullmatch(text)
     if match is None:
         return ""
+    return _similar_day(match)
+
+
+def _similar_day(match: re.Match[str]) -> str:
+    """Suggest what a text with three numbers, or eight digits, means."""
     first, separator, second, third, *digits = match.groups()
     if separator is None:
         return _suggestion(*digits)

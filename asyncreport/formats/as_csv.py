@@ -157,7 +157,9 @@ def _value(kind: Kind, style: CsvStyle, text: _Value) -> _Value:
 
 def _integer(field: str) -> int | None:
     """Read a count."""
-    return int(field) if field else None
+    if not field:
+        return None
+    return int(field)
 
 
 class _FieldNumber:
@@ -169,8 +171,10 @@ class _FieldNumber:
     def __call__(self, field: str) -> float | None:
         if not field:
             return None
-        # The JSON may have had a whole number.
-        return int(field) if field.isdecimal() else float(field.replace(self._decimal, "."))
+        if field.isdecimal():
+            # The JSON had a whole number too.
+            return int(field)
+        return float(field.replace(self._decimal, "."))
 
 
 class _FieldText:

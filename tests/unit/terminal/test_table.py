@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from asyncreport.config.zones import load_zone
-from asyncreport.terminal.table import interval, read, table, total
+from asyncreport.terminal.table import interval, print_names, read, table, total
 
 
 def record(**fields: Any) -> dict[str, Any]:
@@ -130,3 +130,26 @@ def test_the_total_occupancy_is_the_ratio_of_sums() -> None:
     other = record(user_id="u-2", interacting_sec=30.0, communicating_sec=30.0, idle_sec=120.0)
     unknown = record(user_id="u-3", interacting_sec=None, communicating_sec=None, idle_sec=None)
     assert total(read(lines(one, other, unknown)), routing=True).endswith(", occupancy 30.00%")
+
+
+@pytest.mark.parametrize("columns", [80, 100, 200])
+def test_an_id_of_a_list_stays_in_one_piece(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    user = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
+    address = "a.very.long.address@a.long.name.of.a.company.example"
+    row = {"name": "[b]Ada[/b]", "id": user, "email": address, "members": 5, "division": None}
+    print_names([row])
+    text = capsys.readouterr().out
+    assert user in text
+    assert "None" not in text
+    assert max(map(len, text.splitlines())) <= columns
+
+
+def test_nothing_of_a_list_is_cut_off_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    print_names([{"id": "0123456789" * 4}])
+    assert "".join(capsys.readouterr().out.split()) == "id" + "0123456789" * 4
