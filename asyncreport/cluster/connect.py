@@ -39,6 +39,8 @@ _SETTINGS = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": False,
+    # It looks at the stack of each task a hundred times a second, for a page in a browser.
+    "distributed.worker.profile.enabled": False,
     # No page in a browser, and nothing else to read over HTTP.
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],

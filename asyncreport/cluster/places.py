@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from asyncreport.cluster.board import Board
+from asyncreport.terminal.stderr import say_detail
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -45,6 +46,15 @@ class Places:
     async def _follow(self) -> None:
         """Add the places of new workers, until the task is cancelled."""
         self._board.phase = "waiting for a worker"
+        try:
+            await self._look_again_and_again()
+        except Exception as error:  # noqa: BLE001 - of Dask, whatever it is
+            say_detail(f"dask: {error}")
+            # The scheduler is gone: each connection finds that out, and nothing waits.
+            self._set(self._known + self._board.total)
+
+    async def _look_again_and_again(self) -> None:
+        """Count the threads of the workers."""
         while True:
             threads = await self._client.nthreads()
             self._set(sum(min(each, self._at_once) for each in threads.values()))

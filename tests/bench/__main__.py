@@ -18,6 +18,7 @@ from tests.bench import (
     board,
     budgets,
     bureau,
+    cluster,
     hot,
     lanes,
     memory,
@@ -112,7 +113,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def _budgets(load: Load, server: Server, options: argparse.Namespace, runs: int) -> None:
     _table(budgets.lines(load, server, runs=runs, latency=options.latency or 0.2))
-    modules = (hot, state, memory, pace, lanes, answers, quarter_hours, report, bureau, workers)
+    modules = (
+        hot,
+        state,
+        memory,
+        pace,
+        lanes,
+        answers,
+        quarter_hours,
+        report,
+        bureau,
+        cluster,
+        workers,
+    )
     for module in modules:
         _table(module.lines(quick=options.quick))
 

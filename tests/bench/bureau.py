@@ -40,11 +40,17 @@ def organisations(number: int, requests_per_minute: int = 0) -> Iterator[list[st
 
 
 def write_job(
-    folder: Path, urls: Sequence[str], *, end: str, chunk: str, per_minute: int = UNLIMITED
+    folder: Path,
+    urls: Sequence[str],
+    *,
+    end: str,
+    chunk: str,
+    per_minute: int = UNLIMITED,
+    secret: str = CLIENT_SECRET,
 ) -> Path:
     """Write a job of everyone in each organisation, with a file for each."""
     access = {
-        "client_secret": CLIENT_SECRET,
+        "client_secret": secret,
         "requests_per_minute": per_minute,
         "client_id": CLIENT_ID,
     }

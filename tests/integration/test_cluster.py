@@ -18,10 +18,11 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -30,6 +31,7 @@ from tests.cluster_process import Cluster, cluster_process
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import call, connection, environ
 from tests.manifests import read_lines
+from tests.object_servers import moto
 
 pytestmark = pytest.mark.extra
 
@@ -199,7 +201,10 @@ def test_workers_that_die_or_stand_still_lose_and_double_nothing(
             os.kill(lost[-1], number)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert without_progress(err) == sorted(without_progress(err))
+    ends = [line for line in without_progress(err) if ": waiting: " not in line]
+    assert [line.partition(",")[0] for line in ends] == [
+        f"bureau/{name}: exit code 0: complete" for name in NAMES
+    ]
     assert bureau.files() == calm
     assert bureau.holder("acme") not in lost
     for name in NAMES:
@@ -246,7 +251,7 @@ def test_ctrl_c_stops_the_workers(bureau: Bureau, calm: dict[str, bytes]) -> Non
             "stopped by SIGINT",
         ],
     )
-    assert took < 15
+    assert took < 30
     assert all(lock_holder(bureau.state(name) / "lock") is None for name in NAMES)
     wait_until(lambda: not any(map(is_alive, workers)))
     before = len(bureau.parts("acme"))
@@ -271,7 +276,7 @@ def test_tasks_stop_if_their_client_is_killed(bureau: Bureau, cluster: Cluster) 
         wait_until(saved(bureau, "acme", 3))
         process.kill()
         process.wait()
-        wait_until(lambda: all(lock_holder(lock) is None for lock in locks), 10)
+        wait_until(lambda: all(lock_holder(lock) is None for lock in locks), 20)
     assert len(bureau.parts("acme")) < CHUNKS
 
 
@@ -348,12 +353,32 @@ def test_a_secret_in_the_job_file_is_refused(bureau: Bureau) -> None:
 def test_a_scheduler_that_does_not_answer_is_one_line(bureau: Bureau) -> None:
     began = time.monotonic()
     result = bureau.run("--cluster", "tcp://127.0.0.1:1")
-    assert time.monotonic() - began < 15
+    # Dask itself would wait for 30 s.
+    assert time.monotonic() - began < 30
     assert (result.code, result.err) == (
         1,
         "error: --cluster tcp://127.0.0.1:1: no Dask scheduler answers there; check the address, "
         "and that the scheduler runs: dask scheduler\n",
     )
+
+
+def test_the_workers_reach_a_bucket_with_their_own_keys(
+    bureau: Bureau, calm: dict[str, bytes], tmp_path: Path
+) -> None:
+    with moto() as storage, closing(storage.bucket(f"test-{uuid4().hex[:12]}")) as bucket:
+        bureau.job["output"] = {"path": f"s3://{bucket.name}/out/{{connection}}.jsonl"}
+        bureau.secrets = {**bureau.secrets, **storage.environ}
+        with cluster_process(1, tmp_path, **bureau.secrets) as cluster:
+            with wire(cluster.address) as (address, pieces):
+                result = bureau.run("--cluster", address)
+            assert result.code == 0, result.err
+            for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+                assert storage.environ[variable].encode() not in b"".join(pieces)
+                assert storage.environ[variable] not in cluster.logged()
+        for name, content in calm.items():
+            found = bucket.read(f"out/{name}")
+            assert found is not None
+            assert found.data == content
 
 
 @pytest.mark.parametrize("address", ["scheduler:8786", "local:0"])

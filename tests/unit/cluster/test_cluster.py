@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from asyncreport import __version__, formats
-from asyncreport.cluster import task
+from asyncreport.cluster import places, task
 from asyncreport.cluster.board import Board
 from asyncreport.cluster.connect import check_installed
 from asyncreport.cluster.paths import with_absolute_paths
@@ -214,6 +214,35 @@ def test_the_board_counts_what_the_tasks_say() -> None:
         await asyncio.wait_for(waiter, 5)
 
     asyncio.run(play())
+
+
+def test_workers_that_come_later_get_connections_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker with many threads has no more than the option says; one that goes changes nothing.
+
+    If the scheduler is gone, nothing waits for a worker.
+    """
+    monkeypatch.setattr(places, "_PERIOD", 0)
+    answers = iter([{}, {"one": 16}, {"one": 16, "two": 2}, {"two": 2}])
+
+    class Client:
+        async def nthreads(self) -> dict[str, int]:
+            try:
+                return next(answers)
+            except StopIteration:
+                raise OSError("the scheduler is gone") from None
+
+    async def count() -> int:
+        board = Board("job", 100)
+        number = 0
+        async with places.Places(Client(), 8, board) as found:
+            while number < 8 + 2 + 100:
+                await asyncio.wait_for(found.free.acquire(), 5)
+                number += 1
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(found.free.acquire(), 0.01)
+        return number
+
+    assert asyncio.run(count()) == 110
 
 
 def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
