@@ -21,6 +21,7 @@ from asyncreport.export.status import FileStatus, read_status
 from asyncreport.export.targets import OutputFile, files_of
 from asyncreport.formats import FORMATS, format_of
 from asyncreport.store.disk_errors import oserror_as_store_error
+from asyncreport.store.objects.localize import bucket_of
 
 Value = str | int | float | datetime | date | None
 
@@ -149,7 +150,13 @@ def finished_export(job: Job, *, now: int, allow_partial: bool = False) -> Expor
     StoreError if a file is not what a run of this job would leave, and unless `allow_partial`, if
     records are missing in it.
     """
-    files = files_of(job, _fastest_path(job))
+    path = _fastest_path(job)
+    if bucket_of(job) is not None:
+        raise ConfigError(
+            f"output.path: {path} is in a bucket, and records are read from disk only; "
+            "copy the file, or read it with a program such as DuckDB"
+        )
+    files = files_of(job, path)
     found = {file.path: file for file in read_status(job, now=now).files}
     for file in files:
         _check_file(file.path, found.get(str(file.path)), allow_partial=allow_partial)
