@@ -23,7 +23,7 @@ from asyncreport.core.local_time import (
     local_instant,
     to_instant,
 )
-from asyncreport.core.timeline import MINUTE, Granularity, Grid, Interval
+from asyncreport.core.timeline import DAY, MINUTE, Granularity, Grid, Interval
 
 #: years that a range may touch: earlier UTC offsets were not always whole minutes
 YEARS = range(2000, 2101)
@@ -139,14 +139,16 @@ def rounded_bounds(given: RangeFile, interval: Interval, grid: Grid, now: int) -
 def left_behind(given: RangeFile, interval: Interval) -> Interval | None:
     """Give the interval whose parts a moving range no longer needs; None: the range is fixed.
 
-    It is as long as the range, and ends one such length before the range: somebody may make the
-    range longer. Older parts stay. They are there because the range was fixed before, or because
-    the clock was wrong for one run, and a year of parts takes long to fetch again.
+    It ends one length of the range before the range: somebody may make the range longer. It is a
+    week longer than the range, so that no part is left when the job does not run at the weekend,
+    or when months differ in length. Older parts stay. They are there because the range was fixed
+    before, or because the clock was wrong for one run, and a year of parts takes long to fetch
+    again.
     """
     if Moment.read(given.start) is None:
         return None
     length = interval.end - interval.start
-    return Interval(interval.start - 2 * length, interval.start - length)
+    return Interval(interval.start - 2 * length - 7 * DAY, interval.start - length)
 
 
 def _zone(place: Place, name: str) -> ZoneInfo:

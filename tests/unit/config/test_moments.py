@@ -139,9 +139,9 @@ def test_relative_bounds_are_rounded_down_to_whole_buckets(
 @pytest.mark.parametrize(
     ("start", "end", "left_behind"),
     [
-        ("today-P7D", "today", "2024-04-25T00/2024-05-02T00"),
-        ("last_week", "this_week", "2024-04-22T00/2024-04-29T00"),
-        ("now-P2D", "now", "2024-05-10T13/2024-05-12T13"),
+        ("today-P7D", "today", "2024-04-18T00/2024-05-02T00"),
+        ("last_week", "this_week", "2024-04-15T00/2024-04-29T00"),
+        ("now-P2D", "now", "2024-05-03T13/2024-05-12T13"),
     ],
 )
 def test_a_range_that_moves_leaves_behind_what_is_one_length_before_it(
