@@ -108,9 +108,17 @@ def _interval(
     first = _bound(place.at("start"), start, grid, now)
     last = _bound(place.at("end"), end, grid, now)
     if last <= first:
-        rule = f"be after {place.at('start').key}"
+        rule = f"be after {_described(place.at('start'))}"
         raise place.at("end").must(rule, _EXCLUSIVE + _rounding(end, last, grid))
     return Interval(first, last)
+
+
+def _described(start: Place) -> str:
+    """Name the start of a range, with its line and its value."""
+    where = start.where.rpartition(":")[2]
+    if start.node is None or not where.isdecimal():
+        return start.key
+    return f"{start.key} (line {where}: {start.shown_value()})"
 
 
 def _rounding(text: str, at: int, grid: Grid) -> str:

@@ -12,7 +12,7 @@ from io import StringIO
 from pathlib import Path
 
 from dotenv import dotenv_values
-from dotenv.parser import parse_stream
+from dotenv.parser import Original, parse_stream
 
 from asyncreport.config.validate import VALUE_SHOWN, Place
 from asyncreport.config.yaml import Node, Value
@@ -36,18 +36,24 @@ def read_environ(
     # The public function only logs a line that it cannot read, and a variable would be missing.
     for line in parse_stream(StringIO(text)):
         if line.error:
-            raise _bad_line(path, line.original.line)
+            raise _bad_line(path, line.original)
     values = dotenv_values(stream=StringIO(text))
     given = {name: value for name, value in values.items() if value is not None}
     return {**given, **environ}
 
 
-def _bad_line(path: Path, number: int) -> ConfigError:
+#: a value that begins with a quote
+_QUOTED = re.compile(r"\s*(?:export\s+)?[^=\s]+\s*=\s*['\"]")
+
+
+def _bad_line(path: Path, line: Original) -> ConfigError:
     """Make the error for a line of `.env`."""
     # The line is not shown: it may contain a secret.
+    where = f"{path}:{line.line}"
+    if _QUOTED.match(line.string):
+        return ConfigError(f"{where}: the quote that opens here is not closed, or text follows it")
     return ConfigError(
-        f"{path}:{number}: is not a NAME=VALUE line; "
-        "correct it, or start it with # to make it a comment"
+        f"{where}: is not a NAME=VALUE line; correct it, or start it with # to make it a comment"
     )
 
 

@@ -207,8 +207,10 @@ def check_types(place: Place, kind: inspect.Type) -> None:
 
 def _lost_text(place: Place) -> str:
     """Say why a value is empty that does not look empty."""
-    if place.node is None or not place.node.text.startswith(("#", "&")):
+    if place.node is None or not place.node.text.startswith(("#", "&", ",")):
         return ""
+    if place.node.text == ",":
+        return ": put the comma in quotes: ','"
     return f": a text that starts with {place.node.text[0]} must be in quotes"
 
 

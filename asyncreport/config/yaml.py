@@ -108,8 +108,9 @@ def read(
     return _Builder(source).build(raw, 0, around=label)
 
 
-#: a comment or an anchor that was meant to be a text: `group: #1`, but not `users: # the agents`
-_LOST_TEXT = re.compile(r":\s+([#&]\S+)")
+#: a comment, an anchor or a comma that was meant to be a text: `group: #1`, `{decimal: ,}`, but not
+#: `users: # the agents`
+_LOST_TEXT = re.compile(r":\s+([#&]\S+|,)")
 
 
 class _StrictComposer(Composer):
@@ -195,7 +196,7 @@ class _Builder:
         return node
 
     def _lost_text(self, raw: ScalarNode) -> str:
-        """Give what follows the colon of an empty value: a comment or an anchor, or nothing."""
+        """Give what follows the colon of an empty value: a comment, an anchor, a comma."""
         line = raw.start_mark.line
         # ruamel puts an empty value after its comment, which is the start of the next line.
         for number in (line, max(line - 1, 0)):

@@ -25,6 +25,8 @@ _NO_BLANK_AFTER_DASH = re.compile(r"\s*-[A-Za-z_]\w*:.*")
 #: a key alone, without its colon
 _BARE_KEY = re.compile(r"\s*(?:-\s+)?[A-Za-z_]\w*\s*")
 _KEY_AND_VALUE = re.compile(r"\s*(?:-\s+)?[A-Za-z_]\w*:\s+\S.*")
+#: a value that is a comma: `decimal: ,` or `{decimal: ,, delimiter: ;}`
+_COMMA = re.compile(r"(?:^|[{,\s])[A-Za-z_]\w*:\s+,")
 _TWO_COLONS = re.compile(r"\s*(?:-\s+)?\w+:\s+[^'\"\s\[{].*:\s.*")
 
 
@@ -36,6 +38,8 @@ def likely_cause(lines: Sequence[str], number: int) -> Cause | None:
             return Cause(each, "put a blank after the dash")
         if _NO_BLANK.fullmatch(line):
             return Cause(each, "put a blank after the colon")
+    if _COMMA.search(_line(lines, number)):
+        return Cause(number, "put the comma in quotes: ','")
     return _colon(lines, number) or _indentation(lines, number)
 
 

@@ -190,7 +190,7 @@ def test_without_dotenv_only_the_environment_counts(folder: Path) -> None:
     assert read_environ(folder, {"A": "a"}) == {"A": "a"}
 
 
-@pytest.mark.parametrize("line", ["two words=x", "='s3cret'", "A='s3cret", 'A="s3cret'])
+@pytest.mark.parametrize("line", ["two words=x", "='s3cret'"])
 def test_an_invalid_line_of_dotenv_is_reported_but_not_shown(folder: Path, line: str) -> None:
     (folder / ".env").write_text(f"# first\nB=1\n{line}\nC=2\n", "utf-8")
     with pytest.raises(ConfigError) as caught:
@@ -198,6 +198,16 @@ def test_an_invalid_line_of_dotenv_is_reported_but_not_shown(folder: Path, line:
     assert (
         str(caught.value) == f"{folder / '.env'}:3: is not a NAME=VALUE line; "
         "correct it, or start it with # to make it a comment"
+    )
+
+
+@pytest.mark.parametrize("line", ["A='s3cret", 'A="s3cret', 'export A = "s3cret', "A='s3'cret"])
+def test_a_quote_of_dotenv_that_is_not_closed_is_named(folder: Path, line: str) -> None:
+    (folder / ".env").write_text(f"# first\nB=1\n{line}\nC=2\n", "utf-8")
+    with pytest.raises(ConfigError) as caught:
+        read_environ(folder, {})
+    assert str(caught.value) == (
+        f"{folder / '.env'}:3: the quote that opens here is not closed, or text follows it"
     )
 
 

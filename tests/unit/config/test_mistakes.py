@@ -53,6 +53,15 @@ MISTAKES = {
     "a value that starts with &": ("group: Support", "group: &all"),
     "a value that starts with @": ("group: Support", "group: @all"),
     "a value that starts with %": ("group: Support", "group: %all"),
+    "a comma as a value": ("aht.jsonl", "aht.csv\n  csv:\n    decimal: ,"),
+    "a comma as a value, in braces": (
+        "aht.jsonl",
+        "aht.csv\n  csv: {delimiter: ;, decimal: ,}",
+    ),
+    "a comma as the first value, in braces": (
+        "aht.jsonl",
+        "aht.csv\n  csv: {decimal: ,, delimiter: ;}",
+    ),
     "a value that starts with #": ("group: Support", "group: #1"),
     "braces in a mapping of one line": (
         "  default:\n    region: eu-west-1\n    client_id: the-client\n",

@@ -167,7 +167,7 @@ def test_a_fixed_start_and_an_override_leave_nothing_behind(tmp_path: Path) -> N
         (
             "this_month",
             "today",
-            "range.end: must be after range.start, but is 'today'; the end is ",
+            r"range.end: must be after range.start \(line 7: 'this_month'\), but is 'today'; the ",
         ),
         ("last_moth", "today", r"but is 'last_moth' \(did you mean 'last_month'\?\); accepted: "),
         ("today-P99999D", "today", "must be in the years 2000 to 2100"),
