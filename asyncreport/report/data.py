@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from threading import Event
 
 from asyncreport.config.schema import MULTI_VALUED
-from asyncreport.core.job import Query, Team
+from asyncreport.core.job import Job, Query, Team
+from asyncreport.core.local_time import local_date
+from asyncreport.core.text import first_items
 from asyncreport.core.timeline import Interval, iso
 from asyncreport.report.coverage import Missing, missing_of
 from asyncreport.report.facts import Facts
@@ -20,6 +22,9 @@ from asyncreport.report.scopes import Material
 
 #: gaps that the page lists
 _MOST_GAPS = 100
+
+#: teams that the title names
+_MOST_TEAMS = 3
 
 
 def page_data(facts: Facts, stopped: Event, *, of_team: bool = False) -> PageData:
@@ -53,6 +58,7 @@ def _page(facts: Facts, material: Material, *, of_team: bool) -> PageData:
     return PageData(
         job=job.name,
         team=job.teams[0].name if of_team else None,
+        title=_title(facts.job, material.interval),
         time_zone=str(job.query.grid.zone),
         range=span_of(job.interval),
         covered=span_of(material.interval),
@@ -67,6 +73,16 @@ def _page(facts: Facts, material: Material, *, of_team: bool) -> PageData:
         quality=_quality(facts, material),
         origin=_origin(facts),
     )
+
+
+def _title(job: Job, interval: Interval) -> str:
+    """Name the job, its teams and its days: a person may have many such pages."""
+    zone = job.query.grid.zone
+    names = dict.fromkeys(team.name for team in job.teams)
+    teams = first_items(list(names), "team", limit=_MOST_TEAMS)
+    # The end is not included.
+    first, last = local_date(interval.start, zone), local_date(interval.end - 1, zone)
+    return f"{job.name}: {teams}, {first} to {last}"
 
 
 def _half_spans(found: Halves | None) -> tuple[Span, Span] | None:

@@ -143,6 +143,8 @@ class PageData(Struct, frozen=True, kw_only=True):
     job: str
     #: the page of one team
     team: str | None
+    #: of the browser's tab, and of a bookmark
+    title: str
     #: IANA name
     time_zone: str
     #: the range of the job

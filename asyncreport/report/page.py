@@ -38,7 +38,8 @@ def _parts(data: PageData, scripts: Sequence[str]) -> dict[str, str]:
     """Give what takes the place of each placeholder."""
     return {
         "policy": _POLICY.format(" ".join(map(_source, scripts))),
-        "title": html.escape(data.team or data.job),
+        "title": html.escape(data.title),
+        "heading": html.escape(data.team or data.job),
         "style": _file("page.css"),
         "data": embedded(msgspec.json.encode(data)),
         "scripts": _tags(scripts),

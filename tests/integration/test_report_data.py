@@ -278,3 +278,12 @@ def test_an_export_without_records_is_described(tmp_path: Path, emulator: Handle
     assert scope.distribution is None
     assert scope.agents == 0
     assert all(step.numbers is not None and step.numbers.handled == 0 for step in scope.steps)
+
+
+def test_the_title_names_the_job_its_teams_and_its_days(emulator: Handle, tmp_path: Path) -> None:
+    """The days are those of the zone, and the last one is included."""
+    teams = [{"name": name, "users": users(emulator)[:2]} for name in ("a", "b", "c", "d")]
+    path = write_job(tmp_path, emulator, range=RANGE, teams=teams)
+    run_here(path)
+    assert data_of(path).title == "job: a, b, c and 1 more team, 2023-10-25 to 2023-11-11"
+    assert data_of(path, team="b").title == "job: b, 2023-10-25 to 2023-11-11"
