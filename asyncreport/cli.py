@@ -448,7 +448,7 @@ def status(job: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 @job_arguments
 @click.option(
     "--user",
-    metavar="ID",
+    metavar="ID-NAME-OR-EMAIL",
     help="Erase one user from all that the job has stored, its output files too.",
 )
 @click.option(
@@ -462,8 +462,9 @@ def clean(job: Path, overrides: tuple[str, ...], user: str | None, dry_run: bool
     from asyncreport.commands import clean, erase
 
     loaded, now = _load(job, overrides)
+    from asyncreport.core.apart import apart
     if user is not None:
-        return _worst(loaded, lambda each: erase.execute(each, user, now=now, dry_run=dry_run))
+        return erase.execute(apart(loaded), user, now=now, dry_run=dry_run)
     return _worst(loaded, lambda each: clean.execute(each, now=now, dry_run=dry_run))
 
 

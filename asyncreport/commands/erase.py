@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from asyncreport.config import user_id
+from asyncreport.commands.erase_choice import find_id
 from asyncreport.core.job import Job
 from asyncreport.core.text import counted, first_lines
 from asyncreport.export.erase import Erased, erase_user, find_user
@@ -18,9 +18,28 @@ from asyncreport.terminal.stdout import show_lines
 _LEFT = 1
 
 
-def execute(job: Job, given: str, *, now: int, dry_run: bool) -> int:
-    """Erase the user of an id, or show what would be erased; give the exit code."""
-    user = user_id("--user", given)
+#: what no search can find
+_NOT_SEARCHED = (
+    "not searched: pages that `asyncreport report -o` wrote, and copies of files in other places"
+)
+
+
+def execute(jobs: Sequence[Job], given: str, *, now: int, dry_run: bool) -> int:
+    """Erase a user from the jobs, or show what would be erased; give the worst exit code.
+
+    `given` is an id, a name or an e-mail address.
+    """
+    user = find_id(jobs, given)
+    if user != given.lower():
+        # Before the name is erased: if the command is killed, only the id finds the rest.
+        say(f"{given} is user {user}")
+    worst = max(_erase(job, user, now=now, dry_run=dry_run) for job in jobs)
+    show_lines([_NOT_SEARCHED])
+    return worst
+
+
+def _erase(job: Job, user: str, *, now: int, dry_run: bool) -> int:
+    """Erase the user of an id from a job, or show what would be erased; give the exit code."""
     if dry_run:
         erased = find_user(job, user, now=now)
         show_lines(_describe(job, erased, _WOULD))

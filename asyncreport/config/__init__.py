@@ -9,7 +9,7 @@ from asyncreport.config.dates import refresh_interval
 from asyncreport.config.elsewhere import Unresolved, unresolved_connections
 from asyncreport.config.environ import read_environ
 from asyncreport.config.load import load_connection, load_job, load_options, load_text
-from asyncreport.config.names import user_id
+from asyncreport.config.names import is_uuid
 from asyncreport.config.object_paths import storage_settings
 from asyncreport.config.schema import MULTI_VALUED, job_schema
 from asyncreport.config.zones import load_zone
@@ -17,6 +17,7 @@ from asyncreport.config.zones import load_zone
 __all__ = [
     "MULTI_VALUED",
     "Unresolved",
+    "is_uuid",
     "job_schema",
     "load_connection",
     "load_job",
@@ -27,5 +28,4 @@ __all__ = [
     "refresh_interval",
     "storage_settings",
     "unresolved_connections",
-    "user_id",
 ]

@@ -49,16 +49,6 @@ def parse_id(place: Place, text: str) -> str:
     return text
 
 
-def user_id(option: str, text: str) -> str:
-    """Read the id of a user from an option; raise ConfigError for a name or an address."""
-    if not is_uuid(text):
-        raise ConfigError(
-            f"{option}: {text!r} is not the id of a user; give an id such as "
-            "0b1d6a5e-7c43-4f0e-9f0a-3c5d8e2f1a90; `asyncreport list users --search TEXT` shows ids"
-        )
-    return text.lower()
-
-
 def is_uuid(text: str) -> bool:
     """Tell whether a text is an id of the directory, in lower or upper case."""
     return _UUID.fullmatch(text) is not None

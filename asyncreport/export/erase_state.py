@@ -52,6 +52,19 @@ def find_person(job: Job, user: str) -> Person:
     return Person(user, emails=tuple(sorted(emails)), names=tuple(sorted(names)))
 
 
+def known_people(job: Job) -> set[tuple[str, str]]:
+    """List what the look-ups of a job call people: a name or an address, and the id.
+
+    Raise StoreError.
+    """
+    found: set[tuple[str, str]] = set()
+    for folder in state_folders(job):
+        names = Names(folder / "names.json").by_id()
+        found.update((name, user) for user, name in names.items())
+        found.update(Emails(folder).by_address().items())
+    return found
+
+
 def connection_names(folder: Path) -> list[str]:
     """List the names of connections with a folder, also those that the job no longer has."""
     return sorted(path.parent.name for path in folder.glob("*/manifest.jsonl"))

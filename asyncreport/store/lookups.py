@@ -88,6 +88,13 @@ class Names:
         rows = [rows[each] for rows in self._table.rows.values() if each in rows]
         return {row.name for row in rows if row.name}
 
+    def by_id(self) -> dict[str, str]:
+        """Give the names of all organisations, by id."""
+        found: dict[str, str] = {}
+        for rows in self._table.rows.values():
+            found.update({each: row.name for each, row in rows.items() if row.name})
+        return found
+
     def forget(self, each: str) -> None:
         """Forget an id in memory; the file stays as it is."""
         for rows in self._table.rows.values():
@@ -235,6 +242,13 @@ class Emails:
         found: set[str] = set()
         for ids in self._table.rows.values():
             found.update(address for address, each in ids.items() if each == user)
+        return found
+
+    def by_address(self) -> dict[str, str]:
+        """Give the ids of all organisations, by address."""
+        found: dict[str, str] = {}
+        for ids in self._table.rows.values():
+            found.update(ids)
         return found
 
     def save(self, job: Job, ids: Mapping[str, Mapping[str, str]]) -> None:

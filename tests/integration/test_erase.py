@@ -23,6 +23,7 @@ from asyncreport.export.erase import Erased, erase_user
 from asyncreport.export.run import clock
 from asyncreport.export.verify import verify_job
 from asyncreport.store.lock import merge_lock, take_lock
+from asyncreport.store.lookups import Names
 from asyncreport.store.replacement import temporary_path
 from asyncreport.store.search import holds
 from tests.cut import kills
@@ -35,6 +36,10 @@ QUEUE = WORLD.queues[0].id
 GONE, *OTHERS = WORLD.people
 OTHER_IDS = [person.id for person in OTHERS]
 PERSON = Person(GONE.id, (GONE.email,), (GONE.name,))
+
+NOT_SEARCHED = (
+    "not searched: pages that `asyncreport report -o` wrote, and copies of files in other places\n"
+)
 
 #: the first change after the locks are taken
 FIRST_WRITE = "write part-00000004.jsonl"
@@ -253,7 +258,7 @@ def lasting(folder: Path) -> dict[str, bytes]:
 
 def test_unknown_and_mistyped_ids_change_nothing(emulator: Handle, tmp_path: Path) -> None:
     path = small_job(tmp_path, emulator)
-    told = f"job: nothing is stored about user {GONE.id}\n"
+    told = f"job: nothing is stored about user {GONE.id}\n{NOT_SEARCHED}"
     never_ran = erase(path)
     assert (never_ran.code, never_ran.out) == (0, told), never_ran.err
     assert [name.name for name in tmp_path.iterdir()] == ["job.yaml"]
@@ -264,7 +269,9 @@ def test_unknown_and_mistyped_ids_change_nothing(emulator: Handle, tmp_path: Pat
         assert (unknown.code, unknown.out) == (0, told), unknown.err
     refused = erase(path, user=GONE.email)
     assert (refused.code, refused.out) == (2, "")
-    assert f"--user: {GONE.email!r} is not the id of a user; give an id such as " in refused.err
+    assert (
+        f"--user: the state folder of the job knows nobody called {GONE.email!r}; give the id: "
+    ) in refused.err
     after = {name: tmp_path.joinpath(name).stat().st_mtime_ns for name in files(tmp_path)}
     assert after == before
 
@@ -299,6 +306,7 @@ def test_it_says_what_it_does_and_which_teams_bring_the_person_back(
         "job: {erase} the user from names.json, members.json, emails.json\n"
         f"job: {{write}} {tmp_path / 'out.jsonl'} again without the user\n"
         f"job: {{erase}} user {GONE.id}: {records} records, 1 output file\n"
+        f"{NOT_SEARCHED}"
     )
     returning = (
         "warning: team 'queue' (queue {QUEUE}) had this user as a member when it was last looked "
@@ -460,3 +468,31 @@ def test_what_the_job_wrote_with_other_paths_is_found_too(
     erased = erase(path)
     assert (erased.code, with_the_person(tmp_path)) == (1, [old.name]), erased.out
     assert erased.err.startswith(f"warning: {old} names this user, or cannot be searched, and")
+
+
+@pytest.mark.parametrize("given", [GONE.name.upper(), GONE.email])
+def test_a_person_may_be_named(emulator: Handle, tmp_path: Path, given: str) -> None:
+    """By a name or an address that the state folder knows; the id is printed first."""
+    path = job(tmp_path, emulator, gone=True, output={"path": str(tmp_path / "out.jsonl")})
+    run_here(path)
+    erased = erase(path, user=given)
+    assert erased.code == 0, erased.err
+    assert erased.err.startswith(f"{given} is user {GONE.id}\n")
+    assert with_the_person(tmp_path / ".asyncreport") == []
+
+
+def test_a_name_of_several_people_lists_their_ids(emulator: Handle, tmp_path: Path) -> None:
+    path = job(tmp_path, emulator, gone=True, output={"path": str(tmp_path / "out.jsonl")})
+    run_here(path)
+    names = Names(state(tmp_path) / "names.json")
+    (identity,) = json.loads((state(tmp_path) / "names.json").read_text())
+    names.save(identity, {OTHER_IDS[0]: GONE.name}, now=clock())
+    before = lasting(tmp_path)
+    refused = erase(path, user=GONE.name)
+    assert (refused.code, refused.out) == (2, "")
+    assert f"--user: 2 people have {GONE.name!r}; give the id of one: " in refused.err
+    assert f"{GONE.id} ({GONE.name})" in refused.err
+    part = erase(path, user=GONE.name.split()[-1])
+    assert part.code == 2
+    assert f"{GONE.id} ({GONE.name})" in part.err
+    assert lasting(tmp_path) == before
