@@ -266,6 +266,7 @@ def run(
     """
     from asyncreport.commands import run, run_many
     from asyncreport.commands.batch import Loaded
+    from asyncreport.commands.job_paths import check_quotes
     from asyncreport.core.apart import is_apart
 
     if cluster is not None:
@@ -285,6 +286,7 @@ def run(
         whole = [Loaded(path, job) for path, (job, _) in zip(jobs, loads, strict=True)]
         return run_on_cluster(whole, options, now=loads[-1][1], **choices)
     if len(jobs) > 1:
+        check_quotes(jobs)
         files, now = _load_all(jobs, overrides, share)
         return run_many.execute(files, now=now, at_once=at_once, refresh=refresh, **choices)
     loaded, now = _load(jobs[0], overrides)
@@ -460,9 +462,9 @@ def clean(job: Path, overrides: tuple[str, ...], user: str | None, dry_run: bool
     Sends no request.
     """
     from asyncreport.commands import clean, erase
+    from asyncreport.core.apart import apart
 
     loaded, now = _load(job, overrides)
-    from asyncreport.core.apart import apart
     if user is not None:
         return erase.execute(apart(loaded), user, now=now, dry_run=dry_run)
     return _worst(loaded, lambda each: clean.execute(each, now=now, dry_run=dry_run))

@@ -8,7 +8,7 @@ import re
 _PATTERNS = (
     (r"http://127\.0\.0\.1:\d+", "URL"),
     (r"[\d,]+ (bytes|records?|handled)\b", r"N \1"),
-    (r"[\d.,]+ s waiting", "N s waiting"),
+    (r"[\d.,]+ s pacing", "N s pacing"),
     (r"(requests?) in [\d.,]+ s", r"\1 in N s"),
     (r"[\d.,]+ GB", "N GB"),
     (r"correlation id [^\]]+", "correlation id ID"),

@@ -76,9 +76,7 @@ _SETTINGS = (
 #: the permission that a path needs, if the response does not name it:
 #: https://mypurecloud.github.io/platform-client-sdk-python/
 _PERMISSIONS = {
-    "/analytics/conversations/aggregates/": (
-        "analytics:conversationAggregate:view (with contract: entities, the scope api:query)"
-    ),
+    "/analytics/conversations/aggregates/": "analytics:conversationAggregate:view",
     "/analytics/users/aggregates/": "analytics:userAggregate:view",
     "/api/v2/teams": "groups:team:view",
     "/api/v2/routing/queues": "routing:queue:view",
@@ -287,8 +285,9 @@ def _refused(fact: str, report: Report, request: Request, status: int) -> AuthEr
         )
     if status == 403:
         return AuthError(
-            f"{fact}; grant {_permission(report, request)} to a role of the OAuth client, "
-            "in all divisions: Admin > Integrations > OAuth > the client > Roles"
+            f"missing permission: grant {_permission(report, request)} to a role of the OAuth "
+            "client, in all divisions (Admin > Integrations > OAuth > the client > Roles); "
+            f"{fact}"
         )
     message = f"{fact}; {_next_step(report, request, status)}"
     return RejectedError(message, status=status, code=report.code)
@@ -299,15 +298,18 @@ def _permission(report: Report, request: Request) -> str:
     named = dict.fromkeys(_PERMISSION.findall(report.text))
     if named:
         return " or ".join(named)
-    return _documented_permission(request.path)
+    return _documented_permission(request)
 
 
-def _documented_permission(path: str) -> str:
-    """Name the permission that the documentation gives for a path."""
+def _documented_permission(request: Request) -> str:
+    """Name the permission that the documentation gives for a request."""
+    if b'"select":' in (request.body or b""):
+        # A query of the entities contract; such a gateway has scopes of its own.
+        return "the scope api:query"
     for part, permission in _PERMISSIONS.items():
-        if part in path:
+        if part in request.path:
             return permission
-    return "the missing permission"
+    return "what this request needs"
 
 
 def _next_step(report: Report, request: Request, status: int) -> str:

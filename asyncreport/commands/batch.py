@@ -12,7 +12,7 @@ from pathlib import Path
 from asyncreport.core.apart import apart, is_apart, share_of, without_files
 from asyncreport.core.errors import AsyncReportError
 from asyncreport.core.job import Job
-from asyncreport.core.text import counted
+from asyncreport.core.text import counted, first_items
 from asyncreport.export.expected_work import expected_work
 from asyncreport.export.summary import Summary
 from asyncreport.store.state import convert
@@ -27,6 +27,8 @@ class Loaded:
     path: Path
     #: the job, or why it cannot be run
     job: Job | AsyncReportError
+    #: where the files of each connection are, as the job file says it; empty: each path is shown
+    places: str = ""
 
     @property
     def name(self) -> str:
@@ -53,7 +55,7 @@ class Loaded:
         if isinstance(self.job, AsyncReportError):
             return [self]
         convert(self.job)
-        return [Loaded(self.path, each) for each in apart(self.job)]
+        return [Loaded(self.path, each, _places(self.job)) for each in apart(self.job)]
 
     def by_connection(self, share: tuple[int, int] = (1, 1)) -> list[Loaded]:
         """List a job for each connection of a share; raise StoreError.
@@ -64,7 +66,16 @@ class Loaded:
             return [self]
         convert(self.job)
         jobs = apart(self.job) if is_apart(self.job) else without_files(self.job)
-        return [Loaded(self.path, each) for each in share_of(jobs, *share)]
+        places = _places(self.job)
+        return [Loaded(self.path, each, places) for each in share_of(jobs, *share)]
+
+
+def _places(job: Job) -> str:
+    """Say where the files of each connection are; empty if each has no file of its own."""
+    if not is_apart(job):
+        return ""
+    files = first_items(job.output.templates)
+    return f"{job.name}: the files of each complete connection are {files}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,8 @@ class Labelled:
     label: str
     path: Path
     job: Job | AsyncReportError
+    #: as Loaded has it
+    places: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +100,24 @@ class Ended:
     label: str
     text: str
     exit_code: int
+    #: as Loaded has it
+    places: str
 
     @classmethod
     def of(cls, summary: Summary, job: Labelled) -> Ended:
         """Describe a run that came to its end."""
         fact = "complete" if summary.exit_code == 0 else "not complete"
-        return cls(job.number, job.label, f"{fact}, {_amount(summary)}", summary.exit_code)
+        text = f"{fact}, {_amount(summary)}"
+        return cls(job.number, job.label, text, summary.exit_code, job.places)
 
     @classmethod
     def by(cls, error: Exception, job: Labelled) -> Ended:
         """Describe a run that could not go on."""
         say_traceback(error)
         if isinstance(error, AsyncReportError):
-            return cls(job.number, job.label, f"error: {error}", error.exit_code)
+            return cls(job.number, job.label, f"error: {error}", error.exit_code, job.places)
         text, exit_code = unexpected_error(error)
-        return cls(job.number, job.label, f"error: {text}", exit_code)
+        return cls(job.number, job.label, f"error: {text}", exit_code, job.places)
 
 
 def _amount(summary: Summary) -> str:
@@ -125,7 +141,7 @@ def _labelled(files: Sequence[Loaded]) -> list[Labelled]:
     found = []
     for number, each in enumerate(files):
         label = each.name if names[each.name] == 1 else each.place
-        found.append(Labelled(number, label, each.path, each.job))
+        found.append(Labelled(number, label, each.path, each.job, each.places))
     return found
 
 
@@ -165,6 +181,13 @@ def show_summary(summary: Summary, job: Job) -> None:
     show = say_detail if job.within and summary.exit_code == 0 else say
     for line in summary.lines(lines_shown()):
         show(line)
+
+
+def show_places(ended: Sequence[Ended]) -> None:
+    """Say once for each job where its files are: a complete connection has no other lines."""
+    for places in dict.fromkeys(each.places for each in ended if each.exit_code == 0):
+        if places:
+            say(places)
 
 
 def show_ends(ended: Sequence[Ended]) -> int:

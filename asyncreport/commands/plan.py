@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
+from asyncreport.commands.labels import Label, no_label
+from asyncreport.core.apart import named
 from asyncreport.core.job import Job
 from asyncreport.core.text import counted, describe_users, duration, first_lines
 from asyncreport.export.job_plan import ConnectionPlan, Cost, JobPlan, PlannedChunk, plan_job
@@ -12,6 +15,12 @@ from asyncreport.terminal.progress import Screen
 from asyncreport.terminal.signals import run_until_signal
 from asyncreport.terminal.stderr import lines_shown
 from asyncreport.terminal.stdout import show_json, show_lines
+
+#: what the costs of a plan leave out, and what they rest on
+_ASSUMPTIONS = (
+    "look-ups come on top: a few requests, and about one for every 100 users",
+    "the time assumes that the server allows requests_per_minute: `asyncreport check` asks it",
+)
 
 
 def execute(job: Job, *, now: int, as_json: bool = False) -> int:
@@ -22,19 +31,26 @@ def execute(job: Job, *, now: int, as_json: bool = False) -> int:
     if as_json:
         show_json(plan)
     else:
-        show_lines(plan_lines(plan, most=lines_shown()))
+        show_lines(plan_lines(plan, most=lines_shown(), label=partial(named, job)))
     return plan.exit_code
 
 
-def plan_lines(plan: JobPlan, *, most: int) -> Iterator[str]:
-    """Describe a plan for people; of long lists at most so many lines."""
+def plan_lines(plan: JobPlan, *, most: int, label: Label = no_label) -> Iterator[str]:
+    """Describe a plan for people; of long lists at most so many lines.
+
+    `label` puts the name of a connection in front of a line.
+    """
     yield from plan.notes
     for warning in (*plan.warnings, *plan.unknown_teams):
         # As a run writes it.
         yield f"warning: {warning}"
-    yield from map(_team, plan.teams)
+    for team in plan.teams:
+        yield label(team.connection, _team(team))
     for connection in plan.connections:
+        yield label(connection.name, _counts(connection))
         yield from _connection(connection, most)
+    if any(connection.cost for connection in plan.connections):
+        yield from _ASSUMPTIONS
     yield from plan.unsettled
 
 
@@ -43,28 +59,28 @@ def _team(team: PlannedTeam) -> str:
     text = "the directory did not say how many users"
     if team.users is not None:
         text = counted(team.users, "user")
-    return f"{team.connection}: team {team.team!r} ({team.selector}): {text}"
+    return f"team {team.team!r} ({team.selector}): {text}"
 
 
 def _connection(plan: ConnectionPlan, most: int) -> Iterator[str]:
     """Describe the plan of a connection: what is reused, the costs, then what is fetched."""
-    if not plan.known:
-        yield f"{plan.name}: no plan, because no team could be looked up"
-        return
-    yield _counts(plan)
     yield from _indented(_reused(plan), "reused interval", most)
     if plan.cost is not None:
         yield f"  {_requests(plan.cost)}"
         yield f"  {_most_records(plan.cost)}"
-        yield from _indented(_stale(plan), "stale part", most)
+        yield from _indented(_replaced(plan), "part", most)
         yield from _indented([_chunk(chunk) for chunk in plan.chunks], "chunk", most)
 
 
 def _counts(plan: ConnectionPlan) -> str:
     """Count parts and chunks."""
+    if not plan.known:
+        return "no plan, because no team could be looked up"
     reused = counted(plan.parts_reused, "part")
     chunks = counted(len(plan.chunks), "chunk")
-    return f"{plan.name}: {reused} reused, {len(plan.stale):,} stale, {chunks} to fetch"
+    if not plan.stale:
+        return f"{reused} reused, {chunks} to fetch"
+    return f"{reused} reused, {len(plan.stale):,} replaced, {chunks} to fetch"
 
 
 def _indented(lines: Sequence[str], noun: str, most: int) -> Iterator[str]:
@@ -78,12 +94,12 @@ def _reused(plan: ConnectionPlan) -> list[str]:
     return [f"reuse: {each.interval}, {describe_users(each.users)}" for each in plan.reused]
 
 
-def _stale(plan: ConnectionPlan) -> list[str]:
+def _replaced(plan: ConnectionPlan) -> list[str]:
     """List the parts that a run would replace, and why."""
     lines = []
     for part in plan.stale:
         users = describe_users(part.users)
-        lines.append(f"stale: part {part.number}, {part.interval}, {users}, {part.reason}")
+        lines.append(f"replace: part {part.number}, {part.interval}, {users}: it was {part.reason}")
     return lines
 
 
@@ -115,11 +131,18 @@ def _range(least: str, most: str) -> str:
 
 def _time(cost: Cost) -> str:
     """Say how long requests take at the rate limit of the clients."""
-    time = _range(duration(cost.shortest_sec), duration(cost.longest_sec))
+    time = _range(_duration(cost.shortest_sec), _duration(cost.longest_sec))
     text = f"{time} at {cost.requests_per_minute:,} requests per minute"
     if cost.clients > 1:
         text += f" with each of {cost.clients} clients"
     return text
+
+
+def _duration(seconds: float) -> str:
+    """Write the length of a time."""
+    if seconds < 1:
+        return "under 1 s"
+    return duration(seconds)
 
 
 def _basis(cost: Cost) -> str:

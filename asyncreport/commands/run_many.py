@@ -18,6 +18,7 @@ from asyncreport.commands.batch import (
     longest_first,
     run_all,
     show_ends,
+    show_places,
     show_summary,
 )
 from asyncreport.commands.report_page import page_maker
@@ -54,6 +55,7 @@ def execute(
     except Stopped:
         say("finished chunks are kept; run again to continue")
         raise
+    show_places(ended)
     return show_ends(ended)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
+from asyncreport.commands.labels import Label, no_label
+from asyncreport.core.apart import named
 from asyncreport.core.job import Job
 from asyncreport.core.text import age, counted, describe_users, first_lines
 from asyncreport.core.timeline import iso, parse_iso
@@ -26,34 +29,38 @@ def execute(job: Job, *, now: int, as_json: bool = False) -> None:
     if as_json:
         show_json(status)
     else:
-        show_lines(status_lines(status, most=lines_shown()))
+        show_lines(status_lines(status, most=lines_shown(), label=partial(named, job)))
 
 
-def status_lines(status: Status, *, most: int) -> Iterator[str]:
-    """Describe a status for people; of long lists at most so many lines."""
+def status_lines(status: Status, *, most: int, label: Label = no_label) -> Iterator[str]:
+    """Describe a status for people; of long lists at most so many lines.
+
+    `label` puts the name of a connection in front of a line.
+    """
     if status.running is not None:
         yield (
             f"{status.job}: a run is in progress, {status.state_folder} is in use {status.running}"
         )
     if status.fetched:
-        yield from _after_first_run(status, most)
+        yield from _after_first_run(status, most, label)
     else:
         yield f"{status.job}: nothing fetched yet; `asyncreport run` fetches {status.range}"
 
 
-def _after_first_run(status: Status, most: int) -> Iterator[str]:
+def _after_first_run(status: Status, most: int, label: Label) -> Iterator[str]:
     """Describe a state folder with a manifest."""
     if status.running is None:
         yield f"{status.job}: no run is in progress"
-    yield from _on_disk(status, most)
+    yield from _on_disk(status, most, label)
     yield from _last_run(status.last_run, running=status.running is not None)
     if status.unfinished_run_saved is not None:
         yield f"a later run did not finish; it last saved at {status.unfinished_run_saved}"
 
 
-def _on_disk(status: Status, most: int) -> Iterator[str]:
+def _on_disk(status: Status, most: int, label: Label) -> Iterator[str]:
     """Describe parts, teams, output files and changes."""
     for connection in status.connections:
+        yield label(connection.name, _parts(connection))
         yield from _connection(status, connection, most)
     yield from _teams(status)
     files = [f"{file.path}: {_describe_file(file)}" for file in status.files]
@@ -64,8 +71,7 @@ def _on_disk(status: Status, most: int) -> Iterator[str]:
 
 
 def _connection(status: Status, connection: ConnectionStatus, most: int) -> Iterator[str]:
-    """Describe the parts, then what is missing, then when the parts were fetched."""
-    yield f"{connection.name}: {_describe_parts(connection)}, {connection.stale:,} stale"
+    """Describe what is missing, then when the parts were fetched."""
     if connection.missing:
         yield from _missing(connection.missing, most)
     elif connection.users != ():
@@ -74,6 +80,14 @@ def _connection(status: Status, connection: ConnectionStatus, most: int) -> Iter
         now = parse_iso(status.read_at)
         yield f"  {_fetch_times(connection.fetched_first, connection.fetched_last, now)}"
     yield from _queries(connection.queries, most)
+
+
+def _parts(connection: ConnectionStatus) -> str:
+    """Describe the parts, and how many of them the next run fetches again."""
+    text = _describe_parts(connection)
+    if connection.stale:
+        text += f"; the next run fetches {connection.stale:,} of them again"
+    return text
 
 
 def _queries(queries: Sequence[QueryStatus], most: int) -> Iterator[str]:
@@ -178,7 +192,7 @@ def _outcome(summary: LastSummary, *, running: bool) -> str:
     """Say whether a run fetched everything, and what to do if not."""
     if summary.complete:
         return "complete"
-    return _gaps(summary) + _advice("run again to fetch what is missing or stale", running)
+    return _gaps(summary) + _advice("run again to fetch the rest", running)
 
 
 def _advice(text: str, running: bool) -> str:

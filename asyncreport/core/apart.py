@@ -26,6 +26,13 @@ def is_apart(job: Job) -> bool:
     return CONNECTION in job.output.paths[0]
 
 
+def named(job: Job, name: str, text: str) -> str:
+    """Put the name of a connection in front of a line, if people see those of others too."""
+    if is_single(job) and job.within is None:
+        return text
+    return f"{name}: {text}"
+
+
 def apart(job: Job) -> list[Job]:
     """List the jobs that run independently: one for each connection, or only the job itself.
 

@@ -34,9 +34,9 @@ class Freshness:
             # saved an empty response.
             return "fetched in the future: a clock was wrong"
         if part.refresh_pending or self.refreshes(part):
-            return "marked for a refresh"
+            return "marked to be fetched again (run --refresh)"
         if part.fetched_at < part.interval.end + self.settle:
-            return "fetched before the data settled"
+            return "fetched while numbers could still change (output.settle)"
         return None
 
     def _is_own(self, part: Part) -> bool:

@@ -46,3 +46,9 @@ class Output(Struct, frozen=True, kw_only=True):
     report: str | None = None
     #: ms; a part fetched sooner than this after its end is fetched again by the next run
     settle: int
+
+    @property
+    def templates(self) -> list[str]:
+        """List the paths of all files, with their placeholders."""
+        rollups = [path for rollup in self.rollups for path in rollup.paths]
+        return [*self.paths, *self.per_team, *rollups, *filter(None, [self.report])]

@@ -40,9 +40,7 @@ def describe_unsettled(job: Job, now: int) -> list[str]:
     settled = settled_until(job, now)
     future = future_from(job, now)
     if settled < future:
-        lines.append(
-            f"not settled from {iso(settled)} on: these numbers may still change; run again later"
-        )
+        lines.append(f"from {iso(settled)} on, the numbers may still change: run again later")
     if future < job.interval.end:
         lines.append(f"empty from {iso(future)} on: this part of the range is in the future")
     return lines

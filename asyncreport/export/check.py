@@ -11,6 +11,7 @@ import msgspec
 
 from asyncreport.api import directory, organization, user_aggregates
 from asyncreport.api.aggregates import ConnectionState
+from asyncreport.core.apart import named
 from asyncreport.core.errors import AsyncReportError, AuthError, RejectedError
 from asyncreport.core.finding import Collector, Finding, Findings, Report, unreported
 from asyncreport.core.job import Chunk, Connection, Job, Query
@@ -128,8 +129,7 @@ async def _check_clients(
     clients = await connections.clients(connection.name)
     checked = []
     for lane, client in zip(lanes, clients, strict=True):
-        name = _client_name(connection, client)
-        check = _ClientCheck(name, job, connection, lane, now, report)
+        check = _ClientCheck(client, job, connection, lane, now, report)
         checked.append(await check.run())
     return _Checked(
         works=any(each.works for each in checked),
@@ -146,19 +146,12 @@ class _Checked(NamedTuple):
     allowed: int | None = None
 
 
-def _client_name(connection: Connection, client: str) -> str:
-    """Name a client in findings: its connection, and its id if there are several."""
-    if connection.lanes > 1:
-        return f"{connection.name}, client {client}"
-    return connection.name
-
-
 @dataclass(frozen=True, slots=True)
 class _ClientCheck:
     """The tests of what one client may do."""
 
-    #: of the client, in findings
-    name: str
+    #: the id of the client
+    client: str
     job: Job
     connection: Connection
     lane: Lane
@@ -174,7 +167,7 @@ class _ClientCheck:
         except AsyncReportError as error:
             self.report(self._failure(f"credentials and hosts, connecting {route}", error))
             return _Checked(works=False)
-        self.report(self._ok(f"got a token and reached {self.connection.identity} {route}"))
+        self.report(self._ok(f"reached {self.connection.identity} {route}, and logged in"))
         self.report(self._rate_limit(allowed))
         await self._try_requests()
         self.report(await self._divisions())
@@ -200,17 +193,23 @@ class _ClientCheck:
         else:
             self.report(self._ok("records can be fetched"))
 
+    def _named(self, text: str) -> str:
+        """Name the connection and the client, each if there are several."""
+        if self.connection.lanes > 1:
+            text = f"client {self.client}: {text}"
+        return named(self.job, self.connection.name, text)
+
     def _ok(self, text: str) -> Finding:
         """Report a test that passed."""
-        return Finding("OK", f"{self.name}: {text}")
+        return Finding("OK", self._named(text))
 
     def _warning(self, text: str) -> Finding:
         """Report what a run can work with, but a person should know."""
-        return Finding("WARN", f"{self.name}: {text}")
+        return Finding("WARN", self._named(text))
 
     def _failure(self, text: str, error: AsyncReportError) -> Finding:
         """Report an error of a test."""
-        return failure(f"{self.name}: {text}", error)
+        return failure(self._named(text), error)
 
     async def _allowed_requests(self) -> int | None:
         """Ask for the rate limit, per minute; None if the server reports none.

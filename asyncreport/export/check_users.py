@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from asyncreport.api import directory
+from asyncreport.core.apart import named
 from asyncreport.core.errors import AsyncReportError, UnknownTeamError
 from asyncreport.core.finding import Finding, Report
 from asyncreport.core.job import Job, Team
@@ -32,8 +33,8 @@ async def check_users(
     names = await _look_up_listed(job, name, connections, report)
     rosters = Rosters(job, connections)
     for team in teams:
-        report(await _team(team, rosters, names))
-    _report_listed_users(name, _names_of_others(teams, names), report)
+        report(await _team(team, named(job, name, _describe(team)), rosters, names))
+    _report_listed_users(job, name, _names_of_others(teams, names), report)
 
 
 async def _look_up_listed(
@@ -48,7 +49,7 @@ async def _look_up_listed(
     try:
         return await drive(directory.user_names(ids), ask)
     except AsyncReportError as error:
-        report(failure(f"{name}: listed users in the directory", error))
+        report(failure(named(job, name, "listed users in the directory"), error))
         return {}
 
 
@@ -57,9 +58,8 @@ def failure(text: str, error: AsyncReportError) -> Finding:
     return Finding("FAIL", f"{text}: {error}", failure_code=error.exit_code)
 
 
-async def _team(team: Team, rosters: Rosters, names: _Names) -> Finding:
-    """Say how a team is selected and how many users that is; look up its members."""
-    text = _describe(team)
+async def _team(team: Team, text: str, rosters: Rosters, names: _Names) -> Finding:
+    """Say how many users a team has; look up its members. `text` names the team."""
     if knows_nobody(team, names):
         # Its file would be empty, and nothing would say why.
         return failure(text, UnknownTeamError(nobody_message(team)))
@@ -72,7 +72,7 @@ async def _team(team: Team, rosters: Rosters, names: _Names) -> Finding:
 
 def _describe(team: Team) -> str:
     """Name a team in findings, and how it is selected."""
-    return f"{team.connection}: team {team.name!r} ({team.selection})"
+    return f"team {team.name!r} ({team.selection})"
 
 
 def _size(text: str, count: int) -> Finding:
@@ -101,11 +101,11 @@ def _names_of_others(teams: list[Team], names: _Names) -> dict[str, str | None]:
     return {user: name for user, name in names.items() if user not in named}
 
 
-def _report_listed_users(connection: str, names: _Names, report: Report) -> None:
+def _report_listed_users(job: Job, connection: str, names: _Names, report: Report) -> None:
     """Warn about listed users without a name: the directory does not know them."""
     unknown = [user for user, name in names.items() if name is None]
     if unknown:
-        report(Finding("WARN", f"{connection}: {unknown_users_message(unknown)}"))
+        report(Finding("WARN", named(job, connection, unknown_users_message(unknown))))
     elif names:
         found = counted(len(names), "listed user")
-        report(Finding("OK", f"{connection}: {found} found in the directory"))
+        report(Finding("OK", named(job, connection, f"{found} found in the directory")))

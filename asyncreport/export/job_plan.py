@@ -26,7 +26,7 @@ from asyncreport.engine.next_chunk import NextChunk
 from asyncreport.export.lanes import Connections
 from asyncreport.export.plan_teams import PlannedTeam, PlannedTeams, find_teams
 from asyncreport.export.plans import make_plans
-from asyncreport.export.preflight import query_warnings
+from asyncreport.export.preflight import OutputOwners, query_warnings
 from asyncreport.export.query_change import query_changes
 from asyncreport.export.storage import Files, reading
 from asyncreport.export.summary_outputs import key
@@ -161,7 +161,12 @@ async def _plan(files: Files, activity: Activity, *, now: int) -> JobPlan:
 
 def _warnings(job: Job, parts: JobParts) -> list[str]:
     """List the warnings that need no request."""
-    return [*query_warnings(job), *query_changes(job), *zone_warnings(job, parts.outdated)]
+    return [
+        *query_warnings(job),
+        *query_changes(job),
+        *OutputOwners(job).warnings(),
+        *zone_warnings(job, parts.outdated),
+    ]
 
 
 @dataclass(frozen=True, slots=True)

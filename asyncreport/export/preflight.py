@@ -59,6 +59,22 @@ class OutputOwners:
             if owner is not None:
                 self._check_owner(path, owner)
 
+    def warnings(self) -> list[str]:
+        """Warn about files that exist and that no job has written: a run replaces them."""
+        ours = Outputs(self._job.state_folder).by_real_path()
+        written = {*ours, *_files_without_owner(self._job.parts_folder)}
+        return [
+            f"{path} exists, and no job has written it: this run replaces it; "
+            "to keep it, stop the run and move the file away"
+            for path in self._paths
+            if path.is_file() and os.path.realpath(path) not in written and self._is_nobodys(path)
+        ]
+
+    def _is_nobodys(self, path: Path) -> bool:
+        """Tell whether no other job is the owner; our own claim alone has written nothing."""
+        owner = owner_of(path)
+        return owner is None or self._is_own(owner)
+
     def claim(self) -> None:
         """Make the job the owner of its files; its state folder is locked. Raise ConfigError.
 

@@ -147,10 +147,11 @@ def _check(job: Job, warnings: WarningList) -> None:
     Raise StoreError or ConfigError.
     """
     check_targets(all_paths(job))
-    OutputOwners(job).check()
+    owners = OutputOwners(job)
+    owners.check()
     for note in job.notes:
         warnings.say(note)
-    for warning in query_warnings(job) + query_changes(job):
+    for warning in query_warnings(job) + query_changes(job) + owners.warnings():
         warnings.warn(warning)
 
 

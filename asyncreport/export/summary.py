@@ -100,7 +100,9 @@ class Summary(Struct, frozen=True, kw_only=True):
     requests: Annotated[int, key("number of requests, retries included")]
     retries: Annotated[int, key("number of attempts after the first of each request")]
     throttled: Annotated[int, key("number of responses with status 429")]
-    waiting_sec: Annotated[float, key("seconds for which requests waited for the rate limit")]
+    waiting_sec: Annotated[
+        float, key("seconds of pacing: requests waited, to stay below the rate limit")
+    ]
     report: Annotated[
         SummaryReport | None,
         key("the page of output.report; null: the job has none, or the run ended before it"),
@@ -179,8 +181,8 @@ class Summary(Struct, frozen=True, kw_only=True):
         yield f"{counted(self.requests, 'request')} in {self.elapsed_sec:,.1f} s"
         if self.retries:
             yield counted(self.retries, "retry", "retries")
-        yield f"{self.throttled:,} rate limited (429)"
-        yield f"{self.waiting_sec:,.1f} s waiting for the rate limit"
+        yield f"{counted(self.throttled, 'answer')} with 429"
+        yield f"{self.waiting_sec:,.1f} s pacing"
 
     @property
     def _is_empty(self) -> bool:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
+from asyncreport.core.apart import named
 from asyncreport.core.errors import AsyncReportError, StoreError
 from asyncreport.core.finding import Collector, Finding, Findings, Report, unreported
 from asyncreport.core.job import Job
@@ -183,13 +184,13 @@ def _unknown_users(snapshot: Snapshot) -> Iterator[Finding]:
         parts = snapshot.wanted_parts(connection.name)
         unknown = unknown_users(snapshot.job, connection, parts)
         if unknown:
-            yield _without_records(connection.name, unknown)
+            yield _without_records(snapshot.job, connection.name, unknown)
 
 
-def _without_records(connection: str, users: Sequence[str]) -> Finding:
+def _without_records(job: Job, connection: str, users: Sequence[str]) -> Finding:
     """Warn about users of a connection: their ids may be mistyped."""
     return Finding(
         "WARN",
-        f"{connection}: {unknown_users_message(users)}",
+        named(job, connection, unknown_users_message(users)),
         ("none of them has records in the range",),
     )

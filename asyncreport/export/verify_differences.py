@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from asyncreport.core import verify_totals
+from asyncreport.core.apart import named
 from asyncreport.core.columns import null_first
 from asyncreport.core.finding import Finding
 from asyncreport.core.job import Connection, Job, Part
@@ -96,10 +97,17 @@ def totals(comparison: Comparison, *, now: int) -> Finding:
     users = {difference.user for _, difference in comparison.differences}
     return Finding(
         "FAIL",
-        f"{comparison.name}: the totals of {counted(len(users), 'user')} "
-        "differ from those of the server",
+        _named(
+            comparison,
+            f"the totals of {counted(len(users), 'user')} differ from those of the server",
+        ),
         tuple(details),
     )
+
+
+def _named(comparison: Comparison, text: str) -> str:
+    """Name the connection, if there are several."""
+    return named(comparison.job, comparison.name, text)
 
 
 def _equal_totals(comparison: Comparison) -> Finding:
@@ -109,8 +117,11 @@ def _equal_totals(comparison: Comparison) -> Finding:
     handled = sum(of_user["handled_count"] for of_user in sums.values())
     return Finding(
         "OK",
-        f"{comparison.name}: the totals are equal to those of the server: "
-        f"{users}, {handled:,} handled, {comparison.job.interval}",
+        _named(
+            comparison,
+            "the totals are equal to those of the server: "
+            f"{users}, {handled:,} handled, {comparison.job.interval}",
+        ),
     )
 
 
@@ -163,7 +174,7 @@ def _unsettled(comparison: Comparison, *, now: int) -> list[str]:
 
 def _describe_unsettled(part: Part, *, may_change: bool) -> str:
     """Say when a part was fetched, and whether its values may change again."""
-    line = f"not settled: {part.interval}, fetched {iso(part.fetched_at)}"
+    line = f"numbers could still change: {part.interval}, fetched {iso(part.fetched_at)}"
     if may_change:
         line += ", and may change again"
     return line
@@ -204,8 +215,11 @@ def handle_time(comparison: Comparison) -> Finding:
     ]
     return Finding(
         "WARN",
-        f"{comparison.name}: handle time of {counted(len(uneven), 'user')} is not "
-        f"{_SUM_OF_HANDLE_TIME}; it is exported as the server reports it",
+        _named(
+            comparison,
+            f"handle time of {counted(len(uneven), 'user')} is not "
+            f"{_SUM_OF_HANDLE_TIME}; it is exported as the server reports it",
+        ),
         (LongList(lines, "user"),),
     )
 
@@ -214,6 +228,9 @@ def _even(comparison: Comparison) -> Finding:
     """Report that the handle time of every user is the sum."""
     return Finding(
         "OK",
-        f"{comparison.name}: handle time is {_SUM_OF_HANDLE_TIME}, "
-        "except for interactions at the ends of the range",
+        _named(
+            comparison,
+            f"handle time is {_SUM_OF_HANDLE_TIME}, "
+            "except for interactions at the ends of the range",
+        ),
     )

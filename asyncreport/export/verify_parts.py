@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from threading import Event
 
+from asyncreport.core.apart import named
 from asyncreport.core.columns import null_first
 from asyncreport.core.errors import DamagedPartError
 from asyncreport.core.finding import Finding, Report
@@ -61,13 +62,17 @@ class _ConnectionCheck:
             *self._overlaps(),
         ]
 
+    def _named(self, text: str) -> str:
+        """Name the connection, if there are several."""
+        return named(self.snapshot.job, self.name, text)
+
     def _ok(self, text: str) -> Finding:
         """Report a check that passed."""
-        return Finding("OK", f"{self.name}: {text}")
+        return Finding("OK", self._named(text))
 
     def _failure(self, text: str, details: Iterable[str | LongList]) -> Finding:
         """Report a problem that the next run does not fix by itself."""
-        return Finding("FAIL", f"{self.name}: {text}", tuple(details))
+        return Finding("FAIL", self._named(text), tuple(details))
 
     async def _damage(self) -> Finding:
         """Read every part and compare it with its hash; check each of its records."""
@@ -75,7 +80,7 @@ class _ConnectionCheck:
         if damaged:
             return self._damaged(damaged)
         if not self.parts:
-            return Finding("WARN", f"{self.name}: nothing was fetched that could be checked")
+            return Finding("WARN", self._named("nothing was fetched that could be checked"))
         records = counted(sum(part.count for part in self.parts), "record")
         return self._ok(f"{self._number} with {records}, unchanged since they were saved")
 
@@ -152,8 +157,10 @@ class _ConnectionCheck:
         lines = [_fetch_time(part) for part in parts]
         return Finding(
             "WARN",
-            f"{self.name}: {counted(len(parts), 'part')} {verb} {reason}; "
-            "the next run fetches the data again",
+            self._named(
+                f"{counted(len(parts), 'part')} {verb} {reason}; "
+                "the next run fetches the data again"
+            ),
             (LongList(lines, "part"),),
         )
 

@@ -2,7 +2,7 @@
 
 One line for each connection while chunks are fetched, and one that names any other phase:
 
-    demo  █████████████░░░░░░░░░░░   57 %  209/366  1:13 left  4.2/s (rate limit)
+    demo  █████████████░░░░░░░░░░░   57 %  209/366  1:13 left  4.2/s (pacing)
     demo  writing  0:04
 """
 
@@ -178,7 +178,7 @@ class Figures:
         if counts.retrying:
             return counts.retrying[0]
         if counts.waiters:
-            return "rate limit"
+            return "pacing"
         if counts.in_flight:
             return "server"
         return "disk" if self.activity.saving() else ""

@@ -76,6 +76,7 @@ def test_a_table_is_exported_and_moving_a_connection_fetches_nothing(bureau: Bur
     first = bureau.call("run", connections_from="connections.csv")
     assert first.code == 0, first.err
     assert [line.partition(":")[0] for line in first.err.splitlines()] == [
+        "bureau",
         "bureau/acme",
         "bureau/globex",
     ]

@@ -391,16 +391,13 @@ def test_check_looks_up_each_team_as_run_does(emulator: Handle, tmp_path: Path) 
     path = write_job(tmp_path, emulator, range=DAY, teams=teams)
     result = call("check", str(path), cwd=tmp_path)
     *_, found, lost, listed_team, known, _, _ = result.out.splitlines()
-    assert (
-        found
-        == f"OK    default: team 'care' (team Customer Care) has {len(listed(care))} users today"
-    )
+    assert found == f"OK    team 'care' (team Customer Care) has {len(listed(care))} users today"
     assert lost.startswith(
-        "FAIL  default: team 'lost' (group Everybody): group 'Everybody': the OAuth client sees "
+        "FAIL  team 'lost' (group Everybody): group 'Everybody': the OAuth client sees "
     )
     assert "did you mean 'Everyone'?" in lost
-    assert listed_team == "OK    default: team 'listed' (listed users) has 1 user today"
-    assert known == "OK    default: 1 listed user found in the directory"
+    assert listed_team == "OK    team 'listed' (listed users) has 1 user today"
+    assert known == "OK    1 listed user found in the directory"
     assert result.code == 2 == call("run", "--strict", str(path), cwd=tmp_path).code
 
 
@@ -415,4 +412,4 @@ def test_check_and_run_have_the_same_exit_code_if_the_directory_refuses_a_team(
         )
         result = call("check", str(path), cwd=tmp_path)
         assert result.code == 3 == call("run", str(path), cwd=tmp_path).code
-    assert "FAIL  default: team 'care' (team Customer Care): GET" in result.out
+    assert "FAIL  team 'care' (team Customer Care): missing permission: grant groups:" in result.out

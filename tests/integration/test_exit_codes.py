@@ -111,8 +111,8 @@ def test_a_gateway_that_does_not_know_its_limits_is_a_warning(
     assert result.code == 0
     warnings = [line for line in result.out.splitlines() if line.startswith("WARN")]
     assert len(warnings) == 1
-    assert warnings[0].startswith("WARN  default: the rate limit is not known: GET /api/v2/org")
-    assert "OK    default: records can be fetched" in result.out
+    assert warnings[0].startswith("WARN  the rate limit is not known: GET /api/v2/org")
+    assert "OK    records can be fetched" in result.out
 
 
 def test_a_check_tries_the_folders_and_leaves_nothing(emulator: Handle, tmp_path: Path) -> None:

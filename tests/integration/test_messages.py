@@ -177,6 +177,23 @@ def _old_output(stage: Stage) -> None:
     stage.run("run")
 
 
+def _blank_in_path(stage: Stage) -> None:
+    """Leave out the quotes around a path; the file of the last word exists too."""
+    stage.job()
+    (stage.folder / "my job.yaml").write_bytes((stage.folder / "job.yaml").read_bytes())
+    stage.run("run", "my", "job.yaml", job=False)
+    assert not (stage.folder / "out.jsonl").exists()
+
+
+def _foreign_output(stage: Stage) -> None:
+    """Run a job whose path has a file of the person."""
+    stage.job()
+    (stage.folder / "out.jsonl").write_text("mine")
+    stage.run("plan")
+    stage.run("run")
+    stage.run("run")
+
+
 def _broken_state(stage: Stage) -> None:
     stage.job()
     stage.run("run")
@@ -211,9 +228,11 @@ SITUATIONS: dict[str, Play] = {
     ),
     "a range in the future": _sections("run", range={"start": "2090-01-01", "end": "2090-01-02"}),
     "an output of another job": _old_output,
+    "an output that no job wrote": _foreign_output,
     "an output that is a folder": _sections("run", output={"path": "."}),
     "files of the state that somebody edited": _broken_state,
     "no job file": _usage("run", "nowhere.yaml"),
+    "a path with a blank, without quotes": _blank_in_path,
     "no argument": _usage("run"),
     "an option that does not exist": _usage("run", "--strickt", "job.yaml"),
     "a command that does not exist": _usage("rum", "job.yaml"),

@@ -142,7 +142,7 @@ def test_a_terminal_shows_how_serious_a_line_is(
     assert text.startswith("\x1b[31merror:\x1b[0m x.yaml")
     code, text = on_a_terminal("check", str(job), cwd=tmp_path, **extra)
     assert code == 0
-    assert "\x1b[32mOK\x1b[0m    default: got a token" in text
+    assert "\x1b[32mOK\x1b[0m    reached " in text
 
 
 @pytest.mark.parametrize("extra", [{"NO_COLOR": "1"}, {"NO_COLOR": "", "TERM": "dumb"}])

@@ -32,7 +32,7 @@ def test_the_examples_run(tmp_path: Path) -> None:
     assert records[0].startswith("True {'everyone': 3")
     assert [line[:12] for line in records[0].splitlines()[1:]] == ["Mary O'Brien"] * 3
     assert "default 1 requests\n" in job_as_dict[0]
-    assert "OK default: got a token" in job_as_dict[0]
+    assert "OK reached " in job_as_dict[0]
     assert notebook == ("True False\n", "")
     assert errors == ("", "")
     assert status[0].startswith("current 3")

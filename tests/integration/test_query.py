@@ -314,13 +314,13 @@ def test_a_missing_permission_is_named_with_the_place_to_grant_it(tmp_path: Path
         pytest.raises(AuthError) as caught,
     ):
         reported(tmp_path, closed, io.StringIO())
-    said = str(caught.value).partition(": ")[2].partition(" [correlation id ")[0]
+    said = str(caught.value).partition(" [correlation id ")[0]
     assert said == (
+        "missing permission: grant analytics:conversationAggregate:view to a role of the OAuth "
+        "client, in all divisions (Admin > Integrations > OAuth > the client > Roles); "
+        "POST /api/v2/analytics/conversations/aggregates/query: "
         "403 missing.permissions: Unable to perform the requested action. "
-        "You are missing the following permission(s): analytics:conversationAggregate:view; "
-        "grant analytics:conversationAggregate:view to a role of the OAuth client, "
-        "in all divisions: "
-        "Admin > Integrations > OAuth > the client > Roles"
+        "You are missing the following permission(s): analytics:conversationAggregate:view"
     )
 
 

@@ -14,7 +14,7 @@ from tests.exporting import call, write_job
 REFUSAL = {"status": 400, "code": "bad.request", "message": "Bad Request"}
 METRICS = ["nTransferred", "tAbandon", "nOffered"]
 DAY = {"start": "2024-01-15", "end": "2024-01-16"}
-ALONE = "default: metric {}, alone: "
+ALONE = "metric {}, alone: "
 
 
 @pytest.fixture(scope="module")

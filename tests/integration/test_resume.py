@@ -362,10 +362,10 @@ def test_a_refresh_with_a_failed_chunk_keeps_old_values_and_the_next_run_fetches
     looked, verified = (
         call(command, str(path), cwd=tmp_path).out for command in ("status", "verify")
     )
-    assert "  1 chunk not fetched again; run again to fetch what is missing or stale\n" in looked
+    assert "  1 chunk not fetched again; run again to fetch the rest\n" in looked
     assert (
-        "WARN  default: 1 part was marked for a refresh; the next run fetches the data again"
-        in verified
+        "WARN  1 part was marked to be fetched again (run --refresh); "
+        "the next run fetches the data again" in verified
     )
     seen = len(emulator.log())
     assert call("run", str(path), cwd=tmp_path).code == 0
@@ -544,7 +544,7 @@ def test_recent_parts_are_fetched_again_until_they_settle(emulator: Handle, tmp_
     run_here(path, now=parse_iso("2024-01-17T06:00Z"))
     seen, first = len(emulator.log()), (tmp_path / "out.jsonl").read_bytes()
     stale = call("plan", str(path), cwd=tmp_path).out.splitlines()
-    assert stale[1] == "default: 14 parts reused, 2 stale, 2 chunks to fetch"
+    assert stale[1] == "14 parts reused, 2 replaced, 2 chunks to fetch"
     summary = run_here(path, now=parse_iso("2024-01-20T06:00Z"))
     assert (summary.chunks_fetched, summary.parts_reused) == (2, 14)
     assert asked(emulator, seen) == [
@@ -582,7 +582,7 @@ def test_a_directory_that_refuses_costs_the_names_and_not_the_run(tmp_path: Path
         emulator.faults([{"match": {"path": "/api/v2/users", "after": 1}, "do": {"status": 403}}])
         result = call("run", str(job(tmp_path, emulator)), cwd=tmp_path)
     assert result.code == 0
-    assert "warning: could not look up 4 names: GET" in result.err
+    assert "warning: could not look up 4 names: missing permission: grant " in result.err
     assert '"user_name":null' in (tmp_path / "out.jsonl").read_text()
 
 

@@ -108,8 +108,7 @@ def test_a_range_that_is_not_settled_is_not_called_final(emulator: Handle, tmp_p
     path = job(tmp_path, emulator, output={"path": str(tmp_path / "out.jsonl"), "settle": "P1D"})
     now = parse_iso("2024-02-01T10:10Z")
     said = [
-        "not settled from 2024-01-31T10:00:00.000Z on: "
-        "these numbers may still change; run again later",
+        "from 2024-01-31T10:00:00.000Z on, the numbers may still change: run again later",
         "empty from 2024-02-01T10:30:00.000Z on: this part of the range is in the future",
     ]
     loaded = load_job(path, environ={}, now=now)

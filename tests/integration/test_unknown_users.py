@@ -49,7 +49,7 @@ def test_check_reports_an_unknown_user(emulator: Handle, tmp_path: Path) -> None
     result = call("check", str(job(tmp_path, emulator)), cwd=tmp_path)
     assert result.code == 0
     assert (
-        f"WARN  default: 1 listed user is unknown to the directory: {MISTYPED}; "
+        f"WARN  1 listed user is unknown to the directory: {MISTYPED}; "
         "compare with Admin > People\n" in result.out
     )
 
@@ -57,7 +57,7 @@ def test_check_reports_an_unknown_user(emulator: Handle, tmp_path: Path) -> None
 def test_check_reports_that_all_users_are_known(emulator: Handle, tmp_path: Path) -> None:
     path = job(tmp_path, emulator, teams=[{"name": "sales", "users": USERS}])
     assert (
-        "OK    default: 6 listed users found in the directory\n"
+        "OK    6 listed users found in the directory\n"
         in call("check", str(path), cwd=tmp_path).out
     )
 
@@ -75,7 +75,7 @@ def test_every_run_and_every_verification_reports_an_unknown_user(
         )
     result = call("verify", str(path), cwd=tmp_path)
     assert result.code == 0
-    assert f"WARN  default: 1 listed user is unknown to the directory: {MISTYPED}; " in result.out
+    assert f"WARN  1 listed user is unknown to the directory: {MISTYPED}; " in result.out
 
 
 def test_a_known_user_without_records_is_not_reported(emulator: Handle, tmp_path: Path) -> None:
@@ -139,8 +139,8 @@ def test_check_refuses_a_team_whose_listed_users_do_not_exist(
     result = call("check", str(job(tmp_path, emulator, teams=teams)), cwd=tmp_path)
     assert result.code == 2
     assert (
-        f"FAIL  default: team 'nobody' (listed users): {NOBODY_MESSAGE}\n"
-        "OK    default: 6 listed users found in the directory\n" in result.out
+        f"FAIL  team 'nobody' (listed users): {NOBODY_MESSAGE}\n"
+        "OK    6 listed users found in the directory\n" in result.out
     )
 
 
@@ -210,7 +210,7 @@ def test_users_are_listed_by_their_email_addresses(emulator: Handle, tmp_path: P
     assert (summary.complete, summary.chunks_fetched) == (True, 0)
     assert (tmp_path / "out.jsonl").read_bytes() == expected
     checked = call("check", str(path), cwd=tmp_path)
-    assert "OK    default: team 'sales' (listed users) has 6 users today\n" in checked.out
+    assert "OK    team 'sales' (listed users) has 6 users today\n" in checked.out
     verified = call("verify", str(path), cwd=tmp_path)
     assert (verified.code, "FAIL" in verified.out) == (0, False)
     assert call("status", str(path), cwd=tmp_path).code == 0

@@ -315,7 +315,7 @@ def test_a_part_forged_with_its_hash_differs_from_the_server(
     assert result.code == 1
     assert levels(result) == ["OK  ", "OK  ", "OK  ", "FAIL", "OK  "]
     title, difference, step = result.out.splitlines()[3:6]
-    assert title == "FAIL  default: the totals of 1 user differ from those of the server"
+    assert title == "FAIL  the totals of 1 user differ from those of the server"
     found = re.fullmatch(
         rf"      {re.escape(name)} \({user}\), {month}: "
         r"handled_count is (\d+) in the parts, (\d+) on the server",
@@ -341,11 +341,11 @@ def test_a_difference_in_unsettled_data_says_so(emulator: Handle, tmp_path: Path
     result = verify(path)
     assert result.code == 1
     assert (
-        "WARN  default: 1 part was fetched before the data settled; "
+        "WARN  1 part was fetched while numbers could still change (output.settle); "
         "the next run fetches the data again" in result.out
     )
     span = "2024-01-20T00:00Z/2024-02-01T00:00Z"
-    assert f"      not settled: {span}, fetched 2024-02-02T00:00Z\n" in result.out
+    assert f"      numbers could still change: {span}, fetched 2024-02-02T00:00Z\n" in result.out
 
 
 def test_a_moved_folder_is_recognized(

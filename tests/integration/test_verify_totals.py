@@ -154,7 +154,7 @@ def test_every_user_of_a_large_team_is_compared(emulator: Handle, tmp_path: Path
     last = blocks(loaded(path).state_folder, second)[-1].user
     forge(path, last_forged, at=1)
     text = failures(path)
-    assert "FAIL  default: the totals of 1 user differ from those of the server" in text
+    assert "FAIL  the totals of 1 user differ from those of the server" in text
     assert f"({last})" in text
 
 
@@ -168,7 +168,8 @@ def test_a_difference_says_which_parts_were_not_settled(
     )
     fetched_at = END + DAY
     forge(path, last_forged, fetched_at=fetched_at)
-    line = f"not settled: {parts(path)[0].interval}, fetched 2024-01-24T00:00:00.000Z"
+    span = parts(path)[0].interval
+    line = f"numbers could still change: {span}, fetched 2024-01-24T00:00:00.000Z"
     soon, later = failures(path, fetched_at), failures(path, END + 4 * DAY)
     assert f"{line}, and may change again\n" in soon
     assert f"{line}\n" in later
@@ -179,7 +180,7 @@ def test_a_difference_in_settled_data_is_not_explained(emulator: Handle, tmp_pat
     forge(path, last_forged, fetched_at=END + 4 * DAY)
     text = failures(path)
     assert "differ from those of the server" in text
-    assert "not settled" not in text
+    assert "could still change" not in text
 
 
 def test_the_server_is_not_asked_if_a_part_is_damaged(emulator: Handle, tmp_path: Path) -> None:
@@ -224,7 +225,7 @@ def test_a_part_of_everyone_and_one_of_listed_users_overlap(
         found = [block for block in found if block.user in users]
     commit(path, msgspec.structs.replace(old, number=9, users=users), found)
     text = failures(path)
-    assert "FAIL  default: parts overlap: they contain the same time for the same user" in text
+    assert "FAIL  parts overlap: they contain the same time for the same user" in text
     assert "part-00000001.jsonl and part-00000009.jsonl at 2024-01-22T00:00:00.000Z" in text
 
 

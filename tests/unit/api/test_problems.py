@@ -341,8 +341,8 @@ def test_a_403_names_the_permission_and_where_it_is_granted(permissions: object)
 
 
 GRANTED = (
-    "to a role of the OAuth client, in all divisions: "
-    "Admin > Integrations > OAuth > the client > Roles"
+    "to a role of the OAuth client, in all divisions "
+    "(Admin > Integrations > OAuth > the client > Roles); "
 )
 
 
@@ -355,11 +355,11 @@ GRANTED = (
             "routing:queue:view or routing:queue:edit",
         ),
         ("/api/v2/x", {"permissions": ["api:query"]}, "api:query"),
-        ("/api/v2/x", {}, "the missing permission"),
+        ("/api/v2/x", {}, "what this request needs"),
         (
             QUERY.path,
             {},
-            "analytics:conversationAggregate:view (with contract: entities, the scope api:query)",
+            "analytics:conversationAggregate:view",
         ),
         ("/api/v2/analytics/conversations/aggregates/jobs/j-1", {"permissions": "a:b:c"}, "a:b:c"),
         ("/api/v2/analytics/users/aggregates/query", {}, "analytics:userAggregate:view"),
@@ -370,20 +370,25 @@ GRANTED = (
 def test_a_403_names_the_permission_from_its_text_or_else_from_the_path(
     path: str, params: dict[str, object], granted: str
 ) -> None:
-    text = message_after_request(
-        Request(method="GET", path=path),
-        platform(403, "missing.permissions", "Denied by proxy:8080", messageParams=params),
-    )
-    assert text.endswith(f"; grant {granted} {GRANTED}")
+    answered = platform(403, "missing.permissions", "Denied by proxy:8080", messageParams=params)
+    text = str(problem(Request(method="GET", path=path), answered))
+    assert text.startswith(f"missing permission: grant {granted} {GRANTED}GET {path}: 403 missing")
+    assert text.endswith(" [correlation id corr-1]")
+
+
+def test_a_403_of_the_entities_contract_names_its_scope() -> None:
+    request = Request(method="POST", path=QUERY.path, body=b'{"select": []}')
+    text = str(problem(request, platform(403, "missing.permissions", "No")))
+    assert text.startswith(f"missing permission: grant the scope api:query {GRANTED}POST ")
 
 
 def test_a_permission_in_the_message_is_not_repeated() -> None:
     message = "You are missing the following permission(s): analytics:conversationAggregate:view"
     params = {"permissions": "analytics:conversationAggregate:view"}
-    assert message_after_request(
-        QUERY, platform(403, "missing.permissions", message, messageParams=params)
-    ) == (
-        f"403 missing.permissions: {message}; grant analytics:conversationAggregate:view {GRANTED}"
+    text = str(problem(QUERY, platform(403, "missing.permissions", message, messageParams=params)))
+    assert text == (
+        f"missing permission: grant analytics:conversationAggregate:view {GRANTED}"
+        f"POST {QUERY.path}: 403 missing.permissions: {message} [correlation id corr-1]"
     )
 
 

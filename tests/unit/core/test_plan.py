@@ -302,7 +302,8 @@ def test_a_part_is_stale_until_it_was_fetched_late_enough() -> None:
     freshness = Freshness(settle=DAY, now=LATER)
     (early,) = parts_of(chunks, fetched_at=settled_at - 1)
     (settled,) = parts_of(chunks, fetched_at=settled_at)
-    assert freshness.stale_reason(early) == "fetched before the data settled"
+    reason = "fetched while numbers could still change (output.settle)"
+    assert freshness.stale_reason(early) == reason
     assert freshness.stale_reason(settled) is None
 
 

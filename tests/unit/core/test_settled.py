@@ -62,8 +62,7 @@ def test_what_is_not_settled_and_what_is_empty_is_named() -> None:
     """A range that ends in the future has a settled, an unsettled and an empty part."""
     now = START + 4 * DAY + HOUR // 2
     assert describe_unsettled(HOURLY, now) == [
-        f"not settled from {iso(START + 2 * DAY)} on: these numbers may still change; "
-        "run again later",
+        f"from {iso(START + 2 * DAY)} on, the numbers may still change: run again later",
         f"empty from {iso(START + 4 * DAY + HOUR)} on: this part of the range is in the future",
     ]
     assert describe_unsettled(HOURLY, START - DAY) == [

@@ -111,7 +111,7 @@ def test_a_narrow_terminal_keeps_the_most_important_figures() -> None:
     [
         ({}, "4.2/s"),
         ({"in_flight": 3}, "4.2/s (server)"),
-        ({"in_flight": 3, "waiters": 1}, "4.2/s (rate limit)"),
+        ({"in_flight": 3, "waiters": 1}, "4.2/s (pacing)"),
         ({"retrying": ["retry 3 of 8: 503"], "waiters": 1}, "4.2/s (retry 3 of 8: 503)"),
     ],
 )
