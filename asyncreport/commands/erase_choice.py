@@ -9,6 +9,7 @@ from asyncreport.core.errors import ConfigError
 from asyncreport.core.job import Job
 from asyncreport.core.text import first_items
 from asyncreport.export.erase_state import known_people
+from asyncreport.export.storage import looking
 
 #: a name or an address, and the id of the person
 _Known = tuple[str, str]
@@ -21,7 +22,7 @@ def find_id(jobs: Iterable[Job], given: str) -> str:
     """
     if is_uuid(given):
         return given.lower()
-    known = sorted(set().union(*map(known_people, jobs)))
+    known = sorted(set().union(*map(_known, jobs)))
     found = [each for each in known if _plain(each[0]) == _plain(given)]
     ids = sorted({user for _, user in found})
     if len(ids) == 1:
@@ -31,6 +32,12 @@ def find_id(jobs: Iterable[Job], given: str) -> str:
             f"--user: {len(ids):,} people have {given!r}; give the id of one: {_listed(found)}"
         )
     raise _nobody(given, known)
+
+
+def _known(job: Job) -> set[_Known]:
+    """List the people that a job knows; raise StoreError."""
+    with looking(job) as files:
+        return known_people(files.job)
 
 
 def _plain(text: str) -> str:
