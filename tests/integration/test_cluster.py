@@ -31,7 +31,7 @@ from tests.cluster_process import Cluster, cluster_process
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import call, connection, environ
 from tests.manifests import read_lines
-from tests.object_servers import moto
+from tests.object_servers import Storage, moto
 
 pytestmark = pytest.mark.extra
 
@@ -139,10 +139,19 @@ def calm(
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, secrets: dict[str, str]) -> Iterator[Cluster]:
+def storage() -> Iterator[Storage]:
+    with moto() as storage:
+        yield storage
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, secrets: dict[str, str], storage: Storage
+) -> Iterator[Cluster]:
     """Serve a cluster whose workers have all secrets but one."""
-    known = {name: value for name, value in secrets.items() if name != "INITECH_SECRET"}
-    with cluster_process(2, tmp_path_factory.mktemp("workers"), **known) as cluster:
+    variables = {**secrets, **storage.environ}
+    del variables["INITECH_SECRET"]
+    with cluster_process(2, tmp_path_factory.mktemp("workers"), **variables) as cluster:
         yield cluster
 
 
@@ -186,8 +195,20 @@ def test_files_of_all_connections_have_the_bytes_of_one_process(
     assert sorted(bureau.files()) == ["of-all.jsonl", "whole.jsonl"]
 
 
+@contextmanager
+def held(*emulators: Handle) -> Iterator[None]:
+    """Hold responses back while a block runs: however busy the machine is, nothing completes."""
+    for each in emulators:
+        each.hold()
+    try:
+        yield
+    finally:
+        for each in emulators:
+            each.release()
+
+
 def test_workers_that_die_or_stand_still_lose_and_double_nothing(
-    bureau: Bureau, calm: dict[str, bytes]
+    bureau: Bureau, calm: dict[str, bytes], emulators: dict[str, Handle]
 ) -> None:
     """Three times, wherever the connection goes on."""
     lost: list[int] = []
@@ -195,10 +216,11 @@ def test_workers_that_die_or_stand_still_lose_and_double_nothing(
     ttl = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1s"}
     with bureau.start("--cluster", "local:2", **ttl) as process:
         for seed, number in enumerate((signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL)):
-            wait_until(saved(bureau, "acme", 7 * seed + random.Random(seed).randrange(1, 7)))
+            wait_until(saved(bureau, "acme", 5 * seed + random.Random(seed).randrange(1, 5)))
             wait_until(lambda: bureau.holder("acme") not in lost)
-            lost.append(bureau.holder("acme"))
-            os.kill(lost[-1], number)
+            with held(emulators["acme"]):
+                lost.append(bureau.holder("acme"))
+                os.kill(lost[-1], number)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     ends = [line for line in without_progress(err) if ": waiting: " not in line]
@@ -233,16 +255,17 @@ def test_a_task_waits_while_another_process_holds_its_connection(
     assert bureau.files() == {name: calm[name] for name in ("acme.jsonl", "globex.jsonl")}
 
 
-def test_ctrl_c_stops_the_workers(bureau: Bureau, calm: dict[str, bytes]) -> None:
+def test_ctrl_c_stops_the_workers(
+    bureau: Bureau, calm: dict[str, bytes], emulators: dict[str, Handle]
+) -> None:
     with bureau.start("--cluster", "local:2") as process:
         for name in NAMES:
-            wait_until(saved(bureau, name, 3))
+            wait_until(saved(bureau, name, 1))
         workers = {bureau.holder(name) for name in NAMES}
-        began = time.monotonic()
-        # As a terminal does: to all processes.
-        os.killpg(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-        took = time.monotonic() - began
+        with held(*emulators.values()):
+            # As a terminal does: to all processes.
+            os.killpg(process.pid, signal.SIGINT)
+            _, err = process.communicate(timeout=30)
     assert (process.returncode, without_progress(err)) == (
         130,
         [
@@ -251,12 +274,12 @@ def test_ctrl_c_stops_the_workers(bureau: Bureau, calm: dict[str, bytes]) -> Non
             "stopped by SIGINT",
         ],
     )
-    assert took < 30
     assert all(lock_holder(bureau.state(name) / "lock") is None for name in NAMES)
     wait_until(lambda: not any(map(is_alive, workers)))
     before = len(bureau.parts("acme"))
-    assert 3 <= before < CHUNKS
-    assert bureau.run("--cluster", "local:2").code == 0
+    assert 1 <= before < CHUNKS
+    # Without a cluster, from where it was stopped.
+    assert bureau.run().code == 0
     assert bureau.files() == calm
     assert len(bureau.parts("acme")) == CHUNKS
 
@@ -269,14 +292,17 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def test_tasks_stop_if_their_client_is_killed(bureau: Bureau, cluster: Cluster) -> None:
+def test_tasks_stop_if_their_client_is_killed(
+    bureau: Bureau, cluster: Cluster, emulators: dict[str, Handle]
+) -> None:
     del bureau.job["connections"]["initech"]
     locks = [bureau.state(name) / "lock" for name in ("acme", "globex")]
     with bureau.start("--cluster", cluster.address) as process:
         wait_until(saved(bureau, "acme", 3))
-        process.kill()
-        process.wait()
-        wait_until(lambda: all(lock_holder(lock) is None for lock in locks), 20)
+        with held(*emulators.values()):
+            process.kill()
+            process.wait()
+            wait_until(lambda: all(lock_holder(lock) is None for lock in locks), 20)
     assert len(bureau.parts("acme")) < CHUNKS
 
 
@@ -363,22 +389,22 @@ def test_a_scheduler_that_does_not_answer_is_one_line(bureau: Bureau) -> None:
 
 
 def test_the_workers_reach_a_bucket_with_their_own_keys(
-    bureau: Bureau, calm: dict[str, bytes], tmp_path: Path
+    bureau: Bureau, calm: dict[str, bytes], cluster: Cluster, storage: Storage
 ) -> None:
-    with moto() as storage, closing(storage.bucket(f"test-{uuid4().hex[:12]}")) as bucket:
+    del bureau.job["connections"]["initech"]
+    bureau.secrets = {**bureau.secrets, **storage.environ}
+    with closing(storage.bucket(f"test-{uuid4().hex[:12]}")) as bucket:
         bureau.job["output"] = {"path": f"s3://{bucket.name}/out/{{connection}}.jsonl"}
-        bureau.secrets = {**bureau.secrets, **storage.environ}
-        with cluster_process(1, tmp_path, **bureau.secrets) as cluster:
-            with wire(cluster.address) as (address, pieces):
-                result = bureau.run("--cluster", address)
-            assert result.code == 0, result.err
-            for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-                assert storage.environ[variable].encode() not in b"".join(pieces)
-                assert storage.environ[variable] not in cluster.logged()
-        for name, content in calm.items():
+        with wire(cluster.address) as (address, pieces):
+            result = bureau.run("--cluster", address)
+        assert result.code == 0, result.err
+        for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            assert storage.environ[variable].encode() not in b"".join(pieces)
+            assert storage.environ[variable] not in cluster.logged()
+        for name in ("acme.jsonl", "globex.jsonl"):
             found = bucket.read(f"out/{name}")
             assert found is not None
-            assert found.data == content
+            assert found.data == calm[name]
 
 
 @pytest.mark.parametrize("address", ["scheduler:8786", "local:0"])
