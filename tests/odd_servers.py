@@ -199,6 +199,7 @@ class _Transport:
         _: Connection,
         limits: Limits,
         __: Callable[[], Awaitable[None]],
+        ___: Callable[[], None],
     ) -> None:
         self._server = server
         self._timeout = limits.request_timeout
