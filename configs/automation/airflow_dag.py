@@ -21,8 +21,9 @@ FOLDER = "/srv/asyncreport"
 RUN = ("asyncreport", "run", "--log-format", "json", "aht.yaml")
 VERIFY = ("asyncreport", "verify", "aht.yaml")
 
-#: exit codes after which a later attempt helps: data is missing, or the process was stopped
-AGAIN = frozenset({1, 130, 143})
+#: exit codes after which a later attempt helps: data is missing, or the process was stopped or
+#: killed, for example because the machine ran out of memory (-9; 137 if a shell reports it)
+AGAIN = frozenset({1, 130, 143, 137, -9})
 
 
 def execute(command: tuple[str, ...]) -> None:
@@ -49,7 +50,8 @@ def asyncreport_aht() -> None:
     def run() -> None:
         execute(RUN)
 
-    @task
+    # What `verify` finds stays until somebody acts on its advice, or until the run of tomorrow.
+    @task(retries=0)
     def verify() -> None:
         execute(VERIFY)
 

@@ -23,8 +23,9 @@ MERGE = ("asyncreport", "merge", "--log-format", "json", "bureau.yaml")
 
 #: tasks into which the connections are divided
 SHARES = 4
-#: exit codes after which a later attempt helps: data is missing, or the process was stopped
-AGAIN = frozenset({1, 130, 143})
+#: exit codes after which a later attempt helps: data is missing, or the process was stopped or
+#: killed, for example because the machine ran out of memory (-9; 137 if a shell reports it)
+AGAIN = frozenset({1, 130, 143, 137, -9})
 
 
 def execute(command: tuple[str, ...]) -> None:

@@ -1,6 +1,7 @@
 #!/bin/sh
 # A task of a SLURM array for each share. The folder from which you submit has bureau.yaml, .env and
-# the exports; all nodes see it, and file locks work between them.
+# the exports; all nodes see it, and file locks work between them. Activate the environment of
+# asyncreport before you submit: SLURM passes its PATH on.
 #
 #   shares=$(sbatch --parsable slurm_array.sh)
 #   sbatch --dependency=afterok:$shares --kill-on-invalid-dep=yes --wrap 'asyncreport merge bureau.yaml'

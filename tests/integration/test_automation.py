@@ -35,11 +35,20 @@ PAGE = (Path(__file__).parents[2] / "docs" / "automation.md").read_text()
 #: exit codes after which a person has to act; 1 is the one after which a later run helps
 ALERT = {2, 3, 4, 5, 70}
 
+#: the path that cron gives to a command
+CRON_PATH = "/usr/bin:/bin"
+
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[Handle]:
     with emulator_process(agents=4) as handle:
         yield handle
+
+
+def install(command: Path) -> None:
+    """Write a script that starts this interpreter."""
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m asyncreport "$@"\n')
+    command.chmod(0o755)
 
 
 class Machine:
@@ -48,13 +57,11 @@ class Machine:
     def __init__(self, home: Path, emulator: Handle) -> None:
         self.home = home
         self.emulator = emulator
-        command = home / "bin" / "asyncreport"
-        command.parent.mkdir()
-        command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m asyncreport "$@"\n')
-        command.chmod(0o755)
         #: the working folder, on a volume
         self.folder = home / "srv"
-        self.folder.mkdir()
+        for folder in (home / "bin", self.folder / ".venv" / "bin"):
+            folder.mkdir(parents=True)
+            install(folder / "asyncreport")
         self.write_job()
 
     def write_job(self, url: str = "") -> None:
@@ -72,22 +79,22 @@ class Machine:
         }
         (self.folder / "aht.yaml").write_text(json.dumps(job))
 
-    def environ(self, secret: str = "") -> dict[str, str]:
+    def environ(self, secret: str = "", path: str = "") -> dict[str, str]:
         """Return the environment with the command on the path and the secrets."""
         return environ(
-            PATH=f"{self.home / 'bin'}:/usr/bin:/bin",
+            PATH=path or f"{self.home / 'bin'}:/usr/bin:/bin",
             GENESYS_CLIENT_ID=self.emulator.client_id,
             GENESYS_CLIENT_SECRET=secret or self.emulator.client_secret,
         )
 
-    def run(self, command: list[str], folder: Path) -> None:
+    def run(self, command: list[str], folder: Path, path: str = "") -> None:
         """Run a command line; it succeeds, the second time too."""
         for _ in range(2):
             done = subprocess.run(
                 command,
                 check=False,
                 cwd=folder,
-                env=self.environ(),
+                env=self.environ(path=path),
                 capture_output=True,
                 text=True,
                 timeout=PATIENCE,
@@ -118,7 +125,7 @@ def test_a_line_of_cron_runs(line: str, machine: Machine) -> None:
     assert "%" not in command  # cron would take it for the end of the line
     # cron starts in the home folder.
     command = command.replace("/srv/asyncreport", str(machine.folder))
-    machine.run(["/bin/sh", "-c", command], machine.home)
+    machine.run(["/bin/sh", "-c", command], machine.home, path=CRON_PATH)
 
 
 def test_cron_runs_again_later() -> None:
@@ -143,7 +150,13 @@ def test_the_service_of_systemd_runs(machine: Machine) -> None:
     assert Path(program).is_absolute()
     assert Path(program).name == "asyncreport"
     assert service["WorkingDirectory"] == "/srv/asyncreport"
-    machine.run([str(machine.home / "bin" / "asyncreport"), *arguments], machine.folder)
+    program = program.replace("/srv/asyncreport", str(machine.folder))
+    machine.run([program, *arguments], machine.folder, path=CRON_PATH)
+
+
+def test_the_task_of_windows_names_its_program_in_full() -> None:
+    text = (FILES / "task_scheduler.xml").read_text()
+    assert r"<Command>C:\asyncreport\.venv\Scripts\asyncreport.exe</Command>" in text
 
 
 def test_systemd_runs_again_after_1_and_alerts_after_the_others() -> None:
@@ -255,6 +268,25 @@ def test_the_dag_tries_again_after_1_and_not_after_3(
     with pytest.raises(AgainError, match="exit code 1:") as caught:
         seen.tasks["run"]()
     assert type(caught.value) is AgainError
+
+
+def test_the_dag_does_not_verify_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = stub(monkeypatch, "airflow.sdk")
+    load_dag()
+    assert seen.task_options["verify"] == {"retries": 0}
+
+
+@pytest.mark.parametrize("name", ["airflow_dag", "airflow_shares"])
+def test_airflow_tries_again_after_a_process_that_was_killed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub(monkeypatch, "airflow.sdk")
+    module = load_dag(name)
+    monkeypatch.setattr(module, "FOLDER", ".")
+    for command in (("sh", "-c", "kill -9 $$"), ("sh", "-c", "sh -c 'kill -9 $$'; exit $?")):
+        with pytest.raises(AgainError) as caught:
+            module.execute(command)
+        assert type(caught.value) is AgainError
 
 
 # Kubernetes: the fields that the file may have, as the reference of the API documents them
