@@ -77,6 +77,9 @@ class FakeBucket:
             if key.startswith(f"{folder}/") and key > after
         ]
 
+    def list_folder(self, folder: str) -> list[Found]:
+        return [each for each in self.list_all(folder) if "/" not in each.key[len(folder) + 1 :]]
+
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             self.objects.pop(key, None)

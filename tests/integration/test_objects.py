@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from asyncreport.core.timeline import parse_iso
+from asyncreport.emulator import World
+from asyncreport.export.clean import clean
+from asyncreport.export.erase import erase_user
 from asyncreport.store.objects.bucket import Bucket
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import call, write_job
+from tests.exporting import FAIL_SOON, NOW, connection
 from tests.object_servers import Storage, moto, seaweed
+from tests.twin_jobs import ROOT, Twins
 
 pytestmark = pytest.mark.extra
 
-RANGE = {"start": "2024-01-20", "end": "2024-02-10", "granularity": "PT1H"}
+#: two months
+RANGE = {"start": "2024-01-30", "end": "2024-02-03", "granularity": "PT1H", "chunk": "P1D"}
+#: the parts of a run at this time are stale for the next one
+EARLY = parse_iso("2024-02-03T06:00Z")
+PEOPLE = World(agents=6, seed=3).people
+QUERY = "/api/v2/analytics/conversations/aggregates/query"
+STATE = "exports/.asyncreport/job"
 
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[Handle]:
-    with emulator_process(agents=12, seed=7) as handle:
+    with emulator_process(agents=6, seed=3, requests_per_minute=0, tokens_per_minute=0) as handle:
         yield handle
 
 
@@ -42,40 +53,52 @@ def bucket(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket
     found.close()
 
 
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def twins(folder: Path, storage: Storage, bucket: Bucket, emulator: Handle, **rest: Any) -> Twins:
+    """Describe a job with most kinds of files; one worker, so that parts have the same numbers."""
+    out = f"{ROOT}/exports"
+    job = {
+        "name": "job",
+        "connections": {"default": connection(emulator)},
+        "range": RANGE,
+        "split_by": ["queue_id", "wrap_up_code"],
+        "limits": {"concurrency": 1, **FAIL_SOON},
+        "teams": [
+            {"name": "all", "everyone": True},
+            {"name": "few", "users": [PEOPLE[0].id, PEOPLE[1].id, "0" * 8]},
+        ],
+        "output": {
+            "path": [f"{out}/all.jsonl", f"{out}/all.csv.gz", f"{out}/all.parquet"],
+            "per_team": f"{out}/teams/{{team}}-{{month}}.jsonl",
+            "rollups": [{"by": ["user"], "every": "P1D", "path": f"{out}/days-{{month}}.csv"}],
+            "report": f"{out}/report.html",
+        },
+        **rest,
+    }
+    return Twins(folder, storage, bucket, job)
 
 
-def object_sha256(bucket: Bucket, key: str) -> str:
-    found = bucket.read(key)
-    assert found is not None, key
-    return sha256(found.data)
-
-
-def test_a_job_has_the_same_bytes_as_on_disk(
-    tmp_path: Path, emulator: Handle, bucket: Bucket
+def test_the_life_of_an_export_leaves_the_same_bytes_as_on_disk(
+    tmp_path: Path, storage: Storage, bucket: Bucket, emulator: Handle
 ) -> None:
-    """Run, run again with nothing to do, status, verify; no file of the copy is left."""
-    on_disk = tmp_path / "disk"
-    on_disk.mkdir()
-    path = write_job(on_disk, emulator, range=RANGE, output={"path": str(on_disk / "aht.jsonl")})
-    assert call("run", str(path), cwd=tmp_path).code == 0
-    job = write_job(
-        tmp_path, emulator, range=RANGE, output={"path": f"s3://{bucket.name}/exports/aht.jsonl"}
-    )
-    first = call("run", str(job), cwd=tmp_path)
-    assert first.code == 0, first.err
-    assert f"s3://{bucket.name}/exports/aht.jsonl" in first.err
-    expected = sha256((on_disk / "aht.jsonl").read_bytes())
-    assert object_sha256(bucket, "exports/aht.jsonl") == expected
-    written = bucket.list_all("exports")
-    again = call("run", str(job), cwd=tmp_path)
-    assert again.code == 0, again.err
-    assert "nothing to do" in again.err
-    assert object_sha256(bucket, "exports/aht.jsonl") == expected
-    output = [each for each in bucket.list_all("exports") if each.key == "exports/aht.jsonl"]
-    assert output == [each for each in written if each.key == "exports/aht.jsonl"]
-    assert call("verify", str(job), cwd=tmp_path).code == 0
-    status = call("status", str(job), cwd=tmp_path)
-    assert f"s3://{bucket.name}/exports/aht.jsonl" in status.out
-    assert "asyncreport-copies" not in first.err + again.err + status.out
+    """A gap, its repair, changed values, a range that moves, other queries, one person less."""
+    both = twins(tmp_path, storage, bucket, emulator)
+    broken = [{"match": {"path": QUERY, "after": 2}, "do": {"status": 500}}]
+    both.before = lambda: emulator.faults(broken)
+    assert not any(each.complete for each in both.run(now=EARLY, allow_partial=True))
+    both.before = lambda: emulator.faults([])
+    assert all(each.complete for each in both.run(now=EARLY))
+    assert all(not each.chunks_fetched for each in both.run(now=EARLY))
+    both.restate(f"{STATE}/default", "2024-01-31T00:00:00.000Z")
+    both.run()
+    assert both.objects()[f"{STATE}/default/changes.jsonl"]
+    both.run("range.start=2024-01-31")
+    both.run("range.granularity=P1D", "range.start=2024-01-31")
+    both.each(lambda job: clean(job, now=NOW), "range.start=2024-01-31")
+    gone = PEOPLE[0].id
+    assert any(gone.encode() in data for data in both.objects().values())
+    both.job["teams"][1]["users"] = [PEOPLE[1].id]
+    both.run("range.start=2024-01-31")
+    both.each(lambda job: erase_user(job, gone, now=NOW), "range.start=2024-01-31")
+    for key, data in both.objects().items():
+        if not key.endswith((".gz", ".parquet")):
+            assert gone.encode() not in data, key

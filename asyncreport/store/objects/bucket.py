@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from asyncreport.core.errors import StoreError
-from asyncreport.core.text import one_line
+from asyncreport.store.objects.problems import reason_and_step
 
 if TYPE_CHECKING:
     from obstore import PutMode, UpdateVersion
@@ -31,19 +31,14 @@ _AT_ONCE = 32
 #: bytes of a piece of a large object; S3 takes at most 10,000 pieces, so an object has up to 160 GB
 _PIECE = 16 << 20
 
-#: the longest text of the storage that a message shows
-_MOST_SHOWN = 300
+#: seconds after which a request has failed
+_TIMEOUT = 120.0
 
-_CLIENT: ClientConfig = {"timeout": "120s", "connect_timeout": "5s"}
+#: seconds in which a request is repeated, at most; in more of them a lease would be lost
+_PATIENCE = 15.0
 
-#: seconds in which a request is repeated
-_PATIENCE = 30
-
-_CHECK_ACCESS = (
-    "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, and that this user may list, "
-    "read, write and delete objects there"
-)
-_CHECK_SERVER = "check AWS_ENDPOINT_URL, AWS_REGION and the network"
+#: the pause is doubled each time, so that the seconds above end first
+_MOST_RETRIES = 50
 
 
 @dataclass(slots=True, frozen=True)
@@ -71,10 +66,13 @@ class Content:
 class Bucket:
     """The objects of one bucket; all methods raise StoreError."""
 
-    def __init__(self, name: str, settings: Mapping[str, str]) -> None:
-        """Open a bucket; `settings` has AWS variables, by name. Sends nothing."""
+    def __init__(self, name: str, settings: Mapping[str, str], timeout: float = _TIMEOUT) -> None:
+        """Open a bucket; `settings` has AWS variables, by name. Sends nothing.
+
+        A request fails after `timeout` seconds, and is repeated for as long again, at most.
+        """
         self.name = name
-        self._store = _open_store(name, settings)
+        self._store = _open_store(name, settings, timeout)
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="asyncreport-objects")
 
     def close(self) -> None:
@@ -199,12 +197,7 @@ class Bucket:
 
     def _error(self, key: str, action: str, error: Exception) -> StoreError:
         """Say what could not be done, why, and what to do next."""
-        reason = one_line(str(error), _MOST_SHOWN)
-        step = _CHECK_SERVER
-        if isinstance(error, PermissionError) or "403" in reason or "401" in reason:
-            step = _CHECK_ACCESS
-        if "NoSuchBucket" in str(error):
-            reason, step = "the bucket does not exist", "create it, or give the output another path"
+        reason, step = reason_and_step(str(error))
         return StoreError(
             f"{self.url(key)} could not be {action}: {reason}; {step}, then run again: "
             "saved parts are kept"
@@ -221,7 +214,7 @@ def _time(listed: Mapping[str, Any]) -> int:
     return int(listed["last_modified"].timestamp() * 1000) * 1_000_000
 
 
-def _open_store(name: str, settings: Mapping[str, str]) -> S3Store:
+def _open_store(name: str, settings: Mapping[str, str], timeout: float) -> S3Store:
     """Make the client of the library."""
     from datetime import timedelta
 
@@ -231,13 +224,19 @@ def _open_store(name: str, settings: Mapping[str, str]) -> S3Store:
     # The library reads the AWS variables of the process; these may be of a `.env` file.
     config: dict[str, Any] = {key.lower(): value for key, value in settings.items()}
     allow_http = config.pop("aws_allow_http", "false").lower() == "true"
+    client: ClientConfig = {
+        "timeout": f"{timeout:g}s",
+        "connect_timeout": "5s",
+        "allow_http": allow_http,
+    }
+    patience = timedelta(seconds=min(timeout, _PATIENCE))
     try:
         return S3Store(
             name,
             config=cast("S3Config", config),
-            client_options={**_CLIENT, "allow_http": allow_http},
-            retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=_PATIENCE)},
+            client_options=client,
+            retry_config={"max_retries": _MOST_RETRIES, "retry_timeout": patience},
         )
     except BaseError as error:
-        reason = one_line(str(error), _MOST_SHOWN)
-        raise StoreError(f"s3://{name} cannot be used: {reason}; {_CHECK_SERVER}") from error
+        reason, step = reason_and_step(str(error))
+        raise StoreError(f"s3://{name} cannot be used: {reason}; {step}") from error

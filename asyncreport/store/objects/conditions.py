@@ -13,6 +13,8 @@ def check_conditions(bucket: Bucket, folder: str) -> None:
 
     With such a storage two processes could write one export, and neither would know.
     """
+    # First: some storages create a bucket that does not exist at the first write.
+    bucket.list_folder(folder)
     key = f"{folder}/condition-{uuid.uuid4().hex}"
     try:
         _try(bucket, key)

@@ -36,7 +36,7 @@ from asyncreport.store.objects.bucket import Bucket
 LEASE_SECONDS = 30.0
 
 #: renewals within that time, if none fails
-_RENEWALS = 6
+RENEWALS = 6
 
 #: the part of that time after which a holder that could not renew its lease stops
 _SAFE_SHARE = 2 / 3
@@ -137,21 +137,14 @@ class Lease:
 
     def _write(self, record: LeaseRecord) -> None:
         """Replace the object if it is still as this process left it."""
-        key = f"{self.folder}/{NAME}"
-        etag = self.bucket.replace(key, msgspec.json.encode(record), self.etag)
+        key, data = f"{self.folder}/{NAME}", msgspec.json.encode(record)
+        etag = self.bucket.replace(key, data, self.etag)
         if etag is None:
-            etag = self._etag_if_written(key, record)
+            etag = _etag_if_written(self.bucket, key, data)
         if etag is None:
             self.lost = "another process took it over"
             return
         self.record, self.etag = record, etag
-
-    def _etag_if_written(self, key: str, record: LeaseRecord) -> str | None:
-        """Give the etag if the object is what was to be written: only the response was lost."""
-        found = self.bucket.read(key)
-        if found is None or found.data != msgspec.json.encode(record):
-            return None
-        return found.etag
 
 
 @dataclass(slots=True)
@@ -162,6 +155,8 @@ class _Taker:
     folder: str
     lasts: float
     tell: Callable[[str], None]
+    #: tokens of the holders that `tell` was told about
+    told: set[str]
     #: wait for a holder that works, too
     patient: bool
     stopped: Event
@@ -169,7 +164,14 @@ class _Taker:
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     #: the etag that was seen first, and when
     seen: tuple[str, float] | None = None
-    told: bool = False
+
+    def look(self) -> None:
+        """Begin to count the time of a holder, if there is one; raise StoreError."""
+        found = self.bucket.read(f"{self.folder}/{NAME}")
+        if found is not None:
+            held = _decoded(self.bucket, self.folder, found.data)
+            if not held.free:
+                self.seen = (found.etag, self.now())
 
     def take(self) -> Lease:
         """Wait until nobody holds the lease; raise StoreError if its holder works."""
@@ -186,9 +188,6 @@ class _Taker:
         if found is None:
             return self._write(1, None)
         held = _decoded(self.bucket, self.folder, found.data)
-        if held.token == self.token and not held.free:
-            # It was written, and only the response was lost.
-            return self._lease(held, found.etag, self.now())
         if held.free or self._is_over(held, found.etag):
             return self._write(held.number + 1, found.etag)
         return None
@@ -197,11 +196,13 @@ class _Taker:
         """Tell whether nobody renewed a lease for its time, by the clock of this process."""
         now = self.now()
         if self.seen is None:
-            self._tell_waiting(held)
             self.seen = (etag, now)
         first, since = self.seen
         if etag == first:
-            return now - since > self.lasts
+            if now - since > self.lasts:
+                return True
+            self._tell_waiting(held)
+            return False
         if not self.patient:
             raise in_use(self.bucket.url(self.folder), str(held))
         # Its holder works. The time counts from this renewal on.
@@ -210,8 +211,8 @@ class _Taker:
 
     def _tell_waiting(self, held: LeaseRecord) -> None:
         """Say once who is waited for."""
-        if not self.told:
-            self.told = True
+        if held.token not in self.told:
+            self.told.add(held.token)
             self.tell(
                 f"{self.bucket.url(self.folder)} is in use {held}; waiting: if that process does "
                 f"not work any more, this one takes over after {self.lasts:g} s"
@@ -232,11 +233,11 @@ class _Taker:
             new = self.bucket.create(key, data)
         else:
             new = self.bucket.replace(key, data, etag)
-        return None if new is None else self._lease(record, new, begun)
-
-    def _lease(self, record: LeaseRecord, etag: str, begun: float) -> Lease:
-        """Make the lease of this process."""
-        return Lease(self.bucket, self.folder, self.lasts, record, etag, begun, self.now)
+        if new is None:
+            new = _etag_if_written(self.bucket, key, data)
+        if new is None:
+            return None
+        return Lease(self.bucket, self.folder, self.lasts, record, new, begun, self.now)
 
 
 class Leases:
@@ -272,13 +273,19 @@ class Leases:
         `tell` is told about a holder that is waited for. `patient`: wait for a holder that works,
         too. `stopped` ends the wait.
         """
-        found = {}
+        told: set[str] = set()
         # Sorted: two processes that want the same leases must take them in the same order.
-        for folder in sorted(folders):
-            taker = _Taker(self._bucket, folder, self._lasts, tell, patient, stopped, self._now)
+        takers = [
+            _Taker(self._bucket, folder, self._lasts, tell, told, patient, stopped, self._now)
+            for folder in sorted(folders)
+        ]
+        # First: the times of several leases of a process that is gone end together.
+        self._bucket.each(_Taker.look, takers)
+        found = {}
+        for taker in takers:
             lease = taker.take()
             self._held.append(lease)
-            found[folder] = lease
+            found[taker.folder] = lease
         return found
 
     def check(self) -> None:
@@ -294,7 +301,7 @@ class Leases:
 
     def _renew(self) -> None:
         """Renew all leases, again and again."""
-        while not self._ended.wait(self._lasts / _RENEWALS):
+        while not self._ended.wait(self._lasts / RENEWALS):
             self._bucket.each(_renew, list(self._held))
 
 
@@ -312,6 +319,14 @@ def _release(lease: Lease) -> None:
         lease.release()
     except StoreError:
         return
+
+
+def _etag_if_written(bucket: Bucket, key: str, data: bytes) -> str | None:
+    """Give the etag if the object is what was to be written: only the response was lost."""
+    found = bucket.read(key)
+    if found is None or found.data != data:
+        return None
+    return found.etag
 
 
 def _decoded(bucket: Bucket, folder: str, data: bytes) -> LeaseRecord:

@@ -26,7 +26,7 @@ from asyncreport.store.objects.bucket import Bucket, Found
 from asyncreport.store.objects.conditions import check_conditions
 from asyncreport.store.objects.copied_files import CopiedFiles
 from asyncreport.store.objects.copy_folder import CopyFolder
-from asyncreport.store.objects.lease import NAME, Lease, Leases, describe_holder
+from asyncreport.store.objects.lease import NAME, RENEWALS, Lease, Leases, describe_holder
 from asyncreport.store.objects.localize import bucket_of, localized
 from asyncreport.store.objects.manifest_entries import ManifestEntries
 from asyncreport.store.parts import part_name, part_path
@@ -74,7 +74,10 @@ class ConnectionCopy:
     def save_part(self, part: Part) -> None:
         """Write the file of a part that is not committed yet."""
         path = self._folder / part_name(part.number)
-        self._copy.files.upload(path, _key_of_part(self._copy.files.key(self._folder), part))
+        key = _key_of_part(self._copy.files.key(self._folder), part)
+        self._copy.files.upload(path, key)
+        # A killed process may have written the same part, without the commit that follows here.
+        self._copy.is_named(key)
 
     def save(self, path: Path) -> None:
         """Write another file of the connection."""
@@ -111,20 +114,22 @@ class WorkingCopy:
         #: the job with its files in the folder
         self.job = localized(job, self._root)
         self.files = CopiedFiles(Bucket(name, settings), self._root)
+        # With connections and threads of its own: renewals must not wait for other objects.
+        self._lease_bucket = Bucket(name, settings, timeout=lease_seconds / RENEWALS)
         #: who holds the lease of the job; None: nobody, as far as can be seen
         self.holder: str | None = None
         self._lease_seconds = lease_seconds
         self._connections = {each.name for each in self.job.connections}
         self._bucket = self.files.bucket
         self._outputs = outputs(self.job)
-        self._leases = Leases(self._bucket, lease_seconds)
+        self._leases = Leases(self._lease_bucket, lease_seconds)
         self._stack = ExitStack()
         # By the connection's name.
         self._copies: dict[str, ConnectionCopy] = {}
         # By the key of the object.
         self._uploads: dict[str, _Upload] = {}
         # Objects of parts whose commits did not happen.
-        self._unnamed: list[str] = []
+        self._unnamed: set[str] = set()
 
     def close(self) -> None:
         """Release the leases and delete the folder."""
@@ -132,6 +137,7 @@ class WorkingCopy:
             self._stack.close()
         finally:
             self._bucket.close()
+            self._lease_bucket.close()
             self._folder.remove()
 
     def open_to_read(self, *, content: bool) -> None:
@@ -249,7 +255,7 @@ class WorkingCopy:
             found = objects.pop(_key_of_part(key, part), None)
             if found is not None:
                 self.files.make_empty(folder / part_name(part.number), found, found.modified)
-        self._unnamed += objects
+        self._unnamed.update(objects)
 
     def _pull_outputs(self) -> None:
         """Make the output files that exist, without content, and copy the tables of owners."""
@@ -353,14 +359,18 @@ class WorkingCopy:
         for path in sorted(last, key=lambda each: _OF_OUTPUTS.index(each.name)):
             self.files.upload(path)
 
+    def is_named(self, key: str) -> None:
+        """Note that a commit names the object of a part."""
+        self._unnamed.discard(key)
+
     def _delete(self) -> None:
         """Delete the objects whose files were deleted, and parts that were never committed."""
-        self.check()
         gone = self.files.gone()
-        self._bucket.delete(self._unnamed)
+        keys = sorted({*map(self.files.object_key, gone)} | self._unnamed)
+        self.check()
+        self._bucket.delete(keys)
         self._unnamed.clear()
         for path in gone:
-            self._bucket.delete([self.files.object_key(path)])
             self.files.forget(path)
 
 

@@ -188,6 +188,34 @@ def test_of_two_processes_one_takes_a_lease() -> None:
     assert len(late.said) == 1
 
 
+def test_the_leases_of_a_process_that_is_gone_end_together() -> None:
+    """A job has one for each connection: the next run waits once, and says it once."""
+    bucket, clock, stopped = FakeBucket(), Clock(), cast("Event", Clock())
+    folders = [f"connection-{number}" for number in range(12)]
+    Leases(bucket.bucket, 30, clock).take(folders, print, stopped, patient=False)
+    said: list[str] = []
+    stopped = cast("Event", clock)
+    held = Leases(bucket.bucket, 30, clock).take(folders, said.append, stopped, patient=False)
+    assert [lease.number for lease in held.values()] == [2] * 12
+    assert 30 < clock.time < 33
+    assert len(said) == 1
+
+
+def test_a_lease_whose_response_came_late_counts_from_its_request() -> None:
+    """Another process may have counted from the moment at which the object was written."""
+    clock = Clock()
+
+    class Slow(FakeBucket):
+        def create(self, key: str, data: bytes) -> str | None:
+            super().create(key, data)
+            clock.time += 25
+            return None
+
+    lease = Process(Slow(), clock).take()
+    with pytest.raises(StoreError, match="could not be renewed in time"):
+        lease.check()
+
+
 def test_a_damaged_lease_is_an_error() -> None:
     bucket = FakeBucket()
     bucket.write(KEY, b"{")
