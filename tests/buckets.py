@@ -67,6 +67,17 @@ class FakeBucket:
             return None
         return self.write(key, data)
 
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        return self.objects[key].data[start : start + length]
+
+    def download(self, key: str, path: Path) -> None:
+        path.write_bytes(self.objects[key].data)
+
+    def list_folder(self, folder: str) -> list[Found]:
+        start = f"{folder}/" if folder else ""
+        found = self.list_all(folder)
+        return [each for each in found if "/" not in each.key.removeprefix(start)]
+
     def upload(self, key: str, path: Path) -> str:
         return self.write(key, path.read_bytes())
 
@@ -74,7 +85,7 @@ class FakeBucket:
         return [
             Found(key, len(found.data), found.etag, found.modified)
             for key, found in sorted(self.objects.items())
-            if key.startswith(f"{folder}/") and key > after
+            if key.startswith(f"{folder}/" if folder else "") and key > after
         ]
 
     def list_folder(self, folder: str) -> list[Found]:
