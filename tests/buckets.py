@@ -88,9 +88,6 @@ class FakeBucket:
             if key.startswith(f"{folder}/" if folder else "") and key > after
         ]
 
-    def list_folder(self, folder: str) -> list[Found]:
-        return [each for each in self.list_all(folder) if "/" not in each.key[len(folder) + 1 :]]
-
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             self.objects.pop(key, None)

@@ -145,10 +145,7 @@ async def _plan(files: Files, activity: Activity, *, now: int) -> JobPlan:
     freshness = Freshness(settle=job.output.settle, now=now)
     warnings = _warnings(job, parts)
     activity.phase = "looking up teams"
-    if any(team.users for team in job.teams):
-        # Users whom the directory does not know may have records.
-        for connection in job.connections:
-            files.fetch_indexes(parts.current(connection))
+    _fetch_indexes(files, parts)
     async with Connections(job.connections, job.limits, warnings.append) as connections:
         activity.requests = connections.counts_by_name
         teams = await find_teams(job, parts, connections, now=now)
@@ -157,6 +154,13 @@ async def _plan(files: Files, activity: Activity, *, now: int) -> JobPlan:
         described = [await teams.describe(team) for team in teams.job.teams]
     description = _Description(job, parts, freshness, teams)
     return description.of(plans, described, warnings)
+
+
+def _fetch_indexes(files: Files, parts: JobParts) -> None:
+    """Bring what is asked about listed users whom the directory does not know: their records."""
+    if any(team.users for team in files.job.teams):
+        for connection in files.job.connections:
+            files.fetch_indexes(parts.current(connection))
 
 
 def _warnings(job: Job, parts: JobParts) -> list[str]:

@@ -95,8 +95,7 @@ async def _export(
             permit=files.check,
             shared=shared,
         ) as connections:
-            activity.requests = connections.counts_by_name
-            activity.saving = lambda: state.saving
+            _show(activity, connections, state)
             context = RunContext(
                 job=job,
                 files=files,
@@ -112,6 +111,12 @@ async def _export(
         write_json(state.folder / "summary.json", summary)
         # Only now: whatever happens to the report, the summary says what was exported.
         return await with_report(context, summary, make_page)
+
+
+def _show(activity: Activity, connections: Connections, state: State) -> None:
+    """Let a display see the requests, and the parts that wait for the disk."""
+    activity.requests = connections.counts_by_name
+    activity.saving = lambda: state.saving
 
 
 async def _run(context: RunContext, started: float) -> Summary:

@@ -41,7 +41,7 @@ def emulator() -> Iterator[Handle]:
 def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeBucket:
     """Make the bucket of all jobs; leases are over soon, for a process that died has one."""
     found = FakeBucket()
-    monkeypatch.setattr(working_copy, "Bucket", lambda *_: found)
+    monkeypatch.setattr(working_copy, "Bucket", lambda *_, **__: found)
     monkeypatch.setattr(storage, "LEASE_SECONDS", 0.3)
     monkeypatch.setattr(Library, "is_installed", property(lambda _: True))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

@@ -13,7 +13,7 @@ therefore kept, those of many holders; others are deleted once the base has thei
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -140,8 +140,7 @@ class ManifestEntries:
         numbers = self._numbers_after(head.upto)
         if numbers and numbers[-1] != head.upto + len(numbers):
             return None
-        found = self._bucket.each(self._bucket.read, map(self._key, numbers))
-        texts = [_lines_of(content) for content in found if content is not None]
+        texts = self._texts(numbers)
         if len(texts) < len(numbers):
             return None
         empty = [number for number, text in zip(numbers, texts, strict=True) if not text]
@@ -152,6 +151,11 @@ class ManifestEntries:
             etag=etag,
             numbers=numbers,
         )
+
+    def _texts(self, numbers: Sequence[int]) -> list[bytes]:
+        """Read the lines of entries; those of an entry that is gone are missing."""
+        found = self._bucket.each(self._bucket.read, map(self._key, numbers))
+        return [_lines_of(content) for content in found if content is not None]
 
     def _numbers_after(self, number: int) -> list[int]:
         """List the numbers of the entries after one."""
