@@ -33,6 +33,7 @@ from asyncreport.commands.batch import (
     longest_first,
     run_all,
     show_ends,
+    show_places,
     show_summary,
 )
 from asyncreport.config import Unresolved, refresh_interval, unresolved_connections
@@ -87,6 +88,7 @@ def execute(files: Sequence[Loaded], options: ClusterOptions, *, now: int, **cho
         say("this share has no connection: there are fewer connections than shares")
         return 0
     ended = batch.run()
+    show_places(ended)
     worst = show_ends(ended)
     if options.share is None:
         incomplete = batch.incomplete(ended)
