@@ -12,10 +12,11 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import finalize
 
 from asyncreport.commands.report_page import page_maker
 from asyncreport.config import load_job, read_environ, refresh_interval
@@ -23,6 +24,7 @@ from asyncreport.core.apart import CONNECTION, apart, is_apart
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.finding import Findings
 from asyncreport.core.job import Job
+from asyncreport.core.object_urls import as_objects, named_as_objects
 from asyncreport.core.text import MAX_SHOWN, first_items, printable
 from asyncreport.engine.activity import Activity
 from asyncreport.export.check import check_job
@@ -92,9 +94,10 @@ async def run_async(
         ),
         make_page=page_maker("asyncreport.run"),
     )
-    for line in summary.lines(MAX_SHOWN):
+    named: Summary = named_as_objects(summary)
+    for line in named.lines(MAX_SHOWN):
         _log_line(line)
-    return summary
+    return named
 
 
 def run(
@@ -136,7 +139,10 @@ async def plan_async(
     ConfigError, AuthError, RetriesExhausted or StoreError.
     """
     loaded, now = _load(job, overrides, connection)
-    return await plan_job(loaded.impatient, now=now, watch=_log_progress)
+    found: JobPlan = named_as_objects(
+        await plan_job(loaded.impatient, now=now, watch=_log_progress)
+    )
+    return found
 
 
 def plan(
@@ -159,7 +165,10 @@ async def check_async(
     A test that fails is a finding and not an error. Raise ConfigError for a wrong job.
     """
     loaded, now = _load(job, overrides, connection)
-    return await check_job(loaded.impatient, now=now, watch=_log_progress)
+    found: Findings = named_as_objects(
+        await check_job(loaded.impatient, now=now, watch=_log_progress)
+    )
+    return found
 
 
 def check(
@@ -183,7 +192,8 @@ async def verify_async(
     AuthError, RejectedError or RetriesExhausted if the server gives no totals.
     """
     loaded, now = _load(job, overrides, connection)
-    return await verify_job(loaded, now=now, watch=_log_progress)
+    found: Findings = named_as_objects(await verify_job(loaded, now=now, watch=_log_progress))
+    return found
 
 
 def verify(
@@ -216,7 +226,8 @@ def status(
     Works inside a running event loop too. Raise ConfigError or StoreError.
     """
     loaded, now = _load(job, overrides, connection)
-    return read_status(loaded, now=now)
+    found: Status = named_as_objects(read_status(loaded, now=now))
+    return found
 
 
 def records(
@@ -233,8 +244,18 @@ def records(
     out a column of `Record`. Raise StoreError if the export was never written, was changed or
     deleted, or is not what a run would write now; also if records are missing in it, unless
     `allow_partial`.
+
+    Of a job in a bucket, the files are copied into a temporary folder, which is deleted after the
+    last record, or with the iterator.
     """
-    return _export(job, overrides, connection, allow_partial).records()
+    with ExitStack() as stack:
+        export = stack.enter_context(_export(job, overrides, connection, allow_partial))
+        rows = export.records()
+        opened = stack.pop_all()
+    found = _records(rows, opened)
+    # A generator that never starts never ends.
+    finalize(found, opened.close)
+    return found
 
 
 def to_pandas(
@@ -250,7 +271,8 @@ def to_pandas(
     `float64` (null is NaN), texts `string`. Raise ImportError without pandas, and the errors of
     `records`; any columns will do.
     """
-    return pandas_frame(_export(job, overrides, connection, allow_partial))
+    with _export(job, overrides, connection, allow_partial) as export:
+        return pandas_frame(export)
 
 
 def to_polars(
@@ -266,7 +288,8 @@ def to_polars(
     texts `String`. Raise ImportError without Polars, and the errors of `records`; any columns will
     do.
     """
-    return polars_frame(_export(job, overrides, connection, allow_partial))
+    with _export(job, overrides, connection, allow_partial) as export:
+        return polars_frame(export)
 
 
 def _load(
@@ -310,10 +333,16 @@ def _texts(overrides: Overrides) -> list[str]:
 
 def _export(
     source: JobSource, overrides: Overrides, connection: str | None, allow_partial: bool
-) -> Export:
-    """Find the files of a finished export."""
+) -> AbstractContextManager[Export]:
+    """Open the files of a finished export."""
     loaded, now = _load(source, overrides, connection)
     return finished_export(loaded, now=now, allow_partial=allow_partial)
+
+
+def _records(found: Iterator[Record], opened: ExitStack) -> Iterator[Record]:
+    """Give all records, then close their files."""
+    with opened:
+        yield from found
 
 
 def _in_own_loop(name: str, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -340,12 +369,12 @@ def _is_in_loop() -> bool:
 
 def _log_line(text: str) -> None:
     """Log what the command line would print."""
-    _LOG.info("%s", printable(text))
+    _LOG.info("%s", printable(as_objects(text)))
 
 
 def _log_warning(text: str) -> None:
     """Log a warning."""
-    _LOG.warning("%s", printable(text))
+    _LOG.warning("%s", printable(as_objects(text)))
 
 
 @asynccontextmanager

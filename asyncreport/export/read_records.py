@@ -17,11 +17,11 @@ from asyncreport.core.columns import default_columns
 from asyncreport.core.errors import ConfigError, StoreError
 from asyncreport.core.job import Job
 from asyncreport.core.table import Column, Kind, Table
-from asyncreport.export.status import FileStatus, read_status
+from asyncreport.export.status import FileStatus, status_of
+from asyncreport.export.storage import looking
 from asyncreport.export.targets import OutputFile, files_of
 from asyncreport.formats import FORMATS, format_of
 from asyncreport.store.disk_errors import oserror_as_store_error
-from asyncreport.store.objects.localize import bucket_of
 
 Value = str | int | float | datetime | date | None
 
@@ -143,21 +143,25 @@ _CONVERTERS: Mapping[Kind, Callable[[str], Value]] = {
 }
 
 
-def finished_export(job: Job, *, now: int, allow_partial: bool = False) -> Export:
-    """Find the files with the records of a finished export; `now` is an instant.
+@contextmanager
+def finished_export(job: Job, *, now: int, allow_partial: bool = False) -> Iterator[Export]:
+    """Open the files with the records of a finished export; `now` is an instant.
 
-    They are those of the path that is read fastest. Raise ConfigError if no path can be read,
-    StoreError if a file is not what a run of this job would leave, and unless `allow_partial`, if
-    records are missing in it.
+    They are those of the path that is read fastest; of a job in a bucket, copies that are deleted
+    when the block ends. Raise ConfigError if no path can be read, StoreError if a file is not what
+    a run of this job would leave, and unless `allow_partial`, if records are missing in it.
     """
-    path = _fastest_path(job)
-    if bucket_of(job) is not None:
-        raise ConfigError(
-            f"output.path: {path} is in a bucket, and records are read from disk only; "
-            "copy the file, or read it with a program such as DuckDB"
-        )
-    files = files_of(job, path)
-    found = {file.path: file for file in read_status(job, now=now).files}
+    _fastest_path(job)
+    with looking(job) as opened:
+        export = _find(opened.job, now=now, allow_partial=allow_partial)
+        opened.fetch_files(file.path for file in export.files)
+        yield export
+
+
+def _find(job: Job, *, now: int, allow_partial: bool) -> Export:
+    """Find the files, and check what they are."""
+    files = files_of(job, _fastest_path(job))
+    found = {file.path: file for file in status_of(job, None, now=now).files}
     for file in files:
         _check_file(file.path, found.get(str(file.path)), allow_partial=allow_partial)
     columns = job.output.columns or default_columns(job.query)

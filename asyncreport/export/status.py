@@ -129,10 +129,10 @@ def read_status(job: Job, *, now: int) -> Status:
     `now` is an instant. Raise StoreError.
     """
     with looking(job) as files:
-        return _read(files.job, files.holder, now=now)
+        return status_of(files.job, files.holder, now=now)
 
 
-def _read(job: Job, running: str | None, *, now: int) -> Status:
+def status_of(job: Job, running: str | None, *, now: int) -> Status:
     """Read the state folder; `running` describes who holds the lock."""
     status = Status(
         job=job.name,

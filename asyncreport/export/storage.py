@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from asyncreport.core.errors import AsyncReportError
@@ -44,6 +45,9 @@ class Files(Protocol):
     def fetch(self, parts: Iterable[Part]) -> None:
         """Bring the content of parts before they are read."""
 
+    def fetch_files(self, paths: Iterable[Path]) -> None:
+        """Bring the content of output files before they are read."""
+
     def fetch_indexes(self, parts: Iterable[Part]) -> None:
         """Bring what says which users have records in parts."""
 
@@ -71,6 +75,9 @@ class OnDisk:
         claim()
 
     def fetch(self, parts: Iterable[Part]) -> None:
+        """Do nothing."""
+
+    def fetch_files(self, paths: Iterable[Path]) -> None:
         """Do nothing."""
 
     def fetch_indexes(self, parts: Iterable[Part]) -> None:

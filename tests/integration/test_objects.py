@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 
+import asyncreport
+from asyncreport.core.errors import StoreError
+from asyncreport.core.object_urls import COPIES
 from asyncreport.core.timeline import parse_iso
 from asyncreport.emulator import World
 from asyncreport.export.clean import clean
 from asyncreport.export.erase import erase_user
 from asyncreport.store.objects.bucket import Bucket
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import FAIL_SOON, NOW, connection
+from tests.exporting import FAIL_SOON, NOW, connection, environ, write_job
 from tests.object_servers import Storage, moto, seaweed
 from tests.twin_jobs import ROOT, Twins
 
@@ -102,3 +109,94 @@ def test_the_life_of_an_export_leaves_the_same_bytes_as_on_disk(
     for key, data in both.objects().items():
         if not key.endswith((".gz", ".parquet")):
             assert gone.encode() not in data, key
+
+
+def copies() -> set[Path]:
+    """List the temporary folders of this process."""
+    return set(Path(tempfile.gettempdir()).glob(f"{COPIES}*"))
+
+
+def test_the_python_api_names_objects_and_leaves_no_copy(
+    tmp_path: Path,
+    storage: Storage,
+    bucket: Bucket,
+    emulator: Handle,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    both = twins(tmp_path, storage, bucket, emulator)
+    root = f"s3://{bucket.name}/exports"
+    on_disk, job = map(both.path, both.roots)
+    asyncreport.run(on_disk)
+    summary = asyncreport.run(job)
+    results = [
+        summary,
+        asyncreport.status(job),
+        asyncreport.verify(job),
+        asyncreport.plan(job),
+        asyncreport.check(job),
+    ]
+    for result in results:
+        assert COPIES not in msgspec.json.encode(result).decode()
+    assert f"{root}/all.jsonl" in [each.path for each in summary.outputs]
+    assert asyncreport.status(job).state_folder == f"{root}/.asyncreport/job"
+    assert not copies()
+    records = asyncreport.records(job)
+    assert next(records) == next(asyncreport.records(on_disk))
+    assert len(copies()) == 1
+    assert [*records] == [*asyncreport.records(on_disk)][1:]
+    assert not copies()
+    never_read = asyncreport.records(job)
+    assert copies()
+    del never_read
+    assert not copies()
+    assert asyncreport.to_pandas(job).equals(asyncreport.to_pandas(on_disk))
+    bucket.write("exports/all.jsonl", b"{}")
+    with pytest.raises(StoreError, match=rf"^{root}/all\.jsonl: was changed after the run"):
+        asyncreport.records(job)
+    assert not copies()
+
+
+def test_a_run_on_disk_imports_nothing_of_buckets(tmp_path: Path, emulator: Handle) -> None:
+    path = write_job(tmp_path, emulator, range=RANGE)
+    script = (
+        "import asyncreport, sys; asyncreport.run(sys.argv[1]); sys.exit('obstore' in sys.modules)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, str(path)], cwd=tmp_path, env=environ(), check=True
+    )
+
+
+def damaged(bucket: Bucket, key: str) -> Bucket:
+    """Change one byte of an object."""
+    content = bucket.read(key)
+    assert content is not None
+    bucket.write(key, content.data.replace(b'"', b"'", 1))
+    return bucket
+
+
+def test_a_damaged_object_is_found_and_fetched_again(
+    tmp_path: Path, storage: Storage, bucket: Bucket, emulator: Handle
+) -> None:
+    """Edited, truncated and deleted parts, as on disk; an edited base is a clear error."""
+    both = twins(tmp_path, storage, bucket, emulator, split_by=[])
+    _, path = map(both.path, both.roots)
+    both.run()
+    expected = both.objects()["exports/all.jsonl"]
+    parts = sorted(key for key in both.objects() if "/part-" in key)
+    damaged(bucket, parts[0])
+    bucket.write(parts[1], both.objects()[parts[1]][:-20])
+    bucket.delete([parts[2]])
+    damaged(bucket, "exports/all.csv.gz")
+    findings = asyncreport.verify(path)
+    assert findings.failed
+    text = "\n".join(map(str, findings.findings))
+    for fact in ("part-00000001.jsonl", "part-00000002.jsonl", "part-00000003.jsonl", "all.csv.gz"):
+        assert fact in text
+    summary = asyncreport.run(path)
+    assert (summary.complete, summary.chunks_fetched) == (True, 3)
+    assert not asyncreport.verify(path).failed
+    assert both.objects()["exports/all.jsonl"] == expected
+    bucket.write(f"{STATE}/default/manifest/base", b"?")
+    with pytest.raises(StoreError, match=rf"^s3://{bucket.name}/.*/base is damaged"):
+        asyncreport.run(path)

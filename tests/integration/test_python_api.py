@@ -390,13 +390,6 @@ def test_json_lines_are_preferred_to_csv(emulator: Handle) -> None:
         asyncreport.records(given)
 
 
-@pytest.mark.extra
-def test_records_in_a_bucket_are_refused_without_a_request(emulator: Handle) -> None:
-    given = job(emulator, output={"path": "s3://bucket/out.jsonl"})
-    with pytest.raises(asyncreport.ConfigError, match="records are read from disk only; copy the"):
-        asyncreport.records(given)
-
-
 def test_damaged_csv_says_what_to_do(emulator: Handle) -> None:
     given = job(emulator, output={"path": "out.csv"})
     asyncreport.run(given)

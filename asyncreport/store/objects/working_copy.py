@@ -200,6 +200,10 @@ class WorkingCopy:
         """Bring the content of parts."""
         self.files.fetch(part_path(self.job.parts_folder, part) for part in parts)
 
+    def fetch_files(self, paths: Iterable[Path]) -> None:
+        """Bring the content of output files."""
+        self.files.fetch(paths)
+
     def fetch_indexes(self, parts: Iterable[Part]) -> None:
         """Bring what says which users have records in parts."""
         folder = self.job.parts_folder
