@@ -86,7 +86,8 @@ class Board:
         if self.phase:
             yield self.phase
             return
-        yield f"{len(self.running):,} running"
+        if self.running:
+            yield f"{len(self.running):,} running"
         if self._waiting:
             yield f"{self._waiting:,} waiting"
         yield f"{self._sum('finished'):,}/{counted(self._sum('chunks'), 'chunk')}"

@@ -59,6 +59,8 @@ class Report:
         finally:
             task.cancel()
             await asyncio.wait([task])
+            # The last figures stay on the terminal.
+            self._send(_progress(self._label, activity))
 
     async def _send_progress(self, activity: Activity) -> None:
         """Send the progress until the task is cancelled."""

@@ -41,22 +41,25 @@ _LOCK_PERIOD = 1.0
 def run_connection(packed: Packed) -> bytes:
     """Export a connection; give an Outcome as JSON.
 
-    Raise nothing: Dask would write a traceback with the arguments of the task into its logs.
+    Raise no error: Dask would write a traceback with the arguments of the task into its logs.
+    Reschedule is not one: another worker runs the task, if anybody still wants it.
     """
-    from distributed import get_worker
+    from distributed import Reschedule, get_worker
 
     worker = get_worker()
     key = str(worker.get_current_task())
     report = Report(packed, worker.log_event)
     try:
         outcome = _outcome(packed, report, lambda: _is_wanted(worker, key))
+    except asyncio.CancelledError:
+        raise Reschedule from None
     finally:
         report.end()
     return msgspec.json.encode(outcome)
 
 
 def _is_wanted(worker: Any, key: str) -> bool:
-    """Tell whether anybody wants the result of a task.
+    """Tell whether anybody wants the result of a task, and from this worker.
 
     The scheduler forgets a task that the client cancels, and the tasks of a client that is gone.
     Then it is in the state `cancelled` here:
@@ -68,12 +71,15 @@ def _is_wanted(worker: Any, key: str) -> bool:
 
 
 def _outcome(packed: Packed, report: Report, wanted: Callable[[], bool]) -> Outcome:
-    """Run a task to its end, whatever that is."""
+    """Run a task to its end, whatever that is; raise CancelledError if it was not wanted."""
     try:
         _check_version(packed.version)
         summary = asyncio.run(_until_unwanted(_run(packed.unpack(), report), wanted))
-    except asyncio.CancelledError:
-        return Outcome(error="stopped", exit_code=1)
+    except asyncio.CancelledError as error:
+        if not wanted():
+            raise
+        # A fault of ours: elsewhere it would happen again.
+        return _failed(error, *unexpected_error(error))
     except AsyncReportError as error:
         return _failed(error, str(error), error.exit_code)
     except Exception as error:  # noqa: BLE001 - reported with the exit code of its own
@@ -81,7 +87,7 @@ def _outcome(packed: Packed, report: Report, wanted: Callable[[], bool]) -> Outc
     return Outcome(summary=summary, exit_code=summary.exit_code)
 
 
-def _failed(error: Exception, text: str, exit_code: int) -> Outcome:
+def _failed(error: BaseException, text: str, exit_code: int) -> Outcome:
     """Describe a run that could not go on."""
     lines = "".join(traceback.format_exception(error))
     return Outcome(error=text, exit_code=exit_code, traceback=lines)

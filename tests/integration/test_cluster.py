@@ -233,6 +233,31 @@ def test_workers_that_die_or_stand_still_lose_and_double_nothing(
         assert len(bureau.parts(name)) == len(set(bureau.parts(name))) == CHUNKS
 
 
+def test_a_worker_that_is_retired_gives_its_connections_back(
+    bureau: Bureau, calm: dict[str, bytes], emulators: dict[str, Handle]
+) -> None:
+    """Nothing of that is an error: what was stopped for the worker's end goes on elsewhere."""
+    retire = (
+        "import sys; from distributed import Client; client = Client(sys.argv[1]); "
+        "workers = client.processing(); "
+        "print(client.retire_workers([each for each in workers if workers[each]][:1]))"
+    )
+    with (
+        cluster_process(2, bureau.folder, **bureau.secrets) as cluster,
+        bureau.start("--cluster", cluster.address) as process,
+    ):
+        wait_until(saved(bureau, "acme", 2))
+        with held(*emulators.values()):
+            command = [sys.executable, "-c", retire, cluster.address]
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        _, err = process.communicate(timeout=60)
+    assert "tcp://" in done.stdout
+    assert process.returncode == 0, err
+    assert bureau.files() == calm
+    for name in NAMES:
+        assert len(bureau.parts(name)) == len(set(bureau.parts(name))) == CHUNKS
+
+
 def test_a_task_waits_while_another_process_holds_its_connection(
     bureau: Bureau, calm: dict[str, bytes], cluster: Cluster
 ) -> None:

@@ -21,6 +21,7 @@ from asyncreport.cluster.work import Message, Outcome, Packed, Work, packed
 from asyncreport.config import load_job, unresolved_connections
 from asyncreport.core.errors import ConfigError, FolderInUseError
 from asyncreport.core.job import Job
+from asyncreport.engine.activity import Activity, Count, Watch
 from asyncreport.export.run_context import Choices
 from asyncreport.export.summary import Summary
 from tests.exporting import NOW
@@ -166,6 +167,38 @@ def test_a_fault_of_ours_does_not_leave_the_task(
     assert "in run_job" in outcome.traceback
 
 
+def test_a_cancellation_that_nobody_asked_for_is_a_fault_of_ours(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the task would go from worker to worker, without an end."""
+    monkeypatch.setenv("SECRET", "s3cret")
+
+    async def run_job(_: Job, **__: Any) -> Summary:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(task, "run_job", run_job)
+    assert outcome_of(pack(work), Log()).exit_code == 70
+    with pytest.raises(asyncio.CancelledError):
+        task._outcome(pack(work), Report(pack(work), Log()), lambda: False)
+
+
+def test_the_figures_of_a_run_are_sent_at_its_end_too(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "s3cret")
+
+    async def run_job(_: Job, *, watch: Watch, **__: Any) -> Summary:
+        activity = Activity("job")
+        async with watch(activity):
+            activity.progress.counts["acme"] = Count(chunks=5, finished=3)
+            raise ConfigError("enough")
+
+    monkeypatch.setattr(task, "run_job", run_job)
+    log = Log()
+    outcome_of(pack(work), log)
+    assert log.messages[-1] == Message(label="job/acme", chunks=5, finished=3)
+
+
 def test_a_task_that_nobody_wants_is_cancelled_once_and_ends_its_writes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -212,6 +245,7 @@ def test_the_board_counts_what_the_tasks_say() -> None:
         waiter = asyncio.create_task(board.until_idle())
         board.take((0.0, {"label": "job/c", "ended": True}))
         await asyncio.wait_for(waiter, 5)
+        assert board.lines(0)[0].plain() == "job: 2/3 connections, 4/10 chunks, 1 failed"
 
     asyncio.run(play())
 
