@@ -78,7 +78,8 @@ class FakeBucket:
         found = self.list_all(folder)
         return [each for each in found if "/" not in each.key.removeprefix(start)]
 
-    def upload(self, key: str, path: Path) -> str:
+    def upload(self, key: str, path: Path, go_on: Callable[[], None]) -> str:
+        go_on()
         return self.write(key, path.read_bytes())
 
     def list_all(self, folder: str, after: str = "") -> list[Found]:

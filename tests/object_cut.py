@@ -22,18 +22,22 @@ from asyncreport.__main__ import main
 from asyncreport.api.wire import Request, Response
 from asyncreport.export import storage
 from asyncreport.net.transport import Transport
+from asyncreport.store.objects import bucket
 from asyncreport.store.objects.bucket import Bucket
 
 #: what a test waits for a lease, in seconds
 LEASE = 2.0
 
 
+_SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "interrupt": signal.SIGINT}
+
+
 class ObjectCut:
-    """Count the moments, and `kill` or `stop` the process at one of them."""
+    """Count the moments, and `kill`, `stop` or `interrupt` the process at one of them."""
 
     def __init__(self, at: int, action: str) -> None:
         self._at = at
-        self._signal = signal.SIGSTOP if action == "stop" else signal.SIGKILL
+        self._signal = _SIGNALS[action]
         # Objects are written by several threads.
         self._lock = threading.Lock()
         #: what each moment is: a call and the name of an object, or a path
@@ -45,11 +49,11 @@ class ObjectCut:
             setattr(Bucket, name, self._counted(name, getattr(Bucket, name)))
         real_delete = Bucket.delete
 
-        def delete(bucket: Bucket, keys: Any) -> None:
+        def delete(each: Bucket, keys: Any) -> None:
             gone = list(keys)
             if gone:
                 self._moment("delete", gone[0])
-                real_delete(bucket, gone)
+                real_delete(each, gone)
 
         Bucket.delete = delete  # type: ignore[assignment,method-assign]
         real_send = Transport.send
@@ -61,11 +65,11 @@ class ObjectCut:
         Transport.send = send  # type: ignore[assignment,method-assign]
 
     def _counted(self, name: str, real: Callable[..., str]) -> Callable[..., str]:
-        def write(bucket: Bucket, key: str, *rest: Any) -> str:
+        def write(each: Bucket, key: str, *rest: Any) -> str:
             if key.endswith("lease.json"):
-                return real(bucket, key, *rest)
+                return real(each, key, *rest)
             self._moment(f"before {name}", key)
-            etag = real(bucket, key, *rest)
+            etag = real(each, key, *rest)
             self._moment(f"after {name}", key)
             return etag
 
@@ -77,6 +81,8 @@ class ObjectCut:
             self.trace.append([what, of])
             if len(self.trace) == self._at:
                 os.kill(os.getpid(), self._signal)
+                # A command that is interrupted has time to hear of it.
+                time.sleep(1)
 
 
 def jumping(seconds: float) -> None:
@@ -89,6 +95,7 @@ def jumping(seconds: float) -> None:
 
 def run(at: int = 0, action: str = "kill", trace: str = "", jump: float = 0.0) -> None:
     """Run the command line; `trace` is the file for the moments."""
+    bucket._PATIENCE = LEASE
     storage.LEASE_SECONDS = LEASE  # type: ignore[attr-defined]
     if jump:
         jumping(jump)

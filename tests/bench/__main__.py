@@ -22,6 +22,7 @@ from tests.bench import (
     hot,
     lanes,
     memory,
+    objects,
     pace,
     quarter_hours,
     report,
@@ -125,6 +126,7 @@ def _budgets(load: Load, server: Server, options: argparse.Namespace, runs: int)
         bureau,
         cluster,
         workers,
+        objects,
     )
     for module in modules:
         _table(module.lines(quick=options.quick))

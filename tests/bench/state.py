@@ -34,7 +34,7 @@ RUNS = 5
 START = parse_iso("2022-01-01T00:00:00Z")
 
 
-def _job(folder: Path, chunks: int) -> Path:
+def job_of_hours(folder: Path, chunks: int) -> Path:
     """Write a job of one user and a number of hours, with a host that does not respond."""
     nowhere = "http://127.0.0.1:9"
     job = {
@@ -62,7 +62,7 @@ def _job(folder: Path, chunks: int) -> Path:
     return path
 
 
-async def _fill(path: Path, chunks: int) -> None:
+async def fill(path: Path, chunks: int) -> None:
     """Save a part of one row for each hour, and the user's name."""
     job = load_job(path, environ={}, now=clock())
     with State.open(job.state_folder, PartFilter.of(job)) as state:
@@ -96,8 +96,8 @@ def lines(*, quick: bool = False) -> Iterator[Line]:
     """Compare the times with a second."""
     chunks = 100 if quick else CHUNKS
     with tempfile.TemporaryDirectory() as name:
-        path = _job(Path(name), chunks)
-        asyncio.run(_fill(path, chunks))
+        path = job_of_hours(Path(name), chunks)
+        asyncio.run(fill(path, chunks))
         merged = _run(path, 0)
         again = median(_run(path, 0) for _ in range(RUNS))
         yield Line(

@@ -214,3 +214,69 @@ def test_a_process_that_was_killed_is_followed_whatever_the_clocks_say(
     assert result.code == 0, result.err
     assert time.monotonic() - begun > LEASE
     assert job.outputs() == calm[0]
+
+
+@pytest.mark.parametrize(
+    ("what", "of", "parts"),
+    [("before _put", "manifest/", 0), ("send", QUERY, 1), ("before upload", "out-2024-01", 4)],
+    ids=["opening", "fetching", "uploading"],
+)
+def test_a_run_that_is_interrupted_keeps_its_parts_and_releases_its_leases(
+    job: InBucket, calm: Calm, what: str, of: str, parts: int
+) -> None:
+    """Ctrl-C; the temporary folder is deleted, and no more output files are written."""
+    at = moment(calm[1], what, of, 1 if what == "send" else 0)
+    copies = job.folder / "copies"
+    copies.mkdir()
+    place = {**job.place, "TMPDIR": str(copies)}
+    command = job.command(at=at, action="interrupt")
+    result = call(*command, module="tests.object_cut", **place)
+    assert result.code == 128 + signal.SIGINT, result.err
+    assert result.err.splitlines()[-1] == "stopped by SIGINT"
+    assert not [*copies.iterdir()]
+    assert sum(number for _, number in job.entries()) == parts
+    assert len(job.outputs()) < len(calm[0])
+    assert "takes over" not in job.run().err
+    assert job.outputs() == calm[0]
+
+
+def test_a_storage_that_disappears_ends_with_one_line(
+    tmp_path: Path, emulator: Handle, calm: Calm
+) -> None:
+    """In the middle of the uploads."""
+    with ExitStack() as stack:
+        job = InBucket(tmp_path, stack.enter_context(moto()), emulator)
+        command = job.command(at=moment(calm[1], "before upload", "out-2024-01"), action="stop")
+        with start(*command, module="tests.object_cut", **job.place) as process:
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            stack.close()
+            os.kill(process.pid, signal.SIGCONT)
+            _, err = process.communicate(timeout=60)
+    assert process.returncode == 5, err
+    (line,) = err.splitlines()
+    assert line.startswith(f"error: s3://kills/{job.out}")
+    assert "no connection to http://127.0.0.1:" in line or "lost its lease" in line
+
+
+def test_an_upload_that_fails_in_the_middle_leaves_the_old_object(
+    tmp_path: Path, storage: Storage
+) -> None:
+    """A large file goes in pieces; it becomes visible with the last one."""
+    bucket = storage.bucket("kills")
+    path = tmp_path / "large"
+    path.write_bytes(os.urandom(40 << 20))
+    bucket.delete(["new"])
+    bucket.write("old", b"1")
+    for key in ("new", "old"):
+        pieces = iter([None, None])
+        with pytest.raises(StopIteration):
+            bucket.upload(key, path, lambda each=pieces: next(each))  # type: ignore[misc]
+    assert bucket.read("new") is None
+    old = bucket.read("old")
+    assert old is not None
+    assert old.data == b"1"
+    etag = bucket.upload("old", path)
+    found = bucket.read("old")
+    assert found is not None
+    assert (found.data, found.etag) == (path.read_bytes(), etag)
+    bucket.close()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -136,16 +137,32 @@ class Bucket:
         except (PreconditionError, FileNotFoundError):
             return None
 
-    def upload(self, key: str, path: Path) -> str:
+    def upload(self, key: str, path: Path, go_on: Callable[[], None] = lambda: None) -> str:
         """Write an object from a file, piece by piece; give its etag.
 
         The object is visible once the last piece is there; if a piece fails, there is none.
+        `go_on` is called before each piece; if it raises, there is none either.
         """
         import obstore
 
-        with self._reported(key, "written"):
-            found = obstore.put(self._store, key, path, chunk_size=_PIECE, max_concurrency=4)
-            return found["e_tag"] or ""
+        with self._reported(key, "written"), path.open("rb") as file:
+            first = file.read(_PIECE)
+            if len(first) < _PIECE:
+                go_on()
+                return self._put(key, first, "overwrite")
+            self._write_pieces(key, chain([first], iter(lambda: file.read(_PIECE), b"")), go_on)
+            return obstore.head(self._store, key)["e_tag"] or ""
+
+    def _write_pieces(self, key: str, pieces: Iterable[bytes], go_on: Callable[[], None]) -> None:
+        """Write an object from its pieces."""
+        import obstore
+
+        # An exception in the block discards what was sent.
+        with obstore.open_writer(self._store, key, buffer_size=_PIECE, max_concurrency=2) as writer:
+            for piece in pieces:
+                go_on()
+                writer.write(piece)
+            go_on()
 
     def list_all(self, folder: str, after: str = "") -> list[Found]:
         """List the objects in a folder and in its folders, in the order of their keys.

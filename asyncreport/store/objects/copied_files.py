@@ -7,7 +7,7 @@ there.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,10 @@ class _State:
 class CopiedFiles:
     """The files of one bucket in a folder; the methods raise StoreError."""
 
-    def __init__(self, bucket: Bucket, root: Path) -> None:
+    def __init__(self, bucket: Bucket, root: Path, go_on: Callable[[], None]) -> None:
+        """`go_on` is called before each object; it raises an error to stop."""
         self.bucket = bucket
+        self._go_on = go_on
         self._root = root
         #: etags of objects, by the path of the file
         self.etags: dict[Path, str] = {}
@@ -62,6 +64,7 @@ class CopiedFiles:
 
     def download(self, found: Found) -> None:
         """Copy a small object, if it still exists; paths in JSON become those of the folder."""
+        self._go_on()
         content = self.bucket.read(found.key)
         if content is None:
             return
@@ -110,12 +113,13 @@ class CopiedFiles:
         """Write the object of a file; paths in JSON become those of objects."""
         key = key or self.key(path)
         self._keys[path] = key
+        self._go_on()
         if path.suffix == ".json":
             with oserror_as_store_error(path, "read"):
                 data = path.read_bytes().replace(f"{self._root}/".encode(), SCHEME.encode())
             etag = self.bucket.write(key, data)
         else:
-            etag = self.bucket.upload(key, path)
+            etag = self.bucket.upload(key, path, self._go_on)
         self.note_equal(path, etag)
 
     def note_equal(self, path: Path, etag: str) -> None:
@@ -138,6 +142,7 @@ class CopiedFiles:
 
     def _fetch(self, path: Path) -> None:
         """Bring the content of a file; its time stays."""
+        self._go_on()
         with oserror_as_store_error(path, "written"):
             before = path.stat()
             self.bucket.download(self._keys[path], path)

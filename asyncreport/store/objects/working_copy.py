@@ -19,6 +19,7 @@ from threading import Event
 
 from msgspec import Struct
 
+from asyncreport.core.errors import Interrupted
 from asyncreport.core.job import Job, Part
 from asyncreport.store.json_files import read_json, write_json
 from asyncreport.store.manifest import Manifest, manifest_path
@@ -113,7 +114,7 @@ class WorkingCopy:
         self._root = self._folder.path
         #: the job with its files in the folder
         self.job = localized(job, self._root)
-        self.files = CopiedFiles(Bucket(name, settings), self._root)
+        self.files = CopiedFiles(Bucket(name, settings), self._root, self._go_on)
         # With connections and threads of its own: renewals must not wait for other objects.
         self._lease_bucket = Bucket(name, settings, timeout=lease_seconds / RENEWALS)
         #: who holds the lease of the job; None: nobody, as far as can be seen
@@ -124,6 +125,8 @@ class WorkingCopy:
         self._outputs = outputs(self.job)
         self._leases = Leases(self._lease_bucket, lease_seconds)
         self._stack = ExitStack()
+        # Of the work in progress.
+        self._stopped = Event()
         # By the connection's name.
         self._copies: dict[str, ConnectionCopy] = {}
         # By the key of the object.
@@ -158,6 +161,7 @@ class WorkingCopy:
 
         `everything`: with the content of all files, also of connections that the job had before.
         """
+        self._stopped = stopped
         state = self.files.key(self.job.state_folder)
         check_conditions(self._bucket, state)
         if everything and self.job.within is None:
@@ -185,6 +189,12 @@ class WorkingCopy:
         folder = self.files.key(self.job.state_folder)
         check_conditions(self._bucket, folder)
         self._bucket.list_all(folder)
+
+    def _go_on(self) -> None:
+        """Raise Interrupted if the work was stopped, StoreError if a lease was lost."""
+        if self._stopped.is_set():
+            raise Interrupted
+        self._leases.check()
 
     def check(self) -> None:
         """Raise StoreError unless this process holds its leases; nothing is sent."""
@@ -327,12 +337,15 @@ class WorkingCopy:
         self.files.note_equal(path, new)
         return True
 
-    def save(self, *, failed: bool = False) -> None:
+    def save(self, stopped: Event, *, failed: bool = False) -> None:
         """Write what changed to the bucket; if the command `failed`, no output file.
+
+        Raise Interrupted once `stopped` is set.
 
         The output files come first, then what says what they are, and deletions last: a process
         that dies in between leaves a bucket whose next run writes the same files again.
         """
+        self._stopped = stopped
         self.check()
         if not failed:
             self._save_outputs()
