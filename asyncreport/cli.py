@@ -12,6 +12,7 @@ import sys
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -149,14 +150,11 @@ def _load(path: Path, overrides: tuple[str, ...]) -> tuple[Job, int]:
     return job, now
 
 
-def _worst(job: Job, execute: Callable[[Job], int | None]) -> int:
+def _worst(job: Job, execute: Callable[[Job], int | None], *, as_json: bool = False) -> int:
     """Execute a command on each job that runs independently; give the worst exit code."""
-    from asyncreport.core.apart import apart
+    from asyncreport.commands.one_by_one import worst
 
-    worst = 0
-    for each in apart(job):
-        worst = max(worst, execute(each) or 0)
-    return worst
+    return worst(job, execute, as_json=as_json)
 
 
 def _load_all(
@@ -399,7 +397,8 @@ def plan(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     from asyncreport.commands import plan
 
     loaded, now = _load(job, overrides)
-    return _worst(loaded, lambda each: plan.execute(each, now=now, as_json=as_json))
+    execute = partial(plan.execute, now=now, as_json=as_json)
+    return _worst(loaded, execute, as_json=as_json)
 
 
 @cli.command(epilog="Example: asyncreport check configs/demo.yaml")
@@ -413,7 +412,8 @@ def check(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     from asyncreport.commands import check
 
     loaded, now = _load(job, overrides)
-    return _worst(loaded, lambda each: check.execute(each, now=now, as_json=as_json))
+    execute = partial(check.execute, now=now, as_json=as_json)
+    return _worst(loaded, execute, as_json=as_json)
 
 
 @cli.command(
@@ -429,13 +429,14 @@ def verify(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     from asyncreport.commands import verify
 
     loaded, now = _load(job, overrides)
-    return _worst(loaded, lambda each: verify.execute(each, now=now, as_json=as_json))
+    execute = partial(verify.execute, now=now, as_json=as_json)
+    return _worst(loaded, execute, as_json=as_json)
 
 
 @cli.command(epilog="Example: asyncreport status configs/demo.yaml")
 @job_arguments
 @json_result
-def status(job: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+def status(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Show what is on disk and what is missing; send no request.
 
     Also shows whether a run is in progress.
@@ -443,7 +444,8 @@ def status(job: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     from asyncreport.commands import status
 
     loaded, now = _load(job, overrides)
-    _worst(loaded, lambda each: status.execute(each, now=now, as_json=as_json))
+    execute = partial(status.execute, now=now, as_json=as_json)
+    return _worst(loaded, execute, as_json=as_json)
 
 
 @cli.command(epilog="Example: asyncreport clean configs/demo.yaml --dry-run")

@@ -16,5 +16,5 @@ def execute(job: Job, *, now: int, as_json: bool = False) -> int:
     check = check_job(job.impatient, now=now, report=report, watch=screen.watching)
     findings = run_until_signal(check, screen.close)
     if as_json:
-        show_json(findings.plain())
+        show_json(findings.plain(), job)
     return findings.exit_code

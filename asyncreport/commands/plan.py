@@ -29,7 +29,7 @@ def execute(job: Job, *, now: int, as_json: bool = False) -> int:
     planning = plan_job(job.impatient, now=now, watch=screen.watching)
     plan = run_until_signal(planning, screen.close)
     if as_json:
-        show_json(plan)
+        show_json(plan, job)
     else:
         show_lines(plan_lines(plan, most=lines_shown(), label=partial(named, job)))
     return plan.exit_code

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
+from asyncreport.core.errors import AsyncReportError
 from asyncreport.terminal.stderr import show_messages
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -112,7 +114,23 @@ partial_option = click.option(
 )
 
 
-json_result = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def json_result(command: F) -> F:
+    """Add the option --json; with it, an error is an object on stdout too."""
+    option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+    @wraps(command)
+    def execute(*, as_json: bool, **arguments: Any) -> Any:
+        try:
+            return command(as_json=as_json, **arguments)
+        except AsyncReportError as error:
+            if as_json:
+                # Only here: `--help` loads no more than it must.
+                from asyncreport.terminal.stdout import show_error
+
+                show_error(error)
+            raise
+
+    return option(cast("F", execute))
 
 
 overridable = click.option(

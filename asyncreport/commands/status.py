@@ -27,7 +27,7 @@ def execute(job: Job, *, now: int, as_json: bool = False) -> None:
     """Print the status of a job."""
     status = read_status(job, now=now)
     if as_json:
-        show_json(status)
+        show_json(status, job)
     else:
         show_lines(status_lines(status, most=lines_shown(), label=partial(named, job)))
 

@@ -16,5 +16,5 @@ def execute(job: Job, *, now: int, as_json: bool = False) -> int:
     verification = verify_job(job, now=now, report=report, watch=screen.watching)
     findings = run_until_signal(verification, screen.close)
     if as_json:
-        show_json(findings.plain())
+        show_json(findings.plain(), job)
     return findings.exit_code

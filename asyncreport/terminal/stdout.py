@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 import msgspec
 
-from asyncreport.core.errors import StoreError
+from asyncreport.core.errors import AsyncReportError, StoreError
 from asyncreport.core.finding import Finding
+from asyncreport.core.job import Job
 from asyncreport.core.object_urls import as_objects
 from asyncreport.terminal.colour import coloured
 from asyncreport.terminal.folding import folded
@@ -47,9 +48,24 @@ def show_finding(finding: Finding) -> None:
     show("\n".join([coloured(first, sys.stdout), *details]))
 
 
-def show_json(value: object) -> None:
-    """Write a value as one JSON object; raise StoreError."""
-    show(as_objects(msgspec.json.format(msgspec.json.encode(value)).decode()))
+def show_json(value: object, job: Job | None) -> None:
+    """Write a value as one JSON object; raise StoreError.
+
+    The result of one of the connections of a job is one line, so that a script reads all of them
+    line by line.
+    """
+    text = msgspec.json.encode(value)
+    if job is None or job.within is None:
+        text = msgspec.json.format(text)
+    show(as_objects(text.decode()))
+
+
+def show_error(error: AsyncReportError, job: Job | None = None) -> None:
+    """Write an error in place of a result; `job` is that of one connection. Raise StoreError."""
+    facts: dict[str, object] = {"error": str(error), "exit_code": error.exit_code}
+    if job is not None:
+        facts = {"job": job.name, **facts}
+    show_json(facts, job)
 
 
 def show_lines(lines: Iterable[str]) -> None:

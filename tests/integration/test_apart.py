@@ -18,10 +18,12 @@ import asyncreport
 from asyncreport.store.lock import locked
 from tests.blocks import ROOT, texts
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import call, connection, start
+from tests.exporting import FAIL_SOON, call, connection, start
 
 DAY = {"start": "2024-01-01", "end": "2024-01-03", "granularity": "PT1H"}
 NAMES = ("acme", "globex", "initech")
+#: a server that is down
+DEAD = "http://127.0.0.1:1"
 APART = {"path": "out/{connection}.jsonl", "per_team": "out/{connection}-{team}.jsonl"}
 
 
@@ -142,6 +144,70 @@ def test_one_that_fails_leaves_the_others_alone(bureau: Bureau) -> None:
     after = bureau.files()
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {name for name in after if not name.startswith("acme")}
+
+
+@pytest.mark.parametrize("command", ["verify", "plan"])
+def test_a_command_goes_on_with_the_connections_after_one_that_refuses(
+    command: str, bureau: Bureau
+) -> None:
+    # `plan` asks for the members of a team that no run has looked up; `verify` for the totals.
+    if command == "verify":
+        assert bureau.call("run").code == 0
+    bureau.refuse("acme")
+    result = bureau.call(command)
+    assert result.code == 3
+    (line,) = result.err.splitlines()
+    assert line.startswith("bureau/acme: error: POST /oauth/token: 401")
+    assert "globex" in result.out
+    assert "initech" in result.out
+
+
+def test_a_server_that_is_down_does_not_stop_the_verification_of_the_others(
+    bureau: Bureau,
+) -> None:
+    assert bureau.call("run").code == 0
+    bureau.job["limits"] = FAIL_SOON
+    bureau.job["connections"]["acme"] |= {"login_url": DEAD, "api_url": DEAD}
+    result = bureau.call("verify")
+    assert result.code == 1
+    failed = [line for line in result.out.splitlines() if line.startswith("FAIL")]
+    assert failed
+    assert all(line.startswith("FAIL  acme: ") for line in failed)
+    assert "OK    initech: " in result.out
+
+
+@pytest.mark.parametrize("command", ["status", "clean", "report"])
+def test_a_damaged_state_of_one_connection_does_not_stop_the_others(
+    command: str, bureau: Bureau
+) -> None:
+    assert bureau.call("run").code == 0
+    state = bureau.folder / "out" / ".asyncreport" / "bureau" / "acme"
+    (manifest,) = state.rglob("manifest.jsonl")
+    manifest.write_text("{}\n" + manifest.read_text())
+    arguments = ("-o", "{connection}.html") if command == "report" else ()
+    result = bureau.call(command, *arguments)
+    assert result.code == 5
+    errors = [line for line in result.err.splitlines() if "error: " in line]
+    assert [line.partition(":")[0] for line in errors] == ["bureau/acme"]
+    assert "initech" in result.out + result.err
+
+
+@pytest.mark.parametrize("command", ["check", "plan", "status", "verify"])
+def test_the_json_of_several_connections_has_one_in_each_line(command: str, bureau: Bureau) -> None:
+    assert bureau.call("run").code == 0
+    lines = bureau.call(command, "--json").out.splitlines()
+    assert [json.loads(line)["job"] for line in lines] == [f"bureau/{name}" for name in NAMES]
+
+
+def test_a_connection_that_fails_has_its_line_of_json(bureau: Bureau) -> None:
+    bureau.refuse("globex")
+    result = bureau.call("plan", "--json", "--log-format", "json")
+    assert result.code == 3
+    _, failed, _ = map(json.loads, result.out.splitlines())
+    assert (failed["job"], failed["exit_code"]) == ("bureau/globex", 3)
+    message = json.loads(result.err)
+    assert message["level"] == "error"
+    assert message["message"] == f"bureau/globex: error: {failed['error']}"
 
 
 def test_one_that_another_process_exports_does_not_stop_the_others(bureau: Bureau) -> None:

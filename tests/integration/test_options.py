@@ -104,6 +104,15 @@ def test_a_failed_check_has_the_exit_code_in_its_object(job: Path, tmp_path: Pat
     assert "gave up after 3 attempts" in found["findings"][0]["text"]
 
 
+@pytest.mark.parametrize("command", ["plan", "check", "status", "verify"])
+def test_an_error_is_an_object_too(command: str, tmp_path: Path) -> None:
+    done = call(command, "--json", "absent.yaml", cwd=tmp_path)
+    found = json.loads(done.out)
+    assert list(found) == ["error", "exit_code"]
+    assert done.code == found["exit_code"] == 2
+    assert done.err == f"error: {found['error']}\n"
+
+
 def test_a_command_may_run_in_another_folder(job: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
