@@ -464,11 +464,10 @@ def clean(job: Path, overrides: tuple[str, ...], user: str | None, dry_run: bool
     Sends no request.
     """
     from asyncreport.commands import clean, erase
-    from asyncreport.core.apart import apart
 
     loaded, now = _load(job, overrides)
     if user is not None:
-        return erase.execute(apart(loaded), user, now=now, dry_run=dry_run)
+        return erase.execute(loaded, user, now=now, dry_run=dry_run)
     return _worst(loaded, lambda each: clean.execute(each, now=now, dry_run=dry_run))
 
 

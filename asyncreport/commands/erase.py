@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from asyncreport.commands.erase_choice import find_id
+from asyncreport.commands.one_by_one import worst
+from asyncreport.core.apart import apart
 from asyncreport.core.job import Job
 from asyncreport.core.text import counted, first_lines
 from asyncreport.export.erase import Erased, erase_user, find_user
@@ -24,21 +27,21 @@ _NOT_SEARCHED = (
 )
 
 
-def execute(jobs: Sequence[Job], given: str, *, now: int, dry_run: bool) -> int:
-    """Erase a user from the jobs, or show what would be erased; give the worst exit code.
+def execute(job: Job, given: str, *, now: int, dry_run: bool) -> int:
+    """Erase a user from a job, or show what would be erased; give the worst exit code.
 
     `given` is an id, a name or an e-mail address.
     """
-    user = find_id(jobs, given)
+    user = find_id(apart(job), given)
     if user != given.lower():
         # Before the name is erased: if the command is killed, only the id finds the rest.
         say(f"{given} is user {user}")
-    worst = max(_erase(job, user, now=now, dry_run=dry_run) for job in jobs)
+    exit_code = worst(job, partial(_erase, user=user, now=now, dry_run=dry_run))
     show_lines([_NOT_SEARCHED])
-    return worst
+    return exit_code
 
 
-def _erase(job: Job, user: str, *, now: int, dry_run: bool) -> int:
+def _erase(job: Job, *, user: str, now: int, dry_run: bool) -> int:
     """Erase the user of an id from a job, or show what would be erased; give the exit code."""
     if dry_run:
         erased = find_user(job, user, now=now)

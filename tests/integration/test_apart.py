@@ -176,6 +176,16 @@ def test_a_server_that_is_down_does_not_stop_the_verification_of_the_others(
     assert "OK    initech: " in result.out
 
 
+def test_a_person_is_erased_from_the_connections_after_one_that_fails(bureau: Bureau) -> None:
+    assert bureau.call("run").code == 0
+    user = bureau.lines("initech.jsonl")[0]["user_id"]
+    with locked(bureau.folder / "out" / ".asyncreport" / "bureau" / "acme" / "lock"):
+        result = bureau.call("clean", "--user", user)
+    assert result.code == 5
+    assert result.err.startswith("bureau/acme: error: ")
+    assert user not in {line["user_id"] for line in bureau.lines("initech.jsonl")}
+
+
 @pytest.mark.parametrize("command", ["status", "clean", "report"])
 def test_a_damaged_state_of_one_connection_does_not_stop_the_others(
     command: str, bureau: Bureau
