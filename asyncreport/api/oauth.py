@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import math
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
@@ -31,10 +32,19 @@ class Grant(Struct, frozen=True):
     expires_in: float
 
 
-def token_request(client: Client, *, in_form: bool = False) -> Request:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRequest(Request):
+    """A request for a token."""
+
+    #: what to check if the server refuses the client, for messages
+    hint: str = field(default="", repr=False)
+
+
+def token_request(client: Client, *, login_url: str = "", in_form: bool = False) -> TokenRequest:
     """Ask for a token with the client credentials grant.
 
-    The credentials go into HTTP Basic, as the vendor wants them, or into the form.
+    The credentials go into HTTP Basic, as the vendor wants them, or into the form. `login_url` is
+    for messages.
     """
     form = {"grant_type": "client_credentials"}
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -45,14 +55,24 @@ def token_request(client: Client, *, in_form: bool = False) -> Request:
         headers["Authorization"] = _basic(client)
     # The secret may hold bytes that are not UTF-8: it comes from the environment.
     body = urlencode(form, errors="surrogateescape").encode()
-    return Request(
+    return TokenRequest(
         method="POST",
         host="login",
         path="/oauth/token",
         body=body,
         headers=headers,
         decode=decode_grant,
+        hint=_what_to_check(client, login_url),
     )
+
+
+def _what_to_check(client: Client, login_url: str) -> str:
+    """Say what may be wrong if the server refuses a client."""
+    names = ""
+    if client.client_secret.variables:
+        names = f" ({', '.join(client.client_secret.variables)})"
+    place = login_url or "this region"
+    return f"check the client id and the client secret{names}, and that they belong to {place}"
 
 
 def _basic(client: Client) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Collection
 
 from asyncreport.api.error_reports import MAX_TEXT, Report, read_report
 from asyncreport.api.headers import retry_after
+from asyncreport.api.oauth import TokenRequest
 from asyncreport.api.query_hints import try_without
 from asyncreport.api.redaction import credentials, holds_secret, redact
 from asyncreport.api.wire import Request, Response
@@ -267,13 +268,10 @@ def _redirected(
 
 def _no_token(fact: str, request: Request, status: int) -> AuthError | ConfigError | None:
     """Make the error of a login host that gives no token; None: another host has answered."""
-    if request.host != "login":
+    if not isinstance(request, TokenRequest):
         return None
     if status in {400, 401, 403}:
-        return CredentialsError(
-            f"{fact}; check the client id and the client secret "
-            "(GENESYS_CLIENT_ID, GENESYS_CLIENT_SECRET), and that they belong to this region"
-        )
+        return CredentialsError(f"{fact}; {request.hint}")
     return ConfigError(f"{fact}; this is not a token endpoint: check the region or login_url")
 
 

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from asyncreport.config import regions
 from asyncreport.config.credentials import check_credential
+from asyncreport.config.environ import variables_of
 from asyncreport.config.names import first_repeat
 from asyncreport.config.proxies import environment_proxy, parse_proxy
 from asyncreport.config.schema import (
@@ -105,7 +106,8 @@ def _environment_client(place: Place, environ: Mapping[str, str]) -> Client:
     """Read the client of the environment."""
     client_id = _variable(place, "GENESYS_CLIENT_ID", environ)
     secret = _variable(place, "GENESYS_CLIENT_SECRET", environ)
-    return Client(client_id=client_id, client_secret=Secret(secret))
+    names = ("GENESYS_CLIENT_ID", "GENESYS_CLIENT_SECRET")
+    return Client(client_id=client_id, client_secret=Secret(secret, names))
 
 
 def _variable(
@@ -265,10 +267,11 @@ def _check_client_ids(place: Place, clients: Sequence[Client]) -> None:
 
 def _client(place: Place, given: ConnectionFile | ClientFile) -> Client:
     """Read one client."""
-    return Client(
-        client_id=_client_id(place.at("client_id"), given),
-        client_secret=_client_secret(place.at("client_secret"), given),
-    )
+    id_place, secret_place = place.at("client_id"), place.at("client_secret")
+    client_id = _client_id(id_place, given)
+    secret = _client_secret(secret_place, given)
+    names = variables_of(id_place, secret_place)
+    return Client(client_id=client_id, client_secret=Secret(secret.reveal(), names))
 
 
 def _client_id(place: Place, given: ConnectionFile | ClientFile) -> str:

@@ -101,6 +101,15 @@ def expand(place: Place, environ: Mapping[str, str]) -> Node:
     )
 
 
+def variables_of(*places: Place) -> tuple[str, ...]:
+    """Name the variables in the texts of places, as they were before they were expanded."""
+    names: list[str] = []
+    for place in places:
+        if place.node is not None:
+            names += filter(None, _REFERENCE.findall(place.node.text))
+    return tuple(dict.fromkeys(names))
+
+
 def _expanded(
     place: Place,
     value: Value,

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 
 class Secret:
-    """A text that no `repr`, log or traceback shows; only `reveal()` gives it."""
+    """A text that no `repr`, log or traceback shows; only `reveal()` gives it.
 
-    __slots__ = ("_text",)
+    `variables` are for messages: the names of the variables that hold it, or belong to it.
+    """
 
-    def __init__(self, text: str) -> None:
+    __slots__ = ("_text", "variables")
+
+    def __init__(self, text: str, variables: tuple[str, ...] = ()) -> None:
         """Hide a text."""
         self._text = text
+        self.variables = variables
 
     def __repr__(self) -> str:
         """Say only what it is."""

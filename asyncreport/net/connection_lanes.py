@@ -66,8 +66,11 @@ def _lane(
     tokens: Tokens | None = None,
 ) -> Lane:
     """Make the lane of a client."""
+    request = token_request(
+        client, login_url=connection.login_url, in_form=connection.credentials_in_form
+    )
     return Lane(
-        token_request(client, in_form=connection.credentials_in_form),
+        request,
         send,
         limits=limits,
         throttle=throttle,

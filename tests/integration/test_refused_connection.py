@@ -150,6 +150,20 @@ def test_a_refused_list_of_users_leaves_gaps(bureau: Bureau) -> None:
     assert len(bureau.summary["gaps"]) == 3
 
 
+def test_the_error_names_the_connection_its_variables_and_its_host(bureau: Bureau) -> None:
+    bureau.job["connections"]["acme"] |= {"client_id": "${ACME_ID}", "client_secret": "${ACME_KEY}"}
+    (bureau.folder / ".env").write_text("ACME_ID=someone\nACME_KEY=wrong\n")
+    result = bureau.run()
+    host = bureau.job["connections"]["acme"]["login_url"]
+    assert (
+        "check the client id and the client secret (ACME_ID, ACME_KEY), "
+        f"and that they belong to {host}" in result.err
+    )
+    assert "acme: " in result.err
+    assert "GENESYS_CLIENT_ID" not in result.err
+    assert "wrong" not in result.err
+
+
 def test_both_are_refused(bureau: Bureau) -> None:
     bureau.refuse("acme")
     bureau.refuse("globex")

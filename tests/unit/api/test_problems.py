@@ -417,10 +417,14 @@ def test_a_permission_in_the_message_is_not_repeated() -> None:
     ],
 )
 def test_a_refusal_of_the_token_endpoint_names_the_credentials(status: int, said: object) -> None:
-    error = problem(TOKEN, answer(status, said))
+    secret = Secret("pa55word", ("ACME_ID", "ACME_SECRET"))
+    client = Client(client_id="c", client_secret=secret)
+    error = problem(token_request(client, login_url="https://l.test"), answer(status, said))
     assert isinstance(error, AuthError)
-    assert "GENESYS_CLIENT_ID" in str(error)
-    assert "GENESYS_CLIENT_SECRET" in str(error)
+    assert (
+        "check the client id and the client secret (ACME_ID, ACME_SECRET), "
+        "and that they belong to https://l.test" in str(error)
+    )
     if isinstance(said, dict):
         assert f"{status} invalid_client; " in str(error)
     assert "no" not in str(error).split()

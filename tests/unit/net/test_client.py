@@ -626,7 +626,7 @@ def test_the_error_of_a_token_request_is_the_error_of_the_request() -> None:
     )
     error = asked(Server(token_answers=[refusal]))
     assert isinstance(error, AuthError)
-    assert "GENESYS_CLIENT_SECRET" in str(error)
+    assert "check the client id and the client secret" in str(error)
     exhausted = asked(Server(token_answers=[refused(503)] * 8))
     assert isinstance(exhausted, RetriesExhausted)
     assert "POST /oauth/token: 503" in str(exhausted)
