@@ -33,7 +33,7 @@ _SETTINGS = {
     # Tasks last for minutes to hours; one that was moved would begin again elsewhere.
     "distributed.scheduler.work-stealing": False,
     # Counted for each task on a worker that dies, whichever of them was the reason.
-    "distributed.scheduler.allowed-failures": 100,
+    "distributed.scheduler.allowed-failures": 10,
     # The engine bounds its memory by itself; a worker that pauses would only be slow.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
