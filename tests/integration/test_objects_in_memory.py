@@ -23,6 +23,7 @@ from asyncreport.export.status import read_status
 from asyncreport.export.verify import verify_job
 from asyncreport.formats import Library
 from asyncreport.store.objects import working_copy
+from asyncreport.store.objects.bucket import Found
 from tests.buckets import FakeBucket
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, run_here, write_job
@@ -204,3 +205,28 @@ def _next_entry(bucket: FakeBucket) -> str:
     folder = "exports/.asyncreport/job/default/manifest"
     last = max(each.key for each in bucket.list_all(folder) if each.key[-1].isdigit())
     return f"{folder}/{int(last.rpartition('/')[2]) + 1:08}"
+
+
+def test_what_a_run_commits_while_the_bucket_is_read_is_not_lost(
+    tmp_path: Path, emulator: Handle, bucket: FakeBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last commits happen right after the objects were listed."""
+    path = job(tmp_path, emulator)
+    run_here(path)
+    state = "exports/.asyncreport/job"
+    entries = [key for key in bucket.objects if f"{state}/default/manifest/" in key]
+    last = max(key for key in entries if b'"part"' in bucket.objects[key].data)
+    part = max(key for key in bucket.objects if "/part-" in key)
+    late = {key: bucket.objects.pop(key) for key in [*entries, part] if key >= last}
+    listed = bucket.list_all
+
+    def list_then_commit(folder: str, after: str = "") -> list[Found]:
+        found = listed(folder, after)
+        if folder == state:
+            bucket.objects.update(late)
+        return found
+
+    monkeypatch.setattr(bucket, "list_all", list_then_commit)
+    findings = asyncio.run(verify_job(load(path), now=NOW))
+    text = "\n".join(map(str, findings.findings))
+    assert "part-0000000" not in text

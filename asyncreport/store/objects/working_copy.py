@@ -227,13 +227,25 @@ class WorkingCopy:
 
     def _pull(self, held: Mapping[str, Lease]) -> None:
         """Copy the state folder, and make parts and output files without content."""
+        lines = {name: self._read_manifest(name, held) for name in sorted(self._connections)}
+        # After the manifests: a run that works meanwhile has written the parts that they name.
         listed = self._bucket.list_all(self.files.key(self._top))
         self._bucket.each(self.files.download, filter(_is_small, listed))
-        for name in sorted(self._connections):
+        for name, of_connection in lines.items():
             key = self._connection_key(name)
             found = [each for each in listed if each.key.startswith(f"{key}/")]
-            self._pull_connection(name, held.get(key), found)
+            self._pull_connection(name, of_connection, found)
         self._pull_outputs()
+
+    def _read_manifest(self, name: str, held: Mapping[str, Lease]) -> bytes:
+        """Read all lines of a connection's manifest; begin to write it if its lease is held."""
+        key = self._connection_key(name)
+        lease = held.get(key)
+        entries = ManifestEntries(self._bucket, key, lease)
+        if lease is None:
+            return entries.read()
+        self._copies[name] = ConnectionCopy(self, self.files.path(key), entries)
+        return entries.start_writing()
 
     @property
     def _top(self) -> Path:
@@ -246,16 +258,10 @@ class WorkingCopy:
         """Give the key of a connection's folder."""
         return self.files.key(self.job.parts_folder / name)
 
-    def _pull_connection(self, name: str, lease: Lease | None, listed: Sequence[Found]) -> None:
-        """Copy the manifest of a connection, and make its parts as files without content."""
+    def _pull_connection(self, name: str, lines: bytes, listed: Sequence[Found]) -> None:
+        """Write the manifest of a connection, and make its parts as files without content."""
         key = self._connection_key(name)
         folder = self.files.path(key)
-        entries = ManifestEntries(self._bucket, key, lease)
-        if lease is None:
-            lines = entries.read()
-        else:
-            lines = entries.start_writing()
-            self._copies[name] = ConnectionCopy(self, folder, entries)
         times = [each.modified for each in listed if each.key.startswith(f"{key}/manifest/")]
         if lines and times:
             self.files.write(manifest_path(folder), lines, max(times))
