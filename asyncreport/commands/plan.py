@@ -56,7 +56,7 @@ def plan_lines(plan: JobPlan, *, most: int, label: Label = no_label) -> Iterator
 
 def _team(team: PlannedTeam) -> str:
     """Say how a team is selected, and how many users that is today."""
-    text = "the directory did not say how many users"
+    text = "the number of users is not known"
     if team.users is not None:
         text = counted(team.users, "user")
     return f"team {team.team!r} ({team.selector}): {text}"

@@ -52,7 +52,7 @@ def _after_first_run(status: Status, most: int, label: Label) -> Iterator[str]:
     if status.running is None:
         yield f"{status.job}: no run is in progress"
     yield from _on_disk(status, most, label)
-    yield from _last_run(status.last_run, running=status.running is not None)
+    yield from _last_run(status)
     if status.unfinished_run_saved is not None:
         yield f"a later run did not finish; it last saved at {status.unfinished_run_saved}"
 
@@ -171,10 +171,14 @@ def _content(file: FileStatus) -> str:
     return text
 
 
-def _last_run(summary: LastSummary | None, *, running: bool) -> Iterator[str]:
-    """Describe the last run that finished; `running`: another run is in progress."""
+def _last_run(status: Status) -> Iterator[str]:
+    """Describe the last run that finished."""
+    summary, running = status.last_run, status.running is not None
     if summary is None:
-        yield "no run has finished yet" + _advice("run again: existing parts are reused", running)
+        step = "run again"
+        if any(connection.parts for connection in status.connections):
+            step += ": existing parts are reused"
+        yield "no run has finished yet" + _advice(step, running)
         return
     yield f"last finished run: started {summary.started}, ended {_end(summary)}"
     yield f"  {_outcome(summary, running=running)}"

@@ -169,19 +169,26 @@ class _ClientCheck:
             return _Checked(works=False)
         self.report(self._ok(f"reached {self.connection.identity} {route}, and logged in"))
         self.report(self._rate_limit(allowed))
-        await self._try_requests()
-        self.report(await self._divisions())
+        refused = await self._try_requests()
+        divisions = await self._divisions()
+        # Without the permission itself no division is visible, and that finding says it.
+        if not (refused and divisions.level == "WARN"):
+            self.report(divisions)
         return _Checked(works=True, allowed=allowed)
 
-    async def _try_requests(self) -> None:
-        """Try each kind of request that a run of the job sends."""
+    async def _try_requests(self) -> bool:
+        """Try each kind of request that a run sends; tell whether the records were refused."""
         trial = _Trial.of(self.job, self.lane, now=self.now)
-        await self._try_records(trial)
+        refused = await self._try_records(trial)
         for text, outcome in self._other_trials(trial):
             self.report(await self._outcome(text, outcome))
+        return refused
 
-    async def _try_records(self, trial: _Trial) -> None:
-        """Try the query of the job; if it is refused, name the metric that the server refuses."""
+    async def _try_records(self, trial: _Trial) -> bool:
+        """Try the query of the job; if it is rejected, name the metric that the server rejects.
+
+        Tell whether the client was refused.
+        """
         try:
             await trial.records()
         except RejectedError as error:
@@ -190,8 +197,10 @@ class _ClientCheck:
                 self.report(self._failure(f"metric {metric}, alone", refusal))
         except AsyncReportError as error:
             self.report(self._failure("records cannot be fetched", error))
+            return isinstance(error, AuthError)
         else:
             self.report(self._ok("records can be fetched"))
+        return False
 
     def _named(self, text: str) -> str:
         """Name the connection and the client, each if there are several."""

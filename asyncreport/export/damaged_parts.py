@@ -10,7 +10,8 @@ from asyncreport.core.errors import DamagedPartError
 from asyncreport.core.job import Chunk, Connection, Part
 from asyncreport.core.plan import Plan, share_users
 from asyncreport.export.run_context import RunContext
-from asyncreport.store.parts import PartReader, part_path
+from asyncreport.store.parts import PartReader
+from asyncreport.store.present_parts import describe_loss
 
 
 def delete_lost(context: RunContext, plans: Mapping[str, Plan]) -> None:
@@ -19,7 +20,8 @@ def delete_lost(context: RunContext, plans: Mapping[str, Plan]) -> None:
         # What replaces a part is fetched for another reason than a loss.
         missing = [chunk for chunk in plans[connection.name].chunks if not chunk.replaces]
         for part in _lost(context, connection, missing):
-            context.warn(f"{_loss(context, part)}; it is fetched again")
+            fact = describe_loss(part, context.job.parts_folder)
+            context.warn(f"{fact}; it is fetched again")
             context.state.delete_part(part.key)
 
 
@@ -36,17 +38,6 @@ def _lost(context: RunContext, connection: Connection, missing: Sequence[Chunk])
 def _has_some(part: Part, chunk: Chunk) -> bool:
     """Tell whether a part covers some of a chunk."""
     return part.interval.overlaps(chunk.interval) and share_users(part.users, chunk.users)
-
-
-def _loss(context: RunContext, part: Part) -> str:
-    """Say what happened to the file of a lost part."""
-    path = part_path(context.job.parts_folder, part)
-    name = f"{path} ({part.interval})"
-    try:
-        size = path.stat().st_size
-    except OSError:
-        return f"{name} has disappeared"
-    return f"{name} is damaged: it has {size:,} bytes instead of {part.size:,}"
 
 
 async def delete_damaged(context: RunContext, error: DamagedPartError) -> None:

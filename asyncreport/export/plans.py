@@ -86,10 +86,11 @@ async def _population(
     Raise CredentialsError if every client is refused and no other connection can go on.
     """
     # A run does not fail without it: the number decides only how long chunks are.
+    fact = "the directory does not say how many users exist"
     try:
         number = await count_users(connection.name, connections)
     except RetriesExhausted:
-        number = None
+        number, fact = None, "the server did not answer how many users exist"
     except CredentialsError:
         if alone:
             raise
@@ -99,7 +100,7 @@ async def _population(
         return number
     connections.warn(
         connection.name,
-        f"the directory did not say how many users exist; assuming {_ASSUMED_USERS:,}",
+        f"{fact}; chunks are planned as for {_ASSUMED_USERS:,} users",
     )
     return _ASSUMED_USERS
 

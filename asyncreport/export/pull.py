@@ -22,6 +22,7 @@ from asyncreport.engine.next_chunk import NextChunk
 from asyncreport.engine.refusal import raise_refusal
 from asyncreport.engine.scheduler import Fetch, Work, run
 from asyncreport.export.run_context import RunContext
+from asyncreport.export.summary_gaps import NOT_FETCHED
 
 _REFUSED = "the OAuth client was refused, so that its data is missing; the others are fetched"
 
@@ -104,7 +105,7 @@ class Pull:
     def _fetch_nothing(self, plans: Mapping[str, Plan]) -> None:
         """Count what is missing as gaps."""
         for name, plan in plans.items():
-            error = RetriesExhausted("not fetched yet: `asyncreport run` fetches it")
+            error = RetriesExhausted(NOT_FETCHED)
             self.progress.of(name).gaps += [Gap(chunk, error) for chunk in plan.chunks]
 
     async def _run(self, works: Sequence[Work]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from asyncreport.core.text import counted, first_lines, plural
-from asyncreport.export.summary_gaps import MissingChunk, list_gaps
+from asyncreport.export.summary_gaps import NOT_FETCHED, MissingChunk, list_gaps
 from asyncreport.export.summary_outputs import SummaryFile, SummaryReport, key
 from asyncreport.export.teams import UnknownTeam, worst
 from asyncreport.store.restatements import Restatements
@@ -227,6 +227,8 @@ class Summary(Struct, frozen=True, kw_only=True):
         """Say how to fetch the chunks that failed."""
         if any(chunk.refused for chunk in self.gaps):
             return "when the client has access, run again to fetch only these chunks"
+        if all(chunk.error == NOT_FETCHED for chunk in self.gaps):
+            return "`asyncreport run` fetches them, `asyncreport merge` fetches nothing"
         return "run again to fetch only these chunks"
 
     def _missing_teams(self) -> str:

@@ -15,6 +15,9 @@ from asyncreport.core.text import counted, describe_users
 from asyncreport.engine.activity import Gap
 from asyncreport.export.summary_outputs import key
 
+#: the error of a chunk that a merge lacks
+NOT_FETCHED = "not fetched yet"
+
 
 class MissingChunk(Struct, frozen=True, kw_only=True):
     """A chunk that could not be fetched."""
@@ -117,7 +120,7 @@ def _exit_code(error: AsyncReportError) -> int:
 
 def _error(chunk: MissingChunk, previous: str) -> str:
     """Give a chunk's error; `previous` is the one in the line before."""
-    if chunk.error == previous:
+    if chunk.error == previous != NOT_FETCHED:
         return "the same error"
     return chunk.error
 

@@ -16,10 +16,11 @@ from asyncreport.core.finding import Finding, Report
 from asyncreport.core.job import Chunk, Part, Query
 from asyncreport.core.plan import Plan
 from asyncreport.core.text import LongList, counted, describe_users, plural
-from asyncreport.core.timeline import iso
+from asyncreport.core.timeline import Interval, iso
 from asyncreport.core.verify_rows import RowCheck, row_checker
 from asyncreport.export.snapshot import Snapshot
 from asyncreport.store.parts import Entry, PartReader, part_name, part_path
+from asyncreport.store.present_parts import describe_loss
 from asyncreport.store.threads import run_in_thread
 
 
@@ -89,16 +90,30 @@ class _ConnectionCheck:
         """Count the parts."""
         return counted(len(self.parts), "part")
 
-    def _damaged(self, parts: Sequence[str]) -> Finding:
-        """List the damaged parts."""
-        verb = plural(len(parts), "is", "are")
+    def _damaged(self, damaged: Sequence[tuple[Part, str]]) -> Finding:
+        """List the damaged parts, and say how they are fetched again."""
+        verb = plural(len(damaged), "is", "are")
+        facts = [fact for _, fact in damaged]
         return self._failure(
-            f"{len(parts):,} of {self._number} {verb} damaged",
-            (LongList(parts, "part"),),
+            f"{len(damaged):,} of {self._number} {verb} damaged",
+            (LongList(facts, "part"), self._repair([part for part, _ in damaged])),
         )
 
-    async def _damaged_parts(self) -> list[str]:
-        """List the damaged parts, each with its problem and the next step.
+    def _repair(self, parts: Sequence[Part]) -> str:
+        """Say how damaged parts are fetched again."""
+        wanted = self.snapshot.wanted_parts(self.name)
+        whole = self.snapshot.job.interval
+        if all(
+            part in wanted and part.interval.intersection(whole) == part.interval for part in parts
+        ):
+            start = min(part.interval.start for part in parts)
+            end = max(part.interval.end for part in parts)
+            return f"fetch it again: run --refresh {Interval(start, end)}"
+        # A run would keep what the job does not want today.
+        return "delete these files; the next run fetches again what the job needs of them"
+
+    async def _damaged_parts(self) -> list[tuple[Part, str]]:
+        """List the damaged parts, each with its problem.
 
         Raise StoreError for a part that cannot be opened: it need not be damaged.
         """
@@ -110,7 +125,7 @@ class _ConnectionCheck:
                 # In a thread: a part may be large, and a signal must still be handled.
                 await run_in_thread(check.run)
             except DamagedPartError as error:
-                damaged.append(str(error))
+                damaged.append((part, error.fact))
         return damaged
 
     def _coverage(self) -> Finding:
@@ -118,8 +133,12 @@ class _ConnectionCheck:
         missing = self.snapshot.missing_chunks(self.name)
         if missing:
             return self._gaps(missing)
-        interval = self.snapshot.job.interval
-        return self._ok(f"the parts cover {interval}, {_describe(self.plan.demand.users)}")
+        interval, users = self.snapshot.job.interval, self.plan.demand.users
+        if users == ():
+            # Not OK: perhaps nobody knows the members, because their look-up was refused.
+            text = f"no team has a known user, so the parts need not cover {interval}"
+            return Finding("WARN", self._named(text))
+        return self._ok(f"the parts cover {interval}, {describe_users(users)}")
 
     def _gaps(self, missing: Sequence[Chunk]) -> Finding:
         """List what no part covers, and why if a part was lost."""
@@ -133,7 +152,7 @@ class _ConnectionCheck:
     def _lost_parts(self, missing: Sequence[Chunk]) -> list[str]:
         """List the parts in the manifest whose loss explains the gaps."""
         return [
-            f"{_path(part, self.reader)} ({part.interval}) was deleted or truncated"
+            describe_loss(part, self.reader.folder)
             for part in self.snapshot.lost_parts[self.name]
             if _overlaps_any(part, missing)
         ]
@@ -176,13 +195,6 @@ class _ConnectionCheck:
                 "parts overlap: they contain the same time for the same user",
                 details,
             )
-
-
-def _describe(users: Sequence[str] | None) -> str:
-    """Say whose data the job wants: `no users` if a team has no members."""
-    if users == ():
-        return "no users"
-    return describe_users(users)
 
 
 def _missing(chunks: Sequence[Chunk]) -> list[str]:

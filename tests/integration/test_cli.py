@@ -161,7 +161,8 @@ def test_a_plan_warns_if_the_number_of_users_is_unknown(script: Handle, tmp_path
     )
     assert result.code == 0
     assert result.out.startswith(
-        "warning: default: the directory did not say how many users exist; assuming 1,000\n"
+        "warning: default: the directory does not say how many users exist; "
+        "chunks are planned as for 1,000 users\n"
     )
 
 
@@ -475,7 +476,7 @@ def test_a_usage_error_keeps_its_exit_code_without_stderr(tmp_path: Path) -> Non
         (
             IndexError("list index out of range"),
             70,
-            "error: internal error, IndexError: list index out of range; this is a fault of "
+            "error: internal error, IndexError: list index out of range; this is a bug in "
             "asyncreport: please report it with the output of the same command with -v; "
             "finished work is kept",
         ),

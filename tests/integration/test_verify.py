@@ -279,10 +279,7 @@ def test_records_in_the_wrong_order_are_found_even_if_the_hash_matches(
     assert result.code == 1
     user = index["users"][0][0]
     start = json.loads(first)["interval_start"].replace(":00.000Z", "Z")
-    said = (
-        f"user {user}: the record of {start} is out of order; "
-        "delete this file and run again: it is fetched again"
-    )
+    said = f"user {user}: the record of {start} is out of order"
     assert f"part-00000001.jsonl (2024-01-20T00:00Z/2024-02-01T00:00Z), {said}\n" in result.out
 
 
@@ -296,11 +293,30 @@ def test_the_advice_about_a_damaged_part_repairs_it(emulator: Handle, tmp_path: 
     assert (
         f"{first_part(tmp_path)} (2024-01-20T00:00Z/2024-02-01T00:00Z) is damaged: " in result.out
     )
-    assert "; delete this file and run again: it is fetched again\n" in result.out
-    first_part(tmp_path).unlink()
-    assert run_here(path).chunks_fetched == 1
+    advice = re.search(r"fetch it again: run (--refresh) (\S+)\n", result.out)
+    assert advice is not None
+    assert call("run", str(path), *advice.groups(), cwd=tmp_path).code == 0
     assert verify(path).code == 0
     assert (tmp_path / "out.jsonl").read_bytes() == good
+
+
+def test_a_damaged_part_of_another_range_is_deleted(emulator: Handle, tmp_path: Path) -> None:
+    path = exported(tmp_path, emulator)
+    edit_a_part(tmp_path)
+    shorter = ("--set", "range.start=2024-01-25")
+    result = call("verify", str(path), *shorter, cwd=tmp_path)
+    assert "delete these files; the next run fetches again what the job needs" in result.out
+    first_part(tmp_path).unlink()
+    assert call("run", str(path), *shorter, cwd=tmp_path).code == 0
+    assert call("verify", str(path), *shorter, cwd=tmp_path).code == 0
+
+
+def test_a_part_that_grew_is_damaged(emulator: Handle, tmp_path: Path) -> None:
+    path = exported(tmp_path, emulator)
+    size = first_part(tmp_path).stat().st_size
+    with first_part(tmp_path).open("a") as file:
+        file.write("\n")
+    assert f"is damaged: it has {size + 1:,} bytes instead of {size:,}\n" in verify(path).out
 
 
 def test_a_part_forged_with_its_hash_differs_from_the_server(
