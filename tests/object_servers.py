@@ -92,7 +92,7 @@ def _weed(folder: Path) -> list[str]:
         "-s3",
         f"-s3.config={folder / 's3.json'}",
         "-master.volumeSizeLimitMB=64",
-        "-volume.max=50",
+        "-volume.max=200",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         *ports,

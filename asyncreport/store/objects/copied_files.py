@@ -48,6 +48,9 @@ class CopiedFiles:
         self._keys: dict[Path, str] = {}
         # Files whose content the folder does not have.
         self._absent: set[Path] = set()
+        # Those of them that have the index of a part.
+        self._indexed: set[Path] = set()
+        self._folders: set[Path] = set()
 
     def key(self, path: Path) -> str:
         """Give the key of a file, or of a folder; that of the bucket itself is empty."""
@@ -85,7 +88,9 @@ class CopiedFiles:
 
     def make_empty(self, path: Path, found: Found, modified: int) -> None:
         """Make a file that has the size of an object and a time, and no content yet."""
-        make_folder(path.parent)
+        if path.parent not in self._folders:
+            make_folder(path.parent)
+            self._folders.add(path.parent)
         with oserror_as_store_error(path, "written"):
             with path.open("wb") as file:
                 file.truncate(found.size)
@@ -101,7 +106,7 @@ class CopiedFiles:
 
     def fetch_ends(self, ends: Iterable[tuple[Path, Part]]) -> None:
         """Bring only the indexes of parts, which are at the ends of their files."""
-        missing = [(path, part) for path, part in ends if path in self._absent]
+        missing = [end for end in ends if end[0] in self._absent and end[0] not in self._indexed]
         self.bucket.each(self._fetch_end, missing)
 
     def has_changed(self, path: Path) -> bool:
@@ -138,6 +143,7 @@ class CopiedFiles:
         self._equal.pop(path, None)
         self._keys.pop(path, None)
         self._absent.discard(path)
+        self._indexed.discard(path)
         self.etags.pop(path, None)
 
     def _fetch(self, path: Path) -> None:
@@ -160,3 +166,4 @@ class CopiedFiles:
                 file.seek(part.index_at)
                 file.write(data)
             os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        self._indexed.add(path)
