@@ -160,7 +160,14 @@ def load_connection(
     if values is not None:
         sections["connections"] = {DEFAULT: values}
     root = Place.of(_labelled(sections, labels))
-    return resolve_connection(root.at("connections"), DEFAULT, environ)
+    connection = resolve_connection(root.at("connections"), DEFAULT, environ)
+    if values is None and not environ.get("GENESYS_ENV"):
+        # A secret must not go to a region that nobody named.
+        raise ConfigError(
+            "GENESYS_ENV is not set: write the region of your organisation into .env or the "
+            "environment, such as GENESYS_ENV=mypurecloud.ie, or give a job file with --job"
+        )
+    return connection
 
 
 def _labelled(values: Mapping[str, Any], labels: Mapping[str, str]) -> Node:

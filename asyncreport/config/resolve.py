@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -73,10 +73,32 @@ def resolve(
         limits=_limits(root.at("limits"), given.limits),
         output=output,
         storage=storage_settings(output.paths[0], environ),
-        notes=tuple(rounded_bounds(given.range, interval, grid, now)),
+        notes=(
+            *_default_region(given, environ, connections, given_connection=connection),
+            *rounded_bounds(given.range, interval, grid, now),
+        ),
     )
     _check(root, job)
     return job
+
+
+def _default_region(
+    given: JobFile,
+    environ: Mapping[str, str],
+    connections: Sequence[Connection],
+    *,
+    given_connection: Connection | None,
+) -> Iterator[str]:
+    """Warn if nobody named the region to which the client's secret is sent.
+
+    Not refused: such jobs have run in this region since the first version.
+    """
+    named = unset_to_none(given.connections) or environ.get("GENESYS_ENV")
+    if given_connection is None and not named:
+        yield (
+            f"warning: GENESYS_ENV is not set, so {connections[0].login_url} is used; "
+            "set it to the region of your organisation, such as mypurecloud.ie"
+        )
 
 
 def _check(root: Place, job: Job) -> None:

@@ -26,6 +26,19 @@ def listed(server: Emulator, *arguments: str, cwd: Path) -> Call:
     return call("list", *arguments, "--api-url", server.url, cwd=cwd, **client)
 
 
+@pytest.mark.parametrize("command", [("list", "teams"), ("query", "--user", "u")])
+def test_no_secret_is_sent_to_a_region_that_nobody_named(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    days = ("--start", "2024-01-01", "--end", "2024-01-02") if command[0] == "query" else ()
+    refused = call(
+        *command, *days, cwd=tmp_path, GENESYS_CLIENT_ID="id", GENESYS_CLIENT_SECRET="secret"
+    )
+    assert refused.code == 2
+    assert refused.err.startswith("error: GENESYS_ENV is not set: write the region of ")
+    assert "--job" in refused.err
+
+
 def expected(kind: str) -> set[str]:
     rosters = Rosters(WORLD)
     return {

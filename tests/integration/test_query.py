@@ -210,6 +210,7 @@ def test_range_and_users_come_from_the_environment_and_its_file(tmp_path: Path) 
         GENESYS_USER_ID="a,a",
         GENESYS_CLIENT_ID="id",
         GENESYS_CLIENT_SECRET="secret",
+        GENESYS_ENV="mypurecloud.ie",
     )
     assert (refused.code, refused.out) == (2, "")
     assert refused.err.startswith("error: GENESYS_USER_ID: must differ from ")

@@ -17,7 +17,11 @@ from asyncreport.core.timeline import Granularity, Interval, iso, parse_iso
 
 NOW = parse_iso("2024-06-01T12:00Z")
 RANGE: dict[str, Any] = {"start": "2024-01-01", "end": "2024-01-02"}
-CREDENTIALS = {"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": "secret"}
+CREDENTIALS = {
+    "GENESYS_CLIENT_ID": "id",
+    "GENESYS_CLIENT_SECRET": "secret",
+    "GENESYS_ENV": "eu-west-1",
+}
 INSTANT = parse_iso("2024-01-01T00:00Z")
 
 

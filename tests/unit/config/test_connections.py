@@ -51,6 +51,8 @@ def test_without_connections_the_environment_gives_one(
     )
     assert found.clients[0].client_secret.reveal() == SECRET
     assert job.teams[0].connection == "default"
+    warned = ["https://login.mypurecloud.com is used" in note for note in job.notes]
+    assert warned == [True] * (not variable)
 
 
 def test_a_gateway_keeps_its_path_without_the_last_slash(folder: Path) -> None:
