@@ -54,9 +54,7 @@ def _is_nobody(team: Team, context: RunContext) -> bool:
     names = context.names.users.of(connection.directory)
     if not knows_nobody(team, names):
         return False
-    parts = context.parts(connection)
-    context.files.fetch_indexes(parts)
-    return not has_records(team, parts, context.job.parts_folder)
+    return not has_records(team, context.parts(connection), context.files)
 
 
 def _without(teams: Sequence[Team], context: RunContext) -> RunContext:

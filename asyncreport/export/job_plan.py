@@ -145,22 +145,14 @@ async def _plan(files: Files, activity: Activity, *, now: int) -> JobPlan:
     freshness = Freshness(settle=job.output.settle, now=now)
     warnings = _warnings(job, parts)
     activity.phase = "looking up teams"
-    _fetch_indexes(files, parts)
     async with Connections(job.connections, job.limits, warnings.append) as connections:
         activity.requests = connections.counts_by_name
-        teams = await find_teams(job, parts, connections, now=now)
+        teams = await find_teams(files, parts, connections, now=now)
         activity.phase = "planning"
         plans = await make_plans(teams.job, parts.current, connections, freshness)
         described = [await teams.describe(team) for team in teams.job.teams]
     description = _Description(job, parts, freshness, teams)
     return description.of(plans, described, warnings)
-
-
-def _fetch_indexes(files: Files, parts: JobParts) -> None:
-    """Bring what is asked about listed users whom the directory does not know: their records."""
-    if any(team.users for team in files.job.teams):
-        for connection in files.job.connections:
-            files.fetch_indexes(parts.current(connection))
 
 
 def _warnings(job: Job, parts: JobParts) -> list[str]:

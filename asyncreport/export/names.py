@@ -208,10 +208,16 @@ def listed_users(job: Job, connection: str) -> set[str]:
     return listed
 
 
-def unknown_users(job: Job, connection: Connection, parts: Iterable[Part]) -> list[str]:
+def unknown_users(
+    job: Job,
+    connection: Connection,
+    parts: Iterable[Part],
+    fetch: Callable[[Iterable[Part]], None] = lambda _: None,
+) -> list[str]:
     """List, sorted, the listed users that the directory does not know and that have no records.
 
-    The server gives no error for a mistyped id, only no records. Raise StoreError.
+    The server gives no error for a mistyped id, only no records. `fetch` brings the indexes of
+    parts before they are read; it is not called if nobody is unknown. Raise StoreError.
     """
     names = Names(job.state_folder / "names.json").of(connection.directory)
     # A user that was never looked up is not in `names`; None: the directory did not know it.
@@ -220,6 +226,7 @@ def unknown_users(job: Job, connection: Connection, parts: Iterable[Part]) -> li
     if not without_name:
         return []
     in_range = [part for part in parts if part.interval.overlaps(job.interval)]
+    fetch(in_range)
     with PartReader(job.parts_folder) as reader:
         return sorted(without_name - reader.users(in_range))
 

@@ -14,6 +14,7 @@ from asyncreport.core.job import Connection, Job, Team
 from asyncreport.export.lanes import Connections
 from asyncreport.export.names import NameLookup
 from asyncreport.export.plans import count_users
+from asyncreport.export.storage import Files
 from asyncreport.export.summary_outputs import key
 from asyncreport.export.teams import UnknownTeam, look_up_teams
 from asyncreport.export.unknown_users import has_records, knows_nobody, unknown_team
@@ -33,7 +34,7 @@ class PlannedTeam(Struct, frozen=True, kw_only=True):
 
 
 async def find_teams(
-    job: Job,
+    files: Files,
     parts: JobParts,
     connections: Connections,
     *,
@@ -43,8 +44,9 @@ async def find_teams(
 
     Raise AuthError if the directory refuses every client.
     """
+    job = files.job
     found = await look_up_teams(job, connections)
-    teams = PlannedTeams(found.job, connections, found.unknown)
+    teams = PlannedTeams(found.job, files, connections, found.unknown)
     lookup = NameLookup(job.state_folder, connections, _ignore, now=now)
     for connection in job.connections:
         await teams.look_up_listed(connection, lookup, parts)
@@ -61,6 +63,7 @@ class PlannedTeams:
 
     #: with members, and without the teams that are wrong
     job: Job
+    files: Files
     connections: Connections
     #: teams that a run could not look up
     unknown: list[UnknownTeam]
@@ -104,13 +107,12 @@ class PlannedTeams:
         parts: JobParts,
     ) -> list[Team]:
         """List the teams whose listed users do not exist and have no records."""
-        folder = self.job.parts_folder
         return [
             team
             for team in self.job.teams
             if team.connection == connection.name
             and knows_nobody(team, names)
-            and not has_records(team, parts.current(connection), folder)
+            and not has_records(team, parts.current(connection), self.files)
         ]
 
     async def describe(self, team: Team) -> PlannedTeam:

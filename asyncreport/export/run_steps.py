@@ -216,8 +216,8 @@ class Steps:
         """Warn about listed users that the directory does not know."""
         job = self.context.job
         for connection in job.connections:
-            self.context.files.fetch_indexes(parts[connection.name])
-            unknown = unknown_users(job, connection, parts[connection.name])
+            fetch = self.context.files.fetch_indexes
+            unknown = unknown_users(job, connection, parts[connection.name], fetch)
             if unknown:
                 message = unknown_users_message(unknown)
                 self.context.warn(f"{connection.name}: {message}; none has records in the range")

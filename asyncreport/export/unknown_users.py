@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from asyncreport.core.errors import UnknownTeamError
 from asyncreport.core.job import Part, Team
 from asyncreport.core.text import counted, first_items
+from asyncreport.export.storage import Files
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.store.parts import PartReader
 
@@ -37,9 +37,10 @@ def nobody_message(team: Team) -> str:
     )
 
 
-def has_records(team: Team, parts: Iterable[Part], folder: Path) -> bool:
-    """Tell whether parts in a state folder have records of users who are forgotten by now."""
-    with PartReader(folder) as reader:
+def has_records(team: Team, parts: Sequence[Part], files: Files) -> bool:
+    """Tell whether parts of a job have records of users who are forgotten by now."""
+    files.fetch_indexes(parts)
+    with PartReader(files.job.parts_folder) as reader:
         return not reader.users(parts).isdisjoint(team.users)
 
 

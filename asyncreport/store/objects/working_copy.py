@@ -174,9 +174,8 @@ class WorkingCopy:
     def _connections_of_before(self) -> set[str]:
         """Name the connections that have a folder."""
         top = self.files.key(self._top)
-        listed = self._bucket.list_all(top)
-        names = {each.key.removeprefix(f"{top}/").partition("/")[0] for each in listed}
-        return {name for name in names if f"{top}/{name}/{NAME}" in {each.key for each in listed}}
+        keys = [each.key.removeprefix(f"{top}/") for each in self._bucket.list_all(top)]
+        return {key.removesuffix(f"/{NAME}") for key in keys if key.endswith(f"/{NAME}")}
 
     def _open(self, held: Mapping[str, Lease], *, everything: bool) -> None:
         """Copy what the bucket has."""
