@@ -60,7 +60,21 @@ class OutputOwners:
                 self._check_owner(path, owner)
 
     def warnings(self) -> list[str]:
-        """Warn about files that exist and that no job has written: a run replaces them."""
+        """Warn about files that a run replaces although it has not written their content."""
+        return [*self._foreign(), *self._edited()]
+
+    def _edited(self) -> list[str]:
+        """Warn about files that somebody has changed since a run wrote them."""
+        ours = Outputs(self._job.state_folder)
+        return [
+            f"{path} is not as the last run wrote it: this run replaces it; "
+            "to keep it, stop the run and copy the file"
+            for path in self._paths
+            if ours.is_edited(path)
+        ]
+
+    def _foreign(self) -> list[str]:
+        """Warn about files that exist and that no job has written."""
         ours = Outputs(self._job.state_folder).by_real_path()
         written = {*ours, *_files_without_owner(self._job.parts_folder)}
         return [

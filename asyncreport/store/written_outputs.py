@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
@@ -115,6 +115,15 @@ class Outputs:
         """Tell whether a file is still as a run with missing data left it; raise StoreError."""
         file = self.get(path)
         return file is not None and file.partial and file.matches(path)
+
+    def is_edited(self, path: Path) -> bool:
+        """Tell whether a file has another content than a run wrote; raise StoreError."""
+        file = self.get(path)
+        if file is None or not path.is_file() or file.matches(path):
+            return False
+        # A copy of the same content has another time; somebody may have restored it.
+        with oserror_as_store_error(path, "read"), path.open("rb") as content:
+            return file_digest(content, "sha256").hexdigest() != file.sha256
 
     def remember(self, path: Path, content: bytes, digest: str) -> None:
         """Remember a file without records that was just written; raise StoreError."""

@@ -311,6 +311,24 @@ def test_a_damaged_part_of_another_range_is_deleted(emulator: Handle, tmp_path: 
     assert call("verify", str(path), *shorter, cwd=tmp_path).code == 0
 
 
+def test_a_run_says_that_it_replaces_a_file_that_was_edited(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    path = exported(tmp_path, emulator)
+    out = tmp_path / "out.jsonl"
+    good = out.read_bytes()
+    out.write_bytes(good + b"mine\n")
+    result = call("run", str(path), cwd=tmp_path)
+    assert (
+        result.err.count("out.jsonl is not as the last run wrote it: this run replaces it; ") == 1
+    )
+    assert out.read_bytes() == good
+    # Restored from a copy: another time, the same content.
+    out.unlink()
+    out.write_bytes(good)
+    assert "last run wrote" not in call("run", str(path), cwd=tmp_path).err
+
+
 def test_a_part_that_grew_is_damaged(emulator: Handle, tmp_path: Path) -> None:
     path = exported(tmp_path, emulator)
     size = first_part(tmp_path).stat().st_size
