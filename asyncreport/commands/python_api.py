@@ -24,12 +24,13 @@ from asyncreport.core.apart import CONNECTION, apart, is_apart
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.finding import Findings
 from asyncreport.core.job import Job
-from asyncreport.core.object_urls import as_objects, named_as_objects
+from asyncreport.core.object_urls import as_objects
 from asyncreport.core.text import MAX_SHOWN, first_items, printable
 from asyncreport.engine.activity import Activity
 from asyncreport.export.check import check_job
 from asyncreport.export.frames import pandas_frame, polars_frame
 from asyncreport.export.job_plan import JobPlan, plan_job
+from asyncreport.export.object_names import named_as_objects
 from asyncreport.export.read_records import Export, Record, finished_export
 from asyncreport.export.run import clock, run_job
 from asyncreport.export.run_context import Choices

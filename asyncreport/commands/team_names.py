@@ -6,7 +6,7 @@ import re
 import unicodedata
 from itertools import chain, count
 
-from asyncreport.config.names import NAME_BYTES
+from asyncreport.config.names import CLOSING, NAME_BYTES, OPENING, in_curly_quotes
 from asyncreport.core.text import printable
 
 #: characters that the name of a job's team must not have: it may be part of a file name
@@ -18,8 +18,10 @@ _ROOM = len(" (99999)")
 def valid_name(text: str) -> str:
     """Change a text into one that a team may have as its name."""
     name = _NOT_IN_NAMES.sub("-", printable(text)).lstrip(" .")
-    cut = name.encode()[: NAME_BYTES - _ROOM].decode(errors="ignore")
-    return cut.strip() or "team"
+    cut = name.encode()[: NAME_BYTES - _ROOM].decode(errors="ignore").strip()
+    if cut and in_curly_quotes(cut):
+        cut = cut.strip(f"{OPENING}{CLOSING} .")
+    return cut or "team"
 
 
 class TeamNames:

@@ -12,8 +12,8 @@ from asyncreport.core.errors import ConfigError
 NAME_BYTES = 100
 
 #: quotes of a word processor, which YAML takes for a part of the text
-_OPENING = "\u201c\u201d\u201e\u2018\u2019\u201a"
-_CLOSING = "\u201c\u201d\u2018\u2019"
+OPENING = "\u201c\u201d\u201e\u2018\u2019\u201a"
+CLOSING = "\u201c\u201d\u2018\u2019"
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -134,11 +134,16 @@ def first_repeat(values: Iterable[str | None]) -> tuple[int, int] | None:
     return None
 
 
+def in_curly_quotes(text: str) -> bool:
+    """Tell whether a text that is not empty begins and ends with a curly quote."""
+    return text[0] in OPENING and text[-1] in CLOSING
+
+
 def _check_ends(place: Place, text: str) -> None:
     """Refuse an empty text and spaces that nobody sees."""
     if not text:
         raise place.must("not be empty")
     if text != text.strip():
         raise place.must("not start or end with a space")
-    if text[0] in _OPENING and text[-1] in _CLOSING:
+    if in_curly_quotes(text):
         raise place.must("not be in curly quotes", "; write straight quotes, or none")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -642,6 +642,7 @@ def test_whatever_names_are_chosen_the_job_loads(found: list[tuple[Any, str]]) -
 
 @settings(deadline=None)
 @given(st.lists(names, max_size=8))
+@example(["\u201csales\u201d", "\u2019", "\u2018 .\u201csales\u201d"])
 def test_names_of_teams_are_valid_and_differ(texts: list[str]) -> None:
     chooser = TeamNames()
     chosen = [chooser.choose(text, number) for number, text in enumerate(texts)]
