@@ -593,7 +593,7 @@ def query(**options: Any) -> None:
 @click.option("--emulator", is_flag=True, help="List an emulated organisation.")
 @connection_options
 def list_(kind: str, search: str, as_json: bool, **connection: Any) -> None:
-    """List ids, names and members: a table on a terminal, JSON lines in a pipe.
+    """List ids, names and members: a table, or JSON lines in a pipe.
 
     KIND is users (without deleted ones), teams, groups, queues, divisions, skills or
     wrap-up-codes.
