@@ -128,7 +128,14 @@ def environ(**extra: str) -> dict[str, str]:
 
     Dev mode is off: it reports slow callbacks on stderr.
     """
-    unwanted = ("GENESYS_", "QUERY_", "PYTHONDEVMODE")
+    unwanted = (
+        "GENESYS_",
+        "QUERY_",
+        "PYTHONDEVMODE",
+        # What a terminal does not set either.
+        "PYTHONDONTWRITEBYTECODE",
+        "PYTHONUNBUFFERED",
+    )
     kept = {
         name: value
         for name, value in os.environ.items()

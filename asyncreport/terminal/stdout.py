@@ -13,6 +13,7 @@ from asyncreport.core.finding import Finding
 from asyncreport.core.job import Job
 from asyncreport.core.object_urls import as_objects
 from asyncreport.terminal.colour import coloured
+from asyncreport.terminal.discard import discard
 from asyncreport.terminal.folding import folded
 from asyncreport.terminal.stderr import for_people, lines_shown
 
@@ -26,6 +27,8 @@ def writing() -> Iterator[None]:
         # The reader closed the pipe: that is not an error, and the command line ends quietly.
         raise
     except OSError as error:
+        # What the stream still holds would fail again when the interpreter ends.
+        discard(sys.stdout)
         message = (
             f"cannot write to standard output: {error.strerror}; "
             "free some space or redirect the output to another place"

@@ -185,7 +185,7 @@ def loud(*arguments: str, cwd: Path, **extra: str) -> Call:
 def kept(folder: Path) -> str:
     """Read all files that a run wrote."""
     return "\n".join(
-        each.read_text()
+        each.read_text(errors="replace")
         for each in folder.rglob("*")
         if each.is_file() and each.name not in (".env", "job.yaml")
     )

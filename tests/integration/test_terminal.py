@@ -104,6 +104,7 @@ def _as_environment(emulator: Handle, folder: Path) -> dict[str, str]:
     )
     return {
         "PYTHONPATH": str(folder),
+        "GENESYS_ENV": "mypurecloud.ie",
         "GENESYS_CLIENT_ID": emulator.client_id,
         "GENESYS_CLIENT_SECRET": emulator.client_secret,
     }
