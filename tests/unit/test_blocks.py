@@ -132,7 +132,9 @@ def commands_of(text: str) -> list[list[str]]:
 def all_commands() -> list[tuple[str, list[str]]]:
     """List the commands of all blocks, and those in sentences that begin with `asyncreport`."""
     found = [(str(block), each) for block in all_blocks("sh") for each in commands_of(block.text)]
-    jobs = [*(ROOT / "configs").glob("*.yaml"), *(ROOT / "configs" / "automation").glob("*")]
+    # Files only: Python keeps what it compiled of the example there.
+    examples = filter(Path.is_file, (ROOT / "configs" / "automation").glob("*"))
+    jobs = [*(ROOT / "configs").glob("*.yaml"), *examples]
     for path in [*pages(), *jobs]:
         lines = re.findall(r"`(asyncreport [^`]+)`", " ".join(path.read_text().split()))
         lines += re.findall(r"^#\s+(asyncreport [^:.]*)$", path.read_text(), re.MULTILINE)
