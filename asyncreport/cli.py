@@ -157,22 +157,36 @@ def _worst(job: Job, execute: Callable[[Job], int | None], *, as_json: bool = Fa
     return worst(job, execute, as_json=as_json)
 
 
-def _load_all(
-    paths: Sequence[Path],
-    overrides: tuple[str, ...],
-    share: tuple[int, int] | None,
-) -> tuple[list[Loaded], int]:
-    """Read several job files; one that cannot be read must not stop the others."""
+def _read_jobs(paths: Sequence[Path], overrides: tuple[str, ...]) -> tuple[list[Loaded], int]:
+    """Read job files; of several, one that cannot be read must not stop the others."""
     from asyncreport.commands.batch import Loaded
+    from asyncreport.commands.job_paths import check_quotes
     from asyncreport.export.run import clock
 
+    if len(paths) == 1:
+        job, now = _load(paths[0], overrides)
+        return [Loaded(paths[0], job)], now
+    check_quotes(paths)
     files: list[Loaded] = []
     for path in paths:
         try:
-            files += Loaded(path, _load(path, overrides)[0]).apart(share)
+            files.append(Loaded(path, _load(path, overrides)[0]))
         except AsyncReportError as error:
             files.append(Loaded(path, error))
     return files, clock()
+
+
+def _apart(files: Sequence[Loaded], share: tuple[int, int] | None) -> list[Loaded]:
+    """List the jobs of files that run independently; one that fails must not stop the others."""
+    from asyncreport.commands.batch import Loaded
+
+    found: list[Loaded] = []
+    for file in files:
+        try:
+            found += file.apart(share)
+        except AsyncReportError as error:
+            found.append(Loaded(file.path, error))
+    return found
 
 
 @contextmanager
@@ -263,10 +277,10 @@ def run(
     paths. Those with the same OAuth client share its rate limit.
     """
     from asyncreport.commands import run, run_many
-    from asyncreport.commands.batch import Loaded
-    from asyncreport.commands.job_paths import check_quotes
     from asyncreport.core.apart import is_apart
+    from asyncreport.core.job import Job
 
+    files, now = _read_jobs(jobs, overrides)
     if cluster is not None:
         from asyncreport.cluster.run import ClusterOptions
         from asyncreport.cluster.run import execute as run_on_cluster
@@ -280,18 +294,12 @@ def run(
             environ=_environ(),
             env_file=_env_file(),
         )
-        loads = [_load(path, overrides) for path in jobs]
-        whole = [Loaded(path, job) for path, (job, _) in zip(jobs, loads, strict=True)]
-        return run_on_cluster(whole, options, now=loads[-1][1], **choices)
-    if len(jobs) > 1:
-        check_quotes(jobs)
-        files, now = _load_all(jobs, overrides, share)
-        return run_many.execute(files, now=now, at_once=at_once, refresh=refresh, **choices)
-    loaded, now = _load(jobs[0], overrides)
-    if share is not None or is_apart(loaded):
-        files = Loaded(jobs[0], loaded).apart(share)
-        return run_many.execute(files, now=now, at_once=at_once, refresh=refresh, **choices)
-    return run.execute(loaded, now=now, refresh=refresh, **choices)
+        return run_on_cluster(files, options, now=now, **choices)
+    job = files[0].job
+    if share is None and len(files) == 1 and isinstance(job, Job) and not is_apart(job):
+        return run.execute(job, now=now, refresh=refresh, **choices)
+    apart = _apart(files, share)
+    return run_many.execute(apart, now=now, at_once=at_once, refresh=refresh, **choices)
 
 
 @cli.command(epilog="Example: asyncreport merge configs/demo.yaml")

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.object_servers import STORAGES, Storage
+
 
 @pytest.fixture(autouse=True, scope="session")
 def no_syncs() -> Iterator[None]:
@@ -19,3 +21,10 @@ def no_syncs() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         yield
+
+
+@pytest.fixture(scope="module", params=STORAGES)
+def storage(request: pytest.FixtureRequest) -> Iterator[Storage]:
+    """Start each of the storages that speak S3."""
+    with STORAGES[request.param]() as found:
+        yield found

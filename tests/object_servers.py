@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -74,6 +74,13 @@ def seaweed() -> Iterator[Storage]:
         port = _free_port()
         with _running([*_weed(folder), f"-s3.port={port}"], folder):
             yield _ready(Storage(f"http://127.0.0.1:{port}"))
+
+
+#: by name
+STORAGES: dict[str, Callable[[], AbstractContextManager[Storage]]] = {
+    "moto": moto,
+    "seaweed": seaweed,
+}
 
 
 def _weed(folder: Path) -> list[str]:

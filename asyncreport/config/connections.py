@@ -60,7 +60,7 @@ def resolve_connections(
 
 
 def resolve_connection(section: Place, name: str, environ: Mapping[str, str]) -> Connection:
-    """Resolve one connection of a section; if there is no section, that of the environment.
+    """Resolve one connection of a section; without a section, the one in the environment.
 
     Raise ConfigError as `resolve_connections` does.
     """

@@ -18,7 +18,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
-#: variables that a storage is told, as the tools of AWS name them
+#: variables that are passed on to the client of the storage; the tools of AWS use the same names
 _VARIABLES = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -84,7 +84,7 @@ def storage_settings(path: str, environ: Mapping[str, str]) -> dict[str, Secret]
 
 
 def _check_endpoint(name: str, found: Mapping[str, str]) -> None:
-    """Refuse an endpoint that is no URL, or that would get the keys without encryption."""
+    """Refuse an endpoint that is not a URL, or an unencrypted one that was not allowed."""
     url = urlsplit(found[name])
     if url.scheme not in ("http", "https") or not url.hostname:
         raise ConfigError(f"{name}: {found[name]!r} must be a URL such as https://s3.example.org")

@@ -97,7 +97,7 @@ class ConnectionPlan(Struct, frozen=True, kw_only=True):
     """What a run would do for one connection."""
 
     name: Annotated[str, key("name of the connection")]
-    known: Annotated[bool, key("false: there is no plan because no team could be looked up")]
+    known: Annotated[bool, key("false: not planned, because no team could be looked up")]
     parts_reused: Annotated[int, key("number of parts that a run would reuse")] = 0
     reused: Annotated[tuple[ReusedInterval, ...], key("what these parts cover, by time")] = ()
     stale: Annotated[tuple[StalePart, ...], key("parts to fetch again")] = ()

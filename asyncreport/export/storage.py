@@ -6,7 +6,7 @@ Owns the copy.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -104,7 +104,7 @@ async def writing(
     copy = _copy(job)
     try:
         activity.phase = "opening the bucket"
-        opening = partial(copy.open_to_write, say, patient=False, everything=everything)
+        opening = partial(copy.open_to_write, say, everything=everything)
         await run_in_thread(opening)
         try:
             yield copy
@@ -142,21 +142,15 @@ def looking(job: Job, *, content: bool = False) -> Iterator[Files]:
     if bucket_of(job) is None:
         yield OnDisk(job)
         return
-    copy = _copy(job)
-    try:
+    with closing(_copy(job)) as copy:
         copy.open_to_read(content=content)
         yield copy
-    finally:
-        copy.close()
 
 
 def try_bucket(job: Job) -> None:
     """Write, list and delete objects of a job's bucket as a run does; raise StoreError."""
-    copy = _copy(job)
-    try:
+    with closing(_copy(job)) as copy:
         copy.try_bucket()
-    finally:
-        copy.close()
 
 
 def _copy(job: Job) -> WorkingCopy:

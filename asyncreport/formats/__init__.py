@@ -80,7 +80,7 @@ class Format(Struct, frozen=True, kw_only=True):
     about: str
     #: None: the merge writes it
     convert: Convert | None
-    #: None: what the records were cannot be told from a file
+    #: reads the records back; None: a file does not have enough for that
     read: Read | None
     library: Library | None = None
     #: records that a file can have; None: any number

@@ -30,7 +30,7 @@ async def open_lanes(
 ) -> AsyncIterator[tuple[list[Lane], RequestCounts]]:
     """Open a connection: one lane per client, all with one transport; `rng` draws from [0, 1).
 
-    `shared` are the clients that other jobs of this process use too; None: there are no others.
+    `shared` are the clients that other jobs of this process use too; None if this is the only job.
     """
     counts = RequestCounts()
     make = partial(_lane, connection, limits=limits, counts=counts, rng=rng)

@@ -283,7 +283,7 @@ function drawLines(figure, scope, key, kind, title) {
   return drawn;
 }
 
-// Whether there is no number although no data is missing.
+// Whether the number is missing although the data is complete.
 function isBroken(scope, key) {
   return scope.steps.some((step) => step.missing === 0 && step.numbers[key] === null);
 }

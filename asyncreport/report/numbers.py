@@ -71,7 +71,7 @@ def ms_of(seconds: float | None) -> int:
 
 
 def _average(seconds: float | None, handled: int) -> float | None:
-    """Divide a time by what was handled; None if there is no time or nothing was handled."""
+    """Divide a time by the number of handled interactions; None if either is missing."""
     if seconds is None:
         return None
     return average(ms_of(seconds), handled)

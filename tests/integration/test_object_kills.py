@@ -23,7 +23,7 @@ from asyncreport.store.objects.bucket import Bucket
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import Call, call, start, write_job
 from tests.object_cut import LEASE
-from tests.object_servers import Storage, moto, seaweed
+from tests.object_servers import Storage, moto
 
 pytestmark = pytest.mark.extra
 
@@ -35,12 +35,6 @@ QUERY = "/api/v2/analytics/conversations/aggregates/query"
 def emulator() -> Iterator[Handle]:
     with emulator_process(agents=4, seed=3, requests_per_minute=0, tokens_per_minute=0) as handle:
         yield handle
-
-
-@pytest.fixture(scope="module", params=[moto, seaweed], ids=["moto", "seaweed"])
-def storage(request: pytest.FixtureRequest) -> Iterator[Storage]:
-    with ExitStack() as stack:
-        yield stack.enter_context(request.param())
 
 
 class InBucket:

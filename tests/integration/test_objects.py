@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,7 +23,7 @@ from asyncreport.export.erase import erase_user
 from asyncreport.store.objects.bucket import Bucket
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import FAIL_SOON, NOW, connection, environ, write_job
-from tests.object_servers import Storage, moto, seaweed
+from tests.object_servers import Storage
 from tests.twin_jobs import ROOT, Twins
 
 pytestmark = pytest.mark.extra
@@ -42,12 +41,6 @@ STATE = "exports/.asyncreport/job"
 def emulator() -> Iterator[Handle]:
     with emulator_process(agents=6, seed=3, requests_per_minute=0, tokens_per_minute=0) as handle:
         yield handle
-
-
-@pytest.fixture(scope="module", params=[moto, seaweed], ids=["moto", "seaweed"])
-def storage(request: pytest.FixtureRequest) -> Iterator[Storage]:
-    with ExitStack() as stack:
-        yield stack.enter_context(request.param())
 
 
 @pytest.fixture

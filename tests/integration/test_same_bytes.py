@@ -11,7 +11,7 @@ import pytest
 from asyncreport.store.objects.bucket import Bucket
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import call, connection
-from tests.object_servers import Storage, moto, seaweed
+from tests.object_servers import Storage
 
 pytestmark = pytest.mark.extra
 
@@ -81,12 +81,6 @@ def expected(
     found = {name: (folder / name).read_bytes() for name in FILES}
     assert all(found.values())
     return found
-
-
-@pytest.fixture(scope="module", params=[moto, seaweed], ids=["moto", "seaweed"])
-def storage(request: pytest.FixtureRequest) -> Iterator[Storage]:
-    with request.param() as found:
-        yield found
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -154,11 +154,10 @@ class _Taker:
     bucket: Bucket
     folder: str
     lasts: float
-    tell: Callable[[str], None]
-    #: tokens of the holders that `tell` was told about
-    told: set[str]
-    #: wait for a holder that works, too
-    patient: bool
+    #: prints a line
+    say: Callable[[str], None]
+    #: tokens of the holders that a line was printed about
+    announced: set[str]
     stopped: Event
     now: Callable[[], float]
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -203,17 +202,14 @@ class _Taker:
                 return True
             self._tell_waiting(held)
             return False
-        if not self.patient:
-            raise in_use(self.bucket.url(self.folder), str(held))
-        # Its holder works. The time counts from this renewal on.
-        self.seen = (etag, now)
-        return False
+        # It was renewed or taken meanwhile: its holder works.
+        raise in_use(self.bucket.url(self.folder), str(held))
 
     def _tell_waiting(self, held: LeaseRecord) -> None:
         """Say once who is waited for."""
-        if held.token not in self.told:
-            self.told.add(held.token)
-            self.tell(
+        if held.token not in self.announced:
+            self.announced.add(held.token)
+            self.say(
                 f"{self.bucket.url(self.folder)} is in use {held}; waiting: if that process does "
                 f"not work any more, this one takes over after {self.lasts:g} s"
             )
@@ -263,20 +259,18 @@ class Leases:
     def take(
         self,
         folders: Iterable[str],
-        tell: Callable[[str], None],
+        say: Callable[[str], None],
         stopped: Event,
-        *,
-        patient: bool,
     ) -> dict[str, Lease]:
         """Take the leases of folders; give them by folder. Raise StoreError.
 
-        `tell` is told about a holder that is waited for. `patient`: wait for a holder that works,
-        too. `stopped` ends the wait.
+        `say` prints a line about a holder that may not work any more, and is waited for. `stopped`
+        ends the wait.
         """
-        told: set[str] = set()
+        announced: set[str] = set()
         # Sorted: two processes that want the same leases must take them in the same order.
         takers = [
-            _Taker(self._bucket, folder, self._lasts, tell, told, patient, stopped, self._now)
+            _Taker(self._bucket, folder, self._lasts, say, announced, stopped, self._now)
             for folder in sorted(folders)
         ]
         # First: the times of several leases of a process that is gone end together.

@@ -151,10 +151,9 @@ class WorkingCopy:
 
     def open_to_write(
         self,
-        tell: Callable[[str], None],
+        say: Callable[[str], None],
         stopped: Event,
         *,
-        patient: bool,
         everything: bool,
     ) -> None:
         """Take the leases, then copy what the bucket has; see `Leases.take`.
@@ -168,7 +167,7 @@ class WorkingCopy:
             self._connections |= self._connections_of_before()
         self._stack.enter_context(self._leases)
         folders = {state, *map(self._connection_key, self._connections)}
-        held = self._leases.take(folders, tell, stopped, patient=patient)
+        held = self._leases.take(folders, say, stopped)
         self._open(held, everything=everything)
 
     def _connections_of_before(self) -> set[str]:

@@ -42,10 +42,10 @@ class Process:
     lasts: float = 30.0
     said: list[str] = field(default_factory=list)
 
-    def take(self, *, patient: bool = True) -> Lease:
+    def take(self) -> Lease:
         leases = Leases(self.bucket.bucket, self.lasts, self.clock)
         stopped = cast("Event", self.clock)
-        return leases.take([FOLDER], self.said.append, stopped, patient=patient)[FOLDER]
+        return leases.take([FOLDER], self.said.append, stopped)[FOLDER]
 
 
 def test_a_free_lease_is_taken_at_once() -> None:
@@ -82,25 +82,8 @@ def test_a_holder_that_works_is_not_followed() -> None:
             return super().wait(seconds)
 
     with pytest.raises(StoreError, match=r"is in use by process .* wait until that run ends"):
-        Process(bucket, Renewing()).take(patient=False)
+        Process(bucket, Renewing()).take()
     holder.check()
-
-
-def test_a_patient_process_waits_until_the_holder_ends() -> None:
-    bucket = FakeBucket()
-    holder = Process(bucket, Clock()).take()
-
-    class Renewing(Clock):
-        def wait(self, seconds: float) -> bool:
-            if self.time < 300:
-                holder.renew()
-            else:
-                holder.release()
-            return super().wait(seconds)
-
-    clock = Renewing()
-    assert Process(bucket, clock).take().number == 2
-    assert 300 <= clock.time < 303
 
 
 def test_a_holder_that_was_stopped_finds_out_and_changes_nothing() -> None:
@@ -192,10 +175,10 @@ def test_the_leases_of_a_process_that_is_gone_end_together() -> None:
     """A job has one for each connection: the next run waits once, and says it once."""
     bucket, clock, stopped = FakeBucket(), Clock(), cast("Event", Clock())
     folders = [f"connection-{number}" for number in range(12)]
-    Leases(bucket.bucket, 30, clock).take(folders, print, stopped, patient=False)
+    Leases(bucket.bucket, 30, clock).take(folders, print, stopped)
     said: list[str] = []
     stopped = cast("Event", clock)
-    held = Leases(bucket.bucket, 30, clock).take(folders, said.append, stopped, patient=False)
+    held = Leases(bucket.bucket, 30, clock).take(folders, said.append, stopped)
     assert [lease.number for lease in held.values()] == [2] * 12
     assert 30 < clock.time < 33
     assert len(said) == 1
@@ -227,7 +210,7 @@ def test_all_leases_are_renewed_and_released() -> None:
     """The thread works on its own clock; here it must only have run."""
     bucket = FakeBucket()
     with Leases(bucket.bucket, 0.3) as leases:
-        held = leases.take(["b", "a"], print, Event(), patient=False)
+        held = leases.take(["b", "a"], print, Event())
         assert list(held) == ["a", "b"]
         renewed = Event()
         bucket.after_write = lambda _: renewed.set()

@@ -21,7 +21,7 @@ def lease_of(bucket: FakeBucket) -> Lease:
     """Take the lease; a holder before does not know it."""
     bucket.objects.pop(f"{FOLDER}/lease.json", None)
     leases = Leases(bucket.bucket, 30, lambda: 0.0)
-    return leases.take([FOLDER], print, Event(), patient=False)[FOLDER]
+    return leases.take([FOLDER], print, Event())[FOLDER]
 
 
 class Holder:
