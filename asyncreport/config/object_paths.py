@@ -45,11 +45,14 @@ def check_scheme(place: Place, template: str) -> None:
     bucket, _, key = template.removeprefix(SCHEME).partition("/")
     if not _BUCKET.fullmatch(bucket):
         raise place.must(
-            "name a bucket of 3 to 63 small letters, digits, dots and hyphens",
+            "name a bucket of 3 to 63 lower-case letters, digits, dots and hyphens",
             ", as in s3://my-bucket/exports/aht.jsonl",
         )
     if "" in key.split("/") or {".", ".."} & set(key.split("/")):
-        raise place.must("have a name between two /", ", as in s3://my-bucket/exports/aht.jsonl")
+        raise place.must(
+            "name a file in the bucket, without an empty folder",
+            ", as in s3://my-bucket/exports/aht.jsonl",
+        )
     if not OBSTORE.is_installed:
         raise place.error(f"a path in a bucket {OBSTORE.needed}")
 
@@ -60,7 +63,7 @@ def check_one_bucket(paths: Iterable[tuple[Place, str]]) -> None:
     for place, other in others:
         if _bucket(other) != _bucket(path):
             raise place.must(
-                f"be in the same bucket as {first.key}, or on disk like it",
+                f"be in the same place as {first.key}: one bucket, or the disk",
                 "; use several jobs for several places",
             )
 
