@@ -176,6 +176,16 @@ def _read_jobs(paths: Sequence[Path], overrides: tuple[str, ...]) -> tuple[list[
     return files, clock()
 
 
+def _single_job(files: Sequence[Loaded]) -> Job | None:
+    """Give the job if there is only one that was read, and it runs as a whole."""
+    from asyncreport.core.apart import is_apart
+
+    job = files[0].job
+    if len(files) > 1 or isinstance(job, AsyncReportError) or is_apart(job):
+        return None
+    return job
+
+
 def _apart(files: Sequence[Loaded], share: tuple[int, int] | None) -> list[Loaded]:
     """List the jobs of files that run independently; one that fails must not stop the others."""
     from asyncreport.commands.batch import Loaded
@@ -268,8 +278,7 @@ def run(
     at_once: int,
     share: tuple[int, int] | None,
     cluster: str | None,
-    refresh: str | None,
-    **choices: bool,
+    **choices: Any,
 ) -> int:
     """Fetch the missing data and write the output files.
 
@@ -277,29 +286,27 @@ def run(
     paths. Those with the same OAuth client share its rate limit.
     """
     from asyncreport.commands import run, run_many
-    from asyncreport.core.apart import is_apart
-    from asyncreport.core.job import Job
+    from asyncreport.commands.run_options import RunOptions
 
     files, now = _read_jobs(jobs, overrides)
+    options = RunOptions(now=now, **choices)
     if cluster is not None:
         from asyncreport.cluster.run import ClusterOptions
         from asyncreport.cluster.run import execute as run_on_cluster
 
-        options = ClusterOptions(
+        where = ClusterOptions(
             address=cluster,
             at_once=at_once,
             share=share,
-            refresh=refresh,
             overrides=overrides,
             environ=_environ(),
             env_file=_env_file(),
         )
-        return run_on_cluster(files, options, now=now, **choices)
-    job = files[0].job
-    if share is None and len(files) == 1 and isinstance(job, Job) and not is_apart(job):
-        return run.execute(job, now=now, refresh=refresh, **choices)
-    apart = _apart(files, share)
-    return run_many.execute(apart, now=now, at_once=at_once, refresh=refresh, **choices)
+        return run_on_cluster(files, where, options)
+    single = _single_job(files)
+    if single is not None and share is None:
+        return run.execute(single, options)
+    return run_many.execute(_apart(files, share), options, at_once=at_once)
 
 
 @cli.command(epilog="Example: asyncreport merge configs/demo.yaml")

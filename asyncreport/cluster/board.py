@@ -30,7 +30,7 @@ class Board:
     running: dict[str, Message] = field(default_factory=dict)
     #: set at each end of a task
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
-    #: chunks and requests of tasks that have ended
+    #: the last message of each task that has ended
     _ended: list[Message] = field(default_factory=list)
 
     def take(self, event: tuple[float, Any]) -> None:
@@ -85,25 +85,28 @@ class Board:
         yield f"{self.done:,}/{counted(self.total, 'connection')}"
         if self.phase:
             yield self.phase
-            return
-        if self.running:
-            yield f"{len(self.running):,} running"
-        if self._waiting:
-            yield f"{self._waiting:,} waiting"
-        yield f"{self._sum('finished'):,}/{counted(self._sum('chunks'), 'chunk')}"
-        if self._sum("failed"):
-            yield f"{self._sum('failed'):,} failed"
+        else:
+            yield from self._task_figures()
+
+    def _task_figures(self) -> Iterator[str]:
+        """Write what the tasks do, and what they have done."""
+        yield from _if_any(len(self.running), "running")
+        yield from _if_any(self._waiting, "waiting")
+        chunks = self._chunks
+        yield f"{chunks.finished:,}/{counted(chunks.total, 'chunk')}"
+        yield from _if_any(chunks.failed, "failed")
 
     def _facts(self) -> dict[str, object]:
         """Give the same for a log collector."""
+        chunks = self._chunks
         return {
             "connections": self.total,
             "connections_done": self.done,
             "connections_running": len(self.running),
             "connections_waiting": self._waiting,
-            "chunks": self._sum("chunks"),
-            "chunks_done": self._sum("finished"),
-            "chunks_failed": self._sum("failed"),
+            "chunks": chunks.total,
+            "chunks_done": chunks.finished,
+            "chunks_failed": chunks.failed,
         }
 
     @property
@@ -111,7 +114,27 @@ class Board:
         """Count the tasks that wait for another process."""
         return sum(message.waiting for message in self.running.values())
 
-    def _sum(self, name: str) -> int:
-        """Add up a count over all tasks."""
+    @property
+    def _chunks(self) -> _Chunks:
+        """Add up the chunks of all tasks, also of those that have ended."""
         messages = [*self._ended, *self.running.values()]
-        return sum(getattr(message, name) for message in messages)
+        return _Chunks(
+            total=sum(message.chunks for message in messages),
+            finished=sum(message.finished for message in messages),
+            failed=sum(message.failed for message in messages),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chunks:
+    """How many chunks there are, and what became of them."""
+
+    total: int
+    finished: int
+    failed: int
+
+
+def _if_any(number: int, word: str) -> Iterator[str]:
+    """Write a number, unless it is zero."""
+    if number:
+        yield f"{number:,} {word}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from asyncreport.cluster.board import Board
@@ -34,12 +33,7 @@ class Places:
         self._task = asyncio.create_task(self._follow())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._task.cancel()
         await asyncio.wait([self._task])
 
@@ -47,21 +41,21 @@ class Places:
         """Add the places of new workers, until the task is cancelled."""
         self._board.phase = "waiting for a worker"
         try:
-            await self._look_again_and_again()
+            await self._count_repeatedly()
         except Exception as error:  # noqa: BLE001 - of Dask, whatever it is
             say_detail(f"dask: {error}")
             # The scheduler is gone: each connection finds that out, and nothing waits.
-            self._set(self._known + self._board.total)
+            self._grow(self._known + self._board.total)
 
-    async def _look_again_and_again(self) -> None:
-        """Count the threads of the workers."""
+    async def _count_repeatedly(self) -> None:
+        """Count the threads of the workers, again and again."""
         while True:
             threads = await self._client.nthreads()
-            self._set(sum(min(each, self._at_once) for each in threads.values()))
+            self._grow(sum(min(each, self._at_once) for each in threads.values()))
             await asyncio.sleep(_PERIOD)
 
-    def _set(self, places: int) -> None:
-        """Note how many places there are."""
+    def _grow(self, places: int) -> None:
+        """Add places until there are so many."""
         # Those of a worker that is gone are not taken away: its tasks go on elsewhere, or wait.
         for _ in range(places - self._known):
             self.free.release()

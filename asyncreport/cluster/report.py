@@ -11,7 +11,6 @@ import msgspec
 
 from asyncreport.cluster.work import Message, Packed
 from asyncreport.engine.activity import Activity
-from asyncreport.net import RequestCounts
 
 #: seconds between two messages about the progress
 _PERIOD = 1.0
@@ -72,11 +71,9 @@ class Report:
 def _progress(label: str, activity: Activity) -> Message:
     """Count what a run has done."""
     progress = activity.progress
-    counts = sum(activity.requests().values(), start=RequestCounts())
     return Message(
         label=label,
         chunks=progress.chunks,
         finished=progress.finished,
         failed=len(progress.gaps),
-        requests=counts.requests,
     )

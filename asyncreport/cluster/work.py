@@ -89,7 +89,6 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
     chunks: int = 0
     finished: int = 0
     failed: int = 0
-    requests: int = 0
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

@@ -183,16 +183,22 @@ def show_summary(summary: Summary, job: Job) -> None:
         show(line)
 
 
-def show_places(ended: Sequence[Ended]) -> None:
-    """Say once for each job where its files are: a complete connection has no other lines."""
-    for places in dict.fromkeys(each.places for each in ended if each.exit_code == 0):
-        if places:
-            say(places)
+def say_empty_share() -> None:
+    """Say why a command has nothing to run."""
+    say("this share has no connection: there are fewer connections than shares")
 
 
 def show_ends(ended: Sequence[Ended]) -> int:
     """Print a line for each job, and give the worst exit code."""
+    _show_places(ended)
     # What needs attention is at the end, where a person looks first.
     for each in sorted(ended, key=lambda each: (each.exit_code, each.number)):
         say(f"{each.label}: exit code {each.exit_code}: {each.text}")
     return max(each.exit_code for each in ended)
+
+
+def _show_places(ended: Sequence[Ended]) -> None:
+    """Say once for each job where its files are: a complete connection has no other lines."""
+    for places in dict.fromkeys(each.places for each in ended if each.exit_code == 0):
+        if places:
+            say(places)

@@ -9,6 +9,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from asyncreport.commands import run
+from asyncreport.commands.run_options import RunOptions
 from asyncreport.core.job import Job
 from asyncreport.terminal.stderr import say
 
@@ -33,7 +34,7 @@ def _resource() -> Traversable:
 def execute(job: Job, *, now: int) -> int:
     """Run the demo job, say what it wrote and what to try next; give the exit code."""
     say("running the demo job against an emulated organisation; no credentials needed")
-    exit_code = run.execute(job, now=now, refresh=None)
+    exit_code = run.execute(job, RunOptions(now=now))
     if exit_code == 0:
         _say_next_steps(job)
     return exit_code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncreport.commands import run
+from asyncreport.commands.run_options import RunOptions
 from asyncreport.core.apart import CONNECTION, is_apart
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.job import Job
@@ -15,4 +16,4 @@ def execute(job: Job, *, now: int, allow_partial: bool) -> int:
             f"{job.name}: output.path contains {CONNECTION}, so `run` writes separate files for "
             "each connection, and nothing is left to merge"
         )
-    return run.execute(job, now=now, refresh=None, allow_partial=allow_partial, fetch=False)
+    return run.execute(job, RunOptions(now=now, allow_partial=allow_partial, fetch=False))

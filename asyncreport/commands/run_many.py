@@ -17,84 +17,65 @@ from asyncreport.commands.batch import (
     Loaded,
     longest_first,
     run_all,
+    say_empty_share,
     show_ends,
-    show_places,
     show_summary,
 )
 from asyncreport.commands.report_page import page_maker
-from asyncreport.config import refresh_interval
+from asyncreport.commands.resumable import run_resumable
+from asyncreport.commands.run_options import RunOptions
 from asyncreport.core.job import Job
 from asyncreport.export.run import run_job
-from asyncreport.export.run_context import Choices
 from asyncreport.export.summary import Summary
 from asyncreport.net import SharedClients
 from asyncreport.terminal.progress import Screen, say_stopping
-from asyncreport.terminal.signals import Stopped, run_until_signal
 from asyncreport.terminal.stderr import say
 
 
-def execute(
-    files: Sequence[Loaded],
-    *,
-    now: int,
-    at_once: int,
-    refresh: str | None,
-    **choices: bool,
-) -> int:
+def execute(files: Sequence[Loaded], options: RunOptions, *, at_once: int) -> int:
     """Run all jobs and print the summary of each, then a line for each; give the worst exit code.
 
-    So many jobs run `at_once`. `refresh` is an interval to fetch again, as the option gives it;
-    `choices` are the other fields of Choices.
+    So many jobs run `at_once`.
     """
     if not files:
-        say("this share has no connection: there are fewer connections than shares")
+        say_empty_share()
         return 0
-    batch = _Batch(now, at_once, refresh, choices)
-    try:
-        ended = run_until_signal(batch.run(longest_first(files, now=now)), say_stopping)
-    except Stopped:
-        say("finished chunks are kept; run again to continue")
-        raise
-    show_places(ended)
-    return show_ends(ended)
+    jobs = longest_first(files, now=options.now)
+    return show_ends(run_resumable(_run_all(jobs, options, at_once), say_stopping))
+
+
+async def _run_all(jobs: Sequence[Labelled], options: RunOptions, at_once: int) -> list[Ended]:
+    """Run the jobs, a few at a time."""
+    async with SharedClients() as shared:
+        batch = _Batch(options, shared, asyncio.Semaphore(at_once))
+        return await run_all(jobs, batch.run_in_turn)
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """The jobs of one command, and what the person chose for all of them."""
+    """What the jobs of one command share."""
 
-    #: an instant
-    now: int
-    #: jobs that run at the same time
-    at_once: int
-    refresh: str | None
-    choices: dict[str, bool]
+    options: RunOptions
+    clients: SharedClients
+    #: as many as jobs may run at the same time
+    places: asyncio.Semaphore
 
-    async def run(self, jobs: Sequence[Labelled]) -> list[Ended]:
-        """Run the jobs, a few at a time."""
-        places = asyncio.Semaphore(self.at_once)
-        async with SharedClients() as shared:
-            return await run_all(jobs, partial(self._run_in_turn, places, shared))
-
-    async def _run_in_turn(
-        self, places: asyncio.Semaphore, shared: SharedClients, labelled: Labelled, job: Job
-    ) -> Summary:
+    async def run_in_turn(self, labelled: Labelled, job: Job) -> Summary:
         """Wait for a place, then run a job and print its summary."""
-        async with places:
-            summary = await self._run(labelled.label, job, shared)
+        async with self.places:
+            summary = await self._run(labelled.label, job)
         show_summary(summary, job)
         return summary
 
-    async def _run(self, label: str, job: Job, shared: SharedClients) -> Summary:
+    async def _run(self, label: str, job: Job) -> Summary:
         """Run a job, with its label in front of its lines."""
-        refresh = refresh_interval(self.refresh, job, self.now)
         return await run_job(
             job,
-            now=self.now,
+            now=self.options.now,
             say=partial(_say_for, label),
             watch=Screen(label=label).watching,
-            choices=Choices(refresh=refresh, **self.choices),
-            shared=shared,
+            choices=self.options.choices(job),
+            shared=self.clients,
             make_page=page_maker("asyncreport run"),
         )
 

@@ -25,7 +25,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from types import TracebackType
 from typing import Self
 
 import msgspec
@@ -104,12 +103,7 @@ class Emulator:
         self.url = f"http://{_LOOPBACK}:{self._runner.addresses[0][1]}"
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         # Handlers that wait for a release would hold the cleanup up.
         self._released.set()
         await self._runner.cleanup()
