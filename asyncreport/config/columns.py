@@ -24,17 +24,16 @@ def resolve_columns(
     if given is None:
         return None
     known = known_columns(query)
-    sources, names = [], []
-    for number, item in enumerate(given):
-        source, name = _split(place.at(number), item)
-        sources.append(source)
-        names.append(name)
-        _check_source(place.at(number), source, known)
-    _check_distinct(place, names)
-    return tuple(
-        Column(name, source, known[source].kind)
-        for source, name in zip(sources, names, strict=True)
-    )
+    columns = [_column(place.at(number), item, known) for number, item in enumerate(given)]
+    _check_distinct(place, [column.name for column in columns])
+    return tuple(columns)
+
+
+def _column(place: Place, item: _Item, known: Mapping[str, Column]) -> Column:
+    """Read one item of the list; `known` are the columns of a record."""
+    source, name = _split(place, item)
+    _check_source(place, source, known)
+    return Column(name, source, known[source].kind)
 
 
 def _split(place: Place, item: _Item) -> tuple[str, str]:

@@ -39,13 +39,12 @@ def add_connections(root: Node, folder: Path, environ: Mapping[str, str]) -> Nod
     own = root.member("connections")
     if place.node is None or not _is_mapping(own) or not _is_paths(place.node):
         return root
-    members: dict[str, Node] = {}
-    if own is not None:
-        members.update(_members(own))
+    section = own or Node(place.node.where, {})
+    members = dict(_members(section))
     for entry in _entries(place):
         for path in _files(entry, folder, environ):
             _add(members, _connections(entry, path))
-    section = Node((own or place.node).where, members)
+    section = Node(section.where, members)
     return replace(root, value={**_members(root), "connections": section})
 
 

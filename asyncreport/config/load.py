@@ -19,7 +19,7 @@ from asyncreport.config.connections import DEFAULT, resolve_connection
 from asyncreport.config.dates import left_behind
 from asyncreport.config.environ import expand
 from asyncreport.config.mapping import read_mapping
-from asyncreport.config.resolve import resolve
+from asyncreport.config.resolve import Surroundings, resolve
 from asyncreport.config.schema import convert
 from asyncreport.config.text_file import read_text
 from asyncreport.config.validate import VALUE_SHOWN, Place
@@ -46,7 +46,7 @@ def load_job(
     """
     root = read_tree(source, environ=environ, overrides=overrides)
     root = expand(Place.of(root), environ)
-    return _resolve(root, environ=environ, now=now, once=bool(overrides))
+    return _resolve(root, Surroundings(environ, now), once=bool(overrides))
 
 
 def read_tree(
@@ -74,7 +74,7 @@ def load_text(text: str, label: str, *, environ: Mapping[str, str], now: int) ->
     `now` is an instant. Raise ConfigError as `load_job` does.
     """
     root = expand(Place.of(yaml.read(text, label)), environ)
-    return _resolve(root, environ=environ, now=now, once=False)
+    return _resolve(root, Surroundings(environ, now), once=False)
 
 
 def _read(source: Path | Mapping[str, object]) -> Node:
@@ -99,26 +99,10 @@ def _read_job(path: Path) -> Node:
     return root
 
 
-def _resolve(
-    root: Node,
-    *,
-    environ: Mapping[str, str],
-    now: int,
-    once: bool,
-    connection: Connection | None = None,
-) -> Job:
-    """Turn a tree into a job; `once`: it holds for one run.
-
-    `connection` is used instead of those of the tree.
-    """
+def _resolve(root: Node, around: Surroundings, *, once: bool) -> Job:
+    """Turn a tree into a job; `once`: it holds for one run."""
     given = convert(root)
-    job = resolve(
-        Place.of(root),
-        given,
-        environ=environ,
-        now=now,
-        connection=connection,
-    )
+    job = resolve(Place.of(root), given, around)
     if once:
         # It must not delete what the other runs need.
         return job
@@ -142,7 +126,7 @@ def load_options(
     of the option, `--start`; a key without a label uses the one around it; "" is the root's key.
     """
     root = _labelled(values, labels)
-    return _resolve(root, environ=environ, now=now, once=True, connection=connection)
+    return _resolve(root, Surroundings(environ, now, connection), once=True)
 
 
 def load_connection(

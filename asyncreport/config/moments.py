@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from asyncreport.core.local_time import day_start, from_instant, local_date, to_instant
@@ -57,6 +58,14 @@ _FORM = re.compile(
 )
 
 
+def _signed(match: re.Match[str], unit: str) -> int:
+    """Give the number of a unit, with the sign of the whole shift; 0 if the unit is missing."""
+    number = int(match[unit] or 0)
+    if match["sign"] == "-":
+        return -number
+    return number
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """A moment that depends on the day of the run."""
@@ -74,16 +83,12 @@ class Moment:
         match = _FORM.fullmatch(text)
         if match is None or match["name"] not in NAMES:
             return None
-        sign = -1 if match["sign"] == "-" else 1
-        units = ("years", "months", "weeks", "days", "hours", "minutes")
-        years, months, weeks, days, hours, minutes = (
-            sign * int(match[unit] or 0) for unit in units
-        )
+        shift = partial(_signed, match)
         return cls(
             name=match["name"],
-            months=12 * years + months,
-            days=7 * weeks + days,
-            time=hours * HOUR + minutes * MINUTE,
+            months=12 * shift("years") + shift("months"),
+            days=7 * shift("weeks") + shift("days"),
+            time=shift("hours") * HOUR + shift("minutes") * MINUTE,
         )
 
     def at(self, now: int, zone: ZoneInfo) -> int:

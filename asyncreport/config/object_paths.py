@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
+from asyncreport.config.libraries import check_library
 from asyncreport.config.validate import Place
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.object_urls import SCHEME
@@ -17,6 +18,8 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+_AS_IN = ", as in s3://my-bucket/exports/aht.jsonl"
 
 #: variables that are passed on to the client of the storage; the tools of AWS use the same names
 _VARIABLES = (
@@ -43,18 +46,23 @@ def check_scheme(place: Place, template: str) -> None:
             f"; {found[1]}:// is not supported",
         )
     bucket, _, key = template.removeprefix(SCHEME).partition("/")
+    _check_bucket(place, bucket)
+    _check_key(place, key)
+    check_library(place, "a path in a bucket", OBSTORE)
+
+
+def _check_bucket(place: Place, bucket: str) -> None:
+    """Refuse what cannot be the name of a bucket."""
     if not _BUCKET.fullmatch(bucket):
         raise place.must(
-            "name a bucket of 3 to 63 lower-case letters, digits, dots and hyphens",
-            ", as in s3://my-bucket/exports/aht.jsonl",
+            "name a bucket of 3 to 63 lower-case letters, digits, dots and hyphens", _AS_IN
         )
-    if "" in key.split("/") or {".", ".."} & set(key.split("/")):
-        raise place.must(
-            "name a file in the bucket, without an empty folder",
-            ", as in s3://my-bucket/exports/aht.jsonl",
-        )
-    if not OBSTORE.is_installed:
-        raise place.error(f"a path in a bucket {OBSTORE.needed}")
+
+
+def _check_key(place: Place, key: str) -> None:
+    """Refuse a key that a path on disk could not have: it is copied into a folder."""
+    if not {"", ".", ".."}.isdisjoint(key.split("/")):
+        raise place.must("name a file in the bucket, without an empty folder", _AS_IN)
 
 
 def check_one_bucket(paths: Iterable[tuple[Place, str]]) -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from asyncreport.config.names import check_distinct
 from asyncreport.config.schema import DIMENSIONS, EVERY, FILLS, MULTI_VALUED, RollUpFile
+from asyncreport.config.templates import resolve_templates
 from asyncreport.config.validate import VALUE_SHOWN, Place, did_you_mean
-from asyncreport.core.apart import CONNECTION
 from asyncreport.core.columns import column
 from asyncreport.core.errors import ConfigError
 from asyncreport.core.job import Query
 from asyncreport.core.outputs import WEEKDAY_HOUR, RollUp
 from asyncreport.core.text import shorten
 from asyncreport.core.timeline import Granularity, Grid, Interval
-
-#: checks the paths of a key
-_Paths = Callable[[Place, str | Sequence[str], Sequence[str]], tuple[str, ...]]
 
 #: the names of ids, which people write too
 _OTHER_NAMES = {"user_id": "user", "queue": "queue_id"}
@@ -26,24 +23,23 @@ _LENGTHS = [each.value for each in Granularity]
 
 
 def resolve_rollups(
-    place: Place,
-    given: Sequence[RollUpFile],
-    query: Query,
-    interval: Interval,
-    paths: _Paths,
+    place: Place, given: Sequence[RollUpFile], query: Query, interval: Interval
 ) -> tuple[RollUp, ...]:
     """Check each roll-up; raise ConfigError for one that would not add up."""
-    rollups = []
-    for number, rollup in enumerate(given):
-        each = place.at(number)
-        by = _by(each.at("by"), rollup.by, query)
-        _check_every(each.at("every"), rollup.every, query)
-        _check_zone(each.at("every"), rollup.every, query, interval)
-        files = paths(each.at("path"), rollup.path, ["{month}", CONNECTION])
-        _check_weeks(each.at("path"), rollup.every, files)
-        fill = _fill(each.at("fill"), rollup.fill)
-        rollups.append(RollUp(by=by, every=rollup.every, paths=files, fill=fill))
-    return tuple(rollups)
+    return tuple(
+        _rollup(place.at(number), each, query, interval) for number, each in enumerate(given)
+    )
+
+
+def _rollup(place: Place, given: RollUpFile, query: Query, interval: Interval) -> RollUp:
+    """Check a roll-up."""
+    by = _by(place.at("by"), given.by, query)
+    _check_every(place.at("every"), given.every, query)
+    _check_zone(place.at("every"), given.every, query, interval)
+    paths = resolve_templates(place.at("path"), given.path)
+    _check_weeks(place.at("path"), given.every, paths)
+    fill = _fill(place.at("fill"), given.fill)
+    return RollUp(by=by, every=given.every, paths=paths, fill=fill)
 
 
 def _by(place: Place, given: Sequence[str], query: Query) -> tuple[str, ...]:
