@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,9 @@ from asyncreport.store.objects.bucket import Bucket
 
 #: seconds until a server must work
 _PATIENCE = 60
+
+#: starts of a server, each with ports of its own
+_ATTEMPTS = 5
 
 _KEYS = {"AWS_ACCESS_KEY_ID": "key-of-a-test", "AWS_SECRET_ACCESS_KEY": "secret-of-a-test"}
 
@@ -49,10 +53,12 @@ class Storage:
 @contextmanager
 def moto() -> Iterator[Storage]:
     """Start moto's server: it keeps the objects in memory."""
-    port = _free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with _running(command, Path.cwd()):
-        yield _ready(Storage(f"http://127.0.0.1:{port}"))
+
+    def command(port: int) -> list[str]:
+        return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+
+    with TemporaryDirectory(prefix="moto-") as name, _started(command, Path(name)) as storage:
+        yield storage
 
 
 @contextmanager
@@ -71,9 +77,12 @@ def seaweed() -> Iterator[Storage]:
     with TemporaryDirectory(prefix="seaweed-") as name:
         folder = Path(name)
         (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-        port = _free_port()
-        with _running([*_weed(folder), f"-s3.port={port}"], folder):
-            yield _ready(Storage(f"http://127.0.0.1:{port}"))
+
+        def command(port: int) -> list[str]:
+            return [*_weed(folder), f"-s3.port={port}"]
+
+        with _started(command, folder) as storage:
+            yield storage
 
 
 #: by name
@@ -107,37 +116,50 @@ def _weed(folder: Path) -> list[str]:
 
 
 @contextmanager
-def _running(command: list[str], folder: Path) -> Iterator[None]:
-    """Run a server, and end it."""
-    process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
+def _started(command: Callable[[int], list[str]], folder: Path) -> Iterator[Storage]:
+    """Start a server on ports of its own, and end it.
+
+    Between the choice of a port and its use, another program may take it. The server ends then, and
+    is started again with other ports.
+    """
+    log = folder / "server.log"
+    for _ in range(_ATTEMPTS):
+        port = _free_port()
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command(port), cwd=folder, stdout=output, stderr=subprocess.STDOUT
+            )
+        try:
+            storage = Storage(f"http://127.0.0.1:{port}")
+            if _is_ready(storage, process):
+                yield storage
+                return
+        finally:
+            process.kill()
+            process.wait()
+    raise AssertionError(log.read_text(errors="replace")[-2_000:])
 
 
-def _ready(storage: Storage) -> Storage:
-    """Wait until a storage works."""
+def _is_ready(storage: Storage, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until a server works; return False if it ended, or if it takes too long."""
     deadline = time.monotonic() + _PATIENCE
-    while True:
+    while process.poll() is None and time.monotonic() < deadline:
         try:
             bucket = storage.bucket("is-it-ready")
             bucket.write("object", b"1")
             bucket.close()
         except (StoreError, OSError):
-            if time.monotonic() > deadline:
-                raise
             time.sleep(0.1)
         else:
-            return storage
+            # The answer may be that of another program that has the port: the server ends then.
+            return process.poll() is None
+    return False
 
 
 def _create(storage: Storage, name: str) -> None:
     """Create a bucket."""
     import boto3
+    from botocore.config import Config
 
     client = boto3.client(
         "s3",
@@ -145,6 +167,7 @@ def _create(storage: Storage, name: str) -> None:
         aws_access_key_id=_KEYS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=_KEYS["AWS_SECRET_ACCESS_KEY"],
         region_name="us-east-1",
+        config=Config(read_timeout=20, retries={"max_attempts": 0}),
     )
     try:
         client.create_bucket(Bucket=name)
@@ -155,10 +178,16 @@ def _create(storage: Storage, name: str) -> None:
 
 
 def _free_port() -> int:
-    """Find a port that nobody uses, and whose gRPC sibling is in the range of ports."""
+    """Find a port that nobody uses; SeaweedFS takes the one 10,000 above it too, for gRPC.
+
+    Both are below those that systems give to connections, which come and go all the time.
+    """
     while True:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            port: int = found.getsockname()[1]
-        if port < 50_000:
-            return port
+        port = 12_000 + secrets.randbelow(10_000)
+        try:
+            for needed in (port, port + 10_000):
+                with socket.socket() as found:
+                    found.bind(("127.0.0.1", needed))
+        except OSError:
+            continue
+        return port
