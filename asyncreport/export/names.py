@@ -17,7 +17,7 @@ from asyncreport.api.wire import Request
 from asyncreport.core.errors import AuthError, RejectedError, RetriesExhausted
 from asyncreport.core.job import Connection, Job, Part
 from asyncreport.core.text import counted, first_items, plural
-from asyncreport.engine.fetch import drive
+from asyncreport.engine.fetch import Ask, drive
 from asyncreport.export.lanes import Connections
 from asyncreport.export.name_batches import NameBatches
 from asyncreport.export.targets import wanted_names
@@ -105,6 +105,29 @@ class NameLookup:
             others &= await self._update_things(connection, table, name, found, refresh=refresh)
         return users and queues and others
 
+    async def look_up_early(
+        self, connection: Connection, users: AbstractSet[str], queues: AbstractSet[str]
+    ) -> bool:
+        """Look up names of users and queues that are missing, while the pull goes on.
+
+        Return False if some could not be looked up. Nothing is said then: `update` asks again.
+        """
+        of_queues = partial(directory.names, "queue_name")
+        return await self._try_to_look_up(
+            connection, self.users, directory.user_names, users
+        ) and await self._try_to_look_up(connection, self.queues, of_queues, queues)
+
+    async def _try_to_look_up(
+        self, connection: Connection, names: Names, contract: _Contract, ids: AbstractSet[str]
+    ) -> bool:
+        """Look up the names of ids that are unknown or too old; False if the directory refuses."""
+        wanted = names.missing(connection.directory, ids, now=self._now)
+        if not wanted:
+            return True
+        ask = partial(self._connections.try_to_ask, connection.name)
+        looked_up = await self._look_up(connection, names, contract, wanted, ask)
+        return looked_up.error is None
+
     async def _update_users(
         self,
         connection: Connection,
@@ -191,12 +214,24 @@ class NameLookup:
         if not wanted:
             return True
         ask = partial(self._connections.ask, connection.name)
-        keep = partial(names.save, connection.directory, now=self._now)
-        looked_up = NameBatches(wanted, lambda ids: drive(contract(ids), ask), keep)
-        await looked_up.run()
+        looked_up = await self._look_up(connection, names, contract, wanted, ask)
         if looked_up.error is None:
             return True
         return self._could_not_look_up(looked_up.missing, looked_up.error)
+
+    async def _look_up(
+        self,
+        connection: Connection,
+        names: Names,
+        contract: _Contract,
+        ids: Sequence[str],
+        ask: Ask,
+    ) -> NameBatches:
+        """Look up names and keep what came."""
+        keep = partial(names.save, connection.directory, now=self._now)
+        looked_up = NameBatches(ids, lambda batch: drive(contract(batch), ask), keep)
+        await looked_up.run()
+        return looked_up
 
 
 def listed_users(job: Job, connection: str) -> set[str]:

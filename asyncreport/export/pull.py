@@ -21,8 +21,10 @@ from asyncreport.engine.lane_pool import LaneError
 from asyncreport.engine.next_chunk import NextChunk
 from asyncreport.engine.refusal import raise_refusal
 from asyncreport.engine.scheduler import Fetch, Work, run
+from asyncreport.export.early_merge import EarlyMerge
 from asyncreport.export.run_context import RunContext
 from asyncreport.export.summary_gaps import NOT_FETCHED
+from asyncreport.store.drafts import Drafts
 
 _REFUSED = "the OAuth client was refused, so that its data is missing; the others are fetched"
 
@@ -32,6 +34,8 @@ class Pull:
     """What the pulls of one run need, and what they have done so far."""
 
     context: RunContext
+    #: the output files that are begun while the pull goes on
+    drafts: Drafts
     #: of each connection that something was pulled from, with the connection's name
     connection_states: list[tuple[str, ConnectionState]] = field(default_factory=list)
 
@@ -78,7 +82,7 @@ class Pull:
         if works:
             # Parts prove that the server accepts this query: a refusal is then only a gap.
             self.progress.proven = self.chunks_fetched > 0 or _has_parts(plans)
-            await self._run(works)
+            await self._run(works, EarlyMerge(self.context, plans, self.drafts))
 
     async def _works(self, plans: Mapping[str, Plan]) -> list[Work]:
         """Make the work of each connection; one that is refused before becomes gaps."""
@@ -108,11 +112,12 @@ class Pull:
             error = RetriesExhausted(NOT_FETCHED)
             self.progress.of(name).gaps += [Gap(chunk, error) for chunk in plan.chunks]
 
-    async def _run(self, works: Sequence[Work]) -> None:
-        """Run the scheduler."""
+    async def _run(self, works: Sequence[Work], early: EarlyMerge) -> None:
+        """Run the scheduler, and merge what is complete meanwhile."""
         self.context.activity.phase = "fetching"
         try:
-            await run(works, self._save, self.progress)
+            async with early.beside():
+                await run(works, partial(self._save, early), self.progress)
         finally:
             await self._keep_answer_totals()
 
@@ -193,9 +198,11 @@ class Pull:
             return False
         return any(chunk.users is None for chunk in plan.chunks)
 
-    async def _save(self, chunk: Chunk, blocks: list[Block]) -> Part:
+    async def _save(self, early: EarlyMerge, chunk: Chunk, blocks: list[Block]) -> Part:
         """Save a fetched chunk; raise StoreError."""
-        return await self.context.state.save(chunk, blocks, fetched_at=self.context.now)
+        part = await self.context.state.save(chunk, blocks, fetched_at=self.context.now)
+        early.saved(chunk, part)
+        return part
 
 
 def _has_parts(plans: Mapping[str, Plan]) -> bool:

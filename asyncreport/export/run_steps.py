@@ -26,6 +26,7 @@ from asyncreport.export.run_context import RunContext
 from asyncreport.export.summary_gaps import MissingChunk
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.export.update_outputs import OutputUpdate
+from asyncreport.store.drafts import Drafts
 from asyncreport.store.restatements import Restatements
 from asyncreport.store.written_outputs import WrittenFile
 
@@ -43,6 +44,8 @@ class Steps:
     #: teams that are not in the job because they could not be looked up
     unknown_teams: list[UnknownTeam]
     pull: Pull = field(init=False)
+    #: output files that the pull begins and the merge goes on with
+    drafts: Drafts = field(default_factory=Drafts)
     #: parts of earlier runs that are used as they are
     parts_reused: int = 0
     #: a plan was made: this is the second round
@@ -55,7 +58,7 @@ class Steps:
 
     def __post_init__(self) -> None:
         """Prepare the pull: it counts over all rounds."""
-        self.pull = Pull(self.context)
+        self.pull = Pull(self.context, self.drafts)
 
     async def bring_up_to_date(self) -> Files:
         """Fetch what is missing, then write the output files; list the files that are up to date.
@@ -64,13 +67,14 @@ class Steps:
         Parts that are damaged, or that disappear while the run is under way, are fetched once more.
         Raise StoreError if that does not help.
         """
-        try:
-            return await self._update()
-        except DamagedPartError as error:
-            await delete_damaged(self.context, error)
-        except LostPartsError as error:
-            self.context.warn(f"{error.fact}; they are fetched again")
-        return await self._last_update()
+        with self.drafts:
+            try:
+                return await self._update()
+            except DamagedPartError as error:
+                await delete_damaged(self.context, error)
+            except LostPartsError as error:
+                self.context.warn(f"{error.fact}; they are fetched again")
+            return await self._last_update()
 
     async def _last_update(self) -> Files:
         """Do each step once more; a second loss ends the run."""
@@ -205,6 +209,7 @@ class Steps:
         update = OutputUpdate(
             self.context,
             parts,
+            self.drafts,
             partial=self.partial,
             gaps=bool(self.pull.gaps),
         )

@@ -12,6 +12,7 @@ from asyncreport.core.text import first_items, plural
 from asyncreport.export.preflight import OutputOwners
 from asyncreport.export.run_context import RunContext
 from asyncreport.export.targets import all_files, all_paths, targets, wanted_names
+from asyncreport.store.drafts import Drafts
 from asyncreport.store.parts import PartReader
 from asyncreport.store.portable import return_free_memory
 from asyncreport.store.target import Target
@@ -24,19 +25,22 @@ _MAX_FILES = 5
 class OutputUpdate:
     """One update of the output files, from exactly these parts, by the connection's name.
 
-    `partial`: records are missing. `gaps`: a chunk could not be fetched.
+    `partial`: records are missing. `gaps`: a chunk could not be fetched. `drafts`: files that the
+    pull began.
     """
 
     def __init__(
         self,
         context: RunContext,
         parts: Mapping[str, Sequence[Part]],
+        drafts: Drafts,
         *,
         partial: bool,
         gaps: bool,
     ) -> None:
         self._context = context
         self._parts = parts
+        self._drafts = drafts
         self._partial = partial
         self._gaps = gaps
         self._outputs = Outputs(
@@ -94,7 +98,9 @@ class OutputUpdate:
 
             def write(stopped: Event) -> dict[Path, WrittenFile]:
                 targets = self._targets()
-                return self._outputs.write(targets, reader, stopped, names_complete=complete)
+                return self._outputs.write(
+                    targets, reader, stopped, drafts=self._drafts, names_complete=complete
+                )
 
             # In the writing thread: the event loop must still handle a signal while gigabytes are
             # hashed and copied, and nothing else may write to the state folder meanwhile.

@@ -17,26 +17,14 @@ from pathlib import Path
 from threading import Event
 from typing import Protocol, TypeVar
 
-from asyncreport.core.job import Team
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.folders import make_folder
-from asyncreport.store.month_index import MonthIndex, ReadIndex
 from asyncreport.store.parts import PartReader
-from asyncreport.store.record_lines import (
-    Lines,
-    LineSink,
-    Month,
-    RecordLines,
-    covers,
-    line_start,
-    members,
-)
+from asyncreport.store.record_lines import Lines, LineSink, Month, RecordLines
 from asyncreport.store.replacement import Replacement, Sink
 from asyncreport.store.rollup_lines import RollUpLines
+from asyncreport.store.sizes import Indexes, lines_size, read_indexes
 from asyncreport.store.target import Target
-
-#: the month's indexes by the connection's name
-_Indexes = dict[str, MonthIndex]
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -61,16 +49,16 @@ def merge(
     targets: Sequence[Target],
     reader: PartReader,
     stopped: Event,
-    check: Callable[[Path], None] = lambda _: None,
+    begin: Begin | None = None,
 ) -> Generator[tuple[Target, Merged], None, None]:
     """Write lines; each file that is given is complete and durable under its name.
 
     The lines for a file of another format are in a temporary file, which is gone once the next one
-    is asked for. An old file with the same content is not touched. `check` is called right before
-    another one is replaced; if it raises an error, the old file stays.
+    is asked for. An old file with the same content is not touched. `begin` may give files that
+    have some of their months; None: all are new.
     Raise StoreError, or Interrupted once `stopped` is set; the files that were not given stay.
     """
-    files = [_new_file(target, reader, check) for target in targets]
+    files = [(begin or new_file)(target, reader) for target in targets]
     try:
         for file in walk(files, reader, stopped):
             yield file.target, file.finish()
@@ -101,8 +89,16 @@ class _File(Protocol):
     target: Target
     lines: Lines
 
+    @property
+    def months_left(self) -> Sequence[str]:
+        """Give the months that are to be written, in order of time."""
+
     def writing(self, month: str) -> AbstractContextManager[LineSink]:
         """Open the file for one month."""
+
+
+#: begin an output file
+Begin = Callable[[Target, PartReader], "NewFile"]
 
 
 def lines_of(target: Target) -> Lines:
@@ -112,10 +108,15 @@ def lines_of(target: Target) -> Lines:
     return RecordLines(target)
 
 
-def _new_file(target: Target, reader: PartReader, check: Callable[[Path], None]) -> _NewFile:
-    """Begin a file: the output file itself, or one with the lines that it is converted from."""
+def new_file(
+    target: Target, reader: PartReader, check: Callable[[Path], None] = lambda _: None
+) -> NewFile:
+    """Begin a file: the output file itself, or one with the lines that it is converted from.
+
+    `check` is called right before an old file is replaced; if it raises an error, that file stays.
+    """
     if target.form.format.convert is None:
-        return _NewFile(target, target.path, reader, check)
+        return NewFile(target, target.path, reader, check)
     return _Scratch(target, _scratch_path(target, reader.folder), reader, check)
 
 
@@ -124,7 +125,7 @@ def _scratch_path(target: Target, folder: Path) -> Path:
     return folder / sha256(os.fsencode(target.path)).hexdigest()[:16]
 
 
-class _NewFile:
+class NewFile:
     """An output file that is being written."""
 
     def __init__(
@@ -141,6 +142,19 @@ class _NewFile:
         self._check = check
         self._new = Replacement(path, owner=reader.folder)
         self._months: dict[str, str] = {}
+
+    @property
+    def months_left(self) -> list[str]:
+        """Give the months that are not written yet."""
+        return [month for month in self.target.months if month not in self._months]
+
+    def go_on(
+        self, target: Target, reader: PartReader, check: Callable[[Path], None] = lambda _: None
+    ) -> None:
+        """Write the months that are left from a newer list of parts and names."""
+        self.target = self.lines.target = target
+        self._reader = reader
+        self._check = check
 
     @contextmanager
     def writing(self, month: str) -> Iterator[Sink]:
@@ -181,7 +195,7 @@ class _NewFile:
         return lines_size(self.target, self._reader)
 
 
-class _Scratch(_NewFile):
+class _Scratch(NewFile):
     """The lines that a file of another format is converted from."""
 
     def finish(self) -> Merged:
@@ -204,6 +218,11 @@ class _NoFile:
     def __post_init__(self) -> None:
         """Begin to count."""
         self.lines = lines_of(self.target)
+
+    @property
+    def months_left(self) -> Sequence[str]:
+        """Give all months."""
+        return self.target.months
 
     def writing(self, _: str) -> AbstractContextManager[Sink]:
         """Give the sink for one month."""
@@ -233,71 +252,26 @@ F = TypeVar("F", bound=_File)
 
 def walk(files: Sequence[F], reader: PartReader, stopped: Event) -> Iterator[F]:
     """Write the records of all files, month after month; give each file when it is complete."""
-    months = chain.from_iterable(file.target.months for file in files)
-    for month in sorted(set(months)):
-        of_month = [file for file in files if month in file.target.months]
-        _write_month(of_month, month, reader, stopped)
+    left = [(file, tuple(file.months_left)) for file in files]
+    # Files whose last month was written earlier.
+    yield from (file for file, months in left if not months)
+    for month in sorted(set(chain.from_iterable(months for _, months in left))):
+        of_month = [file for file, months in left if month in months]
+        write_month(of_month, month, reader, stopped)
         for file in of_month:
             if month == file.target.months[-1]:
                 yield file
 
 
-def _write_month(files: Sequence[_File], month: str, reader: PartReader, stopped: Event) -> None:
+def write_month(files: Sequence[_File], month: str, reader: PartReader, stopped: Event) -> None:
     """Write the records of one month into each file."""
     # Of this month only, and dropped before the next one: two months at once were a third of the
     # peak memory.
-    indexes: _Indexes = {}
+    indexes: Indexes = {}
     rows = Month(month, indexes, reader, stopped)
     for file in files:
-        _read_indexes(indexes, file.target, month, reader.checked_index)
+        read_indexes(indexes, file.target, month, reader.checked_index)
         with file.writing(month) as sink:
             file.lines.write_month(rows, sink)
             if month == file.target.months[-1]:
                 file.lines.finish(sink)
-
-
-def _read_indexes(indexes: _Indexes, target: Target, month: str, read_index: ReadIndex) -> None:
-    """Read the indexes of a month that a file needs and that were not read yet."""
-    for team in target.teams:
-        name = team.connection
-        if name not in indexes:
-            indexes[name] = MonthIndex.of(target.parts(name, month), read_index)
-
-
-def lines_size(target: Target, reader: PartReader) -> int:
-    """Add up the bytes of a target's lines from the indexes; raise StoreError.
-
-    Not counted: queue names, and the effect of the range and of a choice of columns.
-    """
-    return sum(size for size, _ in _sizes(target, reader))
-
-
-def record_count(target: Target, reader: PartReader) -> int:
-    """Count the records of a target from the indexes; raise StoreError.
-
-    Those of parts that the range cuts are not counted: it is not known how many it leaves out.
-    """
-    return sum(count for _, count in _sizes(target, reader))
-
-
-def _sizes(target: Target, reader: PartReader) -> Iterator[tuple[int, int]]:
-    """Walk the teams of all months: the bytes of their lines, and how many are surely theirs."""
-    for month in target.months:
-        indexes: _Indexes = {}
-        _read_indexes(indexes, target, month, reader.index)
-        for team in target.teams:
-            yield _size_of(team, target, indexes[team.connection])
-
-
-def _size_of(team: Team, target: Target, index: MonthIndex) -> tuple[int, int]:
-    """Add up the bytes of a team's lines in one month, and the lines of parts in the range."""
-    size = count = 0
-    names = target.sources[team.connection].names
-    for user in members(team, index.users):
-        # The prefix takes the place of the brace that opens a line.
-        longer = len(line_start(team.name, user, names)) - 1
-        for place in index.places(user):
-            size += place.length + place.count * longer
-            if covers(target.interval, place.part):
-                count += place.count
-    return size, count

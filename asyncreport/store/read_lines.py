@@ -37,6 +37,11 @@ class _InMemory:
         """Begin without lines."""
         self.lines = lines_of(self.target)
 
+    @property
+    def months_left(self) -> Sequence[str]:
+        """Give all months."""
+        return self.target.months
+
     def writing(self, _: str) -> AbstractContextManager[BytesIO]:
         """Give the buffer that takes the lines."""
         return nullcontext(self.content)

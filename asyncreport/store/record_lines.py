@@ -61,6 +61,8 @@ class LineSink(Protocol):
 class Lines(Protocol):
     """The lines of one file, which come month by month."""
 
+    #: what belongs in the file; may be replaced by one with the parts of more months
+    target: Target
     #: rows that were written: by the team's name
     records: dict[str, int]
 
@@ -75,14 +77,14 @@ class RecordLines:
     """The lines of a file of records."""
 
     def __init__(self, target: Target) -> None:
-        self._target = target
+        self.target = target
         self.records = {team.name: 0 for team in target.teams}
         chosen = target.form.chosen
         self._reshape = chosen and Reshape(chosen, target.form.query.grid.zone)
 
     def write_month(self, month: Month, sink: LineSink) -> None:
         """Write the records of a month: by team, user and time."""
-        for team in self._target.teams:
+        for team in self.target.teams:
             users = members(team, month.indexes[team.connection].users)
             for user, rows in month.rows(team.connection, users):
                 copy = self._copy(team, user, sink)
@@ -93,11 +95,11 @@ class RecordLines:
 
     def _copy(self, team: Team, user: str | None, sink: LineSink) -> _Copy:
         """Give what copies the rows of one user."""
-        source = self._target.sources[team.connection]
+        source = self.target.sources[team.connection]
         if self._reshape:
-            return _Reshaping(self._target, team, user, source, self._reshape, sink)
+            return _Reshaping(self.target, team, user, source, self._reshape, sink)
         prefix = line_start(team.name, user, source.names)
-        return _Copying(self._target.interval, prefix, source, sink)
+        return _Copying(self.target.interval, prefix, source, sink)
 
 
 class _Copying:

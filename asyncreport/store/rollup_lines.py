@@ -84,7 +84,7 @@ class RollUpLines:
 
     def __init__(self, target: Target, rollup: RollUp) -> None:
         self.records = {ROWS: 0}
-        self._target = target
+        self.target = target
         self._rollup = rollup
         self._names = target.names_by_id
         query = target.form.query
@@ -104,7 +104,7 @@ class RollUpLines:
     def write_month(self, month: Month, sink: LineSink) -> None:
         """Add up the rows of a month, and write the buckets that end in it."""
         self._buckets.forget()
-        until = min(self._ends[month.name], self._target.interval.end)
+        until = min(self._ends[month.name], self.target.interval.end)
         blanks = self._blanks(month, until) if self._rollup.fill else {}
         for group in self._groups:
             for key in self._add(group, month, blanks):
@@ -131,7 +131,7 @@ class RollUpLines:
 
     def _add_each(self, group: _Group, month: Month, blanks: _Blanks) -> Iterator[_Key]:
         """Add up the rows of each user of a group by itself."""
-        source = self._target.sources[group.connection]
+        source = self.target.sources[group.connection]
         for user, rows in month.rows(group.connection, self._users(group, month)):
             key = self._key(group, user)
             sums = self._sums(key, {**group.facts, **user_facts(user, source)})
@@ -142,7 +142,7 @@ class RollUpLines:
     def _add_rows(self, sums: Sums, rows: Iterable[Rows], times: int) -> None:
         """Add the rows of a user that lie in the range."""
         for each in rows:
-            block, _ = rows_within(each, self._target.interval)
+            block, _ = rows_within(each, self.target.interval)
             sums.add(block, times)
 
     def _users(self, group: _Group, month: Month) -> list[str | None]:
@@ -179,8 +179,8 @@ class RollUpLines:
     def _parts(self, connection: str) -> list[Part]:
         """List the parts of all months: a week may begin in the month before."""
         found: list[Part] = []
-        for month in self._target.months:
-            found += filter(None, map(until_fetched, self._target.parts(connection, month)))
+        for month in self.target.months:
+            found += filter(None, map(until_fetched, self.target.parts(connection, month)))
         return found
 
     def _write_all(self, until: int | None, sink: LineSink) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from asyncreport.core.errors import ConfigError, StoreError
 from asyncreport.store.disk_errors import free_bytes, oserror_as_store_error
-from asyncreport.store.merge_outputs import lines_size, record_count
 from asyncreport.store.parts import PartReader
+from asyncreport.store.sizes import lines_size, record_count
 from asyncreport.store.target import Target
 
 

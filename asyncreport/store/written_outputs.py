@@ -23,6 +23,7 @@ from asyncreport.core.fingerprint import LAYOUT
 from asyncreport.core.job import Part, Team
 from asyncreport.formats import Conversion, Convert
 from asyncreport.store.disk_errors import oserror_as_store_error
+from asyncreport.store.drafts import Drafts
 from asyncreport.store.folders import make_folder
 from asyncreport.store.json_files import read_json, write_json
 from asyncreport.store.merge_outputs import Merged, merge
@@ -164,17 +165,19 @@ class Outputs:
         reader: PartReader,
         stopped: Event,
         *,
+        drafts: Drafts | None = None,
         names_complete: bool = True,
     ) -> dict[Path, WrittenFile]:
         """Bring files up to date; a file whose content stays the same is not touched.
 
+        `drafts` may have the first months of files; those that are not taken stay where they are.
         Unless `names_complete`, the next run looks at every file again, for the missing names.
         Raise StoreError, and Interrupted once `stopped` is set.
         """
         results = {}
         before = dict(self._files)
         try:
-            for target, file in self._update(targets, reader, stopped):
+            for target, file in self._update(targets, reader, stopped, drafts or Drafts()):
                 results[target.path] = file
                 self._files[str(target.path)] = file if names_complete else replace(file, digest="")
         finally:
@@ -189,6 +192,7 @@ class Outputs:
         targets: Iterable[Target],
         reader: PartReader,
         stopped: Event,
+        drafts: Drafts,
     ) -> Iterator[tuple[Target, WrittenFile]]:
         """Give each file once it is up to date; those that need no work first."""
         outdated = []
@@ -202,7 +206,8 @@ class Outputs:
         # By path, which no two files share.
         same = {group[0].path: group for group in groups}
         sources = [group[0] for group in groups]
-        with closing(merge(sources, reader, stopped, self._check)) as files:
+        begin = partial(drafts.take, check=self._check)
+        with closing(merge(sources, reader, stopped, begin)) as files:
             for source, merged in files:
                 for target in same[source.path]:
                     yield target, self._written(target, merged, stopped)
@@ -367,11 +372,16 @@ def _style(target: Target) -> str:
 def _checked_groups(targets: Sequence[Target], reader: PartReader) -> list[list[Target]]:
     """Group files, and check that they can be written; raise ConfigError or StoreError."""
     check_counts(targets, reader)
-    # JSON lines first: the others are converted from them.
-    groups = by_content(sorted(targets, key=_is_converted))
+    groups = merged_groups(targets)
     if any(map(_is_converted, targets)):
         check_space(groups, reader)
     return groups
+
+
+def merged_groups(targets: Iterable[Target]) -> list[list[Target]]:
+    """Group the files whose lines are merged once; the merge writes the first file of a group."""
+    # JSON lines first: the others are converted from them.
+    return by_content(sorted(targets, key=_is_converted))
 
 
 def by_content(targets: Iterable[Target]) -> list[list[Target]]:
