@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
+from threading import Event
 
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Chunk, Part
@@ -33,6 +34,9 @@ LEAST_RECORDS = 100_000
 #: bytes that must be free for each byte of parts that is merged: the parts of the other months must
 #: still fit, and a run whose parts are all saved loses nothing if the output files do not fit
 _FREE = 20
+
+#: bytes of the indexes of a month: beside a pull, those of 10,000 users took 44 MB of memory
+_MOST_INDEXES = 8 << 20
 
 
 @dataclass(slots=True)
@@ -73,7 +77,8 @@ class EarlyMerge:
     def saved(self, chunk: Chunk, part: Part) -> None:
         """Take in a part that the pull saved for a chunk."""
         month = self._parts[part.connection][part.month]
-        month[:] = [each for each in month if each.number not in chunk.replaces]
+        if chunk.replaces:
+            month[:] = [each for each in month if each.number not in chunk.replaces]
         month.append(part)
         self._latest = max(self._latest, part.month)
         self._grown = self._grown or (part.count > 0 and not chunk.replaces)
@@ -109,7 +114,7 @@ class EarlyMerge:
                 ready.append(month)
                 if self._count(ready) < LEAST_RECORDS:
                     continue
-                if not await self._can_write(ready, reader):
+                if not self._has_room(ready) or not await self._names_are_known(ready, reader):
                     return
                 await self._write(ready, reader)
                 ready.clear()
@@ -145,28 +150,25 @@ class EarlyMerge:
         """Count the records of months."""
         return sum(part.count for parts in self._of(months).values() for part in parts)
 
-    async def _can_write(self, months: Sequence[str], reader: PartReader) -> bool:
-        """Tell whether there is enough space, and whether all names are known."""
-        found = self._of(months)
-        size = sum(part.size for parts in found.values() for part in parts)
+    def _has_room(self, months: Sequence[str]) -> bool:
+        """Tell whether there is enough memory and space on the disk; raise StoreError."""
+        for month in months:
+            parts = chain.from_iterable(self._of([month]).values())
+            if sum(part.size - part.index_at for part in parts) > _MOST_INDEXES:
+                return False
+        size = sum(part.size for parts in self._of(months).values() for part in parts)
         folder = self.context.job.parts_folder
         with oserror_as_store_error(folder, "read"):
-            if free_bytes(folder) < _FREE * size:
-                return False
-        for name, parts in found.items():
-            if not await self._names_are_known(name, parts, reader):
+            return free_bytes(folder) >= _FREE * size
+
+    async def _names_are_known(self, months: Sequence[str], reader: PartReader) -> bool:
+        """Look up the names of users and queues in months; False if some are still unknown."""
+        for name, parts in self._of(months).items():
+            users, queues = await run_in_thread(partial(_ids, reader, parts))
+            connection = self.context.job.connection(name)
+            if not await self.context.names.look_up_early(connection, users, queues):
                 return False
         return True
-
-    async def _names_are_known(
-        self, connection: str, parts: Sequence[Part], reader: PartReader
-    ) -> bool:
-        """Look up the names of users and queues in parts; False if some are still unknown."""
-        users = await run_in_thread(lambda _: reader.users(parts))
-        queues = await run_in_thread(lambda _: reader.queues(parts))
-        return await self.context.names.look_up_early(
-            self.context.job.connection(connection), users, queues
-        )
 
     async def _write(self, months: Sequence[str], reader: PartReader) -> None:
         """Write months into the drafts."""
@@ -191,3 +193,8 @@ class EarlyMerge:
             and (target.path in self.drafts or not outputs.is_current(target))
         ]
         return [group[0] for group in merged_groups(outdated)]
+
+
+def _ids(reader: PartReader, parts: Sequence[Part], _: Event) -> tuple[set[str], set[str]]:
+    """Give the users and the queues in parts; raise StoreError."""
+    return reader.users(parts), reader.queues(parts)

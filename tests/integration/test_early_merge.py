@@ -210,3 +210,23 @@ def test_a_directory_that_refuses_is_reported_once(emulator: Handle, tmp_path: P
         summary.warnings[-1]
     ]
     assert summary.complete
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("free_bytes", lambda _: 1000), ("_MOST_INDEXES", 100)]
+)
+def test_nothing_is_drafted_without_room(
+    emulator: Handle,
+    calm: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: object,
+) -> None:
+    """Neither on the disk nor in memory: a run that fitted before must still fit."""
+    drafted: list[str] = []
+    monkeypatch.setattr(early_merge, name, value)
+    monkeypatch.setattr(Drafts, "add_month", lambda *given: drafted.append(given[2]))
+    run_here(job(tmp_path, emulator))
+    assert drafted == []
+    assert outputs_of(tmp_path) == calm
