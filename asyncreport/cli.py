@@ -157,6 +157,18 @@ def _worst(job: Job, execute: Callable[[Job], int | None], *, as_json: bool = Fa
     return worst(job, execute, as_json=as_json)
 
 
+def _inspect(
+    execute: Callable[..., int | None],
+    path: Path,
+    overrides: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> int:
+    """Read a job file, and execute a command that shows something about its jobs."""
+    job, now = _load(path, overrides)
+    return _worst(job, partial(execute, now=now, as_json=as_json), as_json=as_json)
+
+
 def _read_jobs(paths: Sequence[Path], overrides: tuple[str, ...]) -> tuple[list[Loaded], int]:
     """Read job files; of several, one that cannot be read must not stop the others."""
     from asyncreport.commands.batch import Loaded
@@ -411,9 +423,7 @@ def plan(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Show what a run would fetch, and what it would reuse."""
     from asyncreport.commands import plan
 
-    loaded, now = _load(job, overrides)
-    execute = partial(plan.execute, now=now, as_json=as_json)
-    return _worst(loaded, execute, as_json=as_json)
+    return _inspect(plan.execute, job, overrides, as_json=as_json)
 
 
 @cli.command(epilog="Example: asyncreport check configs/demo.yaml")
@@ -426,9 +436,7 @@ def check(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """
     from asyncreport.commands import check
 
-    loaded, now = _load(job, overrides)
-    execute = partial(check.execute, now=now, as_json=as_json)
-    return _worst(loaded, execute, as_json=as_json)
+    return _inspect(check.execute, job, overrides, as_json=as_json)
 
 
 @cli.command(
@@ -443,9 +451,7 @@ def verify(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """
     from asyncreport.commands import verify
 
-    loaded, now = _load(job, overrides)
-    execute = partial(verify.execute, now=now, as_json=as_json)
-    return _worst(loaded, execute, as_json=as_json)
+    return _inspect(verify.execute, job, overrides, as_json=as_json)
 
 
 @cli.command(epilog="Example: asyncreport status configs/demo.yaml")
@@ -458,9 +464,7 @@ def status(job: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """
     from asyncreport.commands import status
 
-    loaded, now = _load(job, overrides)
-    execute = partial(status.execute, now=now, as_json=as_json)
-    return _worst(loaded, execute, as_json=as_json)
+    return _inspect(status.execute, job, overrides, as_json=as_json)
 
 
 @cli.command(epilog="Example: asyncreport clean configs/demo.yaml --dry-run")

@@ -10,7 +10,7 @@ from threading import Event
 from asyncreport.core.job import Job, Team
 from asyncreport.core.person import Person
 from asyncreport.engine.activity import Activity
-from asyncreport.export.erase_outputs import OutputFiles, Parts, with_members
+from asyncreport.export.erase_outputs import OutputFiles, Parts, Rewritten, with_members
 from asyncreport.export.erase_state import (
     connection_names,
     copies_with_person,
@@ -161,10 +161,7 @@ class _Erasure:
     def _find(self) -> Erased:
         """Search everything that the job has stored."""
         job, person = self._job, self._person
-        parts = {
-            name: UserParts.find(manifest, person.user)
-            for name, manifest in self._manifests.items()
-        }
+        parts = self._user_parts()
         records = {name: list(of_user.records) for name, of_user in parts.items()}
         return Erased(
             user=person.user,
@@ -177,22 +174,39 @@ class _Erasure:
             returning=list(_returning(job, person, parts)),
         )
 
+    def _user_parts(self) -> dict[str, UserParts]:
+        """Find the parts with the person, by connection."""
+        user = self._person.user
+        return {name: UserParts.find(each, user) for name, each in self._manifests.items()}
+
     def run(self, state: State, stopped: Event) -> Erased:
         """Erase the person; the manifests are last, so that a killed command begins again."""
-        new = {
-            name: PartsWithoutUser(folder, self._person.user, self.found.parts[name])
-            for name, folder in state.folders.items()
-        }
+        new = self._parts_without_user(state)
         for parts in new.values():
             parts.write(stopped)
-        delete_copies(self.found.copies)
-        if self.found.report is not None:
-            delete_copies([self.found.report])
+        self._delete_whole_files()
         files = self._files.write(self._without_user(new), stopped, self.found.outputs)
         update_summary(self._job, files)
         erase_person(self._job, self._person)
         for parts in new.values():
             parts.commit()
+        return self._erased(files)
+
+    def _parts_without_user(self, state: State) -> dict[str, PartsWithoutUser]:
+        """Describe the new parts of each connection; nothing is written yet."""
+        return {
+            name: PartsWithoutUser(folder, self._person.user, self.found.parts[name])
+            for name, folder in state.folders.items()
+        }
+
+    def _delete_whole_files(self) -> None:
+        """Delete the files that are not written again without the person."""
+        delete_copies(self.found.copies)
+        if self.found.report is not None:
+            delete_copies([self.found.report])
+
+    def _erased(self, files: Rewritten) -> Erased:
+        """Say what was erased; `files` are up to date, not all of them had to be written."""
         written = [path for path in files.after if path in files.months]
         partial = [path for path in written if files.after[path].partial]
         return replace(self.found, outputs=written, partial=partial)

@@ -6,7 +6,7 @@ Owns the lanes, and the emulators that replace an organisation.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ from asyncreport.core.errors import AuthError
 from asyncreport.core.job import Client, Connection, EmulatorSize, Limits
 from asyncreport.core.secret import Secret
 from asyncreport.engine.lane_pool import LaneError, LanePool
-from asyncreport.net import Lane, RequestCounts, SharedClients, always, at_once, open_lanes
+from asyncreport.net import OPEN, Gates, Lane, RequestCounts, SharedClients, open_lanes
 
 if TYPE_CHECKING:
     from asyncreport.emulator import Emulator
@@ -40,9 +40,8 @@ class _Opened:
 class Connections:
     """Lanes by connection; an async context manager that closes what was opened.
 
-    `warn` is called about a client that is lost. `room` waits until there is memory for one
-    more large response. `permit` raises StoreError if nothing may be sent any more. `shared` are
-    clients that other jobs of this process use too.
+    `warn` is called about a client that is lost. `shared` are clients that other jobs of this
+    process use too.
     """
 
     def __init__(
@@ -51,15 +50,13 @@ class Connections:
         limits: Limits,
         warn: Callable[[str], None] = lambda _: None,
         *,
-        room: Callable[[], Awaitable[None]] = at_once,
-        permit: Callable[[], None] = always,
+        gates: Gates = OPEN,
         shared: SharedClients | None = None,
     ) -> None:
         self._connections = {each.name: each for each in connections}
         self._limits = limits
         self._shared = shared
-        self._room = room
-        self._permit = permit
+        self._gates = gates
         self._warn = warn
         self._open: dict[str, _Opened] = {}
         #: how many users each connection has, once that was asked; None: not known
@@ -137,8 +134,7 @@ class Connections:
             connection,
             self._limits,
             rng=random.random,
-            room=self._room,
-            permit=self._permit,
+            gates=self._gates,
             shared=self._shared,
         )
         lanes, counts = await self._stack.enter_async_context(opening)

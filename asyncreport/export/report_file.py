@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -71,17 +71,22 @@ async def _update(
     if not summary.outputs:
         return SummaryReport(path=str(path), written=False, reason=_NO_OUTPUTS)
     context.activity.phase = "making the report"
-    parts = [*chain.from_iterable(context.all_parts().values())]
-    await context.state.run_in_writer(lambda _: context.files.fetch(parts))
-    update = _Update(context.job, path, make_page, partial=summary.partial)
+    await _fetch_parts(context)
+    update = _Update(context.job, path, make_page, now=context.now, partial=summary.partial)
     try:
-        work = partial(update.run, now=context.now)
-        return SummaryReport(path=str(path), written=await context.state.run_in_writer(work))
+        written = await context.state.run_in_writer(update.run)
     # Also a fault of ours: the output files are complete, and the run must end as they are.
     except Exception as error:  # noqa: BLE001 - a warning says what happened
         reason = _describe(error)
         context.warn(f"{path} was not written: {reason}; the output files are not affected")
         return SummaryReport(path=str(path), written=False, reason=reason)
+    return SummaryReport(path=str(path), written=written)
+
+
+async def _fetch_parts(context: RunContext) -> None:
+    """Bring the parts of all connections to this machine."""
+    parts = [*chain.from_iterable(context.all_parts().values())]
+    await context.state.run_in_writer(lambda _: context.files.fetch(parts))
 
 
 def _describe(error: Exception) -> str:
@@ -98,15 +103,18 @@ class _Update:
     job: Job
     path: Path
     make_page: MakePage
+    _: KW_ONLY
+    #: an instant
+    now: int
     #: records are missing
     partial: bool
 
-    def run(self, stopped: Event, *, now: int) -> bool:
+    def run(self, stopped: Event) -> bool:
         """Write the report, unless it is up to date; tell whether it was written.
 
         Raise StoreError, and Interrupted once `stopped` is set.
         """
-        page = self.make_page(Snapshot.read(self.job, now=now))
+        page = self.make_page(Snapshot.read(self.job, now=self.now))
         folder = self.job.state_folder
         outputs = Outputs(folder, partial=self.partial)
         if outputs.is_made_from(self.path, page.digest):

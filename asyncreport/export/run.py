@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from asyncreport.core.job import Job
 from asyncreport.engine.activity import Activity, Watch, unwatched
@@ -22,7 +23,7 @@ from asyncreport.export.summary import Summary
 from asyncreport.export.targets import all_paths
 from asyncreport.export.warning_list import WarningList
 from asyncreport.export.zone_rules import zone_warnings
-from asyncreport.net import SharedClients
+from asyncreport.net import Gates, SharedClients
 from asyncreport.store.json_files import write_json
 from asyncreport.store.lookups import Members
 from asyncreport.store.state import State
@@ -57,60 +58,61 @@ async def run_job(
     run cannot go on.
     """
     activity = Activity(job.name)
+    export = _Export(now, choices, shared, make_page)
     async with watch(activity), writing(job, activity, say) as files:
-        return await _export(
-            files,
-            activity,
-            WarningList(say, warn),
-            now=now,
-            choices=choices,
-            shared=shared,
-            make_page=make_page,
+        return await export.run(files, activity, WarningList(say, warn))
+
+
+@dataclass(frozen=True, slots=True)
+class _Export:
+    """One export; `run_job` describes the fields."""
+
+    now: int
+    choices: Choices
+    shared: SharedClients | None
+    make_page: MakePage | None
+
+    async def run(self, files: Files, activity: Activity, warnings: WarningList) -> Summary:
+        """Check the job, open what the run needs, do its steps and keep the summary."""
+        started = time.monotonic()
+        job = files.job
+        _check(job, warnings)
+        with State.of(job, files.remote) as state:
+            _claim_outputs(files)
+            _warn_of_zone_rules(job, state, warnings)
+            async with self._connections(files, state, warnings) as connections:
+                _show(activity, connections, state)
+                context = RunContext(
+                    job=job,
+                    files=files,
+                    state=state,
+                    connections=connections,
+                    names=NameLookup(state.folder, connections, warnings.warn, now=self.now),
+                    now=self.now,
+                    warnings=warnings,
+                    choices=self.choices,
+                    activity=activity,
+                )
+                summary = await _run(context, started)
+            write_json(state.folder / "summary.json", summary)
+            # Only now: whatever happens to the report, the summary says what was exported.
+            return await with_report(context, summary, self.make_page)
+
+    def _connections(self, files: Files, state: State, warnings: WarningList) -> Connections:
+        """Make the connections of the job, none of them open yet."""
+        return Connections(
+            files.job.connections,
+            files.job.limits,
+            warnings.warn,
+            gates=Gates(permit=files.check, room=state.wait_for_writer),
+            shared=self.shared,
         )
 
 
-async def _export(
-    files: Files,
-    activity: Activity,
-    warnings: WarningList,
-    *,
-    now: int,
-    choices: Choices,
-    shared: SharedClients | None,
-    make_page: MakePage | None,
-) -> Summary:
-    """Check the job, open what the run needs, do its steps and keep the summary."""
-    started = time.monotonic()
-    job = files.job
-    _check(job, warnings)
-    with State.of(job, files.remote) as state:
-        _claim_outputs(files)
-        for warning in zone_warnings(job, state.outdated_parts):
-            warnings.warn(warning)
-        async with Connections(
-            job.connections,
-            job.limits,
-            warnings.warn,
-            room=state.wait_for_writer,
-            permit=files.check,
-            shared=shared,
-        ) as connections:
-            _show(activity, connections, state)
-            context = RunContext(
-                job=job,
-                files=files,
-                state=state,
-                connections=connections,
-                names=NameLookup(state.folder, connections, warnings.warn, now=now),
-                now=now,
-                warnings=warnings,
-                choices=choices,
-                activity=activity,
-            )
-            summary = await _run(context, started)
-        write_json(state.folder / "summary.json", summary)
-        # Only now: whatever happens to the report, the summary says what was exported.
-        return await with_report(context, summary, make_page)
+def _warn_of_zone_rules(job: Job, state: State, warnings: WarningList) -> None:
+    """Warn of parts that were fetched with other rules of the time zone."""
+    for warning in zone_warnings(job, state.outdated_parts):
+        warnings.warn(warning)
 
 
 def _show(activity: Activity, connections: Connections, state: State) -> None:

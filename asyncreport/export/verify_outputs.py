@@ -30,22 +30,29 @@ async def check_outputs(snapshot: Snapshot, reader: PartReader, report: Report) 
     """Check every output file, in threads: files may have gigabytes."""
     outputs = Outputs(snapshot.job.state_folder)
     gaps = _has_gaps(snapshot)
-    checks = [_OutputCheck(target, outputs, gaps) for target in snapshot.targets()]
-    findings: dict[Path, Finding] = {}
-    equal: list[Target] = []
-    for check in checks:
-        finding = await run_in_thread(check.finding)
-        if finding is None:
-            equal.append(check.target)
-        else:
-            findings[check.target.path] = finding
-    compare = _Comparison(equal, reader, outputs)
+    targets = snapshot.targets()
+    findings = await _check_without_parts(targets, outputs, gaps=gaps)
+    unchanged = [target for target in targets if target.path not in findings]
+    compare = _Comparison(unchanged, reader, outputs)
     findings.update(await run_in_thread(compare.findings))
-    for check in checks:
-        report(findings[check.target.path])
+    for target in targets:
+        report(findings[target.path])
     page = report_path(snapshot.job)
     if page is not None:
         report(await run_in_thread(_ReportCheck(page, outputs).finding))
+
+
+async def _check_without_parts(
+    targets: Sequence[Target], outputs: Outputs, *, gaps: bool
+) -> dict[Path, Finding]:
+    """Compare each file with what was written; leave out files to be compared with the parts."""
+    findings: dict[Path, Finding] = {}
+    for target in targets:
+        check = _OutputCheck(target, outputs, gaps)
+        finding = await run_in_thread(check.finding)
+        if finding is not None:
+            findings[target.path] = finding
+    return findings
 
 
 def _has_gaps(snapshot: Snapshot) -> bool:

@@ -35,17 +35,31 @@ def convert(conversion: Conversion, opened: Opened) -> None:
     table = conversion.table
     style = table.csv
     text = lru_cache(_REMEMBERED)(_Text(style))
-    fields = [_field(column.kind, style, text) for column in table.columns]
     header = style.delimiter.join(map(text, names_of(table.columns)))
-    lines = (_line(values, fields, style.delimiter) for values in rows(conversion))
     with opened(conversion.target) as file:
         if style.bom:
             file.write(codecs.BOM_UTF8)
         file.write(f"{header}\r\n".encode())
-        while block := "".join(islice(lines, _LINES)):
-            file.write(block.encode())
+        for block in _blocks(_lines(conversion, text)):
+            file.write(block)
 
 
+def _blocks(lines: Iterator[str]) -> Iterator[bytes]:
+    """Join lines until there are enough for one write."""
+    while block := "".join(islice(lines, _LINES)):
+        yield block.encode()
+
+
+def _lines(conversion: Conversion, text: _Field) -> Iterator[str]:
+    """Write the line of each row."""
+    table = conversion.table
+    style = table.csv
+    fields = [_field(column.kind, style, text) for column in table.columns]
+    for values in rows(conversion):
+        yield _line(values, fields, style.delimiter)
+
+
+#: writes the value of a field
 _Field = Callable[[Any], str]
 
 

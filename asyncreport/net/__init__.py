@@ -4,6 +4,6 @@ from asyncreport.net.client import Lane
 from asyncreport.net.connection_lanes import open_lanes
 from asyncreport.net.counts import RequestCounts
 from asyncreport.net.shared_clients import SharedClients
-from asyncreport.net.transport import always, at_once
+from asyncreport.net.transport import OPEN, Gates
 
-__all__ = ["Lane", "RequestCounts", "SharedClients", "always", "at_once", "open_lanes"]
+__all__ = ["OPEN", "Gates", "Lane", "RequestCounts", "SharedClients", "open_lanes"]

@@ -44,34 +44,39 @@ _ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-async def at_once() -> None:
+async def _at_once() -> None:
     """Wait for nothing."""
 
 
-def always() -> None:
+def _always() -> None:
     """Permit every request."""
 
 
-class Transport:
-    """Talk to the two hosts of one connection; made in a running loop and closed by `async with`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gates:
+    """What may hold up the requests of a job, besides its rate limits."""
 
-    `room` waits until there is memory for what one more large response becomes. `permit` is called
-    before each request, and raises StoreError if nothing may be sent any more.
+    #: called before each request: raises StoreError if nothing may be sent any more
+    permit: Callable[[], None] = _always
+    #: waits until there is memory for what one more large response becomes
+    room: Callable[[], Awaitable[None]] = _at_once
+
+
+OPEN = Gates()
+
+
+class Transport:
+    """Talk to the two hosts of one connection; an async context manager.
+
+    It must be made in a running event loop.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        limits: Limits,
-        room: Callable[[], Awaitable[None]] = at_once,
-        permit: Callable[[], None] = always,
-    ) -> None:
+    def __init__(self, connection: Connection, limits: Limits, gates: Gates = OPEN) -> None:
         self._hosts = {"api": connection.api_url, "login": connection.login_url}
         self._proxy = _revealed(connection.proxy)
         self._timeout = limits.request_timeout
         self._readers = asyncio.Semaphore(_READERS)
-        self._room = room
-        self._permit = permit
+        self._gates = gates
         clients = max(1, len(connection.clients))
         addresses = [*self._hosts.values(), self._proxy or ""]
         trust = trusted(connection.authorities, addresses)
@@ -90,7 +95,7 @@ class Transport:
         ever will, RejectedError if a success is longer than `request.most_bytes`.
         """
         # Here, behind every wait: what passes is sent at once.
-        self._permit()
+        self._gates.permit()
         try:
             async with asyncio.timeout(self._timeout) as timeout:
                 return await self._exchange(request, timeout)
@@ -161,7 +166,7 @@ class Transport:
         # The time-out stops meanwhile: the server is not to blame for this wait.
         timeout.reschedule(None)
         async with self._readers:
-            await self._room()
+            await self._gates.room()
             timeout.reschedule(asyncio.get_running_loop().time() + left)
             yield
 

@@ -83,15 +83,19 @@ def _convert(folder: Path, part_filter: PartFilter) -> None:
     contents = _sort_lines(_read(manifest), part_filter)
     for name, content in contents.items():
         _fill(folder, folder / name, content.numbers)
-    # One list of changes for the parts of all connections.
-    first = next(iter(contents))
-    _link(folder / CHANGES, folder / first / CHANGES)
-    contents[first].lines.append(ChangesLine(changes=file_size(folder / CHANGES) or 0))
+    _give_changes_to_first(folder, contents)
     for name, content in contents.items():
         _write_manifest(folder, folder / name, content.lines)
     with oserror_as_store_error(manifest, "deleted"):
         manifest.unlink()
         sync_folder(folder)
+
+
+def _give_changes_to_first(folder: Path, contents: Mapping[str, _Contents]) -> None:
+    """Give the list of changes to one connection: it is about the parts of all of them."""
+    name, content = next(iter(contents.items()))
+    _link(folder / CHANGES, folder / name / CHANGES)
+    content.lines.append(ChangesLine(changes=file_size(folder / CHANGES) or 0))
 
 
 @dataclass(slots=True)

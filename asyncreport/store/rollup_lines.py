@@ -21,7 +21,7 @@ from asyncreport.core.job import Part, Team
 from asyncreport.core.json_lines import escape_separators
 from asyncreport.core.outputs import RollUp
 from asyncreport.core.rollups import Bucket, Buckets, Sums
-from asyncreport.core.timeline import Interval, iso
+from asyncreport.core.timeline import Grid, Interval, iso
 from asyncreport.store.month_index import Rows
 from asyncreport.store.record_lines import LineSink, Month, members, rows_within, user_facts
 from asyncreport.store.target import Target
@@ -92,19 +92,18 @@ class RollUpLines:
         self._empty = Sums(rollup, query, self._buckets)
         self._groups = _groups(target.teams, rollup)
         #: no other group adds to the sums of one: they need not stay in memory
-        self._apart = len({group.number for group in self._groups}) == len(self._groups)
+        self._apart = _have_own_numbers(self._groups)
         #: sums that the next rows may add to
         self._open: dict[_Key, Sums] = {}
         self._facts: dict[_Key, Mapping[str, object]] = {}
         #: the instant until which all buckets are written
         self._done = target.interval.start
-        slots = query.grid.slots(target.interval)
-        self._ends = {slot.month: slot.edges[-1] for slot in slots}
+        self._month_ends = _month_ends(query.grid, target.interval)
 
     def write_month(self, month: Month, sink: LineSink) -> None:
         """Add up the rows of a month, and write the buckets that end in it."""
         self._buckets.forget()
-        until = min(self._ends[month.name], self.target.interval.end)
+        until = min(self._month_ends[month.name], self.target.interval.end)
         blanks = self._blanks(month, until) if self._rollup.fill else {}
         for group in self._groups:
             for key in self._add(group, month, blanks):
@@ -161,14 +160,19 @@ class RollUpLines:
         if not spans:
             return {}
         whole = Interval(min(span.start for _, span in spans), until)
+        gaps = self._gaps(month, whole)
+        return {key: _covered(spans, missing) for key, missing in gaps.items()}
+
+    def _gaps(self, month: Month, span: Interval) -> dict[_Key, list[Interval]]:
+        """Find what no part covers, by whose sums it is missing in."""
         gaps: defaultdict[_Key, list[Interval]] = defaultdict(list)
         for group in self._groups:
             parts = self._parts(group.connection)
             users = self._users(group, month)
-            of_users = group.gaps(users, whole, parts)
+            of_users = group.gaps(users, span, parts)
             for user in users:
                 gaps[self._key(group, user)] += of_users.get(user, ())
-        return {key: _covered(spans, missing) for key, missing in gaps.items()}
+        return gaps
 
     def _key(self, group: _Group, user: str | None) -> _Key:
         """Say to which sums the rows of a user belong."""
@@ -210,6 +214,16 @@ def until_fetched(part: Part) -> Part | None:
 
 #: buckets to write even without records, by whose they are
 _Blanks = Mapping[_Key, Sequence[Bucket]]
+
+
+def _have_own_numbers(groups: Sequence[_Group]) -> bool:
+    """Tell whether no two groups have one number: then each is added up by itself."""
+    return len({group.number for group in groups}) == len(groups)
+
+
+def _month_ends(grid: Grid, interval: Interval) -> dict[str, int]:
+    """Give the end of each month that an interval touches, by the month's name."""
+    return {slot.month: slot.edges[-1] for slot in grid.slots(interval)}
 
 
 def _covered(spans: Sequence[tuple[Bucket, Interval]], gaps: Sequence[Interval]) -> list[Bucket]:

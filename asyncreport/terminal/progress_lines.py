@@ -45,14 +45,19 @@ class Line:
         room = width - cell_len(text) - len(_GAP)
         if self.share is None or room < _SHORTEST_BAR:
             return text
-        size = min(room, _LONGEST_BAR)
-        full = int(size * self.share)
-        bar = blocks[0] * full + blocks[1] * (size - full)
+        bar = _bar(self.share, min(room, _LONGEST_BAR), blocks)
         return _GAP.join((name, bar + text[len(name) :]))
 
     def plain(self) -> str:
         """Write the line for a log."""
         return f"{self.name}: {', '.join(figure.strip() for figure in self.figures)}"
+
+
+def _bar(share: float, size: int, blocks: tuple[str, str]) -> str:
+    """Draw a bar of so many columns, of blocks for what is done and for what is left."""
+    done, left = blocks
+    full = int(size * share)
+    return done * full + left * (size - full)
 
 
 def _joined(name: str, figures: tuple[str, ...], width: int) -> str:

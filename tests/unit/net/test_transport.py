@@ -25,7 +25,7 @@ from asyncreport.core.job import Client, Connection, Limits
 from asyncreport.core.secret import Secret
 from asyncreport.net import transport
 from asyncreport.net.connection_lanes import open_lanes
-from asyncreport.net.transport import Transport
+from asyncreport.net.transport import Gates, Transport
 
 GET = Request(method="GET", path="/api/v2/users", headers={"Authorization": "Bearer t0ken"})
 POST = Request(
@@ -406,7 +406,7 @@ def test_a_large_response_is_read_when_there_is_room_and_a_small_one_at_once() -
         async with (
             asyncio.timeout(10),
             listening(halves) as port,
-            Transport(connection(port), Limits(), roomy) as transport,
+            Transport(connection(port), Limits(), Gates(room=roomy)) as transport,
         ):
             large = asyncio.create_task(transport.send(Request(method="GET", path="/fast")))
             assert (await transport.send(Request(method="GET", path="/small"))).body == b"ok"
