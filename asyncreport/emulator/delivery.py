@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
 
-from asyncreport.emulator.faults import Fault
+from asyncreport.emulator.faults import Fault, ResetPoint
 from asyncreport.emulator.messages import Response
 
 
@@ -25,17 +25,24 @@ def delivery(fault: Fault, response: Response) -> Delivery | None:
     head, body = _head(response), response.body
     if fault.hang:
         return Delivery(pieces=(), end="hang")
-    if fault.reset == "before":
-        return Delivery(pieces=(), end="reset")
-    if fault.reset == "headers":
-        return Delivery(pieces=(_half(head),), end="reset")
-    if fault.reset == "body":
-        return Delivery(pieces=(head, _half(body)), end="reset")
+    if fault.reset is not None:
+        return Delivery(pieces=_before_reset(fault.reset, head, body), end="reset")
     if fault.truncate == "length":
         return Delivery(pieces=(head, _half(body)), end="close")
     if fault.drip is not None:
         return Delivery(pieces=(head, *_tenths(body)), pause=fault.drip, end="close")
     return None
+
+
+def _before_reset(at: ResetPoint, head: bytes, body: bytes) -> tuple[bytes, ...]:
+    """Give what is sent before a reset: nothing, half of the headers, or half of the body."""
+    match at:
+        case "before":
+            return ()
+        case "headers":
+            return (_half(head),)
+        case "body":
+            return (head, _half(body))
 
 
 def _half(text: bytes) -> bytes:

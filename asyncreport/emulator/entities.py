@@ -15,7 +15,7 @@ from zlib import crc32
 
 import orjson
 
-from asyncreport.emulator.aggregates import Cells, Stats, count
+from asyncreport.emulator.aggregates import Cells, Stats
 from asyncreport.emulator.containers import Placed, in_place, refuse_large, refuse_slow
 from asyncreport.emulator.directory import Directory
 from asyncreport.emulator.fields import known_fields, list_field, name_list, unknown_value
@@ -24,7 +24,7 @@ from asyncreport.emulator.options import Options
 from asyncreport.emulator.paging import page_of, pages_of, token_after
 from asyncreport.emulator.periods import parse_interval, parse_period, split, utc_text
 from asyncreport.emulator.query import Filter, Query, until
-from asyncreport.emulator.world import World
+from asyncreport.emulator.view import View
 from asyncreport.emulator.zones import load_zone
 
 #: entities on one page
@@ -51,29 +51,21 @@ def is_entities(body: dict[str, Any]) -> bool:
 class Entities:
     """The queries of this contract."""
 
-    def __init__(
-        self,
-        world: World,
-        options: Options,
-        directory: Directory,
-        *,
-        divisions: frozenset[str] | None = None,
-    ) -> None:
-        self._world = world
+    def __init__(self, view: View, options: Options, directory: Directory) -> None:
+        self._view = view
         self._options = options
         self._directory = directory
-        self._divisions = divisions
         self._pages = lru_cache(maxsize=_CACHED)(self._make_pages)
 
-    def respond(self, body: dict[str, Any], horizon: int | None = None) -> dict[str, Any]:
-        """Respond with one page; nothing is reported after `horizon` (ms; None: everything is).
+    def respond(self, body: dict[str, Any], now: float = 0.0) -> dict[str, Any]:
+        """Respond with one page; nothing is reported that is later than `now`.
 
         Raise ApiError for an invalid request or an unknown pageToken.
         """
         fields = known_fields(body, "request", _FIELDS)
         token = str(fields.pop("pageToken", ""))
         text = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
-        end = until(_query(fields), horizon).end
+        end = self._view.until_now(_query(fields), now).end
         pages = self._pages(text, end)
         subject = hashlib.sha256(text).hexdigest()
         number = page_of(token, subject, "pageToken") if token else 0
@@ -88,8 +80,8 @@ class Entities:
         """List all pages of what happened before `end`; the order of rows has no meaning."""
         fields = orjson.loads(text)
         query = _query(fields)
-        refuse_slow(self._options.slow_above, query, len(self._world.people))
-        groups = count(until(query, end), self._world, self._divisions)
+        refuse_slow(self._options.slow_above, query, len(self._view.world.people))
+        groups = self._view.count(until(query, end))
         refuse_large(self._options.max_rows, groups)
         placed: list[Placed] = []
         for (user,), cells in groups.items():

@@ -43,6 +43,10 @@ _CODES = {
 }
 
 
+#: where a connection is reset: before the response, in its headers, or in its body
+ResetPoint = Literal["before", "headers", "body"]
+
+
 class Match(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which requests a rule counts, and to which of those it applies."""
 
@@ -87,8 +91,7 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     drop_headers: bool = False
     #: the body ends in the middle: with a Content-Length of the whole, or as correct HTTP
     truncate: Literal["length", "json"] | None = None
-    #: the connection is reset there
-    reset: Literal["before", "headers", "body"] | None = None
+    reset: ResetPoint | None = None
     #: no response until the client leaves
     hang: bool = False
     #: seconds between the tenths of a body

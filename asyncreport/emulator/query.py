@@ -70,12 +70,12 @@ class Query(Struct, frozen=True, kw_only=True):
     filter: Filter
 
 
-def until(query: Query, horizon: int | None) -> Query:
-    """Leave out what a query asks about the time after `horizon` (ms; None: the end of time).
+def until(query: Query, horizon: int) -> Query:
+    """Leave out what a query asks about the time after `horizon`, in ms.
 
     The buckets stay: nothing has happened yet in those that lie in the future.
     """
-    if horizon is None or query.end <= horizon:
+    if query.end <= horizon:
         return query
     return msgspec.structs.replace(query, end=max(query.start, horizon))
 

@@ -15,12 +15,12 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from asyncreport.emulator.aggregates import count, write
+from asyncreport.emulator.aggregates import write
 from asyncreport.emulator.messages import ApiError, bad_request, not_found
 from asyncreport.emulator.options import Options, Outcome
 from asyncreport.emulator.paging import page_of, pages_of, token_after
-from asyncreport.emulator.query import Query, parse_query, until
-from asyncreport.emulator.world import World
+from asyncreport.emulator.query import Query, parse_query
+from asyncreport.emulator.view import View
 
 #: buckets on a page: the default and the maximum
 PAGE_SIZE, MAX_PAGE_SIZE = 1000, 10_000
@@ -70,33 +70,20 @@ class Job:
 
 
 class QueryJobs:
-    """The query jobs of an organisation."""
+    """The query jobs of an organisation; nothing is reported after the time of a submission."""
 
-    def __init__(
-        self,
-        world: World,
-        options: Options,
-        *,
-        divisions: frozenset[str] | None = None,
-        epoch: float | None = None,
-    ) -> None:
-        """Start without jobs; the time 0 is `epoch` in seconds since 1970.
-
-        Nothing is reported after the time of a submission; with None, everything is.
-        """
-        self._world = world
+    def __init__(self, view: View, options: Options) -> None:
+        self._view = view
         self._options = options
-        self._divisions = divisions
-        self._epoch = epoch
         self._jobs: dict[str, Job] = {}
-        self._ids = Random(f"{world.seed}/jobs")
+        self._ids = Random(f"{view.world.seed}/jobs")
         self._outcomes = list(options.job_outcomes)
 
     def submit(self, body: dict[str, Any], now: float) -> dict[str, Any]:
         """Respond to `POST .../jobs`; the body is a query with a `pageSize`."""
         size = _page_size(body.get("pageSize"))
         fields = {name: value for name, value in body.items() if name != "pageSize"}
-        query = until(parse_query(fields), self._horizon(now))
+        query = self._view.until_now(parse_query(fields), now)
         job = Job(
             id=str(uuid.UUID(int=self._ids.getrandbits(128), version=4)),
             query=query,
@@ -150,7 +137,7 @@ class QueryJobs:
     def _outcome(self, query: Query) -> Outcome:
         limit = self._options.job_rows
         if limit:
-            groups = count(query, self._world, self._divisions)
+            groups = self._view.count(query)
             if sum(map(len, groups.values())) > limit:
                 return "too_large"
         if self._outcomes:
@@ -176,7 +163,7 @@ class QueryJobs:
             raise not_found()
 
     def _pages(self, job: Job) -> list[Sequence[Piece]]:
-        found = write(job.query, count(job.query, self._world, self._divisions))
+        found = write(job.query, self._view.count(job.query))
         pieces = []
         for container in found.get("results", []):
             pieces += [(container["group"], entry) for entry in container["data"]]
@@ -193,11 +180,8 @@ class QueryJobs:
             page["cursor"] = cursor
         return page
 
-    def _horizon(self, now: float) -> int | None:
-        return None if self._epoch is None else int((self._epoch + now) * 1000)
-
     def _date(self, at: float) -> str:
-        moment = datetime.fromtimestamp(int((self._epoch or 0.0) + at), UTC)
+        moment = datetime.fromtimestamp(int((self._view.epoch or 0.0) + at), UTC)
         return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 

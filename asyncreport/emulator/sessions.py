@@ -81,9 +81,17 @@ def agent_session(rng: random.Random, person: Person, at: int) -> tuple[Session,
     """Invent the session that reaches an agent at an instant; return also the ms it takes."""
     media = rng.choices(MEDIA, cum_weights=person.media)[0]
     course = _course(rng, person, media, at)
+    session = _session(rng, person, media, course)
+    if media in _SIDE_BY_SIDE:
+        return session, course.busy_ms * 2 // 5
+    return session, course.busy_ms
+
+
+def _session(rng: random.Random, person: Person, media: str, course: _Course) -> Session:
+    """Describe an agent's part in an interaction."""
     queue = course.queue
     division = person.division if queue is None else queue.division
-    session = Session(
+    return Session(
         conversation_id=_conversation_id(rng),
         user_id=person.id,
         queue_id=None if queue is None else queue.id,
@@ -96,9 +104,6 @@ def agent_session(rng: random.Random, person: Person, at: int) -> tuple[Session,
         message_type=rng.choice(_MESSAGE_TYPES) if media == "message" else None,
         events=tuple(course.events),
     )
-    if media in _SIDE_BY_SIDE:
-        return session, course.busy_ms * 2 // 5
-    return session, course.busy_ms
 
 
 def _wrap_up_code(rng: random.Random, course: _Course) -> str | None:

@@ -19,16 +19,18 @@ import asyncio
 import json
 import signal
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from aiohttp import web
 
 from asyncreport.emulator import Options, World
-from asyncreport.emulator.cloud import AGGREGATES, Cloud
+from asyncreport.emulator.analytics import AGGREGATES
+from asyncreport.emulator.cloud import Cloud
 from asyncreport.emulator.fields import json_object
-from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET, Token
+from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET
 from asyncreport.emulator.messages import Request, Response
 from asyncreport.emulator.query import Query, parse_query
+from asyncreport.emulator.routes import Call
 
 _JSON = {"content-type": "application/json"}
 
@@ -97,20 +99,23 @@ class Prepared(Cloud):
         self._seen: set[Question] = set()
         self._began = 0.0
 
-    def prepare(self, request: Request, token: Token, now: float) -> Response:
-        """Compute and keep the emulator's response."""
-        response = super()._aggregates(request, token, now)
-        self._responses.keep(self._responses.question(request.body), response.body)
+    def prepare(self, call: Call) -> Response:
+        """Compute and keep the emulator's response to a query."""
+        response = super().handle(call)
+        self._responses.keep(self._responses.question(call.request.body), response.body)
         return response
 
-    def _aggregates(self, request: Request, token: Token, now: float) -> Response:
-        question = self._responses.question(request.body)
+    def handle(self, call: Call) -> Response:
+        """Respond with what is prepared, if it is a query."""
+        if call.request.path != AGGREGATES:
+            return super().handle(call)
+        question = self._responses.question(call.request.body)
         self.counts.again += question in self._seen
         self._seen.add(question)
         body = self._responses.get(question)
         if body is None:
             self.counts.unprepared += 1
-            return self.prepare(request, token, now)
+            return self.prepare(call)
         return Response(headers=_JSON, body=body)
 
     def began(self, request: Request, now: float) -> None:
@@ -186,7 +191,8 @@ class Server:
             case "POST", "reset":
                 self._reset(json.loads(request.body))
             case "POST", "prepare":
-                self._cloud.prepare(request, self._cloud.tokens.issue(CLIENT_ID, 0.0), 0.0)
+                token = self._cloud.tokens.issue(CLIENT_ID, 0.0)
+                self._cloud.prepare(Call(replace(request, path=AGGREGATES), token, 0.0))
             case "GET", "counts":
                 return web.json_response(asdict(self._cloud.counts))
             case "GET", "wait":

@@ -11,7 +11,8 @@ from uuid import UUID
 
 import pytest
 
-from asyncreport.emulator.cloud import AGGREGATES, JOBS, USER_AGGREGATES, Cloud
+from asyncreport.emulator.analytics import AGGREGATES, JOBS, USER_AGGREGATES
+from asyncreport.emulator.cloud import Cloud
 from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET, credentials
 from asyncreport.emulator.messages import Request, Response
 from asyncreport.emulator.options import Options

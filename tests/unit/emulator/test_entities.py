@@ -12,6 +12,7 @@ from asyncreport.emulator.directory import Directory
 from asyncreport.emulator.entities import Entities, is_entities
 from asyncreport.emulator.messages import ApiError
 from asyncreport.emulator.options import Options
+from asyncreport.emulator.view import View
 from asyncreport.emulator.world import World
 
 MONDAY = parse_iso("2023-10-02T00:00Z")
@@ -47,9 +48,8 @@ def _body(*predicates: dict[str, Any], **given: Any) -> dict[str, Any]:
 def _gateway(
     world: World = WORLD, divisions: frozenset[str] | None = None, **options: Any
 ) -> Entities:
-    return Entities(
-        world, Options(**options), Directory(world, Options(**options)), divisions=divisions
-    )
+    given = Options(**options)
+    return Entities(View(world=world, divisions=divisions), given, Directory(world, given))
 
 
 def _rows(gateway: Entities, body: dict[str, Any]) -> list[dict[str, Any]]:

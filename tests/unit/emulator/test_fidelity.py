@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from asyncreport.emulator.cloud import AGGREGATES, USER_AGGREGATES, Cloud
+from asyncreport.emulator.analytics import AGGREGATES, USER_AGGREGATES
+from asyncreport.emulator.cloud import Cloud
 from asyncreport.emulator.faults import Fault, change_response
 from asyncreport.emulator.messages import Response
 from asyncreport.emulator.options import Options

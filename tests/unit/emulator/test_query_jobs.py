@@ -12,6 +12,7 @@ from asyncreport.emulator.messages import ApiError
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.query import parse_query
 from asyncreport.emulator.query_jobs import QueryJobs
+from asyncreport.emulator.view import View
 from asyncreport.emulator.world import World
 
 WORLD = World(6)
@@ -32,7 +33,7 @@ def _response(divisions: frozenset[str] | None = None) -> dict[str, Any]:
 
 
 def _jobs(**options: Any) -> QueryJobs:
-    return QueryJobs(WORLD, Options(**{"job_polls": 0, **options}), epoch=EPOCH)
+    return QueryJobs(View(world=WORLD, epoch=EPOCH), Options(**{"job_polls": 0, **options}))
 
 
 def _submit(jobs: QueryJobs, now: float = 0.0, **given: Any) -> str:
@@ -207,7 +208,7 @@ def test_an_invalid_query_is_refused_when_it_is_submitted() -> None:
 
 def test_a_job_sees_only_the_divisions_of_its_client() -> None:
     home = frozenset((WORLD.divisions[0].id,))
-    jobs = QueryJobs(WORLD, Options(job_polls=0), divisions=home)
+    jobs = QueryJobs(View(world=WORLD, divisions=home), Options(job_polls=0))
     seen = _pieces(*_pages(jobs, _submit(jobs)))
     assert seen == _pieces(_response(home))
     assert seen != _pieces(_response())
