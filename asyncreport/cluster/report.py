@@ -11,6 +11,7 @@ import msgspec
 
 from asyncreport.cluster.work import Message, Packed
 from asyncreport.engine.activity import Activity
+from asyncreport.engine.background import in_background
 
 #: seconds between two messages about the progress
 _PERIOD = 1.0
@@ -52,12 +53,10 @@ class Report:
     @asynccontextmanager
     async def watching(self, activity: Activity) -> AsyncIterator[None]:
         """Send the progress of a run while the body runs."""
-        task = asyncio.create_task(self._send_progress(activity))
         try:
-            yield
+            async with in_background(self._send_progress(activity)):
+                yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
             # The last figures stay on the terminal.
             self._send(_progress(self._label, activity))
 

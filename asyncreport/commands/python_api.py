@@ -27,6 +27,7 @@ from asyncreport.core.job import Job
 from asyncreport.core.object_urls import as_objects
 from asyncreport.core.text import MAX_SHOWN, first_items, printable
 from asyncreport.engine.activity import Activity
+from asyncreport.engine.background import in_background
 from asyncreport.export.check import check_job
 from asyncreport.export.frames import pandas_frame, polars_frame
 from asyncreport.export.job_plan import JobPlan, plan_job
@@ -381,12 +382,8 @@ def _log_warning(text: str) -> None:
 @asynccontextmanager
 async def _log_progress(activity: Activity) -> AsyncIterator[None]:
     """Log what a command is doing while the body runs."""
-    task = asyncio.create_task(_log_periodically(activity))
-    try:
+    async with in_background(_log_periodically(activity)):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def _log_periodically(activity: Activity) -> None:

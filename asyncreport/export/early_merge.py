@@ -19,6 +19,7 @@ from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.plan import Plan, plan
 from asyncreport.core.timeline import Interval
+from asyncreport.engine.background import in_background
 from asyncreport.export.run_context import RunContext
 from asyncreport.export.targets import targets, wanted_names
 from asyncreport.store.disk_errors import free_bytes, oserror_as_store_error
@@ -87,16 +88,12 @@ class EarlyMerge:
     @asynccontextmanager
     async def beside(self) -> AsyncIterator[None]:
         """Write drafts until the block ends; what is being written then is finished."""
-        task = asyncio.create_task(self._run())
-        try:
+        async with in_background(self._run()) as task:
             yield
             # The merge would have to write it too. Nothing else is waited for: the merge looks up
             # the same names.
             async with self._writing:
                 pass
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
         if not task.cancelled():
             # Only errors of the disk are left to the merge.
             task.result()

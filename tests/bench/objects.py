@@ -21,7 +21,7 @@ from asyncreport.store.objects.bucket import Bucket
 from tests.bench.answers import UNLIMITED, job_of, run
 from tests.bench.standin import Standin, Work, standin
 from tests.bench.state import CHUNKS, fill, job_of_hours
-from tests.bench.table import Line
+from tests.bench.table import Line, print_lines
 from tests.object_servers import Storage, moto, seaweed
 
 START = parse_iso("2024-01-01T00:00:00Z")
@@ -114,9 +114,7 @@ def _copy_part(bucket: Bucket, folder: str, path: Path) -> None:
 
 def main() -> None:
     """Measure and print the figures."""
-    for line in lines(quick="--quick" in sys.argv):
-        sys.stdout.write(f"{line.what}: {line.measured}\n")
-        sys.stdout.flush()
+    print_lines(lines(quick="--quick" in sys.argv))
 
 
 if __name__ == "__main__":

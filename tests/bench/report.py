@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.bench.answers import OFFICE, Figures, export, run
 from tests.bench.standin import Standin, Work, standin
-from tests.bench.table import Line
+from tests.bench.table import Line, print_lines
 
 #: CPU seconds and peak MB that a report may take
 SECONDS, PEAK = 60, 200
@@ -69,9 +69,7 @@ def _line(what: str, found: dict[str, Any], page: Path) -> Line:
 
 def main() -> None:
     """Compare all with the budget."""
-    for line in lines(quick="--quick" in sys.argv):
-        sys.stdout.write(f"{line.what}: {line.measured}\n")
-        sys.stdout.flush()
+    print_lines(lines(quick="--quick" in sys.argv))
 
 
 if __name__ == "__main__":

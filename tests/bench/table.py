@@ -1,4 +1,4 @@
-"""Markdown tables, and the line about the machine. Pure, except `machine`."""
+"""Markdown tables, and the line about the machine. Pure, except `machine` and `print_lines`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ class Line:
         """Return the cells."""
         met = {None: "", True: "yes", False: "**no**"}[self.met]
         return (self.what, self.budget, self.measured, met)
+
+
+def print_lines(lines: Iterable[Line]) -> None:
+    """Print what was measured, each line as soon as it is known."""
+    for line in lines:
+        sys.stdout.write(f"{line.what}: {line.measured}\n")
+        sys.stdout.flush()
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -32,6 +32,19 @@ from tests.masking import masked
 ROOT = Path(__file__).parent.parent.parent
 RANGE = {"start": "2024-01-01", "end": "2024-02-10", "granularity": "PT1H"}
 USERS = [person.id for person in World(agents=6, seed=5).people]
+#: the commands that end by themselves and ask nothing
+ENDING = [
+    "run",
+    "plan",
+    "check",
+    "verify",
+    "status",
+    "clean",
+    "query",
+    "schema",
+    "demo",
+    "list",
+]
 
 
 @pytest.fixture(scope="module")
@@ -54,23 +67,7 @@ def job(folder: Path, emulator: Handle, **sections: Any) -> Path:
     )
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "run",
-        "plan",
-        "check",
-        "verify",
-        "status",
-        "clean",
-        "query",
-        "emulate",
-        "schema",
-        "demo",
-        "list",
-        "init",
-    ],
-)
+@pytest.mark.parametrize("command", [*ENDING, "emulate", "init"])
 def test_each_command_has_a_sentence_and_an_example(tmp_path: Path, command: str) -> None:
     text = call(command, "--help", cwd=tmp_path).out
     overview = call("--help", cwd=tmp_path, COLUMNS="80").out
@@ -81,19 +78,8 @@ def test_each_command_has_a_sentence_and_an_example(tmp_path: Path, command: str
 
 
 def test_the_examples_of_the_help_run_as_shown(tmp_path: Path) -> None:
-    """In a checkout; not `emulate`, which does not end."""
-    for command in (
-        "run",
-        "plan",
-        "check",
-        "verify",
-        "status",
-        "clean",
-        "query",
-        "schema",
-        "demo",
-        "list",
-    ):
+    """In a checkout."""
+    for command in ENDING:
         # `--help` ends with it, as the test above shows.
         example = str(cli.commands[command].epilog).partition("Example: asyncreport ")[2]
         arguments = example.replace("configs/", f"{ROOT}/configs/").partition(" > ")[0].split()

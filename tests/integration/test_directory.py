@@ -43,6 +43,15 @@ def named(kind: Kind, name: str) -> Roster:
     return next(roster for roster in ROSTERS.of(kind) if roster.name == name)
 
 
+def stranger_to(roster: Roster) -> str:
+    """Give the id of an active user who is not a member."""
+    return next(
+        person.id
+        for person in WORLD.people
+        if person.id not in roster.members and person.state == "active"
+    )
+
+
 def listed(roster: Roster) -> list[str]:
     """Leave out deleted users: the directory does not list them as members."""
     states = {person.id: person.state for person in WORLD.people}
@@ -165,11 +174,7 @@ def test_after_a_change_of_members_only_new_members_are_fetched(
     moved: Handle, tmp_path: Path
 ) -> None:
     team = named("team", "Sales")
-    newcomer = next(
-        person.id
-        for person in WORLD.people
-        if person.id not in team.members and person.state == "active"
-    )
+    newcomer = stranger_to(team)
     job = write_job(tmp_path, moved, range=DAY, teams=[{"name": "sales", "team": "Sales"}])
     run_here(job)
     moved.members("team", team.id, [*team.members[1:], newcomer])
@@ -340,11 +345,7 @@ def test_a_new_member_is_reported_by_the_run_that_shows_the_member(
 ) -> None:
     """Not by an earlier run whose output had gaps."""
     team = named("team", "Sales")
-    newcomer = next(
-        person.id
-        for person in WORLD.people
-        if person.id not in team.members and person.state == "active"
-    )
+    newcomer = stranger_to(team)
     job = write_job(
         tmp_path,
         moved,

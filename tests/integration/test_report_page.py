@@ -17,9 +17,10 @@ from asyncreport.config import load_job
 from asyncreport.store.lookups import NameTables
 from tests.browser import chromium, opened
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import NOW, call, connection, rows, write_job
+from tests.exporting import NOW, connection, rows, write_job
 from tests.manifests import read_lines
 from tests.report_numbers import Export, check_page
+from tests.reports import make, run
 
 pytestmark = pytest.mark.extra
 
@@ -67,19 +68,6 @@ def emulator() -> Iterator[Handle]:
 def browser() -> Iterator[Any]:
     with chromium() as found:
         yield found
-
-
-def run(job: Path) -> None:
-    """Run a job in a process of its own: the browser's event loop runs in this one."""
-    ended = call("run", job.name, cwd=job.parent)
-    assert ended.code == 0, ended.err
-
-
-def make(job: Path, name: str = "report.html", *options: str) -> Path:
-    """Make a report with the command."""
-    ended = call("report", job.name, "-o", name, *options, cwd=job.parent)
-    assert (ended.code, ended.out) == (0, ""), ended.err
-    return job.parent / name
 
 
 def users(emulator: Handle) -> list[str]:

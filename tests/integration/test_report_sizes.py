@@ -13,8 +13,9 @@ from tests.bench.answers import job_of
 from tests.bench.standin import Work, standin
 from tests.browser import Opened, chromium, opened
 from tests.emulator_process import emulator_process
-from tests.exporting import call, connection, rows, write_job
+from tests.exporting import connection, rows, write_job
 from tests.report_numbers import Export, check_page
+from tests.reports import make, run
 
 pytestmark = pytest.mark.extra
 
@@ -35,19 +36,6 @@ _OVERLAPS = """
 def browser() -> Iterator[Any]:
     with chromium() as found:
         yield found
-
-
-def run(job: Path) -> None:
-    """Run a job in a process of its own: the browser's event loop runs in this one."""
-    ended = call("run", job.name, cwd=job.parent)
-    assert ended.code == 0, ended.err
-
-
-def make(job: Path) -> Path:
-    """Make a report of a job that was run."""
-    ended = call("report", job.name, cwd=job.parent)
-    assert ended.code == 0, ended.err
-    return job.parent / "report.html"
 
 
 def check_looks(found: Opened, width: int) -> None:

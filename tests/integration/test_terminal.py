@@ -76,15 +76,21 @@ def assert_harmless(text: str) -> None:
     )
 
 
-def test_the_names_of_users_do_no_harm_to_the_table(script: Handle, tmp_path: Path) -> None:
+def run_with_evil_names(script: Handle, folder: Path) -> tuple[Path, list[str]]:
+    """Run a job whose users have such names; give the job and the users' ids."""
     ids = sorted({one["user_id"] for one in script.truth(1705276800000, 1705363200000)} - {None})
     names = {
         "entities": [{"id": user, "name": f"{EVIL} {user[:4]}"} for user in ids],
         "pageCount": 1,
     }
     script.faults([{"match": {"path": "/api/v2/users"}, "do": {"body": json.dumps(names)}}])
-    path = write_job(tmp_path, script, range=RANGE, teams=[{"name": "few", "users": ids}])
-    assert call("run", str(path), cwd=tmp_path).code == 0
+    path = write_job(folder, script, range=RANGE, teams=[{"name": "few", "users": ids}])
+    assert call("run", str(path), cwd=folder).code == 0
+    return path, ids
+
+
+def test_the_names_of_users_do_no_harm_to_the_table(script: Handle, tmp_path: Path) -> None:
+    _, ids = run_with_evil_names(script, tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().split("\n")[:-1]]
     assert {row["user_name"] for row in rows} == {f"{EVIL} {user[:4]}" for user in ids}
     users = [option for user in ids for option in ("--user", user)]
@@ -210,14 +216,7 @@ def test_the_divisions_of_a_check_do_no_harm(script: Handle, tmp_path: Path) -> 
 
 
 def test_the_names_of_users_do_no_harm_to_a_verification(script: Handle, tmp_path: Path) -> None:
-    ids = sorted({one["user_id"] for one in script.truth(1705276800000, 1705363200000)} - {None})
-    names = {
-        "entities": [{"id": user, "name": f"{EVIL} {user[:4]}"} for user in ids],
-        "pageCount": 1,
-    }
-    script.faults([{"match": {"path": "/api/v2/users"}, "do": {"body": json.dumps(names)}}])
-    path = write_job(tmp_path, script, range=RANGE, teams=[{"name": "few", "users": ids}])
-    assert call("run", str(path), cwd=tmp_path).code == 0
+    path, _ = run_with_evil_names(script, tmp_path)
     script.faults([{"match": {"path": "aggregates/query"}, "do": {"body": '{"results": []}'}}])
     code, text = on_a_terminal("verify", str(path), cwd=tmp_path)
     assert code == 1

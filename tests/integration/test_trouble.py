@@ -139,6 +139,19 @@ def test_a_signal_during_the_merge_ends_it_cleanly(
     assert (tmp_path / "out.jsonl").read_bytes() == calm
 
 
+def kill_in_a_write(path: Path, *, at: int, number: int, says: str) -> int:
+    """Send a signal to a run whose write hangs; once it says something, send the signal again."""
+    with cut(path, at=at, action="hang") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        process.send_signal(number)
+        assert process.stdout.readline() == f"{says}\n"
+        process.send_signal(number)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode is not None
+    return process.returncode
+
+
 @pytest.mark.parametrize(("number", "name", "_code"), STOPPED)
 def test_a_second_signal_kills_at_once(
     emulator: Handle,
@@ -151,14 +164,10 @@ def test_a_second_signal_kills_at_once(
 ) -> None:
     """Even if a write hangs, as on a disk that does not respond; the next run works."""
     path = job(tmp_path, emulator)
-    with cut(path, at=moment(trace, "write", "out.jsonl"), action="hang") as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        process.send_signal(number)
-        assert process.stdout.readline() == "told\n"
-        process.send_signal(number)
-        process.communicate(timeout=PATIENCE)
-    assert process.returncode == -number, name
+    killed = kill_in_a_write(
+        path, at=moment(trace, "write", "out.jsonl"), number=number, says="told"
+    )
+    assert killed == -number, name
     assert run_here(path, now=clock()).complete
     assert (tmp_path / "out.jsonl").read_bytes() == calm
     assert not unfinished(tmp_path)
@@ -178,14 +187,8 @@ def test_a_second_signal_kills_even_if_a_write_blocks_the_event_loop(
 ) -> None:
     """The event loop itself writes small files, and handles no signal meanwhile."""
     path = job(tmp_path, emulator)
-    with cut(path, at=moment(trace, "write", of), action="hang") as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        process.send_signal(number)
-        assert process.stdout.readline() == "heard\n"
-        process.send_signal(number)
-        process.communicate(timeout=PATIENCE)
-    assert process.returncode == -number, name
+    killed = kill_in_a_write(path, at=moment(trace, "write", of), number=number, says="heard")
+    assert killed == -number, name
     assert run_here(path, now=clock()).complete
     assert (tmp_path / "out.jsonl").read_bytes() == calm
     assert not unfinished(tmp_path)

@@ -23,6 +23,7 @@ from asyncreport.net.client import Lane
 from asyncreport.net.counts import RequestCounts
 from asyncreport.net.throttle import Throttle
 from tests import clock
+from tests.unit.engine.parts import part_of
 
 CHUNKS = [
     Chunk(connection="c", month="1970-01", interval=Interval(n * DAY, (n + 1) * DAY), users=None)
@@ -61,19 +62,7 @@ class Server:
 
 
 async def save(chunk: Chunk, _: list[Block]) -> Part:
-    return Part(
-        connection="c",
-        number=1,
-        fingerprint="f",
-        month=chunk.month,
-        interval=chunk.interval,
-        users=None,
-        fetched_at=0,
-        count=1,
-        size=0,
-        index_at=0,
-        sha256="",
-    )
+    return part_of(chunk)
 
 
 async def fetch(chunk: Chunk, lane: Lane, poison: frozenset[int]) -> list[Block]:

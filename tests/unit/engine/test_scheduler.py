@@ -17,6 +17,7 @@ from asyncreport.core.timeline import DAY, Interval
 from asyncreport.engine.activity import Progress
 from asyncreport.engine.scheduler import Work, run
 from tests import clock
+from tests.unit.engine.parts import part_of
 
 
 def chunks(count: int) -> list[Chunk]:
@@ -30,19 +31,7 @@ def chunks(count: int) -> list[Chunk]:
 
 async def save(chunk: Chunk, blocks: list[Block]) -> Part:
     await asyncio.sleep(0.01)
-    return Part(
-        connection="default",
-        number=1,
-        fingerprint="f",
-        month=chunk.month,
-        interval=chunk.interval,
-        users=None,
-        fetched_at=0,
-        count=sum(block.count for block in blocks),
-        size=0,
-        index_at=0,
-        sha256="",
-    )
+    return part_of(chunk, count=sum(block.count for block in blocks))
 
 
 class Server:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ from asyncreport.core.errors import (
 )
 from asyncreport.core.job import Client, Limits
 from asyncreport.core.secret import Secret
-from asyncreport.net.client import Lane
+from asyncreport.net.client import Lane, Send
 from asyncreport.net.counts import RequestCounts
 from asyncreport.net.throttle import Throttle
 from asyncreport.net.tokens import REFUSALS
@@ -111,23 +112,27 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def lane(
-    server: Server,
+def lane_of(
+    send: Send,
     *,
     limits: Limits | None = None,
     rate: int = 3000,
     rng: Callable[[], float] | None = None,
 ) -> tuple[Lane, RequestCounts]:
     counts = RequestCounts()
-    throttle = Throttle(rate, counts)
-    return Lane(
+    one = Lane(
         token_request(CLIENT),
-        server.send,
+        send,
         limits=limits or Limits(),
-        throttle=throttle,
+        throttle=Throttle(rate, counts),
         counts=counts,
         rng=rng or random.Random(1).random,
-    ), counts
+    )
+    return one, counts
+
+
+def lane(server: Server, **options: Any) -> tuple[Lane, RequestCounts]:
+    return lane_of(server.send, **options)
 
 
 def asked(server: Server, **options: object) -> object:
@@ -440,15 +445,7 @@ def test_a_strict_server_behind_an_uneven_network_never_says_429_and_its_budget_
         )
 
     async def main() -> None:
-        counts = RequestCounts()
-        one = Lane(
-            token_request(CLIENT),
-            send,
-            limits=Limits(),
-            throttle=Throttle(300, counts),
-            counts=counts,
-            rng=chance.random,
-        )
+        one, counts = lane_of(send, rate=300, rng=chance.random)
         left = iter(range(3000))
 
         async def worker() -> None:
@@ -527,15 +524,7 @@ def test_tokens_that_are_revoked_every_few_requests_end_no_request(
         return await server.send(request)
 
     async def main() -> None:
-        counts = RequestCounts()
-        one = Lane(
-            token_request(CLIENT),
-            send,
-            limits=Limits(),
-            throttle=Throttle(30_000, counts),
-            counts=counts,
-            rng=chance.random,
-        )
+        one, _ = lane_of(send, rate=30_000, rng=chance.random)
         left = iter(range(1000))
 
         async def worker() -> None:
@@ -559,16 +548,7 @@ def test_a_request_whose_tokens_are_refused_while_others_succeed_is_given_up() -
         return refused(401) if request.path == odd.path else answer
 
     async def main() -> None:
-        counts = RequestCounts()
-        limits = Limits(max_attempts=3)
-        one = Lane(
-            token_request(CLIENT),
-            send,
-            limits=limits,
-            throttle=Throttle(3000, counts),
-            counts=counts,
-            rng=random.Random(1).random,
-        )
+        one, _ = lane_of(send, limits=Limits(max_attempts=3))
 
         async def others() -> None:
             while True:

@@ -184,11 +184,7 @@ def _trace(folder: Path, tail: bytes) -> tuple[Disk, list[Call]]:
     with (inside / "manifest.jsonl").open("ab") as file:
         file.write(tail)
     (inside / ".asyncreport-0123456789abcdef.tmp").write_bytes(b"left by a killed run")
-    before = {
-        path.name: Inode(path.read_bytes(), path.read_bytes())
-        for path in inside.iterdir()
-        if path.name != "lock"
-    }
+    before = _inodes(inside)
     with _recorded(inside) as calls, open_state(folder) as state:
         asyncio.run(state.mark_for_refresh(state.current_parts(CONNECTION)))
         for number in (1, 2):
@@ -198,15 +194,30 @@ def _trace(folder: Path, tail: bytes) -> tuple[Disk, list[Call]]:
     return Disk(dict(before), dict(before)), calls
 
 
+def _inodes(folder: Path) -> dict[str, Inode]:
+    """Read the files of a folder as a disk has them."""
+    return {
+        path.name: Inode(path.read_bytes(), path.read_bytes())
+        for path in folder.iterdir()
+        if path.name != "lock"
+    }
+
+
+def _write(outcome: dict[str, bytes], folder: Path) -> Path:
+    """Write what a power cut left, as the folder of a connection."""
+    inside = folder / "default"
+    inside.mkdir(parents=True)
+    for name, content in outcome.items():
+        (inside / name).write_bytes(content)
+    return inside
+
+
 def _check(outcome: dict[str, bytes], folder: Path, saved: int) -> None:
     """Check that a folder opens in the state of the last finished save or the next one.
 
     It is complete, and the next save works.
     """
-    inside = folder / "default"
-    inside.mkdir(parents=True)
-    for name, content in outcome.items():
-        (inside / name).write_bytes(content)
+    inside = _write(outcome, folder)
     with open_state(folder) as state:
         current = state.current_parts(CONNECTION)
         assert [part.number for part in current] in CURRENT[saved : saved + 2]
@@ -225,6 +236,16 @@ def _check(outcome: dict[str, bytes], folder: Path, saved: int) -> None:
         assert (path.read_bytes().count(b"\n") if path.exists() else 0) == (current[0].number == 2)
         again = _save(state, 2)
         assert state.current_parts(CONNECTION) == [*current, again]
+
+
+def _after_each_cut(disk: Disk, calls: Sequence[Call], folder: Path) -> Iterator[Path]:
+    """Write every outcome of a power cut after every call; give the folder of each."""
+    for at, call in enumerate([("open", "lock", None), *calls]):
+        disk.play(call)
+        for n, outcome in enumerate(disk.outcomes()):
+            state = folder / f"{at}-{n}"
+            _write(outcome, state)
+            yield state
 
 
 def _play(disk: Disk, calls: Sequence[Call], folder: Path) -> int:
@@ -258,11 +279,7 @@ def _trace_of_compaction(folder: Path) -> tuple[Disk, list[Call]]:
             found = blocks(of.users or (), of.interval)
             asyncio.run(state.save(of, found, fetched_at=START))
     inside = folder / "default"
-    before = {
-        path.name: Inode(path.read_bytes(), path.read_bytes())
-        for path in inside.iterdir()
-        if path.name != "lock"
-    }
+    before = _inodes(inside)
     with _recorded(inside) as calls, open_state(folder) as state:
         state.delete_replaced(Event(), at=START)
         _save(state, 2)
@@ -272,21 +289,14 @@ def _trace_of_compaction(folder: Path) -> tuple[Disk, list[Call]]:
 
 def test_a_power_cut_while_a_manifest_is_shortened_loses_no_part(tmp_path: Path) -> None:
     disk, calls = _trace_of_compaction(tmp_path / "state")
-    for at, call in enumerate([("open", "lock", None), *calls]):
-        disk.play(call)
-        for n, outcome in enumerate(disk.outcomes()):
-            folder = tmp_path / f"{at}-{n}"
-            inside = folder / "default"
-            inside.mkdir(parents=True)
-            for name, content in outcome.items():
-                (inside / name).write_bytes(content)
-            with open_state(folder) as state, PartReader(folder) as reader:
-                current = state.current_parts(CONNECTION)
-                assert [part.number for part in current] in ([3], [3, 4])
-                assert reader.damaged(current) == []
-                state.delete_replaced(Event(), at=START)
-                again = _save(state, 2)
-                assert state.current_parts(CONNECTION) == [*current, again]
+    for folder in _after_each_cut(disk, calls, tmp_path):
+        with open_state(folder) as state, PartReader(folder) as reader:
+            current = state.current_parts(CONNECTION)
+            assert [part.number for part in current] in ([3], [3, 4])
+            assert reader.damaged(current) == []
+            state.delete_replaced(Event(), at=START)
+            again = _save(state, 2)
+            assert state.current_parts(CONNECTION) == [*current, again]
 
 
 def _erase(folder: Path) -> None:
@@ -309,11 +319,7 @@ def _trace_of_erasure(folder: Path) -> tuple[Disk, list[Call]]:
             asyncio.run(state.save(of, found, fetched_at=START + number))
         state.delete_replaced(Event(), at=START)
     inside = folder / "default"
-    before = {
-        path.name: Inode(path.read_bytes(), path.read_bytes())
-        for path in inside.iterdir()
-        if path.name != "lock"
-    }
+    before = _inodes(inside)
     with _recorded(inside) as calls:
         _erase(folder)
     return Disk(dict(before), dict(before)), calls
@@ -322,23 +328,17 @@ def _trace_of_erasure(folder: Path) -> tuple[Disk, list[Call]]:
 def test_a_power_cut_while_a_user_is_erased_loses_nobody_else(tmp_path: Path) -> None:
     """The parts are the old ones or the new ones, and the same command finishes."""
     disk, calls = _trace_of_erasure(tmp_path / "state")
-    for at, call in enumerate([("open", "lock", None), *calls]):
-        disk.play(call)
-        for n, outcome in enumerate(disk.outcomes()):
-            folder = tmp_path / f"{at}-{n}"
-            inside = folder / "default"
-            inside.mkdir(parents=True)
-            for name, content in outcome.items():
-                (inside / name).write_bytes(content)
-            with open_state(folder) as state, PartReader(folder) as reader:
-                (part,) = state.current_parts(CONNECTION)
-                users = tuple(entry.user for entry in reader.checked_index(part))
-                assert part.users == users
-                assert users in (("a", "b"), ("b",))
-            _erase(folder)
-            left = [path for path in inside.iterdir() if b'"a"' in path.read_bytes()]
-            assert left == []
-            assert (inside / "changes.jsonl").read_bytes().count(b"\n") == 1
+    for folder in _after_each_cut(disk, calls, tmp_path):
+        with open_state(folder) as state, PartReader(folder) as reader:
+            (part,) = state.current_parts(CONNECTION)
+            users = tuple(entry.user for entry in reader.checked_index(part))
+            assert part.users == users
+            assert users in (("a", "b"), ("b",))
+        _erase(folder)
+        inside = folder / "default"
+        left = [path for path in inside.iterdir() if b'"a"' in path.read_bytes()]
+        assert left == []
+        assert (inside / "changes.jsonl").read_bytes().count(b"\n") == 1
 
 
 @pytest.mark.model
