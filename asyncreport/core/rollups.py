@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -18,15 +16,11 @@ from asyncreport.core.columns import (
     occupancy,
 )
 from asyncreport.core.job import Query
-from asyncreport.core.local_time import from_instant
 from asyncreport.core.outputs import WEEKDAY_HOUR, RollUp
 from asyncreport.core.records import Split
 from asyncreport.core.reshape import NamesById, name_of
+from asyncreport.core.rollup_buckets import Bucket, Buckets, columns_of, ends_by
 from asyncreport.core.table import Column, Kind
-from asyncreport.core.timeline import Granularity, Grid, Interval, iso, parse_iso
-
-#: how a bucket is written: start and end, or day of the week and hour; they sort by time
-Bucket = tuple[str, str] | tuple[int, int]
 
 _AVERAGE = "avg_handle_time_sec"
 _RATIOS = (_AVERAGE, "occupancy")
@@ -65,65 +59,6 @@ def _numbers(query: Query) -> list[str]:
 def _is_count(name: str) -> bool:
     """Tell whether a column has whole numbers."""
     return name.endswith(("_count", "_sum_ms"))
-
-
-class Buckets:
-    """The buckets of a roll-up, found by the text of a record's start."""
-
-    def __init__(self, every: str, query: Query, interval: Interval) -> None:
-        self._every = every
-        self._zone = query.grid.zone
-        self._interval = interval
-        self._found: dict[str, Bucket] = {}
-
-    def of(self, start: str) -> Bucket:
-        """Give the bucket of a record that starts at an instant."""
-        bucket = self._found.get(start)
-        if bucket is None:
-            bucket = self._found[start] = self._find(parse_iso(start))
-        return bucket
-
-    def forget(self) -> None:
-        """Forget the buckets of a month, before the next one."""
-        self._found.clear()
-
-    def _find(self, at: int) -> Bucket:
-        """Look up a bucket on the calendar."""
-        if self._every == WEEKDAY_HOUR:
-            moment = from_instant(at).astimezone(self._zone)
-            return moment.isoweekday(), moment.hour
-        edges = self._grid.slot(at).edges
-        after = bisect_right(edges, at)
-        return self._clipped(edges[after - 1], edges[after])
-
-    @property
-    def _grid(self) -> Grid:
-        granularity = Granularity(self._every)
-        if granularity is Granularity.NONE:
-            return Grid(granularity, self._zone, self._interval)
-        return Grid(granularity, self._zone)
-
-    def _clipped(self, start: int, end: int) -> Bucket:
-        """Write a bucket; the range may cut the first and the last one short."""
-        return iso(max(start, self._interval.start)), iso(min(end, self._interval.end))
-
-    def within(self, start: int, end: int) -> Iterator[tuple[Bucket, Interval]]:
-        """Walk the buckets that end after `start` and not after `end`, and the time of each.
-
-        The hours of a week are not on the timeline: they are of any time.
-        """
-        if self._every == WEEKDAY_HOUR:
-            if start < end:
-                for number in range(7 * 24):
-                    yield (number // 24 + 1, number % 24), Interval(start, end)
-            return
-        for slot in self._grid.slots(self._interval):
-            for first, last in pairwise(slot.edges):
-                span = Interval(first, last)
-                if span.overlaps(self._interval):
-                    clipped = span.intersection(self._interval)
-                    if start < clipped.end <= end:
-                        yield self._clipped(first, last), clipped
 
 
 class Sums:
@@ -202,47 +137,41 @@ class Sums:
         `facts` are the same for all rows, such as the team. The rows are in order of time and split
         values.
         """
-        done = [key for key in self._cells if _ends_by(key[0], until)]
+        done = [key for key in self._cells if ends_by(key[0], until)]
         for bucket, split in sorted(done, key=_order):
             values = {**facts, **dict(zip(self._split, split, strict=True))}
-            for name, (ids, by_id) in names.items():
-                values[name] = name_of(values.get(ids), by_id)
-            values.update(_described(bucket))
+            values.update(_names_of(values, names))
+            values.update(columns_of(bucket))
             values.update(self._numbers(self._cells.pop((bucket, split))))
             yield {name: values[name] for name in self._columns}
 
     def _numbers(self, cell: Sequence[int | None]) -> dict[str, object]:
         """Give the numbers of a row; ratios are divided here and nowhere before."""
-        whole = dict(zip(self._added, cell, strict=True))
-        values: dict[str, object] = dict(whole)
-        for name, value in whole.items():
-            if value is not None and not _is_count(name):
-                values[name] = value / 1000
-        handled, handle = whole["handled_count"] or 0, whole["total_handle_time_sec"] or 0
+        sums = dict(zip(self._added, cell, strict=True))
+        values: dict[str, object] = {name: _value(name, each) for name, each in sums.items()}
+        handled, handle = sums["handled_count"] or 0, sums["total_handle_time_sec"] or 0
         values[_AVERAGE] = average(handle, handled)
         if self._query.occupancy:
-            values["occupancy"] = _occupancy([whole[name] for name in STATUS_COLUMNS[:3]])
+            values["occupancy"] = _occupancy([sums[name] for name in STATUS_COLUMNS[:3]])
         return values
 
 
-def _ends_by(bucket: Bucket, until: str | None) -> bool:
-    """Tell whether a bucket ends by an instant; the hours of the week only end with the range."""
-    _, end = bucket
-    return until is None or (isinstance(end, str) and end <= until)
+def _names_of(values: Mapping[str, object], names: NamesById) -> dict[str, object]:
+    """Give the names of the ids in a row, by column."""
+    return {name: name_of(values.get(ids), by_id) for name, (ids, by_id) in names.items()}
+
+
+def _value(name: str, total: int | None) -> float | None:
+    """Give the value of a column: times, which are added up in ms, become seconds."""
+    if total is None or _is_count(name):
+        return total
+    return total / 1000
 
 
 def _occupancy(times: Sequence[int | None]) -> float | None:
     """Divide the times on queue, in ms; None if none was measured."""
     interacting, communicating, idle = (time or 0 for time in times)
     return occupancy(interacting, communicating, idle)
-
-
-def _described(bucket: Bucket) -> dict[str, object]:
-    """Give the columns of a bucket."""
-    first, second = bucket
-    if isinstance(first, int):
-        return {"weekday": first, "hour": second}
-    return {"interval_start": first, "interval_end": second}
 
 
 def _order(key: tuple[Bucket, Split]) -> Any:

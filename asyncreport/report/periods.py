@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from asyncreport.core.job import Query
-from asyncreport.core.rollups import Buckets
+from asyncreport.core.rollup_buckets import Buckets
 from asyncreport.core.timeline import DAY, Granularity, Interval
 
 #: the longest range, in ms, whose steps are days; and weeks

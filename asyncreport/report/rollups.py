@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from asyncreport.core.job import Query, Team
 from asyncreport.core.outputs import WEEKDAY_HOUR, WHOLE, RollUp
-from asyncreport.core.rollups import Buckets, Sums
+from asyncreport.core.rollup_buckets import Buckets
+from asyncreport.core.rollups import Sums
 from asyncreport.core.table import CsvStyle
 from asyncreport.core.timeline import Granularity, Interval, parse_iso
 from asyncreport.formats import JSONL

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from asyncreport.config.zones import load_zone
 from asyncreport.core.job import Query
 from asyncreport.core.outputs import RollUp
-from asyncreport.core.rollups import Buckets, Sums
+from asyncreport.core.rollup_buckets import Buckets
+from asyncreport.core.rollups import Sums
 from asyncreport.core.timeline import HOUR, Granularity, Grid, Interval, iso
 
 #: clock changes in two hemispheres, a half-hour offset, and a zone that lost a day
