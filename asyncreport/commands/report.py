@@ -16,7 +16,7 @@ from asyncreport.core.job import Job
 from asyncreport.core.text import counted
 from asyncreport.export.output_paths import check_targets
 from asyncreport.export.snapshot import Snapshot
-from asyncreport.export.storage import reading
+from asyncreport.export.storage import Files, reading
 from asyncreport.export.targets import report_path
 from asyncreport.formats import PLOTLY
 from asyncreport.report.data import page_data
@@ -106,12 +106,13 @@ async def _make(job: Job, options: ReportOptions, path: Path, *, now: int) -> No
     async with reading(job) as files:
         _check_fetched(files.job)
         _check_target(files.job, path)
-        say(await run_in_thread(partial(_write, files.job, options, now)))
+        say(await run_in_thread(partial(_write, files, options, now)))
 
 
-def _write(job: Job, options: ReportOptions, now: int, stopped: Event) -> str:
+def _write(files: Files, options: ReportOptions, now: int, stopped: Event) -> str:
     """Write the report; describe it in one line. Raise StoreError, ConfigError."""
-    data = _read(job, options, now, stopped)
+    job = files.job
+    data = _read(files, options, now, stopped)
     page = render(data)
     path = _path(job, options).absolute()
     with atomic_write(path, owner=job.state_folder) as sink:
@@ -124,11 +125,12 @@ def _path(job: Job, options: ReportOptions) -> Path:
     return Path(str(options.path).replace(CONNECTION, job.connections[0].name))
 
 
-def _read(job: Job, options: ReportOptions, now: int, stopped: Event) -> PageData:
+def _read(files: Files, options: ReportOptions, now: int, stopped: Event) -> PageData:
     """Read what the page shows."""
-    snapshot = Snapshot.read(job, now=now)
+    snapshot = Snapshot.read(files.job, now=now)
     facts = report_facts(snapshot, command=options.command, team=options.team)
-    return page_data(facts, stopped, of_team=options.team is not None)
+    with files.reader() as reader:
+        return page_data(facts, reader, stopped, of_team=options.team is not None)
 
 
 def _contents(data: PageData) -> str:

@@ -19,6 +19,7 @@ from asyncreport.report.data import page_data
 from asyncreport.report.facts import Facts, LastRun
 from asyncreport.report.page import digest, render
 from asyncreport.store.lookups import NameTables
+from asyncreport.store.parts import PartReader
 from asyncreport.store.written_outputs import Outputs
 
 #: teams that the error for an unknown one lists
@@ -34,8 +35,8 @@ def _page(snapshot: Snapshot, *, command: str) -> Page:
     """Describe the page of all teams; raise StoreError."""
     facts = report_facts(snapshot, command=command)
 
-    def make(stopped: Event) -> bytes:
-        return render(page_data(facts, stopped))
+    def make(reader: PartReader, stopped: Event) -> bytes:
+        return render(page_data(facts, reader, stopped))
 
     return Page(digest(facts), make)
 

@@ -10,7 +10,6 @@ from asyncreport.core.errors import DamagedPartError
 from asyncreport.core.job import Chunk, Connection, Part
 from asyncreport.core.plan import Plan, share_users
 from asyncreport.export.run_context import RunContext
-from asyncreport.store.parts import PartReader
 from asyncreport.store.present_parts import describe_loss
 
 
@@ -60,8 +59,7 @@ async def _find_damaged(context: RunContext) -> list[DamagedPartError]:
     parts = [*chain.from_iterable(context.all_parts().values())]
 
     def find(_: Event) -> list[DamagedPartError]:
-        context.files.fetch(parts)
-        with PartReader(context.job.parts_folder) as reader:
+        with context.files.reader() as reader:
             return reader.damaged(parts)
 
     return await context.state.run_in_writer(find)

@@ -20,6 +20,7 @@ from asyncreport.core.job import Chunk, Part
 from asyncreport.core.plan import Plan, plan
 from asyncreport.core.timeline import Interval
 from asyncreport.engine.background import in_background
+from asyncreport.export.names import RecordIds
 from asyncreport.export.run_context import RunContext
 from asyncreport.export.targets import targets, wanted_names
 from asyncreport.store.disk_errors import free_bytes, oserror_as_store_error
@@ -105,7 +106,7 @@ class EarlyMerge:
             return
         ready: list[str] = []
         # The merge meets the same error, and reports it.
-        with suppress(StoreError), PartReader(self.context.job.parts_folder) as reader:
+        with suppress(StoreError), self.context.files.reader() as reader:
             for month in self._months:
                 await self._completed(month)
                 ready.append(month)
@@ -161,11 +162,15 @@ class EarlyMerge:
     async def _names_are_known(self, months: Sequence[str], reader: PartReader) -> bool:
         """Look up the names of users and queues in months; False if some are still unknown."""
         for name, parts in self._of(months).items():
-            users, queues = await run_in_thread(partial(_ids, reader, parts))
+            ids = await run_in_thread(partial(self._ids, parts, reader))
             connection = self.context.job.connection(name)
-            if not await self.context.names.look_up_early(connection, users, queues):
+            if not await self.context.names.look_up_early(connection, ids):
                 return False
         return True
+
+    def _ids(self, parts: Sequence[Part], reader: PartReader, _: Event) -> RecordIds:
+        """Give what parts name by ids; raise StoreError."""
+        return RecordIds.of(self.context.job, parts, reader)
 
     async def _write(self, months: Sequence[str], reader: PartReader) -> None:
         """Write months into the drafts."""
@@ -190,8 +195,3 @@ class EarlyMerge:
             and (target.path in self.drafts or not outputs.is_current(target))
         ]
         return [group[0] for group in merged_groups(outdated)]
-
-
-def _ids(reader: PartReader, parts: Sequence[Part], _: Event) -> tuple[set[str], set[str]]:
-    """Give the users and the queues in parts; raise StoreError."""
-    return reader.users(parts), reader.queues(parts)

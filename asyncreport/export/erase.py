@@ -66,17 +66,18 @@ class Erased:
 def find_user(job: Job, user: str, *, now: int) -> Erased:
     """Find out what `erase_user` would do; no lock is needed. Raise StoreError."""
     with looking(job, content=True) as files:
-        return _find(files.job, user, now=now)
+        return _find(files, user, now=now)
 
 
-def _find(job: Job, user: str, *, now: int) -> Erased:
+def _find(files: Files, user: str, *, now: int) -> Erased:
     """Find out what is stored about a user."""
+    job = files.job
     if not manifest_times(job):
         return Erased(user=user)
     manifests = {}
     for name in _connection_names(job):
         manifests[name] = Manifest.read(job.parts_folder / name)
-    return _Erasure(job, user, manifests, now=now).found
+    return _Erasure(files, user, manifests, now=now).found
 
 
 async def erase_user(job: Job, user: str, *, now: int, say: Say = silent) -> Erased:
@@ -100,7 +101,7 @@ async def _erase_in(files: Files, user: str, *, now: int) -> Erased:
     with State.open(
         job.state_folder, every, parts_folder=job.parts_folder, remotes=files.remote
     ) as state:
-        erased = await state.run_in_writer(lambda stopped: _erase(job, user, state, stopped, now))
+        erased = await state.run_in_writer(lambda stopped: _erase(files, user, state, stopped, now))
         # `status` compares them, to tell whether a run was broken off.
         restore_times(times)
     return erased
@@ -121,11 +122,11 @@ def _all_connections(job: Job) -> PartFilter:
     return PartFilter({**others, **PartFilter.of(job).fingerprints}, job.query.grid)
 
 
-def _erase(job: Job, user: str, state: State, stopped: Event, now: int) -> Erased:
+def _erase(files: Files, user: str, state: State, stopped: Event, now: int) -> Erased:
     """Do all steps, in an order that a killed command can repeat."""
-    _remove_left_over(job, state, stopped, now)
+    _remove_left_over(files.job, state, stopped, now)
     manifests = {name: folder.manifest for name, folder in state.folders.items()}
-    erasure = _Erasure(job, user, manifests, now=now)
+    erasure = _Erasure(files, user, manifests, now=now)
     if not erasure.found:
         return erasure.found
     return erasure.run(state, stopped)
@@ -142,8 +143,11 @@ def _remove_left_over(job: Job, state: State, stopped: Event, now: int) -> None:
 class _Erasure:
     """What is stored about a person, and how it is erased; the manifests are by connection."""
 
-    def __init__(self, job: Job, user: str, manifests: Mapping[str, Manifest], *, now: int) -> None:
-        self._job = job
+    def __init__(
+        self, files: Files, user: str, manifests: Mapping[str, Manifest], *, now: int
+    ) -> None:
+        self._job = job = files.job
+        self._reader = files.reader
         self._manifests = manifests
         self._person = find_person(job, user)
         self._part_filter = PartFilter.of(job)
@@ -185,7 +189,8 @@ class _Erasure:
         for parts in new.values():
             parts.write(stopped)
         self._delete_whole_files()
-        files = self._files.write(self._without_user(new), stopped, self.found.outputs)
+        with self._reader() as reader:
+            files = self._files.write(self._without_user(new), reader, stopped, self.found.outputs)
         update_summary(self._job, files)
         erase_person(self._job, self._person)
         for parts in new.values():

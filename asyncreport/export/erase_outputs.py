@@ -118,23 +118,22 @@ class OutputFiles:
             found.update(map(os.path.realpath, owned(folders, state)))
         return found
 
-    def write(self, parts: Parts, stopped: Event, affected: Container[Path]) -> Rewritten:
+    def write(
+        self, parts: Parts, reader: PartReader, stopped: Event, affected: Container[Path]
+    ) -> Rewritten:
         """Write the files from parts without the person; `affected` are those with records of it.
 
         Raise StoreError, and Interrupted once `stopped` is set.
         """
         done = Rewritten()
-        with PartReader(self._job.parts_folder) as reader:
-            for marks, group in self._groups(parts, affected).items():
-                outputs = Outputs(
-                    self._job.state_folder,
-                    partial=marks.partial,
-                    check=OutputOwners(self._job).check_rename,
-                )
-                done.after |= outputs.write(
-                    group, reader, stopped, names_complete=marks.names_complete
-                )
-                done.months |= outputs.changed
+        for marks, group in self._groups(parts, affected).items():
+            outputs = Outputs(
+                self._job.state_folder,
+                partial=marks.partial,
+                check=OutputOwners(self._job).check_rename,
+            )
+            done.after |= outputs.write(group, reader, stopped, names_complete=marks.names_complete)
+            done.months |= outputs.changed
         return done
 
     def _groups(self, parts: Parts, affected: Container[Path]) -> dict[_Marks, list[Target]]:

@@ -45,7 +45,10 @@ def _report(unknown: Sequence[UnknownTeam], context: RunContext) -> None:
 async def _teams_of_nobody(context: RunContext) -> list[Team]:
     """List the teams whose listed users are all unknown to the directory."""
     await context.names.look_up_listed(context.job)
-    return [team for team in context.job.teams if _is_nobody(team, context)]
+    # In the writing thread: the indexes of parts may have to be downloaded.
+    return await context.state.run_in_writer(
+        lambda _: [team for team in context.job.teams if _is_nobody(team, context)]
+    )
 
 
 def _is_nobody(team: Team, context: RunContext) -> bool:

@@ -6,8 +6,9 @@ A name is looked up if it is new or 30 days old. Owns nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,23 @@ _Contract = Callable[[Sequence[str]], Generator[Request, Any, dict[str, str | No
 
 #: why names are missing
 _LookUpError = AuthError | RejectedError | RetriesExhausted
+
+
+@dataclass(frozen=True, slots=True)
+class RecordIds:
+    """What records name by ids, of one connection."""
+
+    users: AbstractSet[str]
+    queues: AbstractSet[str]
+    #: by the column of the names
+    others: Mapping[str, AbstractSet[str]]
+
+    @classmethod
+    def of(cls, job: Job, parts: Sequence[Part], reader: PartReader) -> RecordIds:
+        """Collect what output files have names of; raise StoreError."""
+        # First what is in the rows: whoever has these has the indexes too.
+        others = {name: reader.values(parts, ids) for name, ids in wanted_names(job).items()}
+        return cls(reader.users(parts), reader.queues(parts), others)
 
 
 class NameLookup:
@@ -82,40 +100,35 @@ class NameLookup:
         self,
         job: Job,
         connection: Connection,
-        parts: Sequence[Part],
-        reader: PartReader,
+        ids: RecordIds,
         *,
         refresh: bool,
     ) -> bool:
         """Look up names that are missing, or with `refresh` every name.
 
-        Names are needed for users and queues that have records in the parts, and for listed users.
+        Names are needed for what has records, and for listed users.
         Return False if some could not be looked up.
         """
-        with_records = reader.users(parts)
         listed = listed_users(job, connection.name)
-        users = await self._update_users(connection, with_records, listed, refresh=refresh)
+        users = await self._update_users(connection, ids.users, listed, refresh=refresh)
         queues = await self._update_things(
-            connection, self.queues, "queue_name", reader.queues(parts), refresh=refresh
+            connection, self.queues, "queue_name", ids.queues, refresh=refresh
         )
         others = True
-        for name, ids in wanted_names(job).items():
-            found = reader.values(parts, ids)
+        for name, found in ids.others.items():
             table = self.tables.others[name]
             others &= await self._update_things(connection, table, name, found, refresh=refresh)
         return users and queues and others
 
-    async def look_up_early(
-        self, connection: Connection, users: AbstractSet[str], queues: AbstractSet[str]
-    ) -> bool:
+    async def look_up_early(self, connection: Connection, ids: RecordIds) -> bool:
         """Look up names of users and queues that are missing, while the pull goes on.
 
         Return False if some could not be looked up. Nothing is said then: `update` asks again.
         """
         of_queues = partial(directory.names, "queue_name")
         return await self._try_to_look_up(
-            connection, self.users, directory.user_names, users
-        ) and await self._try_to_look_up(connection, self.queues, of_queues, queues)
+            connection, self.users, directory.user_names, ids.users
+        ) and await self._try_to_look_up(connection, self.queues, of_queues, ids.queues)
 
     async def _try_to_look_up(
         self, connection: Connection, names: Names, contract: _Contract, ids: AbstractSet[str]
@@ -247,12 +260,11 @@ def unknown_users(
     job: Job,
     connection: Connection,
     parts: Iterable[Part],
-    fetch: Callable[[Iterable[Part]], None] = lambda _: None,
+    reader: PartReader,
 ) -> list[str]:
     """List, sorted, the listed users that the directory does not know and that have no records.
 
-    The server gives no error for a mistyped id, only no records. `fetch` brings the indexes of
-    parts before they are read; it is not called if nobody is unknown. Raise StoreError.
+    The server gives no error for a mistyped id, only no records. Raise StoreError.
     """
     names = Names(job.state_folder / "names.json").of(connection.directory)
     # A user that was never looked up is not in `names`; None: the directory did not know it.
@@ -261,9 +273,7 @@ def unknown_users(
     if not without_name:
         return []
     in_range = [part for part in parts if part.interval.overlaps(job.interval)]
-    fetch(in_range)
-    with PartReader(job.parts_folder) as reader:
-        return sorted(without_name - reader.users(in_range))
+    return sorted(without_name - reader.users(in_range))
 
 
 def unknown_users_message(users: Collection[str]) -> str:

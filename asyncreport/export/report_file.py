@@ -9,14 +9,12 @@ import time
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from threading import Event
 
 from msgspec.structs import replace
 
 from asyncreport.core.errors import AsyncReportError
-from asyncreport.core.job import Job
 from asyncreport.export.preflight import OutputOwners
 from asyncreport.export.run_context import RunContext
 from asyncreport.export.snapshot import Snapshot
@@ -25,6 +23,7 @@ from asyncreport.export.summary_outputs import SummaryReport
 from asyncreport.export.targets import report_path
 from asyncreport.store.atomic import atomic_write
 from asyncreport.store.json_files import write_json
+from asyncreport.store.parts import PartReader
 from asyncreport.store.written_outputs import Outputs
 
 
@@ -35,7 +34,7 @@ class Page:
     #: of all that it shows, but not of when it was made
     digest: str
     #: raises StoreError, and Interrupted once the event is set
-    render: Callable[[Event], bytes]
+    render: Callable[[PartReader, Event], bytes]
 
 
 #: describe the page of a job; raises StoreError
@@ -71,8 +70,7 @@ async def _update(
     if not summary.outputs:
         return SummaryReport(path=str(path), written=False, reason=_NO_OUTPUTS)
     context.activity.phase = "making the report"
-    await _fetch_parts(context)
-    update = _Update(context.job, path, make_page, now=context.now, partial=summary.partial)
+    update = _Update(context, path, make_page, partial=summary.partial)
     try:
         written = await context.state.run_in_writer(update.run)
     # Also a fault of ours: the output files are complete, and the run must end as they are.
@@ -81,12 +79,6 @@ async def _update(
         context.warn(f"{path} was not written: {reason}; the output files are not affected")
         return SummaryReport(path=str(path), written=False, reason=reason)
     return SummaryReport(path=str(path), written=written)
-
-
-async def _fetch_parts(context: RunContext) -> None:
-    """Bring the parts of all connections to this machine."""
-    parts = [*chain.from_iterable(context.all_parts().values())]
-    await context.state.run_in_writer(lambda _: context.files.fetch(parts))
 
 
 def _describe(error: Exception) -> str:
@@ -100,12 +92,10 @@ def _describe(error: Exception) -> str:
 class _Update:
     """One update of a report."""
 
-    job: Job
+    context: RunContext
     path: Path
     make_page: MakePage
     _: KW_ONLY
-    #: an instant
-    now: int
     #: records are missing
     partial: bool
 
@@ -114,13 +104,15 @@ class _Update:
 
         Raise StoreError, and Interrupted once `stopped` is set.
         """
-        page = self.make_page(Snapshot.read(self.job, now=self.now))
-        folder = self.job.state_folder
+        job = self.context.job
+        page = self.make_page(Snapshot.read(job, now=self.context.now))
+        folder = job.state_folder
         outputs = Outputs(folder, partial=self.partial)
         if outputs.is_made_from(self.path, page.digest):
             return False
-        content = page.render(stopped)
-        owners = OutputOwners(self.job)
+        with self.context.files.reader() as reader:
+            content = page.render(reader, stopped)
+        owners = OutputOwners(job)
         check = partial(owners.check_rename, self.path)
         with atomic_write(self.path, owner=folder, before_replace=check) as sink:
             sink.write(content)

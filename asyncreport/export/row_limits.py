@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
 
 from asyncreport.core.job import Job
 from asyncreport.core.plan import Plan
 from asyncreport.export.run_context import RunContext
 from asyncreport.export.targets import all_files, targets
-from asyncreport.store.parts import PartReader
 from asyncreport.store.space import check_counts
 
 
@@ -25,9 +23,7 @@ async def check_row_limits(context: RunContext, plans: Mapping[str, Plan]) -> No
         return
     parts = {name: plan.reused for name, plan in plans.items()}
     files = targets(context.job, parts, context.names.tables)
-    reused = [*chain.from_iterable(parts.values())]
-    await context.state.run_in_writer(lambda _: context.files.fetch_indexes(reused))
-    with PartReader(context.job.parts_folder) as reader:
+    with context.files.reader() as reader:
         # In the writing thread: a million records are counted in a second, and the event loop must
         # still handle a signal.
         await context.state.run_in_writer(lambda _: check_counts(files, reader))

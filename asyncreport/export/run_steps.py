@@ -104,7 +104,7 @@ class Steps:
         if not self._may_write:
             return {}
         files = await self._write_outputs(parts)
-        self._warn_of_unknown_users(parts)
+        await self._warn_of_unknown_users(parts)
         return files
 
     async def _plan(self) -> dict[str, Plan]:
@@ -217,15 +217,22 @@ class Steps:
         self.changed = update.changed
         return files
 
-    def _warn_of_unknown_users(self, parts: _Parts) -> None:
+    async def _warn_of_unknown_users(self, parts: _Parts) -> None:
         """Warn about listed users that the directory does not know."""
+        unknown = await self.context.state.run_in_writer(lambda _: self._unknown_users(parts))
+        for name, users in unknown.items():
+            if users:
+                message = unknown_users_message(users)
+                self.context.warn(f"{name}: {message}; none has records in the range")
+
+    def _unknown_users(self, parts: _Parts) -> dict[str, list[str]]:
+        """List the listed users without a name and without records, by connection."""
         job = self.context.job
-        for connection in job.connections:
-            fetch = self.context.files.fetch_indexes
-            unknown = unknown_users(job, connection, parts[connection.name], fetch)
-            if unknown:
-                message = unknown_users_message(unknown)
-                self.context.warn(f"{connection.name}: {message}; none has records in the range")
+        with self.context.files.reader() as reader:
+            return {
+                connection.name: unknown_users(job, connection, parts[connection.name], reader)
+                for connection in job.connections
+            }
 
 
 def _stale_parts(plans: Mapping[str, Plan]) -> list[Part]:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Protocol
 
 from asyncreport.core.errors import AsyncReportError
-from asyncreport.core.job import Job, Part
+from asyncreport.core.job import Job
 from asyncreport.engine.activity import Activity
 from asyncreport.export.targets import all_paths
 from asyncreport.store.lock import lock_holder, merge_lock
 from asyncreport.store.objects.lease import LEASE_SECONDS
 from asyncreport.store.objects.localize import bucket_of
 from asyncreport.store.objects.working_copy import WorkingCopy
+from asyncreport.store.parts import PartReader
 from asyncreport.store.remote import Remote, nowhere
 from asyncreport.store.threads import run_in_thread
 
@@ -42,14 +43,11 @@ class Files(Protocol):
     def claim_outputs(self, claim: Callable[[], None]) -> None:
         """Claim the output files with a function that does it on disk."""
 
-    def fetch(self, parts: Iterable[Part]) -> None:
-        """Bring the content of parts before they are read."""
+    def reader(self) -> PartReader:
+        """Give what reads the parts; the caller closes it."""
 
     def fetch_files(self, paths: Iterable[Path]) -> None:
         """Bring the content of output files before they are read."""
-
-    def fetch_indexes(self, parts: Iterable[Part]) -> None:
-        """Bring what says which users have records in parts."""
 
 
 class OnDisk:
@@ -74,13 +72,11 @@ class OnDisk:
         """Claim the output files."""
         claim()
 
-    def fetch(self, parts: Iterable[Part]) -> None:
-        """Do nothing."""
+    def reader(self) -> PartReader:
+        """Give what reads the parts."""
+        return PartReader(self.job.parts_folder)
 
     def fetch_files(self, paths: Iterable[Path]) -> None:
-        """Do nothing."""
-
-    def fetch_indexes(self, parts: Iterable[Part]) -> None:
         """Do nothing."""
 
 

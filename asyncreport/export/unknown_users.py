@@ -10,7 +10,6 @@ from asyncreport.core.job import Part, Team
 from asyncreport.core.text import counted, first_items
 from asyncreport.export.storage import Files
 from asyncreport.export.teams import UnknownTeam
-from asyncreport.store.parts import PartReader
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,8 +38,7 @@ def nobody_message(team: Team) -> str:
 
 def has_records(team: Team, parts: Sequence[Part], files: Files) -> bool:
     """Tell whether parts of a job have records of users who are forgotten by now."""
-    files.fetch_indexes(parts)
-    with PartReader(files.job.parts_folder) as reader:
+    with files.reader() as reader:
         return not reader.users(parts).isdisjoint(team.users)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from itertools import chain, product
+from functools import partial
 from pathlib import Path
 from threading import Event
 
 from asyncreport.core.job import Part
 from asyncreport.core.text import first_items, plural
+from asyncreport.export.names import RecordIds
 from asyncreport.export.preflight import OutputOwners
 from asyncreport.export.run_context import RunContext
-from asyncreport.export.targets import all_files, all_paths, targets, wanted_names
+from asyncreport.export.targets import all_files, all_paths, targets
 from asyncreport.store.drafts import Drafts
 from asyncreport.store.parts import PartReader
 from asyncreport.store.portable import return_free_memory
@@ -88,9 +89,8 @@ class OutputUpdate:
     async def _write(self) -> dict[Path, WrittenFile]:
         """Look up names, then merge."""
         state, activity = self._context.state, self._context.activity
-        with PartReader(self._context.job.parts_folder) as reader:
+        with self._context.files.reader() as reader:
             activity.phase = "looking up names"
-            await state.run_in_writer(self._fetch)
             complete = await self._update_names(reader)
             activity.phase = "writing"
             # Before the merge: a pull of 10,000 users leaves 50 MB between the blocks in use.
@@ -106,34 +106,22 @@ class OutputUpdate:
             # hashed and copied, and nothing else may write to the state folder meanwhile.
             return await state.run_in_writer(write)
 
-    def _fetch(self, _: Event) -> None:
-        """Bring what is read: the indexes of all parts, and the rows of files that need work."""
-        files, job = self._context.files, self._context.job
-        parts = [*chain.from_iterable(self._parts.values())]
-        if wanted_names(job):
-            files.fetch(parts)
-            return
-        files.fetch_indexes(parts)
-        for target in self._targets():
-            if not self._outputs.is_current(target):
-                for name, month in product(
-                    {team.connection for team in target.teams}, target.months
-                ):
-                    files.fetch(target.parts(name, month))
-
     async def _update_names(self, reader: PartReader) -> bool:
         """Look up the names of each connection; False if some could not be looked up."""
         complete = True
-        for connection in self._context.job.connections:
+        context = self._context
+        for connection in context.job.connections:
+            parts = self._parts[connection.name]
+            ids = await context.state.run_in_writer(partial(self._ids, parts, reader))
             found = await self._names.update(
-                self._context.job,
-                connection,
-                self._parts[connection.name],
-                reader,
-                refresh=self._context.choices.refresh_names,
+                context.job, connection, ids, refresh=context.choices.refresh_names
             )
             complete = complete and found
         return complete
+
+    def _ids(self, parts: Sequence[Part], reader: PartReader, _: Event) -> RecordIds:
+        """Give what parts name by ids; raise StoreError."""
+        return RecordIds.of(self._context.job, parts, reader)
 
     def _targets(self) -> list[Target]:
         """List the files to write, with what belongs in each."""

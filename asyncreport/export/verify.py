@@ -53,7 +53,7 @@ async def _verify(files: Files, report: Report, activity: Activity, *, now: int)
         return
     _report_all(_run_in_progress(files), report)
     with _unchanged(job.state_folder):
-        await _check(job, report, activity, now=now)
+        await _check(files, report, activity, now=now)
 
 
 def _nothing_fetched(job: Job) -> Finding:
@@ -112,11 +112,11 @@ def _changed(folder: Path) -> StoreError:
     )
 
 
-async def _check(job: Job, report: Report, activity: Activity, *, now: int) -> None:
+async def _check(files: Files, report: Report, activity: Activity, *, now: int) -> None:
     """Make all checks."""
-    snapshot = Snapshot.read(job, now=now)
+    snapshot = Snapshot.read(files.job, now=now)
     _report_all(_unknown_teams(snapshot), report)
-    with PartReader(job.parts_folder) as reader:
+    with files.reader() as reader:
         passed = await check_parts(snapshot, reader, report)
         await check_outputs(snapshot, reader, report)
         if passed:
@@ -142,7 +142,7 @@ async def _compare(
     now: int,
 ) -> None:
     """Compare with the directory and the server; add warnings about clients that were refused."""
-    _report_all(_unknown_users(snapshot), report)
+    _report_all(_unknown_users(snapshot, reader), report)
     warnings: list[str] = []
     job = snapshot.job
     async with Connections(job.connections, job.limits, warnings.append) as connections:
@@ -178,11 +178,11 @@ def _not_looked_up(team: UnknownTeam) -> Finding:
     )
 
 
-def _unknown_users(snapshot: Snapshot) -> Iterator[Finding]:
+def _unknown_users(snapshot: Snapshot, reader: PartReader) -> Iterator[Finding]:
     """Warn about listed users whom the directory does not know."""
     for connection in snapshot.job.connections:
         parts = snapshot.wanted_parts(connection.name)
-        unknown = unknown_users(snapshot.job, connection, parts)
+        unknown = unknown_users(snapshot.job, connection, parts, reader)
         if unknown:
             yield _without_records(snapshot.job, connection.name, unknown)
 

@@ -19,6 +19,7 @@ from asyncreport.report.periods import Halves, axis_length, halves, steps
 from asyncreport.report.restated import Restated, count_restated
 from asyncreport.report.rollups import RollUps, Row, read_rollups
 from asyncreport.report.scopes import Material
+from asyncreport.store.parts import PartReader
 
 #: gaps that the page lists
 _MOST_GAPS = 100
@@ -27,22 +28,24 @@ _MOST_GAPS = 100
 _MOST_TEAMS = 3
 
 
-def page_data(facts: Facts, stopped: Event, *, of_team: bool = False) -> PageData:
+def page_data(
+    facts: Facts, reader: PartReader, stopped: Event, *, of_team: bool = False
+) -> PageData:
     """Read the parts and describe the page; `of_team`: the job has one team, on its own page.
 
     Raise StoreError, and Interrupted once `stopped` is set.
     """
-    material = _material(facts, stopped)
+    material = _material(facts, reader, stopped)
     return _page(facts, material, of_team=of_team)
 
 
-def _material(facts: Facts, stopped: Event) -> Material:
+def _material(facts: Facts, reader: PartReader, stopped: Event) -> Material:
     """Read the parts and everything else that is on disk."""
     query, interval = facts.job.query, facts.interval
     every = axis_length(query, interval)
     spans = steps(every, query, interval)
     return Material(
-        rollups=read_rollups(facts, interval, stopped),
+        rollups=read_rollups(facts, interval, reader, stopped),
         interval=interval,
         every=every,
         steps=spans,

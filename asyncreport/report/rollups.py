@@ -77,14 +77,14 @@ class RollUps:
                     yield (team.connection, row["user_id"]), row
 
 
-def read_rollups(facts: Facts, interval: Interval, stopped: Event) -> RollUps:
+def read_rollups(facts: Facts, interval: Interval, reader: PartReader, stopped: Event) -> RollUps:
     """Read the parts once and add them up in each way.
 
     Raise StoreError, and Interrupted once `stopped` is set.
     """
     # Without the split and the job's own metrics: the report shows neither.
     query = replace(facts.job.query, split_by=(), metrics=())
-    found = _read(facts, _Frame(query, interval), stopped)
+    found = _read(facts, _Frame(query, interval), reader, stopped)
     return RollUps(
         query=query,
         base=_base_lines(found["base"]),
@@ -118,12 +118,11 @@ class _Frame(NamedTuple):
         return found
 
 
-def _read(facts: Facts, frame: _Frame, stopped: Event) -> dict[str, bytes]:
+def _read(facts: Facts, frame: _Frame, reader: PartReader, stopped: Event) -> dict[str, bytes]:
     """Read the parts once, and give the lines of each roll-up."""
     rollups = frame.rollups()
     targets = [_target(facts, frame, rollup) for rollup in rollups.values()]
-    with PartReader(facts.job.parts_folder) as reader:
-        return dict(zip(rollups, read_lines(targets, reader, stopped), strict=True))
+    return dict(zip(rollups, read_lines(targets, reader, stopped), strict=True))
 
 
 def _target(facts: Facts, frame: _Frame, rollup: RollUp) -> Target:

@@ -149,13 +149,13 @@ class PartFolder:
         if not replaced:
             return Restatements()
         remote = self.manifest.remote
-        remote.fetch(part for pair in replaced for part in (pair.old, pair.new))
         appended = append_restatements(
             self._folder,
             replaced,
             stopped,
             at=at,
             length=self.manifest.changes_length,
+            source=remote,
         )
         if appended.restatements.values:
             remote.save(self._folder / NAME)

@@ -50,7 +50,7 @@ class UserParts:
     def find(cls, manifest: Manifest, user: str) -> UserParts:
         """Search the parts of every query; raise StoreError."""
         records = {}
-        with PartReader(manifest.folder.parent) as reader:
+        with PartReader(manifest.folder.parent, manifest.remote) as reader:
             for part in _may_have(manifest, user):
                 count = sum(entry.count for entry in reader.index(part) if entry.user == user)
                 if count:
@@ -87,7 +87,7 @@ class PartsWithoutUser:
         Raise StoreError, also if a part is damaged, and Interrupted once `stopped` is set.
         """
         manifest = self._folder.manifest
-        with PartReader(manifest.folder.parent) as reader:
+        with PartReader(manifest.folder.parent, manifest.remote) as reader:
             for number, part in enumerate(self._found.records, manifest.next_number):
                 if stopped.is_set():
                     raise Interrupted

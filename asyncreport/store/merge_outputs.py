@@ -270,7 +270,7 @@ def write_month(files: Sequence[_File], month: str, reader: PartReader, stopped:
     indexes: Indexes = {}
     rows = Month(month, indexes, reader, stopped)
     for file in files:
-        read_indexes(indexes, file.target, month, reader.checked_index)
+        read_indexes(indexes, file.target, month, reader.checked_indexes)
         with file.writing(month) as sink:
             file.lines.write_month(rows, sink)
             if month == file.target.months[-1]:

@@ -18,8 +18,8 @@ from asyncreport.core.job import Part
 from asyncreport.core.timeline import iso
 from asyncreport.store.parts import Entry, PartReader, part_name
 
-#: how a part's index is read
-ReadIndex = Callable[[Part], Sequence[Entry]]
+#: how the indexes of parts are read, one after the other
+ReadIndexes = Callable[[Sequence[Part]], Iterator[Sequence[Entry]]]
 
 #: bits of a place's numbers: a part's position and an offset, or a length and a count
 _OFFSET_BITS = 40
@@ -62,11 +62,11 @@ class MonthIndex:
     _places: dict[str | None, array[int]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, parts: Sequence[Part], read_index: ReadIndex) -> MonthIndex:
+    def of(cls, parts: Sequence[Part], read_indexes: ReadIndexes) -> MonthIndex:
         """Join the indexes of parts; raise StoreError if two parts hold the same time of a user."""
         index = cls(parts)
-        for number, part in enumerate(parts):
-            for entry in read_index(part):
+        for number, entries in enumerate(read_indexes(parts)):
+            for entry in entries:
                 index._add(number, entry)
         return index
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -24,6 +24,7 @@ from asyncreport.core.records import Block
 from asyncreport.store.atomic import atomic_write
 from asyncreport.store.disk_errors import oserror_as_store_error, store_error
 from asyncreport.store.portable import BINARY, open_file_limit, read_at
+from asyncreport.store.remote import NOWHERE, PartSource
 from asyncreport.store.replacement import PRIVATE, Sink
 
 #: descriptors that a reader keeps open, at most: as many parts as a month of most jobs has
@@ -135,10 +136,17 @@ def _most_open() -> int:
 
 
 class PartReader:
-    """Read part files of a job, whose folder is given. Owns their descriptors, few at a time."""
+    """Read part files of a job, whose folder is given. Owns their descriptors, few at a time.
 
-    def __init__(self, folder: Path) -> None:
+    `source` brings what is not in the folder before it is read: parts that are read together are
+    brought together.
+    """
+
+    def __init__(self, folder: Path, source: PartSource = NOWHERE) -> None:
         self.folder = folder
+        self._source = source
+        # The parts whose content is in the folder.
+        self._brought: set[PartKey] = set()
         self._most_open = _most_open()
         # Descriptors by part, the one that was not used for longest first.
         self._open: dict[PartKey, int] = {}
@@ -171,6 +179,16 @@ class PartReader:
             self._checked.add(part.key)
         return self.index(part)
 
+    def indexes(self, parts: Sequence[Part]) -> Iterator[list[Entry]]:
+        """Read the index of each part as `index` does."""
+        self._bring_indexes(parts)
+        return map(self.index, parts)
+
+    def checked_indexes(self, parts: Sequence[Part]) -> Iterator[list[Entry]]:
+        """Read the index of each part as `checked_index` does."""
+        self.bring(parts)
+        return map(self.checked_index, parts)
+
     def block(self, part: Part, entry: Entry) -> bytes:
         """Read one user's rows; raise StoreError if their number is not the index's."""
         block = self.read(part, entry.offset, entry.length)
@@ -182,22 +200,24 @@ class PartReader:
         if lines.count(b"\n") != count:
             raise self._damaged(part, f"user {user} does not have {count} records")
 
-    def users(self, parts: Iterable[Part]) -> set[str]:
+    def users(self, parts: Sequence[Part]) -> set[str]:
         """Collect the ids of the users who have rows in any of the parts; raise StoreError."""
         found: set[str | None] = set()
-        for part in parts:
-            found.update(entry.user for entry in self.index(part))
+        for entries in self.indexes(parts):
+            found.update(entry.user for entry in entries)
         return {user for user in found if user is not None}
 
-    def queues(self, parts: Iterable[Part]) -> set[str]:
+    def queues(self, parts: Sequence[Part]) -> set[str]:
         """Collect the ids of the queues in the rows of any of the parts; raise StoreError."""
+        self._bring_indexes(parts)
         found: set[str] = set()
         for part in parts:
             found.update(self._index(part).queues)
         return found
 
-    def values(self, parts: Iterable[Part], column: str) -> set[str]:
+    def values(self, parts: Sequence[Part], column: str) -> set[str]:
         """Collect the texts in a column of the rows of any of the parts; raise StoreError."""
+        self.bring(parts)
         # In JSON the quotes inside a value are escaped, so this can only be the column.
         pattern = re.compile(b'"%b":("(?:[^"\\\\]|\\\\.)*")' % column.encode())
         found: set[bytes] = set()
@@ -205,8 +225,9 @@ class PartReader:
             found.update(pattern.findall(self.read(part, 0, part.index_at)))
         return {orjson.loads(each) for each in found}
 
-    def damaged(self, parts: Iterable[Part]) -> list[DamagedPartError]:
+    def damaged(self, parts: Sequence[Part]) -> list[DamagedPartError]:
         """Hash parts and give an error for each damaged one; raise StoreError."""
+        self.bring(parts)
         found = []
         for part in parts:
             try:
@@ -217,8 +238,8 @@ class PartReader:
 
     def _index(self, part: Part) -> _Index:
         """Decode the index of a part; raise DamagedPartError."""
-        length = part.size - part.index_at
-        data = self.read(part, part.index_at, length)
+        self._bring_indexes([part])
+        data = self._read(part, part.index_at, part.size - part.index_at)
         try:
             index = msgspec.json.decode(data, type=_Index)
             check_entries(index.users, part.index_at)
@@ -228,6 +249,7 @@ class PartReader:
 
     def _hash(self, part: Part) -> str:
         """Hash the whole file of a part; raise StoreError."""
+        self.bring([part])
         with oserror_as_store_error(self._path(part), "read"):
             descriptor = self._descriptor(part)
             with open(descriptor, "rb", buffering=0, closefd=False) as file:
@@ -235,6 +257,23 @@ class PartReader:
 
     def read(self, part: Part, offset: int, length: int) -> bytes:
         """Read bytes of a part; raise StoreError."""
+        if part.key not in self._brought:
+            self.bring([part])
+        return self._read(part, offset, length)
+
+    def bring(self, parts: Iterable[Part]) -> None:
+        """Bring parts that will be read, together; without it, each is brought when it is read."""
+        missing = [part for part in parts if part.key not in self._brought]
+        if missing:
+            self._source.fetch(missing)
+            self._brought.update(part.key for part in missing)
+
+    def _bring_indexes(self, parts: Iterable[Part]) -> None:
+        """Have the indexes of parts in the folder."""
+        self._source.fetch_indexes(part for part in parts if part.key not in self._brought)
+
+    def _read(self, part: Part, offset: int, length: int) -> bytes:
+        """Read bytes that are in the folder; raise StoreError."""
         # No context manager: this is called once per user and part.
         try:
             data = read_at(self._descriptor(part), length, offset)

@@ -1,4 +1,4 @@
-"""Where the parts of a connection are kept, if its folder is a copy: a bucket, or nowhere else."""
+"""Where parts are kept, if their folder is a copy: in a bucket, or nowhere else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,20 @@ from typing import Protocol
 from asyncreport.core.job import Part
 
 
-class Remote(Protocol):
+class PartSource(Protocol):
+    """What brings the content of parts into their folder; the methods raise StoreError.
+
+    They may be called in any thread, but not in that of the event loop: they take their time.
+    """
+
+    def fetch(self, parts: Iterable[Part]) -> None:
+        """Bring all of the parts that are not there, many at the same time."""
+
+    def fetch_indexes(self, parts: Iterable[Part]) -> None:
+        """Bring what says which users have records in parts."""
+
+
+class Remote(PartSource, Protocol):
     """Where the parts of one connection are kept; the methods raise StoreError.
 
     What it was given is durable there when it returns.
@@ -29,9 +42,6 @@ class Remote(Protocol):
 
     def delete(self, path: Path) -> None:
         """Delete the file of a damaged part."""
-
-    def fetch(self, parts: Iterable[Part]) -> None:
-        """Bring the content of parts into the folder."""
 
 
 class Nowhere:
@@ -53,6 +63,9 @@ class Nowhere:
         """Do nothing."""
 
     def fetch(self, parts: Iterable[Part]) -> None:
+        """Do nothing."""
+
+    def fetch_indexes(self, parts: Iterable[Part]) -> None:
         """Do nothing."""
 
 

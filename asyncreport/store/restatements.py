@@ -27,6 +27,7 @@ from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.identity import file_size
 from asyncreport.store.parts import Entry, PartReader
 from asyncreport.store.portable import sync_folder
+from asyncreport.store.remote import NOWHERE, PartSource
 from asyncreport.store.replacement import PRIVATE
 
 NAME = "changes.jsonl"
@@ -83,11 +84,12 @@ class Appended:
 
 def append_restatements(
     folder: Path,
-    replaced: Iterable[Replaced],
+    replaced: Sequence[Replaced],
     stopped: Event,
     *,
     at: int,
     length: int,
+    source: PartSource = NOWHERE,
 ) -> Appended:
     """List, one JSON line each, the values that differ between parts; `at` is now.
 
@@ -96,7 +98,8 @@ def append_restatements(
     noted the new length. Raise StoreError, and Interrupted once `stopped` is set.
     """
     path = folder / NAME
-    with PartReader(folder.parent) as reader:
+    with PartReader(folder.parent, source) as reader:
+        reader.bring(part for pair in replaced for part in (pair.old, pair.new))
         lines = _all_differences(replaced, reader, stopped, at)
         first = next(lines, None)
         if first is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from asyncreport.core.job import Team
-from asyncreport.store.month_index import MonthIndex, ReadIndex
+from asyncreport.store.month_index import MonthIndex, ReadIndexes
 from asyncreport.store.parts import PartReader
 from asyncreport.store.record_lines import covers, line_start, members
 from asyncreport.store.target import Target
@@ -14,12 +14,12 @@ from asyncreport.store.target import Target
 Indexes = dict[str, MonthIndex]
 
 
-def read_indexes(indexes: Indexes, target: Target, month: str, read_index: ReadIndex) -> None:
+def read_indexes(indexes: Indexes, target: Target, month: str, read: ReadIndexes) -> None:
     """Read the indexes of a month that a file needs and that were not read yet."""
     for team in target.teams:
         name = team.connection
         if name not in indexes:
-            indexes[name] = MonthIndex.of(target.parts(name, month), read_index)
+            indexes[name] = MonthIndex.of(target.parts(name, month), read)
 
 
 def lines_size(target: Target, reader: PartReader) -> int:
@@ -42,7 +42,7 @@ def _sizes(target: Target, reader: PartReader) -> Iterator[tuple[int, int]]:
     """Walk the teams of all months: the bytes of their lines, and how many are surely theirs."""
     for month in target.months:
         indexes: Indexes = {}
-        read_indexes(indexes, target, month, reader.index)
+        read_indexes(indexes, target, month, reader.indexes)
         for team in target.teams:
             yield _size_of(team, target, indexes[team.connection])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ import pytest
 
 from asyncreport.config import load_job
 from asyncreport.core.errors import StoreError
-from asyncreport.core.job import Part
+from asyncreport.core.job import Job, Part
 from asyncreport.core.timeline import DAY, parse_iso
-from asyncreport.export.names import NameLookup
+from asyncreport.export.names import RecordIds
 from asyncreport.export.run import run_job
+from asyncreport.store.parts import PartReader
 from asyncreport.store.state import State
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, rows, run_here, write_job
@@ -136,18 +137,17 @@ def test_a_part_that_is_lost_after_the_last_check_is_fetched_again(
     emulator: Handle, calm: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: Harm
 ) -> None:
     """Names are looked up between the check and the merge, which may take minutes."""
-    update = NameLookup.update
-    victims = [2]
+    read, victims = RecordIds.of, [2]
 
-    async def update_and_harm(names: NameLookup, *given: Any, **named: Any) -> bool:
-        result = await update(names, *given, **named)
-        # The reader may have the file open already: this part is read by the next reader.
-        given[3].close()
+    def read_and_harm(job: Job, parts: Sequence[Part], reader: PartReader) -> RecordIds:
+        ids = read(job, parts, reader)
+        # The reader may have the file open already.
+        reader.close()
         while victims:
             harm(file_of(tmp_path, victims.pop()))
-        return result
+        return ids
 
-    monkeypatch.setattr(NameLookup, "update", update_and_harm)
+    monkeypatch.setattr(RecordIds, "of", read_and_harm)
     summary = run_here(job(tmp_path, emulator))
     assert (summary.complete, summary.chunks_fetched) == (True, CHUNKS + 1)
     assert (tmp_path / "out.jsonl").read_bytes() == calm

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from asyncreport.export.erase import erase_user, find_user
 from asyncreport.export.status import read_status
 from asyncreport.export.verify import verify_job
 from asyncreport.formats import Library
+from asyncreport.store.job_parts import JobParts
 from asyncreport.store.objects import working_copy
 from asyncreport.store.objects.bucket import Found
 from tests.buckets import FakeBucket
@@ -71,6 +73,25 @@ def expected(emulator: Handle, tmp_path_factory: pytest.TempPathFactory) -> dict
     run_here(write_job(folder, emulator, range=RANGE, output={"path": paths}))
     names = ("aht.jsonl", "2024-01.csv", "2024-02.csv")
     return {f"exports/{name}": (folder / name).read_bytes() for name in names}
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_reader_brings_what_it_reads(tmp_path: Path, emulator: Handle) -> None:
+    """Rows alone, an index alone, or one after the other: nobody has to ask for them before."""
+    path = job(tmp_path, emulator)
+    run_here(path)
+    with storage.looking(load(path)) as files:
+        (connection,) = files.job.connections
+        parts = JobParts.read(files.job).current(connection)
+        with files.reader() as reader:
+            whole = [reader.read(part, 0, part.size) for part in parts]
+        assert [sha256(each).hexdigest() for each in whole] == [part.sha256 for part in parts]
+    with storage.looking(load(path)) as files, files.reader() as reader:
+        for part, content in zip(parts, whole, strict=True):
+            for entry in reader.index(part):
+                rows = content[entry.offset : entry.offset + entry.length]
+                assert reader.block(part, entry) == rows
+        assert reader.damaged(parts) == []
 
 
 def test_the_bytes_are_those_on_disk_and_nothing_is_written_twice(

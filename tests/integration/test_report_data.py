@@ -22,6 +22,7 @@ from asyncreport.export.snapshot import Snapshot
 from asyncreport.report.data import page_data
 from asyncreport.report.model import PageData, Scope, Span
 from asyncreport.report.numbers import Numbers
+from asyncreport.store.parts import PartReader
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, connection, restate, rows, run_here, write_job
 from tests.manifests import edit_lines
@@ -55,7 +56,8 @@ def data_of(path: Path, *, now: int = NOW, team: str | None = None) -> PageData:
     """Read what a report would show."""
     job = load_job(path, environ={}, now=now)
     facts = report_facts(Snapshot.read(job, now=now), command="asyncreport report", team=team)
-    return page_data(facts, Event(), of_team=team is not None)
+    with PartReader(job.parts_folder) as reader:
+        return page_data(facts, reader, Event(), of_team=team is not None)
 
 
 def local(record: Record) -> datetime:

@@ -30,6 +30,7 @@ from asyncreport.export.snapshot import Snapshot
 from asyncreport.export.status import FileStatus, read_status
 from asyncreport.export.summary import Summary
 from asyncreport.export.verify import verify_job
+from asyncreport.store.parts import PartReader
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import FAIL_SOON, NOW, call, rows, run_here, write_job
 
@@ -71,7 +72,7 @@ class Pages:
         self.output = Path(snapshot.job.output.paths[0])
         return Page(self.digest, self._render)
 
-    def _render(self, _: Event) -> bytes:
+    def _render(self, _reader: PartReader, _: Event) -> bytes:
         self.made.append(self.output.exists())
         return self.content
 
@@ -187,7 +188,7 @@ def test_a_stopped_run_keeps_its_export(emulator: Handle, tmp_path: Path) -> Non
         begun = asyncio.Event()
         loop = asyncio.get_running_loop()
 
-        def render(stopped: Event) -> bytes:
+        def render(_: PartReader, stopped: Event) -> bytes:
             loop.call_soon_threadsafe(begun.set)
             assert stopped.wait(60)
             raise Interrupted

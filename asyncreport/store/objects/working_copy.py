@@ -6,7 +6,8 @@ are the commits. All else is written to the bucket once the command has done its
 files first.
 
 The parts of a year may be gigabytes: at first each is a file of the right size without content.
-`fetch` brings the content, and readers compare its SHA-256, as they do with any part.
+What reads a part brings its content before (`store/parts.py`), and compares its SHA-256, as with
+any part.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from asyncreport.store.objects.copy_folder import CopyFolder
 from asyncreport.store.objects.lease import NAME, RENEWALS, Lease, Leases, describe_holder
 from asyncreport.store.objects.localize import bucket_of, localized
 from asyncreport.store.objects.manifest_entries import ManifestEntries
-from asyncreport.store.parts import part_name, part_path
+from asyncreport.store.parts import PartReader, part_name, part_path
 from asyncreport.store.remote import Remote
 from asyncreport.store.written_outputs import Outputs
 
@@ -92,7 +93,11 @@ class ConnectionCopy:
 
     def fetch(self, parts: Iterable[Part]) -> None:
         """Bring the content of parts."""
-        self._copy.files.fetch(self._folder / part_name(part.number) for part in parts)
+        self._copy.fetch(parts)
+
+    def fetch_indexes(self, parts: Iterable[Part]) -> None:
+        """Bring the indexes of parts."""
+        self._copy.fetch_indexes(parts)
 
 
 class WorkingCopy:
@@ -207,6 +212,10 @@ class WorkingCopy:
     def fetch(self, parts: Iterable[Part]) -> None:
         """Bring the content of parts."""
         self.files.fetch(part_path(self.job.parts_folder, part) for part in parts)
+
+    def reader(self) -> PartReader:
+        """Give what reads the parts, and brings their content before."""
+        return PartReader(self.job.parts_folder, self)
 
     def fetch_files(self, paths: Iterable[Path]) -> None:
         """Bring the content of output files."""

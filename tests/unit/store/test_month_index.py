@@ -45,7 +45,7 @@ def test_users_get_their_own_rows_in_order_of_time(
             for number, rows in enumerate(parts)
         ]
         with PartReader(folder) as reader:
-            index = MonthIndex.of(saved, reader.checked_index)
+            index = MonthIndex.of(saved, reader.checked_indexes)
             assert index.users == {user for rows in parts for user in rows}
             users = sorted(wanted, key=lambda user: user or "")
             for user, found in index.read(users, reader):
