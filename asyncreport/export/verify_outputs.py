@@ -15,7 +15,8 @@ from asyncreport.core.text import LongList, counted, first_items
 from asyncreport.export.snapshot import Snapshot
 from asyncreport.export.targets import report_path
 from asyncreport.store.disk_errors import oserror_as_store_error
-from asyncreport.store.merge_outputs import Merged, dry_run
+from asyncreport.store.dry_run import dry_run
+from asyncreport.store.merge_outputs import Merged
 from asyncreport.store.parts import PartReader
 from asyncreport.store.replacement import size_and_sha256
 from asyncreport.store.target import Target

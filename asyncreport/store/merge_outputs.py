@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -44,6 +44,18 @@ class Merged:
     #: whether the old file had other content, or there was none; False in a dry run
     changed: bool
 
+    @classmethod
+    def of(cls, path: Path, sink: Sink, lines: Lines, months: dict[str, str]) -> Merged:
+        """Describe a file that is complete."""
+        return cls(
+            path=path,
+            size=sink.size,
+            sha256=sink.sha256,
+            records=lines.records,
+            months=months,
+            changed=sink.changed,
+        )
+
 
 def merge(
     targets: Sequence[Target],
@@ -66,21 +78,6 @@ def merge(
     finally:
         for file in files:
             file.discard()
-
-
-def dry_run(
-    targets: Sequence[Target],
-    reader: PartReader,
-    stopped: Event,
-) -> Generator[tuple[Target, Merged], None, None]:
-    """Report what `merge` would write, and write nothing.
-
-    Raise StoreError, and Interrupted once `stopped` is set.
-    """
-    with Path(os.devnull).open("wb", buffering=0) as nowhere:
-        files = [_NoFile(target, Sink(nowhere.fileno())) for target in targets]
-        for file in walk(files, reader, stopped):
-            yield file.target, file.finish()
 
 
 class _File(Protocol):
@@ -170,7 +167,7 @@ class NewFile:
     def _merged(self, path: Path) -> Merged:
         """Describe the lines."""
         months = self._months if self.target.form.has_months else {}
-        return _merged(path, self._new.sink, self.lines, months)
+        return Merged.of(path, self._new.sink, self.lines, months)
 
     def finish(self) -> Merged:
         """Put the file in its place."""
@@ -205,46 +202,6 @@ class _Scratch(NewFile):
     def release(self) -> None:
         """Remove the lines once the file is converted."""
         self.discard()
-
-
-@dataclass(slots=True)
-class _NoFile:
-    """A file that is only counted and hashed."""
-
-    target: Target
-    sink: Sink
-    lines: Lines = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Begin to count."""
-        self.lines = lines_of(self.target)
-
-    @property
-    def months_left(self) -> Sequence[str]:
-        """Give all months."""
-        return self.target.months
-
-    def writing(self, _: str) -> AbstractContextManager[Sink]:
-        """Give the sink for one month."""
-        return nullcontext(self.sink)
-
-    def finish(self) -> Merged:
-        """Report what the file would be."""
-        self.sink.flush()
-        self.sink.changed = False
-        return _merged(self.target.path, self.sink, self.lines, {})
-
-
-def _merged(path: Path, sink: Sink, lines: Lines, months: dict[str, str]) -> Merged:
-    """Describe a file that is complete."""
-    return Merged(
-        path=path,
-        size=sink.size,
-        sha256=sink.sha256,
-        records=lines.records,
-        months=months,
-        changed=sink.changed,
-    )
 
 
 F = TypeVar("F", bound=_File)
