@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import orjson
@@ -33,11 +33,28 @@ PAGE_SIZE = 1000
 _CACHED = 8
 
 _FIELDS = frozenset(("select", "where", "groupBy", "interval", "pageToken"))
-#: what can be selected: its type, the metric behind it, and the place of its value in the stats
+
+
+class _Measure(NamedTuple):
+    """What can be selected."""
+
+    #: its type: `count`, or `sum` in seconds
+    kind: str
+    #: the metric behind it
+    metric: str
+
+    def of(self, stats: Stats) -> float:
+        """Return its value."""
+        number, total, *_ = stats
+        if self.kind == "sum":
+            return total / 1000
+        return number
+
+
 _SELECT = {
-    "handledCount": ("count", "tHandle", 0),
-    "talkTime": ("sum", "tTalkComplete", 1),
-    "wrapUpTime": ("sum", "tAcw", 1),
+    "handledCount": _Measure("count", "tHandle"),
+    "talkTime": _Measure("sum", "tTalkComplete"),
+    "wrapUpTime": _Measure("sum", "tAcw"),
 }
 _START, _USER = "conversation.startTime", "conversation.user.id"
 _PREDICATES = (("date", _START, "gte"), ("date", _START, "lt"), ("in", _USER, "in"))
@@ -66,8 +83,12 @@ class Entities:
         token = str(fields.pop("pageToken", ""))
         text = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
         end = self._view.until_now(_query(fields), now).end
-        pages = self._pages(text, end)
-        subject = hashlib.sha256(text).hexdigest()
+        return self._page(self._pages(text, end), hashlib.sha256(text).hexdigest(), token)
+
+    def _page(
+        self, pages: Sequence[Sequence[dict[str, Any]]], subject: str, token: str
+    ) -> dict[str, Any]:
+        """Write the page that a token leads to; without a token the first one."""
         number = page_of(token, subject, "pageToken") if token else 0
         page: dict[str, Any] = {"entities": pages[number]}
         repeat = self._options.repeat_cursor
@@ -118,20 +139,21 @@ def _query(fields: dict[str, Any]) -> Query:
         end=end,
         buckets=split(start, end, period, load_zone("UTC")),
         group_by=("userId",),
-        metrics=tuple(_SELECT[name][1] for name in selected),
+        metrics=tuple(measure.metric for measure in selected),
         filter=Filter(users),
     )
 
 
-def _selected(item: object) -> str:
+def _selected(item: object) -> _Measure:
+    """Read an item of `select`."""
     fields = known_fields(item, "select", {"name", "type"})
     name = fields.get("name")
     if not isinstance(name, str) or name not in _SELECT:
         raise unknown_value("select", name)
-    if fields.get("type") != _SELECT[name][0]:
+    if fields.get("type") != _SELECT[name].kind:
         template = "The value [{value}] of {field} is not the type of {name}"
         raise bad_request(template, field="type", value=str(fields.get("type")), name=name)
-    return name
+    return _SELECT[name]
 
 
 def _where(value: object) -> tuple[int, int, frozenset[str] | None]:
@@ -173,13 +195,10 @@ def _range(dates: dict[str, object]) -> tuple[int, int]:
 
 
 def _metrics(fields: dict[str, Any], cell: dict[str, Stats]) -> dict[str, Any]:
+    """Write what was selected and measured."""
     metrics: dict[str, Any] = {}
     for item in fields["select"]:
-        kind, metric, place = _SELECT[item["name"]]
-        if metric not in cell:
-            continue
-        value: float = cell[metric][place]
-        if kind == "sum":
-            value = value / 1000
-        metrics[item["name"]] = {kind: value}
+        measure = _SELECT[item["name"]]
+        if measure.metric in cell:
+            metrics[item["name"]] = {measure.kind: measure.of(cell[measure.metric])}
     return metrics

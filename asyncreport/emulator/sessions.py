@@ -68,13 +68,24 @@ class _Course:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Parts:
-    """The parts of a handle time but after-call work, in ms."""
+class _Handling:
+    """What an agent handles, but after-call work; `start` is an instant, the others are in ms."""
 
-    talk: int
-    hold: int = 0
+    start: int
     dial: int = 0
     contact: int = 0
+    talk: int
+    hold: int = 0
+
+    @property
+    def connected(self) -> int:
+        """Return the instant at which talk begins."""
+        return self.start + self.dial + self.contact
+
+    @property
+    def hang_up(self) -> int:
+        """Return the instant at which after-call work begins."""
+        return self.connected + self.talk + self.hold
 
 
 def agent_session(rng: random.Random, person: Person, at: int) -> tuple[Session, int]:
@@ -149,32 +160,33 @@ def _course(rng: random.Random, person: Person, media: str, at: int) -> _Course:
 
 def _queued(rng: random.Random, person: Person, queue: Queue, media: str, at: int) -> _Course:
     """Answer an interaction that a queue offered."""
-    events, alert = _answer_events(rng, at)
-    parts = _queued_parts(rng, person, media)
-    until_connected = alert + parts.dial + parts.contact
-    spent = _handle(rng, at + until_connected, parts, events)
+    wait = int(rng.expovariate(1 / 40_000)) + 700
+    alert = rng.randrange(900, 14_000)
+    events = _answer_events(rng, at, wait, alert)
+    handling = _queued_handling(rng, person, media, at + alert)
+    end = _handle(rng, handling, events)
     return _Course(
         queue=queue,
         direction="outbound" if media == "callback" else "inbound",
         events=events,
-        busy_ms=until_connected + spent,
+        busy_ms=end - at,
     )
 
 
-def _queued_parts(rng: random.Random, person: Person, media: str) -> _Parts:
+def _queued_handling(rng: random.Random, person: Person, media: str, answer: int) -> _Handling:
+    """Invent how long an answered interaction takes."""
     dial = contact = hold = 0
     if media == "callback":
         dial = rng.randrange(2_000, 30_000)
         contact = rng.randrange(500, 20_000)
     if media in ("voice", "callback") and rng.random() < 0.25:
         hold = int(rng.expovariate(1 / 50_000)) + 3_001
-    return _Parts(talk=_talk_ms(rng, person, media), hold=hold, dial=dial, contact=contact)
+    talk = _talk_ms(rng, person, media)
+    return _Handling(start=answer, dial=dial, contact=contact, talk=talk, hold=hold)
 
 
-def _answer_events(rng: random.Random, at: int) -> tuple[list[Event], int]:
-    """Emit what happens until an offered interaction is answered; return also the ms of alert."""
-    wait = int(rng.expovariate(1 / 40_000)) + 700
-    alert = rng.randrange(900, 14_000)
+def _answer_events(rng: random.Random, at: int, wait: int, alert: int) -> list[Event]:
+    """Emit what happens until an offered interaction is answered; it reaches the agent at `at`."""
     answer = at + alert
     events: list[Event] = [
         (at - wait, "nOffered", None),
@@ -187,22 +199,31 @@ def _answer_events(rng: random.Random, at: int) -> tuple[list[Event], int]:
     events.append((answer, "tWait", wait + alert))
     if wait + alert > _SERVICE_TARGET:
         events.append((answer, "nOverSla", None))
-    return events, alert
+    return events
 
 
 def _outbound(rng: random.Random, person: Person, queue: Queue | None, at: int) -> _Course:
     """Dial a customer. If nobody answers, the attempt is handled without any talk."""
     dial = rng.randrange(3_000, 40_000)
     contact = rng.randrange(800, 25_000)
-    connected = at + dial + contact
-    events: list[Event] = [(at, "nOutbound", None), (at, "nOutboundAttempted", None)]
-    talk = 0
-    if rng.random() > 0.35:
-        events.append((connected, "nOutboundConnected", None))
-        events.append((connected, "nConnected", None))
-        talk = _talk_ms(rng, person, "voice")
-    spent = _handle(rng, connected, _Parts(talk=talk, dial=dial, contact=contact), events)
-    return _Course(queue=queue, direction="outbound", events=events, busy_ms=dial + contact + spent)
+    answered = rng.random() > 0.35
+    talk = _talk_ms(rng, person, "voice") if answered else 0
+    handling = _Handling(start=at, dial=dial, contact=contact, talk=talk)
+    events = _dial_events(handling, answered=answered)
+    end = _handle(rng, handling, events)
+    return _Course(queue=queue, direction="outbound", events=events, busy_ms=end - at)
+
+
+def _dial_events(handling: _Handling, *, answered: bool) -> list[Event]:
+    """Emit what happens until a dialled customer answers, or does not."""
+    events: list[Event] = [
+        (handling.start, "nOutbound", None),
+        (handling.start, "nOutboundAttempted", None),
+    ]
+    if answered:
+        events.append((handling.connected, "nOutboundConnected", None))
+        events.append((handling.connected, "nConnected", None))
+    return events
 
 
 def _direct(rng: random.Random, person: Person, at: int) -> _Course:
@@ -233,49 +254,50 @@ def _missed(rng: random.Random, queue: Queue, at: int) -> _Course:
     return _Course(queue=queue, events=events, busy_ms=busy, missed=True)
 
 
-def _handle(rng: random.Random, begin: int, parts: _Parts, events: list[Event]) -> int:
-    """Add what a session emits after it is connected; return the ms until after-call work ends.
+def _handle(rng: random.Random, handling: _Handling, events: list[Event]) -> int:
+    """Add what a session emits after it is connected; return the instant of its end.
 
     Talk and hold are usually emitted together with the handle, when after-call work ends. Sometimes
     they are emitted at the hang-up: then the handle may be in a later bucket than they are.
     """
-    hang_up = begin + parts.talk + parts.hold
     wrap_up = _wrap_up_ms(rng)
-    end = hang_up + wrap_up
-    complete_at = hang_up if rng.random() < 0.3 else end
-    _add_talk(rng, begin, parts, complete_at, events)
+    end = handling.hang_up + wrap_up
+    _add_talk(rng, handling, handling.hang_up if rng.random() < 0.3 else end, events)
     for metric, value in (
-        ("tDialing", parts.dial),
-        ("tContacting", parts.contact),
+        ("tDialing", handling.dial),
+        ("tContacting", handling.contact),
         ("tAcw", wrap_up),
     ):
         if value:
             events.append((end, metric, value))
-    handle = parts.talk + parts.hold + wrap_up + parts.dial + parts.contact
-    events.append((end, "tHandle", handle))
-    return end - begin
+    events.append((end, "tHandle", end - handling.start))
+    return end
 
 
 def _add_talk(
-    rng: random.Random, begin: int, parts: _Parts, complete_at: int, events: list[Event]
+    rng: random.Random, handling: _Handling, complete_at: int, events: list[Event]
 ) -> None:
-    """Add talk and hold; a call with a hold has two stretches of talk."""
-    hang_up = begin + parts.talk + parts.hold
-    if parts.hold:
-        before = parts.talk * rng.randrange(20, 80) // 100
-        held = begin + before + parts.hold
-        events += [
-            (begin + before, "tTalk", before),
-            (held, "tHeld", parts.hold),
-            (hang_up, "tTalk", parts.talk - before),
-            (complete_at, "tHeldComplete", parts.hold),
-        ]
-    elif parts.talk:
-        events.append((hang_up, "tTalk", parts.talk))
-    if parts.talk:
-        events.append((complete_at, "tTalkComplete", parts.talk))
+    """Add talk and hold; their sums are emitted at `complete_at`."""
+    if handling.hold:
+        _add_talk_and_hold(rng, handling, events)
+        events.append((complete_at, "tHeldComplete", handling.hold))
+    elif handling.talk:
+        events.append((handling.hang_up, "tTalk", handling.talk))
+    if handling.talk:
+        events.append((complete_at, "tTalkComplete", handling.talk))
         if rng.random() < 0.08:
-            _add_transfer(rng, hang_up, events)
+            _add_transfer(rng, handling.hang_up, events)
+
+
+def _add_talk_and_hold(rng: random.Random, handling: _Handling, events: list[Event]) -> None:
+    """Add two stretches of talk, with a hold between them."""
+    before = handling.talk * rng.randrange(20, 80) // 100
+    hold_begin = handling.connected + before
+    events += [
+        (hold_begin, "tTalk", before),
+        (hold_begin + handling.hold, "tHeld", handling.hold),
+        (handling.hang_up, "tTalk", handling.talk - before),
+    ]
 
 
 def _wrap_up_ms(rng: random.Random) -> int:
