@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,30 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asyncreport.api.listings import Entity
-from asyncreport.commands.git_ignore import is_exposed
-from asyncreport.commands.init_access import (
-    ID_VARIABLE,
-    SECRET_VARIABLE,
-    Client,
-    Variables,
-    api_url,
-    known_client,
-    missing_variables,
-)
-from asyncreport.commands.init_files import (
-    add_variables,
-    check_new,
-    check_writable,
-    is_private,
-    write_new,
-)
+from asyncreport.commands.init_access import Variables, known_client
+from asyncreport.commands.init_files import check_new, check_writable
 from asyncreport.commands.init_interview import ClientResult, Interview
 from asyncreport.commands.init_options import InitOptions
 from asyncreport.commands.init_questions import Question
+from asyncreport.commands.init_result import InitResult
 from asyncreport.commands.init_teams import KINDS, Candidate, Kind
 from asyncreport.commands.list import list_kinds
-from asyncreport.config import load_text, read_environ
-from asyncreport.config.job_text import JobDraft, job_text
+from asyncreport.config import read_environ
 from asyncreport.config.zones import machine_zone
 from asyncreport.core.errors import AsyncReportError, ConfigError
 from asyncreport.core.finding import Finding
@@ -59,8 +43,9 @@ def execute(options: InitOptions, environ: Mapping[str, str], env_file: Path) ->
     now = clock()
     with _end_is_explained(), sigterm_raises():
         draft, client = _interview(options, variables, now=now).hold()
-    _write(options.job, env_file, draft, client, variables, now=now)
-    _say_next_steps(options.job, env_file, draft)
+    result = InitResult(options.job, env_file, draft, client, variables)
+    result.write(now)
+    result.say_next_steps()
 
 
 def _check_files(options: InitOptions, variables: Variables, env_file: Path) -> None:
@@ -161,68 +146,3 @@ class _Server:
 def _candidate(kind: Kind, entity: Entity) -> Candidate:
     """Make a candidate of an entity; one without a name is known by its id."""
     return Candidate(kind, entity.id, entity.name or entity.id, entity.members)
-
-
-def _write(
-    path: Path,
-    env_file: Path,
-    draft: JobDraft,
-    client: Client,
-    variables: Variables,
-    *,
-    now: int,
-) -> None:
-    """Write the variables that are not set yet, then the job file."""
-    text = job_text(draft)
-    # Before anything is written: nobody wants a job file that `run` refuses.
-    load_text(text, str(path), environ={**variables.all, **client.variables}, now=now)
-    added = missing_variables(client, draft.hosts, variables)
-    if added:
-        add_variables(env_file, added)
-        _say_variables(env_file, list(added))
-        _say_other_client(client)
-    else:
-        _say_known_client(env_file, client, variables)
-    write_new(path, text)
-
-
-def _say_variables(env_file: Path, names: Sequence[str]) -> None:
-    """Say which variables were written, and who may see them."""
-    readers = "; only you can read it" if is_private(env_file) else ""
-    say(f"wrote {env_file}: {', '.join(names)}{readers}")
-    if is_exposed(env_file):
-        say(
-            f"warning: git does not ignore {env_file}, and the secret must not be committed: "
-            f"add a line {env_file.name} to .gitignore"
-        )
-
-
-def _say_known_client(env_file: Path, client: Client, variables: Variables) -> None:
-    """Say where the variables of the client are set."""
-    names = f"{client.id_variable} and {client.secret_variable}"
-    if variables.process.keys() & client.variables.keys():
-        # Another shell, or a job that cron starts, may not have it.
-        say(f"{names} are set in the environment, so {env_file} is left as it is")
-    else:
-        say(f"{names} are in {env_file} already")
-
-
-def _say_other_client(client: Client) -> None:
-    """Say why the variables do not have their usual names."""
-    if client.id_variable != ID_VARIABLE:
-        say(
-            f"{ID_VARIABLE} and {SECRET_VARIABLE} keep their values: they hold another client; "
-            f"the job file uses {client.id_variable} and {client.secret_variable}"
-        )
-
-
-def _say_next_steps(path: Path, env_file: Path, draft: JobDraft) -> None:
-    """Say what was written and which commands come next."""
-    arguments = shlex.quote(str(path))
-    if env_file != Path(".env"):
-        arguments += f" --env-file {shlex.quote(str(env_file))}"
-    say(f"wrote {path} for {api_url(draft.hosts)}; next:")
-    say(f"  asyncreport check {arguments}   # try permissions, teams and folders")
-    say(f"  asyncreport plan {arguments}    # show what a run fetches, and how long it takes")
-    done = "replace" if os.path.lexists(draft.path) else "write"
-    say(f"  asyncreport run {arguments}     # {done} {draft.path}")
