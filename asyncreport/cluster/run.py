@@ -166,7 +166,7 @@ def _merge(file: Loaded, options: RunOptions, *, incomplete: bool) -> int:
         return 0
     if incomplete and not options.allow_partial:
         say(
-            f"{file.job.name}: the output files were not changed, for not every connection is "
+            f"{file.job.name}: the output files were not changed, because not every connection is "
             "complete; run again"
         )
         return 0

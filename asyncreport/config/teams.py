@@ -179,9 +179,10 @@ def _unknown_connection(
     names: Sequence[str],
 ) -> ConfigError:
     """Make the error for a connection that the job does not have."""
+    hint = " (for every one write 'connections: all')" if name == _ALL else ""
     return place.must(
         "be a connection",
-        did_you_mean(name, names),
+        hint or did_you_mean(name, names),
         accepted=_some(names),
     )
 

@@ -113,7 +113,8 @@ class Figures:
         """Walk the connections that something is fetched from; a single one has the job's name."""
         counts = self.activity.progress.counts
         for name, count in counts.items():
-            yield (name if len(counts) > 1 else self.activity.name), count
+            if count.chunks:
+                yield (name if len(counts) > 1 else self.activity.name), count
 
     def _connection(self, label: str, count: Count, now: float) -> Line:
         """Describe what is fetched from a connection."""

@@ -137,6 +137,14 @@ def test_each_of_several_connections_has_a_line() -> None:
     assert "0/40" in west
 
 
+def test_a_connection_without_chunks_has_no_line() -> None:
+    """As those that other machines have fetched, while the files of all are written."""
+    pull = Pull("east", "west", chunks=0)
+    pull.activity.phase = "writing"
+    (line,) = Figures(pull.activity, since=0.0).lines(1.0)
+    assert line.plain() == "demo: writing, 0:00"
+
+
 def test_the_phase_after_the_pull_has_a_line_below_the_bars() -> None:
     pull, figures = halfway("default")
     pull.activity.phase = "writing"
