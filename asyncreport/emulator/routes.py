@@ -14,7 +14,7 @@ from asyncreport.emulator.messages import ApiError, Request, Response
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that its token permits."""
+    """A request whose token is valid."""
 
     request: Request
     token: Token
