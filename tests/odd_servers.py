@@ -11,7 +11,7 @@ import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from asyncreport.emulator.limits import CLIENT_ID, CLIENT_SECRET
 from asyncreport.emulator.messages import Request, Response
 from asyncreport.emulator.options import Options
 from asyncreport.emulator.world import World
-from asyncreport.net import connection_lanes
+from asyncreport.net import Gates, connection_lanes
 from tests.clock import VirtualLoop
 
 WORLD = World(agents=6, seed=5)
@@ -193,14 +193,7 @@ def call_odd(
 class _Transport:
     """The transport of a connection to an odd server."""
 
-    def __init__(
-        self,
-        server: OddServer,
-        _: Connection,
-        limits: Limits,
-        __: Callable[[], Awaitable[None]],
-        ___: Callable[[], None],
-    ) -> None:
+    def __init__(self, server: OddServer, _: Connection, limits: Limits, __: Gates) -> None:
         self._server = server
         self._timeout = limits.request_timeout
 
