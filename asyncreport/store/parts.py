@@ -145,8 +145,9 @@ class PartReader:
     def __init__(self, folder: Path, source: PartSource = NOWHERE) -> None:
         self.folder = folder
         self._source = source
-        # The parts whose content is in the folder.
+        # The parts whose content is in the folder, and those whose index is.
         self._brought: set[PartKey] = set()
+        self._indexed: set[PartKey] = set()
         self._most_open = _most_open()
         # Descriptors by part, the one that was not used for longest first.
         self._open: dict[PartKey, int] = {}
@@ -266,11 +267,16 @@ class PartReader:
         missing = [part for part in parts if part.key not in self._brought]
         if missing:
             self._source.fetch(missing)
-            self._brought.update(part.key for part in missing)
+            keys = {part.key for part in missing}
+            self._brought |= keys
+            self._indexed |= keys
 
     def _bring_indexes(self, parts: Iterable[Part]) -> None:
         """Have the indexes of parts in the folder."""
-        self._source.fetch_indexes(part for part in parts if part.key not in self._brought)
+        missing = [part for part in parts if part.key not in self._indexed]
+        if missing:
+            self._source.fetch_indexes(missing)
+            self._indexed.update(part.key for part in missing)
 
     def _read(self, part: Part, offset: int, length: int) -> bytes:
         """Read bytes that are in the folder; raise StoreError."""
