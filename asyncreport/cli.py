@@ -90,7 +90,7 @@ def _run_command() -> int:
     except click.ClickException as error:
         return _report_usage(error)
     except AsyncReportError as error:
-        _say_error(error, str(error))
+        _say_error(error, *error.texts)
         return error.exit_code
     # A coroutine that is cancelled without a signal is an error too, and its class is not an
     # Exception.
@@ -119,10 +119,11 @@ def _report(error: BaseException) -> int:
     return exit_code
 
 
-def _say_error(error: BaseException, text: str) -> None:
-    """Report an error in one line, after its traceback if -v was given."""
+def _say_error(error: BaseException, *texts: str) -> None:
+    """Report an error, a line for each text, after its traceback if -v was given."""
     say_traceback(error)
-    say(f"error: {text}")
+    for text in texts:
+        say(f"error: {text}")
 
 
 def _env_file() -> Path:

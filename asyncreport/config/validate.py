@@ -7,18 +7,22 @@ the value nor what the key is for. So a walk over the types comes first; then ms
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from msgspec import inspect
 
 from asyncreport.config.yaml import Node, Value
 from asyncreport.core.errors import ConfigError
-from asyncreport.core.text import shorten
+from asyncreport.core.text import counted, shorten
 
 #: characters of a value or a key that a message shows
 VALUE_SHOWN = 60
+
+#: mistakes that a message lists
+MISTAKES_SHOWN = 10
 
 _KIND_NAMES = {
     bool: "a boolean",
@@ -194,7 +198,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def check_types(place: Place, kind: inspect.Type) -> None:
-    """Check a value and all values inside it; raise ConfigError for the first of a wrong type."""
+    """Check a value and all values inside it; raise ConfigError with a line for each mistake."""
+    mistakes = _mistakes([partial(_check, place, kind)])
+    if len(mistakes) > MISTAKES_SHOWN:
+        more = len(mistakes) - MISTAKES_SHOWN
+        mistakes[MISTAKES_SHOWN:] = [f"and {counted(more, 'more mistake')}"]
+    _raise_all(mistakes)
+
+
+def _check(place: Place, kind: inspect.Type) -> None:
+    """Check a value and all values inside it; raise ConfigError."""
     bare = _without_metadata(kind)
     if _is_empty(_value(place), bare):
         raise place.error(f"is empty{_lost_text(place)}; expected: {_description(kind)}")
@@ -203,6 +216,23 @@ def check_types(place: Place, kind: inspect.Type) -> None:
         _check_text(place, example=_example(kind))
     else:
         check(place, bare)
+
+
+def _mistakes(checks: Iterable[Callable[[], None]]) -> list[str]:
+    """Make checks, and say all that is wrong."""
+    found: list[str] = []
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            found += error.texts
+    return found
+
+
+def _raise_all(mistakes: Sequence[str]) -> None:
+    """Raise an error with all mistakes, if there are any."""
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
 
 
 def _lost_text(place: Place) -> str:
@@ -272,7 +302,7 @@ def _check_union(place: Place, kind: inspect.UnionType) -> None:
     value = _value(place)
     for member in kind.types:
         if type(value) in _TAKES[type(_without_metadata(member))]:
-            check_types(place, member)
+            _check(place, member)
             return
     choices = [_choice(_without_metadata(member)) for member in kind.types]
     raise _wrong_type(place, f"{', '.join(choices[:-1])} or {choices[-1]}")
@@ -291,29 +321,25 @@ def _keys_of(kind: inspect.StructType) -> list[str]:
 
 
 def _check_struct(place: Place, kind: inspect.StructType) -> None:
-    """Check a mapping with known keys."""
-    _check_keys(place, _members(place), _keys_of(kind))
-    for key in kind.fields:
-        _check_key(place.at(key.encode_name), key)
+    """Check a mapping with known keys, in the order of the file."""
+    fields = {field.encode_name: field for field in kind.fields}
+    given = _members(place)
+    checks = [partial(_check_key, place.at(key), key, fields) for key in given]
+    # A missing key may be one that is not known, with another spelling.
+    if fields.keys() >= given.keys():
+        lacking = [key for key, field in fields.items() if field.required and key not in given]
+        checks += [partial(_check_key, place.at(key), key, fields) for key in lacking]
+    _raise_all(_mistakes(checks))
 
 
-def _check_key(place: Place, key: inspect.Field) -> None:
-    """Check one key of a mapping, present or not."""
-    if place.node is not None:
-        check_types(place, key.type)
-    elif key.required:
-        raise place.error(f"is missing; expected: {_description(key.type)}")
-
-
-def _check_keys(
-    place: Place,
-    keys: Iterable[str],
-    known: Sequence[str],
-) -> None:
-    """Refuse the first key that is not known."""
-    for key in keys:
-        if key not in known:
-            raise _unknown_key(place.at(key), key, known)
+def _check_key(place: Place, key: str, fields: Mapping[str, inspect.Field]) -> None:
+    """Check one key of a mapping, given or required."""
+    if key not in fields:
+        raise _unknown_key(place, key, list(fields))
+    kind = fields[key].type
+    if place.node is None:
+        raise place.error(f"is missing; expected: {_description(kind)}")
+    _check(place, kind)
 
 
 def _odd_blank(key: str) -> str:
@@ -344,8 +370,9 @@ def _members(place: Place) -> dict[str, Node]:
 
 def _check_mapping(place: Place, kind: inspect.DictType) -> None:
     """Check a mapping whose keys the job file chooses."""
-    for key in _members(place):
-        check_types(place.at(key), kind.value_type)
+    _raise_all(
+        _mistakes(partial(_check, place.at(key), kind.value_type) for key in _members(place))
+    )
 
 
 def _check_list(place: Place, kind: inspect.ListType) -> None:
@@ -354,8 +381,7 @@ def _check_list(place: Place, kind: inspect.ListType) -> None:
     if not isinstance(value, list):
         given = _kind_name(place)
         raise place.error(f"must be a list, but is {given}; write [...] or lines that start with -")
-    for number in range(len(value)):
-        check_types(place.at(number), kind.item_type)
+    _raise_all(_mistakes(partial(_check, place.at(n), kind.item_type) for n in range(len(value))))
 
 
 def _check_integer(place: Place, kind: inspect.IntType) -> None:

@@ -60,6 +60,11 @@ class AsyncReportError(Exception):
         return _CORRELATION_ID.sub("", text) + ids
 
     @property
+    def texts(self) -> list[str]:
+        """Give the lines of the message: one, or one for each mistake of a job file."""
+        return str(self).split("\n")
+
+    @property
     def correlation_id(self) -> str | None:
         """Give the id at the end of a message; the vendor's support asks for it."""
         match = _CORRELATION_ID.search(str(self))

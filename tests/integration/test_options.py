@@ -75,6 +75,20 @@ def test_a_log_collector_gets_one_object_a_line(job: Path, tmp_path: Path) -> No
     assert usage["level"] == "error"
 
 
+def test_each_mistake_of_a_job_file_has_a_line_and_an_object(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("name: a\nrange: {begin: 2024-01-01}\nlimits: {attempts: 3}\n")
+    plain = call("plan", "a.yaml", cwd=tmp_path)
+    found = objects(call("plan", "a.yaml", "--log-format", "json", cwd=tmp_path).err)
+    assert plain.code == 2
+    assert [line.split(";")[0].split(" (")[0] for line in plain.err.splitlines()] == [
+        "error: a.yaml:2: range.begin: is not a known key",
+        "error: a.yaml:3: limits.attempts: is not a known key",
+        "error: a.yaml:1: teams: is missing",
+        "error: a.yaml:1: output: is missing",
+    ]
+    assert [f"error: {each['message']}" for each in found] == plain.err.splitlines()
+
+
 def test_warnings_have_their_level(job: Path, tmp_path: Path) -> None:
     split = ("--set", "split_by=[division_id]")
     lines = objects(call("run", "--log-format=json", str(job), *split, cwd=tmp_path).err)

@@ -149,3 +149,38 @@ def test_each_message_begins_with_file_and_line(tmp_path: Path, name: str) -> No
     assert (file, line.isdecimal()) == ("job.yaml", True)
     assert fact
     assert "mapping values are not allowed" not in fact
+
+
+def load(folder: Path, text: str) -> ConfigError:
+    """Load a file with mistakes; give the error."""
+    (folder / "job.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_job(folder / "job.yaml", environ={"SECRET": "s"}, now=NOW)
+    return caught.value
+
+
+def test_all_mistakes_of_a_file_are_reported_in_its_order(tmp_path: Path) -> None:
+    text = GOOD.replace("region:", "regoin:")
+    text = text.replace("group: Support", "everyone: yes please").replace("path:", "paht:")
+    found = [each.partition("job.yaml:")[2].split(": ")[:2] for each in load(tmp_path, text).texts]
+    assert found == [
+        ["4", "connections.default.regoin"],
+        ["14", "teams[0].everyone"],
+        ["16", "output.paht"],
+    ]
+
+
+def test_a_missing_key_that_may_be_misspelled_is_not_reported_twice(tmp_path: Path) -> None:
+    error = load(tmp_path, GOOD.replace("  start:", "  begin:"))
+    assert [each.partition("job.yaml:")[2].split(": ")[1] for each in error.texts] == [
+        "range.begin"
+    ]
+
+
+def test_ten_mistakes_are_enough(tmp_path: Path) -> None:
+    text = GOOD.replace("group: Support", f"users: [{', '.join(map(str, range(15)))}]")
+    error = load(tmp_path, text)
+    assert len(error.texts) == 11
+    assert "teams[0].users[9]" in error.texts[9]
+    assert error.texts[10] == "and 5 more mistakes"
+    assert str(error) == "\n".join(error.texts)
