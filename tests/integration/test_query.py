@@ -60,7 +60,7 @@ def query(*options: str, cwd: Path, **extra: str) -> Call:
 def terminal(*options: str, cwd: Path, **extra: str) -> list[str]:
     """Query it with stdout on a terminal; give the lines."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "asyncreport", "query", "--emulator", *options]
+    command = [sys.executable, "-m", "asyncreport", "query", "--emulator", "--quiet", *options]
     with os.fdopen(ours, "rb", buffering=0) as screen:
         process = subprocess.Popen(
             command,
@@ -247,6 +247,8 @@ def test_a_reader_that_closes_the_pipe_causes_no_traceback(tmp_path: Path) -> No
         "asyncreport",
         "query",
         "--emulator",
+        # On a busy machine it takes long enough for a line of progress.
+        "--quiet",
         "--start",
         "2024-01-01",
         "--end",
