@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from asyncreport.config.zones import load_zone
@@ -46,14 +46,21 @@ def test_longer_buckets_stay_as_they_are(granularity: str) -> None:
     assert halves(asked, interval) is None
 
 
+def drawn_span(zone: str, first: date, days: int) -> Interval:
+    # Samoa left out 30 December 2011: a span of this day alone does not exist.
+    assume((zone, first, days) != ("Pacific/Apia", date(2011, 12, 30), 1))
+    return span(zone, first, days)
+
+
 @given(
     st.sampled_from(ZONES),
     st.dates(date(2011, 6, 1), date(2012, 6, 1)),
     st.integers(1, 900),
     st.integers(0, 30),
 )
+@example("Pacific/Apia", date(2011, 12, 30), 1, 0)
 def test_steps_tile_the_range(zone: str, first: date, days: int, cut: int) -> None:
-    whole = span(zone, first, days)
+    whole = drawn_span(zone, first, days)
     interval = Interval(whole.start, max(whole.end - cut * HOUR, whole.start + HOUR))
     asked = query("PT1H", zone)
     found = steps(axis_length(asked, interval), asked, interval)
@@ -69,7 +76,7 @@ def test_steps_tile_the_range(zone: str, first: date, days: int, cut: int) -> No
     st.integers(0, 23),
 )
 def test_halves_are_equally_many_whole_days(zone: str, first: date, days: int, cut: int) -> None:
-    whole = span(zone, first, days)
+    whole = drawn_span(zone, first, days)
     interval = Interval(whole.start + cut * HOUR, max(whole.end, whole.start + (cut + 1) * HOUR))
     asked = query("PT1H", zone)
     found = halves(asked, interval)
