@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TypeVar, cast
 
 from asyncreport.core.errors import StoreError
 from asyncreport.store.objects.bucket import Bucket, Content, Found
+from asyncreport.store.threads import map_in_threads
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -25,7 +27,11 @@ class FakeBucket:
     before_write: Callable[[str], None] = lambda _: None
     #: called after each write, with the key; may raise StoreError: the response is lost
     after_write: Callable[[str], None] = lambda _: None
+    #: called before each read, with the key, in the thread that reads
+    before_read: Callable[[str], None] = lambda _: None
     conditional: bool = True
+    #: keys whose reads began, in their order
+    reads: list[str] = field(default_factory=list)
     #: keys that were written, in their order
     written: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
@@ -43,10 +49,17 @@ class FakeBucket:
         """Close nothing."""
 
     def each(self, work: Callable[[T], U], items: Iterable[T]) -> list[U]:
-        return [work(item) for item in items]
+        # In another thread, as in a bucket; one after the other, so that tests can count.
+        with ThreadPoolExecutor(1) as pool:
+            return map_in_threads(work, items, pool)
 
     def read(self, key: str) -> Content | None:
+        self._begin(key)
         return self.objects.get(key)
+
+    def _begin(self, key: str) -> None:
+        self.reads.append(key)
+        self.before_read(key)
 
     def write(self, key: str, data: bytes) -> str:
         self.before_write(key)
@@ -68,9 +81,11 @@ class FakeBucket:
         return self.write(key, data)
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
+        self._begin(key)
         return self.objects[key].data[start : start + length]
 
     def download(self, key: str, path: Path) -> None:
+        self._begin(key)
         path.write_bytes(self.objects[key].data)
 
     def list_folder(self, folder: str) -> list[Found]:

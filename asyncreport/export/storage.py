@@ -107,10 +107,10 @@ async def writing(
         except BaseException:
             # The failure of the command is the message: this may fail for the same reason.
             with suppress(AsyncReportError):
-                await run_in_thread(partial(copy.save, failed=True))
+                await run_in_thread(lambda _: copy.save(failed=True))
             raise
         activity.phase = "uploading"
-        await run_in_thread(copy.save)
+        await run_in_thread(lambda _: copy.save())
     finally:
         await run_in_thread(lambda _: copy.close())
 

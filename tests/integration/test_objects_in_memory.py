@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Coroutine, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from asyncreport.core.job import Job
 from asyncreport.export import storage
 from asyncreport.export.clean import clean
 from asyncreport.export.erase import erase_user, find_user
+from asyncreport.export.run import run_job
 from asyncreport.export.status import read_status
 from asyncreport.export.verify import verify_job
 from asyncreport.formats import Library
@@ -42,10 +44,9 @@ def emulator() -> Iterator[Handle]:
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeBucket:
-    """Make the bucket of all jobs; leases are over soon, for a process that died has one."""
+    """Make the bucket of all jobs."""
     found = FakeBucket()
     monkeypatch.setattr(working_copy, "Bucket", lambda *_, **__: found)
-    monkeypatch.setattr(storage, "LEASE_SECONDS", 0.3)
     monkeypatch.setattr(Library, "is_installed", property(lambda _: True))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return found
@@ -110,9 +111,15 @@ def test_the_bytes_are_those_on_disk_and_nothing_is_written_twice(
 
 
 def test_a_run_that_dies_at_any_write_is_finished_by_the_next(
-    tmp_path: Path, emulator: Handle, bucket: FakeBucket, expected: dict[str, bytes]
+    tmp_path: Path,
+    emulator: Handle,
+    bucket: FakeBucket,
+    expected: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each run dies a few writes later than the one before it, until one comes to its end."""
+    # Soon over: a process that died has one.
+    monkeypatch.setattr(storage, "LEASE_SECONDS", 0.3)
     path = job(tmp_path, emulator)
     fetched = runs = 0
     left = 0
@@ -251,3 +258,64 @@ def test_what_a_run_commits_while_the_bucket_is_read_is_not_lost(
     findings = asyncio.run(verify_job(load(path), now=NOW))
     text = "\n".join(map(str, findings.findings))
     assert "part-0000000" not in text
+
+
+async def cancelled(
+    command: Coroutine[Any, Any, object], bucket: FakeBucket, hook: str, of: str
+) -> list[str]:
+    """Cancel a command in a hook of the bucket, at the second key that matches; give these keys."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.create_task(command)
+    found: list[str] = []
+
+    async def deliver() -> None:
+        task.cancel()
+        # Each turn of the loop takes it one task further; then the work knows.
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    def stop(key: str) -> None:
+        if re.search(of, key):
+            found.append(key)
+            if len(found) == 2:
+                asyncio.run_coroutine_threadsafe(deliver(), loop).result(30)
+
+    setattr(bucket, hook, stop)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    setattr(bucket, hook, lambda _: None)
+    return found
+
+
+COMMANDS: dict[str, Callable[[Job], Coroutine[Any, Any, object]]] = {
+    "run": lambda job: run_job(job, now=NOW),
+    "verify": lambda job: verify_job(job, now=NOW),
+    "erase": lambda job: erase_user(job, "nobody", now=NOW),
+}
+
+
+@pytest.mark.parametrize("of", ["/part-", "/manifest/"], ids=["parts", "opening"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_stopped_command_begins_no_further_download(
+    tmp_path: Path, emulator: Handle, bucket: FakeBucket, command: str, of: str
+) -> None:
+    path = job(tmp_path, emulator)
+    run_here(path)
+    before = outputs(bucket)
+    # So that the next run has to read all parts.
+    bucket.delete(before)
+    stopped = cancelled(COMMANDS[command](load(path)), bucket, "before_read", of)
+    assert len(asyncio.run(stopped)) == 2
+    run_here(path)
+    assert outputs(bucket) == before
+
+
+def test_a_stopped_run_uploads_no_other_file(
+    tmp_path: Path, emulator: Handle, bucket: FakeBucket, expected: dict[str, bytes]
+) -> None:
+    path = job(tmp_path, emulator)
+    stopped = cancelled(COMMANDS["run"](load(path)), bucket, "before_write", "^exports/[^/]+$")
+    assert asyncio.run(stopped) == ["exports/2024-01.csv", "exports/2024-02.csv"]
+    assert "exports/aht.jsonl" not in bucket.objects
+    assert run_here(path).chunks_fetched == 0
+    assert outputs(bucket) == expected

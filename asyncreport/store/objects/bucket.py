@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from asyncreport.core.errors import StoreError
 from asyncreport.store.objects.problems import reason_and_step
+from asyncreport.store.threads import check_stopped, map_in_threads
 
 if TYPE_CHECKING:
     from obstore import PutMode, UpdateVersion
@@ -86,7 +87,7 @@ class Bucket:
 
     def each(self, work: Callable[[T], U], items: Iterable[T]) -> list[U]:
         """Work on many objects at the same time; give the results in the order of the items."""
-        return list(self._pool.map(work, items))
+        return map_in_threads(work, items, self._pool)
 
     def read(self, key: str) -> Content | None:
         """Read an object; None: it does not exist."""
@@ -167,13 +168,16 @@ class Bucket:
     def list_all(self, folder: str, after: str = "") -> list[Found]:
         """List the objects in a folder and in its folders, in the order of their keys.
 
-        `after` is a key: only those after it.
+        `after` is a key: only those after it. Raise Interrupted if the work was stopped.
         """
         import obstore
 
         with self._reported(folder, "listed"):
-            pages = obstore.list(self._store, folder, offset=after or None, chunk_size=1000)
-            return [_found(each) for page in pages for each in page]
+            found: list[Found] = []
+            for page in obstore.list(self._store, folder, offset=after or None, chunk_size=1000):
+                check_stopped()
+                found += map(_found, page)
+            return found
 
     def list_folder(self, folder: str) -> list[Found]:
         """List the objects in a folder, without those in its folders."""

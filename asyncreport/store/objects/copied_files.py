@@ -158,6 +158,7 @@ class CopiedFiles:
 
     def _fetch_end(self, end: tuple[Path, Part]) -> None:
         """Bring the index of a part."""
+        self._go_on()
         path, part = end
         data = self.bucket.read_range(self._keys[path], part.index_at, part.size - part.index_at)
         with oserror_as_store_error(path, "written"):

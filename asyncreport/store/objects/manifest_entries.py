@@ -22,6 +22,7 @@ from msgspec import Struct
 from asyncreport.core.errors import StoreError
 from asyncreport.store.objects.bucket import Bucket, Content
 from asyncreport.store.objects.lease import Lease
+from asyncreport.store.threads import check_stopped
 
 #: entries after which the base is written again
 _MOST_ENTRIES = 256
@@ -154,8 +155,13 @@ class ManifestEntries:
 
     def _texts(self, numbers: Sequence[int]) -> list[bytes]:
         """Read the lines of entries; those of an entry that is gone are missing."""
-        found = self._bucket.each(self._bucket.read, map(self._key, numbers))
+        found = self._bucket.each(self._read_entry, numbers)
         return [_lines_of(content) for content in found if content is not None]
+
+    def _read_entry(self, number: int) -> Content | None:
+        """Read an entry; None: it is gone."""
+        check_stopped()
+        return self._bucket.read(self._key(number))
 
     def _numbers_after(self, number: int) -> list[int]:
         """List the numbers of the entries after one."""

@@ -20,7 +20,6 @@ from threading import Event
 
 from msgspec import Struct
 
-from asyncreport.core.errors import Interrupted
 from asyncreport.core.job import Job, Part
 from asyncreport.store.json_files import read_json, write_json
 from asyncreport.store.manifest import Manifest, manifest_path
@@ -33,6 +32,7 @@ from asyncreport.store.objects.localize import bucket_of, localized
 from asyncreport.store.objects.manifest_entries import ManifestEntries
 from asyncreport.store.parts import PartReader, part_name, part_path
 from asyncreport.store.remote import Remote
+from asyncreport.store.threads import check_stopped
 from asyncreport.store.written_outputs import Outputs
 
 _PART = re.compile(r"part-\d{8,}(-[0-9a-f]{16})?\.jsonl")
@@ -101,7 +101,7 @@ class ConnectionCopy:
 
 
 class WorkingCopy:
-    """A job's files in the folder; the methods raise StoreError.
+    """A job's files in the folder; the methods raise StoreError, and Interrupted after a stop.
 
     `outputs` lists the output files of a job.
     """
@@ -130,8 +130,6 @@ class WorkingCopy:
         self._outputs = outputs(self.job)
         self._leases = Leases(self._lease_bucket, lease_seconds)
         self._stack = ExitStack()
-        # Of the work in progress.
-        self._stopped = Event()
         # By the connection's name.
         self._copies: dict[str, ConnectionCopy] = {}
         # By the key of the object.
@@ -161,11 +159,10 @@ class WorkingCopy:
         *,
         everything: bool,
     ) -> None:
-        """Take the leases, then copy what the bucket has; see `Leases.take`.
+        """Take the leases, then copy what the bucket has; `stopped` ends the wait for a lease.
 
         `everything`: with the content of all files, also of connections that the job had before.
         """
-        self._stopped = stopped
         state = self.files.key(self.job.state_folder)
         check_conditions(self._bucket, state)
         if everything and self.job.within is None:
@@ -195,8 +192,7 @@ class WorkingCopy:
 
     def _go_on(self) -> None:
         """Raise Interrupted if the work was stopped, StoreError if a lease was lost."""
-        if self._stopped.is_set():
-            raise Interrupted
+        check_stopped()
         self._leases.check()
 
     def check(self) -> None:
@@ -350,15 +346,12 @@ class WorkingCopy:
         self.files.note_equal(path, new)
         return True
 
-    def save(self, stopped: Event, *, failed: bool = False) -> None:
+    def save(self, *, failed: bool = False) -> None:
         """Write what changed to the bucket; if the command `failed`, no output file.
-
-        Raise Interrupted once `stopped` is set.
 
         The output files come first, then what says what they are, and deletions last: a process
         that dies in between leaves a bucket whose next run writes the same files again.
         """
-        self._stopped = stopped
         self.check()
         if not failed:
             self._save_outputs()
@@ -397,7 +390,7 @@ class WorkingCopy:
         """Delete the objects whose files were deleted, and parts that were never committed."""
         gone = self.files.gone()
         keys = sorted({*map(self.files.object_key, gone)} | self._unnamed)
-        self.check()
+        self._go_on()
         self._bucket.delete(keys)
         self._unnamed.clear()
         for path in gone:
