@@ -145,11 +145,9 @@ class PartReader:
     def __init__(self, folder: Path, source: PartSource = NOWHERE) -> None:
         self.folder = folder
         self._source = source
-        # The parts whose content is in the folder, and those whose index is.
-        self._brought: set[PartKey] = set()
-        self._indexed: set[PartKey] = set()
         self._most_open = _most_open()
-        # Descriptors by part, the one that was not used for longest first.
+        # Descriptors of parts whose whole content is in the folder, by part; the one that was not
+        # used for longest first.
         self._open: dict[PartKey, int] = {}
         # The parts whose hash is right: each is hashed once.
         self._checked: set[PartKey] = set()
@@ -182,7 +180,7 @@ class PartReader:
 
     def indexes(self, parts: Sequence[Part]) -> Iterator[list[Entry]]:
         """Read the index of each part as `index` does."""
-        self._bring_indexes(parts)
+        self._source.fetch_indexes(parts)
         return map(self.index, parts)
 
     def checked_indexes(self, parts: Sequence[Part]) -> Iterator[list[Entry]]:
@@ -210,7 +208,7 @@ class PartReader:
 
     def queues(self, parts: Sequence[Part]) -> set[str]:
         """Collect the ids of the queues in the rows of any of the parts; raise StoreError."""
-        self._bring_indexes(parts)
+        self._source.fetch_indexes(parts)
         found: set[str] = set()
         for part in parts:
             found.update(self._index(part).queues)
@@ -239,8 +237,7 @@ class PartReader:
 
     def _index(self, part: Part) -> _Index:
         """Decode the index of a part; raise DamagedPartError."""
-        self._bring_indexes([part])
-        data = self._read(part, part.index_at, part.size - part.index_at)
+        data = self._read_index(part)
         try:
             index = msgspec.json.decode(data, type=_Index)
             check_entries(index.users, part.index_at)
@@ -250,36 +247,20 @@ class PartReader:
 
     def _hash(self, part: Part) -> str:
         """Hash the whole file of a part; raise StoreError."""
-        self.bring([part])
         with oserror_as_store_error(self._path(part), "read"):
             descriptor = self._descriptor(part)
             with open(descriptor, "rb", buffering=0, closefd=False) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
 
+    def bring(self, parts: Iterable[Part]) -> None:
+        """Bring parts that will be read, together; without it, each is brought when it is opened.
+
+        Raise StoreError.
+        """
+        self._source.fetch(parts)
+
     def read(self, part: Part, offset: int, length: int) -> bytes:
         """Read bytes of a part; raise StoreError."""
-        if part.key not in self._brought:
-            self.bring([part])
-        return self._read(part, offset, length)
-
-    def bring(self, parts: Iterable[Part]) -> None:
-        """Bring parts that will be read, together; without it, each is brought when it is read."""
-        missing = [part for part in parts if part.key not in self._brought]
-        if missing:
-            self._source.fetch(missing)
-            keys = {part.key for part in missing}
-            self._brought |= keys
-            self._indexed |= keys
-
-    def _bring_indexes(self, parts: Iterable[Part]) -> None:
-        """Have the indexes of parts in the folder."""
-        missing = [part for part in parts if part.key not in self._indexed]
-        if missing:
-            self._source.fetch_indexes(missing)
-            self._indexed.update(part.key for part in missing)
-
-    def _read(self, part: Part, offset: int, length: int) -> bytes:
-        """Read bytes that are in the folder; raise StoreError."""
         # No context manager: this is called once per user and part.
         try:
             data = read_at(self._descriptor(part), length, offset)
@@ -289,10 +270,29 @@ class PartReader:
             raise self._damaged(part, "it is too short")
         return data
 
+    def _read_index(self, part: Part) -> bytes:
+        """Read the bytes of the index of a part; raise StoreError."""
+        length = part.size - part.index_at
+        if part.key in self._open:
+            return self.read(part, part.index_at, length)
+        # A file of its own, which is closed: the rows need not be in the folder, and `read` takes
+        # an open file for one that has them.
+        self._source.fetch_indexes([part])
+        with oserror_as_store_error(self._path(part), "read"):
+            descriptor = self._open_file(part)
+            try:
+                data = read_at(descriptor, length, part.index_at)
+            finally:
+                os.close(descriptor)
+        if len(data) != length:
+            raise self._damaged(part, "it is too short")
+        return data
+
     def _descriptor(self, part: Part) -> int:
         """Give the open file of a part; the one that was not used for longest may be closed."""
         descriptor = self._open.pop(part.key, None)
         if descriptor is None:
+            self._source.fetch([part])
             self._make_room()
             descriptor = self._open_file(part)
         # Put in again, so that it is the last one in the order of use.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -173,8 +175,47 @@ def test_files_beyond_the_limit_and_all_at_the_end_are_closed(tmp_path: Path) ->
     with PartReader(tmp_path) as reader:
         for part in parts:
             reader.index(part)
+        assert _descriptors() == before
+        for part in parts:
+            reader.read(part, 0, 1)
         assert _descriptors() == before + OPEN_FILES
     assert _descriptors() == before
+
+
+@dataclass
+class _Source:
+    """The parts of a folder, in another one."""
+
+    folder: Path
+    content: bytes
+    brought: list[str] = field(default_factory=list)
+
+    def fetch(self, parts: Iterable[Part]) -> None:
+        for part in parts:
+            self.brought.append("part")
+            part_file(self.folder, part.number).write_bytes(self.content)
+
+    def fetch_indexes(self, parts: Iterable[Part]) -> None:
+        for part in parts:
+            self.brought.append("index")
+            index = self.content[part.index_at :]
+            part_file(self.folder, part.number).write_bytes(bytes(part.index_at) + index)
+
+
+def test_a_file_that_was_opened_for_its_index_is_brought_before_its_rows_are_read(
+    tmp_path: Path,
+) -> None:
+    part = _part(tmp_path)
+    path = part_file(tmp_path, part.number)
+    source = _Source(tmp_path, path.read_bytes())
+    path.write_bytes(bytes(part.size))
+    with PartReader(tmp_path, source) as reader:
+        entries = reader.index(part)
+        assert source.brought == ["index"]
+        rows = b"".join(reader.block(part, entry) for entry in entries)
+        assert rows == source.content[: part.index_at]
+        assert reader.checked_index(part) == entries
+    assert source.brought == ["index", "part"]
 
 
 def test_each_damaged_or_missing_part_is_listed(tmp_path: Path) -> None:
