@@ -13,12 +13,12 @@ from asyncreport.engine.activity import Activity
 from asyncreport.export.erase_outputs import OutputFiles, Parts, Rewritten, with_members
 from asyncreport.export.erase_state import (
     connection_names,
-    copies_with_person,
     delete_copies,
     erase_person,
     files_with_person,
     find_person,
     summary_times,
+    unused_files,
     update_summary,
 )
 from asyncreport.export.preflight import OutputOwners
@@ -65,7 +65,7 @@ class Erased:
 
 def find_user(job: Job, user: str, *, now: int) -> Erased:
     """Find out what `erase_user` would do; no lock is needed. Raise StoreError."""
-    with looking(job, content=True) as files:
+    with looking(job, all_connections=True) as files:
         return _find(files, user, now=now)
 
 
@@ -85,7 +85,7 @@ async def erase_user(job: Job, user: str, *, now: int, say: Say = silent) -> Era
 
     `user` is an id, `now` an instant. Raise StoreError, also if a run is in progress.
     """
-    async with writing(job, Activity(job.name), say, everything=True) as files:
+    async with writing(job, Activity(job.name), say, all_connections=True) as files:
         return await _erase_in(files, user, now=now)
 
 
@@ -147,7 +147,7 @@ class _Erasure:
         self, files: Files, user: str, manifests: Mapping[str, Manifest], *, now: int
     ) -> None:
         self._job = job = files.job
-        self._reader = files.reader
+        self._opened = files
         self._manifests = manifests
         self._person = find_person(job, user)
         self._part_filter = PartFilter.of(job)
@@ -165,6 +165,8 @@ class _Erasure:
     def _find(self) -> Erased:
         """Search everything that the job has stored."""
         job, person = self._job, self._person
+        unused = unused_files(job, list(self._manifests.values()))
+        self._opened.fetch_files([*self._files.paths(), *unused])
         parts = self._user_parts()
         records = {name: list(of_user.records) for name, of_user in parts.items()}
         return Erased(
@@ -172,7 +174,7 @@ class _Erasure:
             parts=parts,
             state_files=files_with_person(job, person),
             outputs=self._files.affected(records),
-            copies=list(copies_with_person(job, person, list(self._manifests.values()))),
+            copies=[path for path in unused if holds(path, person)],
             report=self._files.report(),
             left=[path for path in self._files.others() if holds(path, person)],
             returning=list(_returning(job, person, parts)),
@@ -181,15 +183,18 @@ class _Erasure:
     def _user_parts(self) -> dict[str, UserParts]:
         """Find the parts with the person, by connection."""
         user = self._person.user
-        return {name: UserParts.find(each, user) for name, each in self._manifests.items()}
+        with self._opened.reader() as reader:
+            return {
+                name: UserParts.find(each, user, reader) for name, each in self._manifests.items()
+            }
 
     def run(self, state: State, stopped: Event) -> Erased:
         """Erase the person; the manifests are last, so that a killed command begins again."""
         new = self._parts_without_user(state)
-        for parts in new.values():
-            parts.write(stopped)
-        self._delete_whole_files()
-        with self._reader() as reader:
+        with self._opened.reader() as reader:
+            for parts in new.values():
+                parts.write(reader, stopped)
+            self._delete_whole_files()
             files = self._files.write(self._without_user(new), reader, stopped, self.found.outputs)
         update_summary(self._job, files)
         erase_person(self._job, self._person)

@@ -78,6 +78,18 @@ class OutputFiles:
             return self._outputs.get(path) is not None
         return os.path.realpath(owner) == os.path.realpath(self._job.state_folder)
 
+    def paths(self) -> list[Path]:
+        """List all files that may name the person."""
+        return [*self._paths_of_now(), *self.others()]
+
+    def _paths_of_now(self) -> list[Path]:
+        """List the files that this job would write now, and the report."""
+        paths = [target.path for target in self._targets]
+        report = report_path(self._job)
+        if report is not None:
+            paths.append(report)
+        return paths
+
     def affected(self, records: Parts) -> list[Path]:
         """List the files with records of the person, which are in these parts."""
         return [each.path for each in self._targets if self._has_records(each, records)]
@@ -99,11 +111,7 @@ class OutputFiles:
 
     def others(self) -> Iterator[Path]:
         """Walk the files that this job wrote once and would not write now."""
-        paths = [target.path for target in self._targets]
-        report = report_path(self._job)
-        if report is not None:
-            paths.append(report)
-        ours = set(map(os.path.realpath, paths))
+        ours = set(map(os.path.realpath, self._paths_of_now()))
         for path in sorted(self._files_of_all_states() - ours):
             if Path(path).is_file():
                 yield Path(path)

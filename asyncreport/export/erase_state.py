@@ -6,7 +6,7 @@ Writes `summary.json`, `names.json`, `members.json` and `emails.json`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from asyncreport.store.lookups import OTHER_NAMES, Emails, Names
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.portable import sync_folder
 from asyncreport.store.restatements import NAME as CHANGES
-from asyncreport.store.search import holds
 from asyncreport.store.written_outputs import Outputs
 
 _SUMMARY = "summary.json"
@@ -99,12 +98,8 @@ def _changed(path: Path, person: Person) -> dict[str, Any] | None:
     return changed if changed != (content or {}) else None
 
 
-def copies_with_person(
-    job: Job,
-    person: Person,
-    manifests: Sequence[Manifest],
-) -> Iterator[Path]:
-    """Walk the files of a state folder that this version does not use and that name a person.
+def unused_files(job: Job, manifests: Sequence[Manifest]) -> list[Path]:
+    """List the files of a state folder that this version does not use.
 
     Somebody may have copied a file to restore it later.
     """
@@ -113,9 +108,8 @@ def copies_with_person(
     for manifest in manifests:
         known |= {manifest.folder / name for name in _OF_CONNECTION}
         known |= {manifest.folder / name for name in manifest.files()}
-    for path in sorted(job.state_folder.rglob("*")):
-        if path not in known and path.is_file() and holds(path, person):
-            yield path
+    found = sorted(job.state_folder.rglob("*"))
+    return [path for path in found if path not in known and path.is_file()]
 
 
 def delete_copies(paths: Sequence[Path]) -> None:

@@ -134,7 +134,7 @@ async def plan_job(job: Job, *, now: int, watch: Watch = unwatched) -> JobPlan:
     refuses every client, StoreError if the state folder cannot be read.
     """
     activity = Activity(job.name, "starting")
-    async with watch(activity), reading(job, content=False) as files:
+    async with watch(activity), reading(job) as files:
         return await _plan(files, activity, now=now)
 
 

@@ -20,7 +20,7 @@ from asyncreport.store.objects.lease import LEASE_SECONDS
 from asyncreport.store.objects.localize import bucket_of
 from asyncreport.store.objects.working_copy import WorkingCopy
 from asyncreport.store.parts import PartReader
-from asyncreport.store.remote import Remote, nowhere
+from asyncreport.store.remote import NOWHERE, Remote, nowhere
 from asyncreport.store.threads import run_in_thread
 
 
@@ -44,7 +44,7 @@ class Files(Protocol):
         """Claim the output files with a function that does it on disk."""
 
     def reader(self) -> PartReader:
-        """Give what reads the parts; the caller closes it."""
+        """Give what reads the parts, and brings each before; the caller closes it."""
 
     def fetch_files(self, paths: Iterable[Path]) -> None:
         """Bring the content of output files before they are read."""
@@ -74,7 +74,7 @@ class OnDisk:
 
     def reader(self) -> PartReader:
         """Give what reads the parts."""
-        return PartReader(self.job.parts_folder)
+        return PartReader(self.job.parts_folder, NOWHERE)
 
     def fetch_files(self, paths: Iterable[Path]) -> None:
         """Do nothing."""
@@ -86,11 +86,12 @@ async def writing(
     activity: Activity,
     say: Callable[[str], None],
     *,
-    everything: bool = False,
+    all_connections: bool = False,
 ) -> AsyncIterator[Files]:
     """Open the files of a job to change them; what changed is kept when the block ends.
 
-    `say` prints that another process is waited for. `everything`: with the content of all files.
+    `say` prints that another process is waited for. `all_connections`: also of connections that
+    the job had before.
     If the block fails, the parts and look-ups are kept, and the output files stay as they were.
     Raise StoreError.
     """
@@ -100,7 +101,7 @@ async def writing(
     copy = _copy(job)
     try:
         activity.phase = "opening the bucket"
-        opening = partial(copy.open_to_write, say, everything=everything)
+        opening = partial(copy.open_to_write, say, all_connections=all_connections)
         await run_in_thread(opening)
         try:
             yield copy
@@ -116,30 +117,30 @@ async def writing(
 
 
 @asynccontextmanager
-async def reading(job: Job, *, content: bool = True) -> AsyncIterator[Files]:
-    """Open the files of a job to read them; raise StoreError.
-
-    `content`: with the content of all parts and output files.
-    """
+async def reading(job: Job) -> AsyncIterator[Files]:
+    """Open the files of a job to read them; raise StoreError."""
     if bucket_of(job) is None:
         yield OnDisk(job)
         return
     copy = _copy(job)
     try:
-        await run_in_thread(lambda _: copy.open_to_read(content=content))
+        await run_in_thread(lambda _: copy.open_to_read())
         yield copy
     finally:
         await run_in_thread(lambda _: copy.close())
 
 
 @contextmanager
-def looking(job: Job, *, content: bool = False) -> Iterator[Files]:
-    """Open the files of a job as `reading` does, in a function that is not async."""
+def looking(job: Job, *, all_connections: bool = False) -> Iterator[Files]:
+    """Open the files of a job as `reading` does, in a function that is not async.
+
+    `all_connections`: also of connections that the job had before.
+    """
     if bucket_of(job) is None:
         yield OnDisk(job)
         return
     with closing(_copy(job)) as copy:
-        copy.open_to_read(content=content)
+        copy.open_to_read(all_connections=all_connections)
         yield copy
 
 

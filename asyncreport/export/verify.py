@@ -16,6 +16,7 @@ from asyncreport.export.lanes import Connections
 from asyncreport.export.names import unknown_users, unknown_users_message
 from asyncreport.export.snapshot import Snapshot
 from asyncreport.export.storage import Files, reading
+from asyncreport.export.targets import all_paths
 from asyncreport.export.teams import UnknownTeam
 from asyncreport.export.verify_outputs import check_outputs
 from asyncreport.export.verify_parts import check_parts
@@ -23,6 +24,7 @@ from asyncreport.export.verify_server import compare_with_server
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.job_parts import last_saved
 from asyncreport.store.parts import PartReader
+from asyncreport.store.threads import run_in_thread
 
 
 async def verify_job(
@@ -117,6 +119,8 @@ async def _check(files: Files, report: Report, activity: Activity, *, now: int) 
     snapshot = Snapshot.read(files.job, now=now)
     _report_all(_unknown_teams(snapshot), report)
     with files.reader() as reader:
+        # First: a run that begins meanwhile may replace them, and the parts take their time.
+        await run_in_thread(lambda _: files.fetch_files(all_paths(files.job)))
         passed = await check_parts(snapshot, reader, report)
         await check_outputs(snapshot, reader, report)
         if passed:

@@ -119,6 +119,8 @@ class _ConnectionCheck:
         """
         query = self.snapshot.job.query
         damaged = []
+        # Together: one after the other, many would take long.
+        await run_in_thread(lambda _: self.reader.bring(self.parts))
         for part in self.parts:
             check = _PartCheck(part, query, self.reader)
             try:

@@ -47,14 +47,14 @@ class UserParts:
     changes: int
 
     @classmethod
-    def find(cls, manifest: Manifest, user: str) -> UserParts:
+    def find(cls, manifest: Manifest, user: str, reader: PartReader) -> UserParts:
         """Search the parts of every query; raise StoreError."""
         records = {}
-        with PartReader(manifest.folder.parent, manifest.remote) as reader:
-            for part in _may_have(manifest, user):
-                count = sum(entry.count for entry in reader.index(part) if entry.user == user)
-                if count:
-                    records[part] = count
+        parts = [*_may_have(manifest, user)]
+        for part, entries in zip(parts, reader.indexes(parts), strict=True):
+            count = sum(entry.count for entry in entries if entry.user == user)
+            if count:
+                records[part] = count
         listed = [part for part in manifest.live_parts() if user in (part.users or ())]
         return cls(records, len(listed), count_restatements(manifest.folder, user))
 
@@ -81,17 +81,16 @@ class PartsWithoutUser:
         # a run would fetch it again anyway.
         self._parts = {part.number: part for part in folder.manifest.parts_on_disk()}
 
-    def write(self, stopped: Event) -> None:
+    def write(self, reader: PartReader, stopped: Event) -> None:
         """Write the new files, durably; no manifest line names them yet.
 
         Raise StoreError, also if a part is damaged, and Interrupted once `stopped` is set.
         """
-        manifest = self._folder.manifest
-        with PartReader(manifest.folder.parent, manifest.remote) as reader:
-            for number, part in enumerate(self._found.records, manifest.next_number):
-                if stopped.is_set():
-                    raise Interrupted
-                self._parts[part.number] = self._rewrite(part, number, reader)
+        reader.bring(self._found.records)
+        for number, part in enumerate(self._found.records, self._folder.manifest.next_number):
+            if stopped.is_set():
+                raise Interrupted
+            self._parts[part.number] = self._rewrite(part, number, reader)
 
     def _rewrite(self, part: Part, number: int, reader: PartReader) -> Part:
         """Write a part again under a new number, without the user's rows."""

@@ -24,7 +24,7 @@ from asyncreport.core.records import Block
 from asyncreport.store.atomic import atomic_write
 from asyncreport.store.disk_errors import oserror_as_store_error, store_error
 from asyncreport.store.portable import BINARY, open_file_limit, read_at
-from asyncreport.store.remote import NOWHERE, PartSource
+from asyncreport.store.remote import PartSource
 from asyncreport.store.replacement import PRIVATE, Sink
 
 #: descriptors that a reader keeps open, at most: as many parts as a month of most jobs has
@@ -142,7 +142,7 @@ class PartReader:
     brought together.
     """
 
-    def __init__(self, folder: Path, source: PartSource = NOWHERE) -> None:
+    def __init__(self, folder: Path, source: PartSource) -> None:
         self.folder = folder
         self._source = source
         self._most_open = _most_open()

@@ -27,7 +27,7 @@ from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.identity import file_size
 from asyncreport.store.parts import Entry, PartReader
 from asyncreport.store.portable import sync_folder
-from asyncreport.store.remote import NOWHERE, PartSource
+from asyncreport.store.remote import PartSource
 from asyncreport.store.replacement import PRIVATE
 
 NAME = "changes.jsonl"
@@ -89,7 +89,7 @@ def append_restatements(
     *,
     at: int,
     length: int,
-    source: PartSource = NOWHERE,
+    source: PartSource,
 ) -> Appended:
     """List, one JSON line each, the values that differ between parts; `at` is now.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from asyncreport.store.objects import working_copy
 from asyncreport.store.objects.bucket import Found
 from tests.buckets import FakeBucket
 from tests.emulator_process import Handle, emulator_process
-from tests.exporting import NOW, run_here, write_job
+from tests.exporting import NOW, connection, run_here, write_job
 
 RANGE = {"start": "2024-01-29", "end": "2024-02-03", "granularity": "PT1H", "chunk": "P1D"}
 OUTPUT = {"path": ["s3://bucket/exports/aht.jsonl", "s3://bucket/exports/{month}.csv"]}
@@ -319,3 +319,40 @@ def test_a_stopped_run_uploads_no_other_file(
     assert "exports/aht.jsonl" not in bucket.objects
     assert run_here(path).chunks_fetched == 0
     assert outputs(bucket) == expected
+
+
+def test_a_person_of_a_connection_that_the_job_no_longer_has_is_found(
+    tmp_path: Path, emulator: Handle, bucket: FakeBucket
+) -> None:
+    """What is found before is what is erased then."""
+    run_here(job(tmp_path, emulator))
+    user = json.loads(bucket.objects["exports/aht.jsonl"].data.splitlines()[-1])["user_id"]
+    path = job(tmp_path, emulator, connections={"other": connection(emulator)})
+    run_here(path)
+    found = find_user(load(path), user, now=NOW)
+    assert sorted(name for name, parts in found.parts.items() if parts) == ["default", "other"]
+    assert len(found.outputs) == 3
+    erased = asyncio.run(erase_user(load(path), user, now=NOW))
+    assert erased.parts == found.parts
+    assert len(erased.outputs) == 3
+
+
+def test_verify_downloads_what_it_reads_together(
+    tmp_path: Path, emulator: Handle, bucket: FakeBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other, the parts of a year would take minutes."""
+    path = job(tmp_path, emulator)
+    run_here(path)
+    together: list[int] = []
+    each = bucket.each
+
+    def count(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+        found = [*items]
+        together.append(len(found))
+        return each(work, found)
+
+    monkeypatch.setattr(bucket, "each", count)
+    reads = len(bucket.reads)
+    assert asyncio.run(verify_job(load(path), now=NOW)).exit_code == 0
+    assert sum("/part-" in key for key in bucket.reads[reads:]) == 5
+    assert 5 in together

@@ -23,6 +23,7 @@ from asyncreport.report.data import page_data
 from asyncreport.report.model import PageData, Scope, Span
 from asyncreport.report.numbers import Numbers
 from asyncreport.store.parts import PartReader
+from asyncreport.store.remote import NOWHERE
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, connection, restate, rows, run_here, write_job
 from tests.manifests import edit_lines
@@ -56,7 +57,7 @@ def data_of(path: Path, *, now: int = NOW, team: str | None = None) -> PageData:
     """Read what a report would show."""
     job = load_job(path, environ={}, now=now)
     facts = report_facts(Snapshot.read(job, now=now), command="asyncreport report", team=team)
-    with PartReader(job.parts_folder) as reader:
+    with PartReader(job.parts_folder, NOWHERE) as reader:
         return page_data(facts, reader, Event(), of_team=team is not None)
 
 

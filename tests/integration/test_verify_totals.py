@@ -25,6 +25,7 @@ from asyncreport.export.verify import verify_job
 from asyncreport.store.job_parts import JobParts
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.parts import PartReader, write_part
+from asyncreport.store.remote import NOWHERE
 from tests.emulator_process import Handle, emulator_process
 from tests.exporting import NOW, run_here, write_job
 
@@ -89,7 +90,7 @@ def paths(emulator: Handle, after: int) -> list[str]:
 
 def blocks(folder: Path, part: Part) -> list[Block]:
     """Read a part, user by user."""
-    with PartReader(folder) as reader:
+    with PartReader(folder, NOWHERE) as reader:
         return [
             Block(entry.user, reader.block(part, entry), entry.count, frozenset())
             for entry in reader.index(part)

@@ -26,6 +26,7 @@ from asyncreport.store.portable import (
     return_free_memory,
     sync_folder,
 )
+from asyncreport.store.remote import NOWHERE
 from asyncreport.terminal.signals import run_until_signal
 from tests.unit.store.facts import blocks, chunk, hours, written
 
@@ -124,7 +125,7 @@ def poor_system(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_part_is_written_and_read_without_pread(tmp_path: Path) -> None:
     here = hours(0, 3)
     part = written(tmp_path, 1, chunk(here, None), blocks([None, "a", "b"], here))
-    with PartReader(tmp_path) as reader:
+    with PartReader(tmp_path, NOWHERE) as reader:
         entries = reader.checked_index(part)
         # Backwards: each read goes to its own place.
         found = {entry.user: reader.block(part, entry) for entry in reversed(entries)}

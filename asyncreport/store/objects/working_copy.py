@@ -6,8 +6,8 @@ are the commits. All else is written to the bucket once the command has done its
 files first.
 
 The parts of a year may be gigabytes: at first each is a file of the right size without content.
-What reads a part brings its content before (`store/parts.py`), and compares its SHA-256, as with
-any part.
+Output files are like that too. The reader of parts brings what it opens (`store/parts.py`), and
+compares the SHA-256, as with any part; what reads output files calls `fetch_files` before.
 """
 
 from __future__ import annotations
@@ -146,43 +146,44 @@ class WorkingCopy:
             self._lease_bucket.close()
             self._folder.remove()
 
-    def open_to_read(self, *, content: bool) -> None:
-        """Copy what the bucket has, with the `content` of all files; a run may write meanwhile."""
+    def open_to_read(self, *, all_connections: bool = False) -> None:
+        """Copy what the bucket has; a run may write meanwhile.
+
+        `all_connections`: also those that the job had before.
+        """
         folder = self.files.key(self.job.state_folder)
         self.holder = describe_holder(self._bucket, folder, self._lease_seconds)
-        self._open({}, everything=content)
+        if all_connections:
+            self._add_connections_of_before()
+        self._pull({})
 
     def open_to_write(
         self,
         say: Callable[[str], None],
         stopped: Event,
         *,
-        everything: bool,
+        all_connections: bool,
     ) -> None:
         """Take the leases, then copy what the bucket has; `stopped` ends the wait for a lease.
 
-        `everything`: with the content of all files, also of connections that the job had before.
+        `all_connections`: also those that the job had before.
         """
         state = self.files.key(self.job.state_folder)
         check_conditions(self._bucket, state)
-        if everything and self.job.within is None:
-            self._connections |= self._connections_of_before()
+        if all_connections:
+            self._add_connections_of_before()
         self._stack.enter_context(self._leases)
         folders = {state, *map(self._connection_key, self._connections)}
         held = self._leases.take(folders, say, stopped)
-        self._open(held, everything=everything)
-
-    def _connections_of_before(self) -> set[str]:
-        """Name the connections that have a folder."""
-        top = self.files.key(self._top)
-        keys = [each.key.removeprefix(f"{top}/") for each in self._bucket.list_all(top)]
-        return {key.removesuffix(f"/{NAME}") for key in keys if key.endswith(f"/{NAME}")}
-
-    def _open(self, held: Mapping[str, Lease], *, everything: bool) -> None:
-        """Copy what the bucket has."""
         self._pull(held)
-        if everything:
-            self._fetch_everything()
+
+    def _add_connections_of_before(self) -> None:
+        """Add the connections that have a folder, unless they are jobs of their own."""
+        if self.job.within is None:
+            top = self.files.key(self._top)
+            keys = [each.key.removeprefix(f"{top}/") for each in self._bucket.list_all(top)]
+            found = {key.removesuffix(f"/{NAME}") for key in keys if key.endswith(f"/{NAME}")}
+            self._connections |= found
 
     def try_bucket(self) -> None:
         """Try what a run does in the bucket, with an object of its own."""
@@ -214,19 +215,13 @@ class WorkingCopy:
         return PartReader(self.job.parts_folder, self)
 
     def fetch_files(self, paths: Iterable[Path]) -> None:
-        """Bring the content of output files."""
+        """Bring the content of files that are not parts."""
         self.files.fetch(paths)
 
     def fetch_indexes(self, parts: Iterable[Part]) -> None:
         """Bring what says which users have records in parts."""
         folder = self.job.parts_folder
         self.files.fetch_ends((part_path(folder, part), part) for part in parts)
-
-    def _fetch_everything(self) -> None:
-        """Bring the content of all parts that exist, and of all output files."""
-        for name in sorted(self._connections):
-            self.fetch(Manifest.read(self.job.parts_folder / name).all_parts())
-        self.files.fetch(self._known_outputs())
 
     def _pull(self, held: Mapping[str, Lease]) -> None:
         """Copy the state folder, and make parts and output files without content."""

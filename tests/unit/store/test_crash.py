@@ -23,6 +23,7 @@ from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part
 from asyncreport.store.erase import PartsWithoutUser, UserParts
 from asyncreport.store.parts import PartReader
+from asyncreport.store.remote import NOWHERE
 from asyncreport.store.state import State
 from tests.unit.store.facts import (
     CONNECTION,
@@ -221,7 +222,7 @@ def _check(outcome: dict[str, bytes], folder: Path, saved: int) -> None:
     with open_state(folder) as state:
         current = state.current_parts(CONNECTION)
         assert [part.number for part in current] in CURRENT[saved : saved + 2]
-        with PartReader(folder) as reader:
+        with PartReader(folder, NOWHERE) as reader:
             for part in current:
                 found = [
                     reader.block(part, entry).count(b"\n") for entry in reader.checked_index(part)
@@ -290,7 +291,7 @@ def _trace_of_compaction(folder: Path) -> tuple[Disk, list[Call]]:
 def test_a_power_cut_while_a_manifest_is_shortened_loses_no_part(tmp_path: Path) -> None:
     disk, calls = _trace_of_compaction(tmp_path / "state")
     for folder in _after_each_cut(disk, calls, tmp_path):
-        with open_state(folder) as state, PartReader(folder) as reader:
+        with open_state(folder) as state, PartReader(folder, NOWHERE) as reader:
             current = state.current_parts(CONNECTION)
             assert [part.number for part in current] in ([3], [3, 4])
             assert reader.damaged(current) == []
@@ -304,11 +305,12 @@ def _erase(folder: Path) -> None:
     with open_state(folder) as state:
         of_connection = state.folders["default"]
         state.delete_replaced(Event(), at=START)
-        found = UserParts.find(of_connection.manifest, "a")
-        if found:
-            new = PartsWithoutUser(of_connection, "a", found)
-            new.write(Event())
-            new.commit()
+        with PartReader(folder, NOWHERE) as reader:
+            found = UserParts.find(of_connection.manifest, "a", reader)
+            if found:
+                new = PartsWithoutUser(of_connection, "a", found)
+                new.write(reader, Event())
+                new.commit()
 
 
 def _trace_of_erasure(folder: Path) -> tuple[Disk, list[Call]]:
@@ -329,7 +331,7 @@ def test_a_power_cut_while_a_user_is_erased_loses_nobody_else(tmp_path: Path) ->
     """The parts are the old ones or the new ones, and the same command finishes."""
     disk, calls = _trace_of_erasure(tmp_path / "state")
     for folder in _after_each_cut(disk, calls, tmp_path):
-        with open_state(folder) as state, PartReader(folder) as reader:
+        with open_state(folder) as state, PartReader(folder, NOWHERE) as reader:
             (part,) = state.current_parts(CONNECTION)
             users = tuple(entry.user for entry in reader.checked_index(part))
             assert part.users == users

@@ -18,6 +18,7 @@ from asyncreport.core.job import Part, Team
 from asyncreport.store.drafts import Drafts
 from asyncreport.store.merge_outputs import Merged, merge
 from asyncreport.store.parts import PartReader
+from asyncreport.store.remote import NOWHERE
 from asyncreport.store.target import Source, Target
 from tests.unit.store.facts import FORM, block, chunk, hours, part_file, row, written
 
@@ -120,12 +121,12 @@ def test_a_draft_gives_the_bytes_of_a_merge_whatever_changes(
     with tempfile.TemporaryDirectory() as name, Drafts() as drafts:
         folder = Path(name)
         parts = parts_of(folder)
-        with PartReader(folder) as reader:
+        with PartReader(folder, NOWHERE) as reader:
             for month in range(drafted):
                 so_far = target_of(folder, parts[: 2 * (month + 1 + known[month])])
                 drafts.add_month([so_far], MONTHS[month], reader, Event())
         final = change(folder, parts)
-        with PartReader(folder) as reader:
+        with PartReader(folder, NOWHERE) as reader:
             with_draft = merged(final, reader, drafts)
             final.path.unlink()
             assert with_draft == merged(final, reader)
@@ -137,20 +138,20 @@ def test_what_is_drafted_is_not_read_again(tmp_path: Path, change: Change) -> No
     """Its parts may even be gone: their rows are in the draft."""
     parts = parts_of(tmp_path)
     final = change(tmp_path, parts)
-    with PartReader(tmp_path) as reader:
+    with PartReader(tmp_path, NOWHERE) as reader:
         whole, _ = merged(target_of(tmp_path, parts, name="whole.jsonl"), reader)
-    with PartReader(tmp_path) as reader, Drafts() as drafts:
+    with PartReader(tmp_path, NOWHERE) as reader, Drafts() as drafts:
         drafts.add_month([target_of(tmp_path, parts[:3])], MONTHS[0], reader, Event())
         drafts.add_month([target_of(tmp_path, parts[:5])], MONTHS[1], reader, Event())
         for number in range(4):
             part_file(tmp_path, number).unlink()
-        with PartReader(tmp_path) as later:
+        with PartReader(tmp_path, NOWHERE) as later:
             assert merged(final, later, drafts)[0] == whole
 
 
 def test_the_name_of_a_queue_counts_too(tmp_path: Path) -> None:
     parts = parts_of(tmp_path)
-    with PartReader(tmp_path) as reader, Drafts() as drafts:
+    with PartReader(tmp_path, NOWHERE) as reader, Drafts() as drafts:
         early = target_of(tmp_path, parts, queues={"q": "Sales"})
         drafts.add_month([early], MONTHS[0], reader, Event())
         final = target_of(tmp_path, parts, queues={"q": "Support"})
@@ -161,7 +162,7 @@ def test_the_name_of_a_queue_counts_too(tmp_path: Path) -> None:
 def test_months_come_one_after_the_other(tmp_path: Path) -> None:
     parts = parts_of(tmp_path)
     found = target_of(tmp_path, parts)
-    with PartReader(tmp_path) as reader, Drafts() as drafts:
+    with PartReader(tmp_path, NOWHERE) as reader, Drafts() as drafts:
         assert [drafts.may_add(found, month) for month in MONTHS] == [True, False, False]
         drafts.add_month([found], MONTHS[0], reader, Event())
         assert [drafts.may_add(found, month) for month in MONTHS] == [False, True, False]
@@ -171,7 +172,7 @@ def test_months_come_one_after_the_other(tmp_path: Path) -> None:
 def test_a_month_that_cannot_be_written_leaves_no_draft(tmp_path: Path, reason: str) -> None:
     parts = parts_of(tmp_path)
     found, stopped = target_of(tmp_path, parts), Event()
-    with PartReader(tmp_path) as reader, Drafts() as drafts:
+    with PartReader(tmp_path, NOWHERE) as reader, Drafts() as drafts:
         drafts.add_month([found], MONTHS[0], reader, stopped)
         assert found.path in drafts
         if reason == "stopped":
@@ -186,7 +187,7 @@ def test_a_month_that_cannot_be_written_leaves_no_draft(tmp_path: Path, reason: 
 
 def test_drafts_that_nobody_takes_are_removed(tmp_path: Path) -> None:
     found = target_of(tmp_path, parts_of(tmp_path))
-    with PartReader(tmp_path) as reader, Drafts() as drafts:
+    with PartReader(tmp_path, NOWHERE) as reader, Drafts() as drafts:
         drafts.add_month([found], MONTHS[0], reader, Event())
         assert len(list(found.path.parent.iterdir())) == 1
     assert list(found.path.parent.iterdir()) == []

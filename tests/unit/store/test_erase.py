@@ -13,6 +13,7 @@ from asyncreport.core.job import Part
 from asyncreport.core.records import Block
 from asyncreport.store.erase import PartsWithoutUser, UserParts
 from asyncreport.store.parts import PartReader
+from asyncreport.store.remote import NOWHERE
 from asyncreport.store.restatements import NAME
 from tests.unit.store.facts import (
     CONNECTION,
@@ -58,9 +59,10 @@ def saved(folder: Path) -> list[Part]:
 def erase(folder: Path, user: str, stopped: Event | None = None) -> UserParts:
     with open_state(folder) as state:
         of_connection = state.folders["default"]
-        found = UserParts.find(of_connection.manifest, user)
-        new = PartsWithoutUser(of_connection, user, found)
-        new.write(stopped or Event())
+        with PartReader(folder, NOWHERE) as reader:
+            found = UserParts.find(of_connection.manifest, user, reader)
+            new = PartsWithoutUser(of_connection, user, found)
+            new.write(reader, stopped or Event())
         new.commit()
     return found
 
@@ -87,7 +89,7 @@ def test_each_part_keeps_what_it_has_of_others(tmp_path: Path) -> None:
     assert [part.refresh_pending for part in after.values()].count(True) == 1
     assert after[before[0].interval].refresh_pending
     assert after[before[4].interval] == before[4], "it has nothing of the user"
-    with PartReader(tmp_path) as reader:
+    with PartReader(tmp_path, NOWHERE) as reader:
         for number, part in zip(
             wanted, sorted(after.values(), key=lambda part: part.interval), strict=True
         ):

@@ -19,6 +19,7 @@ from asyncreport.core.job import Team
 from asyncreport.core.timeline import HOUR, iso
 from asyncreport.store.merge_outputs import merge
 from asyncreport.store.parts import PartReader
+from asyncreport.store.remote import NOWHERE
 from asyncreport.store.target import Source, Target
 from tests.unit.store.facts import FORM, START, block, chunk, hours, row, written
 
@@ -160,7 +161,7 @@ def _merged(
         sources={"c": Source.of(parts, names, queues)},
         form=FORM,
     )
-    with PartReader(folder) as reader:
+    with PartReader(folder, NOWHERE) as reader:
         list(merge([target], reader, Event()))
     return target.path.read_bytes()
 

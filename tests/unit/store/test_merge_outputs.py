@@ -26,6 +26,7 @@ from asyncreport.core.job import Part, Team
 from asyncreport.core.timeline import Interval
 from asyncreport.store.merge_outputs import Merged, merge
 from asyncreport.store.parts import Entry, PartReader
+from asyncreport.store.remote import NOWHERE
 from asyncreport.store.target import Source, Target
 from tests.unit.store.facts import FORM, block, blocks, chunk, hours, part_file, row, written
 
@@ -74,7 +75,7 @@ def _merge(
         sources={"default": Source.of(parts, names or {})},
         form=FORM,
     )
-    with PartReader(folder) as reader:
+    with PartReader(folder, NOWHERE) as reader:
         ((_, merged),) = merge([target], reader, Event())
     return target.path.read_bytes(), merged
 
@@ -297,7 +298,7 @@ def test_each_connection_has_its_own_parts_and_names(tmp_path: Path) -> None:
         sources=sources,
         form=FORM,
     )
-    with PartReader(tmp_path) as reader:
+    with PartReader(tmp_path, NOWHERE) as reader:
         list(merge([target], reader, Event()))
     lines = [json.loads(line) for line in target.path.read_bytes().splitlines()]
     assert [(line["team"], line["user_name"]) for line in lines] == [("w", "west"), ("e", "east")]
@@ -409,7 +410,7 @@ def test_one_walk_writes_all_files_with_one_of_them_open_at_a_time(
 
     monkeypatch.setattr(PartReader, "checked_index", checked_index)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with PartReader(tmp_path) as reader:
+    with PartReader(tmp_path, NOWHERE) as reader:
         few = len(list(Path("/proc/self/fd").iterdir())) + 8
         resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
         try:
@@ -443,7 +444,7 @@ def test_a_file_of_a_month_is_complete_before_the_next_month_is_read(tmp_path: P
         target("2023-01.jsonl", "2023-01"),
         target("2023-02.jsonl", "2023-02"),
     ]
-    with PartReader(tmp_path) as reader:
+    with PartReader(tmp_path, NOWHERE) as reader:
         done = merge(targets, reader, Event())
         assert next(done)[0] == targets[1]
         with pytest.raises(StoreError, match="has disappeared"):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from asyncreport.store import month_index
 from asyncreport.store.month_index import MonthIndex
 from asyncreport.store.parts import PartReader
+from asyncreport.store.remote import NOWHERE
 from tests.unit.store.facts import block, chunk, hours, row, written
 
 USERS = [None, *(f"u{n}" for n in range(8))]
@@ -44,7 +45,7 @@ def test_users_get_their_own_rows_in_order_of_time(
             )
             for number, rows in enumerate(parts)
         ]
-        with PartReader(folder) as reader:
+        with PartReader(folder, NOWHERE) as reader:
             index = MonthIndex.of(saved, reader.checked_indexes)
             assert index.users == {user for rows in parts for user in rows}
             users = sorted(wanted, key=lambda user: user or "")

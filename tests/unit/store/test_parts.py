@@ -14,6 +14,7 @@ from asyncreport.core.errors import DamagedPartError, StoreError
 from asyncreport.core.job import Part
 from asyncreport.core.records import Block
 from asyncreport.store.parts import OPEN_FILES, Entry, PartReader, part_name
+from asyncreport.store.remote import NOWHERE
 from tests.unit.store.facts import blocks, chunk, hours, part_file, row, written
 
 
@@ -29,7 +30,7 @@ def _part(folder: Path, found: list[Block] | None = None, number: int = 1) -> Pa
 
 def test_each_user_s_rows_are_where_the_index_says(tmp_path: Path) -> None:
     part = _part(tmp_path)
-    with PartReader(tmp_path) as reader:
+    with PartReader(tmp_path, NOWHERE) as reader:
         found = {entry.user: reader.block(part, entry) for entry in reader.checked_index(part)}
     assert list(found) == [None, "a", "b"]
     assert [json.loads(line) for line in found["a"].splitlines()] == [
@@ -48,14 +49,14 @@ def test_the_file_is_rows_then_one_line_of_index(tmp_path: Path) -> None:
 
 def test_a_chunk_without_records_is_a_part_too(tmp_path: Path) -> None:
     part = _part(tmp_path, [])
-    with PartReader(tmp_path) as reader:
+    with PartReader(tmp_path, NOWHERE) as reader:
         assert reader.checked_index(part) == []
     assert (part.count, part.index_at) == (0, 0)
 
 
 def test_users_are_collected_without_none(tmp_path: Path) -> None:
     parts = [_part(tmp_path), _part(tmp_path, blocks(["c"], hours(0, 1)), number=2)]
-    with PartReader(tmp_path) as reader:
+    with PartReader(tmp_path, NOWHERE) as reader:
         assert reader.users(parts) == {"a", "b", "c"}
 
 
@@ -66,7 +67,7 @@ def test_every_changed_byte_is_found_before_a_row_is_used(tmp_path: Path) -> Non
     for at in range(len(whole)):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         with (
-            PartReader(tmp_path) as reader,
+            PartReader(tmp_path, NOWHERE) as reader,
             pytest.raises(StoreError, match="its SHA-256 is wrong") as caught,
         ):
             reader.checked_index(part)
@@ -78,7 +79,7 @@ def test_every_changed_byte_is_found_before_a_row_is_used(tmp_path: Path) -> Non
 
 def test_a_part_is_hashed_once_by_a_reader(tmp_path: Path) -> None:
     part = _part(tmp_path)
-    with PartReader(tmp_path) as reader:
+    with PartReader(tmp_path, NOWHERE) as reader:
         entries = reader.checked_index(part)
         path = part_file(tmp_path, 1)
         path.write_bytes(path.read_bytes().replace(b'"handled_count":1', b'"handled_count":2'))
@@ -97,7 +98,7 @@ def test_an_index_that_belongs_to_another_part_is_refused(
     change: dict[str, int], why: str, tmp_path: Path
 ) -> None:
     part = msgspec.structs.replace(_part(tmp_path), **change)
-    with PartReader(tmp_path) as reader, pytest.raises(StoreError, match=why):
+    with PartReader(tmp_path, NOWHERE) as reader, pytest.raises(StoreError, match=why):
         reader.index(part)
 
 
@@ -123,7 +124,7 @@ def test_an_index_that_does_not_tile_the_rows_is_refused(
     rows = path.read_bytes()[: part.index_at]
     path.write_bytes(rows + _json(entries))
     part = msgspec.structs.replace(part, size=path.stat().st_size)
-    with PartReader(tmp_path) as reader, pytest.raises(DamagedPartError, match=why):
+    with PartReader(tmp_path, NOWHERE) as reader, pytest.raises(DamagedPartError, match=why):
         reader.index(part)
 
 
@@ -133,14 +134,17 @@ def _json(entries: list[list[object]]) -> bytes:
 
 def test_a_block_with_another_number_of_lines_is_refused(tmp_path: Path) -> None:
     part = _part(tmp_path)
-    with PartReader(tmp_path) as reader, pytest.raises(StoreError, match="does not have 4 records"):
+    with (
+        PartReader(tmp_path, NOWHERE) as reader,
+        pytest.raises(StoreError, match="does not have 4 records"),
+    ):
         reader.block(part, Entry("a", 0, part.index_at, 4))
 
 
 def test_a_missing_part_is_damaged(tmp_path: Path) -> None:
     part = _part(tmp_path)
     part_file(tmp_path, 1).unlink()
-    with PartReader(tmp_path) as reader:
+    with PartReader(tmp_path, NOWHERE) as reader:
         with pytest.raises(DamagedPartError, match="it has disappeared"):
             reader.index(part)
         with pytest.raises(DamagedPartError, match="it has disappeared"):
@@ -152,7 +156,7 @@ def test_files_are_closed_in_the_order_of_their_last_use(tmp_path: Path) -> None
         _part(tmp_path, blocks(["a"], hours(0, 1)), number=number)
         for number in range(1, OPEN_FILES + 10)
     ]
-    with PartReader(tmp_path) as reader:
+    with PartReader(tmp_path, NOWHERE) as reader:
         for _ in range(2):
             for part in parts:
                 assert reader.checked_index(part)
@@ -172,7 +176,7 @@ def test_files_beyond_the_limit_and_all_at_the_end_are_closed(tmp_path: Path) ->
         for number in range(1, OPEN_FILES + 10)
     ]
     before = _descriptors()
-    with PartReader(tmp_path) as reader:
+    with PartReader(tmp_path, NOWHERE) as reader:
         for part in parts:
             reader.index(part)
         assert _descriptors() == before
@@ -223,8 +227,8 @@ def test_each_damaged_or_missing_part_is_listed(tmp_path: Path) -> None:
     for number in (1, 3):
         path = part_file(tmp_path, number)
         path.write_bytes(path.read_bytes().replace(b'"handled_count":1', b'"handled_count":2'))
-    with PartReader(tmp_path) as reader:
+    with PartReader(tmp_path, NOWHERE) as reader:
         assert [error.part[1] for error in reader.damaged(parts)] == [1, 3]
         part_file(tmp_path, 2).unlink()
-    with PartReader(tmp_path) as reader:
+    with PartReader(tmp_path, NOWHERE) as reader:
         assert [error.part[1] for error in reader.damaged(parts)] == [1, 2, 3]

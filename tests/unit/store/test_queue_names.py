@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from asyncreport.core.job import Team
 from asyncreport.store.merge_outputs import merge
 from asyncreport.store.parts import PartReader
+from asyncreport.store.remote import NOWHERE
 from asyncreport.store.target import Source, Target
 from asyncreport.store.written_outputs import Outputs
 from tests.unit.store.facts import FORM, block, chunk, hours, row, written
@@ -67,7 +68,7 @@ def test_a_part_lists_the_queues_of_its_rows(tmp_path: Path) -> None:
         chunk(hours(0, 4), None),
         [block(None, rows("q2")), block("anna", rows("q1", None, "q2"))],
     )
-    with PartReader(tmp_path) as reader:
+    with PartReader(tmp_path, NOWHERE) as reader:
         assert reader.queues([part]) == {"q1", "q2"}
 
 
@@ -86,7 +87,7 @@ def test_a_file_is_written_again_only_if_a_queue_in_it_has_a_new_name(tmp_path: 
             form=FORM,
         )
 
-    with PartReader(tmp_path) as reader:
+    with PartReader(tmp_path, NOWHERE) as reader:
         ((_, merged),) = merge([target(q1="Sales")], reader, Event())
         assert merged.records == {"all": 1}
         outputs = Outputs(tmp_path)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from asyncreport.core.errors import Interrupted
 from asyncreport.core.records import Block
 from asyncreport.core.timeline import iso
+from asyncreport.store.remote import NOWHERE
 from asyncreport.store.restatements import (
     NAME,
     Appended,
@@ -50,7 +51,12 @@ def append(
 ) -> Appended:
     """Compare a pair of parts of a job's only connection."""
     return append_restatements(
-        folder / "default", [replaced], stopped or Event(), at=START, length=length
+        folder / "default",
+        [replaced],
+        stopped or Event(),
+        at=START,
+        length=length,
+        source=NOWHERE,
     )
 
 

@@ -24,6 +24,7 @@ from asyncreport.core.records import Block
 from asyncreport.store.commit import PartFolder
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.parts import PartReader, part_name
+from asyncreport.store.remote import NOWHERE
 from asyncreport.store.restatements import Restatements
 from asyncreport.store.state import State
 from tests.manifests import edit_lines
@@ -63,7 +64,7 @@ def test_saved_parts_are_current_when_the_folder_is_opened_again(tmp_path: Path)
     with open_state(tmp_path / "state") as state:
         parts = _save(state, FIRST, SECOND)
         assert state.current_parts(CONNECTION) == parts
-    with open_state(tmp_path / "state") as state, PartReader(state.folder) as reader:
+    with open_state(tmp_path / "state") as state, PartReader(state.folder, NOWHERE) as reader:
         assert state.current_parts(CONNECTION) == parts
         assert [reader.users([part]) for part in parts] == [{"a", "b"}, {"a", "b"}]
     assert [part.number for part in parts] == [1, 2]

@@ -17,6 +17,7 @@ from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part, Team
 from asyncreport.core.timeline import Interval
 from asyncreport.store.parts import PartReader
+from asyncreport.store.remote import NOWHERE
 from asyncreport.store.target import Source, Target
 from asyncreport.store.written_outputs import Outputs
 from tests.unit.store.facts import FORM, blocks, chunk, hours, part_file, written
@@ -71,7 +72,7 @@ def _write(folder: Path, targets: Sequence[Target]) -> list[str]:
             link.with_suffix(".jsonl")
         )  # keeps the number of the old file from being used for the new one
     outputs = Outputs(folder)
-    with PartReader(folder) as reader:
+    with PartReader(folder, NOWHERE) as reader:
         made = outputs.write(targets, reader, Event())
     for link in links:
         link.unlink()
@@ -257,7 +258,7 @@ def test_after_a_run_without_all_names_the_next_one_looks_again_and_touches_no_f
 ) -> None:
     targets = _targets(tmp_path, _parts(tmp_path))
     for names_complete in (True, False):
-        with PartReader(tmp_path) as reader:
+        with PartReader(tmp_path, NOWHERE) as reader:
             Outputs(tmp_path).write(targets, reader, Event(), names_complete=names_complete)
     assert _unchanged(tmp_path, targets) == [False, False]
     assert _write(tmp_path, targets) == []
@@ -277,7 +278,10 @@ def test_a_path_that_cannot_be_looked_at_is_an_error(tmp_path: Path) -> None:
 def test_files_made_before_a_failure_are_remembered(tmp_path: Path) -> None:
     targets = _targets(tmp_path, _parts(tmp_path))
     part_file(tmp_path, 2).unlink()
-    with pytest.raises(StoreError, match="it has disappeared"), PartReader(tmp_path) as reader:
+    with (
+        pytest.raises(StoreError, match="it has disappeared"),
+        PartReader(tmp_path, NOWHERE) as reader,
+    ):
         Outputs(tmp_path).write(targets, reader, Event())
     assert _unchanged(tmp_path, targets) == [True, False]
 
@@ -288,7 +292,7 @@ def test_a_file_is_partial_until_nothing_is_missing_even_if_its_bytes_stay_the_s
     targets = _targets(tmp_path, _parts(tmp_path))
     path = targets[0].path
     for partial in (True, False):
-        with PartReader(tmp_path) as reader:
+        with PartReader(tmp_path, NOWHERE) as reader:
             Outputs(tmp_path, partial=partial).write(targets, reader, Event())
         assert Outputs(tmp_path).is_partial(path) == partial
         assert (Outputs(tmp_path).unchanged(targets[0]) is None) == partial
