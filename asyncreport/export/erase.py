@@ -26,6 +26,7 @@ from asyncreport.export.run_context import Say, silent
 from asyncreport.export.storage import Files, looking, writing
 from asyncreport.export.targets import all_paths
 from asyncreport.store.atomic import remove_temporary
+from asyncreport.store.conversion import check_converted
 from asyncreport.store.erase import PartsWithoutUser, UserParts
 from asyncreport.store.job_parts import manifest_times, restore_times
 from asyncreport.store.manifest import Manifest
@@ -72,11 +73,12 @@ def find_user(job: Job, user: str, *, now: int) -> Erased:
 def _find(files: Files, user: str, *, now: int) -> Erased:
     """Find out what is stored about a user."""
     job = files.job
-    if not manifest_times(job):
-        return Erased(user=user)
+    check_converted(job.parts_folder)
     manifests = {}
     for name in _connection_names(job):
         manifests[name] = Manifest.read(job.parts_folder / name)
+    if not manifests:
+        return Erased(user=user)
     return _Erasure(files, user, manifests, now=now).found
 
 
@@ -93,7 +95,7 @@ async def _erase_in(files: Files, user: str, *, now: int) -> Erased:
     """Erase a user, if the job ever ran."""
     job = files.job
     times = manifest_times(job)
-    if not times:
+    if not _connection_names(job):
         # No folder is made for a job that never ran.
         return Erased(user=user)
     times |= summary_times(job.state_folder)

@@ -496,3 +496,17 @@ def test_a_name_of_several_people_lists_their_ids(emulator: Handle, tmp_path: Pa
     assert part.code == 2
     assert f"{GONE.id} ({GONE.name})" in part.err
     assert lasting(tmp_path) == before
+
+
+def test_a_person_is_erased_from_connections_of_which_the_job_has_none_any_more(
+    emulator: Handle, tmp_path: Path
+) -> None:
+    """The only connection has another name now, and no run fetched from it yet."""
+    run_here(write_job(tmp_path, emulator, range=RANGE))
+    path = write_job(tmp_path, emulator, range=RANGE, connections={"new": connection(emulator)})
+    assert "would erase user" in erase(path, "--dry-run").out
+    result = erase(path)
+    assert result.code == 1
+    assert f"warning: {tmp_path / 'out.jsonl'} names this user" in result.err
+    assert with_the_person(tmp_path) == ["out.jsonl"]
+    assert len(run_here(path).outputs) == 1
