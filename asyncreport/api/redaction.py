@@ -99,16 +99,13 @@ def _pattern(secrets: Collection[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE)
 
 
-def _spellings(secret: str) -> Iterator[str]:
-    """Walk the ways in which a server may write a secret."""
-    for spelling in _encodings(secret):
-        # A server may leave out the padding of base64.
-        plain = spelling.rstrip("=") or spelling
-        yield plain
-        for escaped in _in_json(plain):
-            yield escaped
-            # Text in JSON may be JSON itself.
-            yield from _in_json(escaped)
+def _spellings(secret: str) -> set[str]:
+    """Give the ways in which a server may write a secret."""
+    # A server may leave out the padding of base64.
+    plain = {spelling.rstrip("=") or spelling for spelling in _encodings(secret)}
+    escaped = set(chain.from_iterable(map(_in_json, plain)))
+    # Text in JSON may be JSON itself. Sets: of a plain token, most of these texts are equal.
+    return plain | escaped | set(chain.from_iterable(map(_in_json, escaped)))
 
 
 def _encodings(secret: str) -> Iterator[str]:
