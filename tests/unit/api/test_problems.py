@@ -513,6 +513,7 @@ def test_long_text_is_cut() -> None:
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
 )
 keys = st.sampled_from(
     [

@@ -59,6 +59,7 @@ _LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
 _VALUES = st.recursive(
     _LEAVES | st.sampled_from([USER, f"user {USER}", OTHER]),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.just(USER), inner),
+    max_leaves=10,
 )
 
 

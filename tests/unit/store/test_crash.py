@@ -239,27 +239,40 @@ def _check(outcome: dict[str, bytes], folder: Path, saved: int) -> None:
         assert state.current_parts(CONNECTION) == [*current, again]
 
 
-def _after_each_cut(disk: Disk, calls: Sequence[Call], folder: Path) -> Iterator[Path]:
-    """Write every outcome of a power cut after every call; give the folder of each."""
-    for at, call in enumerate([("open", "lock", None), *calls]):
-        disk.play(call)
-        for n, outcome in enumerate(disk.outcomes()):
-            state = folder / f"{at}-{n}"
-            _write(outcome, state)
-            yield state
+def _cuts(disk: Disk, calls: Sequence[Call]) -> Iterator[tuple[int, dict[str, bytes]]]:
+    """Walk the outcomes of a power cut after every call, each with the last save that finished.
 
-
-def _play(disk: Disk, calls: Sequence[Call], folder: Path) -> int:
-    """Check every outcome of a power cut after every call; count them."""
-    saved = count = 0
-    for at, call in enumerate([("open", "lock", None), *calls]):
+    Two cuts often leave equal folders. A folder comes once for each save: what is found in it does
+    not depend on the call.
+    """
+    seen: set[tuple[int, frozenset[tuple[str, bytes]]]] = set()
+    saved = 0
+    for call in [("open", "lock", None), *calls]:
         if call[0] == "saved":
             saved = call[2]
             continue
         disk.play(call)
-        for n, outcome in enumerate(disk.outcomes()):
-            _check(outcome, folder / f"{at}-{n}", saved)
-            count += 1
+        for outcome in disk.outcomes():
+            folder = saved, frozenset(outcome.items())
+            if folder not in seen:
+                seen.add(folder)
+                yield saved, outcome
+
+
+def _after_each_cut(disk: Disk, calls: Sequence[Call], folder: Path) -> Iterator[Path]:
+    """Write every outcome of a power cut after every call; give the folder of each."""
+    for n, (_, outcome) in enumerate(_cuts(disk, calls)):
+        state = folder / str(n)
+        _write(outcome, state)
+        yield state
+
+
+def _play(disk: Disk, calls: Sequence[Call], folder: Path) -> int:
+    """Check every outcome of a power cut after every call; count them."""
+    count = 0
+    for saved, outcome in _cuts(disk, calls):
+        _check(outcome, folder / str(count), saved)
+        count += 1
     return count
 
 
@@ -269,7 +282,7 @@ def test_a_power_cut_after_any_call_leaves_the_old_state_or_the_new_one(
 ) -> None:
     disk, calls = _trace(tmp_path / "state", tail)
     (tmp_path / "cut").mkdir()
-    assert _play(disk, calls, tmp_path / "cut") > 200
+    assert _play(disk, calls, tmp_path / "cut") > 40
 
 
 def _trace_of_compaction(folder: Path) -> tuple[Disk, list[Call]]:
