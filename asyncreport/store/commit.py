@@ -9,21 +9,27 @@ Four writes must survive a power cut, in this order, each only after the one bef
 
 A process that dies anywhere before the end of 4 leaves the parts as they were: a file that no line
 names is deleted by a later run, and a line that is cut short is ignored and overwritten.
+
+A part that is kept in a bucket is uploaded after 2. There 3 and 4 are one object, with the lines of
+all parts that were uploaded meanwhile: a request takes long, and several at the same time take no
+longer than one.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 
+from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
 from asyncreport.store.atomic import remove_temporaries
 from asyncreport.store.compaction import compact, delete_unnamed, keep_only
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.lock import HeldLock
-from asyncreport.store.manifest import Manifest
+from asyncreport.store.manifest import Added, Manifest
 from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.parts import part_name, write_part
 from asyncreport.store.portable import sync_folder
@@ -53,6 +59,11 @@ class PartFolder:
         self.manifest = manifest
         #: parts of the job's query whose bucket edges have moved
         self.outdated = [part for part in manifest.live_parts() if part_filter.is_outdated(part)]
+        # Of the part that was written last; the manifest may not have its line yet.
+        self._last_number = 0
+        self._uploaded = deque[Added]()
+        # By the part's number: why it could not be committed.
+        self._failed: dict[int, StoreError] = {}
 
     @classmethod
     def open(
@@ -74,23 +85,24 @@ class PartFolder:
             sync_folder(folder)
         return cls(folder, lock, manifest, part_filter)
 
-    def commit(self, chunk: Chunk, blocks: Sequence[Block], *, fetched_at: int) -> Part:
+    @property
+    def is_copy(self) -> bool:
+        """Tell whether the parts are kept in a bucket, and this folder has copies of them."""
+        return self.manifest.remote is not NOWHERE
+
+    def save(self, chunk: Chunk, blocks: Sequence[Block], *, fetched_at: int) -> Part:
         """Save a chunk's rows durably; raise StoreError, and nothing was saved."""
-        self._lock.check()
-        part = self._write(chunk, blocks, fetched_at)
-        outdated = tuple(old for old in self.outdated if old.interval.overlaps(part.interval))
-        numbers = tuple(old.number for old in outdated)
-        self.manifest.remote.save_part(part)
-        # After the file and its name are durable: the line is the commit, and a committed part
-        # whose file a power cut took would be a hole.
-        self.manifest.add(part, chunk.replaces + numbers)
-        self.outdated = [old for old in self.outdated if old not in outdated]
+        part = self.write(chunk, blocks, fetched_at=fetched_at)
+        self.upload(part, chunk.replaces)
+        self.commit(part)
         return part
 
-    def _write(self, chunk: Chunk, blocks: Sequence[Block], fetched_at: int) -> Part:
+    def write(self, chunk: Chunk, blocks: Sequence[Block], *, fetched_at: int) -> Part:
         """Write the file of the next part, durably; raise StoreError."""
-        number = self.manifest.next_number
+        self._lock.check()
+        number = max(self.manifest.next_number, self._last_number + 1)
         stats = write_part(self._folder, number, blocks)
+        self._last_number = number
         return Part(
             connection=chunk.connection,
             number=number,
@@ -105,6 +117,38 @@ class PartFolder:
             sha256=stats.sha256,
             edges=self._filter.edges(chunk.interval.start),
         )
+
+    def upload(self, part: Part, replaces: tuple[int, ...]) -> None:
+        """Write the file of a part to the bucket, if there is one; raise StoreError.
+
+        Other threads may upload other parts meanwhile.
+        """
+        self.manifest.remote.save_part(part)
+        self._uploaded.append(Added(part, replaces))
+
+    def commit(self, part: Part) -> None:
+        """Commit an uploaded part, and others that were uploaded; raise StoreError."""
+        # After the file and its name are durable: the line is the commit, and a committed part
+        # whose file a power cut took would be a hole.
+        uploaded = [self._uploaded.popleft() for _ in range(len(self._uploaded))]
+        try:
+            self._add(uploaded)
+        except StoreError as error:
+            self._failed.update((added.part.number, error) for added in uploaded)
+        # The commit of another part may have been that of this one too.
+        if part.number in self._failed:
+            raise self._failed.pop(part.number)
+
+    def _add(self, uploaded: Sequence[Added]) -> None:
+        """Commit parts; they also replace what is outdated."""
+        outdated = self.outdated
+        parts = []
+        for part, replaces in uploaded:
+            numbers = tuple(old.number for old in outdated if old.interval.overlaps(part.interval))
+            outdated = [old for old in outdated if old.number not in numbers]
+            parts.append(Added(part, replaces + numbers))
+        self.manifest.add(parts)
+        self.outdated = outdated
 
     def delete_part(self, number: int) -> None:
         """Delete the file of a damaged part, so that it is fetched again; raise StoreError."""

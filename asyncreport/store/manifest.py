@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -37,6 +38,13 @@ from asyncreport.store.parts import part_name
 from asyncreport.store.present_parts import with_files
 from asyncreport.store.remote import NOWHERE, Remote
 from asyncreport.store.restatements import Pair, Replaced
+
+
+class Added(NamedTuple):
+    """A part to commit, and the numbers of the parts that it replaces."""
+
+    part: Part
+    replaces: tuple[int, ...]
 
 
 def manifest_path(folder: Path) -> Path:
@@ -162,17 +170,25 @@ class Manifest:
         if self.header is None:
             self._append(Header())
 
-    def add(self, part: Part, replaces: tuple[int, ...]) -> None:
-        """Commit a part whose file is durable; raise StoreError, and it is not committed."""
-        users = None
-        if part.users is not None:
-            line = UsersLine.of(part.users)
-            users = line.users
-            # Before the part's line, which needs it, and an append of its own: each append is one
-            # line, so that a crash can cut short the last line only.
-            if users not in self._user_sets:
-                self._append(line)
-        self._append(PartLine.of(part, users, replaces))
+    def add(self, parts: Iterable[Added]) -> None:
+        """Commit parts whose files are durable; raise StoreError, and the last is not committed.
+
+        In a bucket, all or none are.
+        """
+        lines: list[Line] = []
+        sets = set(self._user_sets)
+        for part, replaces in parts:
+            users = None
+            if part.users is not None:
+                line = UsersLine.of(part.users)
+                users = line.users
+                # Before the part's line, which needs it.
+                if users not in sets:
+                    sets.add(users)
+                    lines.append(line)
+            lines.append(PartLine.of(part, users, replaces))
+        if lines:
+            self._append(*lines)
 
     def mark_for_refresh(self, numbers: Iterable[int]) -> None:
         """Note that these parts are stale until each is replaced; raise StoreError.
@@ -228,16 +244,18 @@ class Manifest:
             return part
         return replace(part, refresh_pending=True)
 
-    def _append(self, line: Line) -> None:
+    def _append(self, *lines: Line) -> None:
         """Append lines durably."""
         self.check_unchanged()
-        data = seal(line)
+        sealed = [seal(line) for line in lines]
         # First: of a folder that is a copy, this is the commit.
-        self.remote.append(data)
-        append(self.path, data, at=self._end)
-        # After the append: if it fails, this manifest still says what the file says.
-        self._end += len(data)
-        self._apply(line)
+        self.remote.append(b"".join(sealed))
+        for line, data in zip(lines, sealed, strict=True):
+            # Each append is one line, so that a crash can cut short the last line only.
+            append(self.path, data, at=self._end)
+            # After the append: if it fails, this manifest still says what the file says.
+            self._end += len(data)
+            self._apply(line)
 
     def _apply(self, line: Line) -> None:
         """Add what one line says; raise ValueError if it contradicts another."""

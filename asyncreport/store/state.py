@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -33,6 +33,9 @@ from asyncreport.store.restatements import Restatements
 from asyncreport.store.threads import run_in_thread
 
 T = TypeVar("T")
+
+#: parts that are uploaded to a bucket at the same time; each is in memory as a whole
+_UPLOADS = 4
 
 #: parts that may wait for the disk before the caller has to wait
 _WAITING = 2
@@ -61,6 +64,7 @@ class State:
         # One thread: part numbers, manifests and files have a single writer, and a cancelled task
         # leaves no commit half done, because the thread finishes it.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="asyncreport-store")
+        self._uploads = ThreadPoolExecutor(_UPLOADS, thread_name_prefix="asyncreport-uploads")
         self._saving = 0
         self._saved = asyncio.Event()
 
@@ -131,6 +135,7 @@ class State:
     def close(self) -> None:
         """Wait for the commit in progress, then release the locks."""
         # In this order: the next process must not find this one still writing.
+        self._uploads.shutdown(cancel_futures=True)
         self._writer.shutdown()
         self._held.close()
 
@@ -175,23 +180,33 @@ class State:
         folder = self._parts_folder / name
         await self.run_in_writer(lambda _: write_totals(folder, fingerprint, totals))
 
-    async def save(self, chunk: Chunk, blocks: Sequence[Block], *, fetched_at: int) -> Part:
+    async def save(self, chunk: Chunk, blocks: list[Block], *, fetched_at: int) -> Part:
         """Save a chunk's rows durably; raise StoreError, and nothing was saved.
 
-        `blocks` are in their final order, the rows without a user first.
+        `blocks` are in their final order, the rows without a user first; the list may be empty
+        afterwards.
         `fetched_at` is the instant at which the run began.
         """
-        commit = partial(
-            self._connections[chunk.connection].commit,
-            chunk,
-            blocks,
-            fetched_at=fetched_at,
-        )
+        folder = self._connections[chunk.connection]
+        if not folder.is_copy:
+            return await self._write(partial(folder.save, chunk, blocks, fetched_at=fetched_at))
+        part = await self._write(partial(folder.write, chunk, blocks, fetched_at=fetched_at))
+        # They are in the file now, and an upload may take long.
+        blocks.clear()
+        loop = asyncio.get_running_loop()
+        # Not in the writing thread: several clients fetch more parts in a second than a bucket
+        # takes one after the other.
+        await loop.run_in_executor(self._uploads, folder.upload, part, chunk.replaces)
+        await loop.run_in_executor(self._writer, folder.commit, part)
+        return part
+
+    async def _write(self, work: Callable[[], Part]) -> Part:
+        """Write the rows of a chunk in the writing thread."""
         self._saving += 1
         try:
-            # Not `run_in_thread`: a commit is short, and a cancelled task need not wait for it.
-            # `close` does.
-            return await asyncio.get_running_loop().run_in_executor(self._writer, commit)
+            # Not `run_in_thread`: this is short, and a cancelled task need not wait for it. `close`
+            # does.
+            return await asyncio.get_running_loop().run_in_executor(self._writer, work)
         finally:
             self._saving -= 1
             self._saved.set()

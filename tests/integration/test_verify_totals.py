@@ -23,7 +23,7 @@ from asyncreport.emulator import World
 from asyncreport.export.summary import Summary
 from asyncreport.export.verify import verify_job
 from asyncreport.store.job_parts import JobParts
-from asyncreport.store.manifest import Manifest
+from asyncreport.store.manifest import Added, Manifest
 from asyncreport.store.parts import PartReader, write_part
 from asyncreport.store.remote import NOWHERE
 from tests.emulator_process import Handle, emulator_process
@@ -116,7 +116,7 @@ def commit(path: Path, part: Part, found: list[Block], replaces: tuple[int, ...]
     )
     manifest = Manifest.read(folder)
     manifest.start_writing()
-    manifest.add(part, replaces)
+    manifest.add([Added(part, replaces)])
 
 
 def forge(

@@ -10,7 +10,7 @@ import pytest
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part
 from asyncreport.store.compaction import compact
-from asyncreport.store.manifest import Manifest, manifest_path
+from asyncreport.store.manifest import Added, Manifest, manifest_path
 from asyncreport.store.part_filter import PartFilter
 from tests.manifests import edit_lines, read_lines, write_lines
 from tests.unit.store.facts import FILTER, GRID, blocks, chunk, hours, part_file, written
@@ -38,7 +38,7 @@ def _add(
     manifest = opened(folder)
     here = hours(manifest.next_number, manifest.next_number + 1)
     part = written(folder, manifest.next_number, chunk(here, users), blocks(users or [None], here))
-    manifest.add(part, replaces)
+    manifest.add([Added(part, replaces)])
     return part
 
 
@@ -137,7 +137,7 @@ def test_a_torn_last_line_of_any_length_is_cut_off_and_its_number_used_again(
         manifest = opened(tmp_path)
         assert manifest.current_parts(FILTER) == [first]
         assert manifest.next_number == second.number
-        manifest.add(second, ())
+        manifest.add([Added(second, ())])
         assert path.read_bytes() == whole + line + b"\n"
 
 

@@ -24,7 +24,7 @@ from asyncreport.core.records import Block
 from asyncreport.store.commit import PartFolder
 from asyncreport.store.manifest import Manifest
 from asyncreport.store.parts import PartReader, part_name
-from asyncreport.store.remote import NOWHERE
+from asyncreport.store.remote import NOWHERE, Nowhere
 from asyncreport.store.restatements import Restatements
 from asyncreport.store.state import State
 from tests.manifests import edit_lines
@@ -299,15 +299,15 @@ def test_the_caller_waits_while_many_parts_wait_for_the_disk(
 ) -> None:
     """Two may wait; with a third the caller waits until one of them is saved."""
     go = threading.Semaphore(0)
-    commit = PartFolder.commit
+    save = PartFolder.save
 
     def slow(opened: PartFolder, of: Chunk, found: list[Block], **rest: Any) -> Part:
         go.acquire()
-        return commit(opened, of, found, **rest)
+        return save(opened, of, found, **rest)
 
     async def main() -> None:
         with open_state(tmp_path / "state") as state:
-            monkeypatch.setattr(PartFolder, "commit", slow)
+            monkeypatch.setattr(PartFolder, "save", slow)
             saves = [
                 asyncio.create_task(_one(state, chunk(hours(n, n + 1), ["a"]))) for n in range(3)
             ]
@@ -441,3 +441,100 @@ def test_the_organization_of_a_connection_is_kept(tmp_path: Path) -> None:
         assert state.organization(other) is None
         asyncio.run(state.note_organization(other, "org-2"))
         assert state.organization(CONNECTION) == "org-1"
+
+
+class _Far(Nowhere):
+    """Where parts are kept, so far away that several requests must be on their way at once."""
+
+    def __init__(self) -> None:
+        #: how many parts each commit had
+        self.commits: list[int] = []
+        self.uploaded = threading.Semaphore(0)
+        #: called in each upload and before each commit of parts; may raise StoreError
+        self.in_upload: Callable[[Part], object] = lambda _: None
+        self.in_commit: Callable[[], object] = lambda: None
+
+    def save_part(self, part: Part) -> None:
+        self.in_upload(part)
+        self.uploaded.release()
+
+    def append(self, lines: bytes) -> None:
+        parts = lines.count(b'"part":')
+        if parts:
+            self.in_commit()
+            self.commits.append(parts)
+
+
+def _open_far(folder: Path, far: _Far) -> State:
+    return State.open(folder, FILTER, remotes=lambda _: far)
+
+
+def test_parts_are_uploaded_at_the_same_time_and_their_rows_let_go(tmp_path: Path) -> None:
+    far = _Far()
+    all_are_here = threading.Barrier(4, timeout=30)
+    rows = [blocks(["a"], hours(n, n + 1)) for n in range(4)]
+
+    def in_upload(_: Part) -> None:
+        all_are_here.wait()
+        assert rows == [[]] * 4
+
+    async def main(state: State) -> list[Part]:
+        saves = [
+            state.save(chunk(hours(n, n + 1), ["a"]), found, fetched_at=START)
+            for n, found in enumerate(rows)
+        ]
+        return await asyncio.gather(*saves)
+
+    far.in_upload = in_upload
+    with _open_far(tmp_path, far) as state:
+        parts = asyncio.run(main(state))
+        assert sorted(part.number for part in parts) == [1, 2, 3, 4]
+        assert {part.number for part in state.current_parts(CONNECTION)} == {1, 2, 3, 4}
+
+
+def _save_while_one_is_committed(state: State, far: _Far, after: Callable[[], object]) -> list[Any]:
+    """Save four parts: three are uploaded while the first is committed, and `after` runs then."""
+    committing = Event()
+
+    def in_upload(part: Part) -> None:
+        assert part.number == 1 or committing.wait(30)
+
+    def in_commit() -> None:
+        far.in_commit = after
+        committing.set()
+        for _ in range(4):
+            assert far.uploaded.acquire(timeout=30)
+
+    async def main() -> list[Any]:
+        saves = [_one(state, chunk(hours(n, n + 1), ["a"])) for n in range(4)]
+        return await asyncio.gather(*saves, return_exceptions=True)
+
+    far.in_upload, far.in_commit = in_upload, in_commit
+    return asyncio.run(main())
+
+
+def test_parts_that_were_uploaded_meanwhile_are_committed_together(tmp_path: Path) -> None:
+    far = _Far()
+    with _open_far(tmp_path, far) as state:
+        parts = _save_while_one_is_committed(state, far, lambda: None)
+        assert far.commits == [1, 3]
+        assert sorted(state.current_parts(CONNECTION), key=lambda part: part.interval) == parts
+    with open_state(tmp_path) as state:
+        assert sorted(state.current_parts(CONNECTION), key=lambda part: part.interval) == parts
+
+
+def test_a_commit_that_fails_fails_for_all_its_parts(tmp_path: Path) -> None:
+    far = _Far()
+
+    def fail() -> None:
+        raise StoreError("the storage cannot be reached")
+
+    with _open_far(tmp_path, far) as state:
+        found = _save_while_one_is_committed(state, far, fail)
+        saved = [each for each in found if isinstance(each, Part)]
+        assert state.current_parts(CONNECTION) == saved
+        assert len(saved) == 1
+        errors = [str(each) for each in found if isinstance(each, StoreError)]
+        assert errors == ["the storage cannot be reached"] * 3
+    with open_state(tmp_path) as state:
+        assert state.current_parts(CONNECTION) == saved
