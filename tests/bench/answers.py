@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,12 +75,17 @@ def export(
     )
 
 
-def run(path: Path, command: str = "run", *options: str) -> dict[str, Any]:
+def run(
+    path: Path,
+    command: str = "run",
+    *options: str,
+    program: Sequence[str] = ("asyncreport",),
+) -> dict[str, Any]:
     """Run a command on a job in a process of its own; give seconds, CPU seconds and peak MB.
 
     Raise RuntimeError if it fails.
     """
-    asked = [sys.executable, "-m", "asyncreport", command, str(path), *options]
+    asked = [sys.executable, "-m", *program, command, str(path), *options]
     done = subprocess.run(
         [*LAUNCHER, "3600", *asked], env=environ(), capture_output=True, text=True, check=True
     )

@@ -25,6 +25,9 @@ from tests.bench.table import Line, print_lines
 from tests.object_servers import Storage, moto, seaweed
 
 START = parse_iso("2024-01-01T00:00:00Z")
+#: of a bucket that is far away
+SECONDS = 0.15
+PER_MINUTE = 300
 STORAGES: dict[str, Callable[[], AbstractContextManager[Storage]]] = {
     "SeaweedFS": seaweed,
     "moto": moto,
@@ -42,6 +45,7 @@ def lines(*, quick: bool = False) -> Iterator[Line]:
                 yield _against_disk(name, disk, _export(server, "s3://bench/", days), days)
                 if start is seaweed:
                     yield from _many_parts(storage, chunks)
+                    yield _far(10 if quick else 100)
 
 
 def _export(server: Standin, place: str, days: int) -> dict[str, Any]:
@@ -93,6 +97,35 @@ def _many_parts(storage: Storage, chunks: int) -> Iterator[Line]:
         f"the same, when all {chunks:,} parts must be copied and merged",
         "",
         f"{merged['seconds']:.1f} s, {merged['rss_mb']:.0f} MB",
+    )
+
+
+def _far(days: int) -> Line:
+    """Run a job with a query for each day, in a bucket that is far away."""
+    # The first requests, for the token and the permissions, count too.
+    limit = 60 * days / PER_MINUTE
+    with standin(Work(agents=50)) as server, tempfile.TemporaryDirectory() as name:
+        path = job_of(
+            server,
+            Path(name),
+            start="",
+            end="",
+            everyone=True,
+            per_minute=PER_MINUTE,
+            range={
+                "start": iso(START),
+                "end": iso(START + days * DAY),
+                "granularity": "PT30M",
+                "chunk": "P1D",
+            },
+            output={"path": "s3://bench/far/run.jsonl"},
+        )
+        found = run(path, program=("tests.bench.far", f"{SECONDS}"))
+    return Line(
+        f"{days} chunks at {PER_MINUTE} a minute, a bucket that takes {SECONDS} s longer for each "
+        "request",
+        "",
+        f"{found['seconds']:.1f} s with start and end; the limit alone is {limit:.1f} s",
     )
 
 
