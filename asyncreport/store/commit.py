@@ -27,20 +27,16 @@ from asyncreport.core.job import Chunk, Part
 from asyncreport.core.records import Block
 from asyncreport.store.atomic import remove_temporaries
 from asyncreport.store.compaction import compact, delete_unnamed, keep_only
+from asyncreport.store.comparison import compare_replaced
 from asyncreport.store.disk_errors import oserror_as_store_error
 from asyncreport.store.lock import HeldLock
-from asyncreport.store.manifest import Added, Manifest
+from asyncreport.store.manifest import Manifest
+from asyncreport.store.manifest_lines import Added
 from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.parts import part_name, write_part
 from asyncreport.store.portable import sync_folder
 from asyncreport.store.remote import NOWHERE, Remote
-from asyncreport.store.restatements import (
-    NAME,
-    Replaced,
-    Restatements,
-    append_restatements,
-    cut_restatements,
-)
+from asyncreport.store.restatements import Restatements, cut_restatements
 
 
 class PartFolder:
@@ -167,7 +163,7 @@ class PartFolder:
         """
         # Before the deletion: the old values are in these files only. If the process dies between
         # the two, the manifest says which pairs were compared.
-        changed = self._compare(stopped, at=at)
+        changed = compare_replaced(self.manifest, stopped, at=at)
         delete_unnamed(self.manifest)
         if self.manifest.is_mostly_replaced:
             self.manifest = compact(self.manifest)
@@ -182,32 +178,7 @@ class PartFolder:
         """
         self._lock.check()
         # First, as in `delete_replaced`: a shorter manifest does not say what was replaced.
-        self._compare(stopped, at=at)
+        compare_replaced(self.manifest, stopped, at=at)
         left_over = delete_unnamed(self.manifest)
         self.manifest = keep_only(self.manifest, self._filter.is_of_query)
         return left_over
-
-    def _compare(self, stopped: Event, *, at: int) -> Restatements:
-        """List the values that differ in replaced parts."""
-        replaced = [pair for pair in self.manifest.replaced() if _is_comparable(pair)]
-        if not replaced:
-            return Restatements()
-        remote = self.manifest.remote
-        appended = append_restatements(
-            self._folder,
-            replaced,
-            stopped,
-            at=at,
-            length=self.manifest.changes_length,
-            source=remote,
-        )
-        if appended.restatements.values:
-            remote.save(self._folder / NAME)
-        # After the lines are durable: the length that counts is the one in the manifest.
-        self.manifest.note_changes(appended.length, replaced)
-        return appended.restatements
-
-
-def _is_comparable(pair: Replaced) -> bool:
-    """Tell whether both parts have the same buckets: otherwise every row would differ."""
-    return pair.old.edges in (None, pair.new.edges)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -20,6 +19,7 @@ from asyncreport.store.disk_errors import changed_under_a_run, oserror_as_store_
 from asyncreport.store.identity import Identity, identity
 from asyncreport.store.manifest_lines import (
     FORMAT,
+    Added,
     AgainLine,
     ChangesLine,
     Header,
@@ -38,13 +38,6 @@ from asyncreport.store.parts import part_name
 from asyncreport.store.present_parts import with_files
 from asyncreport.store.remote import NOWHERE, Remote
 from asyncreport.store.restatements import Pair, Replaced
-
-
-class Added(NamedTuple):
-    """A part to commit, and the numbers of the parts that it replaces."""
-
-    part: Part
-    replaces: tuple[int, ...]
 
 
 def manifest_path(folder: Path) -> Path:
@@ -175,18 +168,7 @@ class Manifest:
 
         In a bucket, all or none are.
         """
-        lines: list[Line] = []
-        sets = set(self._user_sets)
-        for part, replaces in parts:
-            users = None
-            if part.users is not None:
-                line = UsersLine.of(part.users)
-                users = line.users
-                # Before the part's line, which needs it.
-                if users not in sets:
-                    sets.add(users)
-                    lines.append(line)
-            lines.append(PartLine.of(part, users, replaces))
+        lines = list(lines_of(parts, self._user_sets))
         if lines:
             self._append(*lines)
 
@@ -223,7 +205,8 @@ class Manifest:
         parts = {number: part for number, part in changed.items() if part is not None}
         yield self.header or Header()
         yield ChangesLine(changes=self.changes_length)
-        yield from lines_of(sorted(parts.values(), key=lambda part: part.number))
+        found = sorted(parts.values(), key=lambda part: part.number)
+        yield from lines_of(map(Added, found))
         pending = [parts[number].number for number in self._refresh_pending if number in parts]
         if pending:
             yield AgainLine(again=tuple(sorted(pending)))

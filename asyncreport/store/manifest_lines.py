@@ -10,7 +10,7 @@ import hashlib
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -101,11 +101,6 @@ class UsersLine(Struct, frozen=True, kw_only=True):
     users: str
     ids: tuple[str, ...]
 
-    @classmethod
-    def of(cls, ids: tuple[str, ...]) -> UsersLine:
-        """Make the line of some ids."""
-        return cls(users=digest_of_users(ids), ids=ids)
-
 
 class AgainLine(Struct, frozen=True, kw_only=True):
     """Numbers of parts that are stale until each is replaced."""
@@ -140,17 +135,27 @@ def digest_of_users(ids: tuple[str, ...]) -> str:
     return hashlib.sha256(msgspec.json.encode(ids)).hexdigest()[:32]
 
 
-def lines_of(parts: Iterable[Part]) -> Iterator[UsersLine | PartLine]:
-    """Give the lines of parts that replace nothing, each set of user ids before the first."""
-    written = set()
-    for part in parts:
+class Added(NamedTuple):
+    """A part to commit, and the numbers of the parts that it replaces."""
+
+    part: Part
+    replaces: tuple[int, ...] = ()
+
+
+def lines_of(parts: Iterable[Added], known: Iterable[str] = ()) -> Iterator[UsersLine | PartLine]:
+    """Give the lines of parts, each set of user ids before the first that needs it.
+
+    `known` are the digests of the sets that have lines already.
+    """
+    written = set(known)
+    for part, replaces in parts:
         users = None
         if part.users is not None:
             users = digest_of_users(part.users)
             if users not in written:
                 yield UsersLine(users=users, ids=part.users)
                 written.add(users)
-        yield PartLine.of(part, users, ())
+        yield PartLine.of(part, users, replaces)
 
 
 def seal(line: Line) -> bytes:

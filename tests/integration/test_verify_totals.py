@@ -23,7 +23,8 @@ from asyncreport.emulator import World
 from asyncreport.export.summary import Summary
 from asyncreport.export.verify import verify_job
 from asyncreport.store.job_parts import JobParts
-from asyncreport.store.manifest import Added, Manifest
+from asyncreport.store.manifest import Manifest
+from asyncreport.store.manifest_lines import Added
 from asyncreport.store.parts import PartReader, write_part
 from asyncreport.store.remote import NOWHERE
 from tests.emulator_process import Handle, emulator_process

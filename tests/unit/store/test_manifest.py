@@ -10,7 +10,8 @@ import pytest
 from asyncreport.core.errors import StoreError
 from asyncreport.core.job import Part
 from asyncreport.store.compaction import compact
-from asyncreport.store.manifest import Added, Manifest, manifest_path
+from asyncreport.store.manifest import Manifest, manifest_path
+from asyncreport.store.manifest_lines import Added
 from asyncreport.store.part_filter import PartFilter
 from tests.manifests import edit_lines, read_lines, write_lines
 from tests.unit.store.facts import FILTER, GRID, blocks, chunk, hours, part_file, written
