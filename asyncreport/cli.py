@@ -173,13 +173,13 @@ def _inspect(
 def _read_jobs(paths: Sequence[Path], overrides: tuple[str, ...]) -> tuple[list[Loaded], int]:
     """Read job files; of several, one that cannot be read must not stop the others."""
     from asyncreport.commands.batch import Loaded
-    from asyncreport.commands.job_paths import check_quotes
+    from asyncreport.commands.job_paths import check_paths
     from asyncreport.export.run import clock
 
     if len(paths) == 1:
         job, now = _load(paths[0], overrides)
         return [Loaded(paths[0], job)], now
-    check_quotes(paths)
+    check_paths(paths)
     files: list[Loaded] = []
     for path in paths:
         try:

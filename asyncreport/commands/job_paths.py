@@ -1,4 +1,7 @@
-"""Find the mistake of a path with a blank that is not in quotes. Reads no file."""
+"""Find mistakes in the paths of several jobs: one is named twice, or a blank is not in quotes.
+
+Reads no file.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,17 @@ from asyncreport.core.errors import ConfigError
 _MOST_WORDS = 6
 
 
-def check_quotes(paths: Sequence[Path]) -> None:
+def check_paths(paths: Sequence[Path]) -> None:
+    """Check the paths of several jobs; raise ConfigError."""
+    _check_quotes(paths)
+    seen = set()
+    for path in paths:
+        if path.resolve() in seen:
+            raise ConfigError(f"{path} is named twice; name each job once")
+        seen.add(path.resolve())
+
+
+def _check_quotes(paths: Sequence[Path]) -> None:
     """Check that no path was split at its blanks; raise ConfigError.
 
     Otherwise a run would fetch the job whose file happens to have the name of the last word.

@@ -34,7 +34,10 @@ def resolve_templates(
 
 def _check_template(place: Place, template: str, placeholders: Sequence[str]) -> None:
     """Check a path with placeholders."""
-    check_placeholders(place, template, placeholders)
+    why = ""
+    if "{team}" in template and "{team}" not in placeholders:
+        why = "; output.per_team writes a file for each team"
+    check_placeholders(place, template, placeholders, why)
     check_path(place, template)
     _check_format(place, template)
 

@@ -106,3 +106,11 @@ def test_options_hold_for_all_jobs(tmp_path: Path, option: list[str]) -> None:
     for name in ("one", "two"):
         summary = json.loads((tmp_path / name / ".asyncreport" / name / "summary.json").read_text())
         assert summary["complete"]
+
+
+def test_a_job_that_is_named_twice_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    """Otherwise the second run would wait for the lock of the first, as if of another process."""
+    (tmp_path / "job.yaml").touch()
+    result = call("run", "job.yaml", "./job.yaml", cwd=tmp_path)
+    assert result.code == 2
+    assert result.err == "error: job.yaml is named twice; name each job once\n"
