@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -151,6 +152,23 @@ def test_a_run_that_dies_at_any_write_is_finished_by_the_next(
     run_here(path)
     names = [key.rpartition("/")[2] for key in bucket.objects]
     assert sum(name.startswith("part-") for name in names) == 5
+
+
+def test_the_manifests_of_connections_are_read_at_the_same_time(
+    tmp_path: Path, emulator: Handle, bucket: FakeBucket
+) -> None:
+    """One after the other, hundreds of connections would take minutes before the first request."""
+    both_are_here = Barrier(2, timeout=30)
+
+    def wait_for_the_other(key: str) -> None:
+        if key.endswith("/manifest/base"):
+            both_are_here.wait()
+
+    bucket.before_read = wait_for_the_other
+    with emulator_process(agents=2, seed=5) as other:
+        places = {"east": connection(emulator), "west": connection(other)}
+        teams = [{"name": name, "connection": name, "everyone": True} for name in places]
+        assert run_here(job(tmp_path, emulator, connections=places, teams=teams)).complete
 
 
 def _commits(bucket: FakeBucket) -> int:

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -32,10 +34,13 @@ from asyncreport.store.objects.localize import bucket_of, localized
 from asyncreport.store.objects.manifest_entries import ManifestEntries
 from asyncreport.store.parts import PartReader, part_name, part_path
 from asyncreport.store.remote import Remote
-from asyncreport.store.threads import check_stopped
+from asyncreport.store.threads import check_stopped, map_in_threads
 from asyncreport.store.written_outputs import Outputs
 
 _PART = re.compile(r"part-\d{8,}(-[0-9a-f]{16})?\.jsonl")
+
+#: connections whose manifests are read at the same time
+_MANIFESTS = 16
 
 #: temporary files, locks, and what has objects of its own kind
 _NOT_COPIED = re.compile(r"\.asyncreport-.*|(.*\.)?lock(\.json)?|manifest\.jsonl|lease\.json")
@@ -225,7 +230,7 @@ class WorkingCopy:
 
     def _pull(self, held: Mapping[str, Lease]) -> None:
         """Copy the state folder, and make parts and output files without content."""
-        lines = {name: self._read_manifest(name, held) for name in sorted(self._connections)}
+        lines = self._read_manifests(held)
         # After the manifests: a run that works meanwhile has written the parts that they name.
         listed = self._bucket.list_all(self.files.key(self._top))
         self._bucket.each(self.files.download, filter(_is_small, listed))
@@ -235,7 +240,15 @@ class WorkingCopy:
             self._pull_connection(name, of_connection, found)
         self._pull_outputs()
 
-    def _read_manifest(self, name: str, held: Mapping[str, Lease]) -> bytes:
+    def _read_manifests(self, held: Mapping[str, Lease]) -> dict[str, bytes]:
+        """Read the manifests of all connections; give their lines by connection."""
+        names = sorted(self._connections)
+        # Not in the bucket's own threads: each manifest has its entries read there.
+        with ThreadPoolExecutor(_MANIFESTS) as threads:
+            found = map_in_threads(partial(self._read_manifest, held), names, threads)
+        return dict(zip(names, found, strict=True))
+
+    def _read_manifest(self, held: Mapping[str, Lease], name: str) -> bytes:
         """Read all lines of a connection's manifest; begin to write it if its lease is held."""
         key = self._connection_key(name)
         lease = held.get(key)
