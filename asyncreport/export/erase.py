@@ -99,9 +99,8 @@ async def _erase_in(files: Files, user: str, *, now: int) -> Erased:
         # No folder is made for a job that never ran.
         return Erased(user=user)
     times |= summary_times(job.state_folder)
-    every = _all_connections(job)
     with State.open(
-        job.state_folder, every, parts_folder=job.parts_folder, remotes=files.remote
+        job.state_folder, _filter(job), parts_folder=job.parts_folder, remotes=files.remote
     ) as state:
         erased = await state.run_in_writer(lambda stopped: _erase(files, user, state, stopped, now))
         # `status` compares them, to tell whether a run was broken off.
@@ -118,10 +117,13 @@ def _connection_names(job: Job) -> list[str]:
     return [each.name for each in job.connections if each.name in names]
 
 
-def _all_connections(job: Job) -> PartFilter:
-    """Make a filter that knows also the connections that only the state folder has."""
-    others = dict.fromkeys(_connection_names(job), ())
-    return PartFilter({**others, **PartFilter.of(job).fingerprints}, job.query.grid)
+def _filter(job: Job) -> PartFilter:
+    """Make a filter of the connections with data, also of those that the job no longer has.
+
+    Not of the others: they would get a manifest, as if a run had begun.
+    """
+    now = PartFilter.of(job).fingerprints
+    return PartFilter({name: now.get(name, ()) for name in _connection_names(job)}, job.query.grid)
 
 
 def _erase(files: Files, user: str, state: State, stopped: Event, now: int) -> Erased:
@@ -225,10 +227,11 @@ class _Erasure:
 
     def _without_user(self, new: Mapping[str, PartsWithoutUser]) -> Parts:
         """Give the parts that the job will use, by connection."""
-        return {
-            name: [part for part in map(new[name].of, parts) if part is not None]
-            for name, parts in self._current_parts().items()
-        }
+        found = {}
+        for name, parts in self._current_parts().items():
+            changed = [new[name].of(part) for part in parts]
+            found[name] = [part for part in changed if part is not None]
+        return found
 
 
 def _returning(job: Job, person: Person, parts: Mapping[str, UserParts]) -> Iterator[str]:

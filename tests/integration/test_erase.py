@@ -509,4 +509,6 @@ def test_a_person_is_erased_from_connections_of_which_the_job_has_none_any_more(
     assert result.code == 1
     assert f"warning: {tmp_path / 'out.jsonl'} names this user" in result.err
     assert with_the_person(tmp_path) == ["out.jsonl"]
+    # A manifest of the new connection would look like a run that was broken off.
+    assert "did not finish" not in call("status", str(path), cwd=tmp_path).out
     assert len(run_here(path).outputs) == 1
