@@ -27,6 +27,7 @@ from asyncreport.store.commit import PartFolder
 from asyncreport.store.conversion import convert_format_1, format_1_locked, is_format_1
 from asyncreport.store.folders import make_folder, make_private
 from asyncreport.store.lock import HeldLock, merge_lock, take_lock
+from asyncreport.store.memory_budget import MemoryBudget
 from asyncreport.store.part_filter import PartFilter
 from asyncreport.store.remote import Remotes, nowhere
 from asyncreport.store.restatements import Restatements
@@ -34,8 +35,11 @@ from asyncreport.store.threads import run_in_thread
 
 T = TypeVar("T")
 
-#: parts that are uploaded to a bucket at the same time; each is in memory as a whole
-_UPLOADS = 4
+#: parts that are uploaded to a bucket at the same time: several connections have many small ones
+_UPLOADS = 32
+
+#: bytes of these parts, as each is in memory as a whole
+_UPLOAD_BYTES = 24 << 20
 
 #: parts that may wait for the disk before the caller has to wait
 _WAITING = 2
@@ -65,6 +69,7 @@ class State:
         # leaves no commit half done, because the thread finishes it.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="asyncreport-store")
         self._uploads = ThreadPoolExecutor(_UPLOADS, thread_name_prefix="asyncreport-uploads")
+        self._upload_memory = MemoryBudget(_UPLOAD_BYTES)
         self._saving = 0
         self._saved = asyncio.Event()
 
@@ -196,7 +201,8 @@ class State:
         loop = asyncio.get_running_loop()
         # Not in the writing thread: several clients fetch more parts in a second than a bucket
         # takes one after the other.
-        await loop.run_in_executor(self._uploads, folder.upload, part, chunk.replaces)
+        async with self._upload_memory.holding(part.size):
+            await loop.run_in_executor(self._uploads, folder.upload, part, chunk.replaces)
         await loop.run_in_executor(self._writer, folder.commit, part)
         return part
 
