@@ -47,7 +47,7 @@ class RecordIds:
     @classmethod
     def of(cls, job: Job, parts: Sequence[Part], reader: PartReader) -> RecordIds:
         """Collect what output files have names of; raise StoreError."""
-        # First what is in the rows: whoever has these has the indexes too.
+        # The rows first: a part that is downloaded for its rows brings its index too.
         others = {name: reader.values(parts, ids) for name, ids in wanted_names(job).items()}
         return cls(reader.users(parts), reader.queues(parts), others)
 

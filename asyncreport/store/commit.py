@@ -10,9 +10,8 @@ Four writes must survive a power cut, in this order, each only after the one bef
 A process that dies anywhere before the end of 4 leaves the parts as they were: a file that no line
 names is deleted by a later run, and a line that is cut short is ignored and overwritten.
 
-A part that is kept in a bucket is uploaded after 2. There 3 and 4 are one object, with the lines of
-all parts that were uploaded meanwhile: a request takes long, and several at the same time take no
-longer than one.
+In a bucket, the part's file is uploaded after 2. Steps 3 and 4 then write one object with the lines
+of all parts that are waiting for their commit, because each request takes long.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ class PartFolder:
         self.manifest = manifest
         #: parts of the job's query whose bucket edges have moved
         self.outdated = [part for part in manifest.live_parts() if part_filter.is_outdated(part)]
-        # Of the part that was written last; the manifest may not have its line yet.
+        # The number of the part that was written last; the manifest may not have its line yet.
         self._last_number = 0
         self._uploaded = deque[Added]()
         # By the part's number: why it could not be committed.
@@ -131,7 +130,7 @@ class PartFolder:
             self._add(uploaded)
         except StoreError as error:
             self._failed.update((added.part.number, error) for added in uploaded)
-        # The commit of another part may have been that of this one too.
+        # Another call may have tried to commit this part, and failed.
         if part.number in self._failed:
             raise self._failed.pop(part.number)
 

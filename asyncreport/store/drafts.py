@@ -87,7 +87,7 @@ class Drafts:
     ) -> None:
         """Write the next month of files, from parts and names that are complete for it.
 
-        Raise StoreError, and Interrupted once `stopped` is set: there is no draft then.
+        Raise StoreError, and Interrupted once `stopped` is set; both discard all drafts.
         """
         try:
             for target in targets:

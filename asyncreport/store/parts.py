@@ -275,8 +275,8 @@ class PartReader:
         length = part.size - part.index_at
         if part.key in self._open:
             return self.read(part, part.index_at, length)
-        # A file of its own, which is closed: the rows need not be in the folder, and `read` takes
-        # an open file for one that has them.
+        # The file is opened and closed here: its rows may not be in the folder yet, and `read`
+        # expects the rows in every open file.
         self._source.fetch_indexes([part])
         with oserror_as_store_error(self._path(part), "read"):
             descriptor = self._open_file(part)

@@ -14,8 +14,8 @@ from asyncreport.core.errors import Interrupted
 T = TypeVar("T")
 U = TypeVar("U")
 
-#: the event of the work in progress. What brings files from a bucket is called by whatever reads
-#: a part, and would need the event as an argument on all ways to it.
+#: the event of the work in progress. Any function that reads a part may download it, and without
+#: this variable each of them would need the event as an argument.
 _STOPPED: ContextVar[Event] = ContextVar("stopped")
 
 
